@@ -1,0 +1,53 @@
+"""The message that every stage posts while it works; the newest wins, posts may be lost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tuneloop_api.model import WireModel
+from tuneloop_api.results import SavedStep
+from tuneloop_api.run_config import Stage
+
+MAX_BODY_BYTES = 65536
+
+
+class EvaluationPoint(WireModel):
+    """The newest validation result."""
+
+    name: str
+    value: float
+
+
+class ProgressMessage(WireModel):
+    """How far a stage is. Times are RFC 3339 in UTC."""
+
+    version: Literal[1] = 1
+    stage: Stage
+    attempt: int = 0
+    """Training attempt; messages of an older one are dropped."""
+    sequence: int
+    """Grows with every message of one process; an older one is dropped."""
+    sent_at: str
+    detail: str | None = None
+    """What is being done, for example `tokenizing`."""
+    fraction: float | None = None
+    """Part of this stage that is done, 0 to 1."""
+    step: int | None = None
+    total_steps: int | None = None
+    start_step: int | None = None
+    """Step that this attempt started from."""
+    epoch: float | None = None
+    loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    evaluation: EvaluationPoint | None = None
+    tokens_per_second: float | None = None
+    eta_seconds: int | None = None
+    """Time left of this stage, from the speed of this attempt."""
+    latest: SavedStep | None = None
+    best: SavedStep | None = None
+
+
+def progress_path(namespace: str, name: str) -> str:
+    """Return the path of the progress server that a job's messages are POSTed to."""
+    return f"/v1/namespaces/{namespace}/finetunejobs/{name}/progress"

@@ -1,0 +1,20 @@
+"""Version v1alpha1 of the custom resources: the only source of the CRDs in `crds/`."""
+
+from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJob, FineTuneJobSpec, FineTuneJobStatus
+from tuneloop_api.v1alpha1.model_deployment import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
+
+GROUP = "tuneloop.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "VERSION",
+    "FineTuneJob",
+    "FineTuneJobSpec",
+    "FineTuneJobStatus",
+    "ModelDeployment",
+    "ModelDeploymentSpec",
+    "ModelDeploymentStatus",
+]

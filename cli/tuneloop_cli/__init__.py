@@ -1,0 +1,1 @@
+"""The command line and local mode: the same manifests, the operator's own code, no cluster."""

@@ -1,0 +1,65 @@
+"""Raw JSON requests to the API server with a client certificate, over one kept-alive connection. For tests; one thread at a time."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class Reply(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    body: Any
+    """The decoded JSON; text where it was none (`/readyz`)."""
+
+
+class ApiClient:
+    """Speaks to one API server as one user."""
+
+    def __init__(self, *, server_url: str, authority: Path, certificate: Path, key: Path) -> None:
+        context = ssl.create_default_context(cafile=str(authority))
+        context.load_cert_chain(certfile=str(certificate), keyfile=str(key))
+        address = urlsplit(server_url)
+        self._connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, context=context, timeout=30
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Reply:
+        """Send one request and return (status, decoded answer); an error of the server is an answer, not an exception.
+
+        `body` is sent as JSON; bytes and text are sent as they are (YAML, or JSON with duplicate keys). For a patch, `content_type` is
+        `application/merge-patch+json`, `application/apply-patch+yaml` (server-side apply), and so on.
+        Raises OSError or HTTPException when the server cannot be reached.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        payload = body if body is None or isinstance(body, bytes | str) else json.dumps(body)
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
+        encoded = payload.encode() if isinstance(payload, str) else payload
+        try:
+            self._connection.request(method, target, body=encoded, headers=headers)
+            answer = self._connection.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # the next request opens a new one
+            raise
+        is_json = answer.headers.get_content_type() == "application/json"
+        return Reply(answer.status, json.loads(text) if is_json else text)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

@@ -1,0 +1,97 @@
+"""Makes the control plane's certificates and kubeconfigs with openssl. They are for loopback and for one cluster's life."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVICE_RANGE = "10.96.0.0/16"
+_SERVER = (
+    "extendedKeyUsage=serverAuth\n"
+    "subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1\n"
+)
+_CLIENT = "extendedKeyUsage=clientAuth\n"
+_CLIENTS = {"admin": "/O=system:masters/CN=admin", "kube-controller-manager": "/CN=system:kube-controller-manager"}
+
+
+def make(folder: Path, *, server_url: str) -> None:
+    """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _key(folder, "ca")
+    usage = (
+        "-addext",
+        "basicConstraints=critical,CA:TRUE",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
+    )
+    _openssl(
+        folder,
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        "ca.key",
+        "-sha256",
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=devcluster-ca",
+        *usage,
+        "-out",
+        "ca.crt",
+    )
+    _key(folder, "service-account")
+    _openssl(folder, "ec", "-in", "service-account.key", "-pubout", "-out", "service-account.pub")
+    _certificate(folder, "apiserver", subject="/CN=kube-apiserver", extensions=_SERVER)
+    for name, subject in _CLIENTS.items():
+        _certificate(folder, name, subject=subject, extensions=_CLIENT)
+        path = folder / f"{name}.kubeconfig"
+        path.write_text(json.dumps(_kubeconfig(folder, name, server_url=server_url), indent=1))
+        path.chmod(0o600)
+
+
+def _kubeconfig(folder: Path, name: str, *, server_url: str) -> dict[str, object]:
+    def embedded(file: str) -> str:
+        return base64.b64encode((folder / file).read_bytes()).decode()
+
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "dev",
+        "clusters": [
+            {"name": "dev", "cluster": {"server": server_url, "certificate-authority-data": embedded("ca.crt")}}
+        ],
+        "users": [
+            {
+                "name": name,
+                "user": {
+                    "client-certificate-data": embedded(f"{name}.crt"),
+                    "client-key-data": embedded(f"{name}.key"),
+                },
+            }
+        ],
+        "contexts": [{"name": "dev", "context": {"cluster": "dev", "user": name}}],
+    }
+
+
+def _certificate(folder: Path, name: str, *, subject: str, extensions: str) -> None:
+    _key(folder, name)
+    _openssl(folder, "req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr")
+    (folder / f"{name}.ext").write_text(extensions)
+    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-sha256", "-days", "3650")
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *authority, "-extfile", f"{name}.ext", "-out", f"{name}.crt")
+
+
+def _key(folder: Path, name: str) -> None:
+    _openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key")
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"openssl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")

