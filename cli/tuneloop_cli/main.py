@@ -1,0 +1,129 @@
+"""The command line: one thin function a command; what a command does lives in `tuneloop_cli.commands`.
+
+Exit codes: 0 success, 1 the job failed or the thing asked for is not there, 2 bad input, 3 the folder is in use,
+130 stopped by Ctrl-C (a checkpoint was saved).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuneloop_cli.exits import Exit, TuneloopExit
+
+DEFAULT_DIR = Path(".tuneloop")
+
+app = typer.Typer(
+    name="tuneloop",
+    help="Fine-tune, serve and watch language models with the manifests of a Kubernetes cluster, on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+Files = Annotated[list[Path], typer.Option("-f", "--filename", help="Manifest file, or a folder of them.")]
+Folder = Annotated[Path, typer.Option("--dir", help="Folder of jobs, claims, logs and artifacts.", envvar="TUNELOOP_DIR")]
+Ranks = Annotated[int | None, typer.Option("--ranks", min=1, help="CPU ranks that stand in for absent GPUs. Default: the number of cores.")]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="ftj (FineTuneJob) or mdep (ModelDeployment).")]
+
+
+@app.command(epilog="Example: tuneloop run -f examples/reviews/job.yaml")
+def run(
+    files: Files,
+    folder: Folder = DEFAULT_DIR,
+    ranks: Ranks = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines even on a terminal.")] = False,
+) -> None:
+    """Run one FineTuneJob to its end, and show how far it is.
+
+    Ctrl-C saves a checkpoint and stops; the same command again goes on from it. The same command after the job succeeded
+    says so and does nothing.
+    """
+    from tuneloop_cli.commands.run import run_job
+
+    run_job(files, folder=folder, ranks=ranks, plain=plain)
+
+
+@app.command(epilog="Example: tuneloop serve -f examples/reviews/deployment.yaml --port 8080")
+def serve(
+    files: Files,
+    folder: Folder = DEFAULT_DIR,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+) -> None:
+    """Serve one ModelDeployment over HTTP until Ctrl-C.
+
+    Try it: curl 127.0.0.1:8080 -d '{"inputs": "A joy from start to finish."}' -H 'content-type: application/json'
+    """
+    from tuneloop_cli.commands.serve import serve_deployment
+
+    serve_deployment(files, folder=folder, port=port)
+
+
+@app.command(epilog="Example: tuneloop up -f examples/reviews/")
+def up(files: Files, folder: Folder = DEFAULT_DIR, ranks: Ranks = None) -> None:
+    """Keep everything in the manifests running until Ctrl-C, as a cluster would."""
+    from tuneloop_cli.commands.up import keep_up
+
+    keep_up(files, folder=folder, ranks=ranks)
+
+
+@app.command(epilog="Examples: tuneloop get   |   tuneloop get ftj -w   |   tuneloop get mdep reviews -o yaml")
+def get(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="ftj or mdep. Default: both.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One object. Default: all.")] = None,
+    folder: Folder = DEFAULT_DIR,
+    output: Annotated[str, typer.Option("-o", "--output", help="table, wide, json, yaml or name.")] = "table",
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show changes until Ctrl-C.")] = False,
+) -> None:
+    """Show jobs and deployments as a table, or one as JSON or YAML."""
+    from tuneloop_cli.commands.get import show
+
+    show(kind, name, folder=folder, output=output, watch=watch)
+
+
+@app.command(epilog="Example: tuneloop describe ftj reviews")
+def describe(kind: Kind, name: str, folder: Folder = DEFAULT_DIR) -> None:
+    """Tell the story of one object: progress, data, checkpoints, results, failures."""
+    from tuneloop_cli.commands.get import describe_one
+
+    describe_one(kind, name, folder=folder)
+
+
+@app.command(epilog="Examples: tuneloop logs reviews   |   tuneloop logs reviews --stage prepare   |   tuneloop logs reviews -F")
+def logs(
+    name: Annotated[str, typer.Argument(help="A FineTuneJob or ModelDeployment.")],
+    folder: Folder = DEFAULT_DIR,
+    stage: Annotated[str | None, typer.Option("--stage", help="prepare, train, export or serve. Default: the newest.")] = None,
+    follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
+) -> None:
+    """Print the log of a job's or deployment's pods."""
+    from tuneloop_cli.commands.logs import print_logs
+
+    print_logs(name, folder=folder, stage=stage, follow=follow)
+
+
+@app.command(epilog="Example: tuneloop validate -f examples/reviews/job.yaml -f examples/reviews/deployment.yaml")
+def validate(files: Files, folder: Folder = DEFAULT_DIR) -> None:
+    """Check manifests, and that the models and files they name are there; change nothing."""
+    from tuneloop_cli.commands.validate import check_files
+
+    check_files(files, folder=folder)
+
+
+def main() -> None:
+    """Run the command line; every known mistake ends in one message and an exit code."""
+    try:
+        app()
+    except TuneloopExit as ended:
+        if ended.message:
+            print(ended.message, file=sys.stderr)
+        sys.exit(ended.code)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(Exit.OK)

@@ -1,0 +1,146 @@
+"""Reads manifests from files as kubectl does, and checks them against the contract."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_error, dotted
+from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
+
+KINDS: dict[str, type[FineTuneJob | ModelDeployment]] = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
+NAME_LENGTH = {"FineTuneJob": 48, "ModelDeployment": 36}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedManifest:
+    """A manifest that the contract accepts."""
+
+    file: Path
+    resource: FineTuneJob | ModelDeployment
+    manifest: dict[str, Any]
+    """As it goes to the API server; `metadata.namespace` is filled in."""
+
+    @property
+    def kind(self) -> str:
+        """FineTuneJob or ModelDeployment."""
+        return self.resource.kind
+
+    @property
+    def name(self) -> str:
+        """`metadata.name`."""
+        return str(self.resource.metadata["name"])
+
+
+def load_manifests(files: list[Path]) -> list[LoadedManifest]:
+    """Return every manifest of these files (folders: their .yaml, .yml and .json files).
+
+    Raises ManifestError with all problems of all files.
+    """
+    loaded: list[LoadedManifest] = []
+    problems: list[Problem] = []
+    for file in _expand(files):
+        try:
+            loaded += _load_file(file)
+        except ManifestError as error:
+            problems += error.problems
+    if problems:
+        raise ManifestError(problems)
+    return loaded
+
+
+def _expand(files: list[Path]) -> list[Path]:
+    found: list[Path] = []
+    for file in files:
+        if file.is_dir():
+            inside = sorted(p for p in file.iterdir() if p.suffix in {".yaml", ".yml", ".json"})
+            if not inside:
+                raise ManifestError([_whole(file, "the folder holds no .yaml, .yml or .json file")])
+            found += inside
+        elif file.exists():
+            found.append(file)
+        else:
+            raise ManifestError([_whole(file, "no such file")])
+    return found
+
+
+def _load_file(file: Path) -> list[LoadedManifest]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
+        documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]  # noqa: S506  (a SafeLoader)
+    except UnicodeDecodeError as error:
+        raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or str(error)
+        raise ManifestError(
+            [Problem(file=str(file), line=mark and mark.line + 1, path="", message=f"not YAML: {said}")]
+        ) from error
+    if not documents:
+        raise ManifestError([_whole(file, "holds no manifest")])
+    return [_check(file, document, node) for document, node in zip(documents, nodes, strict=True)]
+
+
+def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
+    def problem(path: tuple[str | int, ...], message: str) -> Problem:
+        return Problem(file=str(file), line=_line(node, path), path=dotted(path), message=message)
+
+    if not isinstance(document, dict):
+        raise ManifestError([problem((), "a manifest is a mapping with apiVersion, kind, metadata and spec")])
+    model = KINDS.get(str(document.get("kind")))
+    if model is None or document.get("apiVersion") != API_VERSION:
+        found = f"{document.get('apiVersion')}, kind {document.get('kind')}"
+        raise ManifestError(
+            [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(KINDS)}")]
+        )
+    problems = [problem(("metadata", *path), said) for path, said in _metadata_problems(document)]
+    try:
+        resource = model.model_validate(document)
+    except ValidationError as error:
+        problems += [problem(*describe_error(each, model)) for each in error.errors()]
+    if problems:
+        raise ManifestError(problems)
+    manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
+    manifest.pop("status", None)
+    return LoadedManifest(file=file, resource=resource, manifest=manifest)
+
+
+def _metadata_problems(document: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return []  # the model says it
+    name, longest = metadata.get("name"), NAME_LENGTH[document["kind"]]
+    if not isinstance(name, str):
+        return [(("name",), "is required. Example: name: reviews")]
+    if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        return [
+            (
+                ("name",),
+                f"{name!r} is not allowed; must be at most {longest} lower-case letters, digits and '-', beginning with a letter. Example: name: reviews",
+            )
+        ]
+    return []
+
+
+def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int | None:
+    """Line of the value at `path`, or of the nearest mapping around it that is in the file."""
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            inner = next((value for key, value in node.value if key.value == part), None)
+            if inner is None:
+                break
+            node = inner
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+    return int(node.start_mark.line) + 1
+
+
+def _whole(file: Path, message: str) -> Problem:
+    return Problem(file=str(file), line=None, path="", message=message)

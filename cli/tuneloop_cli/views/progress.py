@@ -1,0 +1,82 @@
+"""The live view of `tuneloop run`: stages, bar, step, loss, metric, speed, time left; and its plain-line twin. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from tuneloop_cli.views.values import Manifest, at, text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STAGES = ("prepare", "train", "export")
+STAGE_OF_PHASE = {
+    "Pending": "prepare",
+    "Preparing": "prepare",
+    "Queued": "train",
+    "Running": "train",
+    "Restarting": "train",
+    "Suspended": "train",
+    "Exporting": "export",
+}
+BAR = 32
+
+
+def facts(job: Manifest) -> list[str]:
+    """Return what is known of the progress, each as a short phrase."""
+    progress = at(job, "status.progress") or {}
+    known = []
+    if progress.get("step") is not None:
+        known.append(f"step {progress['step']}/{text(progress.get('totalSteps')) or '?'}")
+    if progress.get("loss") is not None:
+        known.append(f"loss {progress['loss']:.4f}")
+    if progress.get("evaluation"):
+        known.append(f"{progress['evaluation']['name']} {progress['evaluation']['value']:.4f}")
+    if progress.get("tokensPerSecond"):
+        known.append(f"{progress['tokensPerSecond']:,.0f} tokens/s")
+    if progress.get("eta"):
+        known.append(f"ETA {progress['eta']}")
+    if at(job, "status.restarts.total"):
+        known.append(f"restarts {at(job, 'status.restarts.total')}")
+    return known
+
+
+def plain_line(job: Manifest) -> str:
+    """Return one line of the current state, without colours or cursor movement."""
+    parts = [at(job, "status.phase") or "Pending", at(job, "status.progress.percent") or "", *facts(job)]
+    detail = at(job, "status.progress.detail")
+    return "  ".join(part for part in (*parts, detail) if part)
+
+
+def live(job: Manifest, *, elapsed: str) -> RenderableType:
+    """Return the state as a small block that is drawn over and over."""
+    phase = at(job, "status.phase") or "Pending"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(Text(job["metadata"]["name"], style="bold"), _stages(phase), Text(elapsed, style="dim"))
+    grid.add_row(Text(phase, style=_style(phase)), _bar(job), Text("  ".join(facts(job))))
+    return grid
+
+
+def _stages(phase: str) -> Text:
+    now = STAGE_OF_PHASE.get(phase)
+    done = STAGES if phase == "Succeeded" else STAGES[: STAGES.index(now)] if now else ()
+    line = Text()
+    for stage in STAGES:
+        mark, style = ("✓", "green") if stage in done else ("▸", "bold cyan") if stage == now else ("·", "dim")
+        line.append(f"{mark} {stage}  ", style=style)
+    return line
+
+
+def _bar(job: Manifest) -> Text:
+    percent = at(job, "status.progress.percent") or "0%"
+    filled = round(BAR * min(100, int(percent.rstrip("%"))) / 100)
+    return Text.assemble(("━" * filled, "cyan"), ("─" * (BAR - filled), "dim"), f" {percent:>4}")
+
+
+def _style(phase: str) -> str:
+    return {"Succeeded": "bold green", "Failed": "bold red", "Restarting": "yellow", "Suspended": "yellow"}.get(
+        phase, "cyan"
+    )

@@ -1,0 +1,55 @@
+"""Small readings of an object that every view shares: fields by path, ages, numbers. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+Manifest = dict[str, Any]
+
+
+def at(manifest: Manifest, path: str) -> Any:
+    """Return the value at a dotted path such as `status.progress.step`, or None."""
+    value: Any = manifest
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def text(value: Any) -> str:
+    """Return a value as a table shows it: floats with four significant digits, nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def age(timestamp: str | None, now: datetime) -> str:
+    """Return how long ago an RFC 3339 time was, as kubectl says it: `45s`, `12m`, `3h`, `2d`."""
+    if not timestamp:
+        return ""
+    return span((now - datetime.fromisoformat(timestamp)).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its largest fitting unit; minutes keep their seconds below ten."""
+    whole = max(0, int(seconds))
+    for unit, size in (("d", 86400), ("h", 3600)):
+        if whole >= size * 2:
+            return f"{whole // size}{unit}"
+    if whole >= 600:
+        return f"{whole // 60}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def utc_now() -> datetime:
+    """Return the time now."""
+    return datetime.now(tz=UTC)
+
+
+def interval(measured: Manifest, *, percent: bool = False) -> str:
+    """Return `0.843 [0.820, 0.866]`, or the same in percent."""
+    scale, digits = (100, 1) if percent else (1, 4)
+    value = f"{measured['value'] * scale:.{digits}f}"
+    if measured.get("low") is None:
+        return value
+    return f"{value} [{measured['low'] * scale:.{digits}f}, {measured['high'] * scale:.{digits}f}]"

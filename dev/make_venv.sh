@@ -1,0 +1,30 @@
+#!/bin/bash
+# make_venv.sh FOLDER: the virtual environment with every version pinned by constraints.txt.
+# torch comes first: DeepSpeed is built from source and asks the installed torch what it can do.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$1 python=${PYTHON:-python3}
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "Python 3.11 or newer is needed; '$python' is $("$python" --version 2>&1 || echo absent). Example: make setup PYTHON=python3.12" >&2
+  exit 2
+fi
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "'$python' cannot make virtual environments. On Debian: apt-get install python3-venv" >&2
+  exit 2
+fi
+
+pip() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
+said() { echo "[$SECONDS s] $*"; }
+
+said "making $venv (about 3 minutes, 6 GB)"
+rm -rf "$venv"
+"$python" -m venv "$venv"
+pip setuptools wheel
+pip torch numpy
+said "torch is installed"
+pip transformers peft datasets safetensors scikit-learn ninja packaging psutil py-cpuinfo hjson msgpack einops
+DS_BUILD_OPS=0 pip --no-build-isolation deepspeed
+said "deepspeed is installed"
+pip --no-build-isolation --editable ".[all,dev]"
+said "$venv is ready"

@@ -1,0 +1,130 @@
+"""Every mistake in a manifest is said with its place, what was found, what is allowed, and an example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tuneloop_cli.manifests.load import load_manifests
+from tuneloop_cli.manifests.problems import ManifestError
+
+GOOD = """\
+apiVersion: tuneloop.dev/v1alpha1
+kind: FineTuneJob
+metadata: {name: reviews}
+spec:
+  model:
+    uri: pvc://demo/minilm
+  task: text-classification
+  data:
+    train:
+      - uri: pvc://demo/reviews.csv
+        columns: {text: sentence}
+  training:
+    learningRate: 2e-4
+"""
+
+
+def problems_of(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "job.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError) as caught:
+        load_manifests([file])
+    return [str(problem).removeprefix(str(tmp_path) + "/") for problem in caught.value.problems]
+
+
+def test_a_good_manifest_loads_with_numbers_as_kubectl_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(GOOD)
+    (loaded,) = load_manifests([tmp_path / "job.yaml"])
+    assert loaded.manifest["spec"]["training"]["learningRate"] == 2e-4
+    assert loaded.manifest["metadata"] == {"name": "reviews", "namespace": "default"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        pytest.param(
+            "learningRate:",
+            "learningRte:",
+            "job.yaml:13: spec.training.learningRte: unknown field; did you mean learningRate?",
+            id="unknown field",
+        ),
+        pytest.param(
+            "2e-4",
+            "fast",
+            "job.yaml:13: spec.training.learningRate: 'fast' is not allowed; must be a number. Example: learningRate: 2e-4",
+            id="wrong type",
+        ),
+        pytest.param(
+            "2e-4",
+            "-1",
+            "job.yaml:13: spec.training.learningRate: -1 is not allowed; must be greater than 0",
+            id="out of range",
+        ),
+        pytest.param(
+            "text-classification", "text-clasification", "did you mean text-classification?", id="misspelt enum"
+        ),
+        pytest.param(
+            "uri: pvc://demo/minilm",
+            "uri: /home/me/minilm",
+            "job.yaml:6: spec.model.uri: '/home/me/minilm' is not allowed",
+            id="not a URI",
+        ),
+        pytest.param(
+            "learningRate: 2e-4",
+            "epochs: 1\n    maxSteps: 5",
+            "job.yaml:14: spec.training.maxSteps: cannot be combined with epochs",
+            id="one of two",
+        ),
+        pytest.param(
+            "learningRate: 2e-4",
+            "globalBatchSize: 32\n    microBatchSize: 12",
+            "spec.training.microBatchSize: globalBatchSize (32) must be a multiple of it; got 12",
+            id="batch",
+        ),
+        pytest.param(
+            "  task:",
+            "  method: {type: full, rank: 8}\n  task:",
+            "spec.method.rank: applies only to type: lora",
+            id="does not apply",
+        ),
+        pytest.param("name: reviews", "name: Reviews_1", "metadata.name: 'Reviews_1' is not allowed", id="name"),
+        pytest.param("kind: FineTuneJob", "kind: FineTuneJobs", "kind FineTuneJobs is not known here", id="kind"),
+        pytest.param("    uri: pvc://demo/minilm", "    revision: x", "spec.model.uri: is required", id="missing"),
+        pytest.param(
+            "      - uri: pvc://demo/reviews.csv\n        columns: {text: sentence}",
+            "      []",
+            "spec.data.train: [] is not allowed; must have at least 1 entries",
+            id="empty list",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    (problem,) = problems_of(tmp_path, GOOD.replace(old, new))
+    assert says in problem
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("learningRate: 2e-4", "learningRate: -1\n    seed: x\n    warmup: 3")
+    assert len(problems_of(tmp_path, text)) == 3
+
+
+def test_text_that_is_not_yaml_names_the_line(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, "a: [1, 2\nb: 3\n")
+    assert problem.startswith("job.yaml:2: not YAML:")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="gone.yaml: no such file"):
+        load_manifests([tmp_path / "gone.yaml"])
+
+
+def test_an_empty_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    with pytest.raises(ManifestError, match="holds no manifest"):
+        load_manifests([tmp_path / "empty.yaml"])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ManifestError, match="holds no .yaml"):
+        load_manifests([tmp_path / "folder"])

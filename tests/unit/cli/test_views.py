@@ -1,0 +1,95 @@
+"""What a person sees of a job: rows, pages, live lines and closing words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from tuneloop_cli.views.page import page
+from tuneloop_cli.views.progress import live, plain_line
+from tuneloop_cli.views.result import result
+from tuneloop_cli.views.table import table
+from tuneloop_cli.views.values import span
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def job(**status: object) -> dict:
+    return {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "reviews", "namespace": "default", "creationTimestamp": "2026-01-01T11:45:00+00:00"},
+        "spec": {"model": {"uri": "pvc://demo/minilm"}},
+        "status": status,
+    }
+
+
+RUNNING = job(
+    phase="Running",
+    workers="2/2",
+    progress={
+        "percent": "45%",
+        "step": 113,
+        "totalSteps": 252,
+        "loss": 0.31234,
+        "eta": "2m",
+        "tokensPerSecond": 5312.4,
+    },
+    restarts={"total": 1},
+)
+
+
+def test_get_shows_the_columns_of_kubectl() -> None:
+    header, row = table("FineTuneJob", [RUNNING], now=NOW).splitlines()
+    assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "RESTARTS", "AGE"]
+    assert row.split() == ["reviews", "Running", "45%", "113", "0.3123", "2m", "2/2", "1", "15m"]
+
+
+def test_a_plain_line_says_how_far_it_is() -> None:
+    assert plain_line(RUNNING) == "Running  45%  step 113/252  loss 0.3123  5,312 tokens/s  ETA 2m  restarts 1"
+
+
+def test_the_live_view_marks_the_stage_at_work() -> None:
+    console = Console(width=120, record=True, color_system=None)
+    console.print(live(RUNNING, elapsed="3m"))
+    shown = console.export_text()
+    assert "✓ prepare  ▸ train  · export" in shown
+    assert "45%" in shown
+
+
+def test_a_failure_ends_with_message_hint_and_log() -> None:
+    failed = job(
+        phase="Failed",
+        failure={"class": "Data", "stage": "prepare", "message": "no column 'text'", "hint": "set columns.text"},
+    )
+    assert result(failed).splitlines() == [
+        "reviews failed in prepare: Data",
+        "error: no column 'text'",
+        "hint:  set columns.text",
+        "log:   tuneloop logs reviews",
+    ]
+
+
+def test_a_stop_says_how_to_go_on() -> None:
+    stopped = job(phase="Suspended", checkpoint={"latest": {"step": 50}})
+    assert result(stopped) == "reviews stopped; checkpoint of step 50 is kept. Run the same command again to go on."
+
+
+def test_describe_tells_the_story() -> None:
+    text = page(
+        job(
+            phase="Running",
+            history=[{"attempt": 1, "startStep": 0, "endStep": 57, "reason": "Failed", "class": "NodeLost"}],
+            checkpoint={"latest": {"step": 50, "time": "2026-01-01T11:59:00+00:00"}},
+        ),
+        now=NOW,
+    )
+    assert "attempt 1: steps 0 to 57, Failed, NodeLost" in text
+    assert "step 50 (1m00s ago)" in text
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])
+def test_spans_are_short(seconds: float, said: str) -> None:
+    assert span(seconds) == said
