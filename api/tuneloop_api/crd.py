@@ -88,6 +88,13 @@ RESOURCES = (
 )
 
 
+_STANDARD: Json = {  # checked by the API server itself; a rule may name metadata.name because it stands here
+    "apiVersion": {"type": "string", "maxLength": 253},
+    "kind": {"type": "string", "maxLength": 63},
+    "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
+}
+
+
 def definition(resource: Resource) -> Json:
     """Return the CustomResourceDefinition of a kind."""
     kind = resource.model.__name__
@@ -116,9 +123,7 @@ def definition(resource: Resource) -> Json:
 def root_schema(resource: Resource) -> Json:
     """Return the schema of a kind's objects, with the rules that freeze the spec of one that has started."""
     schema = structural(resource.model.model_json_schema(by_alias=True, schema_generator=_WithRules))
-    for name in ("apiVersion", "kind"):  # the API server itself checks these two, and metadata
-        schema["properties"][name].pop("enum")
-    schema["properties"]["metadata"] = {"type": "object"}
+    schema["properties"] |= _STANDARD
     schema["required"] = ["spec"]
     if resource.mutable_once_started is not None:
         frozen = _frozen(schema["properties"]["spec"], mutable=resource.mutable_once_started)
@@ -137,8 +142,7 @@ class _WithRules(GenerateJsonSchema):
 
 def _validation(rule: Rule) -> Json:
     written = {"rule": rule.cel, "message": rule.message, "reason": rule.reason}
-    # the API server accepts no path into metadata, whose schema is not ours
-    return written | ({"fieldPath": f".{rule.field}"} if rule.field and not rule.field.startswith("metadata.") else {})
+    return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})
 
 
 def _frozen(schema: Json, *, mutable: frozenset[str], above: str = "") -> Iterator[str]:

@@ -53,6 +53,11 @@ class WireModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def without_nulls(value: object) -> object:
+    """Drop the nulls of a map, as the API server does; for the fields that are maps: `Annotated[dict[…], BeforeValidator(without_nulls)]`."""
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
 def _whole(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)

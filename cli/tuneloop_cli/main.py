@@ -27,8 +27,13 @@ app = typer.Typer(
 )
 
 Files = Annotated[list[Path], typer.Option("-f", "--filename", help="Manifest file, or a folder of them.")]
-Folder = Annotated[Path, typer.Option("--dir", help="Folder of jobs, claims, logs and artifacts.", envvar="TUNELOOP_DIR")]
-Ranks = Annotated[int | None, typer.Option("--ranks", min=1, help="CPU ranks that stand in for absent GPUs. Default: the number of cores.")]
+Folder = Annotated[
+    Path, typer.Option("--dir", help="Folder of jobs, claims, logs and artifacts.", envvar="TUNELOOP_DIR")
+]
+Ranks = Annotated[
+    int | None,
+    typer.Option("--ranks", min=1, help="CPU ranks that stand in for absent GPUs. Default: the number of cores."),
+]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ftj (FineTuneJob) or mdep (ModelDeployment).")]
 
 
@@ -53,7 +58,9 @@ def run(
 def serve(
     files: Files,
     folder: Folder = DEFAULT_DIR,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8080,
 ) -> None:
     """Serve one ModelDeployment over HTTP until Ctrl-C.
 
@@ -94,11 +101,15 @@ def describe(kind: Kind, name: str, folder: Folder = DEFAULT_DIR) -> None:
     describe_one(kind, name, folder=folder)
 
 
-@app.command(epilog="Examples: tuneloop logs reviews   |   tuneloop logs reviews --stage prepare   |   tuneloop logs reviews -F")
+@app.command(
+    epilog="Examples: tuneloop logs reviews   |   tuneloop logs reviews --stage prepare   |   tuneloop logs reviews -F"
+)
 def logs(
     name: Annotated[str, typer.Argument(help="A FineTuneJob or ModelDeployment.")],
     folder: Folder = DEFAULT_DIR,
-    stage: Annotated[str | None, typer.Option("--stage", help="prepare, train, export or serve. Default: the newest.")] = None,
+    stage: Annotated[
+        str | None, typer.Option("--stage", help="prepare, train, export or serve. Default: the newest.")
+    ] = None,
     follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
 ) -> None:
     """Print the log of a job's or deployment's pods."""

@@ -1,6 +1,7 @@
 """The operator's errors.
 
 OperatorError
+├── NameConflict            a child's name is taken by an object that is not ours
 └── ClusterError
     ├── ClusterUnavailable   no answer, or an answer that says: later
     ├── AlreadyExists        create: an object of that name is there
@@ -13,6 +14,10 @@ from __future__ import annotations
 
 class OperatorError(Exception):
     """The root of the tree."""
+
+
+class NameConflict(OperatorError):  # noqa: N818  (named as the condition that it becomes)
+    """A child's name is taken by an object that is not ours; the message says which."""
 
 
 class ClusterError(OperatorError):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from tuneloop_api.model import WireModel
+from tuneloop_api.model import WireModel, without_nulls
 from tuneloop_api.rules import Rule
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -22,13 +22,20 @@ Name: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
 Quantity: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=QUANTITY)]
-Duration: TypeAlias = Annotated[
-    str,
-    StringConstraints(min_length=2, max_length=32, pattern=DURATION),
-    Field(json_schema_extra={"format": "duration"}),
-]
+# without `format: duration`: with it the API server (1.36) also takes a list where the text belongs
+Duration: TypeAlias = Annotated[str, StringConstraints(min_length=2, max_length=32, pattern=DURATION)]
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 LongText: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
+_KEY_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LabelKey: TypeAlias = Annotated[
+    str, StringConstraints(max_length=317, pattern=rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_KEY_NAME}")
+]
+AnnotationKey: TypeAlias = Annotated[
+    str, StringConstraints(max_length=317, pattern=rf"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?{_KEY_NAME}")
+]
+LabelValue: TypeAlias = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
+]
 Uri: TypeAlias = Annotated[
     str,
     StringConstraints(
@@ -59,6 +66,35 @@ def named(*, most: int) -> Rule:
         cel=f"self.metadata.name.size() <= {most} && self.metadata.name.matches('{DNS_LABEL}')",
         holds=holds,
     )
+
+
+class ObjectMeta(WireModel):
+    """The metadata that the API server accepts; what it fills in itself is not looked at."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    labels: Annotated[dict[LabelKey, LabelValue], BeforeValidator(without_nulls)] | None = None
+    annotations: Annotated[dict[AnnotationKey, str], BeforeValidator(without_nulls)] | None = None
+    finalizers: list[str] | None = None
+    owner_references: list[dict[str, Any]] | None = None
+    uid: Any = None
+    resource_version: Any = None
+    generation: Any = None
+    creation_timestamp: Any = None
+    deletion_timestamp: Any = None
+    deletion_grace_period_seconds: Any = None
+    managed_fields: Any = None
+    self_link: Any = None
+
+
+def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    ObjectMeta.from_wire(metadata)
+    return metadata
+
+
+Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked_metadata)]
+"""Object metadata as it stands in the manifest, in which a field or a label that the API server would refuse is an error."""
 
 
 class ObjectReference(WireModel):
@@ -106,3 +142,13 @@ class Condition(WireModel):
     """When `status` last changed (RFC 3339)."""
     observed_generation: int | None = None
     """The `metadata.generation` that the condition was computed from."""
+
+
+Conditions: TypeAlias = Annotated[
+    list[Condition],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+"""At most one condition of each type; server-side apply merges them one by one."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from tuneloop_api.model import WireModel
+from tuneloop_api.model import WireModel, without_nulls
 from tuneloop_api.rules import Rule, applies_only, exactly_one, not_together
 from tuneloop_api.v1alpha1.common import (
-    Condition,
+    Conditions,
     Duration,
     LongText,
+    Metadata,
     Name,
     Quantity,
     ResourceAmounts,
@@ -29,6 +30,7 @@ ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class ModelSource(WireModel):
@@ -73,7 +75,7 @@ class Source(WireModel):
     """Column names, where they differ from `text` and `label`."""
     label_rule: LabelRule | None = None
     """How a number becomes a label. Default: the label column is the label."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Count | None = None
     """Read at most this many rows, from the start."""
 
 
@@ -181,7 +183,7 @@ class Method(WireModel):
 class EvaluateEvery(WireModel):
     """How often the validation split is measured: exactly one of the two."""
 
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Count | None = None
     """Every so many optimizer steps."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Every so many passes over the training split; may be a fraction."""
@@ -208,7 +210,7 @@ class Training(WireModel):
 
     epochs: Annotated[float, Field(gt=0, le=10000)] | None = None
     """Passes over the training split; may be a fraction. Default: 3. Not together with `maxSteps`."""
-    max_steps: Annotated[int, Field(ge=1)] | None = None
+    max_steps: Count | None = None
     """Optimizer steps. Not together with `epochs`."""
     global_batch_size: Annotated[int, Field(ge=1, le=1048576)] | None = None
     """Rows in one optimizer step over all nodes: the result does not depend on the number of nodes. Default: 32."""
@@ -220,7 +222,7 @@ class Training(WireModel):
     """Course of the learning rate after the warm-up; `wsd` is warm-up, stable, decay. Default: `linear`."""
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     """Fraction of all steps that the warm-up takes. Default: 0.06. Not together with `warmupSteps`."""
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_steps: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Steps that the warm-up takes. Not together with `warmupRatio`."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
     """Decoupled weight decay of AdamW; biases and norms have none. Default: 0.01."""
@@ -301,7 +303,7 @@ class Checkpoint(WireModel):
 
     every: Duration | None = None
     """Save after this much time. Default: 5m. Not together with `everySteps`."""
-    every_steps: Annotated[int, Field(ge=1)] | None = None
+    every_steps: Count | None = None
     """Save every so many steps. Not together with `every`."""
     keep_last: Annotated[int, Field(ge=1, le=100)] | None = None
     """Newest checkpoints to keep. Default: 2."""
@@ -368,13 +370,26 @@ class FineTuneJobSpec(WireModel):
     """What is published."""
 
 
+class StageResult(WireModel):
+    """What a stage handed on: a file on the claim."""
+
+    path: LongText
+    """Its path in the pods."""
+    sha256: ShortText
+    """Its content."""
+
+
 class Child(WireModel):
-    """A child object, by name and uid."""
+    """The Job of a stage, by name and uid."""
 
     name: Name
     """Name of the child."""
     uid: ShortText | None = None
     """Its uid, once the API server told it."""
+    ended: bool | None = None
+    """Its end was seen and counted. Absent while it is wanted."""
+    result: StageResult | None = None
+    """What it handed on, once it succeeded."""
 
 
 class Children(WireModel):
@@ -399,6 +414,8 @@ class Restarts(WireModel):
     """Restarts after evictions, preemptions and lost nodes."""
     without_progress: int = 0
     """Restarts after failures since the newest checkpoint."""
+    since_checkpoint: int = 0
+    """Restarts of any kind since the newest checkpoint: they set the delay of the next one."""
     last_reason: ShortText | None = None
     """Class of the last one."""
     last_time: ShortText | None = None
@@ -514,7 +531,7 @@ class DataStatus(WireModel):
 
     rows: int | None = None
     """Usable rows in all splits."""
-    splits: Annotated[dict[str, int], Field(max_length=8)] | None = None
+    splits: Annotated[dict[str, int], Field(max_length=8), BeforeValidator(without_nulls)] | None = None
     """Rows by split."""
     bad: int | None = None
     """Rows that could not be used."""
@@ -599,7 +616,7 @@ class FineTuneJobStatus(WireModel):
     """The `metadata.generation` that this status was computed from."""
     phase: JobPhase | None = None
     """Where the job is in its life."""
-    conditions: Annotated[list[Condition], Field(max_length=32)] | None = None
+    conditions: Conditions | None = None
     """Aspects of the state: Accepted, Prepared, PodsReady, Complete, Failed and others."""
     start_time: ShortText | None = None
     """When the first stage was created (RFC 3339); from then on the spec is frozen."""
@@ -625,7 +642,7 @@ class FineTuneJobStatus(WireModel):
     """The last attempts, newest last."""
     failure: Failure | None = None
     """Why the job failed, or why training was last restarted."""
-    resolved: dict[str, Any] | None = None
+    resolved: Annotated[dict[str, Any], Field(max_length=64)] | None = None
     """Every value that was left to be chosen, as it was chosen."""
     data: DataStatus | None = None
     """What `prepare` made of the sources."""
@@ -644,7 +661,7 @@ class FineTuneJob(WireModel):
     """Always `tuneloop.dev/v1alpha1`."""
     kind: Literal["FineTuneJob"]
     """Always `FineTuneJob`."""
-    metadata: dict[str, Any]
+    metadata: Metadata
     """Standard object metadata. The name is a DNS label of at most 48 characters."""
     spec: FineTuneJobSpec
     """What to train, on what, how and where."""

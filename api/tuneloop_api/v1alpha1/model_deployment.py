@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from tuneloop_api.model import WireModel
 from tuneloop_api.rules import applies_only, exactly_one
 from tuneloop_api.v1alpha1.common import (
-    Condition,
+    Conditions,
     Duration,
     LongText,
+    Metadata,
     ObjectReference,
     ResourceAmounts,
     ShortText,
@@ -107,7 +108,7 @@ class ModelDeploymentStatus(WireModel):
     """The `metadata.generation` that this status was computed from."""
     phase: DeploymentPhase | None = None
     """Where the deployment is in its life."""
-    conditions: Annotated[list[Condition], Field(max_length=32)] | None = None
+    conditions: Conditions | None = None
     """Aspects of the state: Accepted, ModelAvailable, Ready."""
     stable: ServedRevision | None = None
     """The revision that answers requests."""
@@ -124,7 +125,7 @@ class ModelDeployment(WireModel):
     """Always `tuneloop.dev/v1alpha1`."""
     kind: Literal["ModelDeployment"]
     """Always `ModelDeployment`."""
-    metadata: dict[str, Any]
+    metadata: Metadata
     """Standard object metadata. The name is a DNS label of at most 36 characters."""
     spec: ModelDeploymentSpec
     """Which model to serve, and how."""

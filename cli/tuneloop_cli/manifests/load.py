@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -14,8 +12,10 @@ from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_error, dotted
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 KINDS: dict[str, type[FineTuneJob | ModelDeployment]] = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
-NAME_LENGTH = {"FineTuneJob": 48, "ModelDeployment": 36}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def _load_file(file: Path) -> list[LoadedManifest]:
     try:
         text = file.read_text(encoding="utf-8")
         nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
-        documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]  # noqa: S506  (a SafeLoader)
+        documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]
     except UnicodeDecodeError as error:
         raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
     except yaml.YAMLError as error:
@@ -100,33 +100,13 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
         raise ManifestError(
             [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(KINDS)}")]
         )
-    problems = [problem(("metadata", *path), said) for path, said in _metadata_problems(document)]
     try:
-        resource = model.model_validate(document)
+        resource = model.from_wire(document)
     except ValidationError as error:
-        problems += [problem(*describe_error(each, model)) for each in error.errors()]
-    if problems:
-        raise ManifestError(problems)
+        raise ManifestError([problem(*describe_error(each, model)) for each in error.errors()]) from error
     manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
     manifest.pop("status", None)
     return LoadedManifest(file=file, resource=resource, manifest=manifest)
-
-
-def _metadata_problems(document: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict):
-        return []  # the model says it
-    name, longest = metadata.get("name"), NAME_LENGTH[document["kind"]]
-    if not isinstance(name, str):
-        return [(("name",), "is required. Example: name: reviews")]
-    if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        return [
-            (
-                ("name",),
-                f"{name!r} is not allowed; must be at most {longest} lower-case letters, digits and '-', beginning with a letter. Example: name: reviews",
-            )
-        ]
-    return []
 
 
 def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int | None:

@@ -74,8 +74,9 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
         return path, _unknown_field(str(path[-1]), _properties(schema, path[:-1]))
     if kind == "missing":
         return path, f"is required{_example(path)}"
-    if kind in {"value_error", "assertion_error"}:
-        return _from_validator(path, error["msg"].split(", ", 1)[-1])
+    if kind == "rule":
+        given = error["input"]
+        return path, error["msg"] if isinstance(given, dict | list) else f"{error['msg']}; got {_show(given)}"
     found = f"{_show(error['input'])} is not allowed"
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
@@ -89,11 +90,6 @@ def dotted(path: Path) -> str:
     """Return `spec.data.train[0].uri` for its parts."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
-
-
-def _from_validator(path: Path, message: str) -> tuple[Path, str]:
-    named = re.match(r"^([a-zA-Z0-9]+): (.*)$", message, re.DOTALL)
-    return ((*path, named[1]), named[2]) if named else (path, message)
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> str:

@@ -44,7 +44,9 @@ def test_up_outlives_its_command_and_down_ends_every_process(tmp_path, control_p
         assert {program.name for program in running} == {"etcd", "kube-apiserver", "kube-controller-manager"}
         assert all(program.alive for program in running)
         assert _command("status", state).count("MiB") == 3
-        refused = subprocess.run([DEV / "cluster/cluster", "up", "--state", state], capture_output=True, text=True, check=False)
+        refused = subprocess.run(
+            [DEV / "cluster/cluster", "up", "--state", state], capture_output=True, text=True, check=False
+        )
         assert refused.returncode == 1
         assert "already holds a running control plane" in refused.stderr
         assert all(program.alive for program in running)
@@ -79,7 +81,9 @@ def test_a_control_plane_dies_with_the_process_that_started_it(tmp_path, control
 
 
 def _command(verb, state):
-    done = subprocess.run([DEV / "cluster/cluster", verb, "--state", state], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [DEV / "cluster/cluster", verb, "--state", state], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

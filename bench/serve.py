@@ -1,0 +1,326 @@
+"""The model server under load, next to its own offline rate and to a web server around `transformers.pipeline`.
+
+    PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--texts CSV]
+
+Servers and the offline loop share core 0, clients are on core 1, all over loopback, in alternation. The peers are Starlette on uvicorn
+(uvloop, httptools), which is what FastAPI runs on, less FastAPI's own work per request, in the four usual shapes of PEERS.
+A text per request, keep-alive, each client sends when it is answered. `/core-s` is requests per second of CPU time of the server, which
+other load on the machine disturbs less than requests per second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import os
+import random
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / ".tuneloop" / "claims" / "demo"
+SERVER_CORE, CLIENT_CORE = "0", 1
+CLIENTS = (1, 8, 64)
+TEXTS = 512
+BATCH = 16
+PEERS = {
+    "thread each": "a plain `def` endpoint: a thread pool calls the pipeline",
+    "inline": "an `async def` endpoint calls the pipeline itself",
+    "one worker": "one worker thread calls the pipeline, a text at a time",
+    "queue": "the queue of transformers' own page on web servers: what waits goes into one pipeline call, at most 16 texts",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What one run gave."""
+
+    rate: float
+    per_core_second: float
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server that answers."""
+
+    process: subprocess.Popen
+    port: int
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.role == "peer":
+        return run_peer(arguments)
+    if arguments.role == "offline":
+        return run_offline(arguments)
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    with tempfile.TemporaryDirectory(prefix="tuneloop-bench-") as folder:
+        artifact = arguments.artifact or demo_artifact(Path(folder) / "artifact")
+        measure(arguments, artifact=artifact, folder=Path(folder))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--artifact", type=Path, help="default: the demo's MiniLM with a random head")
+    parser.add_argument("--texts", type=Path, default=DEMO / "movie-reviews.csv", help="CSV with a column `sentence`")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))
+    parser.add_argument("--role", choices=["measure", "peer", "offline"], default="measure", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--shape", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def demo_artifact(folder: Path) -> Path:
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from artifact import make_artifact
+
+    make_artifact(folder, DEMO / "minilm", max_tokens=128)
+    return folder
+
+
+def sentences(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as file:
+        rows = [row["sentence"] for row in csv.DictReader(file)]
+    return random.Random(0).sample(rows, TEXTS)
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------------------------
+
+
+def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> None:
+    texts = sentences(arguments.texts)
+    offline = start(
+        ["bench/serve.py", "--role", "offline", "--artifact", str(artifact), "--texts", str(arguments.texts)], pipe=True
+    )
+    servers = {"tuneloop": start_ours(artifact, folder)}
+    for name in arguments.peers:
+        servers[name] = start_peer(name, artifact)
+    results: dict[tuple[str, int], list[Figures]] = {}
+    try:
+        for server in servers.values():
+            wait_until_ready(server)
+        for _ in range(arguments.rounds):
+            results.setdefault(("offline", 0), []).append(ask_offline(offline, arguments.seconds))
+            for clients in arguments.clients:
+                for name, server in servers.items():
+                    figures = asyncio.run(load(server, texts, clients=clients, seconds=arguments.seconds))
+                    results.setdefault((name, clients), []).append(figures)
+    finally:
+        for process in (offline, *(server.process for server in servers.values())):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    report({key: middle(runs) for key, runs in results.items()}, arguments)
+
+
+def start(command: list[str], *, pipe: bool = False) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": "api:server"}
+    stream = subprocess.PIPE if pipe else subprocess.DEVNULL
+    return subprocess.Popen(
+        ["taskset", "-c", SERVER_CORE, sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        stdin=stream,
+        stdout=stream,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def start_ours(artifact: Path, folder: Path) -> Running:
+    port = free_port()
+    config = {
+        "version": 1,
+        "namespace": "bench",
+        "name": "bench",
+        "revision": "bench",
+        "host": "127.0.0.1",
+        "port": port,
+    }
+    config |= {"artifactPath": str(artifact), "artifactUri": f"file://{artifact}", "batching": {"maxBatchSize": BATCH}}
+    path = folder / "server.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return Running(process=start(["-m", "tuneloop_server", str(path)]), port=port)
+
+
+def start_peer(shape: str, artifact: Path) -> Running:
+    port = free_port()
+    command = ["bench/serve.py", "--role", "peer", "--shape", shape, "--port", str(port), "--artifact", str(artifact)]
+    return Running(process=start(command), port=port)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_ready(server: Running, *, seconds: float = 120.0) -> None:
+    import urllib.request
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=5).read()
+        except OSError:
+            if time.monotonic() > deadline or server.process.poll() is not None:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+async def load(server: Running, texts: list[str], *, clients: int, seconds: float) -> Figures:
+    """Send for a while after a warm-up of a quarter of it; every answer must be 200."""
+    latencies: list[float] = []
+    counting = time.perf_counter() + seconds / 4
+    end = counting + seconds
+    tasks = [
+        asyncio.create_task(client(server.port, texts, seed, latencies, counting=counting, end=end))
+        for seed in range(clients)
+    ]
+    await asyncio.sleep(counting - time.perf_counter())
+    cpu = cpu_seconds(server.process.pid)
+    await asyncio.sleep(end - time.perf_counter())
+    cpu = cpu_seconds(server.process.pid) - cpu
+    await asyncio.wait_for(asyncio.gather(*tasks), timeout=60)
+    latencies.sort()
+    return Figures(
+        rate=len(latencies) / seconds,
+        per_core_second=len(latencies) / max(cpu, 1e-9),
+        p50=latencies[len(latencies) // 2],
+        p99=latencies[int(len(latencies) * 0.99)],
+    )
+
+
+async def client(
+    port: int, texts: list[str], seed: int, latencies: list[float], *, counting: float, end: float
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    order = random.Random(seed)
+    while (begin := time.perf_counter()) < end:
+        body = json.dumps({"inputs": order.choice(texts)}).encode()
+        writer.write(
+            b"POST /predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.split(b":")[1]))
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"a request was not answered 200: {head[:80]!r}")
+        if counting <= (now := time.perf_counter()) < end:
+            latencies.append(now - begin)
+    writer.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ask_offline(process: subprocess.Popen, seconds: float) -> Figures:
+    process.stdin.write(f"{seconds}\n".encode())
+    process.stdin.flush()
+    if not select.select([process.stdout], [], [], seconds * 4 + 120)[0]:
+        raise RuntimeError("the offline loop does not answer")
+    rate, per_core_second = process.stdout.readline().split()
+    return Figures(rate=float(rate), per_core_second=float(per_core_second))
+
+
+def middle(runs: list[Figures]) -> Figures:
+    return Figures(
+        **{name: statistics.median(getattr(run, name) for run in runs) for name in Figures.__dataclass_fields__}
+    )
+
+
+def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespace) -> None:
+    offline = results["offline", 0]
+    print(
+        f"median of {arguments.rounds} rounds of {arguments.seconds:g} s; {TEXTS} texts, batches of at most {BATCH}, fp32, 1 core"
+    )
+    print(f"offline, sorted by length: {offline.rate:.1f} texts/s, {offline.per_core_second:.1f}/core-s\n")
+    print(
+        f"{'clients':>7}  {'server':<12} {'req/s':>7} {'/core-s':>8} {'p50 ms':>8} {'p99 ms':>8}  {'of offline':>10}  tuneloop is"
+    )
+    for clients in arguments.clients:
+        ours = results["tuneloop", clients]
+        for (name, count), figures in results.items():
+            if count == clients:
+                than = (
+                    ""
+                    if name == "tuneloop"
+                    else f"{ours.rate / figures.rate:.2f} x, p99 {ours.p99 / figures.p99:.2f} x"
+                )
+                print(
+                    f"{clients:>7}  {name:<12} {figures.rate:>7.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} "
+                    f"{figures.p99 * 1e3:>8.1f}  {figures.rate / offline.rate:>10.0%}  {than}"
+                )
+
+
+# --- the other side: what runs on the server's core --------------------------------------------------------------------------------------
+
+
+def run_offline(arguments: argparse.Namespace) -> int:
+    """For each line with seconds on stdin: classify the texts, tokenizing included, longest last; print texts/s, per wall and per CPU time."""
+    from tuneloop_api.server_config import ServerConfig
+    from tuneloop_server.artifact_check import read_manifest
+    from tuneloop_server.model import load as load_model
+
+    config = ServerConfig(
+        namespace="b", name="b", revision="b", artifact_path=str(arguments.artifact), artifact_uri="b"
+    )
+    model = load_model(config, read_manifest(config))
+    texts = sentences(arguments.texts)
+    for line in sys.stdin:
+        begin, cpu, done = time.perf_counter(), time.process_time(), 0
+        while time.perf_counter() - begin < float(line):
+            encoded = sorted(model.encode(texts), key=lambda text: len(text.ids))
+            for first in range(0, len(encoded), BATCH):
+                done += len(model.predict(encoded[first : first + BATCH]))
+        print(done / (time.perf_counter() - begin), done / (time.process_time() - cpu), flush=True)
+    return 0
+
+
+def run_peer(arguments: argparse.Namespace) -> int:
+    import torch
+    import uvicorn
+    from transformers import pipeline
+
+    sys.path.insert(0, str(ROOT / "bench"))
+    from serve_peer import peer_app
+
+    torch.set_num_threads(1)
+    manifest = json.loads((arguments.artifact / "manifest.json").read_text(encoding="utf-8"))
+    classify = pipeline("text-classification", model=str(arguments.artifact / "model"), top_k=None, device="cpu")
+    options = {"truncation": True, "max_length": manifest["maxTokens"]}
+    app = peer_app(arguments.shape, lambda texts: classify(texts, batch_size=len(texts), **options), most=BATCH)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=arguments.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

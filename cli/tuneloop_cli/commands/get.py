@@ -1,0 +1,85 @@
+"""`get` and `describe`: read the folder's objects, without a lock."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+
+from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.local.object_files import ObjectFiles
+from tuneloop_cli.views.page import page
+from tuneloop_cli.views.table import table
+from tuneloop_cli.views.values import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneloop_operator.cluster import Manifest
+
+OurKind = Literal["FineTuneJob", "ModelDeployment"]
+_KINDS: dict[OurKind, tuple[str, ...]] = {
+    "FineTuneJob": ("ftj", "finetunejob", "finetunejobs"),
+    "ModelDeployment": ("mdep", "modeldeployment", "modeldeployments"),
+}
+OUTPUTS = ("table", "wide", "json", "yaml", "name")
+WATCH_SECONDS = 0.5
+
+
+def kind_named(word: str) -> OurKind:
+    """Return the kind that a user's word means."""
+    for kind, words in _KINDS.items():
+        if word.lower() in words:
+            return kind
+    raise TuneloopExit(Exit.BAD_INPUT, f"unknown kind {word!r}; known: ftj (FineTuneJob), mdep (ModelDeployment)")
+
+
+def find(folder: Path, kind: OurKind, name: str) -> Manifest:
+    """Return one object of the folder."""
+    found = next((each for each in ObjectFiles(folder).read_all(kind) if each["metadata"]["name"] == name), None)
+    if found is None:
+        others = ", ".join(each["metadata"]["name"] for each in ObjectFiles(folder).read_all(kind)) or "none"
+        raise TuneloopExit(Exit.FAILED, f"no {kind} {name!r} in {folder}; there: {others}")
+    return found
+
+
+def show(word: str | None, name: str | None, *, folder: Path, output: str, watch: bool) -> None:
+    """Print objects; with `watch`, again whenever one changed."""
+    if output not in OUTPUTS:
+        raise TuneloopExit(Exit.BAD_INPUT, f"--output: {output!r} is not allowed; must be one of {', '.join(OUTPUTS)}")
+    kinds = [kind_named(word)] if word else list(_KINDS)
+    printed = None
+    while True:
+        text = "\n\n".join(part for part in (_shown(kind, name, folder, output) for kind in kinds) if part)
+        if text != printed:
+            print(text or f"nothing in {folder}", flush=True)
+        if not watch:
+            return
+        printed = text
+        time.sleep(WATCH_SECONDS)
+
+
+def describe_one(word: str, name: str, *, folder: Path) -> None:
+    """Print the page of one object."""
+    print(page(find(folder, kind_named(word), name), now=utc_now()))
+
+
+def _shown(kind: OurKind, name: str | None, folder: Path, output: str) -> str:
+    objects = [find(folder, kind, name)] if name else ObjectFiles(folder).read_all(kind)
+    if not objects:
+        return ""
+    if output in {"table", "wide"}:
+        return table(kind, objects, now=utc_now(), wide=output == "wide")
+    if output == "name":
+        return "\n".join(f"{kind.lower()}/{each['metadata']['name']}" for each in objects)
+    return _dump(objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}, output)
+
+
+def _dump(data: Manifest | Sequence[Manifest], output: str) -> str:
+    if output == "json":
+        return json.dumps(data, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip()

@@ -1,0 +1,45 @@
+"""One writer per folder: an advisory lock that dies with its holder, and says who that is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.errors import FolderInUse
+from tuneloop_cli.local.processes import start_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def writer_lock(directory: Path) -> Iterator[None]:
+    """Hold the folder's lock. Raises FolderInUse, which names the holder."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(_holder(directory, os.pread(descriptor, 65536, 0))) from None
+        holder = {"pid": os.getpid(), "startTime": start_time(os.getpid()), "command": shlex.join(sys.argv)}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(directory: Path, content: bytes) -> str:
+    advice = "wait for it, end it, or use another folder (--dir)"
+    try:
+        holder = json.loads(content)
+    except ValueError:  # it has the lock, and has not written its name yet
+        return f"the folder {directory} is in use by another process: {advice}"
+    return f"the folder {directory} is in use by process {holder['pid']} ({holder['command']}): {advice}"

@@ -1,0 +1,77 @@
+"""Pods and their conditions as the controllers make and read them. Pure."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Manifest
+
+Condition = dict[str, Any]
+
+
+def pod_from_template(owner: Manifest, *, name: str, labels: dict[str, str], annotations: dict[str, str]) -> Manifest:
+    """Return a new pod of a Job or Deployment; labels and annotations come on top of the template's."""
+    template = copy.deepcopy(owner["spec"]["template"])
+    metadata = template.get("metadata") or {}
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": owner["metadata"]["namespace"],
+            "labels": (metadata.get("labels") or {}) | labels,
+            "annotations": (metadata.get("annotations") or {}) | annotations,
+            "ownerReferences": [reference],
+        },
+        "spec": template["spec"],
+        "status": {"phase": "Pending"},
+    }
+
+
+def phase(pod: Manifest) -> str:
+    """Return Pending, Running, Succeeded or Failed."""
+    return str(pod["status"].get("phase", "Pending"))
+
+
+def is_terminal(pod: Manifest) -> bool:
+    """Whether nothing of the pod runs any more."""
+    return phase(pod) in {"Succeeded", "Failed"}
+
+
+def is_deleted(pod: Manifest) -> bool:
+    """Whether its deletion was asked for."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_active(pod: Manifest) -> bool:
+    """Whether it runs or will, and nobody asked for its end."""
+    return not is_terminal(pod) and not is_deleted(pod)
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Whether its condition Ready holds."""
+    return is_true(pod["status"].get("conditions"), "Ready")
+
+
+def is_true(conditions: list[Condition] | None, kind: str) -> bool:
+    """Whether the condition of this type holds."""
+    return any(each["type"] == kind and each["status"] == "True" for each in conditions or ())
+
+
+def with_condition(conditions: list[Condition] | None, new: Condition, *, now: str) -> list[Condition]:
+    """Return the conditions with `new` in them; its transition time moves only when its status does."""
+    old = next((each for each in conditions or () if each["type"] == new["type"]), None)
+    if old is None:
+        return [*(conditions or ()), new | {"lastTransitionTime": now}]
+    since = old["lastTransitionTime"] if old["status"] == new["status"] else now
+    return [new | {"lastTransitionTime": since} if each is old else each for each in conditions or ()]

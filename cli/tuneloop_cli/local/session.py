@@ -1,0 +1,240 @@
+"""LocalSession: a folder at work together with the operator, so that what is submitted runs. The command line is built on this.
+
+async with LocalSession(Path(".tuneloop"), ranks=2) as session:
+    await session.submit(manifest)
+    job = await session.wait_for("FineTuneJob", "reviews", until=is_finished)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from tuneloop_cli.local import machine
+from tuneloop_cli.local.claims import demand_claims
+from tuneloop_cli.local.node import LocalNode, is_finished
+from tuneloop_cli.local.object_files import replace_file
+from tuneloop_cli.local.overlay import Hardware, overlay
+from tuneloop_cli.local.pod_objects import is_terminal
+from tuneloop_cli.local.ports import LOOPBACK
+from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
+from tuneloop_operator.operator_loop import Operator
+from tuneloop_operator.progress_server import LocalAuthenticator, ProgressServer
+from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.status.deployment import LOCAL_URL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from tuneloop_cli.local.cluster import EventType
+    from tuneloop_operator.cluster import Kind, Manifest
+
+_PROGRESS_INTERVAL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What became of a submitted manifest."""
+
+    action: Submission
+    manifest: Manifest
+    """The object as stored."""
+    overlay: tuple[str, ...]
+    """What the machine made of its resources, for people; nothing where it runs as written."""
+
+
+class LocalSession:
+    """One folder, its node and its operator, as an async context manager. Must be entered in the main thread."""
+
+    def __init__(self, directory: Path, *, ranks: int | None = None, serve_port: int = 0) -> None:
+        """`ranks`: CPU ranks that stand in for absent GPUs (default: the cores); `serve_port`: of the first server, 0 takes a free one."""
+        self.node = LocalNode(directory, serve_port=serve_port)
+        self._hardware = Hardware(gpus=len(machine.gpus()), ranks=ranks or machine.cores())
+        self._stack = AsyncExitStack()
+        self._watchers: set[asyncio.Queue[tuple[EventType, Manifest]]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Take the folder and begin. Raises FolderInUse, PortInUse."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.node)
+            listening = socket.create_server((LOOPBACK, 0))
+            settings = _settings(progress_port=listening.getsockname()[1])
+            operator = Operator(cluster=self.node.cluster, settings=settings, clock=lambda: datetime.now(UTC))
+            await self._serve_progress(operator, stack=stack, listening=listening)
+            self.node.listen(operator.see)
+            self.node.cluster.subscribe(self._tell_watchers)
+            working = self.node.tasks.create_task(operator.run())
+            stack.callback(working.cancel)
+            self.node.start()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Stop: the operator first, then every pod with its grace period. What was unfinished goes on when it is submitted again."""
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def submit(self, *manifests: Manifest) -> list[Submitted]:
+        """Bring validated manifests into the folder, jobs first. Raises ClaimMissing before anything is changed.
+
+        A FineTuneJob that has failed begins anew and goes on from its checkpoints; one that has succeeded stays as it is.
+        """
+        ordered = sorted(manifests, key=lambda manifest: manifest["kind"] != "FineTuneJob")
+        for manifest in ordered:
+            demand_claims(manifest, folders=self.node.folders)
+        return [await self._submit(manifest) for manifest in ordered]
+
+    async def watch(
+        self, kind: Kind, name: str, *, namespace: str = "default"
+    ) -> AsyncGenerator[Manifest | None, None]:
+        """Yield the object as it is, then at each change; None while there is no such object."""
+        queue: asyncio.Queue[tuple[EventType, Manifest]] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            yield self.node.cluster.peek(kind=kind, namespace=namespace, name=name)
+            while True:
+                event, manifest = await queue.get()
+                if (manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]) == (
+                    kind,
+                    namespace,
+                    name,
+                ):
+                    yield None if event == "DELETED" else manifest
+        finally:
+            self._watchers.discard(queue)
+
+    async def wait_for(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        until: Callable[[Manifest], bool],
+        namespace: str = "default",
+        seconds: float | None = None,
+    ) -> Manifest:
+        """Return the object once it is there and `until` holds for it. Raises TimeoutError after `seconds`."""
+        async with asyncio.timeout(seconds), aclosing(self.watch(kind, name, namespace=namespace)) as changes:
+            async for manifest in changes:
+                if manifest is not None and until(manifest):
+                    return manifest
+        raise AssertionError("a watch has no end")
+
+    async def url(self, name: str, *, namespace: str = "default", seconds: float | None = None) -> str:
+        """Return the address of a ModelDeployment's server, once it is ready. Raises TimeoutError after `seconds`."""
+        service = await self.wait_for(
+            "Service", name, namespace=namespace, seconds=seconds, until=lambda service: bool(_address(service))
+        )
+        return _address(service)
+
+    async def suspend_all(self) -> None:
+        """Let every unfinished job save a checkpoint and stop; return when all have. Submitting a job again goes on with it."""
+        running = [job for job in self.node.active("FineTuneJob") if not is_finished(job)]
+        for job in running:
+            await self.node.cluster.apply(job | {"spec": job["spec"] | {"suspend": True}})
+        for job in running:
+            metadata = job["metadata"]
+            await self.wait_for("FineTuneJob", metadata["name"], namespace=metadata["namespace"], until=_is_at_rest)
+            await self._until(partial(self._none_runs, metadata["uid"]))
+
+    async def abort(self) -> None:
+        """Kill every pod at once. Unfinished jobs go on from their newest checkpoint when they are submitted again."""
+        await self.node.close(grace=False)
+
+    async def _submit(self, manifest: Manifest) -> Submitted:
+        metadata = manifest["metadata"]
+        name, namespace = metadata["name"], metadata["namespace"]
+        lines: tuple[str, ...] = ()
+        if manifest["kind"] == "FineTuneJob":
+            manifest = manifest | {"metadata": metadata | {"uid": identity(manifest)}}
+            fitted = overlay(manifest, self._hardware)
+            manifest, lines = fitted.manifest, fitted.lines
+        old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
+        action = submission(manifest, old)
+        if action is Submission.REPLACE and old is not None:
+            await self._remove(old)
+        if action is not Submission.STAY:
+            await self.node.cluster.apply(manifest)
+        stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
+        assert stored is not None
+        self.node.release(stored["metadata"]["uid"])
+        self._release_source(stored)
+        return Submitted(action=action, manifest=stored, overlay=lines)
+
+    async def _remove(self, old: Manifest) -> None:
+        """Delete an object, and wait until all that belonged to it is gone: the next one may have its uid."""
+        metadata = old["metadata"]
+        belongings = self.node.cluster.dependents(metadata["uid"])
+        await self.node.cluster.delete(
+            kind=old["kind"], namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
+        )
+        await self._until(lambda: not any(map(self.node.is_there, belongings)))
+
+    def _release_source(self, deployment: Manifest) -> None:
+        """Let the operator see the finished job that a deployment serves."""
+        reference = deployment["spec"]["model"].get("fineTuneJobRef") or {}
+        job = self.node.cluster.peek(
+            kind="FineTuneJob", namespace=deployment["metadata"]["namespace"], name=reference.get("name", "")
+        )
+        if job is not None and is_finished(job):
+            self.node.release(job["metadata"]["uid"])
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Return once this holds; it is looked at after each change of any object."""
+        queue: asyncio.Queue[tuple[EventType, Manifest]] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            while not holds():
+                await queue.get()
+        finally:
+            self._watchers.discard(queue)
+
+    async def _serve_progress(self, operator: Operator, *, stack: AsyncExitStack, listening: socket.socket) -> None:
+        """Take the stages' posts on loopback, with a token that only this user can read."""
+        token = secrets.token_urlsafe(32)
+        self.node.folders.token.mkdir(mode=0o700, exist_ok=True)
+        replace_file(self.node.folders.token / "token", token.encode(), mode=0o600)
+        server = ProgressServer(
+            authenticator=LocalAuthenticator(token),
+            knows_job=operator.knows_job,
+            on_progress=operator.progress,
+        )
+        runner = web.AppRunner(server.application(), access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, listening).start()
+
+    def _none_runs(self, uid: str) -> bool:
+        pods = [each for each in self.node.cluster.dependents(uid) if each["kind"] == "Pod"]
+        return all(map(is_terminal, pods))
+
+    def _tell_watchers(self, event: EventType, manifest: Manifest) -> None:
+        for queue in self._watchers:
+            queue.put_nowait((event, manifest))
+
+
+def _settings(*, progress_port: int) -> OperatorSettings:
+    return OperatorSettings(
+        local=True,
+        default_claim=DEFAULT_CLAIM,
+        progress_url=f"http://{LOOPBACK}:{progress_port}",
+        progress_interval_seconds=_PROGRESS_INTERVAL_SECONDS,
+    )
+
+
+def _address(service: Manifest) -> str:
+    return str(service["metadata"].get("annotations", {}).get(LOCAL_URL, ""))
+
+
+def _is_at_rest(job: Manifest) -> bool:
+    return is_finished(job) or (job.get("status") or {}).get("phase") == "Suspended"

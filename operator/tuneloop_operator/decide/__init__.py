@@ -1,0 +1,1 @@
+"""What to do next: pure, one policy a file."""

@@ -1,0 +1,81 @@
+"""What the schema cannot refuse: whether this job or deployment can run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
+    from tuneloop_operator.settings import OperatorSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A field that cannot be honoured."""
+
+    reason: str
+    """One CamelCase word."""
+    field: str
+    given: str
+    allowed: str
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: found {self.given}; {self.allowed}; for example {self.example}"
+
+
+def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
+    """Return why the job cannot run here; empty if it can."""
+    return (*_local_addresses(spec, settings), *_missing_claim(spec, settings))
+
+
+def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
+    """Return why the deployment cannot run here; empty if it can."""
+    uri = spec.model.uri
+    if uri is None:
+        return ()
+    if uri.startswith("hf://"):
+        refusal = Refusal(
+            reason="NotAnArtifact",
+            field="spec.model.uri",
+            given=uri,
+            allowed="the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest",
+            example="pvc://models/jobs/reviews-1a2b3c4d/artifact",
+        )
+        return (refusal,)
+    return () if settings.local else tuple(_local("spec.model.uri", uri))
+
+
+def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    if settings.local:
+        return
+    yield from _local("spec.model.uri", spec.model.uri)
+    for split in ("train", "validation", "test"):
+        for number, source in enumerate(getattr(spec.data, split) or ()):
+            yield from _local(f"spec.data.{split}[{number}].uri", source.uri)
+
+
+def _local(field: str, uri: str) -> Iterator[Refusal]:
+    if uri.startswith("file://"):
+        yield Refusal(
+            reason="LocalAddress",
+            field=field,
+            given=uri,
+            allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub",
+            example="pvc://models/" + uri.removeprefix("file://").strip("/"),
+        )
+
+
+def _missing_claim(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    if (spec.storage and spec.storage.claim) or settings.default_claim:
+        return
+    yield Refusal(
+        reason="NoClaim",
+        field="spec.storage.claim",
+        given="nothing",
+        allowed="name a PersistentVolumeClaim of this namespace to write to, since the operator has no default claim",
+        example="storage: {claim: models}",
+    )

@@ -1,0 +1,254 @@
+"""What to do next for a FineTuneJob: one move of the state machine after the other, until something must happen first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJobStatus
+from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.decision import Decision, Deletion, Event
+from tuneloop_operator.decide.ending import closed, failed, failure_of, succeeded
+from tuneloop_operator.decide.opening import (
+    children_to_create,
+    delay_left,
+    gang_children_to_apply,
+    opened,
+    unposted,
+    with_child,
+)
+from tuneloop_operator.decide.stages import (
+    BLAME_SECONDS,
+    LIVE_MOVES,
+    Move,
+    Run,
+    child_of,
+    job_of_run,
+    move_of,
+    pods_of,
+    quiet_in,
+    run_of,
+    stage_of,
+    starves_in,
+    strays,
+)
+from tuneloop_operator.status.conditions import with_condition
+from tuneloop_operator.status.job import shown
+from tuneloop_operator.status.progress import with_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tuneloop_operator.observed import JobSeen, ObservedJob
+    from tuneloop_operator.settings import OperatorSettings
+
+_LOOK_AGAIN_SECONDS = 30.0
+"""How long something that should go away is waited for before it is looked at again."""
+_MOST_MOVES = 8
+"""No more moves than this follow one another in one round; four do."""
+_PROGRESS_FIELDS = frozenset({"progress", "checkpoint", "restarts", "workers"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One move, made."""
+
+    status: FineTuneJobStatus
+    goes_on: bool = False
+    """The next move can follow in the same round."""
+    decision: Decision = field(default_factory=Decision)
+    """What else is to be done; its status is not used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """All that a move may look at."""
+
+    seen: ObservedJob
+    status: FineTuneJobStatus
+    now: datetime
+    settings: OperatorSettings
+
+
+def decide(seen: ObservedJob, *, now: datetime, settings: OperatorSettings) -> Decision:
+    """Return what to write next. The same input gives the same decision; a job that needs nothing gets an empty one."""
+    if seen.job.metadata.get("deletionTimestamp"):
+        return Decision()  # its children are removed with it
+    status = seen.job.status or FineTuneJobStatus()
+    if status.start_time is None and (refused := _refused(seen, status, now=now, settings=settings)):
+        return _with_status(seen, refused, Decision(), now=now, settings=settings)
+    if seen.obstacle is not None:  # what was decided last round could not be done: say so, and try again later
+        decision = Decision(wake_in=_LOOK_AGAIN_SECONDS)
+        return _with_status(seen, unposted(status), decision, now=now, settings=settings)
+    if run_of(status) is Run.POSTED:
+        status = with_progress(status, seen.progress, stage=stage_of(status))
+    return _moved(seen, status, now=now, settings=settings) or Decision(look=True)
+
+
+def _moved(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> Decision | None:
+    """Make every move that can be made now; None if the next one needs a live look."""
+    left_over = strays(seen, status)
+    if left_over and not seen.live:
+        return None
+    decision = Decision(delete=tuple(_deletion(job) for job in left_over))
+    for _ in range(_MOST_MOVES):
+        move = move_of(seen, status, now=now, settings=settings)
+        if move in LIVE_MOVES and not seen.live:
+            return None
+        step = _MOVES[move](Situation(seen=seen, status=status, now=now, settings=settings))
+        if step.decision.look:
+            return None
+        status, decision = step.status, _joined(decision, step.decision)
+        if not step.goes_on:
+            break
+    return _with_status(seen, status, decision, now=now, settings=settings)
+
+
+def _refused(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> FineTuneJobStatus | None:
+    refusals = job_refusals(seen.job.spec, settings)
+    if not refusals:
+        return None
+    message = "\n".join(str(refusal) for refusal in refusals)
+    conditions = with_condition(
+        status.conditions, "Accepted", true=False, reason=refusals[0].reason, message=message, now=now
+    )
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _with_status(
+    seen: ObservedJob, status: FineTuneJobStatus, decision: Decision, *, now: datetime, settings: OperatorSettings
+) -> Decision:
+    """Return the decision with the whole status, if that differs from the stored one, and is not mere progress too soon."""
+    new = shown(seen, status, now=now).to_wire()
+    old = seen.job.status.to_wire() if seen.job.status else {}
+    if new == old:
+        return decision
+    changed = {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
+    only_progress = changed <= _PROGRESS_FIELDS
+    if only_progress and seen.progress_written is not None:
+        wait = settings.progress_interval_seconds - (now - seen.progress_written).total_seconds()
+        if wait > 0:
+            return replace(decision, wake_in=min(wait, decision.wake_in or wait))
+    return replace(decision, status=new, progress_only=only_progress)
+
+
+def _open(situation: Situation) -> Step:
+    seen, status, now = situation.seen, situation.status, situation.now
+    stage = stage_of(status)
+    if (wait := delay_left(status, now=now)) > 0:
+        return Step(status=status, decision=Decision(wake_in=wait))
+    if child_of(status, stage) is not None and not seen.live:
+        return Step(status=status, decision=Decision(look=True))
+    if (wait := quiet_in(seen, stage, now=now)) > 0:
+        return Step(status=status, decision=Decision(wake_in=min(wait, _LOOK_AGAIN_SECONDS)))
+    status = opened(seen, status, now=now, settings=situation.settings)
+    name = child_of(status, stage)
+    event = Event(reason="Started", message=f"{stage}: Job {name.name if name else ''}")
+    decision = Decision(
+        apply=gang_children_to_apply(seen, status, settings=situation.settings),
+        create=children_to_create(seen, status, settings=situation.settings),
+        events=(event,),
+    )
+    return Step(status=status, decision=decision)
+
+
+def _adopt(situation: Situation) -> Step:
+    status = situation.status
+    job, child = job_of_run(situation.seen, status), child_of(status, stage_of(status))
+    if job is None:
+        raise AssertionError("only a Job that was seen is adopted")
+    adopted = child.model_copy(update={"uid": job.uid}) if child else None
+    if adopted is None:  # the status was lost: the Job tells what it said
+        status = opened(situation.seen, status, now=situation.now, settings=situation.settings)
+        fresh = child_of(status, stage_of(status))
+        adopted = fresh.model_copy(update={"uid": job.uid}) if fresh else None
+    if adopted is None:
+        raise AssertionError("an opened run has a child")
+    return Step(status=with_child(status, stage_of(status), adopted), goes_on=True)
+
+
+def _watch(situation: Situation) -> Step:
+    seen, status = situation.seen, situation.status
+    job = job_of_run(seen, status)
+    wait = starves_in(pods_of(seen, job), now=situation.now, settings=situation.settings) if job else None
+    missing = gang_children_to_apply(seen, status, settings=situation.settings)
+    return Step(status=status, decision=Decision(apply=missing, wake_in=wait))
+
+
+def _wait(situation: Situation) -> Step:
+    job = job_of_run(situation.seen, situation.status)
+    if job is None or job.outcome_since is None:
+        return Step(status=situation.status, decision=Decision(wake_in=_LOOK_AGAIN_SECONDS))
+    heard = BLAME_SECONDS - (situation.now - job.outcome_since).total_seconds()
+    return Step(status=situation.status, decision=Decision(wake_in=max(heard, 0.1)))
+
+
+def _succeed(situation: Situation) -> Step:
+    status = succeeded(situation.seen, situation.status, now=situation.now)
+    if status is None:
+        return _fail(situation)
+    stage = stage_of(situation.status)
+    event = Event(reason=f"{stage.capitalize()}Succeeded", message=f"{stage} has succeeded")
+    return Step(status=status, goes_on=True, decision=Decision(events=(event,)))
+
+
+def _fail(situation: Situation) -> Step:
+    seen, now = situation.seen, situation.now
+    failure = failure_of(seen, situation.status, now=now, settings=situation.settings)
+    status, restarts = failed(seen, situation.status, failure, now=now)
+    event = Event(
+        type="Warning",
+        reason="Restarting" if restarts else "Failed",
+        message=f"{failure.failure_class} in {failure.stage}: {failure.message}",
+    )
+    return Step(status=status, goes_on=True, decision=Decision(events=(event,)))
+
+
+def _close(situation: Situation) -> Step:
+    status = closed(situation.seen, situation.status, now=situation.now)
+    event = Event(reason="Suspended", message="the job is suspended; its checkpoints stay")
+    return Step(status=status, goes_on=True, decision=Decision(events=(event,)))
+
+
+def _remove(situation: Situation) -> Step:
+    job = job_of_run(situation.seen, situation.status)
+    if job is None:
+        raise AssertionError("only a Job that was seen is removed")
+    return Step(status=situation.status, decision=Decision(delete=(_deletion(job),)))
+
+
+def _rest(situation: Situation) -> Step:
+    return Step(status=situation.status)
+
+
+_MOVES: dict[Move, Callable[[Situation], Step]] = {
+    Move.OPEN: _open,
+    Move.ADOPT: _adopt,
+    Move.WATCH: _watch,
+    Move.WAIT: _wait,
+    Move.SUCCEED: _succeed,
+    Move.FAIL: _fail,
+    Move.LOSE: _fail,
+    Move.CLOSE: _close,
+    Move.REMOVE: _remove,
+    Move.REST: _rest,
+}
+
+
+def _deletion(job: JobSeen) -> Deletion:
+    return Deletion(kind="Job", name=job.name, uid=job.uid)
+
+
+def _joined(first: Decision, second: Decision) -> Decision:
+    return Decision(
+        delete=(*first.delete, *second.delete),
+        apply=(*first.apply, *second.apply),
+        create=(*first.create, *second.create),
+        events=(*first.events, *second.events),
+        wake_in=second.wake_in,
+    )

@@ -1,0 +1,124 @@
+"""The begin of a run: what is written into the status first, what is created then, and when that may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.settings import config_hash, settings_of
+from tuneloop_api.v1alpha1.fine_tune_job import Child, Children, FineTuneJobStatus, Lineage, Restarts
+from tuneloop_operator.decide.restart import delay_seconds
+from tuneloop_operator.decide.stages import Run, child_of, run_of, stage_of
+from tuneloop_operator.desired.compare import covers
+from tuneloop_operator.desired.config_map import run_config_map
+from tuneloop_operator.desired.metadata import job_name
+from tuneloop_operator.desired.network_policy import gang_policy
+from tuneloop_operator.desired.service import rendezvous_service
+from tuneloop_operator.desired.stage_job import stage_job
+from tuneloop_operator.desired.storage import storage_of
+from tuneloop_operator.desired.train_job import train_job
+from tuneloop_operator.status.conditions import moment, stamp, with_condition
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop_api.run_config import Stage
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.observed import ObservedJob
+    from tuneloop_operator.settings import OperatorSettings
+
+_CLAIM = "storageClaim"
+"""Key of `status.resolved`: the operator's default claim may change while the job runs, the job's must not."""
+
+
+def opened(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> FineTuneJobStatus:
+    """Return the status that names the next run of the current stage."""
+    stage = stage_of(status)
+    if status.start_time is None:
+        status = _started(seen, status, now=now, settings=settings)
+    if stage == "train":
+        status = status.model_copy(update={"attempt": _next_attempt(seen, status)})
+    return with_child(status, stage, Child(name=job_name(seen.job, stage=stage, attempt=status.attempt or 0)))
+
+
+def _next_attempt(seen: ObservedJob, status: FineTuneJobStatus) -> int:
+    """Return the next number that no Job ever had. One whose Job may have been created is used up, whatever became of it."""
+    highest = max((job.attempt for job in seen.jobs if job.stage == "train"), default=0)
+    last = status.attempt or 0
+    is_unused = last > highest and child_of(status, "train") is None
+    return last if is_unused else max(last, highest) + 1
+
+
+def unposted(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """Return the status after the API server refused the run that it names: its attempt's number may be used again."""
+    if stage_of(status) != "train" or run_of(status) is not Run.WANTED:
+        return status
+    children = (status.children or Children()).model_copy(update={"train": None})
+    return status.model_copy(update={"children": children})
+
+
+def with_child(status: FineTuneJobStatus, stage: Stage, child: Child) -> FineTuneJobStatus:
+    """Return the status with this child in place of the stage's."""
+    children = (status.children or Children()).model_copy(update={stage: child})
+    return status.model_copy(update={"children": children})
+
+
+def delay_left(status: FineTuneJobStatus, *, now: datetime) -> float:
+    """Return the seconds until the delay after the last restart is over; 0 if it is."""
+    restarts = status.restarts or Restarts()
+    if restarts.last_time is None:
+        return 0.0
+    waited = (now - moment(restarts.last_time)).total_seconds()
+    return max(delay_seconds(restarts.since_checkpoint) - waited, 0.0)
+
+
+def children_to_create(
+    seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings
+) -> tuple[Manifest, ...]:
+    """Return the ConfigMap, if it is not there, and the Job of the run that the status names."""
+    job = seen.job.model_copy(update={"status": status})
+    stage, attempt = stage_of(status), status.attempt or 0
+    number = attempt if stage == "train" else 0
+    storage = storage_of(job.spec, default_claim=(status.resolved or {}).get(_CLAIM))
+    if storage is None:
+        raise ValueError(f"FineTuneJob {job.metadata['namespace']}/{job.metadata['name']} was started without a claim")
+    child = child_of(status, stage)
+    config = run_config_map(job, stage=stage, attempt=number, storage=storage, settings=settings)
+    made = (
+        train_job(job, attempt=attempt, storage=storage, settings=settings)
+        if stage == "train"
+        else stage_job(job, stage=stage, storage=storage, settings=settings)
+    )
+    has_config = child is not None and ("ConfigMap", child.name) in seen.present
+    return (made,) if has_config else (config, made)
+
+
+def gang_children_to_apply(
+    seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings
+) -> tuple[Manifest, ...]:
+    """Return what a gang needs besides its Job, where that is missing or was changed."""
+    if stage_of(status) != "train":
+        return ()
+    wanted = [rendezvous_service(seen.job), *([] if settings.local else [gang_policy(seen.job)])]
+    return tuple(
+        manifest
+        for manifest in wanted
+        if not covers(seen.present.get((manifest["kind"], manifest["metadata"]["name"])), manifest)
+    )
+
+
+def _started(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> FineTuneJobStatus:
+    """Return the status with what is chosen once, at the start."""
+    storage = storage_of(seen.job.spec, default_claim=settings.default_claim)
+    return status.model_copy(
+        update={
+            "start_time": stamp(now),
+            "image": seen.job.spec.image or settings.trainer_image,
+            "resolved": (status.resolved or {}) | ({_CLAIM: storage.claim} if storage else {}),
+            "lineage": Lineage(config_hash=config_hash(settings_of(seen.job.spec))),
+            "conditions": with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now),
+        }
+    )

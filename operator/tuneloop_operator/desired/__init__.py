@@ -1,0 +1,1 @@
+"""From spec to manifest: pure, one kind a file."""

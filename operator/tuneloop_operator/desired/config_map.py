@@ -1,0 +1,37 @@
+"""The ConfigMap of a stage: named as its Job, immutable, created once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.metadata import job_labels, job_name, owned_metadata
+from tuneloop_operator.desired.run_config import CA_FILE, run_config
+
+if TYPE_CHECKING:
+    from tuneloop_api.run_config import Stage
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.storage import JobStorage
+    from tuneloop_operator.settings import OperatorSettings
+
+
+def run_config_map(
+    job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
+) -> Manifest:
+    """Return the ConfigMap that holds `run.json`, and the progress server's authority if it has one of its own."""
+    config = run_config(job, stage=stage, attempt=attempt, storage=storage, settings=settings)
+    data = {"run.json": json.dumps(config.to_wire(), indent=1, ensure_ascii=False)}
+    if settings.progress_ca:
+        data[CA_FILE] = settings.progress_ca
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": owned_metadata(
+            job,
+            name=job_name(job, stage=stage, attempt=attempt),
+            labels=job_labels(job, stage=stage, attempt=attempt),
+        ),
+        "immutable": True,
+        "data": data,
+    }

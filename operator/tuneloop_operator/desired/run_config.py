@@ -1,0 +1,61 @@
+"""From spec, attempt and what earlier stages handed on to the RunConfig of a stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.progress import progress_path
+from tuneloop_api.run_config import (
+    JobIdentity,
+    ProgressEndpoint,
+    Rendezvous,
+    ResultReference,
+    RunConfig,
+)
+from tuneloop_api.settings import config_hash, settings_of
+from tuneloop_operator.desired.metadata import job_name, rendezvous_name
+from tuneloop_operator.desired.pod import CONFIG_DIRECTORY
+
+if TYPE_CHECKING:
+    from tuneloop_api.run_config import Stage
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_api.v1alpha1.fine_tune_job import Child
+    from tuneloop_operator.desired.storage import JobStorage
+    from tuneloop_operator.settings import OperatorSettings
+
+CA_FILE = "ca.crt"
+RENDEZVOUS_PORT = 29500
+
+
+def run_config(
+    job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
+) -> RunConfig:
+    """Return what a stage is told. `attempt` is 0 for all but `train`; results of earlier stages come from the status."""
+    namespace, name = job.metadata["namespace"], job.metadata["name"]
+    filled = settings_of(job.spec)
+    children = job.status.children if job.status else None
+    rendezvous = Rendezvous(
+        address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
+    )
+    return RunConfig(
+        stage=stage,
+        job=JobIdentity(namespace=namespace, name=name, uid=job.metadata["uid"]),
+        attempt=attempt,
+        settings=filled,
+        config_hash=config_hash(filled),
+        paths=storage.paths(job),
+        rendezvous=rendezvous if stage == "train" else None,
+        progress=ProgressEndpoint(
+            url=settings.progress_url.rstrip("/") + progress_path(namespace, name),
+            token_path=settings.token_path,
+            ca_path=f"{CONFIG_DIRECTORY}/{CA_FILE}" if settings.progress_ca else None,
+        ),
+        prepare_result=_result(children.prepare if children and stage != "prepare" else None),
+        train_result=_result(children.train if children and stage == "export" else None),
+    )
+
+
+def _result(child: Child | None) -> ResultReference | None:
+    if child is None or child.result is None:
+        return None
+    return ResultReference(path=child.result.path, sha256=child.result.sha256)

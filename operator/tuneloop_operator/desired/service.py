@@ -1,0 +1,58 @@
+"""The Services: one gives the gang's pods their names, the others lead to model servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.metadata import (
+    deployment_labels,
+    job_labels,
+    owned_metadata,
+    rendezvous_name,
+    revision_name,
+)
+from tuneloop_operator.desired.run_config import RENDEZVOUS_PORT
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+    from tuneloop_operator.cluster import Manifest
+
+
+def rendezvous_service(job: FineTuneJob) -> Manifest:
+    """Headless Service: gives each training pod a DNS name, even before it is ready."""
+    labels = job_labels(job, stage="train")
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owned_metadata(job, name=rendezvous_name(job), labels=labels),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": labels,
+            "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def revision_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
+    """Return the Service of one revision."""
+    return _serving(deployment, name=revision_name(deployment, revision), revision=revision)
+
+
+def stable_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
+    """Return the Service that users call; it leads to the revision that answers now."""
+    return _serving(deployment, name=deployment.metadata["name"], revision=revision)
+
+
+def _serving(deployment: ModelDeployment, *, name: str, revision: str) -> Manifest:
+    labels = deployment_labels(deployment, revision)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owned_metadata(deployment, name=name, labels=labels),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": labels,
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }

@@ -1,0 +1,72 @@
+"""The gang of one training attempt: an Indexed Job, one pod per node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.run_config import RUN_CONFIG_PATH
+from tuneloop_api.settings import settings_of
+from tuneloop_api.v1alpha1.fine_tune_job import Resources
+from tuneloop_operator.desired.metadata import job_labels, job_name, owned_metadata, rendezvous_name
+from tuneloop_operator.desired.pod import same_requests_and_limits
+from tuneloop_operator.desired.stage_job import stage_pod
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.storage import JobStorage
+    from tuneloop_operator.settings import OperatorSettings
+
+_LEAVE_BROKEN_NODE_SECONDS = 30
+_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+
+
+def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> Manifest:
+    """Return the Job of a training attempt (from 1). Any pod's end ends the gang: a restart is a new attempt."""
+    resources = job.spec.resources or Resources()
+    filled = settings_of(job.spec)
+    pod = stage_pod(job, stage="train", attempt=attempt, storage=storage, settings=settings)
+    pod |= {
+        "subdomain": rendezvous_name(job),
+        "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
+        "tolerations": [_leave_soon("not-ready"), _leave_soon("unreachable")],
+    }
+    pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    container = pod["containers"][0]
+    container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
+    container["env"].append(
+        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_INDEX_ANNOTATION}']"}}}
+    )
+    container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  (a memory volume of the pod)
+    gpus = filled.gang.gpus_per_node
+    container["resources"] = same_requests_and_limits(
+        {
+            "cpu": resources.cpu,
+            "memory": resources.memory,
+            resources.gpu_resource or "nvidia.com/gpu": str(gpus) if gpus else None,
+        }
+    )
+    labels = job_labels(job, stage="train", attempt=attempt)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owned_metadata(job, name=job_name(job, stage="train", attempt=attempt), labels=labels),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": filled.gang.nodes,
+            "parallelism": filled.gang.nodes,
+            "backoffLimit": 0,
+            # a pod that is being deleted fails the gang at once, not after its grace period
+            "podReplacementPolicy": "TerminatingOrFailed",
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _leave_soon(state: str) -> dict[str, Any]:
+    return {
+        "key": f"node.kubernetes.io/{state}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": _LEAVE_BROKEN_NODE_SECONDS,
+    }

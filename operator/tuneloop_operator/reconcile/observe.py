@@ -1,0 +1,164 @@
+"""From stored objects to what a decision looks at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.observed import Obstacle
+    from tuneloop_operator.store import Store
+
+_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def observe_job(
+    store: Store,
+    manifest: Manifest,
+    *,
+    live: bool = False,
+    progress_written: datetime | None = None,
+    obstacle: Obstacle | None = None,
+) -> ObservedJob:
+    """Return a FineTuneJob with all that belongs to it. Raises ValidationError if it does not fit the schema."""
+    job = FineTuneJob.from_wire(manifest)
+    namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
+    children = list(store.labelled(JOB_LABEL, name, namespace=namespace))
+    jobs = [_job_seen(child) for child in children if child["kind"] == "Job" and owner_uid(child) == uid]
+    return ObservedJob(
+        job=job,
+        manifest=manifest,
+        jobs=tuple(sorted(jobs, key=lambda one: one.name)),
+        pods=_pods(children),
+        present=_present(children, uid=uid),
+        progress=store.progress(uid),
+        progress_written=progress_written,
+        live=live,
+        obstacle=obstacle,
+    )
+
+
+def observe_deployment(
+    store: Store, manifest: Manifest, *, live: bool = False, obstacle: Obstacle | None = None
+) -> ObservedDeployment:
+    """Return a ModelDeployment with all that belongs to it. Raises ValidationError if it does not fit the schema."""
+    deployment = ModelDeployment.from_wire(manifest)
+    namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
+    reference = deployment.spec.model.fine_tune_job_ref
+    source = store.get("FineTuneJob", namespace=namespace, name=reference.name) if reference else None
+    return ObservedDeployment(
+        deployment=deployment,
+        manifest=manifest,
+        source=FineTuneJob.from_wire(source) if source else None,
+        present=_present(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace), uid=uid),
+        live=live,
+        obstacle=obstacle,
+    )
+
+
+def owner_uid(manifest: Manifest) -> str | None:
+    """Return the uid of the controlling owner."""
+    references = manifest["metadata"].get("ownerReferences") or ()
+    return next((reference["uid"] for reference in references if reference.get("controller")), None)
+
+
+def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str], Manifest]:
+    return {
+        (child["kind"], child["metadata"]["name"]): child
+        for child in children
+        if child["kind"] not in {"Job", "Pod"} and owner_uid(child) == uid
+    }
+
+
+def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:
+    """Return the pods with the job's label; a pod names its Job alone as its owner, and may outlive it."""
+    pods = [_pod_seen(child) for child in children if child["kind"] == "Pod"]
+    return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
+
+
+def _job_seen(manifest: Manifest) -> JobSeen:
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    outcome, since, message = None, None, ""
+    for condition in status.get("conditions") or ():
+        kind = _OUTCOMES.get(condition["type"])
+        if kind and condition["status"] == "True" and outcome is None:
+            outcome, message = kind, condition.get("message", "")
+            since = _time(condition.get("lastTransitionTime"))
+    labels = metadata["labels"]
+    return JobSeen(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        stage=labels[STAGE_LABEL],
+        attempt=int(labels.get(ATTEMPT_LABEL, 0)),
+        created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
+        suspended=bool((manifest.get("spec") or {}).get("suspend")),
+        deleting="deletionTimestamp" in metadata,
+        outcome="Succeeded" if outcome == "Succeeded" else "Failed" if outcome else None,
+        outcome_since=since,
+        outcome_message=message,
+    )
+
+
+_OUTCOMES = {
+    "FailureTarget": "Failed",
+    "Failed": "Failed",
+    "SuccessCriteriaMet": "Succeeded",
+    "Complete": "Succeeded",
+}
+
+
+def _pod_seen(manifest: Manifest) -> PodSeen:
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    container = (status.get("containerStatuses") or [{}])[0]
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    disruption, scheduled = conditions.get("DisruptionTarget", {}), conditions.get("PodScheduled", {})
+    gone_by = _time(metadata.get("deletionTimestamp"))
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    labels = metadata.get("labels") or {}
+    return PodSeen(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        stage=labels.get(STAGE_LABEL, "train"),
+        attempt=int(labels.get(ATTEMPT_LABEL, 0)),
+        owner=owner_uid(manifest) or labels.get("batch.kubernetes.io/controller-uid", ""),
+        index=int((metadata.get("annotations") or {}).get(_INDEX_ANNOTATION, 0)),
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        node=(manifest.get("spec") or {}).get("nodeName"),
+        image=container.get("imageID", ""),
+        created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        ended=_container_end(state.get("terminated")),
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",
+        deletion_asked=gone_by - grace if gone_by else None,
+        gone_by=gone_by,
+    )
+
+
+def _container_end(terminated: dict[str, Any] | None) -> ContainerEnd | None:
+    if terminated is None:
+        return None
+    return ContainerEnd(
+        exit_code=terminated["exitCode"],
+        reason=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
+        finished=_time(terminated.get("finishedAt")) or _LONG_AGO,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,142 @@
+"""observe → decide → carry out, for one object, until nothing is left to do now."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from tuneloop_operator.decide.deployment import decide as decide_deployment
+from tuneloop_operator.decide.job import decide as decide_job
+from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL
+from tuneloop_operator.errors import Conflict, NameConflict, Refused
+from tuneloop_operator.observed import Obstacle
+from tuneloop_operator.reconcile.carry_out import carry_out
+from tuneloop_operator.reconcile.observe import observe_deployment, observe_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tuneloop_operator.cluster import Cluster, Kind, Manifest
+    from tuneloop_operator.decide.decision import Decision
+    from tuneloop_operator.settings import OperatorSettings
+    from tuneloop_operator.store import Store
+    from tuneloop_operator.work_queue import Key
+
+_LOG = logging.getLogger(__name__)
+_MOST_ROUNDS = 20
+"""A job needs five rounds at most; more would be a decision that never settles."""
+_CHILDREN: dict[str, tuple[str, tuple[Kind, ...]]] = {
+    "FineTuneJob": (JOB_LABEL, ("Job", "Pod")),
+    "ModelDeployment": (DEPLOYMENT_LABEL, ("Deployment",)),
+}
+"""By kind: the label of its children, and those kinds of them that are read live before a verdict."""
+
+
+class Reconciler:
+    """Brings one object after the other to where it should be."""
+
+    def __init__(
+        self, *, cluster: Cluster, store: Store, settings: OperatorSettings, clock: Callable[[], datetime]
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._progress_written: dict[str, datetime] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do all that can be done now for an object; return the seconds until it must be looked at again, None if never.
+
+        Raises `ClusterUnavailable`, and `Conflict` or `AlreadyExists` where somebody else writes at the same time again and again.
+        """
+        live = False
+        for _ in range(_MOST_ROUNDS):
+            manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
+            if manifest is None:
+                return None
+            decision = self._decide(manifest, live=live)
+            if decision.look:
+                await self._look(key)
+                live = True
+                continue
+            if not _writes(decision):
+                return decision.wake_in
+            obstacle = await self._carry_out(decision, manifest)
+            if obstacle is not None:
+                return await self._report(key, obstacle)
+            live = False
+        raise Conflict(f"{key.kind} {key.namespace}/{key.name} did not settle in {_MOST_ROUNDS} rounds")
+
+    async def _report(self, key: Key, obstacle: Obstacle) -> float | None:
+        """Write what stands in the way into the status."""
+        _LOG.warning("%s %s/%s: %s", key.kind, key.namespace, key.name, obstacle.message)
+        manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
+        if manifest is None:
+            return None
+        decision = self._decide(manifest, live=False, obstacle=obstacle)
+        await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
+        return decision.wake_in
+
+    def _decide(self, manifest: Manifest, *, live: bool, obstacle: Obstacle | None = None) -> Decision:
+        now = self._clock()
+        if manifest["kind"] == "ModelDeployment":
+            served = observe_deployment(self._store, manifest, live=live, obstacle=obstacle)
+            return decide_deployment(served, now=now, settings=self._settings)
+        seen = observe_job(
+            self._store,
+            manifest,
+            live=live,
+            progress_written=self._progress_written.get(manifest["metadata"]["uid"]),
+            obstacle=obstacle,
+        )
+        return decide_job(seen, now=now, settings=self._settings)
+
+    async def _carry_out(self, decision: Decision, manifest: Manifest) -> Obstacle | None:
+        """Write; return what stood in the way."""
+        name = f"{manifest['kind']} {manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
+        try:
+            await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
+        except Conflict:
+            await self._reread(manifest)
+            return None
+        except NameConflict as error:
+            return Obstacle(reason="NameConflict", message=str(error))
+        except Refused as error:
+            return Obstacle(reason="Refused", message=str(error))
+        if decision.progress_only:
+            self._progress_written[manifest["metadata"]["uid"]] = self._clock()
+        for event in decision.events:
+            _LOG.log(
+                logging.WARNING if event.type == "Warning" else logging.INFO,
+                "%s: %s %s",
+                name,
+                event.reason,
+                event.message,
+            )
+        return None
+
+    async def _reread(self, manifest: Manifest) -> None:
+        metadata = manifest["metadata"]
+        kind = cast("Kind", manifest["kind"])
+        fresh = await self._cluster.get(kind=kind, namespace=metadata["namespace"], name=metadata["name"])
+        if fresh is None or fresh["metadata"]["uid"] != metadata["uid"]:
+            self._store.remove(manifest)
+            self._progress_written.pop(metadata["uid"], None)
+        if fresh is not None:
+            self._store.put(fresh)
+
+    async def _look(self, key: Key) -> None:
+        """Read the object and its children live."""
+        known = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
+        if known is not None:
+            await self._reread(known)
+        label, kinds = _CHILDREN[key.kind]
+        for kind in kinds:
+            before = list(self._store.labelled(label, key.name, namespace=key.namespace, kind=kind))
+            now = await self._cluster.list(kind=kind, namespace=key.namespace, labels={label: key.name})
+            self._store.replace(before, now)
+
+
+def _writes(decision: Decision) -> bool:
+    return decision.status is not None or bool(decision.delete or decision.apply or decision.create)

@@ -1,0 +1,1 @@
+"""What the status of our kinds says: pure, computed whole."""

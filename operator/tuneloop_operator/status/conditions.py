@@ -1,0 +1,61 @@
+"""Conditions, as metav1.Condition."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from tuneloop_api.v1alpha1.common import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tuneloop_api.v1alpha1.common import Conditions
+
+
+def stamp(now: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, whole seconds, as the API server writes it."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime:
+    """Return the time that `stamp` or the API server wrote."""
+    return datetime.fromisoformat(text)
+
+
+def condition(conditions: Iterable[Condition] | None, type_: str) -> Condition | None:
+    """Return the condition of this type."""
+    return next((one for one in conditions or () if one.type == type_), None)
+
+
+def holds(conditions: Iterable[Condition] | None, type_: str) -> bool:
+    """Whether the condition of this type is True."""
+    found = condition(conditions, type_)
+    return found is not None and found.status == "True"
+
+
+def with_condition(  # noqa: D417  (the rest are the condition's own fields)
+    conditions: Iterable[Condition] | None,
+    type_: str,
+    *,
+    true: bool,
+    reason: str,
+    message: str = "",
+    now: datetime,
+) -> Conditions:
+    """Return `conditions` with this one in it; its transition time moves only when its status does.
+
+    Args:
+        now: the time of the transition, if it is one.
+    """
+    kept = list(conditions or ())
+    old = condition(kept, type_)
+    status: Literal["True", "False"] = "True" if true else "False"
+    since = old.last_transition_time if old is not None and old.status == status else stamp(now)
+    new = Condition(type=type_, status=status, reason=reason, message=message, last_transition_time=since)
+    return [new if one is old else one for one in kept] + ([] if old is not None else [new])
+
+
+def without_condition(conditions: Iterable[Condition] | None, type_: str) -> Conditions:
+    """Return `conditions` without the one of this type."""
+    return [one for one in conditions or () if one.type != type_]

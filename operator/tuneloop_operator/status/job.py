@@ -1,0 +1,110 @@
+"""What the status of a FineTuneJob shows of what is seen: phase, workers, conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.settings import settings_of
+from tuneloop_operator.decide.stages import Run, job_of_run, pods_of, run_of, stage_of
+from tuneloop_operator.status.conditions import condition, holds, with_condition, without_condition
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJobStatus, JobPhase
+    from tuneloop_operator.observed import ObservedJob, PodSeen
+
+_OBSTACLES = ("NameConflict", "Refused")
+
+
+def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status with everything in it that follows from what is seen now."""
+    pods = _gang(seen, status)
+    nodes = settings_of(seen.job.spec).gang.nodes
+    training = stage_of(status) == "train" and run_of(status) is not Run.WANTED
+    return status.model_copy(
+        update={
+            "observed_generation": seen.job.metadata.get("generation"),
+            "phase": phase(seen, status, pods=pods, nodes=nodes),
+            "workers": f"{sum(pod.ready for pod in pods)}/{nodes}" if training else None,
+            "conditions": _conditions(seen, status, pods=pods, nodes=nodes, now=now) or None,
+        }
+    )
+
+
+def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int) -> JobPhase:
+    """Return the one word for where the job is."""
+    if holds(status.conditions, "Failed"):
+        return "Failed"
+    if holds(status.conditions, "Complete"):
+        return "Succeeded"
+    run, stage = run_of(status), stage_of(status)
+    if seen.job.spec.suspend and run is not Run.POSTED:
+        return "Suspended"
+    if status.start_time is None:
+        return "Pending"
+    if stage != "train":
+        return "Preparing" if stage == "prepare" else "Exporting"
+    return _training_phase(seen, status, is_up=sum(pod.ready for pod in pods) == nodes)
+
+
+def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:
+    job = job_of_run(seen, status)
+    if run_of(status) is Run.ENDED or (job is not None and job.outcome == "Failed"):
+        return "Restarting"
+    if job is not None and job.outcome == "Succeeded":
+        return "Running"  # for the moment until what it made is read
+    if is_up and not (job and job.suspended):
+        return "Running"
+    return "Restarting" if status.restarts and (status.attempt or 0) > 1 else "Queued"
+
+
+def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
+    job = job_of_run(seen, status)
+    if stage_of(status) != "train" or run_of(status) is not Run.POSTED or job is None:
+        return ()
+    return pods_of(seen, job)
+
+
+def _conditions(
+    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int, now: datetime
+) -> Conditions:
+    conditions = list(status.conditions or ())
+    if stage_of(status) == "train" and run_of(status) is Run.POSTED:
+        reason, message = _why_not_ready(seen, status, pods=pods, nodes=nodes)
+        conditions = with_condition(
+            conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
+        )
+    elif condition(conditions, "PodsReady") is not None:
+        conditions = with_condition(conditions, "PodsReady", true=False, reason="NoAttemptRuns", now=now)
+    for type_ in _OBSTACLES:
+        if seen.obstacle is not None and seen.obstacle.reason == type_:
+            conditions = with_condition(
+                conditions, type_, true=True, reason=type_, message=seen.obstacle.message, now=now
+            )
+        elif run_of(status) in {Run.POSTED, Run.DONE}:  # what was in the way no longer is
+            conditions = without_condition(conditions, type_)
+    return conditions
+
+
+def _why_not_ready(
+    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int
+) -> tuple[str, str]:
+    """Return reason and message, both empty if all pods are ready."""
+    job = job_of_run(seen, status)
+    if job is not None and job.suspended:
+        return "Queued", "the Job is suspended by a queue"
+    if job is not None and job.outcome == "Failed":
+        return "GangFailed", "a pod has failed; the others are stopped"
+    for pod in pods:
+        if pod.waiting and pod.waiting not in {"ContainerCreating", "PodInitializing"}:
+            return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
+        if pod.unschedulable:
+            return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
+    ready = sum(pod.ready for pod in pods)
+    return (
+        ("", f"{ready} of {nodes} pods are ready")
+        if ready == nodes
+        else ("Starting", f"{ready} of {nodes} pods are ready")
+    )

@@ -1,0 +1,90 @@
+"""How far a job is, from the newest message of the stage that is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.fine_tune_job import (
+    CheckpointStatus,
+    EvaluationValue,
+    FineTuneJobStatus,
+    Progress,
+    Restarts,
+    SavedCheckpoint,
+)
+from tuneloop_operator.decide.restart import after_checkpoint
+
+if TYPE_CHECKING:
+    from tuneloop_api.progress import ProgressMessage
+    from tuneloop_api.results import SavedStep
+    from tuneloop_api.run_config import Stage
+
+_SHARE: dict[Stage, tuple[float, float]] = {"prepare": (0.0, 5.0), "train": (5.0, 95.0), "export": (95.0, 100.0)}
+"""Percent of the whole job at each stage's begin and end."""
+
+
+def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *, stage: Stage) -> FineTuneJobStatus:
+    """Return the status with what the stage that is on said last; messages of another stage or attempt change nothing."""
+    if message is None or message.stage != stage or (stage == "train" and message.attempt != status.attempt):
+        return status
+    old = status.progress or Progress()
+    evaluation = message.evaluation
+    progress = Progress(
+        percent=percent(stage, _fraction(message)),
+        stage=stage,
+        step=old.step if message.step is None else message.step,
+        total_steps=old.total_steps if message.total_steps is None else message.total_steps,
+        epoch=old.epoch if message.epoch is None else message.epoch,
+        loss=old.loss if message.loss is None else message.loss,
+        evaluation=EvaluationValue(name=evaluation.name, value=evaluation.value) if evaluation else old.evaluation,
+        tokens_per_second=message.tokens_per_second,
+        eta=None if message.eta_seconds is None else duration_text(message.eta_seconds),
+        eta_seconds=message.eta_seconds,
+        last_heartbeat=message.sent_at,
+    )
+    return with_checkpoint(status.model_copy(update={"progress": progress}), latest=message.latest, best=message.best)
+
+
+def with_checkpoint(
+    status: FineTuneJobStatus, *, latest: SavedStep | None, best: SavedStep | None
+) -> FineTuneJobStatus:
+    """Return the status with these checkpoints; a newer one sets the counters of restarts without progress back."""
+    if latest is None and best is None:
+        return status
+    old = status.checkpoint or CheckpointStatus()
+    newer = latest is not None and (old.latest is None or latest.step > old.latest.step)
+    restarts = status.restarts or Restarts()
+    return status.model_copy(
+        update={
+            "checkpoint": CheckpointStatus(
+                latest=_saved(latest) if newer and latest else old.latest, best=_saved(best) if best else old.best
+            ),
+            "restarts": after_checkpoint(restarts) if newer and status.restarts else status.restarts,
+        }
+    )
+
+
+def percent(stage: Stage, fraction: float) -> str:
+    """Return the progress of the whole job at a fraction (0 to 1) of a stage; 100% is only said of a job that has succeeded."""
+    begin, end = _SHARE[stage]
+    return f"{min(int(begin + (end - begin) * min(max(fraction, 0.0), 1.0)), 99)}%"
+
+
+def duration_text(seconds: int) -> str:
+    """Return a time left as a person says it: `45s`, `12m`, `3h20m`, `2d4h`."""
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days}d{hours % 24}h"
+    if hours:
+        return f"{hours}h{minutes % 60}m"
+    return f"{minutes}m" if minutes else f"{max(seconds, 0)}s"
+
+
+def _fraction(message: ProgressMessage) -> float:
+    if message.step is not None and message.total_steps:
+        return message.step / message.total_steps
+    return message.fraction or 0.0
+
+
+def _saved(saved: SavedStep) -> SavedCheckpoint:
+    return SavedCheckpoint(step=saved.step, path=saved.path, time=saved.time, metric=saved.metric, value=saved.value)

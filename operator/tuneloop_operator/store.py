@@ -1,0 +1,155 @@
+"""What the operator knows of the cluster: trimmed objects from events, live reads and the replies to its own writes.
+
+Nothing here ever goes back: an older resourceVersion, or an object whose deletion was seen, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tuneloop_api.progress import ProgressMessage
+    from tuneloop_operator.cluster import Kind, Manifest
+
+_LABELS = (JOB_LABEL, DEPLOYMENT_LABEL)
+_REMEMBERED_DELETIONS = 20_000
+_STAGE_ORDER = {"prepare": 0, "train": 1, "export": 2}
+ObjectKey = tuple[str, str, str]
+"""Kind, namespace, name."""
+
+
+class Store:
+    """Objects by name and by owner; the newest progress message of each job."""
+
+    def __init__(self) -> None:
+        self._objects: dict[ObjectKey, Manifest] = {}
+        self._by_label: dict[tuple[str, str, str], dict[ObjectKey, None]] = {}
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._progress: dict[str, ProgressMessage] = {}
+
+    def put(self, manifest: Manifest) -> bool:
+        """Remember this version of an object; return whether it is newer than what was known."""
+        manifest = trimmed(manifest)
+        metadata = manifest["metadata"]
+        key = key_of(manifest)
+        known = self._objects.get(key)
+        if metadata.get("uid") in self._deleted or (known is not None and not _is_newer(manifest, known)):
+            return False
+        if known is not None:
+            self._drop(key)
+        self._objects[key] = manifest
+        for name in _label_keys(manifest):
+            self._by_label.setdefault(name, {})[key] = None
+        return True
+
+    def remove(self, manifest: Manifest) -> bool:
+        """Forget a deleted object for good; return whether it was known. A later object of the same name is another one."""
+        key, uid = key_of(manifest), manifest["metadata"].get("uid")
+        if uid is not None:
+            self._deleted[uid] = None
+            self._progress.pop(uid, None)
+            while len(self._deleted) > _REMEMBERED_DELETIONS:
+                self._deleted.popitem(last=False)
+        known = self._objects.get(key)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return False
+        self._drop(key)
+        return True
+
+    def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest | None:
+        """Return the newest known version of an object."""
+        return self._objects.get((kind, namespace, name))
+
+    def labelled(self, label: str, value: str, *, namespace: str, kind: Kind | None = None) -> Iterator[Manifest]:
+        """Yield the objects of a namespace that carry this label; `label` is that of a job or of a deployment."""
+        for key in self._by_label.get((label, namespace, value), ()):
+            if kind is None or key[0] == kind:
+                yield self._objects[key]
+
+    def of_kind(self, kind: Kind, *, namespace: str) -> Iterator[Manifest]:
+        """Yield the objects of a kind in a namespace."""
+        for key, manifest in self._objects.items():
+            if key[:2] == (kind, namespace):
+                yield manifest
+
+    def replace(self, before: Iterable[Manifest], now: Iterable[Manifest]) -> None:
+        """Take over a live list. `before` is what was known when it was asked for: what came since is not in it, and stays."""
+        listed = list(now)
+        uids = {manifest["metadata"].get("uid") for manifest in listed}
+        for manifest in list(before):
+            if manifest["metadata"].get("uid") not in uids:
+                self.remove(manifest)
+        for manifest in listed:
+            self.put(manifest)
+
+    def put_progress(self, uid: str, message: ProgressMessage) -> bool:
+        """Remember what a job's stage said; return whether it is newer than what was known."""
+        known = self._progress.get(uid)
+        if known is not None and not _is_later(message, known):
+            return False
+        self._progress[uid] = message
+        return True
+
+    def progress(self, uid: str) -> ProgressMessage | None:
+        """Return the newest message of a job."""
+        return self._progress.get(uid)
+
+    def _drop(self, key: ObjectKey) -> None:
+        for name in _label_keys(self._objects.pop(key)):
+            self._by_label[name].pop(key, None)
+            if not self._by_label[name]:
+                del self._by_label[name]
+
+
+def key_of(manifest: Manifest) -> ObjectKey:
+    """Return kind, namespace and name."""
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def trimmed(manifest: Manifest) -> Manifest:
+    """Return the object without what no decision looks at: thousands of pods must fit into memory."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    kept = {**manifest, "metadata": metadata}
+    if manifest["kind"] == "ConfigMap":
+        kept.pop("data", None)
+    if manifest["kind"] == "Job" and "spec" in manifest:
+        kept["spec"] = {key: value for key, value in manifest["spec"].items() if key != "template"}
+    if manifest["kind"] == "Pod":
+        kept["spec"] = {"nodeName": manifest.get("spec", {}).get("nodeName")}
+    return kept
+
+
+def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    labels = manifest["metadata"].get("labels") or {}
+    for label in _LABELS:
+        if label in labels:
+            yield label, cast("str", manifest["metadata"]["namespace"]), labels[label]
+
+
+def _is_newer(manifest: Manifest, known: Manifest) -> bool:
+    """Whether to take over a version. A resourceVersion that is no number says nothing about order: the last one wins."""
+    new, old = (_version(one) for one in (manifest, known))
+    return new is None or old is None or new > old
+
+
+def _version(manifest: Manifest) -> int | None:
+    version: Any = manifest["metadata"].get("resourceVersion")
+    return int(version) if isinstance(version, str) and version.isdecimal() else None
+
+
+def _is_later(message: ProgressMessage, known: ProgressMessage) -> bool:
+    """Whether a message is newer: by stage, attempt and sequence. A stage that runs anew counts from the start again, but later."""
+    new, old = ((_STAGE_ORDER[one.stage], one.attempt) for one in (message, known))
+    if new != old:
+        return new > old
+    return message.sequence > known.sequence or _sent(message) > _sent(known)
+
+
+def _sent(message: ProgressMessage) -> datetime:
+    return datetime.fromisoformat(message.sent_at)

@@ -1,0 +1,180 @@
+"""Which object is reconciled next: each key once, by one worker at a time, fair between namespaces, later after failures.
+
+`Schedule` is the pure core, with the time passed in; `WorkQueue` is its thin shell for asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random as random_module
+from collections import OrderedDict
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 120.0
+
+
+class Key(NamedTuple):
+    """An object of ours."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Schedule:
+    """Keys that are due, later, or being worked on. Times are seconds of any clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._ready: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
+        """By namespace, the one that waits longest first."""
+        self._later: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        """Entries whose time differs from `_later`'s are void."""
+        self._numbers = count()
+        self._running: set[Key] = set()
+        self._again: dict[Key, float] = {}
+        """When the running ones are due again."""
+
+    def add(self, key: Key, *, at: float, now: float) -> None:
+        """Make a key due at this time, or earlier if it already is."""
+        if key in self._running:
+            self._again[key] = min(at, self._again.get(key, at))
+        elif key in self._ready.get(key.namespace, ()):
+            return
+        elif at <= now:
+            self._later.pop(key, None)
+            self._ready.setdefault(key.namespace, OrderedDict())[key] = None
+        elif at < self._later.get(key, float("inf")):
+            self._later[key] = at
+            heapq.heappush(self._heap, (at, next(self._numbers), key))
+
+    def take(self, now: float) -> Key | None:
+        """Return a key to work on, until `done` is called for it; None if none is due."""
+        self._ripen(now)
+        if not self._ready:
+            return None
+        namespace, keys = self._ready.popitem(last=False)
+        key, _ = keys.popitem(last=False)
+        if keys:
+            self._ready[namespace] = keys  # at the end: the other namespaces come first now
+        self._running.add(key)
+        return key
+
+    def done(self, key: Key, now: float) -> None:
+        """End the work on a key; it is due again if it was added meanwhile."""
+        self._running.remove(key)
+        if (at := self._again.pop(key, None)) is not None:
+            self.add(key, at=at, now=now)
+
+    def next_at(self) -> float | None:
+        """Return when the next key is due: 0 if one is, None if none ever is."""
+        if self._ready:
+            return 0.0
+        while self._heap and self._later.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a key is due or being worked on."""
+        return bool(self._ready or self._running)
+
+    def _ripen(self, now: float) -> None:
+        while (at := self.next_at()) is not None and self._heap and at <= now and not self._is_void():
+            _, _, key = heapq.heappop(self._heap)
+            del self._later[key]
+            self._ready.setdefault(key.namespace, OrderedDict())[key] = None
+
+    def _is_void(self) -> bool:
+        at, _, key = self._heap[0]
+        return self._later.get(key) != at
+
+
+def backoff_seconds(failures: int, *, random: float) -> float:
+    """Return the wait after this many failures in a row (from 1): doubling, capped, shortened by up to half (`random`: 0 to 1)."""
+    longest = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 32), _LONGEST_BACKOFF_SECONDS)
+    return longest * (1 - random / 2)
+
+
+class WorkQueue:
+    """The schedule, for workers that await their next key."""
+
+    def __init__(
+        self, *, clock: Callable[[], float] | None = None, random: Callable[[], float] = random_module.random
+    ) -> None:
+        self._schedule = Schedule()
+        self._clock = clock
+        self._random = random
+        self._failures: dict[Key, int] = {}
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    def add(self, key: Key, *, after: float = 0.0) -> None:
+        """Make a key due in `after` seconds, or earlier if it already is."""
+        now = self._now()
+        self._schedule.add(key, at=now + after, now=now)
+        self._notify()
+
+    async def get(self) -> Key | None:
+        """Return the next key once one is due; None after `close`."""
+        while not self._closed:
+            if (key := self._schedule.take(self._now())) is not None:
+                self._idle.clear()
+                return key
+            self._changed.clear()
+            self._show_idle()
+            at = self._schedule.next_at()
+            try:
+                await asyncio.wait_for(self._changed.wait(), None if at is None else max(at - self._now(), 0.0))
+            except TimeoutError:
+                continue
+        return None
+
+    def done(self, key: Key, *, again_in: float | None = None) -> None:
+        """End the work on a key that went well."""
+        self._failures.pop(key, None)
+        if again_in is not None:
+            self.add(key, after=again_in)
+        self._schedule.done(key, self._now())
+        self._notify()
+
+    def failed(self, key: Key) -> float:
+        """End the work on a key that did not go well; return the seconds until it is tried again."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        wait = backoff_seconds(self._failures[key], random=self._random())
+        self.add(key, after=wait)
+        self._schedule.done(key, self._now())
+        self._notify()
+        return wait
+
+    def close(self) -> None:
+        """Let every worker end after the key that it has."""
+        self._closed = True
+        self._changed.set()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Return once no key is due or being worked on; keys for later may be left."""
+        await self._idle.wait()
+
+    def _now(self) -> float:
+        return self._clock() if self._clock else asyncio.get_running_loop().time()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        if self._schedule.is_busy:
+            self._idle.clear()
+        else:
+            self._show_idle()
+
+    def _show_idle(self) -> None:
+        if not self._schedule.is_busy:
+            self._idle.set()

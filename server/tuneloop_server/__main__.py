@@ -1,0 +1,152 @@
+"""`python -m tuneloop_server SERVER_JSON`: serve one artifact until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from pydantic import ValidationError
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.server_config import ServerConfig
+from tuneloop_server.app import create_app
+from tuneloop_server.artifact_check import read_manifest
+from tuneloop_server.errors import CannotServe
+from tuneloop_server.monitoring import Monitoring
+from tuneloop_server.serving import Serving
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_GRACE_SECONDS = 2.0
+"""Between SIGTERM and the end of listening: until every proxy has heard that this server is not ready any more."""
+_LAST_BYTES_SECONDS = 0.1
+"""Between the end of listening and the closing of idle connections: a connection accepted last may still bring its request."""
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than a proxy keeps an idle connection (60 s is common), so that the server is not the one that closes it."""
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, stopped in the order that loses no request: not ready, then deaf, then done, with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, *, serving: Serving) -> None:
+        super().__init__(config)
+        self._serving = serving
+        self._deaf_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
+        """Begin to drain; a second signal ends at once."""
+        if self._deaf_at is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._serving.drain()
+        loaded_grace = min(_GRACE_SECONDS, self._serving.config.drain_seconds)
+        self._deaf_at = time.monotonic() + loaded_grace
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say every 0.1 s whether to stop listening."""
+        if self._deaf_at is not None and time.monotonic() >= self._deaf_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer what was sent, close."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LAST_BYTES_SECONDS)
+        await super().shutdown(sockets)
+
+
+def main() -> int:
+    """Serve; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tuneloop_server", description="Serve one artifact until SIGTERM.")
+    parser.add_argument("config", type=Path, metavar="SERVER_JSON", help="the server's configuration (ServerConfig)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    try:
+        config = _config(arguments.config)
+        manifest = read_manifest(config)
+        with _listen(config) as listener:
+            worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+            serving = Serving(config, manifest, monitoring=Monitoring(config, manifest), worker=worker)
+            _serve(serving, listener)
+    except CannotServe as error:
+        print(f"tuneloop-server: {error}", file=sys.stderr)
+        return error.exit_code
+    return ExitCode.OK
+
+
+def _serve(serving: Serving, listener: socket.socket) -> None:
+    """Answer requests until the end. Raises what made it impossible."""
+    failures: list[Exception] = []
+
+    def stop(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    drain = max(1, serving.config.drain_seconds - int(_GRACE_SECONDS))
+    options = uvicorn.Config(
+        create_app(serving, stop=stop),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=drain,
+    )
+    server = DrainingServer(options, serving=serving)
+    logging.getLogger(__name__).info("listening on %s port %d", *listener.getsockname()[:2])
+    server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
+
+
+def _config(path: Path) -> ServerConfig:
+    try:
+        return ServerConfig.from_wire(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise CannotServe(f"{path}: cannot be read ({error.strerror})", exit_code=ExitCode.CONFIG) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise CannotServe(f"{path}: {field}: {first['msg']}", exit_code=ExitCode.CONFIG) from error
+    except ValueError as error:
+        raise CannotServe(f"{path}: is not JSON ({error})", exit_code=ExitCode.CONFIG) from error
+
+
+def _listen(config: ServerConfig) -> socket.socket:
+    """Return the listening socket; taken before the model is loaded, so that a port in use is said at once."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((config.host, config.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        message = f"cannot listen on {config.host} port {config.port} ({error.strerror}); stop what uses the port, or choose another"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG) from error
+    return listener
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(
+        code
+    )  # a thread that is still inside torch (loading, a cancelled pass) would hold up or abort the interpreter's own end

@@ -1,0 +1,117 @@
+"""The server's Prometheus metrics. Every label value is known before the first request: nothing that a client sends becomes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tuneloop_api.artifact import Manifest
+    from tuneloop_api.server_config import ServerConfig
+    from tuneloop_server.errors import Reason
+    from tuneloop_server.predictions import Prediction
+
+MOST_LABELS = 50
+"""Classes with a series of their own in `tuneloop_predictions_total`; the rest count as `other`."""
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
+
+
+class Monitoring:
+    """All metrics of one server. `deployment`, `revision` and `task` are on each; namespace and pod come from the scrape."""
+
+    def __init__(self, config: ServerConfig, manifest: Manifest) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        self._constant = {"deployment": config.name, "revision": config.revision, "task": manifest.task}
+        self._requests = self._family(
+            Counter, "tuneloop_requests", "Requests answered.", more=("protocol", "code", "reason")
+        )
+        self._request_seconds = self._family(
+            Histogram, "tuneloop_request_duration_seconds", "Whole requests.", more=("protocol",), buckets=_SECONDS
+        )
+        self._queue_seconds = self._single(
+            Histogram, "tuneloop_queue_duration_seconds", "Wait of a text for its pass.", buckets=_SECONDS
+        )
+        self._pass_seconds = self._single(
+            Histogram, "tuneloop_inference_duration_seconds", "Forward passes.", buckets=_SECONDS
+        )
+        self._batch_size = self._single(
+            Histogram, "tuneloop_batch_size_requests", "Texts in a forward pass.", buckets=_TEXTS
+        )
+        self.inflight = self._single(Gauge, "tuneloop_inflight_requests", "Requests that are being answered.")
+        self._queue = self._single(Gauge, "tuneloop_queue_requests", "Texts that wait for a pass.")
+        self.draining = self._single(Gauge, "tuneloop_draining", "1 once the server was asked to stop.")
+        self._confidence = self._single(
+            Histogram, "tuneloop_confidence_ratio", "Largest probability of a text.", buckets=_RATIOS
+        )
+        self._calibrated = self._single(
+            Histogram,
+            "tuneloop_calibrated_confidence_ratio",
+            "The same after temperature scaling; its mean estimates accuracy.",
+            buckets=_RATIOS,
+        )
+        self._truncated = self._single(
+            Counter, "tuneloop_truncated_requests", "Requests with a text longer than the model takes."
+        )
+        tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
+        self._prompt_tokens = tokens.labels(**self._constant, direction="prompt")
+        predictions = self._family(
+            Counter, "tuneloop_predictions", "Predictions by most probable class.", more=("label",)
+        )
+        names = manifest.labels if len(manifest.labels) <= MOST_LABELS else [*manifest.labels[:MOST_LABELS], "other"]
+        self._predictions = [predictions.labels(**self._constant, label=name) for name in names]
+        self._loaded = self._single(Gauge, "tuneloop_model_loaded", "1 once the model answers.")
+        self._load_seconds = self._single(
+            Gauge, "tuneloop_model_load_duration_seconds", "Time from start to the first possible answer."
+        )
+        fixed = {"uri_digest": manifest.digest(), "dtype": "float32", "quantization": "none", "runtime": "builtin"}
+        self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
+            **self._constant, **fixed
+        ).set(1)
+
+    def watch_queue(self, waiting: Callable[[], int]) -> None:
+        """Read the queue's length at each scrape."""
+        self._queue.set_function(waiting)
+
+    def model_loaded(self, seconds: float) -> None:
+        """Note that the model answers, and how long it took."""
+        self._loaded.set(1)
+        self._load_seconds.set(seconds)
+
+    def request_done(self, protocol: str, *, status: int, reason: Reason, seconds: float) -> None:
+        """Count a request that was answered."""
+        self._requests.labels(**self._constant, protocol=protocol, code=str(status), reason=reason).inc()
+        self._request_seconds.labels(**self._constant, protocol=protocol).observe(seconds)
+
+    def predicted(self, predictions: Sequence[Prediction]) -> None:
+        """Count the predictions of one request."""
+        for prediction in predictions:
+            confidence = max(prediction.probabilities)
+            self._confidence.observe(confidence)
+            self._calibrated.observe(prediction.calibrated_confidence)
+            self._predictions[min(prediction.probabilities.index(confidence), len(self._predictions) - 1)].inc()
+        self._prompt_tokens.inc(sum(prediction.tokens for prediction in predictions))
+        if any(prediction.truncated for prediction in predictions):
+            self._truncated.inc()
+
+    def pass_done(self, *, waited: Sequence[float], seconds: float) -> None:
+        """Count a forward pass. waited: seconds in the queue per text."""
+        for wait in waited:
+            self._queue_seconds.observe(wait)
+        self._batch_size.observe(len(waited))
+        self._pass_seconds.observe(seconds)
+
+    def _family(
+        self, kind: type[_Metric], name: str, text: str, *, more: tuple[str, ...] = (), **options: Any
+    ) -> _Metric:
+        return kind(name, text, labelnames=(*self._constant, *more), registry=self.registry, **options)
+
+    def _single(self, kind: type[_Metric], name: str, text: str, **options: Any) -> _Metric:
+        return self._family(kind, name, text, **options).labels(**self._constant)

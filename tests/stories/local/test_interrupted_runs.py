@@ -1,0 +1,110 @@
+"""A run that is killed or stopped goes on where it was, and ends with the same weights as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+from tiny_models import sentences, tiny_bert
+from workspace import Workspace, job_manifest, processes_of, until
+
+pytestmark = pytest.mark.local_story
+
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = prepared(Workspace(tmp_path_factory.mktemp("unbroken")))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return workspace
+
+
+def prepared(workspace: Workspace) -> Workspace:
+    tiny_bert(workspace.claim / "model")
+    workspace.write_rows("rows.csv", sentences(400))
+    workspace.write(
+        "job.yaml",
+        job_manifest(training={"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3}),
+    )
+    return workspace
+
+
+def outcome(workspace: Workspace) -> tuple[dict[int, str], str]:
+    return workspace.losses(), workspace.job()["status"]["artifact"]["digest"]
+
+
+def test_three_kills_change_nothing(tmp_path, unbroken: Workspace) -> None:
+    workspace = prepared(Workspace(tmp_path))
+    starts = []
+    for kill in range(3):
+        before = max(workspace.committed(), default=0)
+        process = workspace.start("run", "-f", "job.yaml", log=f"run-{kill}.log")
+        until(
+            lambda before=before: max(workspace.committed(), default=0) > before,
+            seconds=90,
+            what="a newer checkpoint",
+            process=process,
+        )
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not processes_of(tmp_path), seconds=10, what="the end of every process of the run")
+        starts.append(max(workspace.committed()))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert outcome(workspace) == outcome(unbroken)
+    history = workspace.job()["status"]["history"]
+    assert [attempt["startStep"] for attempt in history][1:] == starts, history
+    assert workspace.job()["status"]["resume"] == "exact"
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace) -> None:
+    workspace = prepared(Workspace(tmp_path))
+    process = workspace.start("run", "-f", "job.yaml", log="first.log")
+    until(workspace.committed, seconds=90, what="a checkpoint", process=process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    said = (tmp_path / "first.log").read_text()
+    assert "Run the same command again to go on." in said
+    assert not processes_of(tmp_path)
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert outcome(workspace) == outcome(unbroken)
+
+
+def test_a_finished_run_is_not_done_again(unbroken: Workspace) -> None:
+    log = unbroken.job_folder() / "logs" / "train.jsonl"
+    before = log.stat().st_mtime_ns
+    again = unbroken.tuneloop("run", "-f", "job.yaml")
+    assert again.returncode == 0
+    assert "succeeded" in again.stdout
+    assert log.stat().st_mtime_ns == before
+
+
+def test_another_job_on_the_same_data_reuses_it(unbroken: Workspace) -> None:
+    manifest = job_manifest(training={"maxSteps": 2, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3})
+    manifest["metadata"]["name"] = "again"
+    unbroken.write("again.yaml", manifest)
+    ended = unbroken.tuneloop("run", "-f", "again.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(list((unbroken.claim / "datasets").iterdir())) == 1
+    assert json.loads((unbroken.job_folder("again") / "prepare.json").read_text())["cacheHit"] is True
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_the_number_of_nodes_does_not_change_the_losses(tmp_path, unbroken: Workspace, nodes: int) -> None:
+    workspace = prepared(Workspace(tmp_path))
+    workspace.write(
+        "job.yaml",
+        job_manifest(
+            training={"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3},
+            resources={"nodes": nodes, "gpusPerNode": 0},
+        ),
+    )
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    ours, theirs = workspace.losses(), unbroken.losses()
+    assert max(abs(float(ours[step]) - float(theirs[step])) for step in range(1, 21)) < 1e-6

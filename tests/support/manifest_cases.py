@@ -1,0 +1,239 @@
+"""Manifests made from the models' own JSON Schema: every field at its borders, every field broken, and random ones.
+
+Values come from the schema that pydantic writes, not from the CRD, so that a bound lost between the two is found.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tuneloop_api.v1alpha1 import API_VERSION
+
+HEX = "0123456789abcdef" * 4
+
+# Blocks whose required fields alone make no valid object, because a rule asks for one of several optional fields.
+SMALLEST = {"EvaluateEvery": {"steps": 1}, "ServedModel": {"uri": "pvc://models/a"}}
+# For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
+EXAMPLES = {
+    "uri": (
+        [
+            "hf://a/b",
+            "hf://FacebookAI/roberta-base",
+            "pvc://models/a/b.csv",
+            "file:///a",
+            "file:///ä b",
+            "pvc://a.b-c/x",
+        ],
+        [
+            "http://a/b",
+            "hf://a",
+            "hf://a/b/c",
+            "pvc://UPPER/a",
+            "pvc://a-/b",
+            "file://a/b",
+            " hf://a/b",
+            "hf://a/b\n",
+            "file:///a\nb",
+        ],
+    ),
+    "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n"]),
+    "duration": (
+        ["30s", "10m", "24h", "14d", "1h30m", "1d12h", "9999d", "99999h", "999999m", "99999999s", "0s"],
+        ["30", "1.5h", "-1s", "30m1h", "1h1h", "10000d", "1w", "1 h", "s", "5M", "１s", "1h\n"],
+    ),
+    "quantity": (["1", "500m", "1.5", ".5", "16Gi", "1k", "0"], ["-1", "1gi", "Gi", "1 Gi", "1e3", "1.", "1K", "٣"]),
+    "folder": (["a", "a/b.c", "_/-"], ["/a", "a/", "a//b", "a b", "ä"]),
+    "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
+    "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
+}
+WRONG_TYPES = {
+    "boolean": [0, 1, 1.0, "true", "", [], {}],
+    "integer": [1.5, "1", "", True, [], {}],
+    "number": ["0.1", "", True, False, [], {}],
+    "string": [1, 0.5, True, [], {}],
+    "array": [{}, "a", 1, True],
+    "object": [[], "a", 1, True],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One manifest, and what was done to it."""
+
+    text: str
+    manifest: dict[str, Any]
+
+
+def smallest(kind):
+    schema = kind.model_json_schema(by_alias=True)
+    spec = fill(schema, schema["properties"]["spec"])
+    return {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": "a"}, "spec": spec}
+
+
+def resolve(schema, node):
+    """Follow references and drop `null` from unions; the name of the model, if it is one, stands under `title`."""
+    while "$ref" in node or "anyOf" in node:
+        node = (
+            schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+            if "$ref" in node
+            else next(o for o in node["anyOf"] if o != {"type": "null"})
+        )
+    return node
+
+
+def fill(schema, node):
+    """Return the smallest value that the node accepts."""
+    node = resolve(schema, node)
+    if node["type"] == "object":
+        required = {name: fill(schema, node["properties"][name]) for name in node.get("required", ())}
+        return copy.deepcopy(SMALLEST.get(node["title"], required)) if "title" in node else required
+    if node["type"] == "array":
+        return [fill(schema, node["items"]) for _ in range(node.get("minItems", 0))]
+    return good(node)[0]
+
+
+def good(node):
+    """Return values that a leaf accepts: the borders first."""
+    if "enum" in node or "const" in node:
+        return node.get("enum") or [node["const"]]
+    if node["type"] == "boolean":
+        return [True, False]
+    if node["type"] == "integer":
+        low, high = node.get("minimum", -(2**31)), node.get("maximum", 2**31)
+        return [low, high, (low + high) // 2]
+    if node["type"] == "number":
+        low, high = node.get("minimum", -1e300), node.get("maximum", 1e300)
+        low = math.nextafter(node["exclusiveMinimum"], math.inf) if "exclusiveMinimum" in node else low
+        high = math.nextafter(node["exclusiveMaximum"], -math.inf) if "exclusiveMaximum" in node else high
+        return [low, high, (low + high) / 2]
+    if "pattern" in node:
+        return example(node)[0]
+    return ["é" * node["maxLength"], "x" * max(node.get("minLength", 0), 1), "\U0001f600" * node["maxLength"]]
+
+
+def bad(node):
+    """Return values that a leaf refuses."""
+    wrong = list(WRONG_TYPES[node["type"]])
+    if "enum" in node or "const" in node:
+        return [*wrong, "", "unknown", good(node)[0].swapcase(), f"{good(node)[0]} "]
+    if node["type"] in {"integer", "number"}:
+        step = 1 if node["type"] == "integer" else 1e-9
+        outside = [node["minimum"] - step] if "minimum" in node else []
+        outside += [node["maximum"] + step * 10] if "maximum" in node else []
+        return wrong + outside + [node[edge] for edge in ("exclusiveMinimum", "exclusiveMaximum") if edge in node]
+    if node["type"] == "string":
+        wrong += example(node)[1] if "pattern" in node else []
+        wrong += [""] if node.get("minLength", 0) > 0 else []
+        wrong += ["x" * (node["maxLength"] + 1)]
+    return wrong
+
+
+def example(node):
+    """Return the examples that fit the node's pattern: all that is good matches, nothing that is bad does."""
+    pattern = re.compile(node["pattern"].replace("$", r"\Z"), re.ASCII)  # as Rust and RE2 read it, `$` is the very end
+    fitting = [
+        (fits, misfits)
+        for fits, misfits in EXAMPLES.values()
+        if all(map(pattern.search, fits)) and not any(map(pattern.search, misfits))
+    ]
+    assert fitting, f"write examples for the pattern {node['pattern']}"
+    return fitting[0]
+
+
+def mutations(schema, node, manifest, path):
+    """Yield the manifest with the block at `path` set to its smallest form and one thing below it changed."""
+    node = resolve(schema, node)
+    yield from (
+        with_value(manifest, path, value)
+        for value in (None, *WRONG_TYPES.get(node["type"], ()))
+        if path not in {("spec",), ("status",)}
+    )
+    if "properties" in node:
+        yield from of_object(schema, node, with_value(manifest, path, fill(schema, node)).manifest, path)
+    elif node["type"] == "array":
+        yield from of_array(schema, node, manifest, path)
+    elif node["type"] == "object":
+        yield from (with_value(manifest, path, value) for value in ({}, {"a": 1}, {"a": None}))
+    else:
+        yield from (with_value(manifest, path, value) for value in [*good(node), *bad(node)])
+
+
+def of_object(schema, node, manifest, path):
+    yield with_value(manifest, (*path, "unknownField"), 1)
+    yield with_value(manifest, (*path, "unknownField"), None)
+    for name, field in node["properties"].items():
+        yield from mutations(schema, field, manifest, (*path, name))
+        snake = re.sub(r"([A-Z])", lambda letter: f"_{letter[0].lower()}", name)
+        if snake != name:
+            yield with_value(
+                manifest,
+                (*path, snake),
+                good(leaf)[0] if (leaf := resolve(schema, field))["type"] not in {"array", "object"} else {},
+            )
+    for name in node.get("required", ()):
+        yield without(manifest, (*path, name))
+
+
+def of_array(schema, node, manifest, path):
+    item = fill(schema, node["items"])
+    least = max(node.get("minItems", 0), 1)
+    for length in {0, node.get("minItems", 0), node["maxItems"], node["maxItems"] + 1}:
+        yield with_value(manifest, path, unlike([item] * length))
+    yield with_value(manifest, path, [None] * least)
+    whole = with_value(manifest, path, unlike([item] * least)).manifest
+    yield from mutations(schema, node["items"], whole, (*path, 0))
+
+
+def unlike(items):
+    """Give conditions, which are merged by type, different types."""
+    return [
+        item | {"type": f"T{number}"} if isinstance(item, dict) and "lastTransitionTime" in item else item
+        for number, item in enumerate(items)
+    ]
+
+
+def with_value(manifest, path, value):
+    changed = copy.deepcopy(manifest)
+    *above, last = path
+    inner = changed
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    return Case(f"{path_text(path)} = {str(value)[:60]!r}", changed)
+
+
+def without(manifest, path):
+    changed = with_value(manifest, path, None).manifest
+    *above, last = path
+    inner = changed
+    for key in above:
+        inner = inner[key]
+    del inner[last]
+    return Case(f"without {path_text(path)}", changed)
+
+
+def path_text(path):
+    return ".".join(map(str, path))
+
+
+def random_value(chance, schema, node):
+    """Return a value from a seeded `random.Random`: optional fields there or not, leaves good but for one in a hundred."""
+    node = resolve(schema, node)
+    if "properties" in node:
+        required = node.get("required", ())
+        return {
+            name: random_value(chance, schema, field)
+            for name, field in node["properties"].items()
+            if name in required or chance.random() < 0.3
+        }
+    if node["type"] == "array":
+        least = node.get("minItems", 0)
+        return [
+            random_value(chance, schema, node["items"])
+            for _ in range(chance.randint(least, min(node["maxItems"], least + 1)))
+        ]
+    return chance.choice(good(node) if chance.random() < 0.99 else bad(node))

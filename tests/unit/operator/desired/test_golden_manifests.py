@@ -1,0 +1,150 @@
+"""The children of three examples, whole. `TUNELOOP_UPDATE_GOLDEN=1 pytest …` writes the files anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tuneloop_api.crd import to_yaml
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.desired.config_map import run_config_map
+from tuneloop_operator.desired.network_policy import gang_policy
+from tuneloop_operator.desired.service import rendezvous_service, revision_service, stable_service
+from tuneloop_operator.desired.serving import ArtifactSeen, server_config, server_config_map, server_deployment
+from tuneloop_operator.desired.stage_job import stage_job
+from tuneloop_operator.desired.storage import storage_of
+from tuneloop_operator.desired.train_job import train_job
+from tuneloop_operator.settings import OperatorSettings
+
+GOLDEN = Path(__file__).parents[3] / "golden" / "operator"
+SETTINGS = OperatorSettings(
+    trainer_image="registry.example/tuneloop-trainer:0.1.0",
+    server_image="registry.example/tuneloop-server:0.1.0",
+    default_claim="models",
+)
+MINIMAL: dict[str, Any] = {
+    "model": {"uri": "hf://FacebookAI/roberta-base"},
+    "task": "text-classification",
+    "data": {"train": [{"uri": "pvc://models/raw/reviews.csv", "columns": {"text": "sentence", "label": "rating"}}]},
+    "resources": {"gpusPerNode": 0},
+}
+TWO_NODES: dict[str, Any] = {
+    "model": {"uri": "pvc://base-models/roberta-base"},
+    "task": "text-classification",
+    "data": {"train": [{"uri": "pvc://reviews/2026/train.parquet"}], "test": [{"uri": "pvc://reviews/2026/test.parquet"}]},
+    "method": {"type": "lora", "rank": 32},
+    "training": {"maxSteps": 2000, "learningRate": 0.0002},
+    "resources": {
+        "nodes": 2,
+        "gpusPerNode": 8,
+        "cpu": "64",
+        "memory": "512Gi",
+        "prepare": {"cpu": "8", "memory": "32Gi"},
+        "export": {"memory": "64Gi"},
+    },
+    "image": "registry.example/team/trainer@sha256:" + "a" * 64,
+    "storage": {"claim": "team-models", "subPath": "fine-tuned"},
+    "checkpoint": {"everySteps": 100, "gracePeriod": "2m"},
+}
+SERVING: dict[str, Any] = {
+    "model": {"fineTuneJobRef": {"name": "reviews"}},
+    "replicas": 2,
+    "batching": {"maxBatchSize": 32},
+    "lifecycle": {"startup": "5m", "drain": "30s"},
+    "resources": {"cpu": "4", "memory": "8Gi"},
+}
+RESULT = {"path": "/tuneloop/claims/models/jobs/reviews-11111111/prepare.json", "sha256": "b" * 64}
+
+
+def fine_tune_job(name: str, spec: dict[str, Any]) -> FineTuneJob:
+    children = {
+        "prepare": {"name": f"{name}-prepare", "uid": "2", "ended": True, "result": RESULT},
+        "train": {"name": f"{name}-a1", "uid": "3", "ended": True, "result": RESULT},
+    }
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": name, "namespace": "team-a", "uid": "11111111-2222-3333-4444-555555555555"},
+        "spec": spec,
+        "status": {"attempt": 1, "children": children},
+    }
+    return FineTuneJob.from_wire(manifest)
+
+
+def job_children(name: str, spec: dict[str, Any], settings: OperatorSettings) -> list[dict[str, Any]]:
+    job = fine_tune_job(name, spec)
+    storage = storage_of(job.spec, default_claim=settings.default_claim)
+    assert storage is not None
+    shared = {"storage": storage, "settings": settings}
+    return [
+        run_config_map(job, stage="prepare", attempt=0, **shared),
+        stage_job(job, stage="prepare", **shared),
+        rendezvous_service(job),
+        gang_policy(job),
+        run_config_map(job, stage="train", attempt=1, **shared),
+        train_job(job, attempt=1, **shared),
+        run_config_map(job, stage="export", attempt=0, **shared),
+        stage_job(job, stage="export", **shared),
+    ]
+
+
+def serving_children() -> list[dict[str, Any]]:
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
+        "spec": SERVING,
+    }
+    deployment = ModelDeployment.from_wire(manifest)
+    artifact = ArtifactSeen(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
+    config = server_config(deployment, artifact)
+    return [
+        server_config_map(deployment, config),
+        server_deployment(deployment, config, settings=SETTINGS),
+        revision_service(deployment, revision=config.revision),
+        stable_service(deployment, revision=config.revision),
+    ]
+
+
+EXAMPLES = {
+    "minimal": lambda: job_children("reviews", MINIMAL, SETTINGS),
+    "two-node-lora": lambda: job_children(
+        "reviews-large", TWO_NODES, SETTINGS.model_copy(update={"progress_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n"})
+    ),
+    "serving": serving_children,
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_children_are_exactly_as_written_down(example: str) -> None:
+    manifests = EXAMPLES[example]()
+    file = GOLDEN / f"{example}.yaml"
+    if os.environ.get("TUNELOOP_UPDATE_GOLDEN") == "1":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("---\n".join(to_yaml(manifest) for manifest in manifests), encoding="utf-8")
+    assert list(yaml.safe_load_all(file.read_text(encoding="utf-8"))) == manifests
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_child_is_removed_with_its_owner(example: str) -> None:
+    for manifest in EXAMPLES[example]():
+        (owner,) = manifest["metadata"]["ownerReferences"]
+        assert owner["controller"], manifest["metadata"]["name"]
+        assert owner["blockOwnerDeletion"], manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_pod_can_run_where_pod_security_is_restricted(example: str) -> None:
+    for manifest in EXAMPLES[example]():
+        if manifest["kind"] not in {"Job", "Deployment"}:
+            continue
+        pod = manifest["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert pod["automountServiceAccountToken"] is False

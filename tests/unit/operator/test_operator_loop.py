@@ -1,0 +1,281 @@
+"""Whole lives of a FineTuneJob: the operator on a cluster in memory, pods and Job controller played by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Bed = Any
+
+
+def run(life: Any) -> None:
+    asyncio.run(life)
+
+
+def test_a_job_goes_from_its_data_to_an_artifact(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit()
+        await bed.settle()
+        assert bed.jobs == {"reviews-prepare"}
+        assert bed.status["phase"] == "Preparing"
+        bed.succeed("reviews-prepare")
+        await bed.settle()
+        assert bed.jobs == {"reviews-prepare", "reviews-a1"}
+        assert bed.status["phase"] == "Queued"
+        assert bed.status["data"]["rows"] == 100
+        bed.start_pods("reviews-a1")
+        await bed.settle()
+        assert (bed.status["phase"], bed.status["workers"]) == ("Running", "2/2")
+        bed.succeed("reviews-a1")
+        await bed.settle()
+        assert bed.status["phase"] == "Exporting"
+        bed.succeed("reviews-export")
+        await bed.settle()
+        assert bed.status["phase"] == "Succeeded"
+        assert bed.status["progress"]["percent"] == "100%"
+        assert bed.status["artifact"]["uri"] == "pvc://models/jobs/reviews/artifact"
+
+    run(life())
+
+
+def test_a_whole_life_takes_at_most_twenty_writes(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit()
+        await bed.settle()
+        for job in ("reviews-prepare", "reviews-a1", "reviews-export"):
+            bed.start_pods(job)
+            await bed.settle()
+            bed.succeed(job)
+            await bed.settle()
+        assert bed.status["phase"] == "Succeeded"
+        assert len(bed.cluster.writes) <= 20, bed.cluster.writes
+
+    run(life())
+
+
+def test_a_settled_job_costs_no_call(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit()
+        await bed.settle()
+        bed.start_pods("reviews-prepare")
+        await bed.settle()
+        writes, reads = len(bed.cluster.writes), bed.cluster.reads
+        bed.restart_operator()
+        await bed.settle()
+        await bed.settle(later=3600)
+        assert (len(bed.cluster.writes), bed.cluster.reads) == (writes, reads)
+
+    run(life())
+
+
+def test_what_a_stage_made_is_told_to_the_next_one(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit()
+        await bed.settle()
+        bed.succeed("reviews-prepare")
+        await bed.settle()
+        told = json.loads(bed.cluster.of_kind("ConfigMap")["reviews-a1"]["data"]["run.json"])
+        assert told["prepareResult"] == {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
+
+    run(life())
+
+
+async def train(bed: Bed, **spec: Any) -> None:
+    bed.submit(**spec)
+    await bed.settle()
+    bed.succeed("reviews-prepare")
+    await bed.settle()
+
+
+def test_a_failed_gang_is_started_again_as_a_new_attempt(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.fail("reviews-a1", exit_code=77)
+        await bed.settle()
+        assert "reviews-a2" in bed.jobs
+        assert bed.status["restarts"]["failure"] == 1
+        assert bed.status["failure"]["class"] == "Collective"
+        assert bed.status["history"][0]["class"] == "Collective"
+
+    run(life())
+
+
+def test_the_next_attempt_waits_until_no_old_pod_can_run(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.start_pods("reviews-a1")
+        bed.end_pod("reviews-a1-0", exit_code=72)
+        bed.end_job("reviews-a1", "FailureTarget")
+        await bed.settle()
+        assert bed.status["phase"] == "Restarting"
+        assert "reviews-a2" not in bed.jobs
+        bed.end_pod("reviews-a1-1", exit_code=143)
+        await bed.settle()
+        assert "reviews-a2" in bed.jobs
+
+    run(life())
+
+
+def test_a_failure_that_would_come_again_ends_the_job(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        said = {"version": 1, "stage": "train", "outcome": "Failed", "failureClass": "Config", "message": "no such layer"}
+        bed.fail("reviews-a1", exit_code=78, message=said)
+        await bed.settle()
+        assert bed.status["phase"] == "Failed"
+        assert bed.status["failure"]["message"] == "no such layer"
+        assert bed.status["failure"]["retryable"] is False
+        assert "reviews-a2" not in bed.jobs
+
+    run(life())
+
+
+def test_restarts_without_a_newer_checkpoint_come_to_an_end(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed, failurePolicy={"maxRestarts": 2})
+        for attempt in (1, 2, 3):
+            bed.fail(f"reviews-a{attempt}", exit_code=1, message="Segmentation fault")
+            await bed.settle()
+            await bed.settle(later=700)
+        assert bed.status["phase"] == "Failed"
+        assert "restarted 2 times without a newer checkpoint" in bed.status["failure"]["message"]
+        assert bed.status["failure"]["lastLines"] == ["Segmentation fault"]
+
+    run(life())
+
+
+def test_a_prepare_that_may_succeed_the_next_time_is_run_again(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit()
+        await bed.settle()
+        first = bed.cluster.of_kind("Job")["reviews-prepare"]["metadata"]["uid"]
+        bed.fail("reviews-prepare", exit_code=74)
+        await bed.settle()
+        second = bed.cluster.of_kind("Job")["reviews-prepare"]["metadata"]["uid"]
+        assert second != first
+        assert bed.status["restarts"]["total"] == 1
+        bed.succeed("reviews-prepare")
+        await bed.settle()
+        assert bed.status["attempt"] == 1
+
+    run(life())
+
+
+def test_a_job_deleted_by_hand_is_a_disruption(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.cluster.remove(bed.cluster.of_kind("Job")["reviews-a1"])
+        await bed.settle()
+        assert "reviews-a1" not in bed.jobs
+        assert "reviews-a2" in bed.jobs
+        assert bed.status["restarts"]["disruption"] == 1
+
+    run(life())
+
+
+def test_suspend_frees_the_nodes_and_a_later_attempt_goes_on(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.start_pods("reviews-a1")
+        bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
+        await bed.settle()
+        assert bed.status["phase"] == "Suspended"
+        assert bed.jobs == {"reviews-prepare"}
+        bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": False})
+        await bed.settle()
+        assert "reviews-a2" in bed.jobs
+        assert bed.status.get("restarts", {}).get("total", 0) == 0
+
+    run(life())
+
+
+def test_a_name_that_somebody_else_holds_is_never_taken(bed: Bed) -> None:
+    async def life() -> None:
+        theirs = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "reviews-prepare", "namespace": "team-a"}}
+        stored = bed.cluster.add(theirs | {"spec": {}})
+        bed.submit()
+        await bed.settle()
+        conflict = next(one for one in bed.status["conditions"] if one["type"] == "NameConflict")
+        assert "Job reviews-prepare" in conflict["message"]
+        bed.cluster.remove(stored)
+        await bed.settle(later=31)
+        assert not [one for one in bed.status["conditions"] if one["type"] == "NameConflict"]
+        assert "uid" in bed.status["children"]["prepare"]
+
+    run(life())
+
+
+def test_what_the_api_server_refuses_is_said_and_tried_again(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.fail("reviews-a1", exit_code=77)
+        bed.cluster.refuse["Job"] = "exceeded quota: count/jobs.batch"
+        await bed.settle()
+        for _ in range(3):
+            await bed.settle(later=31)
+        refused = next(one for one in bed.status["conditions"] if one["type"] == "Refused")
+        assert "exceeded quota" in refused["message"]
+        bed.cluster.refuse.clear()
+        await bed.settle(later=31)
+        assert "reviews-a2" in bed.jobs  # refused attempts use up no numbers
+
+    run(life())
+
+
+def test_a_job_that_cannot_run_here_says_which_field_is_wrong(bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit(model={"uri": "file:///home/me/model"})
+        await bed.settle()
+        (accepted,) = bed.status["conditions"]
+        assert (accepted["type"], accepted["status"]) == ("Accepted", "False")
+        assert accepted["message"].startswith("spec.model.uri: found file:///home/me/model")
+        assert bed.jobs == set()
+
+    run(life())
+
+
+@pytest.mark.parametrize("lost", range(16))
+def test_any_lost_answer_leads_to_the_same_end(lost: int, new_bed: Callable[[], Bed]) -> None:
+    async def life() -> None:
+        bed = new_bed()
+        bed.cluster.fail_write = lost
+        bed.submit()
+        for _ in range(12):
+            await bed.settle(later=200)
+            open_jobs = [name for name, job in bed.cluster.of_kind("Job").items() if "status" not in job]
+            for job in open_jobs:
+                bed.succeed(job)
+        assert bed.status["phase"] == "Succeeded"
+        created = [name for verb, kind, name in bed.cluster.writes if (verb, kind) == ("create", "Job")]
+        assert len(created) == len(set(created)), created
+
+    run(life())
+
+
+@pytest.mark.parametrize("writes", range(1, 16))
+def test_an_operator_killed_after_any_write_is_replaced_by_one_that_goes_on(
+    writes: int, new_bed: Callable[[], Bed]
+) -> None:
+    async def life() -> None:
+        bed = new_bed()
+        bed.cluster.fail_write = writes - 1
+        bed.submit()
+        for _ in range(12):
+            await bed.settle(later=200)
+            if len(bed.cluster.writes) >= writes:
+                bed.restart_operator()
+                bed.cluster.fail_write = None
+            open_jobs = [name for name, job in bed.cluster.of_kind("Job").items() if "status" not in job]
+            for job in open_jobs:
+                bed.succeed(job)
+        assert bed.status["phase"] == "Succeeded"
+        assert bed.status["attempt"] == 1
+
+    run(life())

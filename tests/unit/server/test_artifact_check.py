@@ -1,0 +1,135 @@
+"""What a server says about an artifact that is not what it should be; each one ends with one line and a code, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import configuration, run_to_its_end, running
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_server.artifact_check import check_files, read_manifest, show_checked_model
+from tuneloop_server.errors import CannotServe
+
+
+@pytest.fixture
+def copy(artifact, tmp_path) -> Path:
+    return Path(shutil.copytree(artifact.folder, tmp_path / "artifact"))
+
+
+def complaint(folder: Path, **changes) -> CannotServe:
+    config = configuration(folder, **changes)
+    with pytest.raises(CannotServe) as refused:
+        check_files(config, read_manifest(config))
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith("pvc://models/reviews: ")
+    return refused.value
+
+
+def rewrite_manifest(folder: Path, change) -> None:
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_an_untouched_artifact_passes(artifact):
+    config = configuration(artifact.folder, digest=artifact.manifest.digest())
+    check_files(config, read_manifest(config))
+
+
+@pytest.mark.parametrize("name", ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])
+def test_a_changed_byte_is_found_by_its_hash(copy, artifact, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    expected = next(file.sha256 for file in artifact.manifest.files if file.path == name)
+    found = complaint(copy)
+    assert found.exit_code == ExitCode.STORAGE
+    assert f"{name}: found SHA-256 " in str(found)
+    assert f", expected {expected}" in str(found)
+
+
+def test_a_file_that_was_cut_is_found_by_its_size(copy):
+    os.truncate(copy / "model/model.safetensors", 100)
+    assert "model/model.safetensors: found 100 bytes, expected " in str(complaint(copy))
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "model/tokenizer.json").unlink()
+    assert "model/tokenizer.json: cannot be read (No such file or directory); expected a file of " in str(
+        complaint(copy)
+    )
+
+
+def test_another_digest_than_the_expected_one_is_refused(copy, artifact):
+    found = complaint(copy, digest="sha256:" + "0" * 64)
+    assert f"has the digest {artifact.manifest.digest()}, expected sha256:0000" in str(found)
+    assert found.exit_code == ExitCode.STORAGE
+
+
+def test_a_manifest_that_was_changed_along_with_a_file_fails_the_digest(copy, artifact):
+    rewrite_manifest(copy, lambda document: document.update(temperature=9.5))
+    assert "manifest.json has the digest" in str(complaint(copy, digest=artifact.manifest.digest()))
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "model/../../secret"])
+def test_a_path_out_of_the_artifact_is_refused(copy, path):
+    rewrite_manifest(copy, lambda document: document["files"][0].update(path=path))
+    assert f"{path}: expected a path inside the artifact" in str(complaint(copy))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("{", "manifest.json is not JSON", id="half a document"),
+        pytest.param("{}", "manifest.json is no manifest of version 1: name", id="an empty object"),
+        pytest.param("[]", "manifest.json is no manifest of version 1: the document", id="a list"),
+    ],
+)
+def test_a_damaged_manifest_is_said_to_be_one(copy, content, message):
+    (copy / "manifest.json").write_text(content)
+    assert message in str(complaint(copy))
+
+
+def test_a_folder_that_is_no_artifact_is_said_to_be_none(tmp_path):
+    found = complaint(tmp_path)
+    assert "manifest.json cannot be read (No such file or directory)" in str(found)
+    assert found.exit_code == ExitCode.MODEL_ACCESS
+
+
+def test_only_checked_files_are_shown_to_the_loader(copy, artifact, tmp_path):
+    for extra in ("model/pytorch_model.bin", "model/adapter_config.json"):
+        (copy / extra).write_text("{}")
+    view = tmp_path / "view"
+    view.mkdir()
+    show_checked_model(configuration(copy), artifact.manifest, folder=view)
+    assert {f"model/{path.name}" for path in view.iterdir()} == {file.path for file in artifact.manifest.files}
+
+
+def test_extra_files_change_no_answer(copy, artifact, server, tmp_path):
+    (copy / "model/pytorch_model.bin").write_bytes(b"not weights")
+    (copy / "model/adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (copy / "model/model.safetensors.index.json").write_text('{"weight_map": {}}')
+    question = {"inputs": "a good film"}
+    with running(configuration(copy, digest=artifact.manifest.digest()), tmp_path) as other:
+        assert other.ask(question).json() == server.ask(question).json()
+
+
+def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
+    os.truncate(copy / "model/model.safetensors", 100)
+    code, log = run_to_its_end(configuration(copy), tmp_path)
+    assert code == ExitCode.STORAGE
+    assert "model/model.safetensors: found 100 bytes, expected" in log
+    assert "Traceback" not in log
+
+
+def test_labels_that_the_model_does_not_have_end_the_server_with_one_line(copy, tmp_path):
+    rewrite_manifest(copy, lambda document: document.update(labels=["no", "yes"]))
+    code, log = run_to_its_end(configuration(copy), tmp_path)
+    assert code == ExitCode.MODEL_ACCESS
+    assert "config.json has the labels ['negative', 'neutral', 'positive'], the manifest ['no', 'yes']" in log
+    assert "Traceback" not in log

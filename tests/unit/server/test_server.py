@@ -1,0 +1,317 @@
+"""The server as a process: contract, equality with plain transformers, metrics, overflow, drain, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import socket
+
+import httpx
+import pytest
+from conftest import DEADLINE, LABELS, configuration, free_port, run_to_its_end, running, wait_for_status
+from tiny_models import WORDS
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_server.app import MOST_BODY_BYTES
+
+
+def texts(count: int, *, longest: int = 30, seed: int = 0) -> list[str]:
+    source = random.Random(seed)
+    return [" ".join(source.choices(WORDS, k=source.randint(0, longest))) for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def plain(artifact):
+    """Plain transformers: softmax over the labels, longer texts cut to the manifest's max_tokens."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = artifact.folder / "model"
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def classify(text: str) -> dict[str, float]:
+        encoded = tokenizer(text, truncation=True, max_length=artifact.manifest.max_tokens, return_tensors="pt")
+        with torch.inference_mode():
+            scores = model(**encoded).logits.softmax(-1)[0].tolist()
+        return {model.config.id2label[index]: score for index, score in enumerate(scores)}
+
+    return classify
+
+
+@pytest.mark.parametrize("path", ["/", "/predict"])
+def test_one_text_gets_every_label_best_first(server, path):
+    response = server.client.post(path, json={"inputs": "a good film"})
+    answered = response.json()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert sorted(entry["label"] for entry in answered) == sorted(LABELS)
+    assert [entry["score"] for entry in answered] == sorted((entry["score"] for entry in answered), reverse=True)
+
+
+def test_scores_equal_those_of_plain_transformers_label_for_label(server, plain):
+    sentences = [*texts(40), "", "¿Qué tal? 😀", "word " * 2000]
+    for sentence, answered in zip(sentences, server.ask({"inputs": sentences}).json(), strict=True):
+        assert {entry["label"]: entry["score"] for entry in answered} == pytest.approx(plain(sentence), abs=1e-4)
+
+
+def test_clients_at_once_get_their_own_answers(server, plain):
+    sentences = texts(60, seed=1)
+
+    async def ask_all():
+        async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as client:
+            return await asyncio.gather(*(client.post("/", json={"inputs": sentence}) for sentence in sentences))
+
+    for sentence, response in zip(sentences, asyncio.run(ask_all()), strict=True):
+        assert {entry["label"]: entry["score"] for entry in response.json()} == pytest.approx(plain(sentence), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "message"),
+    [
+        pytest.param("POST", "/predict", b"{", 400, "the body is not JSON", id="bad JSON"),
+        pytest.param("POST", "/predict", b'{"inputs": 3}', 422, "inputs: 3 was given", id="bad field"),
+        pytest.param(
+            "POST", "/predict", b" " * (MOST_BODY_BYTES + 1), 413, "1048577 bytes, at most 1048576", id="too large"
+        ),
+        pytest.param("POST", "/nothing", b"{}", 404, "there is no such page", id="unknown path"),
+        pytest.param("GET", "/predict", None, 405, "the method GET is not allowed here, use POST", id="wrong method"),
+        pytest.param(
+            "POST", "/metrics", b"{}", 405, "the method POST is not allowed here", id="wrong method of a page"
+        ),
+    ],
+)
+def test_what_is_wrong_is_answered_in_one_line_of_json(server, method, path, body, status, message):
+    response = server.client.request(method, path, content=body)
+    assert response.status_code == status
+    assert message in response.json()["error"]
+    assert "\n" not in response.text
+
+
+def test_a_body_without_a_length_is_limited_too(server):
+    response = server.client.post("/predict", content=(b" " * 65536 for _ in range(20)))
+    assert response.status_code == 413
+
+
+def test_a_body_of_exactly_the_limit_is_read(server):
+    body = json.dumps({"inputs": "a good film"}).encode()
+    assert server.client.post("/predict", content=body.ljust(MOST_BODY_BYTES)).status_code == 200
+
+
+def test_the_largest_text_is_answered(server):
+    assert server.ask({"inputs": "film " * 200_000}).status_code == 200
+
+
+def test_info_says_what_is_served(server, artifact):
+    answered = server.client.get("/info").json()
+    assert (answered["digest"], answered["labels"], answered["revision"]) == (
+        artifact.manifest.digest(),
+        list(LABELS),
+        "abc123",
+    )
+
+
+def test_metrics_count_what_happened(server, plain):
+    before = server.metrics()
+    sentences = [*texts(5, longest=8, seed=2), "film " * 50]
+    answers = server.ask({"inputs": sentences}).json()
+    server.ask({"inputs": "a good film"})
+    server.ask({"inputs": 3})
+    after = server.metrics()
+
+    def grown(*key: str) -> float:
+        return after[key] - before.get(key, 0.0)
+
+    assert grown("tuneloop_requests_total", "200", "hf", "ok") == 2
+    assert grown("tuneloop_requests_total", "422", "hf", "validation") == 1
+    assert grown("tuneloop_request_duration_seconds_count", "hf") == 3
+    assert grown("tuneloop_queue_duration_seconds_count") == 7
+    assert grown("tuneloop_batch_size_requests_sum") == 7
+    assert grown("tuneloop_inference_duration_seconds_count") == grown("tuneloop_batch_size_requests_count") > 0
+    assert grown("tuneloop_truncated_requests_total") == 1
+    assert sum(grown("tuneloop_predictions_total", label) for label in LABELS) == 7
+    best = [answered[0]["score"] for answered in answers] + [max(plain("a good film").values())]
+    assert grown("tuneloop_confidence_ratio_sum") == pytest.approx(sum(best), abs=1e-3)
+    assert (
+        7 / 3 < grown("tuneloop_calibrated_confidence_ratio_sum") < sum(best)
+    )  # a temperature above 1 makes every score less sure
+    assert after["tuneloop_model_loaded",] == 1
+    assert after["tuneloop_inflight_requests",] == after["tuneloop_queue_requests",] == after["tuneloop_draining",] == 0
+
+
+def test_prompt_tokens_are_counted_without_padding(server):
+    before = server.metrics()["tuneloop_tokens_total", "prompt"]
+    server.ask({"inputs": ["a good film", "film " * 50]})
+    assert server.metrics()["tuneloop_tokens_total", "prompt"] - before == 5 + 16
+
+
+def test_nothing_that_a_client_sends_becomes_a_label(server):
+    server.ask({"inputs": "a good film"})
+    server.ask({"inputs": 3})
+    before = server.metrics().keys()
+    for sentence in texts(20, seed=3):
+        server.client.post("/", json={"inputs": sentence}, headers={"x-request-id": sentence, "user-agent": sentence})
+        server.client.post(f"/{sentence}", json={"inputs": sentence})
+        server.ask({"inputs": "a", "parameters": {"top_k": sentence}})
+        server.client.request("BREW", "/predict")
+    assert server.metrics().keys() == before
+
+
+def test_a_full_queue_answers_429_with_retry_after(artifact, tmp_path):
+    config = configuration(artifact.folder, batching={"max_batch_size": 1, "max_queue": 8})
+
+    async def flood(url: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE, limits=httpx.Limits(max_connections=64)) as client:
+            return await asyncio.gather(*(client.post("/", json={"inputs": texts(8, seed=seed)}) for seed in range(64)))
+
+    with running(config, tmp_path) as server:
+        responses = asyncio.run(flood(server.url))
+        refused = [response for response in responses if response.status_code == 429]
+        answered = [response for response in responses if response.status_code == 200]
+        assert len(refused) + len(answered) == 64
+        assert refused
+        assert answered
+        assert all(1 <= int(response.headers["retry-after"]) <= 60 for response in refused)
+        assert "at most 8 may (batching.maxQueue); try again in" in refused[0].json()["error"]
+        assert server.metrics()["tuneloop_requests_total", "429", "hf", "overloaded"] == len(refused)
+
+
+def test_healthz_answers_before_the_model_is_loaded_and_readyz_does_not(artifact, tmp_path):
+    from conftest import Server, start_process
+
+    config = configuration(artifact.folder)
+    process, log = start_process(config, tmp_path)
+    server = Server(process, f"http://127.0.0.1:{config.port}", log)
+    try:
+        wait_for_status(server, "/healthz", 200)
+        early = server.client.get("/readyz")
+        asked = server.ask({"inputs": "a"})
+        assert (early.status_code, early.json()) == (503, {"error": "the model is being loaded"})
+        assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")
+        wait_for_status(server, "/readyz", 200)
+        assert server.metrics()["tuneloop_model_load_duration_seconds",] > 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_drain_under_load_loses_nothing(artifact, tmp_path):
+    with running(configuration(artifact.folder, drain_seconds=30), tmp_path) as server:
+        statuses = asyncio.run(load_until_told_to_leave(server))
+        assert server.process.wait(timeout=DEADLINE) == 0
+        assert set(statuses) == {200}
+        assert len(statuses) > 16
+
+
+async def load_until_told_to_leave(server) -> list[int]:
+    """Sixteen clients keep asking until an answer closes their connection; the server is told to stop amid this."""
+    statuses: list[int] = []
+    warm = asyncio.Event()
+
+    async def client(seed: int) -> None:
+        async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as http:
+            for sentence in texts(100_000, longest=12, seed=seed):
+                response = await http.post("/", json={"inputs": sentence})
+                statuses.append(response.status_code)
+                if len(statuses) >= 100:
+                    warm.set()
+                if response.headers.get("connection") == "close":
+                    return
+
+    tasks = [asyncio.create_task(client(seed)) for seed in range(16)]
+    await asyncio.wait_for(warm.wait(), timeout=DEADLINE)
+    server.process.send_signal(signal.SIGTERM)
+    async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as probe:
+        async with asyncio.timeout(DEADLINE):
+            while (ready := await probe.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert ready.json() == {"error": "the server is being stopped"}
+    await asyncio.wait_for(asyncio.gather(*tasks), timeout=DEADLINE)
+    return statuses
+
+
+def test_a_request_in_flight_is_answered_after_sigterm(artifact, tmp_path):
+    config = configuration(artifact.folder, batching={"max_batch_size": 1, "max_queue": 4096}, drain_seconds=30)
+    with running(config, tmp_path) as server:
+
+        async def ask_and_stop() -> httpx.Response:
+            async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as client:
+                asked = asyncio.create_task(client.post("/", json={"inputs": texts(4000, longest=12)}))
+                async with asyncio.timeout(DEADLINE):
+                    while (await asyncio.to_thread(server.metrics))["tuneloop_queue_requests",] == 0:
+                        await asyncio.sleep(0.01)
+                server.process.send_signal(signal.SIGTERM)
+                return await asked
+
+        response = asyncio.run(ask_and_stop())
+        assert (response.status_code, len(response.json())) == (200, 4000)
+        assert server.process.wait(timeout=DEADLINE) == 0
+
+
+def test_sigterm_while_loading_ends_with_code_0(artifact, tmp_path):
+    from conftest import Server, start_process
+
+    config = configuration(artifact.folder)
+    process, log = start_process(config, tmp_path)
+    try:
+        wait_for_status(Server(process, f"http://127.0.0.1:{config.port}", log), "/healthz", 200)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=DEADLINE) == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.kill()
+
+
+def test_a_port_in_use_ends_the_server_with_one_line(artifact, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, log = run_to_its_end(configuration(artifact.folder, port=port), tmp_path)
+    assert code == ExitCode.CONFIG
+    assert log.splitlines() == [
+        f"tuneloop-server: cannot listen on 127.0.0.1 port {port} (Address already in use); stop what uses the port, or choose another"
+    ]
+
+
+def test_loading_longer_than_allowed_ends_the_server_with_one_line(artifact, tmp_path):
+    code, log = run_to_its_end(configuration(artifact.folder, startup_seconds=0), tmp_path)
+    assert code == ExitCode.HANG
+    assert "the model was not loaded within 0 s (lifecycle.startup)" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("{", "is not JSON", id="half a document"),
+        pytest.param("{}", "namespace: Field required", id="fields missing"),
+        pytest.param('{"port": "eighty"}', "port: ", id="wrong type"),
+    ],
+)
+def test_a_bad_configuration_ends_the_server_with_one_line(tmp_path, content, message, monkeypatch, capsys):
+    from tuneloop_server.__main__ import main
+
+    path = tmp_path / "server.json"
+    path.write_text(content)
+    monkeypatch.setattr("sys.argv", ["tuneloop_server", str(path)])
+    assert main() == ExitCode.CONFIG
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_importing_the_server_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, tuneloop_server.__main__; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "api:server"}, timeout=DEADLINE).returncode == 0
+    )
+
+
+def test_a_free_port_is_really_free():
+    assert free_port() != free_port()

@@ -1,0 +1,48 @@
+"""What the ranks of the resume tests do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tiny_training as tiny
+
+from tuneloop_trainer.checkpoint import Checkpoints, TrainState
+from tuneloop_trainer.engine import start_process_group
+
+STEPS, SAVED_AT = 10, 5
+
+
+def train_saving(folder: str, *, model: str, cases: list[dict]) -> dict:
+    """Train through, with a save on the way into a folder of each case; return the history of the steps after it."""
+    start_process_group()
+    histories = {}
+    for case in cases:
+        engine = tiny.engine_for(model, **case)
+        checkpoints = Checkpoints(Path(folder, name_of(case)), engine=engine, config_hash="same", attempt=1, facts={})
+        tiny.train(engine, model, start=0, end=SAVED_AT)
+        checkpoints.save(TrainState(step=SAVED_AT, data={"epoch": 1.5}, best=None, extra={"note": [None, 2.0]}))
+        histories[name_of(case)] = tiny.train(engine, model, start=SAVED_AT, end=STEPS)
+        engine.close()
+    return histories
+
+
+def resume(*, model: str, cases: list[dict]) -> dict:
+    """Go on from saved checkpoints in new engines; each case names its folder as `saved`."""
+    start_process_group()
+    outcomes = {}
+    for case in cases:
+        saved, changes = case["saved"], {key: value for key, value in case.items() if key != "saved"}
+        engine = tiny.engine_for(model, **changes)
+        checkpoints = Checkpoints(Path(saved), engine=engine, config_hash="same", attempt=2, facts={})
+        state = checkpoints.load(checkpoints.newest())
+        history = tiny.train(engine, model, start=state.step, end=STEPS)
+        outcomes[name_of(changes)] = {
+            "history": history, "data": state.data, "best": state.best, "extra": state.extra, "exactness": checkpoints.exactness,
+        }  # fmt: skip
+        engine.close()
+    return outcomes
+
+
+def name_of(case: dict) -> str:
+    """Return the name of a case, for example `stage=2,precision=bf16`."""
+    return ",".join(f"{key}={value}" for key, value in case.items())

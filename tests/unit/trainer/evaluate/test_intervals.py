@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from tuneloop_trainer.evaluate.intervals import Bootstrap, Interval
+from tuneloop_trainer.evaluate.metrics import accuracy, confusion_matrix, macro_f1, matthews
+
+
+def predictions(rows: int, right: float, *, classes: int = 2, seed: int = 0):
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, classes, rows)
+    wrong = (truth + generator.integers(1, classes, rows)) % classes
+    return truth, np.where(generator.random(rows) < right, truth, wrong)
+
+
+def test_counts_drawn_are_the_bootstrap_of_the_rows():
+    truth, predicted = predictions(300, 0.8, classes=4)
+    drawn = Bootstrap(resamples=20_000).of_confusion(confusion_matrix(truth, predicted, classes=4), macro_f1)
+    generator = np.random.default_rng(1)
+    by_rows = []
+    for _ in range(4000):
+        rows = generator.integers(0, 300, 300)
+        by_rows.append(macro_f1(confusion_matrix(truth[rows], predicted[rows], classes=4)))
+    assert (drawn.low, drawn.high) == pytest.approx(tuple(np.percentile(by_rows, (2.5, 97.5))), abs=0.004)
+
+
+def test_the_interval_of_an_accuracy_is_near_the_binomial_one():
+    truth, predicted = predictions(1000, 0.8)
+    found = Bootstrap().of_confusion(confusion_matrix(truth, predicted, classes=2), accuracy)
+    spread = 1.96 * np.sqrt(found.value * (1 - found.value) / 1000)
+    assert (found.low, found.high) == pytest.approx((found.value - spread, found.value + spread), abs=0.003)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    values = np.random.default_rng(0).normal(size=500)
+    assert Bootstrap(seed=1).of_mean(values) == Bootstrap(seed=1).of_mean(values)
+    assert Bootstrap(seed=1).of_mean(values) != Bootstrap(seed=2).of_mean(values)
+
+
+def test_rows_drawn_in_chunks_cover_every_resample(monkeypatch):
+    monkeypatch.setattr("tuneloop_trainer.evaluate.intervals.CHUNK", 1200)
+    values = np.random.default_rng(0).normal(size=500)
+    found = Bootstrap(resamples=1001).of_mean(values)
+    spread = 1.96 * values.std() / np.sqrt(500)
+    assert (found.low, found.high) == pytest.approx((values.mean() - spread, values.mean() + spread), abs=0.02)
+
+
+def test_2000_resamples_of_1000_rows_take_less_than_a_second():
+    truth, predicted = predictions(1000, 0.8, classes=20)
+    confusion = confusion_matrix(truth, predicted, classes=20)
+    scores = np.random.default_rng(0).normal(size=1000)
+    start = time.process_time()
+    for metric in (accuracy, macro_f1, matthews):
+        Bootstrap().of_confusion(confusion, metric)
+    Bootstrap().of_mean(scores)
+    Bootstrap().of_auroc(scores, (truth > 9).astype(np.int64))
+    assert time.process_time() - start < 1.0
+
+
+def test_rows_that_all_agree_have_an_interval_without_width():
+    confusion = np.array([[5, 0], [0, 5]])
+    assert Bootstrap().of_confusion(confusion, accuracy) == Interval(value=1.0, low=1.0, high=1.0)
+
+
+def test_resamples_with_one_class_only_are_left_out_of_the_auroc():
+    labels = np.zeros(50, dtype=np.int64)
+    labels[3] = 1
+    found = Bootstrap().of_auroc(np.arange(50.0), labels)
+    assert found.value == pytest.approx(3 / 49)
+    assert found.low <= found.value <= found.high
+
+
+def test_the_gain_is_paired_so_that_what_both_get_right_cancels():
+    generator = np.random.default_rng(0)
+    other = generator.random(1000) < 0.7
+    model = other | (generator.random(1000) < 0.05)
+    found = Bootstrap().of_accuracy_difference(model, other)
+    assert found.value == pytest.approx(model.mean() - other.mean())
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.02  # unpaired it would be 0.08
+
+
+def test_the_paired_interval_covers_the_true_gain_in_95_of_100_samples():
+    generator = np.random.default_rng(11)
+    both, model_only, other_only = 0.70, 0.12, 0.08
+    covered = 0
+    for number in range(600):
+        kind = generator.random(200)
+        model = kind < both + model_only
+        other = (kind < both) | ((kind >= both + model_only) & (kind < both + model_only + other_only))
+        found = Bootstrap(resamples=600, seed=number).of_accuracy_difference(model, other)
+        covered += found.low <= model_only - other_only <= found.high
+    assert 0.92 <= covered / 600 <= 0.975

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tuneloop_api.results import Measured
+from tuneloop_trainer.export.model_card import _verdict, license_of
+from tuneloop_trainer.export.stage import export
+
+
+def card_of(result) -> str:
+    return (Path(result.artifact_path) / "README.md").read_text()
+
+
+def test_the_front_matter_is_yaml_that_the_hub_reads(runs, posts):
+    from huggingface_hub import ModelCardData
+
+    front = yaml.safe_load(card_of(export(runs.tiny(), posts)).split("---")[1])
+    assert front["license"] == "apache-2.0"
+    assert front["pipeline_tag"] == "text-classification"
+    assert {result.metric_type for result in ModelCardData(**front).eval_results} == {
+        "accuracy",
+        "f1",
+        "matthews_correlation",
+        "roc_auc",
+    }
+
+
+def test_only_a_model_of_the_hub_is_named_as_the_base_model(runs, posts):
+    local = card_of(export(runs.tiny(place="one"), posts))
+    hub = card_of(export(runs.tiny(place="two", model={"uri": "hf://org/name"}), posts))
+    assert "base_model" not in yaml.safe_load(local.split("---")[1])
+    assert yaml.safe_load(hub.split("---")[1])["base_model"] == "org/name"
+
+
+def test_class_names_cannot_break_the_tables(runs, posts):
+    card = card_of(export(runs.tiny(labels=("a|b", "`c`\nd")), posts))
+    assert "| a\\|b |" in card
+    assert "| 'c' d |" in card
+
+
+def test_the_ladder_stands_in_order(runs, posts):
+    card = card_of(export(runs.tiny(), posts))
+    places = [card.index(f"| {name}") for name in ("majority", "tfidf-linear", "before-training", "**after training**")]
+    assert places == sorted(places)
+
+
+def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
+    result = export(runs.tiny(), posts)
+    monkeypatch.chdir(result.artifact_path)
+    exec(card_of(result).split("```python\n")[1].split("```")[0], {})  # noqa: S102  (the card's own example)
+    assert "positive" in (shown := capsys.readouterr().out) or "negative" in shown
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        pytest.param(0.01, 0.05, "The model is better.", id="above zero"),
+        pytest.param(-0.01, 0.05, "do not show that the model is better", id="around zero"),
+        pytest.param(-0.05, -0.01, "worse than a far simpler one", id="below zero"),
+    ],
+)
+def test_the_verdict_says_no_more_than_the_interval(low, high, said):
+    assert said in _verdict(Measured(name="gain", value=(low + high) / 2, low=low, high=high))
+
+
+@pytest.mark.parametrize(
+    ("card", "license_"),
+    [
+        pytest.param("---\nlicense: mit\n---\n# m", "mit", id="named"),
+        pytest.param("---\nlicense: 'mit'\ntags: [a]\n---\n", "mit", id="quoted"),
+        pytest.param("---\ntags: [a]\n---\nlicense: mit", None, id="only in the text"),
+        pytest.param("# m", None, id="no front matter"),
+        pytest.param("---\nlicense:\n---\n", None, id="empty"),
+    ],
+)
+def test_the_license_comes_from_the_front_matter(card, license_):
+    assert license_of(card) == license_

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from tuneloop_api.results import TrainResult
+from tuneloop_api.run_config import MethodSettings
+from tuneloop_trainer.data.shards import read_texts
+from tuneloop_trainer.errors import ConfigError, NonFiniteLossError, StageError, StorageError
+from tuneloop_trainer.export.stage import export
+from tuneloop_trainer.export.verify import verify_artifact
+from tuneloop_trainer.stage_result import succeeded, write_result
+from tuneloop_trainer.tasks.text_classification import load_model
+
+LORA = MethodSettings(type="lora", rank=4)
+FULL = MethodSettings(type="full")
+
+
+def dataset_of(config) -> Path:
+    return Path(config.paths.datasets) / "d1"
+
+
+def logits_of(folder: Path, texts: list[str]) -> torch.Tensor:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return AutoModelForSequenceClassification.from_pretrained(folder).eval()(**inputs).logits
+
+
+def measured_logits(config) -> torch.Tensor:
+    return torch.from_numpy(load_file(Path(config.paths.job) / "test.safetensors")["logits"])
+
+
+def test_texts(config) -> list[str]:
+    return [text for _, text, _ in read_texts(dataset_of(config), "test")]
+
+
+test_texts.__test__ = False
+
+
+def with_train_result(config, **changes):
+    """The same run, with other facts in train.json."""
+    job = Path(config.paths.job)
+    trained = TrainResult.from_wire(json.loads((job / "train.json").read_bytes())).model_copy(update=changes)
+    return config.model_copy(update={"train_result": write_result(trained, stage="train", job=job)})
+
+
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_the_published_model_loads_plainly_and_gives_the_logits_of_training(runs, posts, method):
+    config = runs.tiny(method=method)
+    result = export(config, posts)
+    found = logits_of(Path(result.artifact_path) / "model", test_texts(config))
+    torch.testing.assert_close(found, measured_logits(config), atol=1e-4, rtol=0)
+
+
+def test_the_real_minilm_goes_the_whole_way(runs, posts):
+    config = runs.minilm(method=LORA)
+    result = export(config, posts)
+    artifact = Path(result.artifact_path)
+    assert verify_artifact(artifact, result.digest).labels == ["negative", "positive"]
+    found = logits_of(artifact / "model", test_texts(config))
+    torch.testing.assert_close(found, measured_logits(config), atol=1e-4, rtol=0)
+    assert {each.name for each in result.baselines} == {"majority", "tfidf-linear", "before-training"}
+
+
+def test_the_config_names_the_classes_and_the_problem(runs, posts):
+    result = export(runs.tiny(labels=("bad", "good", "mixed")), posts)
+    config = json.loads((Path(result.artifact_path) / "model" / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good", "2": "mixed"}
+    assert config["label2id"] == {"bad": 0, "good": 1, "mixed": 2}
+    assert config["problem_type"] == "single_label_classification"
+    assert config["architectures"] == ["BertForSequenceClassification"]
+
+
+def test_the_adapter_loads_with_peft_on_the_base_model(runs, posts, tiny_bert):
+    config = runs.tiny(method=LORA)
+    adapter = Path(export(config, posts).artifact_path) / "adapter"
+    base = load_model(tiny_bert, labels=["negative", "positive"], pad_token_id=0, dropout=None, seed=1)
+    model = PeftModel.from_pretrained(base, str(adapter)).eval()
+    inputs = AutoTokenizer.from_pretrained(adapter)(test_texts(config), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, measured_logits(config), atol=1e-4, rtol=0)
+
+
+def test_without_merging_only_the_adapter_is_published(runs, posts):
+    config = runs.tiny(method=LORA, output={"mergeAdapter": False})
+    artifact = Path(export(config, posts).artifact_path)
+    assert (artifact / "adapter" / "adapter_model.safetensors").exists()
+    assert not (artifact / "model").exists()
+    assert "PeftModel" in (artifact / "README.md").read_text()
+
+
+def test_every_file_is_readable_by_any_user_and_written_by_its_owner_alone(runs, posts):
+    artifact = Path(export(runs.tiny(method=LORA), posts).artifact_path)
+    assert {path.stat().st_mode & 0o777 for path in artifact.rglob("*") if path.is_file()} == {0o644}
+
+
+def test_nothing_in_the_artifact_is_a_pickle(runs, posts):
+    artifact = Path(export(runs.tiny(method=LORA), posts).artifact_path)
+    kinds = {path.suffix for path in artifact.rglob("*") if path.is_file()}
+    assert kinds <= {".safetensors", ".json", ".md", ".jinja", ".txt"}
+
+
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_the_digest_depends_on_neither_time_nor_place_nor_attempt(runs, posts, method):
+    one = export(runs.tiny(method=method, place="here"), posts)
+    restarted = with_train_result(
+        runs.tiny(method=method, place="there"), attempt=4, start_step=20, world_size=3, tokens_per_second=7.0
+    )
+    two = export(restarted, posts)
+    assert one.artifact_path != two.artifact_path
+    assert one.digest == two.digest
+
+
+def test_no_path_of_the_machine_stands_in_the_artifact(runs, posts, tmp_path, tiny_bert):
+    artifact = Path(export(runs.tiny(method=LORA), posts).artifact_path)
+    texts = [path.read_bytes() for path in artifact.rglob("*") if path.is_file()]
+    assert not any(str(place).encode() in text for text in texts for place in (tmp_path, tiny_bert))
+
+
+def test_an_older_artifact_gives_way(runs, posts):
+    config = runs.tiny()
+    old = Path(config.paths.job) / "artifact"
+    old.mkdir()
+    (old / "manifest.json").write_text("{}")
+    result = export(config, posts)
+    verify_artifact(old, result.digest)
+    assert sorted(path.name for path in old.parent.glob("artifact*")) == ["artifact"]
+
+
+def test_the_same_artifact_stays_untouched(runs, posts):
+    config = runs.tiny()
+    first = export(config, posts)
+    before = (Path(first.artifact_path) / "model" / "model.safetensors").stat()
+    second = export(config, posts)
+    after = (Path(first.artifact_path) / "model" / "model.safetensors").stat()
+    assert second == first
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_the_result_fits_the_termination_message_and_names_the_uri(runs, posts):
+    config = runs.tiny(labels=tuple(f"class {number:02}" for number in range(12)))
+    result = export(config, posts)
+    assert result.artifact_uri == "pvc://demo/jobs/reviews-1/artifact"
+    assert result.size_bytes == sum(path.stat().st_size for path in Path(result.artifact_path).rglob("*") if path.is_file())
+    assert succeeded(result, stage="export", reference=None).export.digest == result.digest
+
+
+def test_progress_never_goes_back_and_ends_at_one(runs, posts):
+    export(runs.tiny(), posts)
+    fractions = [post["fraction"] for post in posts]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert all(post["detail"] for post in posts)
+
+
+def test_baselines_can_be_left_out(runs, posts):
+    config = runs.tiny(evaluation={"baselines": False})
+    Path(config.paths.job, "before-test.safetensors").unlink()
+    result = export(config, posts)
+    assert result.baselines == []
+    assert result.paired is None
+
+
+def test_changed_results_of_earlier_stages_are_refused(runs, posts):
+    config = runs.tiny()
+    path = Path(config.train_result.path)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(StorageError, match=r"train\.json: was changed after its stage ended"):
+        export(config, posts)
+
+
+def test_a_missing_reference_is_a_configuration_error(runs, posts):
+    with pytest.raises(ConfigError, match="prepareResult: is missing"):
+        export(runs.tiny().model_copy(update={"prepare_result": None}), posts)
+
+
+def test_weights_that_are_not_what_was_measured_are_not_published(runs, posts):
+    config = runs.tiny()
+    path = Path(config.paths.job) / "weights" / "trainable.safetensors"
+    weights = load_tensors(path)
+    weights["classifier.weight"][0, 0] += 0.01
+    save_tensors(weights, path)
+    with pytest.raises(StageError, match=r"model in the artifact is not what was trained.*nothing was published"):
+        export(config, posts)
+    assert not list(Path(config.paths.job).glob("artifact*"))
+
+
+def test_a_tokenizer_that_reads_otherwise_is_not_published(runs, posts):
+    config = runs.tiny()
+    path = dataset_of(config) / "tokenizer" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"good":', '"other":'))
+    with pytest.raises(StageError, match=r"the tokenizer in model reads test row \d+ otherwise than prepare did"):
+        export(config, posts)
+
+
+def test_predictions_of_other_rows_are_refused(runs, posts):
+    config = runs.tiny()
+    path = Path(config.paths.job) / "test.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"rows": tensors["rows"][::-1].copy()}, path)
+    with pytest.raises(StorageError, match="rows or labels differ"):
+        export(config, posts)
+
+
+def test_logits_that_are_not_finite_are_refused(runs, posts):
+    config = runs.tiny()
+    path = Path(config.paths.job) / "test.safetensors"
+    tensors = load_file(path)
+    tensors["logits"][3, 0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(NonFiniteLossError, match="1 rows have logits that are not finite"):
+        export(config, posts)
+
+
+def test_missing_predictions_are_told_by_name(runs, posts):
+    config = runs.tiny()
+    (Path(config.paths.job) / "validation.safetensors").unlink()
+    with pytest.raises(StorageError, match=r"validation\.safetensors: cannot be read"):
+        export(config, posts)
+
+
+ELSEWHERE = """
+import json, sys
+from tuneloop_api.run_config import RunConfig
+from tuneloop_trainer.export.stage import export
+
+class Silent:
+    def post(self, **_):
+        pass
+
+print(export(RunConfig.from_wire(json.loads(sys.argv[1])), Silent()).digest)
+"""
+
+
+def test_another_process_gives_the_same_digest(runs, posts):
+    config = runs.tiny(method=LORA)
+    here = export(config, posts).digest
+    shutil.rmtree(Path(config.paths.job) / "artifact")
+    command = [sys.executable, "-c", ELSEWHERE, json.dumps(config.to_wire())]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_environment(), check=True)
+    assert ran.stdout.splitlines()[-1] == here
+
+
+FULL_VOLUME = """
+import json, os, subprocess, sys
+from tuneloop_api.run_config import RunConfig
+from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.export.stage import export
+
+class Silent:
+    def post(self, **_):
+        pass
+
+config = RunConfig.from_wire(json.loads(sys.argv[1]))
+for size in sys.argv[2:]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", config.paths.job], check=True)
+    try:
+        export(config, Silent())
+    except StorageError as error:
+        print("StorageError", error.message, "|", error.hint, "| left:", os.listdir(config.paths.job))
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
+    reason="needs a mount namespace for a volume of its own",
+)
+def test_a_full_volume_leaves_no_half_artifact(runs, posts, tmp_path):
+    config = runs.tiny()
+    size = export(config, posts).size_bytes
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    full = config.model_copy(update={"paths": config.paths.model_copy(update={"job": str(volume)})})
+    sizes = [str(int(size * share)) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
+    command = ["unshare", "-rm", sys.executable, "-c", FULL_VOLUME, json.dumps(full.to_wire()), *sizes]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_environment(), check=True)
+    told = [line for line in ran.stdout.splitlines() if line.startswith("StorageError the artifact cannot be written")]
+    assert len(told) == len(sizes)
+    assert all("ENOSPC" in line and "make room on the volume" in line and line.endswith("left: []") for line in told)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "77"}
+
+
+def test_the_manifest_lists_every_file_with_its_digest(runs, posts):
+    artifact = Path(export(runs.tiny(method=LORA), posts).artifact_path)
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    listed = {file["path"]: file["sha256"] for file in manifest["files"]}
+    found = {
+        path.relative_to(artifact).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in artifact.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    }
+    assert listed == found
+    assert manifest["lineage"]["dataDigest"] == "d1"

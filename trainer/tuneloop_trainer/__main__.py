@@ -1,0 +1,151 @@
+"""Runs one stage: `python -m tuneloop_trainer prepare|train|export|supervise RUN_JSON`.
+
+`train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from pydantic import ValidationError
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.run_config import RunConfig, Stage
+from tuneloop_trainer.errors import ConfigError, Preempted
+from tuneloop_trainer.failures import Failure, failure_of
+from tuneloop_trainer.report import Reporter
+from tuneloop_trainer.stage_result import failed, succeeded, write_result, write_termination_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    from tuneloop_api.results import TerminationMessage
+    from tuneloop_trainer.stage_result import StageResult
+
+RANK_MESSAGE = "TUNELOOP_RANK_MESSAGE"
+"""Environment variable with the file for a rank's own termination message; the supervisor sets it."""
+_ENTRY_POINTS = {
+    "prepare": ("tuneloop_trainer.prepare", "prepare"),
+    "train": ("tuneloop_trainer.train", "train"),
+    "export": ("tuneloop_trainer.export.stage", "export"),
+}
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_USAGE = "usage: python -m tuneloop_trainer prepare|train|export|supervise RUN_JSON"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the stage that the arguments name; returns the exit code."""
+    if len(arguments) != 2 or arguments[0] not in {*get_args(Stage), "supervise"}:
+        print(_USAGE, file=sys.stderr)
+        return int(ExitCode.CONFIG)
+    command, run_json = arguments[0], Path(arguments[1])
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        config = load_run_config(run_json, stage="train" if command == "supervise" else command)
+    except ConfigError as error:
+        _say(failure_of(error))
+        return int(error.exit_code)
+    _limit_hub_access(config)
+    if command == "supervise":
+        return int(import_module("tuneloop_trainer.supervisor").supervise(run_json))
+    return int(run_stage(config))
+
+
+def load_run_config(path: Path, *, stage: str) -> RunConfig:
+    """Read a run configuration for this stage. Raises ConfigError with the path of the first wrong field."""
+    try:
+        config = RunConfig.from_wire(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_wrong_fields(error)}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no JSON: {error}") from error
+    if config.stage != stage:
+        raise ConfigError(f"{path}: stage: is {config.stage!r}, but {stage!r} was started")
+    return config
+
+
+def run_stage(config: RunConfig) -> ExitCode:
+    """Run a stage to its end: its result on the claim, its termination message, its exit code."""
+    reporter = Reporter(config)
+    if config.stage != "train":  # a training rank has to agree with the others on when to stop
+        for number in _STOP_SIGNALS:
+            signal.signal(number, _stop)
+    try:
+        result = _entry_point(config.stage)(config, reporter)
+        reference = write_result(result, stage=config.stage, job=Path(config.paths.job)) if result else None
+        _leave_message(config, succeeded(result, stage=config.stage, reference=reference))
+    except BaseException as error:  # noqa: BLE001  (this is the top: every end is told to the operator)
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        return _end_badly(config, error)
+    finally:
+        reporter.close()
+    return ExitCode.OK
+
+
+def _entry_point(stage: Stage) -> Callable[[RunConfig, Reporter], StageResult | None]:
+    """Import a stage only when it runs: each needs other libraries, and loading them takes seconds."""
+    module, function = _ENTRY_POINTS[stage]
+    return cast("Callable[[RunConfig, Reporter], StageResult | None]", getattr(import_module(module), function))
+
+
+def _end_badly(config: RunConfig, error: BaseException) -> ExitCode:
+    failure = failure_of(error)
+    if not failure.expected:
+        traceback.print_exception(error)
+    _say(failure)
+    try:
+        _leave_message(config, failed(failure, stage=config.stage, rank=_rank(config)))
+    except OSError as unwritable:
+        print(f"error: the termination message cannot be written: {unwritable}", file=sys.stderr)
+    return failure.exit_code
+
+
+def _leave_message(config: RunConfig, message: TerminationMessage) -> None:
+    own = os.environ.get(RANK_MESSAGE) if config.stage == "train" else None
+    write_termination_message(message, Path(own or config.paths.termination_message))
+
+
+def _rank(config: RunConfig) -> int | None:
+    return int(os.environ.get("RANK", "0")) if config.stage == "train" else None
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Preempted(f"stopped by {signal.Signals(number).name}", hint="the stage starts again from its beginning")
+
+
+def _limit_hub_access(config: RunConfig) -> None:
+    """Keep the Hugging Face libraries off the network, unless the model is to come from there."""
+    if not (config.stage == "prepare" and config.settings.model.uri.startswith("hf://")):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _say(failure: Failure) -> None:
+    print(f"error: {failure.message}", file=sys.stderr)
+    if failure.hint:
+        print(f"hint: {failure.hint}", file=sys.stderr)
+
+
+def _wrong_fields(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    first = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in problems[:5]
+    )
+    return first if len(problems) <= 5 else f"{first}; and {len(problems) - 5} more"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""What the kernel's control group of this process says: the CPU quota, and how often the out-of-memory killer ran in it.
+
+Standard library only. Version 2 and version 1; a process without one (or without read access) gets the machine's own values.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: its affinity, cut by the CPU quota; at least 1."""
+    cores = len(os.sched_getaffinity(0))
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def cpu_quota() -> float | None:
+    """Return the CPU quota in cores; None: no limit."""
+    limit = _words(_file("", "cpu.max"))
+    if len(limit) == 2:
+        return None if limit[0] == "max" else int(limit[0]) / int(limit[1])
+    quota, period = (_words(_file("cpu", f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+    return int(quota[0]) / int(period[0]) if quota and period and int(quota[0]) > 0 else None
+
+
+def oom_kills() -> int:
+    """Return how many processes of the group the kernel killed for want of memory; 0 where it does not say."""
+    for text in (_file("", "memory.events"), _file("memory", "memory.oom_control")):
+        for line in (text or "").splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def _file(controller: str, name: str) -> str | None:
+    """Read a file of this process's group; in a container with its own view of the groups it lies at the root."""
+    folder = ROOT / controller
+    for place in (folder / _own_path(controller).lstrip("/"), folder):
+        try:
+            return (place / name).read_text()
+        except OSError:
+            continue
+    return None
+
+
+def _own_path(controller: str) -> str:
+    try:
+        entries = [line.split(":", 2) for line in OWN.read_text().splitlines()]
+    except OSError:
+        return ""
+    return next((path for _, names, path in entries if controller in names.split(",")), "")
+
+
+def _words(text: str | None) -> list[str]:
+    return (text or "").split()

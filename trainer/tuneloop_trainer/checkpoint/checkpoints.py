@@ -1,0 +1,170 @@
+"""The checkpoints of a job: what the training loop uses. Every rank calls every method, in the same order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneloop_trainer.checkpoint import facts as facts_
+from tuneloop_trainer.checkpoint.fence import Fence
+from tuneloop_trainer.checkpoint.fragments import SavedFragments
+from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
+from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
+from tuneloop_trainer.checkpoint.retention import remove, superfluous, sweep
+from tuneloop_trainer.checkpoint.saving import Snapshot, write
+from tuneloop_trainer.checkpoint.together import on_rank_0, together
+from tuneloop_trainer.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tuneloop_api.results import SavedStep
+    from tuneloop_trainer.engine import Engine
+
+
+class Checkpoints:
+    """Saves and finds checkpoints in one folder.
+
+    facts: JSON values that must be the same for a resumed run to be bit-equal; those of engine, machine and versions are added.
+    Raises StorageError when the folder cannot be used, or when a later attempt has started.
+    """
+
+    def __init__(self, folder: Path, *, engine: Engine, config_hash: str, attempt: int, facts: dict[str, Any]) -> None:
+        self._folder, self._engine = folder, engine
+        self._config_hash, self._attempt = config_hash, attempt
+        self._facts = facts_.collect(engine, facts)
+        self._exact = True
+        self._fence = Fence(folder, attempt=attempt)
+        self._snapshot = Snapshot(engine)
+        self._newest_whole: str | None = None
+        self.skipped: tuple[tuple[str, str], ...] = ()
+        """Damaged checkpoints that `newest` passed over: (folder name, what is wrong)."""
+        on_rank_0(engine, self._start, doing=f"{folder}: cannot be used for checkpoints")
+
+    @property
+    def exactness(self) -> Literal["exact", "rounding"]:
+        """Whether the steps after `load` are those of an uninterrupted run to the last bit, or within rounding."""
+        return "exact" if self._exact else "rounding"
+
+    def newest(self) -> Found | None:
+        """Return the newest checkpoint of which every byte is as it was written; None where there is none.
+
+        Raises ConfigError when it was made under another configuration, StorageError when the folder cannot be read.
+        """
+        found, self.skipped = self._newest_of(self._committed())
+        if found is not None:
+            self._newest_whole = found.path.name
+            self._refuse_others(found)
+        return found
+
+    def load(self, found: Found) -> TrainState:
+        """Fill weights and Adam moments from a checkpoint of any ZeRO stage and world size, to train on from there.
+
+        Returns the state beside them. Raises StorageError when a file cannot be read or does not fit the model.
+        """
+        self._exact = found.manifest.facts == self._facts
+        return self._fill(found)
+
+    def load_step(self, step: int) -> TrainState:
+        """Fill the weights from the checkpoint of one step, to measure or publish it. Raises StorageError as `load` does."""
+        names = [name for name in self._committed() if (rank := order(name)) and rank[1] == step]
+        found, damaged = self._newest_of(names)
+        if found is None:
+            reasons = "".join(f"; {name}: {reason}" for name, reason in damaged)
+            raise StorageError(f"{self._folder}: there is no whole checkpoint of step {step}{reasons}")
+        return self._fill(found)
+
+    def save(self, state: TrainState) -> SavedStep:
+        """Commit a checkpoint. Raises StorageError, and then leaves the earlier checkpoints as they were."""
+        file = self._snapshot.take()
+        manifest = Manifest(
+            step=state.step,
+            attempt=self._attempt,
+            saved_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            config_hash=self._config_hash,
+            frozen=self._engine.frozen_digest(),
+            adam_step=self._snapshot.adam_step,
+            state=State(data=state.data, best=state.best, early_stop=state.early_stop, extra=state.extra),
+            facts=self._facts,
+            files=[],
+        )
+        saved = write(self._engine, file, manifest, folder=self._folder, fence=self._fence)
+        self._newest_whole = manifest.folder_name
+        return saved
+
+    def keep(self, *, last: int, best: int, best_steps: Sequence[int]) -> None:
+        """Remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays.
+
+        best_steps: steps with the best results, best first. Raises StorageError.
+        """
+
+        def remove_superfluous() -> None:
+            names = superfluous(
+                committed(self._folder),
+                last=last,
+                best_steps=best_steps[:best],
+                newest=self._newest_whole,
+                damaged={name for name, _ in self.skipped},
+            )
+            remove(self._folder, names)
+
+        on_rank_0(self._engine, remove_superfluous, doing=f"{self._folder}: old checkpoints cannot be removed")
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._fence.take()
+        sweep(self._folder, attempt=self._attempt)
+
+    def _committed(self) -> list[str]:
+        doing = f"{self._folder}: checkpoints cannot be listed"
+        names: list[str] = on_rank_0(self._engine, lambda: committed(self._folder), doing=doing)
+        return names
+
+    def _newest_of(self, names: Sequence[str]) -> tuple[Found | None, tuple[tuple[str, str], ...]]:
+        """Return the first that is whole, and what is wrong with those before it; each rank checks a part of the files."""
+        damaged: list[tuple[str, str]] = []
+        for name in names:
+            path = self._folder / name
+            manifest, problem = None, None
+            try:
+                manifest = read_manifest(path)
+                check_files(path, manifest.files[self._engine.rank :: self._engine.world_size])
+            except Damaged as found:
+                problem = str(found)
+            problems = [text for text in self._engine.exchange(problem) if text is not None]
+            if manifest is not None and not problems:
+                return Found(path, manifest, tuple(damaged)), tuple(damaged)
+            damaged.append((name, problems[0]))
+        return None, tuple(damaged)
+
+    def _refuse_others(self, found: Found) -> None:
+        manifest = found.manifest
+        if manifest.config_hash != self._config_hash:
+            raise ConfigError(
+                f"checkpoint {found.path} was made with other settings: "
+                f"its configuration hash is {manifest.config_hash}, this job's is {self._config_hash}",
+                hint="set checkpoint.resume: never, or give the job another name; nodes, ranks and ZeRO stage may change freely",
+            )
+        frozen = self._engine.frozen_digest()
+        same_precision = manifest.frozen.split(":")[0] == frozen.split(":")[0]
+        if same_precision and manifest.frozen != frozen:
+            raise ConfigError(
+                f"checkpoint {found.path} was made on another base model: the digest of the weights that are not trained is "
+                f"{manifest.frozen}, here it is {frozen}",
+                hint="use the same model revision, or set checkpoint.resume: never",
+            )
+
+    def _fill(self, found: Found) -> TrainState:
+        masters = self._engine.masters
+
+        def read() -> None:
+            saved = SavedFragments(found.path, [file.name for file in found.manifest.files])
+            for fragment in masters.to_fill():
+                saved.read_into(fragment)
+            self._engine.load_buffers(saved.buffers)
+
+        together(self._engine, read, doing=f"checkpoint {found.path} cannot be read")
+        masters.step = found.manifest.adam_step
+        masters.push()
+        return found.manifest.train_state

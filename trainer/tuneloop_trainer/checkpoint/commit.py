@@ -1,0 +1,39 @@
+"""Making a checkpoint exist: from files in a folder that no loader looks at, to a folder with its final name."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.checkpoint.files import sync_folder, write_durably
+from tuneloop_trainer.checkpoint.manifest import DELETING, MANIFEST, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneloop_trainer.checkpoint.fence import Fence
+
+
+def open_writing_folder(path: Path) -> None:
+    """Make an empty folder to write a checkpoint in. Raises OSError."""
+    if path.exists():  # left by a save that failed
+        shutil.rmtree(path)
+    path.mkdir()
+
+
+def commit(writing: Path, manifest: Manifest, *, fence: Fence) -> Path:
+    """Give a written checkpoint its manifest and its name; from then on it is found.
+
+    Every file of it has been fsynced. Raises OSError, and StorageError when a later attempt has started.
+    """
+    write_durably(writing / MANIFEST, manifest.encode())
+    sync_folder(writing)
+    fence.check()
+    final = writing.with_name(manifest.folder_name)
+    old = final.with_name(f"{final.name}{DELETING}")
+    if final.exists():  # the same step of the same attempt again: it was damaged, or its state has changed
+        final.rename(old)
+    writing.rename(final)
+    sync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)  # what stays is swept at the next start
+    return final

@@ -1,0 +1,92 @@
+"""`MANIFEST.json`: what a committed checkpoint holds; and the names of folders and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tuneloop_api.model import WireModel
+
+MANIFEST = "MANIFEST.json"
+FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
+WRITING = ".tmp"
+DELETING = ".trash"
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Where training stands, beside the weights: JSON values, finite numbers only."""
+
+    step: int
+    """Optimizer steps that were made."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Position in the data."""
+    best: dict[str, Any] | None = None
+    early_stop: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class SavedFile(WireModel):
+    """One file of a checkpoint."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class State(WireModel):
+    """`TrainState` in the manifest."""
+
+    data: dict[str, Any]
+    best: dict[str, Any] | None = None
+    early_stop: dict[str, Any] | None = None
+    extra: dict[str, Any]
+
+
+class Manifest(WireModel):
+    """Written last; a folder without one that verifies is no checkpoint."""
+
+    version: Literal[1] = 1
+    step: int
+    attempt: int
+    saved_at: str
+    """RFC 3339, UTC."""
+    config_hash: str
+    frozen: str
+    """`Engine.frozen_digest()`: the parameters that were not trained, and so are not here."""
+    adam_step: int
+    state: State
+    facts: dict[str, Any]
+    """What must be the same for the next steps to be the same to the last bit."""
+    files: list[SavedFile]
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder that this manifest belongs in."""
+        return folder_name(self.step, self.attempt)
+
+    @property
+    def train_state(self) -> TrainState:
+        """The state to go on from."""
+        state = self.state
+        return TrainState(self.step, state.data, state.best, state.early_stop, state.extra)
+
+    def encode(self) -> bytes:
+        """Return the only bytes that a manifest with this content may have, so that any change of a file shows."""
+        return (json.dumps(self.to_wire(), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def folder_name(step: int, attempt: int) -> str:
+    """Return the name of a committed checkpoint's folder."""
+    return f"step-{step:08d}-a{attempt}"
+
+
+def order(name: str) -> tuple[int, int] | None:
+    """Return what sorts committed folders from old to new, (attempt, step); None for any other name.
+
+    The attempt comes first: what a later attempt saved is newer, even if it had to start further back.
+    """
+    match = FOLDER.fullmatch(name)
+    return (int(match["attempt"]), int(match["step"])) if match else None

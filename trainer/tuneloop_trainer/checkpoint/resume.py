@@ -1,0 +1,86 @@
+"""Finding the newest checkpoint that is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_CHUNK = 8 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint whose every byte was checked."""
+
+    path: Path
+    manifest: Manifest
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Newer checkpoints that are damaged: (folder name, what is wrong)."""
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that it holds."""
+        return self.manifest.step
+
+
+class Damaged(Exception):  # noqa: N818  (a finding; it never leaves this package)
+    """A checkpoint is not what was committed."""
+
+
+def committed(folder: Path) -> list[str]:
+    """Return the names of committed checkpoints, newest first; whole or not. Raises OSError."""
+    ranked = [(rank, path.name) for path in folder.iterdir() if (rank := order(path.name)) is not None]
+    return [name for _, name in sorted(ranked, reverse=True)]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a checkpoint. Raises Damaged."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        manifest = Manifest.from_wire(json.loads(content))
+    except FileNotFoundError:
+        raise Damaged(f"{MANIFEST} is missing") from None
+    except OSError as error:
+        raise Damaged(f"{MANIFEST} cannot be read: {error.strerror or error}") from error
+    except (ValueError, ValidationError, RecursionError) as error:
+        raise Damaged(f"{MANIFEST} is damaged: it is no manifest") from error
+    if manifest.encode() != content:
+        raise Damaged(f"{MANIFEST} is damaged: it differs from what is written")
+    if manifest.folder_name != folder.name:
+        raise Damaged(f"{MANIFEST} belongs to {manifest.folder_name}")
+    return manifest
+
+
+def check_files(folder: Path, files: Sequence[SavedFile]) -> None:
+    """Raise Damaged when a file has another size or SHA-256 than the manifest says."""
+    for file in files:
+        try:
+            size, digest = _size_and_digest(folder / file.name)
+        except FileNotFoundError:
+            raise Damaged(f"{file.name} is missing") from None
+        except OSError as error:
+            raise Damaged(f"{file.name} cannot be read: {error.strerror or error}") from error
+        if size != file.size:
+            raise Damaged(f"{file.name} has {size} bytes, {file.size} were written")
+        if digest != file.sha256:
+            raise Damaged(f"{file.name} has another SHA-256 than what was written")
+
+
+def _size_and_digest(path: Path) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()

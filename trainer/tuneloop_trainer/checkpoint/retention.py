@@ -1,0 +1,47 @@
+"""Which checkpoints are kept, and the removal of the others."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.checkpoint.files import sync_folder
+from tuneloop_trainer.checkpoint.manifest import DELETING, WRITING, order
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+
+def superfluous(
+    names: Sequence[str], *, last: int, best_steps: Sequence[int], newest: str | None, damaged: Collection[str]
+) -> list[str]:
+    """Return the checkpoints to remove.
+
+    names: committed folders, newest first. best_steps: kept beside the newest `last`. newest: the newest that is known to be
+    whole, always kept. damaged: count for nothing, and go.
+    """
+    whole = [name for name in names if name not in damaged]
+    kept = set(whole[:last])
+    if newest is not None:
+        kept.add(newest)
+    by_step = {rank[1]: name for name in reversed(whole) if (rank := order(name))}
+    kept.update(by_step[step] for step in best_steps if step in by_step)
+    return [name for name in names if name not in kept]
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove checkpoints: first their names, so that no half of one is ever found; then their files. Raises OSError."""
+    doomed = [(folder / name).rename(folder / f"{name}{DELETING}") for name in names if (folder / name).exists()]
+    if doomed:
+        sync_folder(folder)
+    for path in doomed:
+        shutil.rmtree(path)
+
+
+def sweep(folder: Path, *, attempt: int) -> None:
+    """Remove what earlier runs left half written or half removed. Raises OSError."""
+    for path in folder.iterdir():
+        rank = order(path.name.removesuffix(WRITING).removesuffix(DELETING))
+        if rank and path.suffix in (WRITING, DELETING) and rank[0] <= attempt:
+            shutil.rmtree(path)

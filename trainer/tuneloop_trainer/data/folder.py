@@ -1,0 +1,120 @@
+"""The data set's folder: written under another name, made durable, renamed; whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from tuneloop_trainer.data.shard_writer import file_sha256
+from tuneloop_trainer.data.shards import MANIFEST, DatasetManifest, read_manifest
+from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.stage_result import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tuneloop_trainer.data.collect import LocatedSource
+
+LOG = logging.getLogger(__name__)
+_EXPANSION = 3
+"""Bytes written at most for each byte of text: two compressed copies of the text, and its ids twice."""
+_ALWAYS = 16 * 1024 * 1024
+"""Manifest, report and tokenizer."""
+
+
+def find_dataset(folder: Path) -> DatasetManifest | None:
+    """Return the manifest of a data set that is there and whole; a damaged one is deleted."""
+    if not folder.is_dir():
+        return None
+    try:
+        manifest = read_manifest(folder)
+        _check_contents(folder, manifest)
+    except StorageError as error:
+        LOG.warning("%s; it is prepared anew", error.message)
+        shutil.rmtree(folder)
+        return None
+    return manifest
+
+
+@contextmanager
+def draft_folder(datasets: Path, *, digest: str, uid: str) -> Iterator[Path]:
+    """Give a folder to write to, and delete it at the end unless it was published. Drafts that this job left before go too."""
+    for stale in datasets.glob(f".*.{uid}.draft"):
+        shutil.rmtree(stale)
+    draft = datasets / f".{digest}.{uid}.draft"
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def publish(draft: Path, manifest: DatasetManifest, *, folder: Path) -> None:
+    """Write the manifest, make everything durable, and give the folder its name. If another job was faster, its folder stays."""
+    data = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode() + b"\n"
+    (draft / MANIFEST).write_bytes(data)
+    for path in draft.rglob("*"):
+        _sync(path)
+    sync_folder(draft)
+    try:
+        draft.rename(folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+    sync_folder(folder.parent)
+
+
+def require_space(datasets: Path, sources: Sequence[LocatedSource]) -> None:
+    """Raise StorageError if the prepared data will not fit on the volume."""
+    datasets.mkdir(parents=True, exist_ok=True)
+    paths = {file.path: file.format for source in sources for file in source.files}
+    size = sum(_text_bytes(path) if kind == "parquet" else path.stat().st_size for path, kind in paths.items())
+    needed = _EXPANSION * size + _ALWAYS
+    free = shutil.disk_usage(datasets).free
+    if free < needed:
+        raise StorageError(
+            f"{datasets}: no space left: about {_mib(needed)} are needed to prepare {_mib(size)} of data, {_mib(free)} are free",
+            hint="delete what is no longer needed (datasets/, checkpoints of old jobs), or give the claim more",
+        )
+
+
+def _check_contents(folder: Path, manifest: DatasetManifest) -> None:
+    for split in manifest.splits.values():
+        digests = {file.file: file.sha256 for file in split.shards} | {file.file: file.sha256 for file in split.texts}
+        for name, sha256 in digests.items():
+            path = folder / name
+            try:
+                whole = file_sha256(path) == sha256
+            except OSError as error:
+                raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+            if not whole:
+                raise StorageError(f"{path}: is not what was written")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _text_bytes(path: Path) -> int:
+    """Return the size of a Parquet file's columns before compression; its own size if it cannot be read (reading says why)."""
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, ValueError):
+        return path.stat().st_size
+    return sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,99 @@
+"""Chooses every value that the spec left open, from the data and the model. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from tuneloop_api.results import Resolved
+from tuneloop_trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneloop_api.run_config import Settings, TrainingSettings
+    from tuneloop_trainer.model_source import Architecture
+
+LARGEST_MICRO_BATCH = 16
+LEARNING_RATES: dict[Architecture, float] = {"encoder": 2e-5, "decoder": 1e-5, "encoder-decoder": 3e-4}
+"""Of `method: full`; starting points that the literature agrees on, not truths."""
+LORA_LEARNING_RATE = 2e-4
+
+
+def resolve(
+    settings: Settings, *, labels: Sequence[str], max_tokens: int, train_rows: int, architecture: Architecture
+) -> Resolved:
+    """Return the whole plan. Raises ConfigError where the spec contradicts itself."""
+    training = settings.training
+    precision = _precision(settings)
+    steps_per_epoch = math.ceil(train_rows / training.global_batch_size)
+    total_steps = training.max_steps or max(1, math.ceil((training.epochs or 0) * steps_per_epoch - 1e-9))
+    return Resolved(
+        labels=list(labels),
+        max_tokens=max_tokens,
+        global_batch_size=training.global_batch_size,
+        micro_batch_size=_micro_batch_size(training),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        warmup_steps=_warmup_steps(training, total_steps=total_steps),
+        learning_rate=_learning_rate(settings, architecture=architecture),
+        precision=precision,
+        stage=_stage(settings, precision=precision),
+    )
+
+
+def planned_micro_batch(global_batch: int) -> int:
+    """Return the rows of one micro-batch where the spec leaves them open; the number of ranks plays no part.
+
+    The largest divisor of the global batch that is at most 16 and leaves an even number of micro-batches, so that two ranks have
+    the same work; where that would cost more than half of the size, the largest divisor alone.
+    """
+    divisors = [size for size in range(1, min(LARGEST_MICRO_BATCH, global_batch) + 1) if global_batch % size == 0]
+    largest = divisors[-1]
+    even = [size for size in divisors if (global_batch // size) % 2 == 0 and size >= max(2, largest / 2)]
+    return even[-1] if even else largest
+
+
+def _micro_batch_size(training: TrainingSettings) -> int:
+    given = training.micro_batch_size
+    if given is None:
+        return planned_micro_batch(training.global_batch_size)
+    if training.global_batch_size % given:
+        raise ConfigError(
+            f"training.microBatchSize: {given} does not divide globalBatchSize {training.global_batch_size}",
+            hint=f"for example microBatchSize: {planned_micro_batch(training.global_batch_size)}",
+        )
+    return given
+
+
+def _warmup_steps(training: TrainingSettings, *, total_steps: int) -> int:
+    if training.warmup_steps is None:
+        return math.ceil((training.warmup_ratio or 0.0) * total_steps)
+    if training.warmup_steps > total_steps:
+        raise ConfigError(
+            f"training.warmupSteps: {training.warmup_steps} is more than the whole run, which has {total_steps} steps",
+            hint="set it lower, or use warmupRatio",
+        )
+    return training.warmup_steps
+
+
+def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
+    if settings.training.learning_rate is not None:
+        return settings.training.learning_rate
+    return LORA_LEARNING_RATE if settings.method.type == "lora" else LEARNING_RATES[architecture]
+
+
+def _precision(settings: Settings) -> Literal["fp32", "bf16"]:
+    """Return the number format; `auto` is bf16 wherever there are GPUs: prepare runs without one and cannot ask it."""
+    if settings.training.precision != "auto":
+        return settings.training.precision
+    return "bf16" if settings.gang.gpus_per_node > 0 else "fp32"
+
+
+def _stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
+    """Return the ZeRO stage; 0 keeps no fp32 copy of bf16 weights, so that 1 takes its place there."""
+    single = settings.gang.nodes * settings.gang.processes_per_node == 1
+    stage = settings.deepspeed.stage
+    if stage is None:
+        return 1 if single else 2
+    return 1 if stage == 0 and precision == "bf16" else stage

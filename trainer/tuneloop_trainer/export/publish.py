@@ -1,0 +1,99 @@
+"""Puts a finished folder in its place: complete and durable, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tuneloop_api.artifact import MANIFEST, Manifest
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.export.verify import describe, verify_artifact
+from tuneloop_trainer.failures import failure_of
+from tuneloop_trainer.stage_result import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tuneloop_api.artifact import ArtifactFile
+
+ARTIFACT = "artifact"
+READABLE = 0o644
+"""safetensors creates files that only their owner may read; the server need not be the same user."""
+
+
+@contextmanager
+def draft(job: Path) -> Iterator[Path]:
+    """Give an empty folder to build the artifact in; it never outlives the block, unless `publish` renamed it.
+
+    Raises StorageError where the block could not write: no space left, read-only, damaged.
+    """
+    folder = job / f"{ARTIFACT}.tmp"
+    try:
+        _remove(folder)
+        folder.mkdir(parents=True)
+        yield folder
+    except Exception as error:
+        failure = failure_of(error)
+        if failure.exit_code == ExitCode.STORAGE and not isinstance(error, StageError):
+            free = shutil.disk_usage(job).free / 2**20
+            message = f"the artifact cannot be written to {job} ({free:.0f} MiB are free): {failure.message}"
+            raise StorageError(message, hint=failure.hint) from error
+        raise
+    finally:
+        _remove(folder)
+
+
+def list_files(folder: Path) -> list[ArtifactFile]:
+    """Return every file below a folder with its size and SHA-256, by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted((describe(path, folder=folder) for path in files), key=lambda file: file.path)
+
+
+def publish(folder: Path, manifest: Manifest) -> Path:
+    """Write the manifest into a draft, make all durable, verify it, and rename it to `artifact`; return that path.
+
+    An artifact that is there already gives way, unless it is the same one: then it stays, since a server may be reading it.
+    """
+    text = json.dumps(manifest.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    _make_durable(folder)
+    verify_artifact(folder, manifest.digest())
+    target, old = folder.with_name(ARTIFACT), folder.with_name(f"{ARTIFACT}.old")
+    if _is_same(target, manifest):
+        return target
+    if target.exists():
+        _remove(old)
+        target.rename(old)
+    folder.rename(target)
+    sync_folder(target.parent)
+    _remove(old)
+    return target
+
+
+def _is_same(target: Path, manifest: Manifest) -> bool:
+    try:
+        verify_artifact(target, manifest.digest())
+    except StorageError:
+        return False
+    return True
+
+
+def _make_durable(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            path.chmod(READABLE)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

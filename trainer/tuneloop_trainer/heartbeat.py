@@ -1,0 +1,89 @@
+"""Signs of life of a rank, for the supervisor's hang watchdog: a small file that changes with every step.
+
+The file holds the optimizer steps done and the 95th percentile of the step time in seconds. Standard library only: the supervisor reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HEARTBEAT_VARIABLE = "TUNELOOP_HEARTBEAT"
+"""Environment variable with the path of a rank's heartbeat file."""
+LONGEST_PAUSE_SECONDS = 1800.0
+"""How long loading or saving in one piece may take before its beats end and it counts as a hang."""
+_PAUSE_BEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat file said last."""
+
+    changed: int
+    """Modification time in nanoseconds: only good for telling that there was a new beat."""
+    step: int
+    slow_step_seconds: float
+
+
+class Heartbeat:
+    """The writing side, in a rank. Without a supervisor it does nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._line = "0 0.0"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Heartbeat:
+        """Beat into the file that the supervisor named, if there is one."""
+        named = environment.get(HEARTBEAT_VARIABLE)
+        return cls(Path(named) if named else None)
+
+    def step_done(self, step: int, *, slow_step_seconds: float) -> None:
+        """Beat after an optimizer step."""
+        self._line = f"{step} {slow_step_seconds!r}"
+        self.beat()
+
+    def beat(self) -> None:
+        """Beat within a step's work, such as after each batch of an evaluation."""
+        if self._path is not None:
+            unfinished = self._path.with_suffix(f".{threading.get_ident()}")
+            unfinished.write_text(self._line)
+            unfinished.replace(self._path)
+
+    @contextmanager
+    def through_pause(self) -> Iterator[None]:
+        """Beat from a thread while something long runs that makes no steps, such as loading; at most `LONGEST_PAUSE_SECONDS`."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._beat_until, args=(over,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.beat()
+
+    def _beat_until(self, over: threading.Event) -> None:
+        last = time.monotonic() + LONGEST_PAUSE_SECONDS
+        while time.monotonic() < last:
+            self.beat()
+            if over.wait(_PAUSE_BEAT_SECONDS):
+                return
+
+
+def read_beat(path: Path) -> Beat | None:
+    """Return the newest beat; None before the first."""
+    try:
+        changed = os.stat(path).st_mtime_ns  # noqa: PTH116  (called often)
+        step, slow = path.read_text().split()
+    except (FileNotFoundError, ValueError):
+        return None
+    return Beat(changed=changed, step=int(step), slow_step_seconds=float(slow))

@@ -1,0 +1,53 @@
+"""Fetches a model from the Hugging Face hub into the claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.model_source import TOKENIZER_FILES, check_files
+
+_WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
+
+
+def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
+    """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
+
+    Only safetensors are fetched. Raises ModelAccessError naming repository and revision.
+    """
+    repository = uri.removeprefix("hf://")
+    try:
+        found = HfApi().model_info(repository, revision=revision)
+        check_files({file.rfilename for file in found.siblings or []}, uri=uri)
+        folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)
+    except ModelAccessError:
+        raise
+    except Exception as error:  # the client raises its own, the HTTP library's and the system's
+        raise _refused(repository, revision=revision, error=error) from error
+    return Path(folder), str(found.sha)
+
+
+def _refused(repository: str, *, revision: str, error: Exception) -> ModelAccessError:
+    what = f"model.uri: hf://{repository} at revision {revision!r}"
+    if isinstance(error, GatedRepoError):
+        return ModelAccessError(f"{what} is gated", hint="accept its licence on the hub, and give the pod HF_TOKEN")
+    if isinstance(error, RevisionNotFoundError):
+        return ModelAccessError(f"{what}: there is no such branch, tag or commit")
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelAccessError(
+            f"{what} does not exist, or is private", hint="check the name; for a private one give HF_TOKEN"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return ModelAccessError(f"{what}: the hub refused: {_first_line(error)}")
+    return ModelAccessError(
+        f"{what} cannot be fetched: {type(error).__name__}: {_first_line(error)}",
+        hint="without access to huggingface.co, put the model's folder on a claim and use pvc://CLAIM/PATH",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,197 @@
+"""The training loop, read top to bottom: set up, resume, measure before, train, measure after, hand over.
+
+Every rank runs this code in step with the others: whatever decides (losses, metrics, flags, the plan of batches) is the same on all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from tuneloop_api.results import TrainResult
+from tuneloop_trainer.batches import Tokens
+from tuneloop_trainer.errors import Preempted
+from tuneloop_trainer.final_evaluation import (
+    BEFORE_TEST,
+    measure_after_training,
+    measure_before_training,
+    predict_split,
+    predictions_path,
+    write_weights,
+)
+from tuneloop_trainer.progress import ProgressPosts
+from tuneloop_trainer.resume import Position, load_chosen, resume, save
+from tuneloop_trainer.run_setup import TrainingRun, set_up
+from tuneloop_trainer.speed import Speed
+from tuneloop_trainer.train_log import TrainLog
+from tuneloop_trainer.train_step import StepReport, make_step
+
+if TYPE_CHECKING:
+    from tuneloop_api.run_config import RunConfig
+    from tuneloop_trainer.heartbeat import Heartbeat
+    from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.train import StopRequest
+
+LOG = logging.getLogger(__name__)
+
+
+def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat) -> TrainResult | None:
+    """Train from the newest checkpoint to the end; returns the result on rank 0, None on the others."""
+    with heartbeat.through_pause():
+        training_run = set_up(config)
+        position = resume(training_run)
+    return Loop(training_run, position, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
+
+
+class Loop:
+    """One attempt at a run."""
+
+    def __init__(
+        self, run: TrainingRun, position: Position, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat
+    ) -> None:
+        self._run, self._at, self._stop, self._heartbeat = run, position, stop, heartbeat
+        self._start_step = position.step
+        self._exactness = run.checkpoints.exactness
+        self._speed = Speed()
+        self._saved_at = time.monotonic()
+        self._posts = ProgressPosts(
+            reporter=reporter,
+            speaks=run.leads,
+            total_steps=run.resolved.total_steps,
+            steps_per_epoch=run.resolved.steps_per_epoch,
+        )
+        evaluated = position.selection.evaluated_step
+        path = run.job / "logs" / "train.jsonl"
+        self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
+
+    def run(self) -> TrainResult | None:
+        """Train to the end and hand over."""
+        self._posts.started(self._at.step, latest=self._at.last, best=self._at.best)
+        self._leave_if_asked()
+        if self._at.step == 0:
+            measure_before_training(self._run, beat=self._heartbeat.beat)
+        self._evaluate_if_due()
+        while not self._finished():
+            report = self._step()
+            if report.stop:
+                self._save()
+                self._leave()
+            self._evaluate_if_due()
+            if report.save or self._finished() or self._is_new_best():
+                self._save()
+        return self._finish()
+
+    def _finished(self) -> bool:
+        at, training = self._at, self._run.training
+        return at.step >= self._run.resolved.total_steps or at.selection.stops(training)
+
+    def _step(self) -> StepReport:
+        """Make the next step, and tell of it."""
+        began = time.monotonic()
+        done = self._at.step + 1
+        save = self._run.rhythm.save_due(done, seconds_since_save=began - self._saved_at) and self._run.leads
+        report = make_step(self._run, self._at.step, stop=self._stop.asked, save=save)
+        tokens = self._run.course.tokens(self._at.step)
+        seconds = time.monotonic() - began
+        self._at.step = done
+        self._speed.add(seconds=seconds, tokens=tokens.real)
+        self._heartbeat.step_done(done, slow_step_seconds=self._speed.slow_step_seconds())
+        self._posts.step(done, report, self._speed)
+        self._write_step(report, tokens, seconds)
+        return report
+
+    def _evaluate_if_due(self) -> None:
+        """Measure the validation split, unless a checkpoint says that it was measured at this very step."""
+        at, step = self._at, self._at.step
+        if not self._run.rhythm.evaluation_due(step) or at.selection.evaluated_step == step:
+            return
+        metrics = predict_split(self._run, "validation", beat=self._heartbeat.beat).metrics()
+        at.selection = at.selection.with_evaluation(step, metrics, self._run.training)
+        metric = self._run.training.best_metric
+        self._posts.evaluated(metric, metrics[metric])
+        if self._log is not None:
+            self._log.write(kind="evaluation", step=step, epoch=self._epoch(), split="validation", **metrics)
+            LOG.info(
+                "step %d: validation %s", step, ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            )
+
+    def _is_new_best(self) -> bool:
+        best = self._at.selection.best
+        return best is not None and best.step == self._at.step
+
+    def _save(self) -> None:
+        with self._heartbeat.through_pause():
+            save(self._run, self._at)
+        self._saved_at = time.monotonic()
+        if self._at.last is not None:
+            self._posts.saved(self._at.last, self._at.best)
+
+    def _leave_if_asked(self) -> None:
+        """Between the phases, where no step carries the flag: leave if any rank was asked to."""
+        flag = torch.full((1,), float(self._stop.asked), dtype=torch.float64)
+        if self._run.engine.all_reduce_sum(flag).item() > 0:
+            self._leave()
+
+    def _leave(self) -> None:
+        raise Preempted(
+            f"asked to stop after step {self._at.step} of {self._run.resolved.total_steps}; "
+            f"the newest checkpoint is of step {0 if self._at.last is None else self._at.last.step}"
+        )
+
+    def _finish(self) -> TrainResult | None:
+        """Measure and write the chosen weights."""
+        self._leave_if_asked()
+        self._posts.phase("evaluating")
+        with self._heartbeat.through_pause():
+            step = load_chosen(self._run, self._at)
+        metrics = measure_after_training(self._run, beat=self._heartbeat.beat)
+        with self._heartbeat.through_pause():
+            weights = write_weights(self._run, step=step)
+        self._run.engine.barrier()
+        if self._log is None:
+            return None
+        for split, values in metrics.items():
+            LOG.info("step %d: %s accuracy %.4f", step, split, values["accuracy"])
+        self._log.close()
+        return self._result(str(weights))
+
+    def _result(self, weights: str) -> TrainResult:
+        at, run = self._at, self._run
+        assert at.last is not None, "the last step is always saved"
+        trained = sum((run.course.tokens(step) for step in range(at.step)), Tokens(0, 0))
+        files = {name: predictions_path(run.job, name) for name in ("validation", "test", BEFORE_TEST)}
+        return TrainResult(
+            attempt=run.config.attempt,
+            world_size=run.engine.world_size,
+            start_step=self._start_step,
+            steps=at.step,
+            stopped_early=at.step < run.resolved.total_steps,
+            last=at.last,
+            best=at.best,
+            weights_path=weights,
+            predictions={name: str(path) for name, path in files.items() if path.exists()},
+            log_path=str(run.job / "logs" / "train.jsonl"),
+            resume=self._exactness,
+            tokens_per_second=self._speed.average_tokens_per_second(),
+            padding_fraction=trained.padding_fraction,
+        )
+
+    def _write_step(self, report: StepReport, tokens: Tokens, seconds: float) -> None:
+        if self._log is not None:
+            self._log.write(
+                kind="step",
+                step=self._at.step,
+                epoch=self._epoch(),
+                loss=report.loss,
+                grad_norm=report.grad_norm,
+                learning_rate=report.learning_rate,
+                tokens=tokens.real,
+                padding=tokens.padding_fraction,
+                seconds=seconds,
+            )
+
+    def _epoch(self) -> float:
+        return self._at.step / self._run.resolved.steps_per_epoch

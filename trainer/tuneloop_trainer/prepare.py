@@ -1,0 +1,101 @@
+"""The first stage: from the spec's sources and model to tokenized splits on the claim and a plan without open values.
+
+Read it from top to bottom: find the model, find the sources, name the data set, prepare it unless it is there, plan.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_api.results import PrepareResult
+from tuneloop_trainer.data.build import Inputs, build_dataset
+from tuneloop_trainer.data.collect import LocatedSource
+from tuneloop_trainer.data.digest import dataset_digest
+from tuneloop_trainer.data.folder import find_dataset
+from tuneloop_trainer.data.locate import files_of
+from tuneloop_trainer.data.plan import resolve
+from tuneloop_trainer.data.shards import REPORT
+from tuneloop_trainer.data.steps import Steps
+from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.model_source import PretrainedModel, open_model
+
+if TYPE_CHECKING:
+    from tuneloop_api.run_config import RunConfig
+    from tuneloop_trainer.report import Reporter
+
+LOG = logging.getLogger(__name__)
+
+
+def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
+    """Prepare the data and the plan of a job; the same inputs find the data of an earlier run.
+
+    Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
+    """
+    steps = Steps(reporter)
+    with steps.step("checking the model", until=0.05):
+        model = open_model(config.settings.model, paths=config.paths)
+        _refuse_too_long(config.settings.data.max_tokens, model=model)
+    with steps.step("reading the sources' contents", until=0.1) as progress:
+        sources = locate_sources(config)
+        digest = dataset_digest(
+            sources,
+            settings=config.settings,
+            tokenizer_digest=model.tokenizer_digest,
+            limit=model.max_tokens,
+            progress=progress,
+        )
+        folder = Path(config.paths.datasets) / digest
+        manifest = find_dataset(folder)
+    cache_hit = manifest is not None
+    if manifest is None:
+        inputs = Inputs(settings=config.settings, sources=sources, model=model)
+        manifest = build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
+    else:
+        LOG.info("data: prepared already, nothing to do: %s", folder)
+    resolved = resolve(
+        config.settings,
+        labels=manifest.labels,
+        max_tokens=manifest.max_tokens,
+        train_rows=manifest.splits["train"].rows,
+        architecture=model.architecture,
+    )
+    LOG.info("plan: %s", resolved.to_wire())
+    reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
+    return PrepareResult(
+        dataset_digest=digest,
+        dataset_path=str(folder),
+        model_path=str(model.path),
+        model_revision=model.revision,
+        model_type=model.model_type,
+        counts=manifest.counts,
+        resolved=resolved,
+        report_path=str(folder / REPORT),
+        cache_hit=cache_hit,
+    )
+
+
+def locate_sources(config: RunConfig) -> list[LocatedSource]:
+    """Find the files of all sources: train, validation, test."""
+    data = config.settings.data
+    pools = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
+    return [
+        LocatedSource(
+            field=f"data.{name}[{index}]",
+            pool=pool,
+            settings=source,
+            files=files_of(source, claims=config.paths.claims, field=f"data.{name}[{index}]"),
+        )
+        for pool, name, sources in pools
+        for index, source in enumerate(sources or ())
+    ]
+
+
+def _refuse_too_long(max_tokens: int | None, *, model: PretrainedModel) -> None:
+    if max_tokens is not None and model.max_tokens is not None and max_tokens > model.max_tokens:
+        raise ConfigError(
+            f"data.maxTokens: {max_tokens} is more than the model can read: {model.max_tokens} tokens",
+            hint=f"set it to at most {model.max_tokens}, or leave it out",
+        )

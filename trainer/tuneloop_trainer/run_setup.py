@@ -1,0 +1,149 @@
+"""What a training run works with: the prepared data, the model on its engine, the checkpoints. Built once per attempt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_api.results import PrepareResult
+from tuneloop_api.settings import digest_of
+from tuneloop_trainer import methods
+from tuneloop_trainer.batches import Course
+from tuneloop_trainer.checkpoint import Checkpoints
+from tuneloop_trainer.data.shards import TokenizedSplit, open_split, read_manifest
+from tuneloop_trainer.engine import Engine, EngineSettings, start_process_group, zero3_context
+from tuneloop_trainer.errors import ConfigError, StorageError
+from tuneloop_trainer.rhythm import Rhythm
+from tuneloop_trainer.schedule import Schedule
+from tuneloop_trainer.tasks.text_classification import load_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tuneloop_api.results import Resolved
+    from tuneloop_api.run_config import ResultReference, RunConfig, TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """Everything that stays the same from the first step to the last."""
+
+    config: RunConfig
+    prepared: PrepareResult
+    splits: dict[str, TokenizedSplit]
+    """train, validation, test."""
+    pad_id: int
+    course: Course
+    schedule: Schedule
+    rhythm: Rhythm
+    engine: Engine
+    checkpoints: Checkpoints
+
+    @property
+    def training(self) -> TrainingSettings:
+        """The spec's block of hyper-parameters."""
+        return self.config.settings.training
+
+    @property
+    def resolved(self) -> Resolved:
+        """What `prepare` chose."""
+        return self.prepared.resolved
+
+    @property
+    def job(self) -> Path:
+        """The job's own folder."""
+        return Path(self.config.paths.job)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes what is written once."""
+        return self.engine.rank == 0
+
+
+def set_up(config: RunConfig) -> TrainingRun:
+    """Join the gang and load everything; collective."""
+    start_process_group()
+    prepared = read_prepared(config.prepare_result)
+    dataset = Path(prepared.dataset_path)
+    splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
+    pad_id = read_manifest(dataset).tokenizer.pad_token_id
+    engine = _engine(config, prepared, pad_id=pad_id)
+    training, resolved = config.settings.training, prepared.resolved
+    return TrainingRun(
+        config=config,
+        prepared=prepared,
+        splits=splits,
+        pad_id=pad_id,
+        course=Course(
+            splits["train"].lengths,
+            seed=training.seed,
+            global_batch=resolved.global_batch_size,
+            micro_batch=resolved.micro_batch_size,
+        ),
+        schedule=Schedule(
+            scheduler=training.scheduler,
+            peak=resolved.learning_rate,
+            warmup_steps=resolved.warmup_steps,
+            total_steps=resolved.total_steps,
+        ),
+        rhythm=Rhythm(
+            evaluate_every=training.evaluate_every,
+            checkpoint=config.settings.checkpoint,
+            steps_per_epoch=resolved.steps_per_epoch,
+            total_steps=resolved.total_steps,
+        ),
+        engine=engine,
+        checkpoints=_checkpoints(config, prepared, engine),
+    )
+
+
+def read_prepared(reference: ResultReference | None) -> PrepareResult:
+    """Read `prepare.json`. Raises ConfigError without a reference, StorageError if the file is not the one that was meant."""
+    if reference is None:
+        raise ConfigError("prepareResult: missing; train needs the path and SHA-256 of prepare.json")
+    data = Path(reference.path).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != reference.sha256:
+        raise StorageError(f"{reference.path}: SHA-256 is {found}, {reference.sha256} is expected")
+    return PrepareResult.from_wire(json.loads(data))
+
+
+def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
+    training, resolved = config.settings.training, prepared.resolved
+    settings = EngineSettings(
+        stage=resolved.stage,
+        precision=resolved.precision,
+        micro_batch_size=resolved.micro_batch_size,
+        max_grad_norm=training.max_grad_norm,
+        learning_rate=resolved.learning_rate,
+        weight_decay=training.weight_decay,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        epsilon=training.epsilon,
+    )
+    with zero3_context(settings):
+        model: nn.Module = load_model(
+            Path(prepared.model_path),
+            labels=resolved.labels,
+            pad_token_id=pad_id,
+            dropout=training.dropout,
+            seed=training.seed,
+        )
+    model = methods.build(model, config.settings.method, seed=training.seed)
+    return Engine(model.train(), settings)
+
+
+def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> Checkpoints:
+    folder = Path(config.paths.job) / "checkpoints"
+    if config.settings.checkpoint.resume == "never" and config.attempt <= 1:
+        if engine.rank == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        engine.barrier()
+    identity = digest_of([config.config_hash, prepared.dataset_digest, prepared.model_revision])[:16]
+    facts = {"numpy": version("numpy")}  # it draws the order of the rows
+    return Checkpoints(folder, engine=engine, config_hash=identity, attempt=config.attempt, facts=facts)

@@ -1,0 +1,48 @@
+"""One training rank, from its start to its end: listens for SIGTERM, shows signs of life, then runs the loop.
+
+This module imports nothing heavy: SIGTERM must be heard, and stacks must be printable, before torch's seconds of import.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from tuneloop_api.results import TrainResult
+    from tuneloop_api.run_config import RunConfig
+    from tuneloop_trainer.report import Reporter
+
+
+class StopRequest:
+    """Whether this rank was asked to stop; all ranks agree on it once per step."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def listen(self) -> None:
+        """Take SIGTERM as the request to save and leave."""
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
+    """Train as one rank of the gang; returns the result on rank 0, None on the others.
+
+    Raises Preempted after SIGTERM, and every error of the trainer.
+    """
+    stop = StopRequest()
+    stop.listen()
+    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
+    heartbeat = Heartbeat.from_environment(os.environ)
+    with heartbeat.through_pause():
+        from tuneloop_trainer.loop import run  # noqa: PLC0415  (torch: see above)
+
+    return run(config, reporter=reporter, stop=stop, heartbeat=heartbeat)
