@@ -1,6 +1,6 @@
-"""Runs one stage: `python -m tuneloop_trainer prepare|train|export|supervise RUN_JSON`.
+"""Runs one stage: `python -m tuneloop_trainer check|prepare|train|export|supervise RUN_JSON`.
 
-`train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
+`check` is `prepare` up to tokenization, and writes nothing; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
 """
 
 from __future__ import annotations
@@ -38,26 +38,30 @@ _ENTRY_POINTS = {
     "train": ("tuneloop_trainer.train", "train"),
     "export": ("tuneloop_trainer.export.stage", "export"),
 }
+_STAGE_OF = {"supervise": "train", "check": "prepare"}
+"""Commands that are no stage, and the stage whose configuration they read."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_USAGE = "usage: python -m tuneloop_trainer prepare|train|export|supervise RUN_JSON"
+_USAGE = "usage: python -m tuneloop_trainer check|prepare|train|export|supervise RUN_JSON"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the stage that the arguments name; returns the exit code."""
-    if len(arguments) != 2 or arguments[0] not in {*get_args(Stage), "supervise"}:
+    if len(arguments) != 2 or arguments[0] not in {*get_args(Stage), *_STAGE_OF}:
         print(_USAGE, file=sys.stderr)
         return int(ExitCode.CONFIG)
     command, run_json = arguments[0], Path(arguments[1])
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        config = load_run_config(run_json, stage="train" if command == "supervise" else command)
+        config = load_run_config(run_json, stage=_STAGE_OF.get(command, command))
     except ConfigError as error:
         _say(failure_of(error))
         return int(error.exit_code)
     _limit_hub_access(config)
     if command == "supervise":
         return int(import_module("tuneloop_trainer.supervisor").supervise(run_json))
+    if command == "check":
+        return int(_check(config))
     return int(run_stage(config))
 
 
@@ -92,6 +96,18 @@ def run_stage(config: RunConfig) -> ExitCode:
         return _end_badly(config, error)
     finally:
         reporter.close()
+    return ExitCode.OK
+
+
+def _check(config: RunConfig) -> ExitCode:
+    try:
+        import_module("tuneloop_trainer.check").check(config)
+    except Exception as error:  # noqa: BLE001  (this is the top)
+        failure = failure_of(error)
+        if not failure.expected:
+            traceback.print_exception(error)
+        _say(failure)
+        return failure.exit_code
     return ExitCode.OK
 
 

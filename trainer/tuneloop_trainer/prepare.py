@@ -37,7 +37,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     steps = Steps(reporter)
     with steps.step("checking the model", until=0.05):
         model = open_model(config.settings.model, paths=config.paths)
-        _refuse_too_long(config.settings.data.max_tokens, model=model)
+        refuse_too_long(config.settings.data.max_tokens, model=model)
     with steps.step("reading the sources' contents", until=0.1) as progress:
         sources = locate_sources(config)
         digest = dataset_digest(
@@ -93,7 +93,8 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
     ]
 
 
-def _refuse_too_long(max_tokens: int | None, *, model: PretrainedModel) -> None:
+def refuse_too_long(max_tokens: int | None, *, model: PretrainedModel) -> None:
+    """Raise ConfigError if the model cannot read texts of this many tokens."""
     if max_tokens is not None and model.max_tokens is not None and max_tokens > model.max_tokens:
         raise ConfigError(
             f"data.maxTokens: {max_tokens} is more than the model can read: {model.max_tokens} tokens",

@@ -6,8 +6,6 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.local import pod_status
-from tuneloop_cli.local.clock import now
 from tuneloop_cli.local.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.pod_run import PodRun
 
@@ -26,19 +24,6 @@ class Agent:
         self._runs: dict[str, PodRun] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._closing = False
-
-    def recover(self) -> None:
-        """Write off the pods of an earlier session, whose processes are gone, and drop the folders that they left."""
-        for pod in self._machine.cluster.all("Pod"):
-            if "nodeName" in pod["spec"] and not is_terminal(pod):
-                pod["status"] = pod_status.lost(pod, now=now())
-            if is_deleted(pod):
-                pod["metadata"]["deletionGracePeriodSeconds"] = 0
-            self._machine.cluster.update(pod)
-        known = {self._machine.folders.pod(pod) for pod in self._machine.cluster.all("Pod")}
-        for folder in self._machine.folders.root.glob("pods/*/*"):
-            if folder not in known:
-                shutil.rmtree(folder)
 
     def see(self, event: EventType, manifest: Manifest) -> None:
         """Take notice of a change of any object."""

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-def demand_claims(manifest: Manifest, *, folders: Folders) -> None:
-    """Make the folder of the claim that a job writes to. Raises ClaimMissing for a claim that it reads from and that is not there."""
+def demand_claims(manifest: Manifest, *, folders: Folders, write: bool = True) -> None:
+    """Make the folder of the claim that a job writes to (unless not `write`). Raises ClaimMissing for a claim that it reads from and that is not there."""
     for claim in sorted(claims_read(manifest)):
         if not folders.claim(claim).is_dir():
             named = f"{manifest['kind']} {manifest['metadata']['name']} names pvc://{claim}/…"
             raise ClaimMissing(
                 f"{named}, but there is no folder {folders.claim(claim)}: make it, and put the files in it"
             )
-    if manifest["kind"] == "FineTuneJob":
+    if write and manifest["kind"] == "FineTuneJob":
         folders.claim(claim_written(manifest)).mkdir(parents=True, exist_ok=True)

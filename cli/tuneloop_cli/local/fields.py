@@ -81,12 +81,12 @@ def _below(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
 
 
 HONOURED: dict[str, dict[str, str]] = {
-    "FineTuneJob": {"spec": "the operator's", "status": "the operator's"},
-    "ModelDeployment": {"spec": "the operator's", "status": "the operator's"},
+    "FineTuneJob": {"spec": "the operator's"},
+    "ModelDeployment": {"spec": "the operator's"},
     "ConfigMap": {"data": "the files of a volume", "immutable": "a change is refused"},
     "Service": {},
     "NetworkPolicy": {},
-    "Pod": {"status": "the agent's"} | _below("spec", _POD_HONOURED),
+    "Pod": _below("spec", _POD_HONOURED),
     "Job": _below(
         "spec",
         {
@@ -158,7 +158,7 @@ def _problems(kind: str, manifest: Manifest) -> Iterator[str]:
 
 @cache
 def _known(kind: str) -> frozenset[Path]:
-    always = ["apiVersion", "kind", "metadata"]
+    always = ["apiVersion", "kind", "metadata", "status"]  # a given status is dropped, as an API server does
     return frozenset(_parts(path) for path in [*always, *HONOURED[kind], *INERT.get(kind, {})])
 
 

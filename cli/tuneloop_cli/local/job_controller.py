@@ -148,6 +148,12 @@ def _pod(job: Manifest, *, index: int | None, suffix: str) -> Manifest:
     pod["metadata"] |= {"generateName": f"{prefix}-", "finalizers": [FINALIZER]}
     if index is not None:
         pod["spec"]["hostname"] = prefix
+        variable = {
+            "name": "JOB_COMPLETION_INDEX",
+            "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}},
+        }
+        for container in pod["spec"]["containers"]:
+            container["env"] = [*container.get("env", ()), variable]
     return pod
 
 

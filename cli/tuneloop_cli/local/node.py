@@ -16,6 +16,7 @@ from tuneloop_cli.local.agent import Agent
 from tuneloop_cli.local.cluster import LocalCluster
 from tuneloop_cli.local.controllers import Controllers
 from tuneloop_cli.local.errors import PortInUse, SessionFailed
+from tuneloop_cli.local.leftovers import forget_servers, write_off_pods
 from tuneloop_cli.local.lock import writer_lock
 from tuneloop_cli.local.object_files import KINDS
 from tuneloop_cli.local.pod_plan import Folders
@@ -70,7 +71,9 @@ class LocalNode:
             self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._agent = Agent(shared, self.tasks)
             self._controllers = Controllers(self.cluster)
-            self._agent.recover()
+            write_off_pods(self.cluster, folders=self.folders)
+            forget_servers(self.cluster)
+            stack.callback(forget_servers, self.cluster)
             earlier = self.cluster.all("FineTuneJob") + self.cluster.all("ModelDeployment")
             self._held = {each["metadata"]["uid"] for each in earlier}
             self.cluster.subscribe(self._dispatch)
