@@ -3,7 +3,7 @@
     PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--texts CSV]
 
 Servers and the offline loop share core 0, clients are on core 1, all over loopback, in alternation. The peers are Starlette on uvicorn
-(uvloop, httptools), which is what FastAPI runs on, less FastAPI's own work per request, in the four usual shapes of PEERS.
+(uvloop, httptools), which is what FastAPI runs on, less FastAPI's own work per request, in the four usual shapes (bench/serve_peer.py).
 A text per request, keep-alive, each client sends when it is answered. `/core-s` is requests per second of CPU time of the server, which
 other load on the machine disturbs less than requests per second.
 """
@@ -32,12 +32,7 @@ SERVER_CORE, CLIENT_CORE = "0", 1
 CLIENTS = (1, 8, 64)
 TEXTS = 512
 BATCH = 16
-PEERS = {
-    "thread each": "a plain `def` endpoint: a thread pool calls the pipeline",
-    "inline": "an `async def` endpoint calls the pipeline itself",
-    "one worker": "one worker thread calls the pipeline, a text at a time",
-    "queue": "the queue of transformers' own page on web servers: what waits goes into one pipeline call, at most 16 texts",
-}
+PEERS = ("thread each", "inline", "one worker", "queue")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +55,7 @@ class Running:
 
 def main() -> int:
     arguments = _arguments()
-    if arguments.role == "peer":
-        return run_peer(arguments)
-    if arguments.role == "offline":
+    if arguments.offline:
         return run_offline(arguments)
     os.sched_setaffinity(0, {CLIENT_CORE})
     with tempfile.TemporaryDirectory(prefix="tuneloop-bench-") as folder:
@@ -77,11 +70,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--artifact", type=Path, help="default: the demo's MiniLM with a random head")
     parser.add_argument("--texts", type=Path, default=DEMO / "movie-reviews.csv", help="CSV with a column `sentence`")
-    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))
-    parser.add_argument("--role", choices=["measure", "peer", "offline"], default="measure", help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--shape", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--offline", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -105,7 +96,7 @@ def sentences(path: Path) -> list[str]:
 def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> None:
     texts = sentences(arguments.texts)
     offline = start(
-        ["bench/serve.py", "--role", "offline", "--artifact", str(artifact), "--texts", str(arguments.texts)], pipe=True
+        ["bench/serve.py", "--offline", "--artifact", str(artifact), "--texts", str(arguments.texts)], pipe=True
     )
     servers = {"tuneloop": start_ours(artifact, folder)}
     for name in arguments.peers:
@@ -158,7 +149,7 @@ def start_ours(artifact: Path, folder: Path) -> Running:
 
 def start_peer(shape: str, artifact: Path) -> Running:
     port = free_port()
-    command = ["bench/serve.py", "--role", "peer", "--shape", shape, "--port", str(port), "--artifact", str(artifact)]
+    command = ["bench/serve_peer.py", shape, str(port), str(artifact), str(BATCH)]
     return Running(process=start(command), port=port)
 
 
@@ -294,31 +285,6 @@ def run_offline(arguments: argparse.Namespace) -> int:
             for first in range(0, len(encoded), BATCH):
                 done += len(model.predict(encoded[first : first + BATCH]))
         print(done / (time.perf_counter() - begin), done / (time.process_time() - cpu), flush=True)
-    return 0
-
-
-def run_peer(arguments: argparse.Namespace) -> int:
-    import torch
-    import uvicorn
-    from transformers import pipeline
-
-    sys.path.insert(0, str(ROOT / "bench"))
-    from serve_peer import peer_app
-
-    torch.set_num_threads(1)
-    manifest = json.loads((arguments.artifact / "manifest.json").read_text(encoding="utf-8"))
-    classify = pipeline("text-classification", model=str(arguments.artifact / "model"), top_k=None, device="cpu")
-    options = {"truncation": True, "max_length": manifest["maxTokens"]}
-    app = peer_app(arguments.shape, lambda texts: classify(texts, batch_size=len(texts), **options), most=BATCH)
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=arguments.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
     return 0
 
 

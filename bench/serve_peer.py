@@ -1,16 +1,28 @@
-"""Web servers around `transformers.pipeline` in the shapes that people write, as fast as each shape gets."""
+"""Web servers around `transformers.pipeline` in the shapes that people write: `serve_peer.py SHAPE PORT ARTIFACT MOST_TEXTS`.
+
+thread each   a plain `def` endpoint: a thread pool calls the pipeline
+inline        an `async def` endpoint calls the pipeline itself
+one worker    one worker thread calls the pipeline, a text at a time
+queue         the queue of transformers' own page on web servers: what waits goes into one pipeline call, at most MOST_TEXTS
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from transformers import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,3 +75,18 @@ async def _serve_queue(queue: asyncio.Queue, classify: Pipeline, worker: ThreadP
         outputs = await asyncio.get_running_loop().run_in_executor(worker, classify, [text for text, _ in batch])
         for (_, future), output in zip(batch, outputs, strict=True):
             future.set_result(output)
+
+
+def main(shape: str, port: str, artifact: str, most: str) -> None:
+    torch.set_num_threads(1)
+    manifest = json.loads((Path(artifact) / "manifest.json").read_text(encoding="utf-8"))
+    classify = pipeline("text-classification", model=f"{artifact}/model", top_k=None, device="cpu")
+    options = {"truncation": True, "max_length": manifest["maxTokens"]}
+    app = peer_app(shape, lambda texts: classify(texts, batch_size=len(texts), **options), most=int(most))
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(port), loop="uvloop", http="httptools", access_log=False, log_level="warning"
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -6,7 +6,9 @@ The termination message is the durable channel to the operator, which cannot rea
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_api.model import WireModel
@@ -95,7 +97,7 @@ class TrainResult(WireModel):
     """Optimizer steps done in all."""
     stopped_early: bool
     last: SavedStep
-    best: SavedStep | None
+    best: SavedStep | None = None
     weights_path: str
     """Folder with the trained weights to publish: safetensors of the trainable parameters, by name."""
     predictions: dict[str, str]
@@ -177,7 +179,7 @@ class TerminationMessage(WireModel):
     version: Literal[1] = 1
     stage: Stage
     outcome: Literal["Succeeded", "Failed", "Preempted"]
-    failure_class: FailureClass | None = None
+    failure_class: Annotated[FailureClass | None, Field(strict=False)] = None
     message: str | None = None
     """What happened, in one sentence that a user can read."""
     hint: str | None = None
@@ -195,14 +197,15 @@ class TerminationMessage(WireModel):
 def fit_termination_message(message: TerminationMessage) -> bytes:
     """Return the message as JSON of at most 4096 bytes.
 
-    What is longest and least needed goes first: labels of `resolved` beyond 20, then text is cut. Raises ValueError if it still
+    What is longest and least needed goes first: labels of `resolved` beyond 20 (fewer if they are long), then text is cut. Raises ValueError if it still
     does not fit (summaries are bounded by their own fields, so that this is a defect).
     """
     wire = message.to_wire()
     text = _encode(wire)
     if len(text) > TERMINATION_MESSAGE_BYTES and message.prepare is not None:
-        wire["prepare"]["resolved"]["labels"] = message.prepare.resolved.labels[:20]
-        text = _encode(wire)
+        labels = wire["prepare"]["resolved"]["labels"] = message.prepare.resolved.labels[:20]
+        while len(text := _encode(wire)) > TERMINATION_MESSAGE_BYTES and labels:
+            labels.pop()
     for field in ("message", "hint"):
         over = len(text) - TERMINATION_MESSAGE_BYTES
         if over > 0 and field in wire:

@@ -30,18 +30,18 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, Manifest] = {}
         self._by_label: dict[tuple[str, str, str], dict[ObjectKey, None]] = {}
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deleted: OrderedDict[str, Manifest] = OrderedDict()
+        """The last version of deleted objects, by uid: what is older was told late."""
         self._progress: dict[str, ProgressMessage] = {}
 
     def put(self, manifest: Manifest) -> bool:
         """Remember this version of an object; return whether it is newer than what was known."""
         manifest = trimmed(manifest)
-        metadata = manifest["metadata"]
         key = key_of(manifest)
-        known = self._objects.get(key)
-        if metadata.get("uid") in self._deleted or (known is not None and not _is_newer(manifest, known)):
+        known = self._objects.get(key) or self._deleted.get(manifest["metadata"].get("uid", ""))
+        if known is not None and not _is_newer(manifest, known):
             return False
-        if known is not None:
+        if key in self._objects:
             self._drop(key)
         self._objects[key] = manifest
         for name in _label_keys(manifest):
@@ -52,7 +52,7 @@ class Store:
         """Forget a deleted object for good; return whether it was known. A later object of the same name is another one."""
         key, uid = key_of(manifest), manifest["metadata"].get("uid")
         if uid is not None:
-            self._deleted[uid] = None
+            self._deleted[uid] = {"metadata": {"resourceVersion": manifest["metadata"].get("resourceVersion")}}
             self._progress.pop(uid, None)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
@@ -133,7 +133,7 @@ def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_newer(manifest: Manifest, known: Manifest) -> bool:
-    """Whether to take over a version. A resourceVersion that is no number says nothing about order: the last one wins."""
+    """Whether to take over a version. Where resourceVersions are no numbers, they say nothing about order: the last one wins."""
     new, old = (_version(one) for one in (manifest, known))
     return new is None or old is None or new > old
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST_BACKOFF_SECONDS = 0.5
-_LONGEST_BACKOFF_SECONDS = 120.0
+_LONGEST_BACKOFF_SECONDS = 30.0
 
 
 class Key(NamedTuple):
@@ -40,9 +40,17 @@ class Schedule:
         self._running: set[Key] = set()
         self._again: dict[Key, float] = {}
         """When the running ones are due again."""
+        self._held: dict[Key, float] = {}
+
+    def hold(self, key: Key, *, until: float | None) -> None:
+        """Let a key be due no earlier than this, whoever adds it; None ends that."""
+        self._held.pop(key, None)
+        if until is not None:
+            self._held[key] = until
 
     def add(self, key: Key, *, at: float, now: float) -> None:
         """Make a key due at this time, or earlier if it already is."""
+        at = max(at, self._held.get(key, at))
         if key in self._running:
             self._again[key] = min(at, self._again.get(key, at))
         elif key in self._ready.get(key.namespace, ()):
@@ -74,11 +82,7 @@ class Schedule:
 
     def next_at(self) -> float | None:
         """Return when the next key is due: 0 if one is, None if none ever is."""
-        if self._ready:
-            return 0.0
-        while self._heap and self._later.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return 0.0 if self._ready else self._next_later()
 
     @property
     def is_busy(self) -> bool:
@@ -86,14 +90,16 @@ class Schedule:
         return bool(self._ready or self._running)
 
     def _ripen(self, now: float) -> None:
-        while (at := self.next_at()) is not None and self._heap and at <= now and not self._is_void():
+        while (at := self._next_later()) is not None and at <= now:
             _, _, key = heapq.heappop(self._heap)
             del self._later[key]
             self._ready.setdefault(key.namespace, OrderedDict())[key] = None
 
-    def _is_void(self) -> bool:
-        at, _, key = self._heap[0]
-        return self._later.get(key) != at
+    def _next_later(self) -> float | None:
+        """Return when the first of the later keys is due; void entries on top of the heap are dropped."""
+        while self._heap and self._later.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
 
 def backoff_seconds(failures: int, *, random: float) -> float:
@@ -131,9 +137,8 @@ class WorkQueue:
                 return key
             self._changed.clear()
             self._show_idle()
-            at = self._schedule.next_at()
             try:
-                await asyncio.wait_for(self._changed.wait(), None if at is None else max(at - self._now(), 0.0))
+                await asyncio.wait_for(self._changed.wait(), self.next_in())
             except TimeoutError:
                 continue
         return None
@@ -141,19 +146,29 @@ class WorkQueue:
     def done(self, key: Key, *, again_in: float | None = None) -> None:
         """End the work on a key that went well."""
         self._failures.pop(key, None)
+        self._schedule.hold(key, until=None)
         if again_in is not None:
             self.add(key, after=again_in)
         self._schedule.done(key, self._now())
         self._notify()
 
     def failed(self, key: Key) -> float:
-        """End the work on a key that did not go well; return the seconds until it is tried again."""
+        """End the work on a key that did not go well; return the seconds until it is tried again.
+
+        Changes that are seen meanwhile do not bring it forward: some are its own writes, which would turn the wait into a hot loop.
+        """
         self._failures[key] = self._failures.get(key, 0) + 1
         wait = backoff_seconds(self._failures[key], random=self._random())
+        self._schedule.hold(key, until=self._now() + wait)
         self.add(key, after=wait)
         self._schedule.done(key, self._now())
         self._notify()
         return wait
+
+    def next_in(self) -> float | None:
+        """Return the seconds until the next key is due; None if none ever is."""
+        at = self._schedule.next_at()
+        return None if at is None else max(at - self._now(), 0.0)
 
     def close(self) -> None:
         """Let every worker end after the key that it has."""

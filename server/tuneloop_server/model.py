@@ -14,8 +14,9 @@ import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_api.exit_codes import ExitCode
-from tuneloop_server.artifact_check import check_files, show_checked_model
+from tuneloop_server.artifact_check import show_checked_model
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.packed_linear import pack_linears
 from tuneloop_server.predictions import Encoded, Prediction
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from tuneloop_api.artifact import Manifest
     from tuneloop_api.server_config import ServerConfig
 
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""`QUOTA PERIOD` in microseconds, or `max PERIOD`: what `resources.limits.cpu` becomes (cgroup v2)."""
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+"""What `resources.limits.cpu` becomes inside the container (cgroup v2)."""
 
 
 class TorchClassifier:
@@ -87,12 +88,11 @@ class TorchClassifier:
 
 
 def load(config: ServerConfig, manifest: Manifest) -> TorchClassifier:
-    """Check the artifact's files, load the model from safetensors, and run it once on one text and on a full batch.
+    """Load the model of a checked artifact from safetensors, and run it once on one text and on a full batch.
 
     Raises CannotServe, naming what was found and what is expected.
     """
-    check_files(config, manifest)
-    torch.set_num_threads(_usable_cores())
+    torch.set_num_threads(_threads())
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -133,19 +133,22 @@ def _load_checked(folder: Path, manifest: Manifest) -> TorchClassifier:
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
     if not tokenizer.is_fast:
         raise ValueError("its tokenizer has no tokenizer.json (fast tokenizer), which is needed")
-    return TorchClassifier(model.eval(), tokenizer, manifest=manifest)
+    pack_linears(model.eval())
+    return TorchClassifier(model, tokenizer, manifest=manifest)
 
 
-def _usable_cores() -> int:
-    """Return the threads for torch: what this process may run on, or less if the container's CPU limit is smaller.
-
-    torch counts the machine's cores; with a limit of 2 on 64 cores its threads would be throttled most of the time.
-    """
+def _threads() -> int:
+    """Return the threads for torch, which by itself counts the machine's cores and knows nothing of a container's limit."""
     if "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = _CPU_QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return cores
+    limit = _CPU_LIMIT.read_text(encoding="ascii") if _CPU_LIMIT.exists() else "max 100000"
+    return cores_within(limit, cores=len(os.sched_getaffinity(0)))
+
+
+def cores_within(limit: str, *, cores: int) -> int:
+    """Return how many cores can be kept busy under a limit, rounded up: more threads would be throttled most of the time.
+
+    limit: `QUOTA PERIOD` in microseconds, or `max PERIOD` (cgroup v2, cpu.max). cores: those that the process may run on.
+    """
+    quota, period = limit.split()
     return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))

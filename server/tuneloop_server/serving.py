@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tuneloop_api.exit_codes import ExitCode
+from tuneloop_server.artifact_check import check_files
 from tuneloop_server.batching import Batcher
 from tuneloop_server.errors import CannotServe, Refused
 
@@ -79,6 +80,7 @@ class Serving:
 
 
 def _load(config: ServerConfig, manifest: Manifest) -> Classifier:
+    check_files(config, manifest)
     from tuneloop_server.model import load  # noqa: PLC0415  (importing torch takes seconds, in which /healthz must already answer)
 
     classifier = load(config, manifest)

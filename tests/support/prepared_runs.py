@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from run_configs import run_config
+
 from tuneloop_api.results import DataCounts, PrepareResult, Resolved
 from tuneloop_api.run_config import Rendezvous, ResultReference, RunConfig
 from tuneloop_trainer.data.shard_writer import ShardWriter

@@ -130,7 +130,7 @@ def _rank(
         result = getattr(module, function)(**arguments)
         Path(folder, f"{rank}.json").write_text(json.dumps(result))
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (whatever a rank dies of belongs in its log)
         traceback.print_exc()
         code = 1
     sys.stdout.flush()

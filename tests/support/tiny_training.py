@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout
 
 from tuneloop_trainer.engine import Engine, EngineSettings
 
@@ -32,7 +32,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.norm(torch.tanh(self.inner(x.to(self.inner.weight.dtype))))
-        return self.outer(F.dropout(hidden, 0.1, self.training))
+        return self.outer(dropout(hidden, 0.1, self.training))
 
 
 class TiedNet(nn.Module):
@@ -106,7 +106,7 @@ def rows(step: int, g: int, *, tokens: bool) -> tuple[Tensor, Tensor]:
 
 def loss_sum(output: Any, labels: Tensor) -> Tensor:
     """Return the summed cross-entropy in fp32."""
-    return F.cross_entropy(getattr(output, "logits", output).float(), labels, reduction="sum")
+    return cross_entropy(getattr(output, "logits", output).float(), labels, reduction="sum")
 
 
 def forward(engine: Engine, model: str, x: Tensor) -> Any:

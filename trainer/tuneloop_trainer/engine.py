@@ -6,8 +6,10 @@ order and the same number of times: with ZeRO-3 a forward pass alone is a collec
 
 from __future__ import annotations
 
+import io
 import math
 import os
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +24,7 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.process_group import exchange, lost_peers_named, start_process_group, stop_process_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
@@ -48,7 +50,7 @@ class Engine:
         )
         if self.stage == 0:
             adam.register_step_pre_hook(lambda optimizer, *_: self._clip(optimizer))
-        with lost_peers_named("setting up DeepSpeed"):
+        with lost_peers_named("setting up DeepSpeed"), _quietly():
             self._deepspeed: Any = deepspeed.initialize(model=model, optimizer=adam, config=deepspeed_config(settings))[
                 0
             ]
@@ -203,6 +205,13 @@ def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str
 def _bytes_of(tensor: Tensor) -> memoryview:
     """Return the bytes of a tensor of any type."""
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Drop the memory tables that DeepSpeed prints while it sets up, whatever its log level; errors come as exceptions."""
+    with redirect_stdout(io.StringIO()):
+        yield
 
 
 def _compute_repeatably() -> None:

@@ -47,6 +47,14 @@ def failure_of(error: BaseException) -> Failure:
     return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), expected=False)
 
 
+def errno_of(error: BaseException) -> int | None:
+    """Return the system's error number behind an exception, also where a library in Rust only wrote it into its text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _OS_ERROR_IN_TEXT.search(str(error))
+    return int(found.group(1)) if found else None
+
+
 def _out_of_memory(error: BaseException) -> Failure | None:
     name, text = type(error).__name__, str(error)
     if name == "OutOfMemoryError" or "CUDA out of memory" in text:  # torch is not imported only to name its error
@@ -65,9 +73,7 @@ def _out_of_memory(error: BaseException) -> Failure | None:
 
 
 def _storage(error: BaseException) -> Failure | None:
-    code = error.errno if isinstance(error, OSError) else None
-    if code is None and (found := _OS_ERROR_IN_TEXT.search(str(error))):
-        code = int(found.group(1))
+    code = errno_of(error)
     if code not in _STORAGE_ERRORS:
         return None
     file = error.filename if isinstance(error, OSError) else None

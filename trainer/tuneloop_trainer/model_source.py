@@ -117,7 +117,7 @@ def check_files(names: Collection[str], *, uri: str) -> None:
                 hint=_CONVERT,
             )
         raise ModelAccessError(f"model.uri: {uri} has no weights: neither {WEIGHTS} nor {WEIGHTS_INDEX}")
-    if not names & _VOCABULARIES if isinstance(names, set) else not _VOCABULARIES.intersection(names):
+    if _VOCABULARIES.isdisjoint(names):
         raise ModelAccessError(
             f"model.uri: {uri} has no tokenizer (tokenizer.json)",
             hint="save it beside the model: tokenizer.save_pretrained(FOLDER)",

@@ -1,6 +1,6 @@
 """The first stage: from the spec's sources and model to tokenized splits on the claim and a plan without open values.
 
-Read it from top to bottom: find the model, find the sources, name the data set, prepare it unless it is there, plan.
+Read it from top to bottom: find the sources, check the model, name the data set, prepare it unless it is there, plan.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.model_source import PretrainedModel, open_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tuneloop_api.run_config import RunConfig
     from tuneloop_trainer.report import Reporter
 
@@ -35,26 +37,17 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
     steps = Steps(reporter)
+    sources = locate_sources(config)
     with steps.step("checking the model", until=0.05):
         model = open_model(config.settings.model, paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
+    inputs = Inputs(settings=config.settings, sources=sources, model=model)
     with steps.step("reading the sources' contents", until=0.1) as progress:
-        sources = locate_sources(config)
-        digest = dataset_digest(
-            sources,
-            settings=config.settings,
-            tokenizer_digest=model.tokenizer_digest,
-            limit=model.max_tokens,
-            progress=progress,
-        )
-        folder = Path(config.paths.datasets) / digest
-        manifest = find_dataset(folder)
-    cache_hit = manifest is not None
-    if manifest is None:
-        inputs = Inputs(settings=config.settings, sources=sources, model=model)
-        manifest = build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
-    else:
+        folder = Path(config.paths.datasets) / _digest(inputs, progress=progress)
+        found = find_dataset(folder)
+    if found is not None:
         LOG.info("data: prepared already, nothing to do: %s", folder)
+    manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
     resolved = resolve(
         config.settings,
         labels=manifest.labels,
@@ -65,7 +58,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     LOG.info("plan: %s", resolved.to_wire())
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
     return PrepareResult(
-        dataset_digest=digest,
+        dataset_digest=folder.name,
         dataset_path=str(folder),
         model_path=str(model.path),
         model_revision=model.revision,
@@ -73,7 +66,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         counts=manifest.counts,
         resolved=resolved,
         report_path=str(folder / REPORT),
-        cache_hit=cache_hit,
+        cache_hit=found is not None,
     )
 
 
@@ -91,6 +84,17 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
         for pool, name, sources in pools
         for index, source in enumerate(sources or ())
     ]
+
+
+def _digest(inputs: Inputs, *, progress: Callable[[float], None]) -> str:
+    model = inputs.model
+    return dataset_digest(
+        inputs.sources,
+        settings=inputs.settings,
+        tokenizer_digest=model.tokenizer_digest,
+        limit=model.max_tokens,
+        progress=progress,
+    )
 
 
 def refuse_too_long(max_tokens: int | None, *, model: PretrainedModel) -> None:

@@ -28,7 +28,7 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     and `wsd` would reach zero at `total_steps`, one step after the last.
     """
     if step < schedule.warmup_steps:
-        return schedule.peak * (step + 1) / schedule.warmup_steps
+        return schedule.peak * ((step + 1) / schedule.warmup_steps)
     return schedule.peak * _after_warmup(schedule, step)
 
 

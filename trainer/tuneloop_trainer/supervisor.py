@@ -231,7 +231,7 @@ class _Supervisor:
 
 def _read_message(path: Path) -> TerminationMessage | None:
     try:
-        return TerminationMessage.from_wire(json.loads(path.read_bytes()))
+        return TerminationMessage.model_validate_json(path.read_bytes())
     except (OSError, ValueError, ValidationError):
         return None
 

@@ -38,7 +38,7 @@ class LocalCluster:
     def __init__(self, directory: Path) -> None:
         self._files = ObjectFiles(directory)
         self._files.remove_leftovers()
-        self._objects = {_key(manifest): manifest for kind in KINDS for manifest in self._files.read_all(kind)}
+        self._objects = {key_of(manifest): manifest for kind in KINDS for manifest in self._files.read_all(kind)}
         self._version = max((int(each["metadata"]["resourceVersion"]) for each in self._objects.values()), default=0)
         self._subscribers: list[Subscriber] = []
         self._collect_orphans()
@@ -58,7 +58,7 @@ class LocalCluster:
     async def create(self, manifest: Manifest) -> Manifest:
         """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`."""
         _check(manifest)
-        if _key(manifest) in self._objects:
+        if key_of(manifest) in self._objects:
             raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} is there already")
         created = copy.deepcopy(manifest)
         if manifest["kind"] != "Pod":  # the controllers make a pod with its first status
@@ -74,7 +74,7 @@ class LocalCluster:
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Create the object or make it equal to this one; what the server and status hold stays. Raises `Refused`."""
-        old = self._objects.get(_key(manifest))
+        old = self._objects.get(key_of(manifest))
         if old is None:
             return await self.create(manifest)
         _check(manifest)
@@ -127,12 +127,10 @@ class LocalCluster:
 
         A pod that is marked as deleted, has no time left and no finalizer, vanishes with this.
         """
-        old = self._objects.get(_key(manifest))
+        old = self._objects.get(key_of(manifest))
         if old is None or old["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise Conflict(f"{manifest['kind']} {manifest['metadata']['name']} changed since it was read")
-        if manifest == old:
-            return copy.deepcopy(old)
-        stored = self._store(copy.deepcopy(manifest))
+        stored = copy.deepcopy(old) if manifest == old else self._store(copy.deepcopy(manifest))
         metadata = stored["metadata"]
         if metadata.get("deletionGracePeriodSeconds") == 0 and not metadata.get("finalizers"):
             self._drop(stored)
@@ -151,13 +149,13 @@ class LocalCluster:
         self._version += 1
         manifest["metadata"]["resourceVersion"] = str(self._version)
         self._files.write(manifest)
-        self._objects[_key(manifest)] = manifest
+        self._objects[key_of(manifest)] = manifest
         self._tell(event, manifest)
         return copy.deepcopy(manifest)
 
     def _drop(self, manifest: Manifest) -> None:
         """Remove an object, then what it owned. Killed in between, the next start does the rest."""
-        gone = self._objects.pop(_key(manifest))
+        gone = self._objects.pop(key_of(manifest))
         self._files.remove(gone)
         self._tell("DELETED", gone)
         for each in [other for other in self._objects.values() if gone["metadata"]["uid"] in _owners(other)]:
@@ -171,7 +169,7 @@ class LocalCluster:
         alive = {each["metadata"]["uid"] for each in self._objects.values()}
         orphans = [each for each in self._objects.values() if (owners := _owners(each)) and not owners & alive]
         for each in orphans:
-            if _key(each) not in self._objects:
+            if key_of(each) not in self._objects:
                 continue  # gone with another one
             if each["kind"] == "Pod":
                 self._mark_deleted(each)
@@ -183,7 +181,8 @@ class LocalCluster:
             subscriber(event, copy.deepcopy(manifest))
 
 
-def _key(manifest: Manifest) -> Key:
+def key_of(manifest: Manifest) -> Key:
+    """Return kind, namespace and name."""
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_operator.errors import Refused
+from tuneloop_operator.status.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,7 +106,7 @@ HONOURED: dict[str, dict[str, str]] = {
 """What each field does here, by kind."""
 
 INERT: dict[str, dict[str, str]] = {
-    "Service": {"spec": "server pods are reached on 127.0.0.1; the address stands in the annotation tuneloop.dev/url"},
+    "Service": {"spec": f"servers are reached on 127.0.0.1; the address stands in the annotation {LOCAL_URL}"},
     "NetworkPolicy": {"spec": "nothing listens beyond loopback"},
     "Pod": _below("spec", _POD_INERT),
     "Job": _below("spec.template.spec", _POD_INERT),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tuneloop_cli.local.cluster import EventType, Subscriber
     from tuneloop_operator.cluster import Kind, Manifest
 
+_OURS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
+
 
 class LocalNode:
     """One folder at work, as an async context manager."""
@@ -51,35 +53,21 @@ class LocalNode:
             root = self.folders.root
             stack.enter_context(writer_lock(root))
             await asyncio.to_thread(processes.end_survivors, root)
-            if self._serve_port and not ports.is_free(self._serve_port):
-                raise PortInUse(
-                    f"port {self._serve_port} of this machine is in use; choose another one, or 0 for a free one"
-                )
+            _demand_port(self._serve_port)
             self.cluster = LocalCluster(root)
             reserved, watchdog = ports.Ports(), Watchdog()
             stack.callback(reserved.close)
             stack.callback(watchdog.close)
-            shared = Machine(
-                cluster=self.cluster,
-                folders=self.folders,
-                ports=reserved,
-                watchdog=watchdog,
-                cores=machine.cores(),
-                gpus=machine.gpus(),
-                serve_port=self._serve_port,
-            )
-            self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self._agent = Agent(shared, self.tasks)
-            self._controllers = Controllers(self.cluster)
             write_off_pods(self.cluster, folders=self.folders)
             forget_servers(self.cluster)
+            self._held = {each["metadata"]["uid"] for kind in _OURS for each in self.cluster.all(kind)}
             stack.callback(forget_servers, self.cluster)
-            earlier = self.cluster.all("FineTuneJob") + self.cluster.all("ModelDeployment")
-            self._held = {each["metadata"]["uid"] for each in earlier}
+            self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            self._agent = Agent(self._machine(reserved, watchdog), self.tasks)
+            self._controllers = Controllers(self.cluster)
             self.cluster.subscribe(self._dispatch)
-            working = self.tasks.create_task(self._controllers.run())
+            self._working = self.tasks.create_task(self._controllers.run())
             stack.push_async_callback(self.close, grace=True)
-            stack.callback(working.cancel)  # first: what is ended now must not be replaced
             self._stack = stack.pop_all()
         return self
 
@@ -117,7 +105,8 @@ class LocalNode:
                 self._dispatch("ADDED", manifest)
 
     async def close(self, *, grace: bool) -> None:
-        """End every pod, with its grace period or at once."""
+        """End every pod, with its grace period or at once. The controllers stop first: what is ended now is not to be replaced."""
+        self._working.cancel()
         await self._agent.close(grace=grace)
 
     def active(self, kind: Kind) -> list[Manifest]:
@@ -129,6 +118,17 @@ class LocalNode:
         metadata = manifest["metadata"]
         now = self.cluster.peek(kind=manifest["kind"], namespace=metadata["namespace"], name=metadata["name"])
         return now is not None and now["metadata"]["uid"] == metadata["uid"]
+
+    def _machine(self, reserved: ports.Ports, watchdog: Watchdog) -> Machine:
+        return Machine(
+            cluster=self.cluster,
+            folders=self.folders,
+            ports=reserved,
+            watchdog=watchdog,
+            cores=machine.cores(),
+            gpus=machine.gpus(),
+            serve_port=self._serve_port,
+        )
 
     def _everything(self) -> list[Manifest]:
         return [manifest for kind in KINDS for manifest in self.cluster.all(kind)]
@@ -157,6 +157,11 @@ class LocalNode:
             )
             return self._root(above) if above is not None else str(owner["uid"])
         return uid
+
+
+def _demand_port(port: int) -> None:
+    if port and not ports.is_free(port):
+        raise PortInUse(f"port {port} of this machine is in use; choose another one, or 0 for a free one")
 
 
 def is_finished(job: Manifest) -> bool:

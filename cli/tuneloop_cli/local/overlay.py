@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
@@ -73,9 +73,3 @@ def _changes(wanted: dict[str, int], given: dict[str, int]) -> list[str]:
     return [
         f"spec.resources.{name}: {before} -> {given[name]}" for name, before in wanted.items() if before != given[name]
     ]
-
-
-def changes_of(manifest: Manifest) -> list[Any]:
-    """Return the lines that are kept in an object's annotation."""
-    lines: list[Any] = json.loads((manifest["metadata"].get("annotations") or {}).get(ANNOTATION, "[]"))
-    return lines

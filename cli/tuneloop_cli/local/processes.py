@@ -51,11 +51,12 @@ def recorded(directory: Path) -> list[PodProcess]:
 
 
 def end_survivors(directory: Path, *, within_seconds: float = 10.0) -> int:
-    """Kill every process of every recorded pod; return how many there were. The records go once all are gone."""
+    """Kill every process of every recorded pod; return how many there were. The record of a pod goes once none of them is left."""
     known = recorded(directory)
     killed = kill_all(known, within_seconds=within_seconds)
     for process in known:
-        forget(directory, process.pod_uid)
+        if not members([process]):
+            forget(directory, process.pod_uid)
     return killed
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from tuneloop_cli.local import machine
 from tuneloop_cli.local.claims import demand_claims
+from tuneloop_cli.local.cluster import key_of
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.object_files import replace_file
 from tuneloop_cli.local.overlay import Hardware, overlay
@@ -29,7 +30,6 @@ from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, s
 from tuneloop_operator.operator_loop import Operator
 from tuneloop_operator.progress_server import LocalAuthenticator, ProgressServer
 from tuneloop_operator.settings import OperatorSettings
-from tuneloop_operator.status.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -73,8 +73,8 @@ class LocalSession:
             await self._serve_progress(operator, stack=stack, listening=listening)
             self.node.listen(operator.see)
             self.node.cluster.subscribe(self._tell_watchers)
-            working = self.node.tasks.create_task(operator.run())
-            stack.callback(working.cancel)
+            self._working = self.node.tasks.create_task(operator.run())
+            stack.callback(self._working.cancel)
             self.node.start()
             self._stack = stack.pop_all()
         return self
@@ -105,11 +105,7 @@ class LocalSession:
             yield self.node.cluster.peek(kind=kind, namespace=namespace, name=name)
             while True:
                 event, manifest = await queue.get()
-                if (manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]) == (
-                    kind,
-                    namespace,
-                    name,
-                ):
+                if key_of(manifest) == (kind, namespace, name):
                     yield None if event == "DELETED" else manifest
         finally:
             self._watchers.discard(queue)
@@ -130,13 +126,6 @@ class LocalSession:
                     return manifest
         raise AssertionError("a watch has no end")
 
-    async def url(self, name: str, *, namespace: str = "default", seconds: float | None = None) -> str:
-        """Return the address of a ModelDeployment's server, once it is ready. Raises TimeoutError after `seconds`."""
-        service = await self.wait_for(
-            "Service", name, namespace=namespace, seconds=seconds, until=lambda service: bool(_address(service))
-        )
-        return _address(service)
-
     async def suspend_all(self) -> None:
         """Let every unfinished job save a checkpoint and stop; return when all have. Submitting a job again goes on with it."""
         running = [job for job in self.node.active("FineTuneJob") if not is_finished(job)]
@@ -149,6 +138,7 @@ class LocalSession:
 
     async def abort(self) -> None:
         """Kill every pod at once. Unfinished jobs go on from their newest checkpoint when they are submitted again."""
+        self._working.cancel()
         await self.node.close(grace=False)
 
     async def _submit(self, manifest: Manifest) -> Submitted:
@@ -232,9 +222,6 @@ def _settings(*, progress_port: int) -> OperatorSettings:
     )
 
 
-def _address(service: Manifest) -> str:
-    return str(service["metadata"].get("annotations", {}).get(LOCAL_URL, ""))
-
-
 def _is_at_rest(job: Manifest) -> bool:
-    return is_finished(job) or (job.get("status") or {}).get("phase") == "Suspended"
+    status = job.get("status") or {}
+    return is_finished(job) or status.get("phase") == "Suspended" or "startTime" not in status

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from typing import IO
 
 from tuneloop_cli.local.processes import PodProcess, kill_all
@@ -34,12 +35,14 @@ class Watchdog:
 
     def close(self) -> None:
         """End the watchdog, and with it every pod that is still guarded."""
-        self._input.close()
+        with suppress(BrokenPipeError):
+            self._input.close()
         self._process.wait()
 
     def _say(self, line: str) -> None:
-        self._input.write(f"{line}\n".encode())
-        self._input.flush()
+        with suppress(BrokenPipeError):  # somebody ended it: the kernel and the next session still do their part
+            self._input.write(f"{line}\n".encode())
+            self._input.flush()
 
     @property
     def _input(self) -> IO[bytes]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.observed import ObservedDeployment
     from tuneloop_operator.settings import OperatorSettings
 
-_LOOK_AGAIN_SECONDS = 30.0
-
 
 def decide(seen: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
     """Return what to write next; a deployment that needs nothing gets an empty decision."""
@@ -40,7 +38,7 @@ def decide(seen: ObservedDeployment, *, now: datetime, settings: OperatorSetting
     serving = _serving(seen, config)
     status = shown(seen, serving, now=now)
     if seen.obstacle is not None:
-        return _only_status(seen, status, wake_in=_LOOK_AGAIN_SECONDS)
+        return _only_status(seen, status)
     return _decided(seen, config, status, settings=settings)
 
 
@@ -110,7 +108,7 @@ def _other_revisions(seen: ObservedDeployment, revision: str) -> tuple[Deletion,
     return tuple(
         Deletion(kind=kind, name=name, uid=manifest["metadata"]["uid"])
         for (kind, name), manifest in sorted(seen.present.items())
-        if manifest["metadata"]["labels"].get(REVISION_LABEL) != revision
+        if manifest["metadata"]["labels"].get(REVISION_LABEL, revision) != revision
     )
 
 

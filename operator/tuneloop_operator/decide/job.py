@@ -79,8 +79,7 @@ def decide(seen: ObservedJob, *, now: datetime, settings: OperatorSettings) -> D
     if status.start_time is None and (refused := _refused(seen, status, now=now, settings=settings)):
         return _with_status(seen, refused, Decision(), now=now, settings=settings)
     if seen.obstacle is not None:  # what was decided last round could not be done: say so, and try again later
-        decision = Decision(wake_in=_LOOK_AGAIN_SECONDS)
-        return _with_status(seen, unposted(status), decision, now=now, settings=settings)
+        return _with_status(seen, unposted(status), Decision(), now=now, settings=settings)
     if run_of(status) is Run.POSTED:
         status = with_progress(status, seen.progress, stage=stage_of(status))
     return _moved(seen, status, now=now, settings=settings) or Decision(look=True)

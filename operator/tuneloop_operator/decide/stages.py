@@ -147,18 +147,20 @@ def job_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> JobSeen | None:
 
 def sight_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> Sight:
     """Return what is seen of the current run's Job."""
-    job = job_of_run(seen, status)
+    job, run = job_of_run(seen, status), run_of(status)
     if job is None:
         return Sight.ABSENT
     if job.deleting:
         return Sight.LEAVING
+    pods = pods_of(seen, job)
+    if job.outcome is None:
+        is_hopeless = run is Run.POSTED and starved(pods, now=now, settings=settings) is not None
+        return Sight.FAILED if is_hopeless else Sight.ACTIVE
+    if run is Run.ENDED and job.stage == "train":
+        return Sight.ABSENT  # its name is not needed again, and its pods' logs are
     if job.outcome == "Succeeded":
-        return Sight.SUCCEEDED if run_of(status) is not Run.ENDED or job.stage != "train" else Sight.ABSENT
-    if job.outcome == "Failed":
-        if run_of(status) is Run.ENDED and job.stage == "train":
-            return Sight.ABSENT  # its name is not needed again, and its pods' logs are
-        return Sight.FAILED if _has_said_why(job, pods_of(seen, job), now=now) else Sight.FAILING
-    return Sight.FAILED if starved(pods_of(seen, job), now=now, settings=settings) else Sight.ACTIVE
+        return Sight.SUCCEEDED
+    return Sight.FAILED if _has_said_why(job, pods, now=now) else Sight.FAILING
 
 
 def move_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> Move:

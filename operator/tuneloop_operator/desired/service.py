@@ -36,23 +36,24 @@ def rendezvous_service(job: FineTuneJob) -> Manifest:
 
 def revision_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
     """Return the Service of one revision."""
-    return _serving(deployment, name=revision_name(deployment, revision), revision=revision)
+    labels = deployment_labels(deployment, revision)
+    return _serving(deployment, name=revision_name(deployment, revision), labels=labels, revision=revision)
 
 
 def stable_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
     """Return the Service that users call; it leads to the revision that answers now."""
-    return _serving(deployment, name=deployment.metadata["name"], revision=revision)
+    labels = deployment_labels(deployment)
+    return _serving(deployment, name=deployment.metadata["name"], labels=labels, revision=revision)
 
 
-def _serving(deployment: ModelDeployment, *, name: str, revision: str) -> Manifest:
-    labels = deployment_labels(deployment, revision)
+def _serving(deployment: ModelDeployment, *, name: str, labels: dict[str, str], revision: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": owned_metadata(deployment, name=name, labels=labels),
         "spec": {
             "type": "ClusterIP",
-            "selector": labels,
+            "selector": deployment_labels(deployment, revision),
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
         },
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from tuneloop_operator.decide.deployment import decide as decide_deployment
@@ -15,7 +17,6 @@ from tuneloop_operator.reconcile.observe import observe_deployment, observe_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.decide.decision import Decision
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.work_queue import Key
 
 _LOG = logging.getLogger(__name__)
+_HOLD_SECONDS = 30.0
 _MOST_ROUNDS = 20
 """A job needs five rounds at most; more would be a decision that never settles."""
 _CHILDREN: dict[str, tuple[str, tuple[Kind, ...]]] = {
@@ -31,6 +33,14 @@ _CHILDREN: dict[str, tuple[str, tuple[Kind, ...]]] = {
     "ModelDeployment": (DEPLOYMENT_LABEL, ("Deployment",)),
 }
 """By kind: the label of its children, and those kinds of them that are read live before a verdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """What stood in the way, and until when it is not tried again: our own status writes are seen as changes, too."""
+
+    obstacle: Obstacle
+    until: datetime
 
 
 class Reconciler:
@@ -43,42 +53,48 @@ class Reconciler:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._progress_written: dict[str, datetime] = {}
+        self._progress_written: dict[Key, datetime] = {}
+        self._held: dict[Key, _Held] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Do all that can be done now for an object; return the seconds until it must be looked at again, None if never.
 
         Raises `ClusterUnavailable`, and `Conflict` or `AlreadyExists` where somebody else writes at the same time again and again.
         """
+        if (held := self._held.get(key)) is not None and self._clock() < held.until:
+            return await self._report(key, held)
         live = False
         for _ in range(_MOST_ROUNDS):
             manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
             if manifest is None:
+                self._held.pop(key, None)
+                self._progress_written.pop(key, None)
                 return None
-            decision = self._decide(manifest, live=live)
+            decision = self._decide(key, manifest, live=live)
             if decision.look:
                 await self._look(key)
                 live = True
                 continue
             if not _writes(decision):
                 return decision.wake_in
-            obstacle = await self._carry_out(decision, manifest)
+            obstacle = await self._carry_out(key, decision, manifest)
             if obstacle is not None:
-                return await self._report(key, obstacle)
+                _LOG.warning("%s %s/%s: %s", *key, obstacle.message)
+                self._held[key] = _Held(obstacle=obstacle, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
+                return await self._report(key, self._held[key])
             live = False
         raise Conflict(f"{key.kind} {key.namespace}/{key.name} did not settle in {_MOST_ROUNDS} rounds")
 
-    async def _report(self, key: Key, obstacle: Obstacle) -> float | None:
-        """Write what stands in the way into the status."""
-        _LOG.warning("%s %s/%s: %s", key.kind, key.namespace, key.name, obstacle.message)
+    async def _report(self, key: Key, held: _Held) -> float | None:
+        """Write into the status what stands in the way; return the seconds until it is tried again."""
         manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
         if manifest is None:
             return None
-        decision = self._decide(manifest, live=False, obstacle=obstacle)
+        decision = self._decide(key, manifest, live=False, obstacle=held.obstacle)
         await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
-        return decision.wake_in
+        return (held.until - self._clock()).total_seconds()
 
-    def _decide(self, manifest: Manifest, *, live: bool, obstacle: Obstacle | None = None) -> Decision:
+    def _decide(self, key: Key, manifest: Manifest, *, live: bool, obstacle: Obstacle | None = None) -> Decision:
         now = self._clock()
         if manifest["kind"] == "ModelDeployment":
             served = observe_deployment(self._store, manifest, live=live, obstacle=obstacle)
@@ -87,14 +103,13 @@ class Reconciler:
             self._store,
             manifest,
             live=live,
-            progress_written=self._progress_written.get(manifest["metadata"]["uid"]),
+            progress_written=self._progress_written.get(key),
             obstacle=obstacle,
         )
         return decide_job(seen, now=now, settings=self._settings)
 
-    async def _carry_out(self, decision: Decision, manifest: Manifest) -> Obstacle | None:
+    async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Obstacle | None:
         """Write; return what stood in the way."""
-        name = f"{manifest['kind']} {manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
         try:
             await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
         except Conflict:
@@ -105,12 +120,12 @@ class Reconciler:
         except Refused as error:
             return Obstacle(reason="Refused", message=str(error))
         if decision.progress_only:
-            self._progress_written[manifest["metadata"]["uid"]] = self._clock()
+            self._progress_written[key] = self._clock()
         for event in decision.events:
             _LOG.log(
                 logging.WARNING if event.type == "Warning" else logging.INFO,
-                "%s: %s %s",
-                name,
+                "%s %s/%s: %s %s",
+                *key,
                 event.reason,
                 event.message,
             )
@@ -122,7 +137,6 @@ class Reconciler:
         fresh = await self._cluster.get(kind=kind, namespace=metadata["namespace"], name=metadata["name"])
         if fresh is None or fresh["metadata"]["uid"] != metadata["uid"]:
             self._store.remove(manifest)
-            self._progress_written.pop(metadata["uid"], None)
         if fresh is not None:
             self._store.put(fresh)
 

@@ -72,12 +72,13 @@ def percent(stage: Stage, fraction: float) -> str:
 
 def duration_text(seconds: int) -> str:
     """Return a time left as a person says it: `45s`, `12m`, `3h20m`, `2d4h`."""
+    seconds = max(seconds, 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
         return f"{days}d{hours % 24}h"
     if hours:
         return f"{hours}h{minutes % 60}m"
-    return f"{minutes}m" if minutes else f"{max(seconds, 0)}s"
+    return f"{minutes}m" if minutes else f"{seconds}s"
 
 
 def _fraction(message: ProgressMessage) -> float:

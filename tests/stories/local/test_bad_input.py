@@ -111,7 +111,7 @@ CASES = [
     ),
     pytest.param({}, without_weights, ["model", "safetensors"], None, id="model without weights"),
     pytest.param({}, pickled_weights, ["pytorch_model.bin", "safetensors"], None, id="pickled weights"),
-    pytest.param({"storage": {"claim": "nowhere"}}, None, ["nowhere"], None, id="claim without a folder"),
+    pytest.param({"model": {"uri": "pvc://nowhere/model"}}, None, ["nowhere"], 2, id="claim without a folder"),
 ]
 
 

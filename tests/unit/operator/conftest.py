@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, Refused
 from tuneloop_operator.operator_loop import Operator
 from tuneloop_operator.settings import OperatorSettings
@@ -102,7 +103,9 @@ class MemoryCluster:
     async def apply(self, manifest: Manifest) -> Manifest:
         if self._key(manifest) not in self.objects:
             return self._wrote("apply", self.add(manifest))
-        return self._wrote("apply", self.change(manifest, spec=manifest["spec"]))
+        stored = self.objects[self._key(manifest)]
+        stored["metadata"]["labels"] = manifest["metadata"]["labels"]
+        return self._wrote("apply", self.change(stored, spec=manifest["spec"]))
 
     async def delete(self, *, kind: str, namespace: str, name: str, uid: str) -> None:
         found = self.objects.get((kind, namespace, name))
@@ -179,7 +182,10 @@ class Bed:
         self._start_operator()
 
     def _start_operator(self) -> None:
-        queue = WorkQueue(clock=lambda: (self.now - START).total_seconds(), random=lambda: 0.0)
+        queue = WorkQueue(
+            clock=lambda: (self.now - START).total_seconds(),  # noqa: PLW0108  (`now` moves)
+            random=lambda: 0.0,
+        )
         self.operator = Operator(
             cluster=self.cluster, settings=self.settings, clock=lambda: self.now, workers=2, queue=queue
         )

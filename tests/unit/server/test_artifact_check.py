@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import configuration, run_to_its_end, running
+from server_process import configuration, run_to_its_end
 
 from tuneloop_api.exit_codes import ExitCode
 from tuneloop_server.artifact_check import check_files, read_manifest, show_checked_model
@@ -110,13 +110,15 @@ def test_only_checked_files_are_shown_to_the_loader(copy, artifact, tmp_path):
     assert {f"model/{path.name}" for path in view.iterdir()} == {file.path for file in artifact.manifest.files}
 
 
-def test_extra_files_change_no_answer(copy, artifact, server, tmp_path):
+def test_extra_files_change_no_prediction(copy, artifact):
+    from tuneloop_server.model import load
+
     (copy / "model/pytorch_model.bin").write_bytes(b"not weights")
     (copy / "model/adapter_config.json").write_text('{"peft_type": "LORA"}')
     (copy / "model/model.safetensors.index.json").write_text('{"weight_map": {}}')
-    question = {"inputs": "a good film"}
-    with running(configuration(copy, digest=artifact.manifest.digest()), tmp_path) as other:
-        assert other.ask(question).json() == server.ask(question).json()
+    with_extra, without = (load(configuration(folder), artifact.manifest) for folder in (copy, artifact.folder))
+    batch = without.encode(["a good film", "bad"])
+    assert with_extra.predict(batch) == without.predict(batch)
 
 
 def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
@@ -127,9 +129,43 @@ def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
     assert "Traceback" not in log
 
 
-def test_labels_that_the_model_does_not_have_end_the_server_with_one_line(copy, tmp_path):
-    rewrite_manifest(copy, lambda document: document.update(labels=["no", "yes"]))
-    code, log = run_to_its_end(configuration(copy), tmp_path)
-    assert code == ExitCode.MODEL_ACCESS
-    assert "config.json has the labels ['negative', 'neutral', 'positive'], the manifest ['no', 'yes']" in log
-    assert "Traceback" not in log
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(
+            lambda folder, manifest: manifest.model_copy(update={"labels": ["no", "yes"]}),
+            "config.json has the labels ['negative', 'neutral', 'positive'], the manifest ['no', 'yes']",
+            id="other labels",
+        ),
+        pytest.param(
+            lambda folder, manifest: without_tensor(folder, manifest, "classifier.weight"),
+            "the weights lack classifier.weight",
+            id="a tensor is not there, and would be random",
+        ),
+        pytest.param(
+            lambda folder, manifest: without_file(manifest, "model/model.safetensors"),
+            "model/ cannot be loaded: ",
+            id="no weights",
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_its_manifest_is_not_served(copy, artifact, damage, message):
+    from tuneloop_server.model import load
+
+    with pytest.raises(CannotServe) as refused:
+        load(configuration(copy), damage(copy, artifact.manifest))
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == ExitCode.MODEL_ACCESS
+
+
+def without_tensor(folder, manifest, name):
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model/model.safetensors"
+    save_file({key: value for key, value in load_file(path).items() if key != name}, path, metadata={"format": "pt"})
+    return manifest
+
+
+def without_file(manifest, path):
+    return manifest.model_copy(update={"files": [file for file in manifest.files if file.path != path]})

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import signal
-import socket
 
 import httpx
 import pytest
-from conftest import DEADLINE, LABELS, configuration, free_port, run_to_its_end, running, wait_for_status
-from tiny_models import WORDS
+from server_process import DEADLINE, Server, configuration, start_process, wait_for_status, word_salads
 
-from tuneloop_api.exit_codes import ExitCode
 from tuneloop_server.app import MOST_BODY_BYTES
 
-
-def texts(count: int, *, longest: int = 30, seed: int = 0) -> list[str]:
-    source = random.Random(seed)
-    return [" ".join(source.choices(WORDS, k=source.randint(0, longest))) for _ in range(count)]
+LABELS = ("negative", "neutral", "positive")
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +44,13 @@ def test_one_text_gets_every_label_best_first(server, path):
 
 
 def test_scores_equal_those_of_plain_transformers_label_for_label(server, plain):
-    sentences = [*texts(40), "", "¿Qué tal? 😀", "word " * 2000]
+    sentences = [*word_salads(40), "", "¿Qué tal? 😀", "word " * 2000]
     for sentence, answered in zip(sentences, server.ask({"inputs": sentences}).json(), strict=True):
         assert {entry["label"]: entry["score"] for entry in answered} == pytest.approx(plain(sentence), abs=1e-4)
 
 
 def test_clients_at_once_get_their_own_answers(server, plain):
-    sentences = texts(60, seed=1)
+    sentences = word_salads(60, seed=1)
 
     async def ask_all():
         async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as client:
@@ -115,7 +107,7 @@ def test_info_says_what_is_served(server, artifact):
 
 def test_metrics_count_what_happened(server, plain):
     before = server.metrics()
-    sentences = [*texts(5, longest=8, seed=2), "film " * 50]
+    sentences = [*word_salads(5, longest=8, seed=2), "film " * 50]
     answers = server.ask({"inputs": sentences}).json()
     server.ask({"inputs": "a good film"})
     server.ask({"inputs": 3})
@@ -151,7 +143,7 @@ def test_nothing_that_a_client_sends_becomes_a_label(server):
     server.ask({"inputs": "a good film"})
     server.ask({"inputs": 3})
     before = server.metrics().keys()
-    for sentence in texts(20, seed=3):
+    for sentence in word_salads(20, seed=3):
         server.client.post("/", json={"inputs": sentence}, headers={"x-request-id": sentence, "user-agent": sentence})
         server.client.post(f"/{sentence}", json={"inputs": sentence})
         server.ask({"inputs": "a", "parameters": {"top_k": sentence}})
@@ -159,159 +151,46 @@ def test_nothing_that_a_client_sends_becomes_a_label(server):
     assert server.metrics().keys() == before
 
 
-def test_a_full_queue_answers_429_with_retry_after(artifact, tmp_path):
+@pytest.fixture(scope="module")
+def young(artifact, tmp_path_factory):
+    """A server that was asked before its model was loaded, with what it said then; its queue holds 8 texts."""
     config = configuration(artifact.folder, batching={"max_batch_size": 1, "max_queue": 8})
-
-    async def flood(url: str) -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE, limits=httpx.Limits(max_connections=64)) as client:
-            return await asyncio.gather(*(client.post("/", json={"inputs": texts(8, seed=seed)}) for seed in range(64)))
-
-    with running(config, tmp_path) as server:
-        responses = asyncio.run(flood(server.url))
-        refused = [response for response in responses if response.status_code == 429]
-        answered = [response for response in responses if response.status_code == 200]
-        assert len(refused) + len(answered) == 64
-        assert refused
-        assert answered
-        assert all(1 <= int(response.headers["retry-after"]) <= 60 for response in refused)
-        assert "at most 8 may (batching.maxQueue); try again in" in refused[0].json()["error"]
-        assert server.metrics()["tuneloop_requests_total", "429", "hf", "overloaded"] == len(refused)
-
-
-def test_healthz_answers_before_the_model_is_loaded_and_readyz_does_not(artifact, tmp_path):
-    from conftest import Server, start_process
-
-    config = configuration(artifact.folder)
-    process, log = start_process(config, tmp_path)
+    process, log = start_process(config, tmp_path_factory.mktemp("young"))
     server = Server(process, f"http://127.0.0.1:{config.port}", log)
     try:
         wait_for_status(server, "/healthz", 200)
-        early = server.client.get("/readyz")
-        asked = server.ask({"inputs": "a"})
-        assert (early.status_code, early.json()) == (503, {"error": "the model is being loaded"})
-        assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")
+        early = server.client.get("/readyz"), server.ask({"inputs": "a"})
         wait_for_status(server, "/readyz", 200)
-        assert server.metrics()["tuneloop_model_load_duration_seconds",] > 0
+        yield server, early
     finally:
         process.kill()
         process.wait()
 
 
-def test_drain_under_load_loses_nothing(artifact, tmp_path):
-    with running(configuration(artifact.folder, drain_seconds=30), tmp_path) as server:
-        statuses = asyncio.run(load_until_told_to_leave(server))
-        assert server.process.wait(timeout=DEADLINE) == 0
-        assert set(statuses) == {200}
-        assert len(statuses) > 16
+def test_a_server_is_healthy_at_once_but_ready_only_with_its_model(young):
+    server, (ready, asked) = young
+    assert (ready.status_code, ready.json()) == (503, {"error": "the model is being loaded"})
+    assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")
+    assert server.metrics()["tuneloop_model_load_duration_seconds",] > 0
 
 
-async def load_until_told_to_leave(server) -> list[int]:
-    """Sixteen clients keep asking until an answer closes their connection; the server is told to stop amid this."""
-    statuses: list[int] = []
-    warm = asyncio.Event()
+def test_a_full_queue_answers_429_with_retry_after(young):
+    server, _ = young
 
-    async def client(seed: int) -> None:
-        async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as http:
-            for sentence in texts(100_000, longest=12, seed=seed):
-                response = await http.post("/", json={"inputs": sentence})
-                statuses.append(response.status_code)
-                if len(statuses) >= 100:
-                    warm.set()
-                if response.headers.get("connection") == "close":
-                    return
+    async def flood() -> list[httpx.Response]:
+        async with httpx.AsyncClient(
+            base_url=server.url, timeout=DEADLINE, limits=httpx.Limits(max_connections=64)
+        ) as client:
+            return await asyncio.gather(
+                *(client.post("/", json={"inputs": word_salads(8, seed=seed)}) for seed in range(64))
+            )
 
-    tasks = [asyncio.create_task(client(seed)) for seed in range(16)]
-    await asyncio.wait_for(warm.wait(), timeout=DEADLINE)
-    server.process.send_signal(signal.SIGTERM)
-    async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as probe:
-        async with asyncio.timeout(DEADLINE):
-            while (ready := await probe.get("/readyz")).status_code == 200:
-                await asyncio.sleep(0.01)
-        assert ready.json() == {"error": "the server is being stopped"}
-    await asyncio.wait_for(asyncio.gather(*tasks), timeout=DEADLINE)
-    return statuses
-
-
-def test_a_request_in_flight_is_answered_after_sigterm(artifact, tmp_path):
-    config = configuration(artifact.folder, batching={"max_batch_size": 1, "max_queue": 4096}, drain_seconds=30)
-    with running(config, tmp_path) as server:
-
-        async def ask_and_stop() -> httpx.Response:
-            async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as client:
-                asked = asyncio.create_task(client.post("/", json={"inputs": texts(4000, longest=12)}))
-                async with asyncio.timeout(DEADLINE):
-                    while (await asyncio.to_thread(server.metrics))["tuneloop_queue_requests",] == 0:
-                        await asyncio.sleep(0.01)
-                server.process.send_signal(signal.SIGTERM)
-                return await asked
-
-        response = asyncio.run(ask_and_stop())
-        assert (response.status_code, len(response.json())) == (200, 4000)
-        assert server.process.wait(timeout=DEADLINE) == 0
-
-
-def test_sigterm_while_loading_ends_with_code_0(artifact, tmp_path):
-    from conftest import Server, start_process
-
-    config = configuration(artifact.folder)
-    process, log = start_process(config, tmp_path)
-    try:
-        wait_for_status(Server(process, f"http://127.0.0.1:{config.port}", log), "/healthz", 200)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=DEADLINE) == 0
-        assert "Traceback" not in log.read_text()
-    finally:
-        process.kill()
-
-
-def test_a_port_in_use_ends_the_server_with_one_line(artifact, tmp_path):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        code, log = run_to_its_end(configuration(artifact.folder, port=port), tmp_path)
-    assert code == ExitCode.CONFIG
-    assert log.splitlines() == [
-        f"tuneloop-server: cannot listen on 127.0.0.1 port {port} (Address already in use); stop what uses the port, or choose another"
-    ]
-
-
-def test_loading_longer_than_allowed_ends_the_server_with_one_line(artifact, tmp_path):
-    code, log = run_to_its_end(configuration(artifact.folder, startup_seconds=0), tmp_path)
-    assert code == ExitCode.HANG
-    assert "the model was not loaded within 0 s (lifecycle.startup)" in log
-    assert "Traceback" not in log
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param("{", "is not JSON", id="half a document"),
-        pytest.param("{}", "namespace: Field required", id="fields missing"),
-        pytest.param('{"port": "eighty"}', "port: ", id="wrong type"),
-    ],
-)
-def test_a_bad_configuration_ends_the_server_with_one_line(tmp_path, content, message, monkeypatch, capsys):
-    from tuneloop_server.__main__ import main
-
-    path = tmp_path / "server.json"
-    path.write_text(content)
-    monkeypatch.setattr("sys.argv", ["tuneloop_server", str(path)])
-    assert main() == ExitCode.CONFIG
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
-def test_importing_the_server_does_not_import_torch():
-    import subprocess
-    import sys
-
-    code = "import sys, tuneloop_server.__main__; sys.exit('torch' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "api:server"}, timeout=DEADLINE).returncode == 0
-    )
-
-
-def test_a_free_port_is_really_free():
-    assert free_port() != free_port()
+    responses = asyncio.run(flood())
+    refused = [response for response in responses if response.status_code == 429]
+    answered = [response for response in responses if response.status_code == 200]
+    assert len(refused) + len(answered) == 64
+    assert refused
+    assert answered
+    assert all(1 <= int(response.headers["retry-after"]) <= 60 for response in refused)
+    assert "at most 8 may (batching.maxQueue); try again in" in refused[0].json()["error"]
+    assert server.metrics()["tuneloop_requests_total", "429", "hf", "overloaded"] == len(refused)

@@ -63,7 +63,7 @@ class Checkpoints:
 
         Returns the state beside them. Raises StorageError when a file cannot be read or does not fit the model.
         """
-        self._exact = found.manifest.facts == self._facts
+        self._exact = self._exact and found.manifest.facts == self._facts
         return self._fill(found)
 
     def load_step(self, step: int) -> TrainState:

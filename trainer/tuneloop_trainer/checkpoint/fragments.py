@@ -51,7 +51,7 @@ class RankFile:
         self._header = struct.pack("<Q", len(header)) + header
         self._bytes = torch.zeros(end, dtype=torch.uint8)  # zeros, not empty: touches every page now
         self._views = [_view(self._bytes, entries[key], tensor) for key, tensor in tensors.items()]
-        self.layout = _layout(tensors)
+        self._layout = _layout(tensors)
 
     @property
     def size(self) -> int:
@@ -60,7 +60,7 @@ class RankFile:
 
     def fits(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> bool:
         """Whether these tensors have the names and shapes that this file was made for."""
-        return self.layout == _layout(dict(_tensors(fragments, buffers)))
+        return self._layout == _layout(dict(_tensors(fragments, buffers)))
 
     @torch.no_grad()
     def refresh(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> None:
@@ -104,11 +104,6 @@ class SavedFragments:
             for key in file.keys():  # noqa: SIM118  (not a dict)
                 if key.endswith(f"/{BUFFER}"):
                     self.buffers[key.removesuffix(f"/{BUFFER}")] = file.get_tensor(key)
-
-    @property
-    def names(self) -> set[str]:
-        """Names of the parameters."""
-        return set(self._places)
 
     @torch.no_grad()
     def read_into(self, fragment: Fragment) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tuneloop_api.model import WireModel
+from tuneloop_api.settings import digest_of
 
 MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
@@ -74,8 +75,23 @@ class Manifest(WireModel):
         return TrainState(self.step, state.data, state.best, state.early_stop, state.extra)
 
     def encode(self) -> bytes:
-        """Return the only bytes that a manifest with this content may have, so that any change of a file shows."""
-        return (json.dumps(self.to_wire(), sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+        """Return the only bytes that a manifest with this content may have, with a digest of itself: any change shows."""
+        wire = self.to_wire()
+        return (
+            json.dumps(wire | {"digest": digest_of(wire)}, sort_keys=True, indent=1, allow_nan=False) + "\n"
+        ).encode()
+
+    @classmethod
+    def decode(cls, content: bytes) -> Self:
+        """Read what `encode` wrote. Raises ValueError for anything else."""
+        wire = json.loads(content)
+        if not isinstance(wire, dict):
+            raise ValueError("it is no manifest")  # noqa: TRY004  (one error for all that is wrong with a file)
+        wire.pop("digest", None)
+        manifest = cls.from_wire(wire)
+        if manifest.encode() != content:
+            raise ValueError("it differs from what was written")
+        return manifest
 
 
 def folder_name(step: int, attempt: int) -> str:

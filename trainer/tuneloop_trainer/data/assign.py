@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuneloop_trainer.data.deduplicate import conflicting, leaking, repeated, text_ids
+from tuneloop_trainer.data.deduplicate import conflicting, equal_ids, leaking, repeated
 from tuneloop_trainer.data.labels import in_order
 from tuneloop_trainer.data.shards import SPLITS
 from tuneloop_trainer.data.split import divide, refuse_unusable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tuneloop_api.run_config import DataSettings
     from tuneloop_trainer.data.table import RowTable
+
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Assigned:
     """One of these, with its place."""
     shared_texts: dict[str, int]
     """Texts that stand in both of two splits; all 0."""
+    shared_groups: dict[str, int] | None
+    """Groups that stand in both of two splits, where rows are grouped; not 0 only for splits that were given so."""
 
     def indexes(self, split: str) -> NDArray[np.int64]:
         """Return the table indexes of a split's rows, in reading order."""
@@ -54,7 +58,7 @@ def assign(table: RowTable, *, data: DataSettings, labels: Sequence[str] | None)
 
     Raises DataError if the splits overlap (and `acrossSplits` is off), a class is missing from one, or there is one class only.
     """
-    texts = text_ids(table.text_keys)
+    texts = equal_ids(table.text_keys)
     again = repeated(texts, table.pools) if data.deduplicate.exact else np.zeros(len(texts), dtype=np.bool_)
     splits = np.where(again, np.int8(-1), table.pools)
     _split_off(splits, table=table, data=data)
@@ -74,6 +78,7 @@ def assign(table: RowTable, *, data: DataSettings, labels: Sequence[str] | None)
         conflicting=len(conflicts),
         conflict=table.place(int(conflicts[0])) if len(conflicts) else None,
         shared_texts=_shared(texts, splits),
+        shared_groups=None if table.group_keys is None else _shared(equal_ids(table.group_keys), splits),
     )
 
 
@@ -122,10 +127,7 @@ def _overlap(
     )
 
 
-def _shared(texts: NDArray[np.int64], splits: NDArray[np.int8]) -> dict[str, int]:
-    own = {name: np.unique(texts[splits == index]) for index, name in enumerate(SPLITS)}
+def _shared(ids: NDArray[np.int64], splits: NDArray[np.int8]) -> dict[str, int]:
+    own = {name: np.unique(ids[splits == index]) for index, name in enumerate(SPLITS)}
     pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
     return {f"{one}+{other}": len(np.intersect1d(own[one], own[other])) for one, other in pairs}
-
-
-MOST_CLASSES = 1000

@@ -20,7 +20,7 @@ def text_key(text: str) -> bytes:
     return xxhash.xxh3_128_digest(" ".join(folded.split()).encode())
 
 
-def text_ids(keys: NDArray[np.void]) -> NDArray[np.int64]:
+def equal_ids(keys: NDArray[np.void]) -> NDArray[np.int64]:
     """Return small integers that are equal where the keys are. V16 [N] to int64 [N]."""
     return np.unique(keys, return_inverse=True)[1].reshape(-1).astype(np.int64)
 

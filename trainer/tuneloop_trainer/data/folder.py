@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tuneloop_trainer.data.shard_writer import file_sha256
 from tuneloop_trainer.data.shards import MANIFEST, DatasetManifest, read_manifest
 from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.failures import errno_of
 from tuneloop_trainer.stage_result import sync_folder
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.collect import LocatedSource
 
 LOG = logging.getLogger(__name__)
+_MAKE_ROOM = "delete what is no longer needed (datasets/, checkpoints of old jobs), or give the claim more"
 _EXPANSION = 3
 """Bytes written at most for each byte of text: two compressed copies of the text, and its ids twice."""
 _ALWAYS = 16 * 1024 * 1024
@@ -46,13 +48,24 @@ def find_dataset(folder: Path) -> DatasetManifest | None:
 
 @contextmanager
 def draft_folder(datasets: Path, *, digest: str, uid: str) -> Iterator[Path]:
-    """Give a folder to write to, and delete it at the end unless it was published. Drafts that this job left before go too."""
+    """Give a folder to write to, and delete it at the end unless it was published. Drafts that this job left before go too.
+
+    Raises StorageError if the volume fills up.
+    """
     for stale in datasets.glob(f".*.{uid}.draft"):
         shutil.rmtree(stale)
     draft = datasets / f".{digest}.{uid}.draft"
     draft.mkdir(parents=True)
     try:
         yield draft
+    except Exception as error:
+        if errno_of(error) not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        written = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+        raise StorageError(
+            f"{datasets}: no space left after {_mib(written)} of prepared data; {_mib(shutil.disk_usage(datasets).free)} are free",
+            hint=_MAKE_ROOM,
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -82,7 +95,7 @@ def require_space(datasets: Path, sources: Sequence[LocatedSource]) -> None:
     if free < needed:
         raise StorageError(
             f"{datasets}: no space left: about {_mib(needed)} are needed to prepare {_mib(size)} of data, {_mib(free)} are free",
-            hint="delete what is no longer needed (datasets/, checkpoints of old jobs), or give the claim more",
+            hint=_MAKE_ROOM,
         )
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.fine_tune_job import LabelRule
 
+LONGEST_LABEL = 128
+"""As in `model.labels`: whatever is longer is a text in the wrong column."""
+
 
 def class_of(value: object, *, rule: LabelRule | None, known: frozenset[str] | None) -> str | BadReason | None:
     """Return the class, or why there is none; None for a row that `labelRule.dropWithin` leaves out.
@@ -39,13 +42,13 @@ def _named(value: object) -> str | BadReason:
         return BadReason.MISSING_LABEL
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     if isinstance(value, int | float):
-        return str(value)
+        return str(int(value) if float(value).is_integer() else value)
     if not isinstance(value, str):
         return BadReason.NOT_A_LABEL
-    return value.strip() or BadReason.MISSING_LABEL
+    if len(label := value.strip()) > LONGEST_LABEL:
+        return BadReason.LONG_LABEL
+    return label or BadReason.MISSING_LABEL
 
 
 def _ruled(value: object, rule: LabelRule) -> str | BadReason | None:

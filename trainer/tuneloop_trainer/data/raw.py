@@ -31,6 +31,7 @@ class BadReason(StrEnum):
     NOT_UNICODE = "text is not valid Unicode"
     MISSING_LABEL = "missing label"
     NOT_A_LABEL = "label is not a string, number or boolean"
+    LONG_LABEL = "label is longer than 128 characters"
     NOT_A_NUMBER = "label is not a number"
     UNKNOWN_CLASS = "unknown class"
     MISSING_GROUP = "missing group"
@@ -102,7 +103,7 @@ def _advice(names: list[str], column: str, field: str) -> str:
     folded = {name.casefold().strip(): name for name in names}
     near = difflib.get_close_matches(column.casefold().strip(), folded, n=1)
     meant = f"did you mean {folded[near[0]]!r}? " if near else ""
-    return f"{meant}set {field}.columns, for example {{text: {names[0]!r}, label: …}}" if names else "the file is empty"
+    return f"{meant}name the columns in {field}.columns: {{text: …, label: …}}"
 
 
 def excerpt_of(value: object) -> str:

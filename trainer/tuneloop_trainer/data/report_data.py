@@ -65,7 +65,7 @@ def data_report(
             "conflictingLabels": assigned.conflicting,
             "firstConflict": assigned.conflict,
         },
-        "leakage": {"sharedTexts": assigned.shared_texts, "passed": not any(assigned.shared_texts.values())},
+        "leakage": _leakage(assigned),
         "tokens": {
             "max": max_tokens,
             "truncated": {name: int((values > max_tokens).sum()) for name, values in lengths.items()},
@@ -85,6 +85,7 @@ def summary(report: Mapping[str, Any]) -> str:
         f"{duplicates['withinSplit']:,} repeated",
         f"{duplicates['acrossSplits']:,} standing in two splits",
     )
+    leakage = {name: found for name, found in report["leakage"].items() if name != "passed"}
     longest, median = tokens["percentiles"]["train"]["100"], tokens["percentiles"]["train"]["50"]
     cut = f"cut at {tokens['max']} ({sum(tokens['truncated'].values()):,} rows)"
     lines = [
@@ -93,7 +94,7 @@ def summary(report: Mapping[str, Any]) -> str:
         f"  left out: {', '.join(left_out)}",
         *(f"  bad: {count:,} {reason}" for reason, count in report["bad"]["reasons"].items()),
         f"  labels: {duplicates['conflictingLabels']:,} repeated rows have another label than the first",
-        f"  leakage: {'none' if report['leakage']['passed'] else report['leakage']['sharedTexts']}",
+        f"  leakage: {'none' if report['leakage']['passed'] else leakage}",
         f"  tokens: median {median}, longest {longest}, {cut}",
         f"  took {sum(report['seconds'].values()):.1f} s, {report['peakMemoryMiB']:,} MiB at most",
     ]
@@ -103,6 +104,15 @@ def summary(report: Mapping[str, Any]) -> str:
 def peak_memory_mib() -> int:
     """Return the largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _leakage(assigned: Assigned) -> dict[str, Any]:
+    """Return what stands on two sides. Shared texts are removed or refused before; groups of given splits are only told."""
+    groups = assigned.shared_groups
+    found: dict[str, Any] = {"sharedTexts": assigned.shared_texts} | (
+        {} if groups is None else {"sharedGroups": groups}
+    )
+    return found | {"passed": not any(number for pairs in found.values() for number in pairs.values())}
 
 
 def _percentiles(lengths: NDArray[np.int64]) -> dict[str, int]:

@@ -119,5 +119,5 @@ def _group(value: object) -> str | None:
 
 
 def _excerpt(row: RawRow, reason: BadReason) -> str:
-    of_label = {BadReason.NOT_A_NUMBER, BadReason.UNKNOWN_CLASS, BadReason.NOT_A_LABEL}
+    of_label = {BadReason.NOT_A_NUMBER, BadReason.UNKNOWN_CLASS, BadReason.NOT_A_LABEL, BadReason.LONG_LABEL}
     return excerpt_of(repr(row.label) if reason in of_label else row.text if row.text is not None else "")

@@ -119,12 +119,13 @@ class _Features:
         self._tfidf = TfidfTransformer(sublinear_tf=True)
 
     def fit(self, texts: Sequence[str]) -> Matrix:
-        """Learn which features to keep and how rare each is; return the features of these texts."""
+        """Learn which features to keep and how rare each is; return the features of these texts, [N, 0] if no text has a word."""
         counts = self._hashed.transform(texts)
         frequencies = np.bincount(counts.indices, minlength=BUCKETS)
         frequent = np.argsort(-frequencies, kind="stable")[:MAX_FEATURES]
         self._kept = np.sort(frequent[frequencies[frequent] > 0])
-        return self._tfidf.fit_transform(counts[:, self._kept])
+        kept = counts[:, self._kept]
+        return self._tfidf.fit_transform(kept) if len(self._kept) else kept
 
     def of(self, texts: Sequence[str]) -> Matrix:
         """Return the features of texts."""

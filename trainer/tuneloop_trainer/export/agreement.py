@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from tuneloop_trainer.data.shards import open_split
+from tuneloop_trainer.data.shards import open_split, read_texts
 from tuneloop_trainer.errors import StageError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
     from typing import Any, Literal
 
@@ -41,8 +40,8 @@ class Sample:
     """What training measured, [n, C]."""
 
 
-def sample(test: Predictions, *, dataset: Path, texts: Sequence[str]) -> Sample:
-    """Return rows to compare; `texts` are those of the whole split in its order.
+def sample(test: Predictions, *, dataset: Path) -> Sample:
+    """Return rows of the prepared test split to compare.
 
     Raises StorageError if predictions and data are not of the same rows.
     """
@@ -52,9 +51,11 @@ def sample(test: Predictions, *, dataset: Path, texts: Sequence[str]) -> Sample:
             f"the test predictions are not of the test split in {dataset}: rows or labels differ",
             hint="the data set was replaced after training: run the job under another name",
         )
-    chosen = np.unique(np.linspace(0, len(texts) - 1, min(ROWS, len(texts))).astype(np.int64))
+    rows = len(split.rows)
+    chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
+    wanted = set(chosen.tolist())
     return Sample(
-        texts=[texts[index] for index in chosen],
+        texts=[text for index, (_, text, _) in enumerate(read_texts(dataset, "test")) if index in wanted],
         tokens=[split.tokens(int(index)).tolist() for index in chosen],
         rows=split.rows[chosen].tolist(),
         logits=test.logits[chosen],

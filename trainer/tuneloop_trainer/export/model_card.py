@@ -197,7 +197,7 @@ def _use(facts: Facts) -> str:
     return (
         "## Intended use and limits\n\n"
         "For texts like those of the training data: the same kind, source and language. The numbers above hold for such texts only.\n\n"
-        f"- Of a text longer than {limit} tokens only the beginning is read.\n"
+        f"- A text longer than {limit} tokens is cut to that length, as in training.\n"
         "- Every text gets one of the classes, also one that fits none; a low calibrated confidence is the only sign.\n"
         "- Not measured: fairness between groups, robustness to typing errors or attacks, other languages.\n"
         "- The licenses of the base model and of the data decide what the model may be used for; check both.\n"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.artifact import ArtifactFile
 
-ARTIFACT = "artifact"
+ARTIFACT, DRAFT, OLD = "artifact", "artifact.tmp", "artifact.old"
 READABLE = 0o644
 """safetensors creates files that only their owner may read; the server need not be the same user."""
 
@@ -32,9 +32,9 @@ def draft(job: Path) -> Iterator[Path]:
 
     Raises StorageError where the block could not write: no space left, read-only, damaged.
     """
-    folder = job / f"{ARTIFACT}.tmp"
+    folder = job / DRAFT
     try:
-        _remove(folder)
+        _clear(job)
         folder.mkdir(parents=True)
         yield folder
     except Exception as error:
@@ -45,7 +45,7 @@ def draft(job: Path) -> Iterator[Path]:
             raise StorageError(message, hint=failure.hint) from error
         raise
     finally:
-        _remove(folder)
+        _clear(job)
 
 
 def list_files(folder: Path) -> list[ArtifactFile]:
@@ -63,15 +63,13 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     _make_durable(folder)
     verify_artifact(folder, manifest.digest())
-    target, old = folder.with_name(ARTIFACT), folder.with_name(f"{ARTIFACT}.old")
+    target, old = folder.with_name(ARTIFACT), folder.with_name(OLD)
     if _is_same(target, manifest):
         return target
     if target.exists():
-        _remove(old)
         target.rename(old)
     folder.rename(target)
     sync_folder(target.parent)
-    _remove(old)
     return target
 
 
@@ -94,6 +92,11 @@ def _make_durable(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _clear(job: Path) -> None:
+    """Remove what no longer counts, and bring an artifact back that was put aside for a new one which never came."""
+    artifact, old = job / ARTIFACT, job / OLD
+    if old.exists() and not artifact.exists():
+        old.rename(artifact)
+    for folder in (job / DRAFT, old):
+        if folder.exists():
+            shutil.rmtree(folder)

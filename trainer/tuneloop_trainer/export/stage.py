@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.artifact import MANIFEST, Manifest
 from tuneloop_api.results import ExportResult, PrepareResult, TrainResult
-from tuneloop_trainer.data.shards import read_texts
 from tuneloop_trainer.evaluate.intervals import Bootstrap
 from tuneloop_trainer.evaluate.measure import measure
 from tuneloop_trainer.export.agreement import check_agreement, sample
@@ -92,8 +91,7 @@ def _ladder(
 
 def _check_all(folder: Path, parts: list[str], *, prepared: PrepareResult, test: Predictions) -> None:
     """Load every part from its files and compare it with what training measured."""
-    dataset = Path(prepared.dataset_path)
-    expected = sample(test, dataset=dataset, texts=[text for _, text, _ in read_texts(dataset, "test")])
+    expected = sample(test, dataset=Path(prepared.dataset_path))
     for part in parts:
         model = load_written(folder / part, prepared=prepared)
         difference = check_agreement(model, folder / part, expected, precision=prepared.resolved.precision)

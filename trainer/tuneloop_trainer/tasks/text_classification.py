@@ -101,6 +101,6 @@ def _whole(parameters: list[nn.Parameter]) -> AbstractContextManager[Any]:
     """Hold parameters in one piece: under ZeRO-3 each rank has a slice, and rank 0's values are handed to all."""
     if not any(hasattr(parameter, "ds_id") for parameter in parameters):
         return nullcontext()
-    from deepspeed.zero import GatheredParameters  # noqa: PLC0415  (only ZeRO-3 has it loaded)
+    from tuneloop_trainer.engine_deepspeed import deepspeed  # noqa: PLC0415  (export needs no DeepSpeed)
 
-    return GatheredParameters(parameters, modifier_rank=0)
+    return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tuneloop_api.crd import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.config_map import run_config_map
@@ -34,7 +35,10 @@ MINIMAL: dict[str, Any] = {
 TWO_NODES: dict[str, Any] = {
     "model": {"uri": "pvc://base-models/roberta-base"},
     "task": "text-classification",
-    "data": {"train": [{"uri": "pvc://reviews/2026/train.parquet"}], "test": [{"uri": "pvc://reviews/2026/test.parquet"}]},
+    "data": {
+        "train": [{"uri": "pvc://reviews/2026/train.parquet"}],
+        "test": [{"uri": "pvc://reviews/2026/test.parquet"}],
+    },
     "method": {"type": "lora", "rank": 32},
     "training": {"maxSteps": 2000, "learningRate": 0.0002},
     "resources": {

@@ -9,7 +9,7 @@ import tiny_training as tiny
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
 from tuneloop_trainer.engine import start_process_group
 
-STEPS, SAVED_AT = 10, 5
+STEPS, SAVED_AT = 8, 4
 
 
 def train_saving(folder: str, *, model: str, cases: list[dict]) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuneloop_api.results import DataCounts
 from tuneloop_trainer.data.shard_writer import ShardWriter, TextWriter
 from tuneloop_trainer.data.shards import (
@@ -22,7 +23,8 @@ from tuneloop_trainer.data.shards import (
 from tuneloop_trainer.errors import StorageError
 
 ROWS = st.lists(
-    st.tuples(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9), st.integers(0, 3), st.text(max_size=5)), max_size=12
+    st.tuples(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9), st.integers(0, 3), st.text(max_size=5)),
+    max_size=12,
 )
 
 
@@ -60,7 +62,9 @@ def test_rows_come_back_in_order_over_any_number_of_shards(tmp_path_factory, row
     assert split.lengths.tolist() == [len(ids) for ids, _, _ in rows]
     assert split.labels.tolist() == [label for _, label, _ in rows]
     assert split.rows.tolist() == [row * 3 for row in range(len(rows))]
-    assert list(read_texts(folder, "train")) == [(row * 3, text, str(label)) for row, (_, label, text) in enumerate(rows)]
+    assert list(read_texts(folder, "train")) == [
+        (row * 3, text, str(label)) for row, (_, label, text) in enumerate(rows)
+    ]
 
 
 def test_a_full_shard_is_followed_by_another(tmp_path):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuneloop_api.run_config import SourceSettings
 from tuneloop_trainer.data.locate import FORMATS, DataFile, files_of, path_of_uri
 from tuneloop_trainer.data.raw import BATCH_ROWS, BadReason, RawRow, WantedColumns
@@ -49,7 +50,9 @@ def test_quotes_commas_and_line_breaks_in_cells_survive(tmp_path_factory, suffix
 @given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5))
 def test_json_lines_come_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("d") / "rows.jsonl"
-    path.write_text("".join(json.dumps({"text": t, "label": s}, ensure_ascii=False) + "\n" for t, s in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps({"text": t, "label": s}, ensure_ascii=False) + "\n" for t, s in rows), encoding="utf-8"
+    )
     assert cells(path) == rows
 
 
@@ -65,7 +68,9 @@ def test_every_format_gives_the_same_rows_and_honours_the_limit(tmp_path, suffix
 
 def write(path: Path, rows: list[tuple[str, str]]) -> None:
     if path.suffix == ".parquet":
-        pq.write_table(pa.table({"other": [1] * len(rows), "text": [t for t, _ in rows], "label": [s for _, s in rows]}), path)
+        pq.write_table(
+            pa.table({"other": [1] * len(rows), "text": [t for t, _ in rows], "label": [s for _, s in rows]}), path
+        )
     elif path.suffix in {".csv", ".tsv"}:
         with path.open("w", newline="") as file:
             csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows([("text", "label"), *rows])
@@ -119,7 +124,13 @@ def test_a_wanted_column_must_not_stand_twice_but_others_may(tmp_path):
         pytest.param("a.csv", "text,label\nna\u00efve,1\n".encode("latin-1"), 2, 13, id="csv in latin-1"),
         pytest.param("a.jsonl", b'{"text": "x", "label": "1"}\n{"text": "\xe9"}\n', 2, 38, id="json in latin-1"),
         pytest.param("a.csv", "text,label\nx,1\n".encode("utf-16"), 1, 0, id="csv in utf-16"),
-        pytest.param("a.tsv", b"text\tlabel\n" + b"x\t1\n" * 50_000 + b"\x80\t1\n", 50_002, 200_011, id="far behind the first buffer"),
+        pytest.param(
+            "a.tsv",
+            b"text\tlabel\n" + b"x\t1\n" * 50_000 + b"\x80\t1\n",
+            50_002,
+            200_011,
+            id="far behind the first buffer",
+        ),
     ],
 )
 def test_a_wrong_encoding_is_named_by_line_and_byte(tmp_path, name, content, line, byte):
@@ -180,7 +191,9 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 
 def test_saved_data_sets_are_read_with_the_names_of_their_classes(tmp_path):
     datasets = pytest.importorskip("datasets")
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
     train = datasets.Dataset.from_dict({"text": ["x", "y", "z"], "label": [0, 1, -1]}, features=features)
     datasets.DatasetDict({"train": train, "test": train.select([1])}).save_to_disk(str(tmp_path / "dict"))
     train.save_to_disk(str(tmp_path / "single"))
@@ -198,7 +211,11 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.csv", "a.jsonl", "sub/c.csv", "README.md", ".hidden.csv", "_SUCCESS"):
         (tmp_path / name).write_text("text,label\n")
-    assert [file.path.relative_to(tmp_path).as_posix() for file in located(tmp_path)] == ["a.jsonl", "b.csv", "sub/c.csv"]
+    assert [file.path.relative_to(tmp_path).as_posix() for file in located(tmp_path)] == [
+        "a.jsonl",
+        "b.csv",
+        "sub/c.csv",
+    ]
 
 
 def test_a_split_of_a_plain_file_is_refused(tmp_path):

@@ -105,7 +105,7 @@ def _names(model: str, stage: int) -> list[str]:
     tiny.train(engine, model, start=0, end=1)
     end = engine.trainable_state()
     engine.close()
-    return sorted(start) + ["then"] + sorted(end.keys() - start.keys())
+    return [*sorted(start), "then", *sorted(end.keys() - start.keys())]
 
 
 def _nothing_to_train() -> str:

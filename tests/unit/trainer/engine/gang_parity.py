@@ -6,8 +6,8 @@ import copy
 
 import tiny_training as tiny
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from tuneloop_trainer.engine import Engine, start_process_group
 
@@ -112,4 +112,4 @@ def _loss(model, pattern: str, step: int, g: int, world_size: int) -> Tensor:
     source = torch.Generator().manual_seed(step * 100 + g)
     x, labels = torch.randn(ROWS, 16, generator=source), torch.randint(0, 3, (ROWS,), generator=source)
     head = HEAD_OF[pattern](step, g // world_size)
-    return F.cross_entropy(model(x=x, head=torch.tensor(head)), labels, reduction="sum")
+    return cross_entropy(model(x=x, head=torch.tensor(head)), labels, reduction="sum")

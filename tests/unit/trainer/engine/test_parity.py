@@ -13,9 +13,7 @@ STAGES = [0, 1, 2, 3]
 
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_gradients_are_those_of_plain_torch_in_every_pattern_of_passes(world_size: int) -> None:
-    differences, *_ = run_ranks(
-        SCRIPT, "largest_difference_from_plain_torch", world_size=world_size, stages=STAGES
-    )
+    differences, *_ = run_ranks(SCRIPT, "largest_difference_from_plain_torch", world_size=world_size, stages=STAGES)
     assert len(differences) == 6 * len(STAGES)
     wrong = {case: difference for case, difference in differences.items() if difference > 2e-6}
     assert not wrong

@@ -19,7 +19,9 @@ def predicted(rows: int, classes: int, *, seed: int) -> Predictions:
 
 @pytest.mark.parametrize(("classes", "has_auroc"), [(2, True), (3, False)])
 def test_every_value_lies_within_its_interval(classes, has_auroc):
-    found = measure(validation=predicted(300, classes, seed=1), test=predicted(300, classes, seed=2), bootstrap=BOOTSTRAP)
+    found = measure(
+        validation=predicted(300, classes, seed=1), test=predicted(300, classes, seed=2), bootstrap=BOOTSTRAP
+    )
     assert any(each.name == "auroc" for each in found.metrics) == has_auroc
     assert all(each.low <= each.value <= each.high for each in found.metrics if each.low is not None)
     assert found.confusion.sum() == 300

@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[4]
 MINILM = ROOT / ".tuneloop/claims/demo/minilm"
 REVIEWS = ROOT / ".tuneloop/claims/demo/movie-reviews.csv"
 MAX_TOKENS = 16
-GOOD = "good fine superb moving witty fresh warm clever".split()
-BAD = "bad dull flat weak tired stale cold clumsy".split()
-PLAIN = "the a film plot actor scene and of with this is story it".split()
+GOOD = ["good", "fine", "superb", "moving", "witty", "fresh", "warm", "clever"]
+BAD = ["bad", "dull", "flat", "weak", "tired", "stale", "cold", "clumsy"]
+PLAIN = ["the", "a", "film", "plot", "actor", "scene", "and", "of", "with", "this", "is", "story", "it"]
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     with torch.no_grad():
         for parameter in trainable.values():
-            parameter += noise * parameter.std().nan_to_num(0.0) * torch.randn(parameter.shape, generator=generator)
-            parameter += 0.01 * noise * torch.randn(parameter.shape, generator=generator)
+            spread = noise * (parameter.std().nan_to_num(0.0) + 0.01)
+            parameter.add_(spread * torch.randn(parameter.shape, generator=generator))
     files = {"before-test": str(job / "before-test.safetensors")}
     for split in ("validation", "test"):
         files[split] = str(job / f"{split}.safetensors")

@@ -68,10 +68,16 @@ def link(artifact: Path) -> None:
         pytest.param(flip, r"weights\.bin: is damaged: its SHA-256 is", id="one bit is wrong"),
         pytest.param(cut, r"weights\.bin: is damaged: it has 255 bytes, 256 are expected", id="a file is cut off"),
         pytest.param(lambda a: (a / "README.md").unlink(), r"README\.md: is missing", id="a file is missing"),
-        pytest.param(lambda a: (a / "model" / "x.pkl").touch(), r"x\.pkl: is not in the manifest", id="a file was added"),
-        pytest.param(edit_manifest, r"manifest\.json: has the digest sha256:\w+, sha256:\w+ is expected", id="another manifest"),
+        pytest.param(
+            lambda a: (a / "model" / "x.pkl").touch(), r"x\.pkl: is not in the manifest", id="a file was added"
+        ),
+        pytest.param(
+            edit_manifest, r"manifest\.json: has the digest sha256:\w+, sha256:\w+ is expected", id="another manifest"
+        ),
         pytest.param(lambda a: (a / "manifest.json").write_text("{"), r"is no manifest", id="no JSON"),
-        pytest.param(lambda a: (a / "manifest.json").unlink(), r"manifest\.json: cannot be read: No such file", id="no manifest"),
+        pytest.param(
+            lambda a: (a / "manifest.json").unlink(), r"manifest\.json: cannot be read: No such file", id="no manifest"
+        ),
         pytest.param(link, r"README\.md: is a link", id="a link"),
     ],
 )
@@ -107,3 +113,27 @@ def test_what_a_killed_export_left_behind_is_cleared(tmp_path):
     (tmp_path / "artifact.tmp" / "half").write_text("half")
     with draft(tmp_path) as folder:
         assert list(folder.iterdir()) == []
+
+
+def test_an_export_killed_between_the_two_renames_loses_nothing(artifact):
+    artifact.rename(artifact.with_name("artifact.old"))
+    with draft(artifact.parent) as folder:
+        verify_artifact(artifact, None)
+        assert list(folder.iterdir()) == []
+    assert sorted(path.name for path in artifact.parent.iterdir()) == ["artifact"]
+
+
+def test_an_artifact_that_cannot_be_replaced_stays(artifact):
+    digest = verify_artifact(artifact, None).digest()
+
+    def fail() -> None:
+        with draft(artifact.parent) as folder:
+            (folder / "README.md").write_text("newer")
+            manifest = manifest_of(folder)
+            (folder / "README.md").write_text("damaged meanwhile")
+            publish(folder, manifest)
+
+    with pytest.raises(StorageError, match="is damaged"):
+        fail()
+    assert verify_artifact(artifact, digest).digest() == digest
+    assert sorted(path.name for path in artifact.parent.iterdir()) == ["artifact"]

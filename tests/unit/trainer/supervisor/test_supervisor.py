@@ -201,7 +201,7 @@ def test_long_steps_are_no_hang(tmp_path):
 
 
 def test_a_long_pause_beats(tmp_path):
-    body = "heart.through_pause().__enter__(); time.sleep(3); sys.exit(0)"
+    body = "with heart.through_pause(): time.sleep(3)\n        sys.exit(0)"
     script = "import tuneloop_trainer.heartbeat as h; h._PAUSE_BEAT_SECONDS = 0.2\n" + BEATING.format(body=body, slow=0.1)
     script = "sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)\n" + script
     code, _ = Pod(tmp_path, script, hang_floor=1.5, ranks=1).end()

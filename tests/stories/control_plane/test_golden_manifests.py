@@ -1,0 +1,76 @@
+"""The real API server takes every golden manifest as it is, and its pods where Pod Security is `restricted`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tuneloop_operator.desired.compare import covers
+
+if TYPE_CHECKING:
+    from cluster.control_plane import ControlPlane
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "operator"
+STRICT = {"dryRun": "All", "fieldValidation": "Strict"}
+PATHS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Service": "/api/v1/namespaces/{}/services",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+}
+
+
+def golden() -> list[Any]:
+    return [
+        pytest.param(manifest, id=f"{file.stem}-{manifest['kind']}-{manifest['metadata']['name']}")
+        for file in sorted(GOLDEN.glob("*.yaml"))
+        for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    ]
+
+
+def applied() -> list[Any]:
+    return [one for one in golden() if one.values[0]["kind"] in {"Service", "Deployment", "NetworkPolicy"}]
+
+
+def pods() -> list[Any]:
+    return [one for one in golden() if one.values[0]["kind"] in {"Job", "Deployment"}]
+
+
+def posted(control_plane: ControlPlane, manifest: dict[str, Any], namespace: str) -> Any:
+    body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
+    return control_plane.request("POST", PATHS[manifest["kind"]].format(namespace), body, query=STRICT)
+
+
+@pytest.mark.parametrize("manifest", golden())
+def test_the_api_server_takes_it_without_a_complaint(
+    control_plane: ControlPlane, namespace: str, manifest: dict[str, Any]
+) -> None:
+    reply = posted(control_plane, manifest, namespace)
+    assert reply.status == 201, reply.body
+
+
+@pytest.mark.parametrize("manifest", applied())
+def test_what_is_stored_is_seen_to_be_what_is_wanted(
+    control_plane: ControlPlane, namespace: str, manifest: dict[str, Any]
+) -> None:
+    stored = posted(control_plane, manifest, namespace).body
+    assert covers(stored["spec"], manifest["spec"])  # or it would be applied again and again
+
+
+@pytest.mark.parametrize("manifest", pods())
+def test_its_pods_are_admitted_where_pod_security_is_restricted(
+    control_plane: ControlPlane, namespace: str, manifest: dict[str, Any]
+) -> None:
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    merge = "application/merge-patch+json"
+    labelled = control_plane.request("PATCH", f"/api/v1/namespaces/{namespace}", labels, content_type=merge)
+    assert labelled.status == 200, labelled.body
+    template = manifest["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
+    reply = posted(control_plane, pod, namespace)
+    assert reply.status == 201, reply.body

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from local_manifests import fine_tune_job
+
+from tuneloop_cli.local.overlay import ANNOTATION, Hardware, overlay
+
+CASES = [
+    # asked for, GPUs here, ranks here -> runs with
+    pytest.param({}, 0, 4, {"nodes": 1, "gpusPerNode": 0, "processesPerNode": 1}, id="the default GPU is not there"),
+    pytest.param(
+        {"nodes": 2, "gpusPerNode": 8},
+        0,
+        4,
+        {"nodes": 2, "gpusPerNode": 0, "processesPerNode": 2},
+        id="ranks are shared out",
+    ),
+    pytest.param(
+        {"nodes": 2, "gpusPerNode": 8},
+        0,
+        64,
+        {"nodes": 2, "gpusPerNode": 0, "processesPerNode": 8},
+        id="no more than asked for",
+    ),
+    pytest.param(
+        {"nodes": 8, "gpusPerNode": 1}, 0, 2, {"nodes": 2, "gpusPerNode": 0, "processesPerNode": 1}, id="fewer nodes"
+    ),
+    pytest.param(
+        {"nodes": 3, "gpusPerNode": 2}, 0, 4, {"nodes": 3, "gpusPerNode": 0, "processesPerNode": 1}, id="uneven"
+    ),
+    pytest.param(
+        {"gpusPerNode": 2, "processesPerNode": 4},
+        0,
+        3,
+        {"nodes": 1, "gpusPerNode": 0, "processesPerNode": 3},
+        id="own number of ranks",
+    ),
+    pytest.param(
+        {"nodes": 2, "gpusPerNode": 8},
+        1,
+        4,
+        {"nodes": 1, "gpusPerNode": 1, "processesPerNode": 1},
+        id="one GPU of many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "gpus", "ranks", "given"), CASES)
+def test_gpus_that_are_absent_become_ranks(asked, gpus, ranks, given):
+    fitted = overlay(fine_tune_job(resources=asked), Hardware(gpus=gpus, ranks=ranks))
+    assert fitted.manifest["spec"]["resources"] == given
+    assert "GPU" in fitted.lines[0]
+    assert json.loads(fitted.manifest["metadata"]["annotations"][ANNOTATION]) == list(fitted.lines)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus"),
+    [
+        pytest.param({"gpusPerNode": 0, "nodes": 16, "processesPerNode": 4}, 0, id="CPU job"),
+        pytest.param({"gpusPerNode": 1}, 1, id="the GPU is there"),
+        pytest.param({"gpusPerNode": 2, "nodes": 2}, 4, id="all GPUs are there"),
+    ],
+)
+def test_a_job_that_runs_as_written_is_not_touched(asked, gpus):
+    manifest = fine_tune_job(resources=asked)
+    fitted = overlay(manifest, Hardware(gpus=gpus, ranks=1))
+    assert (fitted.manifest, fitted.lines) == (manifest, ())
+
+
+def test_each_change_is_said_by_its_path():
+    lines = overlay(fine_tune_job(resources={"nodes": 4, "gpusPerNode": 2}), Hardware(gpus=0, ranks=2)).lines
+    assert lines == (
+        "the job asks for 8 GPUs and this machine has none; the trained model is the same",
+        "spec.resources.nodes: 4 -> 2",
+        "spec.resources.gpusPerNode: 2 -> 0",
+        "spec.resources.processesPerNode: 2 -> 1",
+    )
+
+
+def test_the_name_of_the_gpu_resource_goes_and_the_rest_stays():
+    asked = {"gpuResource": "amd.com/gpu", "cpu": "4", "memory": "8Gi"}
+    fitted = overlay(fine_tune_job(resources=asked), Hardware(gpus=0, ranks=1)).manifest["spec"]["resources"]
+    assert fitted == {"cpu": "4", "memory": "8Gi", "nodes": 1, "gpusPerNode": 0, "processesPerNode": 1}
+
+
+@given(
+    nodes=st.integers(1, 64),
+    gpus=st.integers(1, 16),
+    processes=st.integers(1, 32),
+    here=st.integers(0, 8),
+    ranks=st.integers(1, 256),
+)
+def test_never_more_than_the_machine_has_nor_than_was_asked_for(nodes, gpus, processes, here, ranks):
+    asked = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
+    given_ = overlay(fine_tune_job(resources=asked), Hardware(gpus=here, ranks=ranks)).manifest["spec"]["resources"]
+    assert 1 <= given_["nodes"] <= nodes
+    assert given_["nodes"] * given_["gpusPerNode"] <= here
+    if given_["gpusPerNode"] == 0:
+        assert 1 <= given_["processesPerNode"] <= processes
+        assert given_["nodes"] * given_["processesPerNode"] <= ranks
+
+
+def test_the_given_manifest_is_left_as_it_was():
+    manifest = fine_tune_job()
+    overlay(manifest, Hardware(gpus=0, ranks=2))
+    assert manifest == fine_tune_job()

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from local_manifests import config_map
+
+from tuneloop_api.run_config import RUN_CONFIG_PATH
+from tuneloop_cli.local.pod_plan import Folders, devices_of, plan_process, ranks_of
+
+ROOT = Path("/folder")
+CLAIM = "/tuneloop/claims/demo"
+
+
+def pod(**container):
+    spec = {
+        "containers": [
+            {
+                "name": "main",
+                "command": ["python", "-m", "tuneloop_trainer", "prepare", RUN_CONFIG_PATH],
+                "volumeMounts": [
+                    {"name": "config", "mountPath": "/etc/tuneloop"},
+                    {"name": "tmp", "mountPath": "/tmp"},
+                    {"name": "home", "mountPath": "/home/tuneloop"},
+                    {"name": "token", "mountPath": "/var/run/secrets/tuneloop"},
+                    {"name": "claim", "mountPath": CLAIM},
+                ],
+            }
+            | container
+        ],
+        "volumes": [
+            {"name": "config", "configMap": {"name": "settings"}},
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "home", "emptyDir": {}},
+            {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+            {"name": "claim", "persistentVolumeClaim": {"claimName": "demo"}},
+        ],
+    }
+    metadata = {
+        "name": "gang-1-abcde",
+        "namespace": "default",
+        "uid": "u1",
+        "labels": {"batch.kubernetes.io/job-completion-index": "1"},
+        "annotations": {"batch.kubernetes.io/job-completion-index": "1"},
+    }
+    return {"metadata": metadata, "spec": spec}
+
+
+def run_json(**fields):
+    return {
+        "stage": "train",
+        "settings": {"gang": {"nodes": 2, "processesPerNode": 3, "gpusPerNode": 0}},
+        "paths": {"claims": {"demo": CLAIM}, "job": f"{CLAIM}/jobs/one", "jobUri": "pvc://demo/jobs/one"},
+        "rendezvous": {"address": "gang-0.gang", "port": 29500},
+        "progress": {"url": "http://127.0.0.1:1/v1", "tokenPath": "/var/run/secrets/tuneloop/token"},
+    } | fields
+
+
+def plan(given=None, *, data=None, inherited=None, port=40000):
+    maps = {"settings": config_map(data=data or {"run.json": json.dumps(run_json())})}
+    return plan_process(
+        given or pod(),
+        config_maps=maps,
+        folders=Folders(root=ROOT),
+        port=port,
+        threads=3,
+        devices="",
+        inherited=inherited or {},
+    )
+
+
+def read(given, name):
+    return json.loads(given.files[ROOT / "pods/default/gang-1-abcde/config" / name])
+
+
+def test_python_is_this_interpreter_and_the_configuration_lies_in_the_pods_folder():
+    config = "/folder/pods/default/gang-1-abcde/config/run.json"
+    assert plan().command == (sys.executable, "-m", "tuneloop_trainer", "prepare", config)
+
+
+def test_another_program_is_left_as_it_is():
+    assert plan(pod(command=["/bin/echo", "/etc/other"], args=[CLAIM])).command == (
+        "/bin/echo",
+        "/etc/other",
+        "/folder/claims/demo",
+    )
+
+
+def test_paths_of_the_configuration_lead_to_this_machine():
+    config = read(plan(), "run.json")
+    assert config["paths"] == {
+        "claims": {"demo": "/folder/claims/demo"},
+        "job": "/folder/claims/demo/jobs/one",
+        "jobUri": "pvc://demo/jobs/one",
+        "terminationMessage": "/folder/pods/default/gang-1-abcde/termination-message",
+    }
+    assert config["progress"] == {"url": "http://127.0.0.1:1/v1", "tokenPath": "/folder/secrets/token"}
+
+
+def test_the_rendezvous_is_on_loopback_at_the_jobs_port():
+    assert read(plan(port=41234), "run.json")["rendezvous"] == {"address": "127.0.0.1", "port": 41234}
+
+
+def test_a_stage_without_rendezvous_gets_none():
+    alone = {name: value for name, value in run_json(stage="prepare").items() if name != "rendezvous"}
+    assert "rendezvous" not in read(plan(data={"run.json": json.dumps(alone)}), "run.json")
+
+
+def test_a_server_listens_on_loopback_at_its_port():
+    config = {
+        "host": "0.0.0.0",
+        "port": 8080,
+        "artifactPath": f"{CLAIM}/artifact",
+        "artifactUri": "pvc://demo/artifact",
+    }
+    assert read(plan(data={"server.json": json.dumps(config)}, port=8081), "server.json") == {
+        "host": "127.0.0.1",
+        "port": 8081,
+        "artifactPath": "/folder/claims/demo/artifact",
+        "artifactUri": "pvc://demo/artifact",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/tmp/rows.csv", "/tuneloop/claims/demo2/x", "/home/tuneloop", "file:///tmp/x", "/etc/tuneloop.d"]
+)
+def test_a_path_of_the_machine_stays(path):
+    assert read(plan(data={"run.json": json.dumps(run_json(file=path))}), "run.json")["file"] == path
+
+
+def test_other_files_of_a_config_map_are_copied():
+    made = plan(data={"ca.crt": "PEM /etc/tuneloop"})
+    assert made.files[ROOT / "pods/default/gang-1-abcde/config/ca.crt"] == "PEM /etc/tuneloop"
+
+
+def test_the_environment_comes_from_the_pod_and_the_session():
+    fields = {
+        "NODE_RANK": "metadata.annotations['batch.kubernetes.io/job-completion-index']",
+        "LABEL": "metadata.labels['batch.kubernetes.io/job-completion-index']",
+        "POD_NAME": "metadata.name",
+        "POD_UID": "metadata.uid",
+    }
+    env = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
+    env += [{"name": "HOME", "value": "/home/tuneloop"}, {"name": "PLAIN", "value": "x"}]
+    assert plan(pod(env=env), inherited={"PATH": "/bin", "PLAIN": "y"}).environment == {
+        "PATH": "/bin",
+        "PLAIN": "x",
+        "HOME": "/folder/pods/default/gang-1-abcde/home",
+        "NODE_RANK": "1",
+        "LABEL": "1",
+        "POD_NAME": "gang-1-abcde",
+        "POD_UID": "u1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "3",
+        "TUNELOOP_POD_UID": "u1",
+    }
+
+
+def test_the_number_of_threads_is_the_users_if_the_user_set_it():
+    assert plan(inherited={"OMP_NUM_THREADS": "7"}).environment["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_field_that_is_not_known_is_an_error():
+    env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
+    with pytest.raises(ValueError, match=r"env IP: the field status\.podIP"):
+        plan(pod(env=env))
+
+
+def test_ranks_are_those_of_the_whole_gang():
+    assert ranks_of({"a": config_map(data={"run.json": json.dumps(run_json())})}) == 6
+    assert ranks_of({"a": config_map(data={"run.json": json.dumps(run_json(stage="prepare"))})}) == 1
+    assert ranks_of({"a": config_map(data={"server.json": "{}"})}) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "devices"), [({}, ""), ({"cpu": "4"}, ""), ({"nvidia.com/gpu": "2", "cpu": "1"}, "2,5")]
+)
+def test_pods_of_a_gang_share_the_gpus_by_their_index(limits, devices):
+    assert devices_of(pod(resources={"limits": limits}), ("0", "1", "2", "5")) == devices

@@ -1,0 +1,61 @@
+"""What the schema cannot refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
+from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
+from tuneloop_operator.settings import OperatorSettings
+
+CLUSTER = OperatorSettings()
+LOCAL = OperatorSettings(local=True, default_claim="default")
+
+
+def spec(**fields: Any) -> FineTuneJobSpec:
+    wire = {
+        "model": {"uri": "hf://a/b"},
+        "task": "text-classification",
+        "data": {"train": [{"uri": "pvc://other/x.csv"}]},
+        "storage": {"claim": "models"},
+    }
+    return FineTuneJobSpec.from_wire(wire | fields)
+
+
+def test_a_job_that_reads_another_claim_than_it_writes_is_fine() -> None:
+    assert job_refusals(spec(), CLUSTER) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"model": {"uri": "file:///m"}}, "spec.model.uri", "LocalAddress"),
+        (
+            {"data": {"train": [{"uri": "pvc://c/x.csv"}], "test": [{"uri": "pvc://c/y"}, {"uri": "file:///t.csv"}]}},
+            "spec.data.test[1].uri",
+            "LocalAddress",
+        ),
+        ({"storage": {}}, "spec.storage.claim", "NoClaim"),
+    ],
+)
+def test_the_refusal_names_field_value_rule_and_example(fields: dict[str, Any], field: str, reason: str) -> None:
+    (refusal,) = job_refusals(spec(**fields), CLUSTER)
+    assert (refusal.field, refusal.reason) == (field, reason)
+    assert str(refusal).startswith(f"{field}: found {refusal.given}; {refusal.allowed}; for example ")
+    assert job_refusals(spec(**fields), LOCAL) == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "settings", "reasons"),
+    [
+        ("pvc://models/artifact", CLUSTER, []),
+        ("file:///artifact", CLUSTER, ["LocalAddress"]),
+        ("file:///artifact", LOCAL, []),
+        ("hf://a/b", LOCAL, ["NotAnArtifact"]),
+    ],
+)
+def test_only_an_artifact_is_served(uri: str, settings: OperatorSettings, reasons: list[str]) -> None:
+    deployment = ModelDeploymentSpec.from_wire({"model": {"uri": uri}})
+    assert [one.reason for one in deployment_refusals(deployment, settings)] == reasons

@@ -1,0 +1,28 @@
+"""Whether a stored object already is what is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuneloop_operator.desired.compare import covers
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "same"),
+    [
+        pytest.param({"a": 1, "default": 2}, {"a": 1}, True, id="what the server added is no difference"),
+        pytest.param({"a": 1}, {"a": 1, "b": 2}, False, id="a missing field is one"),
+        pytest.param(None, {"a": 1}, False, id="so is a missing object"),
+        pytest.param([{"a": 1, "b": 2}], [{"a": 1}], True, id="items are compared one by one"),
+        pytest.param([1, 2], [1], False, id="a longer list is another one"),
+        pytest.param("1", "1000m", True, id="a quantity written another way"),
+        pytest.param("1Gi", "1024Mi", True, id="a binary quantity"),
+        pytest.param("1k", "1Ki", False, id="another quantity"),
+        pytest.param("abc", "abd", False, id="another text"),
+        pytest.param("1", 1, False, id="a text and a number"),
+    ],
+)
+def test_a_stored_object_covers_what_is_wanted(stored: Any, wanted: Any, same: bool) -> None:
+    assert covers(stored, wanted) is same

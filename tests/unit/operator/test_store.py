@@ -1,0 +1,104 @@
+"""The store never goes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneloop_api.progress import ProgressMessage
+from tuneloop_operator.store import Store
+
+JOB = "tuneloop.dev/job"
+
+
+def pod(version: str, *, uid: str = "1", name: str = "p", job: str = "reviews") -> dict[str, Any]:
+    metadata = {"namespace": "n", "name": name, "uid": uid, "resourceVersion": version, "labels": {JOB: job}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {}}
+
+
+def versions(store: Store, job: str = "reviews") -> list[str]:
+    return [one["metadata"]["resourceVersion"] for one in store.labelled(JOB, job, namespace="n", kind="Pod")]
+
+
+@given(st.permutations(["2", "9", "10", "11"]))
+def test_the_newest_version_stays_whatever_the_order(order: list[str]) -> None:
+    store = Store()
+    for version in order:
+        store.put(pod(version))
+    assert versions(store) == ["11"]
+
+
+@given(st.permutations([("put", "10"), ("put", "11"), ("remove", "12")]))
+def test_a_deleted_object_never_comes_back(order: list[tuple[str, str]]) -> None:
+    store = Store()
+    for action, version in order:
+        (store.put if action == "put" else store.remove)(pod(version))
+    assert versions(store) == []
+
+
+def test_a_new_object_of_the_same_name_is_another_one() -> None:
+    store = Store()
+    store.put(pod("10"))
+    store.put(pod("20", uid="2"))
+    store.remove(pod("15"))  # the old one's deletion, told late
+    assert versions(store) == ["20"]
+
+
+def test_versions_that_are_no_numbers_follow_the_order_of_arrival() -> None:
+    store = Store()
+    store.put(pod("zz"))
+    store.put(pod("aa"))
+    assert versions(store) == ["aa"]
+
+
+def test_a_changed_label_moves_the_object() -> None:
+    store = Store()
+    store.put(pod("1"))
+    store.put(pod("2", job="other"))
+    assert (versions(store), versions(store, "other")) == ([], ["2"])
+
+
+def test_a_live_list_takes_away_what_is_gone_but_not_what_came_meanwhile() -> None:
+    store = Store()
+    store.put(pod("1", uid="1", name="gone"))
+    store.put(pod("2", uid="2", name="stays"))
+    before = list(store.labelled(JOB, "reviews", namespace="n"))
+    store.put(pod("9", uid="9", name="came-meanwhile"))
+    store.replace(before, [pod("3", uid="2", name="stays")])
+    assert sorted(versions(store)) == ["3", "9"]
+
+
+def test_what_no_decision_looks_at_is_not_kept() -> None:
+    store = Store()
+    store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000}]}})
+    (kept,) = store.labelled(JOB, "reviews", namespace="n")
+    assert kept["spec"] == {"nodeName": "node-1"}
+
+
+def message(stage: str, *, attempt: int = 0, sequence: int = 1, second: int = 0) -> ProgressMessage:
+    wire = {"stage": stage, "attempt": attempt, "sequence": sequence, "sentAt": f"2026-01-01T00:00:{second:02}Z"}
+    return ProgressMessage.from_wire(wire)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        pytest.param(message("train", attempt=1), message("train", attempt=1, sequence=2), True, id="the next"),
+        pytest.param(
+            message("train", attempt=1, sequence=2), message("train", attempt=1), False, id="one that came late"
+        ),
+        pytest.param(message("train", attempt=2), message("train", attempt=1, sequence=9), False, id="an old attempt"),
+        pytest.param(message("train", attempt=1, sequence=9), message("train", attempt=2), True, id="a new attempt"),
+        pytest.param(message("train", attempt=3), message("export"), True, id="a later stage"),
+        pytest.param(message("export"), message("train", attempt=3, sequence=9), False, id="an earlier stage"),
+        pytest.param(message("prepare", sequence=9), message("prepare", second=5), True, id="the same stage, run anew"),
+    ],
+)
+def test_only_news_replaces_what_a_job_said(first: ProgressMessage, second: ProgressMessage, taken: bool) -> None:
+    store = Store()
+    assert store.put_progress("uid", first)
+    assert store.put_progress("uid", second) is taken
+    assert store.progress("uid") == (second if taken else first)

@@ -1,0 +1,122 @@
+"""Texts to tokens to predictions, held against plain transformers and torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from artifact import make_artifact
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from server_process import configuration
+from tiny_models import tiny_bert
+
+from tuneloop_server.model import cores_within, load
+from tuneloop_server.packed_linear import PackedLinear, pack_linears
+
+
+@pytest.fixture(scope="module")
+def classifier(artifact):
+    return load(configuration(artifact.folder), artifact.manifest)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(artifact):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(artifact.folder / "model")
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.text(), min_size=1, max_size=5))
+def test_texts_become_the_tokens_that_transformers_makes_of_them(classifier, tokenizer, artifact, texts):
+    expected = tokenizer(texts, truncation=True, max_length=artifact.manifest.max_tokens)["input_ids"]
+    assert [text.ids for text in classifier.encode(texts)] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "truncated"),
+    [pytest.param(14, False, id="16 tokens with [CLS] and [SEP]"), pytest.param(15, True, id="17 tokens")],
+)
+def test_a_text_that_was_cut_is_marked(classifier, words, truncated):
+    (text,) = classifier.encode(["film " * words])
+    assert (len(text.ids), text.truncated) == (16, truncated)
+
+
+@settings(deadline=None, max_examples=30)
+@given(lengths=st.lists(st.integers(0, 20), min_size=1, max_size=8))
+def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(classifier, lengths):
+    batch = classifier.encode(["fine " * length for length in lengths])
+    together = classifier.predict(batch)
+    for text, prediction in zip(batch, together, strict=True):
+        (alone,) = classifier.predict([text])
+        assert prediction.logits == pytest.approx(alone.logits, abs=1e-5)
+
+
+def test_probabilities_and_calibrated_confidence_are_softmaxes_of_the_logits(classifier, artifact):
+    (prediction,) = classifier.predict(classifier.encode(["a good film"]))
+    logits = torch.tensor(prediction.logits, dtype=torch.float64)
+    assert prediction.probabilities == pytest.approx(logits.softmax(0).tolist(), abs=1e-6)
+    assert prediction.calibrated_confidence == pytest.approx(
+        (logits / artifact.manifest.temperature).softmax(0).max().item(), abs=1e-6
+    )
+
+
+def test_a_model_that_pads_on_the_left_predicts_the_same_in_a_batch(tmp_path):
+    import json
+
+    bert = tiny_bert(tmp_path / "bert")
+    config = bert / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"padding_side": "left"}))
+    manifest = make_artifact(tmp_path / "artifact", bert)
+    left = load(configuration(tmp_path / "artifact"), manifest)
+    short, long = left.encode(["fine", "a very long and tedious film"])
+    assert left._padded([short, long])["attention_mask"].tolist() == [
+        [0] * (len(long.ids) - len(short.ids)) + [1] * len(short.ids),
+        [1] * len(long.ids),
+    ]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rows=st.integers(1, 40),
+    inputs=st.integers(1, 70),
+    outputs=st.integers(1, 70),
+    bias=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_packed_layer_computes_what_the_plain_one_does(rows, inputs, outputs, bias, seed):
+    torch.manual_seed(seed)
+    plain = torch.nn.Linear(inputs, outputs, bias=bias)
+    values = torch.randn(2, rows, inputs)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedLinear(plain)(values), plain(values))
+
+
+def test_only_plain_linear_layers_are_packed():
+    class Special(torch.nn.Linear):
+        pass
+
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 3), torch.nn.Sequential(torch.nn.Linear(3, 3)), Special(3, 3), torch.nn.LayerNorm(3)
+    )
+    pack_linears(model)
+    assert [type(layer) for layer in (model[0], model[1][0], model[2], model[3])] == [
+        PackedLinear,
+        PackedLinear,
+        Special,
+        torch.nn.LayerNorm,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [
+        pytest.param("max 100000", 8, id="no limit"),
+        pytest.param("200000 100000\n", 2, id="2 cores"),
+        pytest.param("150000 100000", 2, id="one and a half"),
+        pytest.param("10000 100000", 1, id="a tenth"),
+        pytest.param("3200000 100000", 8, id="more than there are"),
+    ],
+)
+def test_threads_keep_within_the_containers_limit(limit, threads):
+    assert cores_within(limit, cores=8) == threads

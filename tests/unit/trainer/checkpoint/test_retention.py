@@ -1,0 +1,84 @@
+"""Which checkpoints go, and what is swept at a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneloop_trainer.checkpoint.manifest import folder_name, order
+from tuneloop_trainer.checkpoint.resume import committed
+from tuneloop_trainer.checkpoint.retention import superfluous, sweep
+
+
+def names(*places: tuple[int, int]) -> list[str]:
+    return [folder_name(step, attempt) for step, attempt in places]
+
+
+@pytest.mark.parametrize(
+    ("there", "best", "newest", "damaged", "gone"),
+    [
+        pytest.param([(4, 1), (3, 1), (2, 1)], [], (4, 1), [], [(2, 1)], id="the newest two stay"),
+        pytest.param([(4, 1), (3, 1), (2, 1), (1, 1)], [1], (4, 1), [], [(2, 1)], id="the best stays too"),
+        pytest.param([(4, 1), (3, 1), (2, 1)], [4], (4, 1), [], [(2, 1)], id="the best may be the newest"),
+        pytest.param(
+            [(4, 1), (3, 1), (2, 1)], [9], (4, 1), [], [(2, 1)], id="a best step that is gone counts for nothing"
+        ),
+        pytest.param([(4, 1), (3, 1), (2, 1)], [], (2, 1), [(4, 1), (3, 1)], [(4, 1), (3, 1)], id="damaged ones go"),
+        pytest.param(
+            [(4, 2), (9, 1), (8, 1)], [], (4, 2), [], [(8, 1)], id="a later attempt is newer than a later step"
+        ),
+        pytest.param(
+            [(4, 2), (4, 1), (3, 1), (2, 1)], [4], (4, 2), [], [(3, 1), (2, 1)], id="of equal steps both may be recent"
+        ),
+    ],
+)
+def test_what_is_removed(there, best, newest, damaged, gone) -> None:
+    found = superfluous(
+        names(*there), last=2, best_steps=best, newest=folder_name(*newest), damaged=set(names(*damaged))
+    )
+    assert found == names(*gone)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 4)), unique=True, min_size=1),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 50), max_size=3),
+    st.data(),
+)
+def test_the_newest_whole_one_always_stays(places, last, best_steps, data) -> None:
+    there = sorted(names(*places), key=order, reverse=True)
+    newest = data.draw(st.sampled_from(there))
+    damaged = there[: there.index(newest)]
+    gone = superfluous(there, last=last, best_steps=best_steps, newest=newest, damaged=damaged)
+    assert newest not in gone
+    assert set(damaged) <= set(gone)
+
+
+def test_a_start_sweeps_what_it_and_earlier_attempts_left_half_done(tmp_path: Path) -> None:
+    for name in (
+        "step-00000001-a1",
+        "step-00000002-a1.tmp",
+        "step-00000001-a2.trash",
+        "step-00000009-a3.tmp",
+        "notes.tmp",
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    sweep(tmp_path, attempt=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"step-00000001-a1", "step-00000009-a3.tmp", "notes.tmp"}
+
+
+def test_only_committed_folders_are_listed_newest_first(tmp_path: Path) -> None:
+    for name in (
+        "step-00000010-a1",
+        "step-100000000-a1",
+        "step-00000002-a2",
+        "step-00000003-a2.tmp",
+        "step-3-a2",
+        "ATTEMPT",
+    ):
+        (tmp_path / name).mkdir()
+    assert committed(tmp_path) == ["step-00000002-a2", "step-100000000-a1", "step-00000010-a1"]

@@ -1,0 +1,213 @@
+"""Rows are kept once, divided as asked, and never stand on two sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuneloop_api.run_config import DataSettings, DeduplicateSettings, SourceSettings, SplitSettings
+from tuneloop_trainer.data.assign import Assigned, assign
+from tuneloop_trainer.data.deduplicate import text_key
+from tuneloop_trainer.data.locate import DataFile
+from tuneloop_trainer.data.split import divide
+from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder
+from tuneloop_trainer.errors import ConfigError, DataError
+
+SOURCE = [SourceSettings(uri="file:///a.csv")]
+
+
+def table(rows: list[tuple[int, str, str]], groups: list[str] | None = None) -> RowTable:
+    """Return a table of (pool, text, label)."""
+    builder = TableBuilder(grouped=groups is not None)
+    for row, (pool, text, label) in enumerate(rows):
+        group = None if groups is None else text_key(groups[row])
+        builder.add(
+            text_key=text_key(text), group_key=group, label=label, pool=pool, row=row, file_id=0, number=row + 2
+        )
+    return builder.finish([DataFile(path=Path("/a.csv"), format="csv", name="a.csv")])
+
+
+def data(*, exact: bool = True, across: bool = True, given: bool = False, **split) -> DataSettings:
+    return DataSettings(
+        train=SOURCE,
+        validation=SOURCE if given else None,
+        test=SOURCE if given else None,
+        split=SplitSettings(**split),
+        deduplicate=DeduplicateSettings(exact=exact, across_splits=across),
+    )
+
+
+def many(count: int, classes: int = 2) -> list[tuple[int, str, str]]:
+    return [(TRAIN, f"text {index}", f"c{index % classes}") for index in range(count)]
+
+
+def sides(assigned: Assigned) -> list[int]:
+    return assigned.splits.tolist()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("A  b\n", "a B"), ("ﬁlm", "film"), ("e\u0301", "\u00e9"), ("Straße", "STRASSE")],
+)
+def test_case_white_space_and_unicode_form_do_not_make_a_text_another(one, other):
+    assert text_key(one) == text_key(other)
+
+
+def test_punctuation_makes_a_text_another():
+    assert text_key("a film!") != text_key("a film?")
+
+
+def test_the_first_of_repeated_rows_stays_and_another_label_is_reported():
+    rows = [*many(300), (TRAIN, "TEXT 0", "c1"), (TRAIN, "text 1", "c1")]
+    assigned = assign(table(rows), data=data(), labels=None)
+    assert sides(assigned)[300:] == [-1, -1]
+    assert sides(assigned)[0] >= 0
+    assert (assigned.repeated, assigned.conflicting, assigned.conflict) == (2, 1, "a.csv line 302")
+
+
+def test_repeated_rows_stay_if_asked_and_keep_together():
+    rows = many(300) * 2
+    assigned = assign(table(rows), data=data(exact=False), labels=None)
+    assert assigned.repeated == 0
+    assert sides(assigned)[:300] == sides(assigned)[300:]
+
+
+def test_training_rows_that_stand_in_validation_or_test_go_and_validation_rows_that_stand_in_test():
+    rows = [
+        (TRAIN, "a", "x"), (TRAIN, "b", "y"), (TRAIN, "c", "x"), (TRAIN, "d", "y"),
+        (VALIDATION, "a", "x"), (VALIDATION, "e", "y"), (VALIDATION, "f", "x"), (TEST, "b", "y"), (TEST, "E", "y"), (TEST, "g", "x"),
+        (VALIDATION, "h", "y"),
+    ]  # fmt: skip
+    assigned = assign(table(rows), data=data(given=True), labels=None)
+    assert sides(assigned) == [-1, -1, TRAIN, TRAIN, VALIDATION, -1, VALIDATION, TEST, TEST, TEST, VALIDATION]
+    assert assigned.across_splits == 3
+    assert assigned.shared_texts == {"train+validation": 0, "train+test": 0, "validation+test": 0}
+
+
+def test_overlapping_splits_are_refused_where_nothing_may_be_removed():
+    rows = [(TRAIN, "a", "x"), (TRAIN, "b", "y"), (VALIDATION, "c", "x"), (TEST, "A", "x")]
+    with pytest.raises(
+        DataError, match=r"splits overlap: .* 1 rows .* a.csv line 2 \(train\) and a.csv line 5 \(test\)"
+    ):
+        assign(table(rows), data=data(given=True, across=False), labels=None)
+
+
+def test_a_class_that_a_split_lacks_is_named_with_its_rows():
+    rows = [*many(400), (TRAIN, "rare one", "rare")]
+    with pytest.raises(DataError, match=r"the class 'rare' has no row in the .* split; it has 1 in all: ") as caught:
+        assign(table(rows), data=data(), labels=None)
+    assert "method: random" in caught.value.hint
+
+
+def test_a_class_of_the_model_without_any_row_is_named():
+    with pytest.raises(DataError, match=r"the class 'c2' has no row in the train split; it has 0 in all"):
+        assign(table(many(300)), data=data(), labels=["c2", "c1", "c0"])
+
+
+def test_the_order_of_given_classes_stays():
+    assigned = assign(table(many(300)), data=data(), labels=["c1", "c0"])
+    assert assigned.classes == ["c1", "c0"]
+    assert assigned.labels[:2].tolist() == [1, 0]
+
+
+def test_a_class_given_twice_is_refused():
+    with pytest.raises(ConfigError, match="model.labels: c0, c0 has a class twice"):
+        assign(table(many(300)), data=data(), labels=["c0", "c0"])
+
+
+def test_one_class_is_nothing_to_learn():
+    with pytest.raises(DataError, match="all rows have one label, 'c0'"):
+        assign(table(many(300, classes=1)), data=data(), labels=None)
+
+
+def test_more_than_a_thousand_classes_are_refused():
+    with pytest.raises(DataError, match="1,500 distinct labels, at most 1,000") as caught:
+        assign(table(many(1500, classes=1500)), data=data(), labels=None)
+    assert "labelRule" in caught.value.hint
+
+
+@settings(max_examples=50, deadline=None)
+@given(old=st.sets(st.text(max_size=6), min_size=1), new=st.sets(st.text(max_size=6)), seed=st.integers(0, 99))
+def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
+    def split(texts: list[str]) -> dict[bytes, int]:
+        keys = np.frombuffer(b"".join(text_key(text) for text in texts), dtype="V16")
+        settings = SplitSettings(method="hash", seed=seed)
+        found = divide(
+            keys=keys, labels=np.zeros(len(texts), np.int32), fractions={VALIDATION: 0.3, TEST: 0.3}, settings=settings
+        )
+        return dict(zip((key.tobytes() for key in keys), found.tolist(), strict=True))
+
+    before, after = split(sorted(old)), split(sorted(old | new, reverse=True))
+    assert before == {key: after[key] for key in before}
+
+
+@pytest.mark.parametrize("method", ["hash", "random"])
+@settings(max_examples=40, deadline=None)
+@given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60), seed=st.integers(0, 99))
+def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
+    keys = np.frombuffer(b"".join(text_key(str(group)) for group in groups), dtype="V16")
+    labels = np.arange(len(groups), dtype=np.int32) % 2
+    found = divide(
+        keys=keys, labels=labels, fractions={VALIDATION: 0.2, TEST: 0.2},
+        settings=SplitSettings(method=method, group_by="g", seed=seed),
+    )  # fmt: skip
+    assert all(
+        len({side for side, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
+    )
+
+
+def test_a_random_split_keeps_the_proportions_of_the_classes_and_follows_its_seed():
+    rows = [(TRAIN, f"text {index}", "rare" if index % 20 == 0 else "common") for index in range(1000)]
+    assigned = assign(table(rows), data=data(method="random"), labels=None)
+    rare = assigned.labels == assigned.classes.index("rare")
+    assert [int((rare & (assigned.splits == split)).sum()) for split in (TRAIN, VALIDATION, TEST)] == [40, 5, 5]
+    assert [int((assigned.splits == split).sum()) for split in (TRAIN, VALIDATION, TEST)] == [800, 100, 100]
+    assert sides(assigned) == sides(assign(table(rows), data=data(method="random"), labels=None))
+    assert sides(assigned) != sides(assign(table(rows), data=data(method="random", seed=7), labels=None))
+
+
+def test_a_stratified_split_gives_a_class_of_three_rows_to_every_split():
+    rows = [*many(300), *((TRAIN, f"rare {index}", "rare") for index in range(3))]
+    assigned = assign(table(rows), data=data(method="random"), labels=None)
+    assert sorted(sides(assigned)[300:]) == [TRAIN, VALIDATION, TEST]
+
+
+def test_a_hash_split_has_about_the_shares_that_were_asked_for():
+    assigned = assign(table(many(20_000)), data=data(validation=0.2, test=0.05), labels=None)
+    assert (assigned.splits == VALIDATION).mean() == pytest.approx(0.2, abs=0.01)
+    assert (assigned.splits == TEST).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_only_the_split_that_was_not_given_is_split_off():
+    rows = [*many(300), *((TEST, f"other {index}", f"c{index % 2}") for index in range(4))]
+    only_test = DataSettings(train=SOURCE, test=SOURCE)
+    assigned = assign(table(rows), data=only_test, labels=None)
+    assert sides(assigned)[300:] == [TEST] * 4
+    assert TEST not in sides(assigned)[:300]
+    assert 10 < sides(assigned).count(VALIDATION) < 60
+
+
+def test_groups_keep_the_same_text_on_one_side_through_removal():
+    rows = [(TRAIN, f"text {index % 150}", f"c{index % 2}") for index in range(300)]
+    groups = [f"group {index}" for index in range(300)]
+    assigned = assign(table(rows, groups), data=data(exact=False, group_by="g"), labels=None)
+    assert not any(assigned.shared_texts.values())
+    assert assigned.across_splits > 0
+    assert not any(assigned.shared_groups.values())
+
+
+def test_groups_that_given_splits_share_are_counted():
+    rows = [
+        (TRAIN, "a", "x"),
+        (TRAIN, "b", "y"),
+        (VALIDATION, "c", "x"),
+        (VALIDATION, "d", "y"),
+        (TEST, "e", "x"),
+        (TEST, "f", "y"),
+    ]
+    assigned = assign(table(rows, ["1", "2", "2", "3", "4", "2"]), data=data(given=True, group_by="g"), labels=None)
+    assert assigned.shared_groups == {"train+validation": 1, "train+test": 1, "validation+test": 1}

@@ -1,0 +1,133 @@
+"""Which rows can be used, what their class is, and why the others cannot be used."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneloop_api.run_config import ValidationSettings
+from tuneloop_api.v1alpha1.fine_tune_job import LabelRule
+from tuneloop_trainer.data.labels import class_of, in_order
+from tuneloop_trainer.data.raw import BadReason, RawRow
+from tuneloop_trainer.data.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable
+from tuneloop_trainer.errors import DataError
+
+RULE = LabelRule(above=0.0, names=["bad", "good"], drop_within=0.5)
+PLAIN = RowRules(label_rule=None, known=None, grouped=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("  spam ", "spam"),
+        (1, "1"),
+        (1.0, "1"),
+        (0.5, "0.5"),
+        (True, "true"),
+        (False, "false"),
+        ("1.0", "1.0"),
+        (None, BadReason.MISSING_LABEL),
+        ("  ", BadReason.MISSING_LABEL),
+        (math.nan, BadReason.MISSING_LABEL),
+        ([1], BadReason.NOT_A_LABEL),
+        ("x" * 128, "x" * 128),
+        ("x" * 129, BadReason.LONG_LABEL),
+    ],
+)
+def test_a_label_becomes_a_string(value, label):
+    assert class_of(value, rule=None, known=None) == label
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("0.5", "good"),
+        (-0.5, "bad"),
+        (0.49, None),
+        ("-0.1", None),
+        (3, "good"),
+        ("1e3", "good"),
+        ("", BadReason.MISSING_LABEL),
+        (None, BadReason.MISSING_LABEL),
+        ("many", BadReason.NOT_A_NUMBER),
+        ("nan", BadReason.NOT_A_NUMBER),
+        (math.inf, BadReason.NOT_A_NUMBER),
+        (True, BadReason.NOT_A_NUMBER),
+    ],
+)
+def test_a_label_rule_turns_numbers_into_two_classes_and_leaves_out_the_middle(value, label):
+    assert class_of(value, rule=RULE, known=None) == label
+
+
+def test_without_drop_within_the_threshold_itself_belongs_to_the_first_class():
+    assert class_of(0, rule=LabelRule(above=0.0, names=["bad", "good"]), known=None) == "bad"
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_left_out_exactly_if_it_is_closer_than_drop_within(value):
+    assert (class_of(value, rule=RULE, known=None) is None) == (abs(value) < 0.5)
+
+
+def test_a_class_that_the_model_does_not_have_is_unknown():
+    assert class_of("ham", rule=None, known=frozenset({"spam"})) is BadReason.UNKNOWN_CLASS
+
+
+def test_classes_are_sorted_by_value_if_they_are_whole_numbers():
+    assert in_order(["10", "9", "1"]) == ["1", "9", "10"]
+    assert in_order(["10", "9", "a"]) == ["10", "9", "a"]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (RawRow(1, "x", "y"), Row("x", "y", None)),
+        (RawRow(1, None, "y"), BadReason.MISSING_TEXT),
+        (RawRow(1, "", "y"), BadReason.MISSING_TEXT),
+        (RawRow(1, " \t\u00a0", "y"), BadReason.BLANK_TEXT),
+        (RawRow(1, 7, "y"), BadReason.NOT_TEXT),
+        (RawRow(1, "half \ud800", "y"), BadReason.NOT_UNICODE),
+        (RawRow(1, "x", None), BadReason.MISSING_LABEL),
+        (RawRow(1, problem=BadReason.WRONG_CELLS), BadReason.WRONG_CELLS),
+    ],
+)
+def test_a_row_is_usable_or_says_why_not(row, found):
+    assert usable(row, PLAIN) == found
+
+
+def test_a_row_needs_a_group_only_where_rows_are_grouped():
+    grouped = RowRules(label_rule=None, known=None, grouped=True)
+    assert usable(RawRow(1, "x", "y", 7), grouped) == Row("x", "y", "7")
+    assert usable(RawRow(1, "x", "y", None), grouped) is BadReason.MISSING_GROUP
+    assert usable(RawRow(1, "x", "0.2"), RowRules(label_rule=RULE, known=None, grouped=False)) is LeftOut.TOO_CLOSE
+
+
+def three_bad_rows() -> BadRows:
+    bad = BadRows(most_samples=2)
+    for number in (5, 6, 7):
+        bad.add(RawRow(number, "a film", "many"), BadReason.NOT_A_NUMBER, place=f"a.csv line {number}")
+    return bad
+
+
+def test_more_bad_rows_than_tolerated_are_refused_with_counts_samples_and_what_to_set():
+    with pytest.raises(DataError) as caught:
+        refuse_too_many(three_bad_rows(), rows=1000, settings=ValidationSettings(max_bad_fraction=0.002))
+    assert "3 of 1,000 rows cannot be used: 3 label is not a number" in caught.value.message
+    assert "a.csv line 5: label is not a number ('many')" in caught.value.message
+    assert "a.csv line 7" not in caught.value.message
+    assert "maxBadFraction: 0.003" in caught.value.hint
+
+
+def test_the_fraction_that_the_hint_names_is_enough():
+    refuse_too_many(three_bad_rows(), rows=1000, settings=ValidationSettings(max_bad_fraction=0.003))
+
+
+def test_an_excerpt_is_short_and_on_one_line():
+    bad = BadRows(most_samples=1)
+    bad.add(RawRow(1, "a\nb " * 1000, None), BadReason.MISSING_LABEL, place=str(Path("a.csv")))
+    (sample,) = bad.samples
+    assert len(sample.excerpt) <= 121
+    assert "\n" not in sample.excerpt

@@ -1,0 +1,197 @@
+"""How a stage is started, and how every end of it is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from run_configs import run_config
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.results import (
+    DataCounts,
+    PrepareResult,
+    Resolved,
+    SavedStep,
+    TerminationMessage,
+    TrainResult,
+    fit_termination_message,
+)
+from tuneloop_api.run_config import RunConfig
+from tuneloop_trainer import __main__ as program
+from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.failures import failure_of
+from tuneloop_trainer.stage_result import succeeded
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+class DistBackendError(RuntimeError):
+    """Named as torch.distributed's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataError("a row", hint="mend it"), ExitCode.DATA, "a row"),
+        (MemoryError(), ExitCode.OUT_OF_MEMORY_HOST, "the machine has no memory left"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            ExitCode.OUT_OF_MEMORY_HOST,
+            "memory",
+        ),
+        (OutOfMemoryError("CUDA out of memory. Tried to"), ExitCode.OUT_OF_MEMORY_GPU, "the GPU has no memory left"),
+        (OSError(errno.ENOSPC, "No space left on device", "/mnt/x"), ExitCode.STORAGE, "/mnt/x: .*ENOSPC"),
+        (OSError(errno.EROFS, "Read-only file system", "/mnt/x"), ExitCode.STORAGE, "EROFS"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), ExitCode.STORAGE, "ENOSPC"),
+        (DistBackendError("Connection reset by peer"), ExitCode.COLLECTIVE, "a peer was lost"),
+        (OSError(errno.ENOENT, "No such file"), ExitCode.UNKNOWN, "FileNotFoundError"),
+        (KeyError("x"), ExitCode.UNKNOWN, "KeyError: 'x'"),
+        (ValueError("first\nlast line"), ExitCode.UNKNOWN, "ValueError: last line"),
+    ],
+)
+def test_an_exception_has_a_class_and_a_sentence(error, code, said):
+    failure = failure_of(error)
+    assert failure.exit_code == code
+    assert re.search(said, failure.message)
+    assert failure.expected == (code != ExitCode.UNKNOWN)
+
+
+def stage_that(monkeypatch, end: Callable[[], object]) -> None:
+    """Put a stage in place of the real ones: what is tested here is what stands around them."""
+    monkeypatch.setattr(program, "_entry_point", lambda _: lambda _config, _reporter: end())
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    def end() -> object:
+        raise error
+
+    return end
+
+
+def message_at(path: Path) -> TerminationMessage:
+    return TerminationMessage.from_wire(json.loads(path.read_text()))
+
+
+def test_an_unknown_exception_shows_its_traceback_in_the_log_and_its_last_line_to_the_user(
+    tmp_path, monkeypatch, capsys
+):
+    stage_that(monkeypatch, raising(ValueError("no such thing")))
+    assert program.run_stage(run_config(tmp_path)) == ExitCode.UNKNOWN
+    errors = capsys.readouterr().err
+    assert "Traceback" in errors
+    assert errors.splitlines()[-1] == "error: ValueError: no such thing"
+    assert message_at(tmp_path / "termination.json").failure_class == "Unknown"
+
+
+def trained(best: SavedStep | None) -> TrainResult:
+    return TrainResult(
+        attempt=1, world_size=2, start_step=0, steps=7, stopped_early=False, last=SavedStep(step=7, path="c/7"), best=best,
+        weights_path="w", predictions={}, log_path="l", resume="exact", tokens_per_second=1.0, padding_fraction=0.0,
+    )  # fmt: skip
+
+
+def test_a_rank_writes_its_message_where_the_supervisor_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(program.RANK_MESSAGE, str(tmp_path / "rank-1.json"))
+    monkeypatch.setenv("RANK", "1")
+    stage_that(monkeypatch, raising(DataError("broken")))
+    assert program.run_stage(run_config(tmp_path, stage="train")) == ExitCode.DATA
+    assert message_at(tmp_path / "rank-1.json").rank == 1
+    assert not (tmp_path / "termination.json").exists()
+
+
+@pytest.mark.parametrize("best", [None, SavedStep(step=5, path="c/5", metric="loss", value=0.5)])
+def test_rank_0_writes_the_result_of_training(tmp_path, monkeypatch, best):
+    stage_that(monkeypatch, lambda: trained(best))
+    assert program.run_stage(run_config(tmp_path, stage="train")) == ExitCode.OK
+    assert TrainResult.from_wire(json.loads((tmp_path / "job" / "train.json").read_text())) == trained(best)
+    message = message_at(tmp_path / "termination.json")
+    assert (message.outcome, message.step, message.train.best) == ("Succeeded", 7, best)
+
+
+def test_other_ranks_have_no_result(tmp_path, monkeypatch):
+    stage_that(monkeypatch, lambda: None)
+    assert program.run_stage(run_config(tmp_path, stage="train")) == ExitCode.OK
+    message = message_at(tmp_path / "termination.json")
+    assert (message.outcome, message.result) == ("Succeeded", None)
+    assert not (tmp_path / "job" / "train.json").exists()
+
+
+def test_a_result_that_cannot_be_written_is_a_storage_failure(tmp_path, monkeypatch):
+    stage_that(monkeypatch, lambda: trained(None))
+    monkeypatch.setattr(
+        program, "write_result", raising_always(OSError(errno.ENOSPC, "No space left on device", "train.json"))
+    )
+    assert program.run_stage(run_config(tmp_path, stage="train")) == ExitCode.STORAGE
+    assert message_at(tmp_path / "termination.json").failure_class == "Storage"
+
+
+def raising_always(error: BaseException) -> Callable[..., object]:
+    def always(*_: object, **__: object) -> object:
+        raise error
+
+    return always
+
+
+def written(tmp_path: Path, config: RunConfig, **changes: object) -> Path:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(config.to_wire() | changes))
+    return path
+
+
+def test_a_run_configuration_is_read_back(tmp_path):
+    config = run_config(tmp_path)
+    assert program.load_run_config(written(tmp_path, config), stage="prepare") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attempt": "one"}, "attempt: Input should be a valid integer"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"stage": "export"}, "stage: is 'export', but 'prepare' was started"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        program.load_run_config(written(tmp_path, run_config(tmp_path), **changes), stage="prepare")
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "is no JSON"), (None, "cannot be read: No such file")])
+def test_a_file_that_is_no_run_configuration_is_named(tmp_path, content, message):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=f"run.json: {message}"):
+        program.load_run_config(path, stage="prepare")
+
+
+@pytest.mark.parametrize("arguments", [[], ["prepare"], ["teach", "run.json"], ["prepare", "a", "b"]])
+def test_a_wrong_call_shows_the_usage(arguments, capsys):
+    assert program.main(arguments) == ExitCode.CONFIG
+    assert capsys.readouterr().err.startswith("usage: python -m tuneloop_trainer ")
+
+
+@pytest.mark.parametrize("letter", ["x", "語"])
+def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
+    labels = [f"{index:04}{letter * 124}" for index in range(1000)]
+    resolved = Resolved(
+        labels=labels, max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
+        warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
+    )  # fmt: skip
+    counts = DataCounts(rows=9, splits={"train": 7, "validation": 1, "test": 1}, bad=0, duplicates=0, truncated=0)
+    result = PrepareResult(
+        dataset_digest="d", dataset_path="p", model_path="m", model_revision="r", model_type="bert", counts=counts,
+        resolved=resolved, report_path="r", cache_hit=False,
+    )  # fmt: skip
+    data = fit_termination_message(succeeded(result, stage="prepare", reference=None))
+    assert len(data) <= 4096
+    shown = TerminationMessage.from_wire(json.loads(data)).prepare.resolved.labels
+    assert shown == labels[: len(shown)]
+    assert len(shown) > 5

@@ -1,0 +1,267 @@
+"""The whole stage, on a real (tiny) model: what it writes, what it finds again, how it refuses."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from run_configs import run_config
+from tiny_models import sentences, tiny_bert
+from transformers import AutoTokenizer
+
+from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.results import PrepareResult, TerminationMessage
+from tuneloop_trainer.data import folder as dataset_folder
+from tuneloop_trainer.data.shards import open_split, read_manifest, read_texts
+from tuneloop_trainer.errors import ConfigError, DataError, StorageError
+from tuneloop_trainer.prepare import prepare
+from tuneloop_trainer.report import Reporter
+
+PACKAGES = [
+    str(path)
+    for path in map(Path, sys.path)
+    if (path / "tuneloop_api").is_dir() or (path / "tuneloop_trainer").is_dir()
+]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("model"))
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+def run(tmp_path: Path, model: Path, rows: list[tuple[str, str]] | None = None, **settings: Any) -> PrepareResult:
+    write_csv(tmp_path / "train.csv", sentences(400) if rows is None else rows)
+    return again(tmp_path, model, **settings)
+
+
+def again(tmp_path: Path, model: Path, **settings: Any) -> PrepareResult:
+    config = run_config(tmp_path, model=model, **settings)
+    return prepare(config, Reporter(config))
+
+
+def report_of(result: PrepareResult) -> dict[str, Any]:
+    return json.loads(Path(result.report_path).read_text())
+
+
+def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model):
+    rows = sentences(400)
+    result = run(tmp_path, model, rows)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    dataset, seen = Path(result.dataset_path), {}
+    for name in ("train", "validation", "test"):
+        split = open_split(dataset, name)
+        texts = list(read_texts(dataset, name))
+        assert split.rows.tolist() == [row for row, _, _ in texts] == sorted(split.rows.tolist())
+        for index, (row, text, label) in enumerate(texts):
+            assert split.tokens(index).tolist() == tokenizer(text)["input_ids"]
+            assert result.resolved.labels[split.labels[index]] == label
+            seen[row] = (text, label)
+    assert [seen[row] for row in range(400)] == rows
+
+
+def test_the_result_says_what_was_found_and_chosen(tmp_path, model):
+    result = run(tmp_path, model)
+    assert result.counts.rows == sum(result.counts.splits.values()) == 400
+    assert result.resolved.labels == ["class-0", "class-1"]
+    assert result.resolved.max_tokens <= 16
+    assert (result.model_type, result.model_path) == ("bert", str(model))
+    assert result.model_revision.startswith("sha256:")
+    assert Path(result.dataset_path).name == result.dataset_digest
+    assert (Path(result.dataset_path) / "tokenizer" / "tokenizer.json").is_file()
+    assert report_of(result)["leakage"] == {
+        "sharedTexts": {"train+validation": 0, "train+test": 0, "validation+test": 0},
+        "passed": True,
+    }
+
+
+def test_the_same_inputs_are_prepared_once(tmp_path, model):
+    first = run(tmp_path, model)
+    written = {path: path.stat().st_mtime_ns for path in Path(first.dataset_path).rglob("*")}
+    second = again(tmp_path, model, training={"epochs": 5})
+    assert (first.cache_hit, second.cache_hit) == (False, True)
+    assert second.dataset_digest == first.dataset_digest
+    assert second.resolved.total_steps == 5 * first.resolved.total_steps
+    assert {path: path.stat().st_mtime_ns for path in Path(first.dataset_path).rglob("*")} == written
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"data": {"maxTokens": 8}}, id="the cut"),
+        pytest.param({"data": {"split": {"seed": 7}}}, id="the seed"),
+        pytest.param({"model_source": {"labels": ["class-1", "class-0"]}}, id="the order of the classes"),
+    ],
+)
+def test_another_setting_makes_another_data_set(tmp_path, model, settings):
+    assert run(tmp_path, model).dataset_digest != again(tmp_path, model, **settings).dataset_digest
+
+
+def test_other_contents_make_another_data_set(tmp_path, model):
+    assert run(tmp_path, model).dataset_digest != run(tmp_path, model, sentences(401)).dataset_digest
+
+
+def test_a_damaged_data_set_is_prepared_anew(tmp_path, model):
+    first = run(tmp_path, model)
+    shard = Path(first.dataset_path) / "train-00000.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    second = again(tmp_path, model)
+    assert not second.cache_hit
+    assert shard.read_bytes() == whole
+
+
+def test_rows_that_repeat_are_dropped_or_bad_are_counted(tmp_path, model):
+    rows = [*((text, "1" if label == "class-1" else "-1") for text, label in sentences(400))]
+    extra = [(rows[0][0].upper(), "1"), ("a film", "0.1"), ("", "1"), ("the story", "many")]
+    source = {
+        "uri": f"file://{tmp_path / 'train.csv'}",
+        "labelRule": {"above": 0, "names": ["bad", "good"], "dropWithin": 0.5},
+    }
+    result = run(tmp_path, model, rows + extra, sources=[source], data={"validateRows": {"maxBadFraction": 0.01}})
+    assert (result.counts.rows, result.counts.duplicates, result.counts.bad) == (400, 1, 2)
+    report = report_of(result)
+    assert report["dropped"] == 1
+    assert report["bad"]["reasons"] == {"missing text": 1, "label is not a number": 1}
+    assert [sample["place"] for sample in report["bad"]["samples"]] == [
+        f"file://{tmp_path}/train.csv line {n}" for n in (404, 405)
+    ]
+    assert report["duplicates"]["conflictingLabels"] == 1
+
+
+def test_long_rows_are_cut_and_counted(tmp_path, model):
+    long = [(f"{text} " + "the film is a very long tale " * 30, label) for text, label in sentences(200)]
+    result = run(tmp_path, model, [*long, *((f"fresh {text}", label) for text, label in sentences(200))])
+    assert result.resolved.max_tokens == 64
+    assert result.counts.truncated == 200
+    assert max(open_split(Path(result.dataset_path), "train").lengths) == 64
+    assert report_of(result)["tokens"]["percentiles"]["train"]["100"] > 200
+
+
+def test_given_splits_are_used_as_they_are(tmp_path, model):
+    rows = sentences(120)
+    for name, part in (("validation", rows[60:80]), ("test", rows[80:])):
+        write_csv(tmp_path / f"{name}.csv", part)
+    data = {name: [{"uri": f"file://{tmp_path / name}.csv"}] for name in ("validation", "test")}
+    result = run(tmp_path, model, rows[:60], data=data)
+    assert result.counts.splits == {"train": 60, "validation": 20, "test": 40}
+    assert [text for _, text, _ in read_texts(Path(result.dataset_path), "test")] == [text for text, _ in rows[80:]]
+
+
+def test_a_refused_run_leaves_nothing_that_can_be_seen(tmp_path, model):
+    with pytest.raises(DataError, match="1 of 401 rows cannot be used: 1 missing label"):
+        run(tmp_path, model, [*sentences(400), ("a film", "")])
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_header_without_rows_is_refused(tmp_path, model):
+    with pytest.raises(DataError, match=r"data.train\[0\]: file://.*train.csv has no rows"):
+        run(tmp_path, model, [])
+
+
+def test_more_tokens_than_the_model_reads_are_refused(tmp_path, model):
+    with pytest.raises(ConfigError, match="data.maxTokens: 65 is more than the model can read: 64 tokens"):
+        run(tmp_path, model, data={"maxTokens": 65})
+
+
+def test_a_draft_of_a_killed_run_is_deleted(tmp_path, model):
+    uid = run_config(tmp_path).job.uid
+    left = tmp_path / "datasets" / f".{'0' * 64}.{uid}.draft"
+    left.mkdir(parents=True)
+    result = run(tmp_path, model)
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == [result.dataset_digest]
+
+
+def test_of_two_runs_at_once_the_first_folder_stays(tmp_path, model):
+    first = run(tmp_path, model)
+    folder, copy = Path(first.dataset_path), tmp_path / "datasets" / ".copy"
+    shutil.copytree(folder, copy)
+    before = (folder / "dataset.json").stat().st_ino
+    dataset_folder.publish(copy, read_manifest(folder), folder=folder)
+    assert (folder / "dataset.json").stat().st_ino == before
+
+
+def test_too_little_space_is_said_before_any_work(tmp_path, monkeypatch):
+    source = write_csv(tmp_path / "a.csv", sentences(10))
+    files = [SimpleNamespace(files=[SimpleNamespace(path=source, format="csv")])]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(StorageError, match=r"datasets: no space left: about 16 MiB are needed .* 1 MiB are free"):
+        dataset_folder.require_space(tmp_path / "datasets", files)
+
+
+def start(tmp_path: Path, config: Any, *, stage: str = "prepare") -> subprocess.Popen[str]:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(config.to_wire()))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(PACKAGES), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tuneloop_trainer", stage, str(path)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def message_of(tmp_path: Path) -> TerminationMessage:
+    return TerminationMessage.from_wire(json.loads((tmp_path / "termination.json").read_text()))
+
+
+def test_the_program_leaves_its_result_and_a_termination_message(tmp_path, model):
+    write_csv(tmp_path / "train.csv", sentences(400))
+    process = start(tmp_path, run_config(tmp_path, model=model))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    message, written = message_of(tmp_path), (tmp_path / "job" / "prepare.json").read_bytes()
+    assert message.outcome == "Succeeded"
+    assert message.result.sha256 == hashlib.sha256(written).hexdigest()
+    result = PrepareResult.from_wire(json.loads(written))
+    assert message.prepare.counts == result.counts
+    assert message.prepare.resolved == result.resolved
+
+
+def test_a_users_mistake_ends_with_two_lines_and_the_codes_of_its_class(tmp_path, model):
+    write_csv(tmp_path / "train.csv", [*sentences(400), ("a film", "")])
+    process = start(tmp_path, run_config(tmp_path, model=model))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.DATA
+    error, hint = errors.splitlines()[-2:]
+    assert error.startswith("error: 1 of 401 rows cannot be used")
+    assert hint.startswith("hint: mend these rows")
+    assert "Traceback" not in errors
+    message = message_of(tmp_path)
+    assert (message.outcome, message.failure_class, message.message) == (
+        "Failed",
+        "Data",
+        error.removeprefix("error: "),
+    )
+
+
+def test_a_stopped_run_says_that_it_was_stopped_and_leaves_no_folder(tmp_path, model):
+    os.mkfifo(tmp_path / "pipe.csv")  # opening it waits for a writer, so that the stop comes in the middle of reading
+    (tmp_path / "train.csv").symlink_to(tmp_path / "pipe.csv")
+    process = start(tmp_path, run_config(tmp_path, model=model))
+    deadline = time.monotonic() + 60
+    writer = None
+    while writer is None and time.monotonic() < deadline and process.poll() is None:
+        try:
+            writer = os.open(tmp_path / "pipe.csv", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            time.sleep(0.02)
+    assert writer is not None, process.communicate()[1]
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    os.close(writer)
+    assert process.returncode == ExitCode.PREEMPTED, errors
+    assert (message_of(tmp_path).outcome, message_of(tmp_path).failure_class) == ("Preempted", "Preempted")
+    assert list((tmp_path / "datasets").iterdir()) == []

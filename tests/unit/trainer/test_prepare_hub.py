@@ -1,0 +1,156 @@
+"""Models are fetched from a hub at the commit that a revision means; a real client, a hub of our own on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_bert
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from run_configs import run_config
+from tuneloop_trainer.errors import StageError
+from tuneloop_trainer.model_source import open_model
+found = []
+for source in json.loads(sys.argv[2]):
+    config = run_config(Path(sys.argv[1]), model_source=source)
+    try:
+        model = open_model(config.settings.model, paths=config.paths)
+        found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir())})
+    except StageError as error:
+        found.append({"error": type(error).__name__, "message": error.message, "hint": error.hint or ""})
+print(json.dumps(found))
+"""
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves the files of a folder as the models org/name (public), org/gated and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder = folder
+        self.asked: list[str] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        match self.path.partition("?")[0].strip("/").split("/"):
+            case [
+                "api",
+                "models",
+                "org",
+                "name",
+                "revision",
+                "v1" | "main" | "0123456789abcdef0123456789abcdef01234567",
+            ]:
+                files = [{"rfilename": path.name} for path in sorted(self.server.folder.iterdir())]
+                self.say(json.dumps({"id": "org/name", "sha": COMMIT, "siblings": files}).encode())
+            case ["api", "models", "org", "name", "revision", _]:
+                self.say(b"{}", status=404, headers={"X-Error-Code": "RevisionNotFound"})
+            case ["api", "models", "org", "name", "tree", _]:
+                entries = [
+                    {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": oid(p)}
+                    for p in self.server.folder.iterdir()
+                ]
+                self.say(json.dumps(entries).encode())
+            case ["api", "models", "org", "gated", *_]:
+                self.say(b"{}", status=403, headers={"X-Error-Code": "GatedRepo"})
+            case ["org", "name", "resolve", _, name]:
+                path = self.server.folder / name
+                self.say(path.read_bytes(), headers={"ETag": f'"{oid(path)}"', "X-Repo-Commit": COMMIT})
+            case _:
+                self.say(b"{}", status=404, headers={"X-Error-Code": "RepoNotFound"})
+
+    def say(self, body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Length": str(len(body)),
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def oid(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def hub(tmp_path) -> Iterator[Hub]:
+    server = Hub(tiny_bert(tmp_path / "served"))
+    (server.folder / "pytorch_model.bin").write_bytes(b"pickle")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def opened(tmp_path: Path, hub: Hub, *sources: tuple[str, str]) -> list[dict[str, str]]:
+    """Open models, by address and revision, in a process of their own: the hub's address is read when its client is imported."""
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "HF_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": "1",
+    }
+    environment.pop("HF_HUB_OFFLINE", None)
+    wire = json.dumps([{"uri": uri, "revision": revision} for uri, revision in sources])
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), wire]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_revision_is_fetched_once_at_its_commit_without_pickles(tmp_path, hub):
+    first, second = opened(tmp_path, hub, ("hf://org/name", "v1"), ("hf://org/name", "main"))
+    assert first["revision"] == second["revision"] == COMMIT
+    assert set(first["files"]) == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert any((tmp_path / "models").rglob("model.safetensors"))
+    loaded = [command for command in hub.asked if command.startswith("GET") and "resolve" in command]
+    assert len(loaded) == 4
+    assert not any("pytorch_model.bin" in command for command in hub.asked)
+
+
+def test_a_model_with_pickles_alone_is_refused_before_anything_is_loaded(tmp_path, hub):
+    (hub.folder / "model.safetensors").unlink()
+    (refused,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    assert "only pickled weights (pytorch_model.bin)" in refused["message"]
+    assert not any("resolve" in command for command in hub.asked)
+
+
+def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hub):
+    unknown, gated, missing = opened(
+        tmp_path, hub, ("hf://org/name", "v9"), ("hf://org/gated", "main"), ("hf://org/none", "main")
+    )
+    assert {refused["error"] for refused in (unknown, gated, missing)} == {"ModelAccessError"}
+    assert unknown["message"].endswith("hf://org/name at revision 'v9': there is no such branch, tag or commit")
+    assert gated["message"].endswith("hf://org/gated at revision 'main' is gated")
+    assert "accept its licence" in gated["hint"]
+    assert missing["message"].endswith("hf://org/none at revision 'main' does not exist, or is private")

@@ -1,0 +1,116 @@
+"""A model that cannot be fine-tuned is refused before any work on the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_configs import run_config
+from tiny_models import tiny_bert
+
+from tuneloop_trainer.errors import ConfigError, ModelAccessError
+from tuneloop_trainer.model_source import PretrainedModel, open_model
+
+
+def opened(tmp_path: Path, **source) -> PretrainedModel:
+    config = run_config(tmp_path, model_source=source)
+    return open_model(config.settings.model, paths=config.paths)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tiny_bert(tmp_path / "model")
+
+
+def test_a_good_model_says_what_it_is(tmp_path, folder):
+    model = opened(tmp_path)
+    assert (model.model_type, model.architecture, model.max_tokens) == ("bert", "encoder", 64)
+    assert model.path == folder
+
+
+def test_the_revision_follows_from_the_contents_alone(tmp_path, folder):
+    before = opened(tmp_path).revision
+    os.utime(folder / "model.safetensors")
+    assert opened(tmp_path).revision == before
+    tiny_bert(folder, seed=1)
+    assert opened(tmp_path).revision != before
+
+
+def test_a_claim_is_read_like_a_folder(tmp_path, folder):
+    assert opened(tmp_path, uri="pvc://work/model").path == folder
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_positions_that_stand_for_padding_cannot_be_read(tmp_path, folder):
+    edit_config(folder, model_type="roberta", pad_token_id=1)
+    assert opened(tmp_path).max_tokens == 62
+
+
+DAMAGE = {
+    "no folder": (lambda f: f.rename(f.with_name("away")), "file://.*/model does not exist"),
+    "a file": (lambda f: (f.rename(f.with_name("away")), f.touch()), "is a file, a folder is needed"),
+    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no weights: neither model.safetensors"),
+    "only pickles": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+        r"only pickled weights \(pytorch_model.bin\)",
+    ),
+    "weights cut off": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-8]),
+        "model.safetensors is damaged or cut off",
+    ),
+    "LFS pointer": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "Git LFS pointer",
+    ),
+    "a shard is missing": (
+        lambda f: (
+            (f / "model.safetensors").unlink(),
+            (f / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"a": "model-00001-of-00001.safetensors"}}'
+            ),
+        ),
+        "lacks model-00001-of-00001.safetensors",
+    ),
+    "no tokenizer": (lambda f: [path.unlink() for path in f.glob("*token*")], "has no tokenizer"),
+    "tokenizer is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "the tokenizer cannot be loaded"),
+    "a model for images": (lambda f: edit_config(f, model_type="vit"), "models of type 'vit' cannot classify texts"),
+    "no type": (lambda f: edit_config(f, model_type=None), "models of type None cannot classify texts"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_model_that_cannot_be_used_is_refused_with_its_fault(tmp_path, folder, damage, message):
+    damage(folder)
+    with pytest.raises(ModelAccessError, match=f"model.uri: .*{message}"):
+        opened(tmp_path)
+
+
+def test_a_claim_that_is_not_mounted_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="model.uri: pvc://other/model: the claim 'other' is not mounted"):
+        opened(tmp_path, uri="pvc://other/model")
+
+
+def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_path):
+    """In a process of its own: the hub's address is read when its client is imported."""
+    program = (
+        "import sys; from run_configs import run_config; from pathlib import Path\n"
+        "from tuneloop_trainer.model_source import open_model\n"
+        "config = run_config(Path(sys.argv[1]), model_source={'uri': 'hf://org/name', 'revision': 'v1'})\n"
+        "try: open_model(config.settings.model, paths=config.paths)\n"
+        "except Exception as error: print(type(error).__name__, error, error.hint)\n"
+    )
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert "ModelAccessError model.uri: hf://org/name at revision 'v1' cannot be fetched" in said
+    assert "pvc://CLAIM/PATH" in said

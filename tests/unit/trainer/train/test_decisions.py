@@ -1,0 +1,142 @@
+"""What the training loop decides without torch: learning rate, rhythm, selection, speed, the log."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tuneloop_api.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
+from tuneloop_api.v1alpha1.fine_tune_job import EvaluateEvery
+from tuneloop_trainer.rhythm import Rhythm
+from tuneloop_trainer.schedule import Schedule, learning_rate
+from tuneloop_trainer.selection import Selection
+from tuneloop_trainer.speed import Speed
+from tuneloop_trainer.train_log import TrainLog
+
+
+def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:
+    schedule = Schedule(scheduler=scheduler, peak=1.0, warmup_steps=warmup, total_steps=total)
+    return [learning_rate(schedule, step) for step in range(total)]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        pytest.param("linear", [0.5, 1.0, 1.0, 0.75, 0.5, 0.25], id="linear falls to one step above zero"),
+        pytest.param("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0], id="constant stays"),
+        pytest.param("wsd", [0.5, 1.0, 1.0, 1.0, 1.0, 0.5], id="wsd falls in the last fifth"),
+        pytest.param(
+            "cosine", [0.5, 1.0, 1.0, *(0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3))], id="cosine is half a wave"
+        ),
+    ],
+)
+def test_the_course_of_the_learning_rate(scheduler, expected):
+    assert rates(scheduler, warmup=2, total=6) == pytest.approx(expected)
+
+
+@given(
+    st.sampled_from(["linear", "cosine", "constant", "wsd"]), st.integers(0, 50), st.integers(1, 50), st.floats(1e-6, 1)
+)
+def test_a_learning_rate_is_never_zero_and_never_above_the_peak(scheduler, warmup, total, peak):
+    schedule = Schedule(scheduler=scheduler, peak=peak, warmup_steps=warmup, total_steps=total)
+    found = [learning_rate(schedule, step) for step in range(total)]
+    assert all(0 < rate <= peak for rate in found)
+    assert found[:warmup] == sorted(found[:warmup])
+    assert found[warmup:] == sorted(found[warmup:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("every", "due"),
+    [
+        pytest.param({"steps": 4}, [4, 8, 10], id="steps, and the end"),
+        pytest.param({"epochs": 1.0}, [5, 10], id="epochs"),
+        pytest.param({"epochs": 0.5}, [3, 5, 8, 10], id="a fraction that does not fall on a step"),
+        pytest.param({"epochs": 0.1}, list(range(1, 11)), id="more often than there are steps"),
+        pytest.param({"epochs": 7.0}, [10], id="only at the end"),
+    ],
+)
+def test_when_the_validation_split_is_measured(every, due):
+    rhythm = Rhythm(
+        evaluate_every=EvaluateEvery(**every), checkpoint=CheckpointSettings(every_steps=5), steps_per_epoch=5, total_steps=10
+    )
+    assert [step for step in range(11) if rhythm.evaluation_due(step)] == due
+
+
+def test_when_progress_is_saved():
+    def rhythm(**every):
+        settings = CheckpointSettings(**every)
+        return Rhythm(evaluate_every=EvaluateEvery(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10)
+
+    assert [step for step in range(1, 11) if rhythm(every_steps=3).save_due(step, seconds_since_save=1e9)] == [3, 6, 9]
+    assert not rhythm(every_seconds=60).save_due(3, seconds_since_save=59.9)
+    assert rhythm(every_seconds=60).save_due(3, seconds_since_save=60.0)
+
+
+def selected(values, **training) -> Selection:
+    settings = TrainingSettings(epochs=1.0, **training)
+    selection = Selection()
+    for step, value in enumerate(values, 1):
+        metrics = {"loss": value, "accuracy": value, "macro_f1": 0.0, "mcc": 0.0}
+        selection = selection.with_evaluation(step, metrics, settings)
+    return selection
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "best"),
+    [("loss", [3, 1, 2], 2), ("accuracy", [0.5, 0.7, 0.6], 2), ("accuracy", [0.7, 0.7], 1), ("loss", [1, 1], 1)],
+)
+def test_the_best_evaluation_is_kept_and_a_tie_keeps_the_earlier(metric, values, best):
+    assert selected(values, best_metric=metric).best.step == best
+
+
+def test_earlier_bests_are_remembered_best_first():
+    assert selected([0.5, 0.7, 0.6, 0.8], best_metric="accuracy").best_steps == (4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "stopping", "stops"),
+    [
+        pytest.param([3, 2, 2, 2], {"patience": 2}, True, id="no improvement twice"),
+        pytest.param([3, 2, 2, 1, 1], {"patience": 2}, False, id="an improvement starts anew"),
+        pytest.param([3.0, 2.99, 2.98], {"patience": 2, "min_delta": 0.1}, True, id="too small a change is none"),
+        pytest.param([3, 2.8, 2.6], {"patience": 1, "min_delta": 0.1}, False, id="large enough changes"),
+        pytest.param([0.5, 0.4, 0.3], {"patience": 2, "metric": "accuracy"}, True, id="another metric, where less is worse"),
+    ],
+)
+def test_early_stopping(values, stopping, stops):
+    settings = TrainingSettings(epochs=1.0, early_stopping=EarlyStoppingSettings(**stopping))
+    selection = selected(values, early_stopping=settings.early_stopping)
+    assert selection.stops(settings) is stops
+
+
+def test_speed_looks_at_the_last_steps_only():
+    speed = Speed()
+    assert speed.seconds_for(10) is None
+    for _ in range(50):
+        speed.add(seconds=10.0, tokens=10)
+    for _ in range(50):
+        speed.add(seconds=0.5, tokens=100)
+    assert (speed.tokens_per_second(), speed.seconds_for(10), speed.slow_step_seconds()) == (200.0, 5.0, 0.5)
+    assert speed.average_tokens_per_second() == pytest.approx(5500 / 525)
+
+
+def test_a_log_is_one_clean_curve_over_restarts(tmp_path):
+    path = tmp_path / "logs" / "train.jsonl"
+    log = TrainLog(path, step=0, evaluated_step=-1)
+    for step in range(1, 6):
+        log.write(kind="step", step=step, loss=0.1 + 0.2)
+        log.write(kind="evaluation", step=step, loss=0.0)
+    log.close()
+    with path.open("a") as file:
+        file.write('{"kind": "step", "st')
+    TrainLog(path, step=3, evaluated_step=2).close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["kind"], line["step"]) for line in lines] == [
+        ("step", 1),
+        ("evaluation", 1),
+        ("step", 2),
+        ("evaluation", 2),
+        ("step", 3),
+    ]
+    assert lines[0]["loss"] == 0.1 + 0.2

@@ -1,0 +1,158 @@
+"""Whatever breaks a run, it goes on and ends with the same bits as an unbroken one; real ranks under the real supervisor."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from forked_gangs import free_port, run_gangs
+from prepared_runs import training_run, write_run
+from safetensors.numpy import load_file
+from tuneloop_api.run_config import Rendezvous, RunConfig
+
+DEADLINE = 90.0
+STEPS = 200
+
+
+def config_of(folder: Path, *, tiny_model: Path, dataset: Path, ranks: int = 2, **settings) -> RunConfig:
+    folder.mkdir(exist_ok=True)
+    training = {"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 8, "learningRate": 3e-3, "bestMetric": "accuracy"}
+    training |= {"evaluateEvery": {"steps": 20}} | settings.pop("training", {})
+    return training_run(
+        folder,
+        model=tiny_model,
+        dataset=dataset,
+        training=training,
+        gang={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
+        **{"method": {"type": "full"}, "checkpoint": {"everySteps": 10, "graceSeconds": 60}} | settings,
+    )
+
+
+def start(config: RunConfig, *, attempt: int) -> subprocess.Popen:
+    """Start the supervisor for one attempt."""
+    update = {"attempt": attempt, "rendezvous": Rendezvous(address="127.0.0.1", port=free_port())}
+    run_json = write_run(config.model_copy(update=update), Path(config.paths.job).parent / f"run-{attempt}.json")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tuneloop_trainer", "supervise", str(run_json)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end(pod: subprocess.Popen) -> int:
+    output, _ = pod.communicate(timeout=DEADLINE)
+    print(output)
+    return pod.returncode
+
+
+def wait_for_checkpoint(config: RunConfig, after: int) -> int:
+    """Wait until a checkpoint of a later step was committed; returns its step."""
+    deadline = time.monotonic() + DEADLINE
+    while (newest := max(saved_steps(config), default=0)) <= after:
+        assert time.monotonic() < deadline, "no new checkpoint in time"
+        time.sleep(0.02)
+    return newest
+
+
+def saved_steps(config: RunConfig) -> list[int]:
+    folders = Path(config.paths.job, "checkpoints").glob("step-*-a?")
+    return sorted(int(path.name.split("-")[1]) for path in folders)
+
+
+def log_lines(config: RunConfig, kind: str) -> list[dict]:
+    lines = map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines())
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines if line["kind"] == kind]
+
+
+def result_of(config: RunConfig) -> dict:
+    return json.loads(Path(config.paths.job, "train.json").read_text())
+
+
+def digests(config: RunConfig) -> dict[str, str]:
+    job = Path(config.paths.job)
+    files = [job / "weights" / "trainable.safetensors", *(job / "predictions").glob("*.safetensors")]
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def termination(config: RunConfig) -> dict:
+    return json.loads(Path(config.paths.termination_message).read_text())
+
+
+def test_a_killed_and_a_preempted_run_end_like_an_unbroken_one(tmp_path, tiny_model, dataset):
+    unbroken = config_of(tmp_path / "unbroken", tiny_model=tiny_model, dataset=dataset)
+    run_gangs([write_run(unbroken, tmp_path / "run.json")])
+    broken = config_of(tmp_path / "broken", tiny_model=tiny_model, dataset=dataset)
+
+    pod = start(broken, attempt=1)
+    killed_after = wait_for_checkpoint(broken, 0)
+    pod.kill()
+    pod.communicate()
+    pod = start(broken, attempt=2)
+    wait_for_checkpoint(broken, killed_after)
+    pod.send_signal(signal.SIGTERM)
+    assert end(pod) == 79
+    assert termination(broken)["outcome"] == "Preempted"
+    assert end(start(broken, attempt=3)) == 0
+
+    assert result_of(broken)["resume"] == "exact"
+    assert result_of(broken)["startStep"] >= killed_after
+    assert log_lines(broken, "step") == log_lines(unbroken, "step")
+    assert log_lines(broken, "evaluation") == log_lines(unbroken, "evaluation")
+    assert digests(broken) == digests(unbroken)
+
+
+def test_early_stopping_publishes_the_best_weights(tmp_path, tiny_model, dataset):
+    training = {"earlyStopping": {"patience": 2}, "bestMetric": "loss", "learningRate": 1e-2, "scheduler": "constant"}
+    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training=training)
+    run_json = write_run(config, tmp_path / "run.json")
+    run_gangs([run_json])
+    result, evaluations = result_of(config), log_lines(config, "evaluation")
+    losses = [line["loss"] for line in evaluations]
+    assert result["stoppedEarly"]
+    assert result["steps"] == evaluations[-1]["step"] < STEPS
+    assert min(losses[-2:]) >= min(losses)
+    assert result["best"]["value"] == min(losses)
+    published = json.loads(Path(result["weightsPath"], "method.json").read_text())
+    assert published["step"] == result["best"]["step"] < result["steps"]
+    assert set(saved_steps(config)) >= {result["best"]["step"], result["steps"]}
+
+    before = digests(config)
+    run_gangs([run_json])  # ends at once: training is over
+    assert result_of(config)["startStep"] == result["steps"]
+    assert digests(config) == before
+
+
+def test_a_loss_that_is_not_finite_stops_training_before_anything_is_saved(tmp_path, tiny_model, dataset):
+    training = {"learningRate": 10.0, "maxGradNorm": 0, "weightDecay": 10.0, "warmupSteps": 0, "scheduler": "constant"}
+    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training=training)
+    pod = start(config, attempt=1)
+    assert end(pod) == 76
+    assert termination(config)["failureClass"] == "NonFiniteLoss"
+    assert not Path(config.paths.job, "weights").exists()
+
+
+@pytest.mark.parametrize(("output", "step"), [("best", "best"), ("last", "last")])
+def test_the_checkpoint_that_was_asked_for_is_published(tmp_path, tiny_model, dataset, output, step):
+    config = config_of(
+        tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training={"maxSteps": 60}, output={"checkpoint": output}
+    )
+    run_gangs([write_run(config, tmp_path / "run.json")])
+    result = result_of(config)
+    assert json.loads(Path(result["weightsPath"], "method.json").read_text())["step"] == result[step]["step"]
+    validation = load_file(result["predictions"]["validation"])
+    accuracy = (validation["logits"].argmax(1) == validation["labels"]).mean()
+    at_step = next(line for line in log_lines(config, "evaluation") if line["step"] == result[step]["step"])
+    assert accuracy == at_step["accuracy"]
+
+
+def test_never_resume_starts_anew_in_the_first_attempt_only(tmp_path, tiny_model, dataset):
+    settings = {"training": {"maxSteps": 20}, "checkpoint": {"everySteps": 10, "resume": "never"}}
+    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, **settings)
+    start_steps = []
+    for attempt in (1, 1, 2):
+        run_gangs([write_run(config.model_copy(update={"attempt": attempt}), tmp_path / "run.json")])
+        start_steps.append(result_of(config)["startStep"])
+    assert start_steps == [0, 0, 20]

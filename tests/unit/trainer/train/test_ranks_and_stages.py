@@ -1,0 +1,81 @@
+"""One manifest trains the same model on any number of ranks and any ZeRO stage, with dropout on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from forked_gangs import run_gangs
+from prepared_runs import training_run, write_run
+from safetensors.numpy import load_file
+
+STEPS = 20
+FULL = [pytest.mark.full]
+CELLS = [(1, 0), (2, 0), (2, 2), (3, 1), (2, 3)]
+ALL_CELLS = [(ranks, stage) for ranks in (1, 2, 3) for stage in (0, 1, 2, 3)]
+
+
+def write_cell(folder: Path, ranks: int, stage: int, *, tiny_model: Path, dataset: Path, **settings) -> Path:
+    folder.mkdir()
+    training = {
+        "maxSteps": STEPS,
+        "globalBatchSize": 27,
+        "microBatchSize": 8,
+        "learningRate": 3e-3,
+        "evaluateEvery": {"steps": 10},
+    }
+    config = training_run(
+        folder,
+        model=tiny_model,
+        dataset=dataset,
+        training=training | settings.pop("training", {}),
+        gang={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
+        deepspeed={"stage": stage},
+        checkpoint={"everySteps": 100},
+        **{"method": {"type": "full"}} | settings,
+    )
+    return write_run(config, folder / "run.json")
+
+
+def log_of(run_json: Path, kind: str) -> list[dict]:
+    lines = (run_json.parent / "job" / "logs" / "train.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+def assert_same_course(run_json: Path, reference: Path) -> None:
+    steps, expected = log_of(run_json, "step"), log_of(reference, "step")
+    assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
+    assert [line["loss"] for line in steps] == pytest.approx([line["loss"] for line in expected], abs=1e-6)
+    assert [line["grad_norm"] for line in steps] == pytest.approx([line["grad_norm"] for line in expected], rel=5e-6)
+    evaluations, others = log_of(run_json, "evaluation"), log_of(reference, "evaluation")
+    assert [line["loss"] for line in evaluations] == pytest.approx([line["loss"] for line in others], abs=1e-5)
+
+
+def weights_of(run_json: Path) -> dict:
+    return load_file(run_json.parent / "job" / "weights" / "trainable.safetensors")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_course_does_not_depend_on_ranks_and_stages(tmp_path, tiny_model, dataset, method):
+    cells = CELLS if method == "full" else [(1, 1), (2, 2), (2, 3)]
+    settings = {"method": {"type": method} | ({"rank": 4} if method == "lora" else {})}
+    runs = [
+        write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=tiny_model, dataset=dataset, **settings)
+        for ranks, stage in cells
+    ]
+    run_gangs(runs)
+    for run_json in runs[1:]:
+        assert_same_course(run_json, runs[0])
+        weights, expected = weights_of(run_json), weights_of(runs[0])
+        assert weights.keys() == expected.keys()
+        assert max(abs(weights[name] - expected[name]).max() for name in weights) < 1e-4
+
+
+@pytest.mark.full
+def test_the_course_does_not_depend_on_any_combination(tmp_path, tiny_model, dataset):
+    runs = [
+        write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=tiny_model, dataset=dataset)
+        for ranks, stage in ALL_CELLS
+    ]
+    run_gangs(runs, timeout=280)
+    for run_json in runs[1:]:
+        assert_same_course(run_json, runs[0])
