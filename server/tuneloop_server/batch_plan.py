@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PASS_TOKENS = 30
+PASS_TOKENS = 24
 """What a pass costs beyond its tokens, in tokens. Measured: MiniLM on one core, passes over 1 to 64 texts."""
+MOST_LOOKAHEAD = 256
+"""Texts that are planned beyond one batch, at most; bounds the time that planning takes (milliseconds)."""
 LONGEST_RETRY = 60
 """Seconds; by then the recent rate says nothing any more."""
 
@@ -22,9 +24,10 @@ def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
     """Return the indices of the texts for the next pass: those that the cheapest plan puts together with the oldest text.
 
     lengths: tokens per waiting text, oldest first, at least one. At most `max_batch_size` indices; index 0 is always among them, so that no
-    text starves. Only the oldest texts are planned: more would save little more padding, and let a long text wait while short ones overtake.
+    text starves. Two batches' worth of the oldest are planned: more would save a little more padding (simulated at 64 clients: 94 instead of
+    91 % useful), but texts would overtake others for longer, and the slowest answers be slower than first come, first served.
     """
-    considered = lengths[: max_batch_size + min(2 * max_batch_size, 256)]
+    considered = lengths[: max_batch_size + min(max_batch_size, MOST_LOOKAHEAD)]
     order = sorted(range(len(considered)), key=considered.__getitem__)
     starts = _cheapest_starts([considered[index] for index in order], most=max_batch_size)
     oldest, end = order.index(0), len(order)

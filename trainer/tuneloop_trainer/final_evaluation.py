@@ -47,15 +47,21 @@ def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> No
         LOG.info("before training: test accuracy %.4f", predictions.metrics()["accuracy"])
 
 
-def measure_after_training(run: TrainingRun, *, beat: Callable[[], None]) -> dict[str, dict[str, float]]:
-    """Write the predictions of the current weights for validation and test; returns their metrics."""
-    metrics = {}
-    for name in ("validation", "test"):
-        predictions = predict_split(run, name, beat=beat)
-        if run.leads:
+def measure_after_training(
+    run: TrainingRun, validation: Predictions | None, *, beat: Callable[[], None]
+) -> dict[str, dict[str, float]]:
+    """Write the predictions of the current weights for validation and test; returns their metrics.
+
+    `validation`: what these very weights predicted during training, if that is still at hand.
+    """
+    measured = {
+        "validation": validation or predict_split(run, "validation", beat=beat),
+        "test": predict_split(run, "test", beat=beat),
+    }
+    if run.leads:
+        for name, predictions in measured.items():
             predictions.write(predictions_path(run.job, name))
-        metrics[name] = predictions.metrics()
-    return metrics
+    return {name: predictions.metrics() for name, predictions in measured.items()}
 
 
 def write_weights(run: TrainingRun, *, step: int) -> Path:

@@ -31,6 +31,7 @@ from tuneloop_trainer.train_step import StepReport, make_step
 
 if TYPE_CHECKING:
     from tuneloop_api.run_config import RunConfig
+    from tuneloop_trainer.evaluation_loop import Predictions
     from tuneloop_trainer.heartbeat import Heartbeat
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.train import StopRequest
@@ -57,6 +58,8 @@ class Loop:
         self._exactness = run.checkpoints.exactness
         self._speed = Speed()
         self._saved_at = time.monotonic()
+        self._measured: dict[int, Predictions] = {}
+        """Validation predictions of the steps that may be published."""
         self._posts = ProgressPosts(
             reporter=reporter,
             speaks=run.leads,
@@ -108,8 +111,12 @@ class Loop:
         at, step = self._at, self._at.step
         if not self._run.rhythm.evaluation_due(step) or at.selection.evaluated_step == step:
             return
-        metrics = predict_split(self._run, "validation", beat=self._heartbeat.beat).metrics()
+        predictions = predict_split(self._run, "validation", beat=self._heartbeat.beat)
+        metrics = predictions.metrics()
         at.selection = at.selection.with_evaluation(step, metrics, self._run.training)
+        self._measured[step] = predictions
+        wanted = {step, at.selection.best.step if at.selection.best else step}
+        self._measured = {step: kept for step, kept in self._measured.items() if step in wanted}
         metric = self._run.training.best_metric
         self._posts.evaluated(metric, metrics[metric])
         if self._log is not None:
@@ -147,7 +154,7 @@ class Loop:
         self._posts.phase("evaluating")
         with self._heartbeat.through_pause():
             step = load_chosen(self._run, self._at)
-        metrics = measure_after_training(self._run, beat=self._heartbeat.beat)
+        metrics = measure_after_training(self._run, self._measured.get(step), beat=self._heartbeat.beat)
         with self._heartbeat.through_pause():
             weights = write_weights(self._run, step=step)
         self._run.engine.barrier()

@@ -46,11 +46,11 @@ class ProgressPosts:
         )
 
     def step(self, done: int, report: StepReport, speed: Speed) -> None:
-        """Say how a step went, if the last message is old enough."""
-        if not self.speaks or time.monotonic() - self._posted < INTERVAL_SECONDS:
+        """Keep how a step went, and say it if the last message is old enough."""
+        if not self.speaks:
             return
         seconds_left = speed.seconds_for(self.total_steps - done)
-        self._post(
+        self._fields |= dict(  # noqa: C408  (the fields' names stand as in the message)
             detail="training",
             step=done,
             fraction=done / self.total_steps,
@@ -61,6 +61,8 @@ class ProgressPosts:
             tokens_per_second=speed.tokens_per_second(),
             eta_seconds=None if seconds_left is None else round(seconds_left),
         )
+        if time.monotonic() - self._posted >= INTERVAL_SECONDS:
+            self._post()
 
     def evaluated(self, metric: str, value: float) -> None:
         """Say what the newest evaluation showed."""

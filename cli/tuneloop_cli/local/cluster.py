@@ -66,10 +66,8 @@ class LocalCluster:
         if manifest["kind"] in {"Job", "Deployment"}:
             created["status"] = {}
         metadata = created["metadata"]
-        given = (
-            metadata.get("uid") if manifest["kind"] == "FineTuneJob" else None
-        )  # it names the job's folder on the claim
-        metadata |= {"uid": given or str(uuid.uuid4()), "generation": 1, "creationTimestamp": now()}
+        chosen = metadata.get("uid") if manifest["kind"] == "FineTuneJob" else None  # names the folder on the claim
+        metadata |= {"uid": chosen or str(uuid.uuid4()), "generation": 1, "creationTimestamp": now()}
         return self._store(created, event="ADDED")
 
     async def apply(self, manifest: Manifest) -> Manifest:
@@ -158,23 +156,18 @@ class LocalCluster:
         gone = self._objects.pop(key_of(manifest))
         self._files.remove(gone)
         self._tell("DELETED", gone)
-        for each in [other for other in self._objects.values() if gone["metadata"]["uid"] in _owners(other)]:
-            if each["kind"] == "Pod":
-                self._mark_deleted(each)
-            else:
-                self._drop(each)
+        self._collect_orphans()
 
     def _collect_orphans(self) -> None:
-        """Delete what belongs to an owner that is gone."""
+        """Delete what belongs to an owner that is gone, and in turn what belonged to that."""
         alive = {each["metadata"]["uid"] for each in self._objects.values()}
-        orphans = [each for each in self._objects.values() if (owners := _owners(each)) and not owners & alive]
-        for each in orphans:
-            if key_of(each) not in self._objects:
-                continue  # gone with another one
-            if each["kind"] == "Pod":
-                self._mark_deleted(each)
-            else:
-                self._drop(each)
+        orphans = [key for key, each in self._objects.items() if (owners := _owners(each)) and not owners & alive]
+        for key in orphans:
+            orphan = self._objects.get(key)  # it may be gone with another one
+            if orphan is not None and orphan["kind"] == "Pod":
+                self._mark_deleted(orphan)
+            elif orphan is not None:
+                self._drop(orphan)
 
     def _tell(self, event: EventType, manifest: Manifest) -> None:
         for subscriber in self._subscribers:

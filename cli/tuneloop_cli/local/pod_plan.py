@@ -47,7 +47,7 @@ class Folders:
         return self.root / "claims" / name
 
     @property
-    def token(self) -> Path:
+    def secrets(self) -> Path:
         """The folder with the session's token."""
         return self.root / "secrets"
 
@@ -139,7 +139,7 @@ def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[s
         elif "configMap" in volume:
             fixed[path] = folders.pod(pod) / volume["name"]
         elif "projected" in volume:
-            fixed[path] = folders.token
+            fixed[path] = folders.secrets
         else:
             fixed[path] = folders.claim(volume["persistentVolumeClaim"]["claimName"])
     return scratch, fixed

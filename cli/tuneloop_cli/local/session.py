@@ -192,8 +192,8 @@ class LocalSession:
     async def _serve_progress(self, operator: Operator, *, stack: AsyncExitStack, listening: socket.socket) -> None:
         """Take the stages' posts on loopback, with a token that only this user can read."""
         token = secrets.token_urlsafe(32)
-        self.node.folders.token.mkdir(mode=0o700, exist_ok=True)
-        replace_file(self.node.folders.token / "token", token.encode(), mode=0o600)
+        self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
+        replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
         server = ProgressServer(
             authenticator=LocalAuthenticator(token),
             knows_job=operator.knows_job,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -92,18 +93,16 @@ def test_the_wait_doubles_up_to_a_cap_and_is_shortened_at_random(failures: int, 
 
 def test_success_forgets_failures() -> None:
     async def work() -> list[float]:
-        queue = WorkQueue(clock=lambda: 0.0, random=lambda: 0.0)
+        hours = count()
+        queue = WorkQueue(clock=lambda: 3600.0 * next(hours), random=lambda: 0.0)
         waits = []
-        for key in (KEYS[0], KEYS[0]):
-            queue.add(key)
-            await queue.get()
-            waits.append(queue.failed(key))
-        queue.add(KEYS[0])
-        await queue.get()
-        queue.done(KEYS[0])
-        queue.add(KEYS[0])
-        await queue.get()
-        waits.append(queue.failed(KEYS[0]))
+        for fails in (True, True, False, True):
+            queue.add(KEYS[0])
+            assert await queue.get() == KEYS[0]
+            if fails:
+                waits.append(queue.failed(KEYS[0]))
+            else:
+                queue.done(KEYS[0])
         return waits
 
     assert asyncio.run(work()) == [0.5, 1.0, 0.5]

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_server.batch_plan import LONGEST_RETRY, PASS_TOKENS, next_batch, retry_after, worth_waiting
+from tuneloop_server.batch_plan import (
+    LONGEST_RETRY,
+    MOST_LOOKAHEAD,
+    PASS_TOKENS,
+    next_batch,
+    retry_after,
+    worth_waiting,
+)
 
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=200)
 SIZES = st.integers(1, 64)
@@ -47,7 +54,7 @@ def test_the_oldest_text_is_always_in_the_next_pass(lengths, size):
 def test_a_pass_holds_neighbours_in_length(lengths, size):
     batch = next_batch(lengths, max_batch_size=size)
     shortest, longest = min(lengths[index] for index in batch), max(lengths[index] for index in batch)
-    considered = range(min(len(lengths), size + min(2 * size, 256)))
+    considered = range(min(len(lengths), size + min(size, MOST_LOOKAHEAD)))
     assert not [index for index in considered if index not in batch and shortest < lengths[index] < longest]
 
 
@@ -62,8 +69,8 @@ def test_no_division_of_the_texts_is_cheaper(lengths, size):
             cost(lengths, [part]) + cheapest(tuple(index for index in left if index not in part)) for part in parts
         )
 
-    # The oldest text's part of the cheapest plan runs first; with at most 3 batches' worth waiting, the rest of that plan stays cheapest.
-    if len(lengths) <= 3 * size:
+    # The oldest text's part of the cheapest plan runs first; with at most 2 batches' worth waiting, the rest of that plan stays cheapest.
+    if len(lengths) <= 2 * size:
         assert cost(lengths, all_passes(lengths, size)) == cheapest(tuple(range(len(lengths))))
 
 

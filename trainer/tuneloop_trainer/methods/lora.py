@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); the new head is trained in full."""
+"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); what is new is trained in full."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ALL_LINEAR = "all-linear"
 
 
 def build(model: Any, settings: MethodSettings, *, seed: int) -> nn.Module:
-    """Return the model with adapters; the task type makes peft train the classification head as well.
+    """Return the model with adapters; the modules that its files did not hold (`model.new_modules`) are trained whole.
 
-    Raises ConfigError if no layer has one of the given names.
+    They get no adapter: an adapter on weights that were drawn at random would be merged into other ones at export. Raises ConfigError if no layer has one of the given names.
     """
     targets = ALL_LINEAR if settings.target_modules == [ALL_LINEAR] else settings.target_modules
     config = LoraConfig(
@@ -29,6 +29,8 @@ def build(model: Any, settings: MethodSettings, *, seed: int) -> nn.Module:
         lora_alpha=2 * settings.rank if settings.alpha is None else settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        exclude_modules=[*model.new_modules],
+        modules_to_save=[*model.new_modules],
     )
     torch.manual_seed(seed)
     try:

@@ -28,8 +28,8 @@ def load_model(
 ) -> nn.Module:
     """Return the pre-trained model with a classification head for these labels.
 
-    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage. `dropout` replaces the model's
-    own. Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
+    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
+    `new_modules` names these modules. `dropout` replaces the model's own. Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -52,7 +52,7 @@ def load_model(
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
     new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
     _check_only_head_is_new(model, new, folder)
-    _draw(model, new, seed)
+    model.new_modules = _draw(model, new, seed)
     return model
 
 
@@ -87,14 +87,17 @@ def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
         )
 
 
-def _draw(model: Any, new: set[str], seed: int) -> None:
-    """Draw the weights of the modules that the files did not hold."""
+def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
+    """Draw the weights of the modules that the files did not hold; returns the names of these modules."""
+    drawn = []
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if any(f"{name}.{parameter}" in new for parameter in own):
             torch.manual_seed(seed)
             with _whole(list(own.values())), torch.no_grad():
                 model._init_weights(module)  # noqa: SLF001  (the architecture's own rule; there is no public way to it)
+            drawn.append(name)
+    return tuple(drawn)
 
 
 def _whole(parameters: list[nn.Parameter]) -> AbstractContextManager[Any]:

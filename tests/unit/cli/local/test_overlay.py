@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_manifests import fine_tune_job
 
@@ -87,6 +87,7 @@ def test_the_name_of_the_gpu_resource_goes_and_the_rest_stays():
     assert fitted == {"cpu": "4", "memory": "8Gi", "nodes": 1, "gpusPerNode": 0, "processesPerNode": 1}
 
 
+@settings(deadline=None)
 @given(
     nodes=st.integers(1, 64),
     gpus=st.integers(1, 16),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepared_runs import DEMO, movie_sentences
+
 from tuneloop_trainer.batches import Course, Tokens, count_tokens, pad, plan_epoch, random_seed, shares
 
 SIZES = st.tuples(st.integers(1, 700), st.integers(1, 12), st.integers(1, 4))
@@ -42,7 +43,9 @@ def test_ranks_share_out_a_step_and_make_the_same_number_of_turns(sizes, world_s
     live = [share for mine in by_rank for share in mine if share.live]
     assert sorted(share.micro_batch for share in live) == list(range(len(micro_batches)))
     assert all(share.rows is micro_batches[share.micro_batch] for share in live)
-    assert all(share.micro_batch % world_size == rank for rank, mine in enumerate(by_rank) for share in mine if share.live)
+    assert all(
+        share.micro_batch % world_size == rank for rank, mine in enumerate(by_rank) for share in mine if share.live
+    )
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch():
@@ -58,7 +61,9 @@ def test_the_order_of_lengths_is_random():
     assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.15
 
 
-@pytest.mark.skipif(not DEMO.exists(), reason="the real data is not here: python dev/real_data.py .tuneloop/claims/demo")
+@pytest.mark.skipif(
+    not DEMO.exists(), reason="the real data is not here: python dev/real_data.py .tuneloop/claims/demo"
+)
 @pytest.mark.parametrize(("global_batch", "micro_batch"), [(32, 16), (32, 8), (16, 16), (64, 8)])
 def test_real_sentences_are_padded_by_less_than_five_percent(global_batch, micro_batch):
     from transformers import AutoTokenizer
@@ -75,7 +80,10 @@ def test_real_sentences_are_padded_by_less_than_five_percent(global_batch, micro
 def test_a_run_goes_on_into_the_next_epoch():
     course = Course(lengths_of(10), seed=1, global_batch=4, micro_batch=2)
     assert course.steps_per_epoch == 3
-    epochs = [[row for step in range(3 * epoch, 3 * epoch + 3) for rows in course.micro_batches(step) for row in rows] for epoch in (0, 1)]
+    epochs = [
+        [row for step in range(3 * epoch, 3 * epoch + 3) for rows in course.micro_batches(step) for row in rows]
+        for epoch in (0, 1)
+    ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
 
@@ -96,6 +104,11 @@ def test_padding_is_counted():
 
 
 def test_random_seeds_differ_in_the_bits_that_torch_uses():
-    seeds = {random_seed(seed, step=step, micro_batch=g) & 0xFFFFFFFF for seed in (1, 2) for step in range(200) for g in range(5)}
+    seeds = {
+        random_seed(seed, step=step, micro_batch=g) & 0xFFFFFFFF
+        for seed in (1, 2)
+        for step in range(200)
+        for g in range(5)
+    }
     assert len(seeds) == 2000
     assert random_seed(1, step=2, micro_batch=3) == random_seed(1, step=2, micro_batch=3)

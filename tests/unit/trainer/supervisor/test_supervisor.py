@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from run_configs import run_config
+
 from tuneloop_api.run_config import Rendezvous
 
 DRIVER = """
@@ -136,7 +137,13 @@ def test_the_rank_that_failed_first_is_the_one_that_is_told(tmp_path, script, co
 
 
 def test_what_a_rank_says_itself_is_passed_on(tmp_path):
-    said = {"version": 1, "stage": "train", "outcome": "Failed", "failureClass": "NonFiniteLoss", "message": "the loss is nan"}
+    said = {
+        "version": 1,
+        "stage": "train",
+        "outcome": "Failed",
+        "failureClass": "NonFiniteLoss",
+        "message": "the loss is nan",
+    }
     script = f"open(os.environ['TUNELOOP_RANK_MESSAGE'], 'w').write('''{json.dumps(said)}'''); sys.exit(76)"
     code, message = Pod(tmp_path, script, ranks=1).end()
     assert code == 76
@@ -159,7 +166,9 @@ def test_sigterm_reaches_every_rank_and_their_code_is_ours(tmp_path):
 
 
 def test_a_rank_that_does_not_leave_in_time_is_killed(tmp_path):
-    script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); open(f'{folder}/ready.{rank}', 'w').close(); time.sleep(60)"
+    script = (
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); open(f'{folder}/ready.{rank}', 'w').close(); time.sleep(60)"
+    )
     pod = Pod(tmp_path, script, grace=2)
     wait_until(lambda: pod.has("ready.0") and pod.has("ready.1"))
     pod.process.send_signal(signal.SIGTERM)
@@ -202,7 +211,9 @@ def test_long_steps_are_no_hang(tmp_path):
 
 def test_a_long_pause_beats(tmp_path):
     body = "with heart.through_pause(): time.sleep(3)\n        sys.exit(0)"
-    script = "import tuneloop_trainer.heartbeat as h; h._PAUSE_BEAT_SECONDS = 0.2\n" + BEATING.format(body=body, slow=0.1)
+    script = "import tuneloop_trainer.heartbeat as h; h._PAUSE_BEAT_SECONDS = 0.2\n" + BEATING.format(
+        body=body, slow=0.1
+    )
     script = "sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)\n" + script
     code, _ = Pod(tmp_path, script, hang_floor=1.5, ranks=1).end()
     assert code == 0

@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tuneloop_api.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
 from tuneloop_api.v1alpha1.fine_tune_job import EvaluateEvery
 from tuneloop_trainer.rhythm import Rhythm
@@ -27,7 +28,9 @@ def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:
         pytest.param("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0], id="constant stays"),
         pytest.param("wsd", [0.5, 1.0, 1.0, 1.0, 1.0, 0.5], id="wsd falls in the last fifth"),
         pytest.param(
-            "cosine", [0.5, 1.0, 1.0, *(0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3))], id="cosine is half a wave"
+            "cosine",
+            [0.5, 1.0, 1.0, *(0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3))],
+            id="cosine is half a wave",
         ),
     ],
 )
@@ -58,7 +61,10 @@ def test_a_learning_rate_is_never_zero_and_never_above_the_peak(scheduler, warmu
 )
 def test_when_the_validation_split_is_measured(every, due):
     rhythm = Rhythm(
-        evaluate_every=EvaluateEvery(**every), checkpoint=CheckpointSettings(every_steps=5), steps_per_epoch=5, total_steps=10
+        evaluate_every=EvaluateEvery(**every),
+        checkpoint=CheckpointSettings(every_steps=5),
+        steps_per_epoch=5,
+        total_steps=10,
     )
     assert [step for step in range(11) if rhythm.evaluation_due(step)] == due
 
@@ -101,7 +107,9 @@ def test_earlier_bests_are_remembered_best_first():
         pytest.param([3, 2, 2, 1, 1], {"patience": 2}, False, id="an improvement starts anew"),
         pytest.param([3.0, 2.99, 2.98], {"patience": 2, "min_delta": 0.1}, True, id="too small a change is none"),
         pytest.param([3, 2.8, 2.6], {"patience": 1, "min_delta": 0.1}, False, id="large enough changes"),
-        pytest.param([0.5, 0.4, 0.3], {"patience": 2, "metric": "accuracy"}, True, id="another metric, where less is worse"),
+        pytest.param(
+            [0.5, 0.4, 0.3], {"patience": 2, "metric": "accuracy"}, True, id="another metric, where less is worse"
+        ),
     ],
 )
 def test_early_stopping(values, stopping, stops):

@@ -9,10 +9,9 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
 from forked_gangs import free_port, run_gangs
 from prepared_runs import training_run, write_run
-from safetensors.numpy import load_file
+
 from tuneloop_api.run_config import Rendezvous, RunConfig
 
 DEADLINE = 90.0
@@ -21,7 +20,13 @@ STEPS = 200
 
 def config_of(folder: Path, *, tiny_model: Path, dataset: Path, ranks: int = 2, **settings) -> RunConfig:
     folder.mkdir(exist_ok=True)
-    training = {"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 8, "learningRate": 3e-3, "bestMetric": "accuracy"}
+    training = {
+        "maxSteps": STEPS,
+        "globalBatchSize": 16,
+        "microBatchSize": 8,
+        "learningRate": 3e-3,
+        "bestMetric": "accuracy",
+    }
     training |= {"evaluateEvery": {"steps": 20}} | settings.pop("training", {})
     return training_run(
         folder,
@@ -64,7 +69,9 @@ def saved_steps(config: RunConfig) -> list[int]:
 
 def log_lines(config: RunConfig, kind: str) -> list[dict]:
     lines = map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines())
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines if line["kind"] == kind]
+    return [
+        {name: value for name, value in line.items() if name != "seconds"} for line in lines if line["kind"] == kind
+    ]
 
 
 def result_of(config: RunConfig) -> dict:
@@ -102,57 +109,3 @@ def test_a_killed_and_a_preempted_run_end_like_an_unbroken_one(tmp_path, tiny_mo
     assert log_lines(broken, "step") == log_lines(unbroken, "step")
     assert log_lines(broken, "evaluation") == log_lines(unbroken, "evaluation")
     assert digests(broken) == digests(unbroken)
-
-
-def test_early_stopping_publishes_the_best_weights(tmp_path, tiny_model, dataset):
-    training = {"earlyStopping": {"patience": 2}, "bestMetric": "loss", "learningRate": 1e-2, "scheduler": "constant"}
-    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training=training)
-    run_json = write_run(config, tmp_path / "run.json")
-    run_gangs([run_json])
-    result, evaluations = result_of(config), log_lines(config, "evaluation")
-    losses = [line["loss"] for line in evaluations]
-    assert result["stoppedEarly"]
-    assert result["steps"] == evaluations[-1]["step"] < STEPS
-    assert min(losses[-2:]) >= min(losses)
-    assert result["best"]["value"] == min(losses)
-    published = json.loads(Path(result["weightsPath"], "method.json").read_text())
-    assert published["step"] == result["best"]["step"] < result["steps"]
-    assert set(saved_steps(config)) >= {result["best"]["step"], result["steps"]}
-
-    before = digests(config)
-    run_gangs([run_json])  # ends at once: training is over
-    assert result_of(config)["startStep"] == result["steps"]
-    assert digests(config) == before
-
-
-def test_a_loss_that_is_not_finite_stops_training_before_anything_is_saved(tmp_path, tiny_model, dataset):
-    training = {"learningRate": 10.0, "maxGradNorm": 0, "weightDecay": 10.0, "warmupSteps": 0, "scheduler": "constant"}
-    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training=training)
-    pod = start(config, attempt=1)
-    assert end(pod) == 76
-    assert termination(config)["failureClass"] == "NonFiniteLoss"
-    assert not Path(config.paths.job, "weights").exists()
-
-
-@pytest.mark.parametrize(("output", "step"), [("best", "best"), ("last", "last")])
-def test_the_checkpoint_that_was_asked_for_is_published(tmp_path, tiny_model, dataset, output, step):
-    config = config_of(
-        tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, training={"maxSteps": 60}, output={"checkpoint": output}
-    )
-    run_gangs([write_run(config, tmp_path / "run.json")])
-    result = result_of(config)
-    assert json.loads(Path(result["weightsPath"], "method.json").read_text())["step"] == result[step]["step"]
-    validation = load_file(result["predictions"]["validation"])
-    accuracy = (validation["logits"].argmax(1) == validation["labels"]).mean()
-    at_step = next(line for line in log_lines(config, "evaluation") if line["step"] == result[step]["step"])
-    assert accuracy == at_step["accuracy"]
-
-
-def test_never_resume_starts_anew_in_the_first_attempt_only(tmp_path, tiny_model, dataset):
-    settings = {"training": {"maxSteps": 20}, "checkpoint": {"everySteps": 10, "resume": "never"}}
-    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset, ranks=1, **settings)
-    start_steps = []
-    for attempt in (1, 1, 2):
-        run_gangs([write_run(config.model_copy(update={"attempt": attempt}), tmp_path / "run.json")])
-        start_steps.append(result_of(config)["startStep"])
-    assert start_steps == [0, 0, 20]

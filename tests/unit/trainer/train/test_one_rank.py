@@ -1,0 +1,176 @@
+"""Whole runs on one rank: what is published, early stopping, bad luck. All runs are made once, the tests look at them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forked_gangs import run_gangs
+from prepared_runs import training_run, write_run
+from safetensors.numpy import load_file
+
+from tuneloop_api.run_config import RunConfig
+from tuneloop_trainer.batches import pad
+from tuneloop_trainer.data.shards import open_split
+from tuneloop_trainer.methods import merge, rebuild
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that came to its end, as it was then."""
+
+    config: RunConfig
+    result: dict
+    lines: list[dict]
+
+    @property
+    def evaluations(self) -> list[dict]:
+        return [line for line in self.lines if line["kind"] == "evaluation"]
+
+    def published_step(self) -> int:
+        return json.loads(Path(self.result["weightsPath"], "method.json").read_text())["step"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, tiny_model, dataset):
+    """Four runs of one rank, by name."""
+    stopping = {"earlyStopping": {"patience": 2}, "bestMetric": "loss", "learningRate": 1e-2, "scheduler": "constant"}
+    wanted = {
+        "full": {"output": {"checkpoint": "last"}},
+        "lora": {"method": {"type": "lora", "rank": 4}},
+        "stopped": {"training": {"maxSteps": 400} | stopping},
+        "never": {"checkpoint": {"everySteps": 10, "resume": "never"}},
+    }
+    configs = {
+        name: configured(tmp_path_factory.mktemp(name), tiny_model=tiny_model, dataset=dataset, **settings)
+        for name, settings in wanted.items()
+    }
+    run_gangs([write_run(config, Path(config.paths.job, "run.json")) for config in configs.values()])
+    return {name: look(config) for name, config in configs.items()}
+
+
+def configured(folder: Path, *, tiny_model: Path, dataset: Path, **settings) -> RunConfig:
+    training = {
+        "maxSteps": 40,
+        "globalBatchSize": 16,
+        "microBatchSize": 8,
+        "learningRate": 3e-3,
+        "bestMetric": "accuracy",
+    }
+    training |= {"evaluateEvery": {"steps": 10}} | settings.pop("training", {})
+    defaults = {"method": {"type": "full"}, "checkpoint": {"everySteps": 10}, "gang": {"gpusPerNode": 0}}
+    return training_run(folder, model=tiny_model, dataset=dataset, training=training, **defaults | settings)
+
+
+def look(config: RunConfig) -> Done:
+    job = Path(config.paths.job)
+    lines = (job / "logs" / "train.jsonl").read_text().splitlines()
+    return Done(config, json.loads((job / "train.json").read_text()), list(map(json.loads, lines)))
+
+
+def run_again(done: Done, **changes) -> Done:
+    config = done.config.model_copy(update=changes)
+    run_gangs([write_run(config, Path(config.paths.job, "again.json"))])
+    return look(config)
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_the_published_weights_are_those_that_were_measured(runs, name, tiny_model, dataset):
+    done, test = runs[name], open_split(dataset, "test")
+    batch = pad(test, np.arange(16), pad_id=0)
+    inputs = {"input_ids": torch.from_numpy(batch.input_ids), "attention_mask": torch.from_numpy(batch.attention_mask)}
+    weights = Path(done.result["weightsPath"])
+    measured = load_file(done.result["predictions"]["test"])["logits"][:16]
+    for model in (rebuild(tiny_model, weights), merge(tiny_model, weights, done.config.settings.method)):
+        with torch.no_grad():
+            logits = model(**inputs).logits.numpy()
+        assert logits == pytest.approx(measured, abs=1e-5)
+
+
+def test_merged_adapters_leave_the_base_architecture(runs, tiny_model):
+    done = runs["lora"]
+    merged = merge(tiny_model, Path(done.result["weightsPath"]), done.config.settings.method)
+    assert type(merged).__name__ == "BertForSequenceClassification"
+    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+
+
+def test_lora_trains_adapters_and_the_head_alone(runs):
+    names = load_file(Path(runs["lora"].result["weightsPath"], "trainable.safetensors")).keys()
+    assert {"lora_A", "lora_B", "modules_to_save"} == {
+        part
+        for name in names
+        for part in name.split(".")
+        if part in name and (part.startswith("lora_") or part == "modules_to_save")
+    }
+    assert all("lora_" in name or "classifier" in name for name in names)
+
+
+def test_training_learns(runs):
+    losses = [line["loss"] for line in runs["full"].lines if line["kind"] == "step"]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_the_last_weights_are_published_if_asked_for(runs):
+    assert runs["full"].published_step() == runs["full"].result["last"]["step"] == 40
+
+
+def test_early_stopping_publishes_the_best_weights(runs):
+    done = runs["stopped"]
+    losses = [line["loss"] for line in done.evaluations]
+    best = done.evaluations[int(np.argmin(losses))]
+    assert done.result["stoppedEarly"]
+    assert done.result["steps"] == done.evaluations[-1]["step"] == best["step"] + 20 < 400
+    assert done.result["best"]["value"] == best["loss"]
+    assert done.published_step() == done.result["best"]["step"] == best["step"]
+
+
+def test_a_run_that_is_over_stays_over(runs):
+    done = runs["stopped"]
+    before = load_file(done.result["predictions"]["validation"])
+    again = run_again(done, attempt=2)
+    assert again.result["startStep"] == again.result["steps"] == done.result["steps"]
+    assert again.lines == done.lines
+    assert again.published_step() == done.published_step()
+    after = load_file(again.result["predictions"]["validation"])
+    assert all((after[name] == before[name]).all() for name in before)
+
+
+def test_never_resume_starts_anew_in_the_first_attempt_only(runs):
+    assert run_again(runs["never"], attempt=1).result["startStep"] == 0
+    assert run_again(runs["never"], attempt=2).result["startStep"] == 40
+
+
+def test_before_training_the_test_split_was_measured(runs, dataset):
+    before = load_file(runs["full"].result["predictions"]["before-test"])
+    test = open_split(dataset, "test")
+    assert before["logits"].shape == (len(test.labels), 2)
+    assert (before["rows"] == test.rows).all()
+    assert (before["labels"] == test.labels).all()
+
+
+def test_the_log_says_what_was_trained(runs):
+    steps = [line for line in runs["full"].lines if line["kind"] == "step"]
+    assert [line["step"] for line in steps] == list(range(1, 41))
+    assert all(
+        line.keys() >= {"epoch", "loss", "grad_norm", "learning_rate", "tokens", "seconds", "padding"} for line in steps
+    )
+    assert [line["step"] for line in runs["full"].evaluations] == [10, 20, 30, 40]
+
+
+def test_a_loss_that_is_not_finite_stops_training_before_anything_is_published(tmp_path, tiny_model, dataset):
+    training = {
+        "learningRate": 10.0,
+        "maxGradNorm": 0,
+        "weightDecay": 10.0,
+        "warmupSteps": 0,
+        "scheduler": "constant",
+        "maxSteps": 400,
+    }
+    config = configured(tmp_path, tiny_model=tiny_model, dataset=dataset, training=training)
+    run_json = write_run(config, tmp_path / "run.json")
+    with pytest.raises(AssertionError, match="of step .* is (nan|inf)"):
+        run_gangs([run_json])
+    assert json.loads((tmp_path / "run.json.message.0").read_text())["failureClass"] == "NonFiniteLoss"
+    assert not Path(config.paths.job, "weights").exists()
