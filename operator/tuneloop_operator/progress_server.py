@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from tuneloop_api.progress import MAX_BODY_BYTES, ProgressMessage, progress_path
+from tuneloop_api.v1alpha1 import FineTuneJobStatus
+from tuneloop_operator.status.progress import with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BEARER = "Bearer "
+_LARGEST = 2**53
+"""Largest whole number that every JSON reader keeps exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,11 @@ def _message(body: bytes) -> ProgressMessage:
     message = ProgressMessage.model_validate_json(body)
     if datetime.fromisoformat(message.sent_at).tzinfo is None:
         raise ValueError(f"sentAt: {message.sent_at} has no time zone; for example 2026-01-31T12:00:00Z")
+    for name in ("sequence", "attempt", "step", "total_steps", "start_step", "eta_seconds"):
+        if abs(getattr(message, name) or 0) > _LARGEST:
+            raise ValueError(f"{to_camel(name)}: {getattr(message, name)} is too large")
+    # what no status can hold must be refused here: kept, it would make every later decision on the job fail
+    with_progress(FineTuneJobStatus(attempt=message.attempt), message, stage=message.stage)
     return message
 
 

@@ -24,6 +24,8 @@ class OperatorSettings(BaseModel):
     """PEM text of the authority behind an `https` address; it is handed to the pods in their ConfigMap."""
     progress_interval_seconds: float = 10.0
     """Least time between two status writes of a job that change nothing but its progress."""
+    progress_writes_per_second: float = 20.0
+    """Most status writes a second, over all jobs, that change nothing but progress."""
     token_path: str = f"{TOKEN_DIRECTORY}/token"
     """File in the pods with the token that they post progress with."""
     uid: int = 1000

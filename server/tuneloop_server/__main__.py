@@ -50,8 +50,8 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = self.force_exit = True
             return
         self._serving.drain()
-        loaded_grace = min(_GRACE_SECONDS, self._serving.config.drain_seconds)
-        self._deaf_at = time.monotonic() + loaded_grace
+        grace = min(_GRACE_SECONDS, self._serving.config.drain_seconds)
+        self._deaf_at = time.monotonic() + grace
 
     async def on_tick(self, counter: int) -> bool:
         """Say every 0.1 s whether to stop listening."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PASS_TOKENS = 24
 """What a pass costs beyond its tokens, in tokens. Measured: MiniLM on one core, passes over 1 to 64 texts."""
 MOST_LOOKAHEAD = 256
-"""Texts that are planned beyond one batch, at most; bounds the time that planning takes (milliseconds)."""
+"""Texts that are planned beyond one batch, at most: with large batches the time that planning takes grows with both."""
 LONGEST_RETRY = 60
 """Seconds; by then the recent rate says nothing any more."""
 

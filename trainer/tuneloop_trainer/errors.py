@@ -12,9 +12,12 @@ StageError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+
+if TYPE_CHECKING:
+    from tuneloop_api.results import TrainSummary
 
 
 class StageError(Exception):
@@ -29,6 +32,8 @@ class StageError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.train: TrainSummary | None = None
+        """How far training had come, where it was training that ended."""
 
     @property
     def failure_class(self) -> FailureClass:

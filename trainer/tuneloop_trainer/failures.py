@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
 from tuneloop_trainer.errors import StageError
+
+if TYPE_CHECKING:
+    from tuneloop_api.results import TrainSummary
 
 _STORAGE_ERRORS = {
     errno.ENOSPC: "make room on the volume, or give the claim more",
@@ -32,6 +36,8 @@ class Failure:
     hint: str | None = None
     expected: bool = True
     """False: nobody thought of it, so that the traceback is worth reading."""
+    train: TrainSummary | None = None
+    """How far training had come."""
 
     @property
     def failure_class(self) -> FailureClass:
@@ -42,7 +48,7 @@ class Failure:
 def failure_of(error: BaseException) -> Failure:
     """Say what an exception means; what is not known has class Unknown and the exception's own last line."""
     if isinstance(error, StageError):
-        return Failure(exit_code=error.exit_code, message=error.message, hint=error.hint)
+        return Failure(exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train)
     known = _out_of_memory(error) or _storage(error) or _collective(error)
     return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), expected=False)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tuneloop_api.results import TrainResult
+from tuneloop_api.results import TrainResult, TrainSummary
 from tuneloop_trainer.batches import Tokens
-from tuneloop_trainer.errors import Preempted
+from tuneloop_trainer.errors import Preempted, StageError
 from tuneloop_trainer.final_evaluation import (
     BEFORE_TEST,
     measure_after_training,
@@ -71,7 +71,14 @@ class Loop:
         self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
 
     def run(self) -> TrainResult | None:
-        """Train to the end and hand over."""
+        """Train to the end and hand over; an error leaves with how far training had come."""
+        try:
+            return self._train()
+        except StageError as error:
+            error.train = self._summary()
+            raise
+
+    def _train(self) -> TrainResult | None:
         self._posts.started(self._at.step, latest=self._at.last, best=self._at.best)
         self._leave_if_asked()
         if self._at.step == 0:
@@ -164,6 +171,16 @@ class Loop:
             LOG.info("step %d: %s accuracy %.4f", step, split, values["accuracy"])
         self._log.close()
         return self._result(str(weights))
+
+    def _summary(self) -> TrainSummary:
+        return TrainSummary(
+            start_step=self._start_step,
+            steps=self._at.step,
+            world_size=self._run.engine.world_size,
+            last=self._at.last,
+            best=self._at.best,
+            resume=self._exactness,
+        )
 
     def _result(self, weights: str) -> TrainResult:
         at, run = self._at, self._run

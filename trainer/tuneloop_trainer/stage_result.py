@@ -83,6 +83,8 @@ def failed(failure: Failure, *, stage: Stage, rank: int | None) -> TerminationMe
         message=failure.message,
         hint=failure.hint,
         rank=rank,
+        step=failure.train.steps if failure.train else None,
+        train=failure.train,
     )
 
 

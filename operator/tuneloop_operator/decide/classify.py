@@ -84,7 +84,9 @@ def unexplained(*, name: str, stage: str, message: str) -> Failure:
 def unfinished(*, name: str, stage: str) -> Failure:
     """Return the failure of a Job that succeeded without saying what it made."""
     return _failure(
-        FailureClass.UNKNOWN, stage=stage, message=f"Job {name} succeeded, but its termination message is gone"
+        FailureClass.UNKNOWN,
+        stage=stage,
+        message=f"Job {name} succeeded, but did not say in a readable way what it made",
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job import (
@@ -30,10 +33,19 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings import OperatorSettings
 
 _HISTORY = 10
+_ROOM_FOR_LIMIT = 3900
+"""Characters of a failure's message, of the 4096 that a status allows, where the limit that was reached is said behind it."""
 
 
 def succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus | None:
-    """Return the status with what the stage handed on; None if none of its pods can say."""
+    """Return the status with what the stage handed on; None if none of its pods can say, or says what no status can hold."""
+    try:
+        return _succeeded(seen, status, now=now)
+    except ValidationError:  # an image of the user's own may write anything
+        return None
+
+
+def _succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus | None:
     job, stage = job_of_run(seen, status), stage_of(status)
     found = _handed_on(pods_of(seen, job)) if job else None
     if found is None or job is None:
@@ -83,7 +95,9 @@ def failed(
     status = _ended(seen, status, reason="Failed", failure_class=kind.value, now=now)
     if judged.restart:
         return status.model_copy(update={"restarts": judged.restarts, "failure": failure}), True
-    message = f"{failure.message} ({judged.exhausted})" if judged.exhausted else failure.message or kind.value
+    message = failure.message or kind.value
+    if judged.exhausted:
+        message = f"{message[:_ROOM_FOR_LIMIT]} ({judged.exhausted})"
     failure = failure.model_copy(update={"message": message})
     return (
         status.model_copy(
@@ -142,7 +156,8 @@ def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineT
     for pod in pods_of(seen, job) if job else ():
         message = handed_on(pod)
         if message is not None and message.train is not None:
-            status = with_checkpoint(status, latest=message.train.last, best=message.train.best)
+            with suppress(ValidationError):
+                status = with_checkpoint(status, latest=message.train.last, best=message.train.best)
     return status
 
 

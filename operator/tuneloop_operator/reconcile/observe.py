@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.decide.stages import STAGES
 from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
 
@@ -80,8 +81,15 @@ def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str],
 
 def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:
     """Return the pods with the job's label; a pod names its Job alone as its owner, and may outlive it."""
-    pods = [_pod_seen(child) for child in children if child["kind"] == "Pod"]
+    pods = [_pod_seen(child) for child in children if child["kind"] == "Pod" and _is_of_a_stage(child)]
     return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
+
+
+def _is_of_a_stage(pod: Manifest) -> bool:
+    """Whether our Job made it; anybody may put our label on a pod of their own."""
+    labels = pod["metadata"].get("labels") or {}
+    is_labelled = labels.get(STAGE_LABEL) in STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
+    return is_labelled and owner_uid(pod) is not None
 
 
 def _job_seen(manifest: Manifest) -> JobSeen:
@@ -124,13 +132,13 @@ def _pod_seen(manifest: Manifest) -> PodSeen:
     disruption, scheduled = conditions.get("DisruptionTarget", {}), conditions.get("PodScheduled", {})
     gone_by = _time(metadata.get("deletionTimestamp"))
     grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
-    labels = metadata.get("labels") or {}
+    labels = metadata["labels"]
     return PodSeen(
         name=metadata["name"],
         uid=metadata["uid"],
-        stage=labels.get(STAGE_LABEL, "train"),
-        attempt=int(labels.get(ATTEMPT_LABEL, 0)),
-        owner=owner_uid(manifest) or labels.get("batch.kubernetes.io/controller-uid", ""),
+        stage=labels[STAGE_LABEL],
+        attempt=int(labels[ATTEMPT_LABEL]),
+        owner=owner_uid(manifest) or "",
         index=int((metadata.get("annotations") or {}).get(_INDEX_ANNOTATION, 0)),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),

@@ -14,6 +14,7 @@ from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.observed import Obstacle
 from tuneloop_operator.reconcile.carry_out import carry_out
 from tuneloop_operator.reconcile.observe import observe_deployment, observe_job
+from tuneloop_operator.reconcile.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ class Reconciler:
         self._clock = clock
         self._progress_written: dict[Key, datetime] = {}
         self._held: dict[Key, _Held] = {}
+        self._pace = Pace(per_second=settings.progress_writes_per_second)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do all that can be done now for an object; return the seconds until it must be looked at again, None if never.
@@ -77,6 +79,8 @@ class Reconciler:
                 continue
             if not _writes(decision):
                 return decision.wake_in
+            if _is_mere_progress(decision) and (wait := self._pace.wait(self._clock())) > 0:
+                return wait
             obstacle = await self._carry_out(key, decision, manifest)
             if obstacle is not None:
                 _LOG.warning("%s %s/%s: %s", *key, obstacle.message)
@@ -154,3 +158,7 @@ class Reconciler:
 
 def _writes(decision: Decision) -> bool:
     return decision.status is not None or bool(decision.delete or decision.apply or decision.create)
+
+
+def _is_mere_progress(decision: Decision) -> bool:
+    return decision.progress_only and not (decision.delete or decision.apply or decision.create)

@@ -27,7 +27,7 @@ def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> Fin
         update={
             "observed_generation": seen.job.metadata.get("generation"),
             "phase": phase(seen, status, pods=pods, nodes=nodes),
-            "workers": f"{sum(pod.ready for pod in pods)}/{nodes}" if training else None,
+            "workers": f"{_up(pods)}/{nodes}" if training else None,
             "conditions": _conditions(seen, status, pods=pods, nodes=nodes, now=now) or None,
         }
     )
@@ -46,7 +46,7 @@ def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, 
         return "Pending"
     if stage != "train":
         return "Preparing" if stage == "prepare" else "Exporting"
-    return _training_phase(seen, status, is_up=sum(pod.ready for pod in pods) == nodes)
+    return _training_phase(seen, status, is_up=_up(pods) == nodes)
 
 
 def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:
@@ -58,6 +58,11 @@ def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool
     if is_up and not (job and job.suspended):
         return "Running"
     return "Restarting" if status.restarts and (status.attempt or 0) > 1 else "Queued"
+
+
+def _up(pods: tuple[PodSeen, ...]) -> int:
+    """Return how many pods are ready; one that has finished its part well counts, as the others are about to."""
+    return sum(pod.ready or pod.phase == "Succeeded" for pod in pods)
 
 
 def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
@@ -102,7 +107,7 @@ def _why_not_ready(
             return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
         if pod.unschedulable:
             return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
-    ready = sum(pod.ready for pod in pods)
+    ready = _up(pods)
     return (
         ("", f"{ready} of {nodes} pods are ready")
         if ready == nodes

@@ -174,6 +174,46 @@ def test_a_prepare_that_may_succeed_the_next_time_is_run_again(bed: Bed) -> None
     run(life())
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("hello", id="something else"),
+        pytest.param({"version": 1, "stage": "prepare", "outcome": "Succeeded"}, id="nothing that it made"),
+    ],
+)
+def test_a_stage_that_succeeds_without_saying_what_it_made_comes_to_an_end(said: Any, bed: Bed) -> None:
+    async def life() -> None:
+        bed.submit(failurePolicy={"maxRestarts": 1})
+        await bed.settle()
+        for _ in range(2):
+            bed.start_pods("reviews-prepare")
+            bed.end_pod("reviews-prepare-0", exit_code=0, message=said)
+            bed.end_job("reviews-prepare", "Complete")
+            await bed.settle(later=60)
+        assert bed.status["phase"] == "Failed"
+        assert "did not say in a readable way what it made" in bed.status["failure"]["message"]
+
+    run(life())
+
+
+def test_what_no_status_can_hold_does_not_hold_up_the_job(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed, failurePolicy={"maxRestarts": 0})
+        bed.start_pods("reviews-a1")
+        saved = {"step": 1, "path": "/p", "metric": "x" * 300, "value": 1.0}
+        summary = {"startStep": 0, "steps": 1, "worldSize": 2, "last": saved}
+        result = {"path": "/p", "sha256": "a"}
+        said = {"version": 1, "stage": "train", "outcome": "Succeeded", "result": result, "train": summary}
+        for index in (0, 1):
+            bed.end_pod(f"reviews-a1-{index}", exit_code=0, message=said)
+        bed.end_job("reviews-a1", "Complete")
+        await bed.settle()
+        assert bed.status["phase"] == "Failed"
+
+    run(life())
+
+
 def test_a_job_deleted_by_hand_is_a_disruption(bed: Bed) -> None:
     async def life() -> None:
         await train(bed)
@@ -182,6 +222,33 @@ def test_a_job_deleted_by_hand_is_a_disruption(bed: Bed) -> None:
         assert "reviews-a1" not in bed.jobs
         assert "reviews-a2" in bed.jobs
         assert bed.status["restarts"]["disruption"] == 1
+
+    run(life())
+
+
+def test_a_pod_that_only_bears_our_label_holds_nothing_up(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        for number, labels in enumerate(({}, {"tuneloop.dev/stage": "train", "tuneloop.dev/attempt": "x"})):
+            metadata = {"name": f"p{number}", "namespace": "team-a", "labels": {"tuneloop.dev/job": "reviews"} | labels}
+            bed.cluster.add({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}})
+        bed.fail("reviews-a1", exit_code=77)
+        await bed.settle()
+        assert "reviews-a2" in bed.jobs
+
+    run(life())
+
+
+def test_a_gang_whose_first_pod_is_done_is_still_running(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.start_pods("reviews-a1")
+        await bed.settle()
+        before = len(bed.cluster.writes)
+        bed.end_pod("reviews-a1-1", exit_code=0)
+        await bed.settle()
+        assert (bed.status["phase"], bed.status["workers"]) == ("Running", "2/2")
+        assert len(bed.cluster.writes) == before
 
     run(life())
 

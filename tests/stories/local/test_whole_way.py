@@ -1,0 +1,161 @@
+"""From a manifest to answers over HTTP, on the command line alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tiny_models import sentences, tiny_bert
+from workspace import CLAIM, Workspace, deployment_manifest, job_manifest, processes_of, until
+
+pytestmark = pytest.mark.local_story
+
+PLAIN_TRANSFORMERS = """
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder, texts = sys.argv[1], json.load(sys.stdin)
+model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+with torch.no_grad():
+    for text in texts:
+        inputs = tokenizer(text, return_tensors="pt", truncation=True)
+        scores = model(**inputs).logits.softmax(-1)[0]
+        print(json.dumps({model.config.id2label[i]: float(score) for i, score in enumerate(scores)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("trained"))
+    tiny_bert(workspace.claim / "model")
+    workspace.write_rows("rows.csv", sentences(300))
+    workspace.write(
+        "job.yaml",
+        job_manifest(training={"epochs": 3, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 3e-3}),
+    )
+    workspace.write("deployment.yaml", deployment_manifest())
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return workspace
+
+
+def post(url: str, body: object) -> object:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return json.load(reply)
+
+
+def address(log: Path) -> str | None:
+    lines = [line for line in log.read_text().splitlines() if " answers at " in line]
+    return lines[0].rsplit(" ", 1)[1] if lines else None
+
+
+def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(trained: Workspace) -> None:
+    texts = [text for text, _ in sentences(40, seed=5)]
+    server = trained.start("serve", "-f", "deployment.yaml", "--port", "0", log="serve.log")
+    try:
+        url = until(
+            lambda: address(trained.path / "serve.log"), seconds=90, what="the server's address", process=server
+        )
+        answers = [
+            {each["label"]: each["score"] for each in one}
+            for one in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
+        ]
+        deployment = json.loads(trained.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0
+    assert deployment["status"]["phase"] == "Ready"
+    folder = trained.job_folder() / "artifact" / "model"
+    plain = subprocess.run(
+        [sys.executable, "-c", PLAIN_TRANSFORMERS, str(folder)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = [json.loads(line) for line in plain.stdout.splitlines()]
+    assert [max(one, key=one.get) for one in answers] == [max(one, key=one.get) for one in expected]
+    assert (
+        max(abs(one[label] - other[label]) for one, other in zip(answers, expected, strict=True) for label in other)
+        < 1e-4
+    )
+    assert not processes_of(trained.path)
+
+
+def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:
+    described = trained.tuneloop("describe", "ftj", "reviews").stdout
+    assert "Succeeded" in described
+    assert "tfidf-linear" in described
+    assert "sha256:" in described
+    assert "data: 300 rows" in trained.tuneloop("logs", "reviews", "--stage", "prepare").stdout
+    assert "test accuracy" in trained.tuneloop("logs", "reviews", "--stage", "train").stdout
+
+
+def test_the_model_learns_what_can_be_learned(trained: Workspace) -> None:
+    metrics = {each["name"]: each["value"] for each in trained.job()["status"]["evaluation"]["metrics"]}
+    assert metrics["accuracy"] > 0.8
+
+
+def test_up_trains_and_then_serves(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    tiny_bert(workspace.claim / "model")
+    workspace.write_rows("rows.csv", sentences(150))
+    (tmp_path / "all").mkdir()
+    workspace.write("all/job.yaml", job_manifest(training={"maxSteps": 3, "globalBatchSize": 16, "microBatchSize": 4}))
+    workspace.write("all/deployment.yaml", deployment_manifest())
+    up = workspace.start("up", "-f", "all", log="up.log")
+    try:
+        until(
+            lambda: "ModelDeployment reviews: Ready" in (tmp_path / "up.log").read_text(),
+            seconds=150,
+            what="a served model",
+            process=up,
+        )
+        url = json.loads(workspace.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)["status"]["url"]
+        assert post(url, {"inputs": "a good film"})
+    finally:
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=60) == 0
+    assert not processes_of(tmp_path)
+
+
+def jsonl_in_three_languages(workspace: Workspace) -> dict:
+    words = {
+        "de": ["der", "gute", "Film", "läuft", "schön", "über", "Größe"],
+        "ru": ["хороший", "фильм", "о", "любви", "и", "мире"],
+        "el": ["η", "καλή", "ταινία", "για", "την", "αγάπη"],
+    }
+    rows = [
+        {"Sprache ✓": label, "Text mit Leer": f"{' '.join(words[label])} {n}"} for n in range(60) for label in words
+    ]
+    (workspace.claim / "rows.jsonl").write_text(
+        "\n".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
+    return {"uri": f"pvc://{CLAIM}/rows.jsonl", "columns": {"text": "Text mit Leer", "label": "Sprache ✓"}}
+
+
+def csv_with_quotes_and_newlines(workspace: Workspace) -> dict:
+    rows = [(f'{text}, "{n}"\nsecond line; {text}', label) for n, (text, label) in enumerate(sentences(150, classes=5))]
+    workspace.write_rows("odd rows.csv", rows, header=("the text, as typed", "which one?"))
+    return {"uri": f"pvc://{CLAIM}/odd rows.csv", "columns": {"text": "the text, as typed", "label": "which one?"}}
+
+
+@pytest.mark.parametrize("write", [jsonl_in_three_languages, csv_with_quotes_and_newlines])
+def test_other_data_works_by_changing_only_the_manifest(tmp_path, write) -> None:
+    workspace = Workspace(tmp_path)
+    tiny_bert(workspace.claim / "model")
+    manifest = job_manifest(
+        data={"train": [write(workspace)], "split": {"method": "random"}},
+        training={"maxSteps": 3, "globalBatchSize": 16, "microBatchSize": 4},
+    )
+    workspace.write("job.yaml", manifest)
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    status = workspace.job()["status"]
+    assert status["data"]["bad"] == 0
+    assert status["data"]["rows"] == (180 if "Sprache" in str(manifest) else 150)

@@ -1,0 +1,84 @@
+"""What control groups of both versions say, from files as the kernel writes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tuneloop_trainer import cgroup
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Write files of a control group; returns nothing."""
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(cgroup, "OWN", tmp_path / "own")
+
+    def write(own: str, files: dict[str, str]) -> None:
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+V1 = "4:memory:/pod\n3:cpu,cpuacct:/pod\n0::/\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "quota"),
+    [
+        pytest.param("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5, id="version 2, in a container"),
+        pytest.param(
+            "0::/pod/a\n", {"pod/a/cpu.max": "50000 100000\n", "cpu.max": "max 100000\n"}, 0.5, id="version 2, own path"
+        ),
+        pytest.param("0::/\n", {"cpu.max": "max 100000\n"}, None, id="version 2, no limit"),
+        pytest.param(
+            V1, {"cpu/pod/cpu.cfs_quota_us": "200000", "cpu/pod/cpu.cfs_period_us": "100000"}, 2.0, id="version 1"
+        ),
+        pytest.param(
+            V1,
+            {"cpu/pod/cpu.cfs_quota_us": "-1", "cpu/pod/cpu.cfs_period_us": "100000"},
+            None,
+            id="version 1, no limit",
+        ),
+        pytest.param("", {}, None, id="no control group"),
+    ],
+)
+def test_the_quota_of_cores(kernel, own, files, quota):
+    kernel(own, files)
+    assert cgroup.cpu_quota() == quota
+
+
+def test_a_small_quota_still_leaves_one_core(kernel):
+    kernel("0::/\n", {"cpu.max": "10000 100000\n"})
+    assert cgroup.usable_cores() == 1
+
+
+def test_no_quota_means_all_cores_that_may_be_used(kernel):
+    kernel("", {})
+    assert cgroup.usable_cores() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "kills"),
+    [
+        pytest.param("0::/\n", {"memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 0\n"}, 2, id="version 2"),
+        pytest.param(
+            V1, {"memory/pod/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"}, 1, id="version 1"
+        ),
+        pytest.param("", {}, 0, id="no control group"),
+    ],
+)
+def test_kills_for_want_of_memory(kernel, own, files, kills):
+    kernel(own, files)
+    assert cgroup.oom_kills() == kills
+
+
+def test_this_machine_can_be_read():
+    assert Path("/proc/self/cgroup").exists()
+    assert cgroup.oom_kills() >= 0

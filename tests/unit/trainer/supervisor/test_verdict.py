@@ -1,0 +1,74 @@
+"""From the ends of a pod's ranks to its exit code and message, without processes."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from tuneloop_api.results import TerminationMessage
+from tuneloop_trainer.hang import HangWatch
+from tuneloop_trainer.heartbeat import Beat
+from tuneloop_trainer.verdict import PodState, RankEnd, telling, verdict
+
+
+def end(rank: int, code: int, **given) -> RankEnd:
+    return RankEnd(
+        **{"rank": rank, "exit_code": code, "by_supervisor": False, "message": None, "last_line": None} | given
+    )
+
+
+def pod(**given) -> PodState:
+    return PodState(**{"step": 7, "out_of_memory_kills": 0, "asked_to_stop": False, "hang": None} | given)
+
+
+@pytest.mark.parametrize("telling_code", [1, 65, 76, 137])
+def test_the_cause_is_told_in_whatever_order_the_ranks_end(telling_code):
+    ends = [end(0, 77), end(1, telling_code), end(2, 143), end(3, 137, by_supervisor=True), end(4, 0)]
+    assert {telling(order).exit_code for order in permutations(ends)} == {telling_code}
+
+
+def test_of_equal_ends_the_first_in_time_is_told():
+    assert telling([end(2, 65), end(0, 65)]).rank == 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "code", "failure"),
+    [
+        pytest.param([end(0, 137)], {"out_of_memory_kills": 1}, 137, "OutOfMemoryHost", id="the kernel's own count"),
+        pytest.param([end(0, 137)], {}, 137, "Unknown", id="killed, but not for memory"),
+        pytest.param([end(0, 143)], {"asked_to_stop": True}, 143, "Preempted", id="stopped before it had begun"),
+        pytest.param([end(0, 143)], {}, 143, "Unknown", id="terminated by somebody else"),
+        pytest.param([end(0, 77), end(1, 79)], {}, 79, "Preempted", id="a peer that left after saving"),
+        pytest.param(
+            [end(0, 0), end(1, 137, by_supervisor=True)], {"asked_to_stop": True}, 143, "Preempted", id="too slow"
+        ),
+        pytest.param([end(0, 137, by_supervisor=True)], {"hang": "no step"}, 75, "Hang", id="a hang"),
+        pytest.param([end(0, 0), end(1, 0)], {"asked_to_stop": True}, 0, None, id="finished in spite of SIGTERM"),
+    ],
+)
+def test_the_class_of_a_failure(ends, state, code, failure):
+    found = verdict(ends, pod(**state))
+    assert (found.exit_code, found.message.failure_class) == (code, failure)
+
+
+def test_a_success_hands_on_what_the_first_rank_said():
+    said = TerminationMessage(stage="train", outcome="Succeeded", step=12)
+    assert verdict([end(1, 0), end(0, 0, message=said)], pod()).message is said
+
+
+def test_a_failure_names_the_rank_and_its_last_step():
+    said = TerminationMessage(stage="train", outcome="Failed", failure_class="Data", message="no rows")
+    message = verdict([end(3, 65, message=said)], pod()).message
+    assert (message.rank, message.step, message.message) == (3, 7, "no rows")
+
+
+def test_silence_is_measured_by_the_watchs_own_clock():
+    watch = HangWatch(now=0.0, floor_seconds=60.0)
+    watch.see([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=100.0)
+    watch.see([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=150.0)
+    assert not watch.hangs(now=160.0)
+    assert watch.hangs(now=160.1)
+    watch.see([Beat(changed=2, step=3, slow_step_seconds=20.0), None], now=161.0)
+    assert watch.limit_seconds == 200.0
+    assert not watch.hangs(now=361.0)
