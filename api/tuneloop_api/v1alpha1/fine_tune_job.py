@@ -440,6 +440,8 @@ class Progress(WireModel):
     """Stage that reported last."""
     step: int | None = None
     """Optimizer steps done."""
+    start_step: int | None = None
+    """Step that the current attempt started from."""
     total_steps: int | None = None
     """Optimizer steps planned."""
     epoch: float | None = None

@@ -128,7 +128,7 @@ def _ended(
     if stage == "train":
         status = _with_record(seen, status, reason=reason, failure_class=failure_class, now=now)
     # speed and time left are those of a run that is over
-    stopped = {"tokens_per_second": None, "eta": None, "eta_seconds": None}
+    stopped = {"tokens_per_second": None, "eta": None, "eta_seconds": None, "start_step": None}
     progress = status.progress.model_copy(update=stopped) if status.progress else None
     return status.model_copy(update={"progress": progress})
 
@@ -137,17 +137,28 @@ def _with_record(
     seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure_class: str | None, now: datetime
 ) -> FineTuneJobStatus:
     job = job_of_run(seen, status)
-    heard = seen.progress if seen.progress and seen.progress.attempt == status.attempt else None
+    start_step, end_step = _steps(seen, status)
     record = AttemptRecord(
         attempt=status.attempt or 0,
-        start_step=heard.start_step if heard else None,
-        end_step=(status.progress or Progress()).step if heard else None,
+        start_step=start_step,
+        end_step=end_step,
         started=stamp(job.created) if job else None,
         ended=stamp(now),
         failure_class=failure_class,
         reason=reason,
     )
     return status.model_copy(update={"history": [*(status.history or ()), record][-_HISTORY:]})
+
+
+def _steps(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[int | None, int | None]:
+    """Return the first and the last step of the attempt that is over: what its pods said as they ended, else what it last posted."""
+    job = job_of_run(seen, status)
+    messages = (handed_on(pod) for pod in (pods_of(seen, job) if job else ()))
+    told = next((message.train for message in messages if message is not None and message.train is not None), None)
+    if told is not None:
+        return told.start_step, told.steps
+    posted = status.progress or Progress()
+    return (posted.start_step, posted.step) if posted.start_step is not None else (None, None)
 
 
 def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineTuneJobStatus:
