@@ -9,13 +9,14 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "build" / "test-reports"
+"""JUnit XML of each tier, from the last run."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ TIERS = (
 def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     """Run one tier with pytest; its output passes through."""
     select = [] if full else ["-m", "not full"]
+    report.unlink(missing_ok=True)
     started = time.monotonic()
     print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.folder]
@@ -67,8 +69,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--full", action="store_true", help="also run what is marked `full`")
     full = options.parse_args().full
-    with tempfile.TemporaryDirectory() as scratch:
-        outcomes = [run(tier, full=full, report=Path(scratch) / f"{n}.xml") for n, tier in enumerate(TIERS)]
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    outcomes = [run(tier, full=full, report=REPORTS / f"{tier.name.replace(' ', '-')}.xml") for tier in TIERS]
     print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}")
     for o in outcomes:
         over = "  over budget" if o.seconds > o.tier.minutes * 60 and not full else ""

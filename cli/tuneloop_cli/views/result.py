@@ -20,10 +20,10 @@ def result(job: Manifest) -> str:
 def _succeeded(job: Manifest) -> Iterator[str]:
     evaluation = at(job, "status.evaluation") or {}
     yield f"{job['metadata']['name']} succeeded."
-    for each in evaluation.get("baselines", []):
-        yield f"  {each['name']:<28}accuracy {interval(each)}"
-    for each in evaluation.get("metrics", []):
-        yield f"  {each['name']:<28}{interval(each)}"
+    rungs, metrics = evaluation.get("baselines", []), evaluation.get("metrics", [])
+    width = max((len(each["name"]) for each in (*rungs, *metrics)), default=0)
+    yield from (f"  {each['name']:<{width}}  accuracy {interval(each)}" for each in rungs)
+    yield from (f"  {each['name']:<{width}}  {interval(each)}" for each in metrics)
     yield f"artifact: {at(job, 'status.artifact.uri')}"
     yield f"digest:   {at(job, 'status.artifact.digest')}"
 
