@@ -78,6 +78,7 @@ def _texts(scratch: Path, target: Path) -> None:
     part.replace(target)
     part.replace(target)
 
+
 def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 

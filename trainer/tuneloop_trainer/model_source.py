@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tuneloop_api.run_config import Paths
-    from tuneloop_api.v1alpha1.fine_tune_job import ModelSource
+    from tuneloop_api.v1alpha1.fine_tune_job_data import ModelSource
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = (

@@ -1,6 +1,7 @@
 """Version v1alpha1 of the custom resources: the only source of the CRDs in `crds/`."""
 
-from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJob, FineTuneJobSpec, FineTuneJobStatus
+from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJob, FineTuneJobSpec
+from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.model_deployment import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
 
 GROUP = "tuneloop.dev"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
 from tuneloop_api.results import TerminationMessage
-from tuneloop_api.v1alpha1.fine_tune_job import Failure
+from tuneloop_api.v1alpha1.fine_tune_job_status import Failure
 from tuneloop_operator.decide.hints import HINTS
 from tuneloop_operator.decide.restart import ACTION_OF_CLASS, Action
 

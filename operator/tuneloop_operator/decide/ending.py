@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.exit_codes import FailureClass
-from tuneloop_api.v1alpha1.fine_tune_job import (
+from tuneloop_api.v1alpha1.fine_tune_job_status import (
     AttemptRecord,
     Child,
     Failure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJobStatus
+from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
 from tuneloop_operator.decide.ending import closed, failed, failure_of, succeeded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import config_hash, settings_of
-from tuneloop_api.v1alpha1.fine_tune_job import Child, Children, FineTuneJobStatus, Lineage, Restarts
+from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus, Lineage, Restarts
 from tuneloop_operator.decide.restart import delay_seconds
 from tuneloop_operator.decide.stages import Run, child_of, run_of, stage_of
 from tuneloop_operator.desired.compare import covers

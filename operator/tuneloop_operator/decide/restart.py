@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tuneloop_api.exit_codes import FailureClass
-from tuneloop_api.v1alpha1.fine_tune_job import FailurePolicy, Restarts
+from tuneloop_api.v1alpha1.fine_tune_job import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
 
 _FIRST_DELAY_SECONDS = 10.0
 _LONGEST_DELAY_SECONDS = 600.0

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.fine_tune_job import Child, Children, FineTuneJobStatus
+from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus
 from tuneloop_operator.decide.classify import blame
 from tuneloop_operator.desired.metadata import job_name
 from tuneloop_operator.status.conditions import holds

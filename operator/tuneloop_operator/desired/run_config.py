@@ -19,7 +19,7 @@ from tuneloop_operator.desired.pod import CONFIG_DIRECTORY
 if TYPE_CHECKING:
     from tuneloop_api.run_config import Stage
     from tuneloop_api.v1alpha1 import FineTuneJob
-    from tuneloop_api.v1alpha1.fine_tune_job import Child
+    from tuneloop_api.v1alpha1.fine_tune_job_status import Child
     from tuneloop_operator.desired.storage import JobStorage
     from tuneloop_operator.settings import OperatorSettings
 

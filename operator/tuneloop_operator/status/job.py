@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
-    from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJobStatus, JobPhase
+    from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus, JobPhase
     from tuneloop_operator.observed import ObservedJob, PodSeen
 
 _OBSTACLES = ("NameConflict", "Refused")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.fine_tune_job import (
+from tuneloop_api.v1alpha1.fine_tune_job_status import (
     CheckpointStatus,
     EvaluationValue,
     FineTuneJobStatus,

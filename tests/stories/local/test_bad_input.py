@@ -33,7 +33,7 @@ def pickled_weights(workspace: Workspace) -> None:
     weights.rename(weights.with_name("pytorch_model.bin"))
 
 
-MANY = sentences(120)
+MANY = sentences(300)
 DUPLICATED = [*MANY, *[(text, label) for text, label in MANY[:10]]]
 
 CASES = [

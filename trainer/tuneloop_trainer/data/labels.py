@@ -10,7 +10,7 @@ from tuneloop_trainer.data.raw import BadReason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneloop_api.v1alpha1.fine_tune_job import LabelRule
+    from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule
 
 LONGEST_LABEL = 128
 """As in `model.labels`: whatever is longer is a text in the wrong column."""

@@ -14,7 +14,7 @@ from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
     from tuneloop_api.run_config import ValidationSettings
-    from tuneloop_api.v1alpha1.fine_tune_job import LabelRule
+    from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule
 
 
 @dataclass(frozen=True, slots=True)

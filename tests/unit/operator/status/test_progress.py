@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuneloop_api.progress import ProgressMessage
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job import Restarts
+from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
 from tuneloop_operator.status.progress import duration_text, percent, with_progress
 
 Bed = Any

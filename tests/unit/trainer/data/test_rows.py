@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_api.run_config import ValidationSettings
-from tuneloop_api.v1alpha1.fine_tune_job import LabelRule
+from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule
 from tuneloop_trainer.data.labels import class_of, in_order
 from tuneloop_trainer.data.raw import BadReason, RawRow
 from tuneloop_trainer.data.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable

@@ -95,11 +95,26 @@ def test_a_rank_knows_its_place_in_the_gang(tmp_path, monkeypatch):
     ]
 
 
-def test_threads_that_were_chosen_stay(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    pod = Pod(tmp_path, "print(os.environ['OMP_NUM_THREADS'])", ranks=1)
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "GLIBC_TUNABLES"])
+def test_what_was_chosen_stays(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "7")
+    pod = Pod(tmp_path, f"print(os.environ['{name}'])", ranks=1)
     pod.end()
     assert pod.out == "7\n"
+
+
+def test_ranks_without_a_gpu_keep_freed_memory(tmp_path, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    script = """
+    import resource
+    def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytes(64 << 20); before = faults()
+    for _ in range(5): bytes(64 << 20)
+    print(faults() - before)
+    """
+    pod = Pod(tmp_path, script, ranks=1)
+    pod.end()
+    assert int(pod.out) < 2 * 16384  # 64 MiB are 16,384 small pages: at most fetched once more, not five times
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from prepared_runs import training_run, write_run
 from tuneloop_api.run_config import Rendezvous, RunConfig
 
 DEADLINE = 90.0
-STEPS = 200
+STEPS = 120
 
 
 def config_of(folder: Path, *, tiny_model: Path, dataset: Path, ranks: int = 2, **settings) -> RunConfig:
@@ -27,14 +27,14 @@ def config_of(folder: Path, *, tiny_model: Path, dataset: Path, ranks: int = 2, 
         "learningRate": 3e-3,
         "bestMetric": "accuracy",
     }
-    training |= {"evaluateEvery": {"steps": 20}} | settings.pop("training", {})
+    training |= {"evaluateEvery": {"steps": 30}} | settings.pop("training", {})
     return training_run(
         folder,
         model=tiny_model,
         dataset=dataset,
         training=training,
         gang={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
-        **{"method": {"type": "full"}, "checkpoint": {"everySteps": 10, "graceSeconds": 60}} | settings,
+        **{"method": {"type": "full"}, "checkpoint": {"everySteps": 20, "graceSeconds": 60}} | settings,
     )
 
 
