@@ -58,10 +58,6 @@ class Limits:
     stacks: float = STACKS_SECONDS
 
 
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
-"""Lets glibc reuse the large blocks of one step in the next. Else each is mapped and zeroed anew: an eighth of the CPU time on CPU ranks."""
-
-
 def supervise(run_json: Path, *, command: Sequence[str] | None = None, limits: Limits | None = None) -> int:
     """Run the ranks of this pod to their end; returns the exit code, and leaves the pod's termination message.
 
@@ -99,7 +95,12 @@ def rank_environment(
         "MASTER_PORT": config.rendezvous.port,
     }
     threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    return _KEEP_MEMORY | threads | dict(environment) | {name: str(value) for name, value in own.items()}
+    return (
+        {"GLIBC_TUNABLES": KEEP_MEMORY}
+        | threads
+        | dict(environment)
+        | {name: str(value) for name, value in own.items()}
+    )
 
 
 @dataclass
