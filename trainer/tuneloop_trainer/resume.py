@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from tuneloop_api.results import SavedStep
-from tuneloop_trainer.checkpoint.manifest import TrainState, order
-from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
+from tuneloop_trainer.checkpoint.manifest import TrainState
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.selection import Best, Patience, Selection
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from tuneloop_trainer.checkpoint.resume import Found
     from tuneloop_trainer.run_setup import TrainingRun
 
 LOG = logging.getLogger(__name__)
@@ -36,12 +34,15 @@ class Position:
 def resume(run: TrainingRun) -> Position:
     """Load the newest whole checkpoint into the engine; without one, stand at the start. Collective."""
     found = run.checkpoints.newest()
+    if run.leads:
+        for name, reason in run.checkpoints.skipped:
+            LOG.warning("checkpoint %s is damaged and is left out: %s", name, reason)
     if found is None:
         return Position()
     state = run.checkpoints.load(found)
     position = Position(step=state.step, selection=selection_of(state), last=_saved(found))
     best = position.selection.best
-    if best is not None and (at_best := _find(run, best.step)) is not None:
+    if best is not None and (at_best := run.checkpoints.find_step(best.step)) is not None:
         position.best = _with_value(_saved(at_best), best)
     if run.leads:
         LOG.info("goes on after step %d of %d from %s", state.step, run.resolved.total_steps, found.path)
@@ -68,37 +69,12 @@ def load_chosen(run: TrainingRun, position: Position) -> int:
     best = position.selection.best
     if run.config.settings.output.checkpoint == "last" or best is None or best.step == position.step:
         return position.step
-    found = _find(run, best.step)
-    if found is None:
-        raise StorageError(
-            f"the best checkpoint, of step {best.step}, is missing or damaged in {run.job / 'checkpoints'}",
-            hint="Set output.checkpoint: last to publish the newest weights.",
-        )
-    run.checkpoints.load(found)
-    return best.step
-
-
-def _find(run: TrainingRun, step: int) -> Found | None:
-    """Return the newest whole checkpoint of a step; each rank checks a part of its files. Collective."""
-    folder = run.job / "checkpoints"
-    names: list[str] = run.engine.exchange(committed(folder))[0]
-    for name in names:
-        if (ranked := order(name)) is None or ranked[1] != step:
-            continue
-        found, problem = _check(run, folder / name)
-        if not any(run.engine.exchange(problem)):
-            return found
-    return None
-
-
-def _check(run: TrainingRun, path: Path) -> tuple[Found | None, str | None]:
     try:
-        manifest = read_manifest(path)
-        check_files(path, manifest.files[run.engine.rank :: run.engine.world_size])
-    except Damaged as damaged:
-        LOG.warning("%s: %s", path, damaged)
-        return None, str(damaged)
-    return Found(path, manifest), None
+        run.checkpoints.load_step(best.step)
+    except StorageError as error:
+        error.hint = "Set output.checkpoint: last to publish the newest weights."
+        raise
+    return best.step
 
 
 def _saved(found: Found) -> SavedStep:

@@ -66,10 +66,13 @@ class Checkpoints:
         self._exact = self._exact and found.manifest.facts == self._facts
         return self._fill(found)
 
+    def find_step(self, step: int) -> Found | None:
+        """Return the newest whole checkpoint of one step."""
+        return self._of_step(step)[0]
+
     def load_step(self, step: int) -> TrainState:
         """Fill the weights from the checkpoint of one step, to measure or publish it. Raises StorageError as `load` does."""
-        names = [name for name in self._committed() if (rank := order(name)) and rank[1] == step]
-        found, damaged = self._newest_of(names)
+        found, damaged = self._of_step(step)
         if found is None:
             reasons = "".join(f"; {name}: {reason}" for name, reason in damaged)
             raise StorageError(f"{self._folder}: there is no whole checkpoint of step {step}{reasons}")
@@ -120,6 +123,9 @@ class Checkpoints:
         doing = f"{self._folder}: checkpoints cannot be listed"
         names: list[str] = on_rank_0(self._engine, lambda: committed(self._folder), doing=doing)
         return names
+
+    def _of_step(self, step: int) -> tuple[Found | None, tuple[tuple[str, str], ...]]:
+        return self._newest_of([name for name in self._committed() if (rank := order(name)) and rank[1] == step])
 
     def _newest_of(self, names: Sequence[str]) -> tuple[Found | None, tuple[tuple[str, str], ...]]:
         """Return the first that is whole, and what is wrong with those before it; each rank checks a part of the files."""
