@@ -76,7 +76,6 @@ def _texts(scratch: Path, target: Path) -> None:
         writer.writerow(["id", "rating", "sentence"])
         writer.writerows(line.split("\t", 2) for line in lines if line.count("\t") >= 2)
     part.replace(target)
-    part.replace(target)
 
 
 def _digest(path: Path) -> str | None:
