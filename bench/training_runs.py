@@ -20,6 +20,7 @@ import numpy as np
 
 from tuneloop_api.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
 from tuneloop_api.settings import config_hash
+from tuneloop_trainer.supervisor import KEEP_MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".tuneloop" / "claims" / "demo"
@@ -105,8 +106,13 @@ def ours(folder: Path, *, source: dict[str, Any], ranks: int, **blocks: Any) -> 
     )
 
 
-def hugging_face(folder: Path, prepared: dict[str, Any], *, ranks: int, options: dict[str, Any]) -> Measured:
-    """Train the same shards with the Hugging Face Trainer: one process with all cores, or DDP over gloo."""
+def hugging_face(
+    folder: Path, prepared: dict[str, Any], *, ranks: int, options: dict[str, Any], keep_memory: bool = False
+) -> Measured:
+    """Train the same shards with the Hugging Face Trainer: one process with all cores, or DDP over gloo.
+
+    `keep_memory`: with the allocator settings that our supervisor gives its ranks.
+    """
     out = folder / "peer.json"
     out.unlink(missing_ok=True)
     given = json.dumps(options | {"dataset": prepared["datasetPath"], "model": prepared["modelPath"], "out": str(out)})
@@ -119,6 +125,8 @@ def hugging_face(folder: Path, prepared: dict[str, Any], *, ranks: int, options:
         "MASTER_PORT": str(free_port()),
         "HF_HUB_OFFLINE": "1",
     }
+    if keep_memory:
+        environment["GLIBC_TUNABLES"] = KEEP_MEMORY
     if ranks == 1:
         for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
             environment.pop(name)
