@@ -55,7 +55,7 @@ class Workspace:
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
             start_new_session=True,
         )
 

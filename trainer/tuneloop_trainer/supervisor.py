@@ -35,6 +35,8 @@ from tuneloop_trainer.verdict import PodState, RankEnd, Verdict, verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuneloop_api.run_config import GangSettings
+
 RANK_MESSAGE_VARIABLE = "TUNELOOP_RANK_MESSAGE"
 """Environment variable with the file that a rank leaves its termination message in."""
 SETTLE_SECONDS = 2.0
@@ -94,13 +96,18 @@ def rank_environment(
         "MASTER_ADDR": config.rendezvous.address,
         "MASTER_PORT": config.rendezvous.port,
     }
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    return (
-        {"GLIBC_TUNABLES": KEEP_MEMORY}
-        | threads
-        | dict(environment)
-        | {name: str(value) for name, value in own.items()}
-    )
+    return _defaults(gang, cores=cores) | dict(environment) | {name: str(value) for name, value in own.items()}
+
+
+def _defaults(gang: GangSettings, *, cores: int) -> dict[str, str]:
+    """Return what a rank gets unless it is set already.
+
+    A rank on CPU has one thread: how many threads share out a sum decides its last digits, and the losses must not depend on the number of
+    nodes. More cores are used by more ranks.
+    """
+    if gang.gpus_per_node:
+        return {"OMP_NUM_THREADS": str(max(1, cores // gang.processes_per_node))}
+    return {"OMP_NUM_THREADS": "1", "GLIBC_TUNABLES": KEEP_MEMORY}
 
 
 @dataclass

@@ -125,7 +125,6 @@ class LocalNode:
             folders=self.folders,
             ports=reserved,
             watchdog=watchdog,
-            cores=machine.cores(),
             gpus=machine.gpus(),
             serve_port=self._serve_port,
         )

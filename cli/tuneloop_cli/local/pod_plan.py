@@ -74,14 +74,13 @@ def plan_process(
     config_maps: Mapping[str, Manifest],
     folders: Folders,
     port: int,
-    threads: int,
     devices: str,
     inherited: Mapping[str, str],
 ) -> ProcessPlan:
     """Return the process of a pod. Raises ValueError for an environment variable that cannot be known.
 
     `port` is the rendezvous port of its Job, or the one that a server listens on; `devices` is CUDA_VISIBLE_DEVICES. The pod's
-    environment comes on top of the `inherited` one; OMP_NUM_THREADS is `threads` unless the user has chosen it there.
+    environment comes on top of the `inherited` one.
     """
     container = pod["spec"]["containers"][0]
     own = folders.pod(pod)
@@ -94,7 +93,7 @@ def plan_process(
         if "configMap" in volume
         for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
     }
-    environment = {"OMP_NUM_THREADS": str(threads), **inherited, "CUDA_VISIBLE_DEVICES": devices}
+    environment = {**inherited, "CUDA_VISIBLE_DEVICES": devices}
     environment |= {each["name"]: _rewritten(_value(each, pod), fixed | scratch) for each in container.get("env", ())}
     words = [*container.get("command", ()), *container.get("args", ())]
     program = sys.executable if words[0] in {"python", "python3"} else words[0]
@@ -105,16 +104,6 @@ def plan_process(
         folders=tuple(scratch.values()),
         termination_message=message,
     )
-
-
-def ranks_of(config_maps: Mapping[str, Manifest]) -> int:
-    """Return how many ranks of the pod's job run on this machine; 1 for what is no training."""
-    for manifest in config_maps.values():
-        run = json.loads((manifest.get("data") or {}).get(_RUN_JSON, "{}"))
-        if run.get("stage") == "train":
-            gang = run["settings"]["gang"]
-            return int(gang["nodes"] * gang["processesPerNode"])
-    return 1
 
 
 def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:

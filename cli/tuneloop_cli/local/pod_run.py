@@ -14,7 +14,7 @@ from tuneloop_cli.local import pod_status
 from tuneloop_cli.local.clock import now
 from tuneloop_cli.local.container import Container, first_of
 from tuneloop_cli.local.pod_objects import is_deleted, is_terminal
-from tuneloop_cli.local.pod_plan import ProcessPlan, config_maps_of, devices_of, plan_process, ranks_of
+from tuneloop_cli.local.pod_plan import ProcessPlan, config_maps_of, devices_of, plan_process
 from tuneloop_cli.local.ports import LOOPBACK
 from tuneloop_cli.local.probe import watch_probes
 from tuneloop_operator.status.deployment import LOCAL_URL
@@ -42,7 +42,6 @@ class Machine:
     folders: Folders
     ports: Ports
     watchdog: Watchdog
-    cores: int
     gpus: tuple[str, ...]
     serve_port: int
     """Port of the first server; 0 takes a free one."""
@@ -98,7 +97,6 @@ class PodRun:
             config_maps=config_maps,
             folders=self.machine.folders,
             port=self._port(pod),
-            threads=max(1, self.machine.cores // ranks_of(config_maps)),
             devices=devices_of(pod, self.machine.gpus),
             inherited=os.environ,
         )

@@ -8,7 +8,7 @@ import pytest
 from local_manifests import config_map
 
 from tuneloop_api.run_config import RUN_CONFIG_PATH
-from tuneloop_cli.local.pod_plan import Folders, devices_of, plan_process, ranks_of
+from tuneloop_cli.local.pod_plan import Folders, devices_of, plan_process
 
 ROOT = Path("/folder")
 CLAIM = "/tuneloop/claims/demo"
@@ -65,7 +65,6 @@ def plan(given=None, *, data=None, inherited=None, port=40000):
         config_maps=maps,
         folders=Folders(root=ROOT),
         port=port,
-        threads=3,
         devices="",
         inherited=inherited or {},
     )
@@ -153,25 +152,14 @@ def test_the_environment_comes_from_the_pod_and_the_session():
         "POD_NAME": "gang-1-abcde",
         "POD_UID": "u1",
         "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "3",
         "TUNELOOP_POD_UID": "u1",
     }
-
-
-def test_the_number_of_threads_is_the_users_if_the_user_set_it():
-    assert plan(inherited={"OMP_NUM_THREADS": "7"}).environment["OMP_NUM_THREADS"] == "7"
 
 
 def test_a_field_that_is_not_known_is_an_error():
     env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
     with pytest.raises(ValueError, match=r"env IP: the field status\.podIP"):
         plan(pod(env=env))
-
-
-def test_ranks_are_those_of_the_whole_gang():
-    assert ranks_of({"a": config_map(data={"run.json": json.dumps(run_json())})}) == 6
-    assert ranks_of({"a": config_map(data={"run.json": json.dumps(run_json(stage="prepare"))})}) == 1
-    assert ranks_of({"a": config_map(data={"server.json": "{}"})}) == 1
 
 
 @pytest.mark.parametrize(
