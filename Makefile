@@ -5,12 +5,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup demo test test-full check crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo test test-full check crds bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "First steps: make setup, then source .venv/bin/activate and tuneloop --help"
 
@@ -27,11 +27,21 @@ $(DEMO_CLAIM)/.ready: dev/real_data.py | .venv/.ready
 demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve it, measure it (about 8 minutes)
 	@$(BIN)/python dev/demo.py
 
-test: setup ## run the tests: unit, local stories, control plane (a real API server, built once)
+test: setup ## run the tests: unit, local stories, control plane (a real API server), cluster (pods really run)
 	@$(BIN)/python dev/run_tests.py
 
 test-full: setup ## run everything, the long combinations too
 	@$(BIN)/python dev/run_tests.py --full
+
+cluster-up: setup ## start a one-node Kubernetes in .cluster (root; docs/development-cluster.md)
+	@if [ -n "$$CI" ]; then dev/cluster/cluster packages; fi
+	@dev/cluster/cluster up --node --state .cluster --python .venv
+
+cluster-down: ## end it
+	@dev/cluster/cluster down --state .cluster
+
+cluster-status: ## its processes, memory and processor time
+	@dev/cluster/cluster status --state .cluster
 
 check: setup ## ruff, mypy strict, import-linter, stale CRDs
 	$(BIN)/ruff format --check .

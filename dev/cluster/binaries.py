@@ -1,7 +1,8 @@
-"""Builds the programs of the control plane from the pinned Go modules in `build/`, once per machine.
+"""Builds the programs of the cluster from the pinned Go modules in `build/`, once per machine.
 
-The result lies in `~/.cache/tuneloop/devcluster/<key>/`, where the key is a hash of the build folder and the Go version: a change of
-either builds anew, and everything else is a cache hit. A cold build takes about seven minutes on two cores, a warm Go cache seconds.
+Each program lies in `~/.cache/tuneloop/devcluster/<module>-<key>/`, where the key is a hash of its module folder, its recipe and the Go
+version: a change of one of these builds that program anew and no other. A cold build of the control plane takes about seven minutes on
+two cores, of what a node needs besides about three; with a warm Go cache it is seconds.
 """
 
 from __future__ import annotations
@@ -19,40 +20,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster import go_toolchain
+from cluster.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 BUILD_FOLDER = Path(__file__).parent / "build"
 KUBERNETES = "v1.36.3"
 _PROGRESS_SECONDS = 30
 
 
-class BuildError(Exception):
-    """A program could not be built; the message says which, and ends with the compiler's last lines."""
-
-
 @dataclass(frozen=True)
 class Program:
-    """One `go build`: a folder with a go.mod, a package, and the names under which the result is called."""
+    """A folder below `build/` with a go.mod, and what is built in it."""
 
     module: str
-    package: str
-    linker_flags: str
-    names: tuple[str, ...]
-    """The file's own name first; the others become links to it."""
+    packages: tuple[tuple[str, str], ...]
+    """(file, Go package) of each `go build`."""
+    linker_flags: str = "-s -w"
+    links: tuple[str, ...] = ()
+    """Other names for the first file: it does what the name says under which it is called."""
 
 
 _VERSION = "k8s.io/component-base/version"
-PROGRAMS = (
-    Program(module="etcd", package="go.etcd.io/etcd/server/v3", linker_flags="-s -w", names=("etcd",)),
-    Program(
-        module="k8s",
-        package=".",
-        linker_flags=f"-s -w -X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
-        names=("k8s", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
-    ),
-)
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+PROGRAMS = {
+    program.module: program
+    for program in (
+        Program("etcd", packages=(("etcd", "go.etcd.io/etcd/server/v3"),)),
+        Program(
+            "k8s",
+            packages=(("k8s", "."),),
+            linker_flags=f"-s -w -X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
+            links=("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy"),
+        ),
+        Program(
+            "containerd",
+            packages=tuple(
+                (name, f"{_CONTAINERD}/{name}") for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+            ),
+        ),
+        Program("coredns", packages=(("coredns", "."),)),
+        Program("pause", packages=(("pause", "."),)),
+        Program("probe", packages=(("probe", "."),)),
+        Program("helm", packages=(("helm", "helm.sh/helm/v3/cmd/helm"),)),
+    )
+}
+CONTROL_PLANE = ("etcd", "k8s")
+NODE = (*CONTROL_PLANE, "containerd", "coredns", "pause")
 
 
 def cache_folder() -> Path:
@@ -60,47 +75,75 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneloop" / "devcluster"
 
 
-def ensure(*, say: Callable[[str], None] = print) -> Path:
-    """Return a folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl; build what is missing.
+def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
+    """Return a folder in which these programs (keys of `PROGRAMS`; default: a control plane's) lie; build what is missing.
 
     Two callers at once build once: the second waits for the first. Raises BuildError, or ToolchainError when there is no Go.
     """
+    programs = [PROGRAMS[name] for name in names or CONTROL_PLANE]
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "go.lock", say=say):
-        lowest = max(go_toolchain.demanded(path) for path in BUILD_FOLDER.glob("*/go.mod"))
+        lowest = max(go_toolchain.demanded(BUILD_FOLDER / program.module / "go.mod") for program in programs)
         go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
-    folder = cache / cache_key(BUILD_FOLDER, go_version=go_toolchain.version(go))
+    return _together([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
+
+
+def cache_key(program: Program, build_folder: Path, *, go_version: str) -> str:
+    """Return the name of the cache folder for this recipe, the module's sources and this compiler."""
+    folder = build_folder / program.module
+    digest = hashlib.sha256(f"{go_version}\n{program}\n".encode())
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)}\n{path.stat().st_size}\n".encode() + path.read_bytes())
+    return f"{program.module}-{digest.hexdigest()[:16]}"
+
+
+def _ensure(program: Program, *, go: Path, cache: Path, say: Callable[[str], None]) -> Path:
+    version = go_toolchain.version(go, module=BUILD_FOLDER / program.module)
+    folder = cache / cache_key(program, BUILD_FOLDER, go_version=version)
     if folder.is_dir():
         return folder
     with _locked(cache / f"{folder.name}.lock", say=say):
         if not folder.is_dir():
-            _build_all(go, folder=folder, say=say)
+            _build_whole(program, go=go, folder=folder, say=say)
     return folder
 
 
-def cache_key(build_folder: Path, *, go_version: str) -> str:
-    """Return the name of the cache folder for these sources, this recipe and this compiler."""
-    digest = hashlib.sha256(f"{go_version}\n{PROGRAMS}\n".encode())
-    for path in sorted(build_folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(build_folder)}\n{path.stat().st_size}\n".encode() + path.read_bytes())
-    return f"{KUBERNETES}-{digest.hexdigest()[:16]}"
+def _together(folders: Sequence[Path], *, cache: Path) -> Path:
+    """Return one folder with links to everything in these folders of the cache, for PATH."""
+    key = hashlib.sha256("\n".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:16]
+    together = cache / f"bin-{key}"
+    if together.is_dir():
+        return together
+    with _locked(cache / f"{together.name}.lock", say=lambda _: None):
+        if not together.is_dir():
+            partial = _fresh(together)
+            for path in (path for folder in folders for path in folder.iterdir()):
+                (partial / path.name).symlink_to(Path("..") / path.parent.name / path.name)
+            partial.rename(together)
+    return together
 
 
-def _build_all(go: Path, *, folder: Path, say: Callable[[str], None]) -> None:
-    """Build into a folder beside `folder` and rename it at the end, so that a folder of that name is always whole."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed: the lock says that nobody else is building
-    partial.mkdir()
-    for program in PROGRAMS:
-        _build(program, go=go, out=partial, say=say)
+def _build_whole(program: Program, *, go: Path, folder: Path, say: Callable[[str], None]) -> None:
+    partial = _fresh(folder)
+    for file, package in program.packages:
+        _build(program, go=go, package=package, out=partial / file, say=say)
+    for link in program.links:
+        (partial / link).symlink_to(program.packages[0][0])
     partial.rename(folder)
 
 
-def _build(program: Program, *, go: Path, out: Path, say: Callable[[str], None]) -> None:
-    name, *links = program.names
-    command = [str(go), "build", "-trimpath", "-ldflags", program.linker_flags, "-o", str(out / name), program.package]
+def _fresh(folder: Path) -> Path:
+    """Return an empty folder beside `folder`, to be renamed when it is whole: a folder of the final name always is."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a caller that was killed: the lock says that nobody else is at it
+    partial.mkdir()
+    return partial
+
+
+def _build(program: Program, *, go: Path, package: str, out: Path, say: Callable[[str], None]) -> None:
+    command = [str(go), "build", "-trimpath", "-ldflags", program.linker_flags, "-o", str(out), package]
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
@@ -110,19 +153,17 @@ def _build(program: Program, *, go: Path, out: Path, say: Callable[[str], None])
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        say(f"building {name} from its Go modules (minutes the first time)")
+        say(f"building {out.name} from its Go modules (minutes the first time)")
         try:
-            _wait(process, name=name, started=started, say=say)
+            _wait(process, name=out.name, started=started, say=say)
         finally:
             process.kill()
             process.wait()
         output.seek(0)
         tail = "\n".join(output.read().splitlines()[-15:])
     if process.returncode != 0:
-        raise BuildError(f"go build of {program.module} ended with {process.returncode}:\n{tail}")
-    for link in links:
-        (out / link).symlink_to(name)
-    say(f"built {name} in {time.monotonic() - started:.0f} s")
+        raise BuildError(f"go build of {out.name} ended with {process.returncode}:\n{tail}")
+    say(f"built {out.name} in {time.monotonic() - started:.0f} s")
 
 
 def _wait(process: subprocess.Popen[bytes], *, name: str, started: float, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Makes the control plane's certificates and kubeconfigs with openssl. They are for loopback and for one cluster's life."""
+"""Makes the cluster's certificates and kubeconfigs with openssl. They are for this machine and for one cluster's life."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import base64
 import json
 import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SERVICE_RANGE = "10.96.0.0/16"
 _SERVER = (
     "extendedKeyUsage=serverAuth\n"
-    "subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1\n"
+    "subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
+    "DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:10.96.0.1,IP:{address}\n"
 )
-_CLIENT = "extendedKeyUsage=clientAuth\n"
 _CLIENTS = {"admin": "/O=system:masters/CN=admin", "kube-controller-manager": "/CN=system:kube-controller-manager"}
+_CLIENT = "extendedKeyUsage=clientAuth\n"
 
 
-def make(folder: Path, *, server_url: str) -> None:
-    """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig."""
+def make(folder: Path, *, server_url: str, more_clients: Mapping[str, str] | None = None) -> None:
+    """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig.
+
+    The clients are admin and kube-controller-manager; `more_clients` maps another's name to its certificate's subject.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _key(folder, "ca")
     usage = (
@@ -47,8 +53,13 @@ def make(folder: Path, *, server_url: str) -> None:
     )
     _key(folder, "service-account")
     _openssl(folder, "ec", "-in", "service-account.key", "-pubout", "-out", "service-account.pub")
-    _certificate(folder, "apiserver", subject="/CN=kube-apiserver", extensions=_SERVER)
-    for name, subject in _CLIENTS.items():
+    _certificate(
+        folder,
+        "apiserver",
+        subject="/CN=kube-apiserver",
+        extensions=_SERVER.format(address=urlsplit(server_url).hostname),
+    )
+    for name, subject in (_CLIENTS | (more_clients or {})).items():
         _certificate(folder, name, subject=subject, extensions=_CLIENT)
         path = folder / f"{name}.kubeconfig"
         path.write_text(json.dumps(_kubeconfig(folder, name, server_url=server_url), indent=1))

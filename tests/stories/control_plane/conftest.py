@@ -21,24 +21,20 @@ skipped with the reason; with TUNELOOP_REQUIRE_CLUSTER=1 they fail instead.
 
 from __future__ import annotations
 
-import os
-import time
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cluster_tier
 import pytest
 from cluster import binaries
-from cluster.control_plane import ControlPlane, ControlPlaneError
-from cluster.go_toolchain import ToolchainError
+from cluster.control_plane import ControlPlane
+from cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 CRDS = HERE.parents[2] / "crds"
-_NUMBERS = count(1)
-_BUILD_FAILED = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,53 +44,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing now: a cold build takes longer than one test may."""
-    if session.config.option.collectonly or not any(
-        "control_plane" in getattr(item, "fixturenames", ()) for item in session.items
-    ):
-        return
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-    try:
-        binaries.ensure(say=terminal.write_line if terminal else print)
-    except (binaries.BuildError, ToolchainError, OSError) as error:
-        session.config.stash[_BUILD_FAILED] = str(error)
+    cluster_tier.build_programs(session, fixture="control_plane", programs=binaries.CONTROL_PLANE)
 
 
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane of this session's own."""
-    if reason := request.config.stash.get(_BUILD_FAILED, ""):
-        _cannot_run(reason)
+    cluster_tier.check_build(request.config)
     plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), audit=True)
     try:
         plane.up()
-    except (ControlPlaneError, OSError) as error:
-        _cannot_run(str(error))
+    except (ClusterError, OSError) as error:
+        cluster_tier.cannot_run(str(error))
     yield plane
     plane.down()
-
-
-def _cannot_run(reason: str) -> None:
-    if os.environ.get("TUNELOOP_REQUIRE_CLUSTER") == "1":
-        pytest.fail(f"the control plane is required here (TUNELOOP_REQUIRE_CLUSTER=1) and cannot run: {reason}")
-    pytest.skip(f"the control plane cannot run on this machine: {reason}")
 
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
     """The name of an empty namespace whose default service account exists, so that pods are admitted."""
-    name = f"test-{next(_NUMBERS)}"
-    reply = control_plane.request(
-        "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    )
-    assert reply.status == 201, reply.body
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    deadline = time.monotonic() + 20
-    while control_plane.request("GET", account).status != 200:
-        assert time.monotonic() < deadline, f"no default service account in {name} after 20 s"
-        time.sleep(0.02)
-    yield name
-    control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
+    with cluster_tier.fresh_namespace(control_plane) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

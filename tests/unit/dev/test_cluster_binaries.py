@@ -45,11 +45,13 @@ def test_a_second_call_is_a_cache_hit(compiler):
         "kube-controller-manager",
         "kube-scheduler",
         "kubectl",
+        "kubelet",
+        "kube-proxy",
     }
-    assert (folder / "kubectl").resolve() == folder / "k8s"
+    assert (folder / "kubectl").resolve() == (folder / "k8s").resolve()
     assert binaries.ensure(say=lambda _: None) == folder
     assert len(compiler.read_text().splitlines()) == 2
-    assert all(line.startswith("local 0 build -trimpath") for line in compiler.read_text().splitlines())
+    assert all(line.startswith("auto 0 build -trimpath") for line in compiler.read_text().splitlines())
 
 
 def test_two_callers_at_once_build_once(compiler):
@@ -71,18 +73,40 @@ def test_a_failed_build_says_why_and_leaves_nothing_that_looks_whole(compiler):
     assert (binaries.ensure(say=lambda _: None) / "etcd").exists()
 
 
-def test_the_cache_key_follows_sources_and_compiler(tmp_path):
-    (tmp_path / "k8s").mkdir()
-    (tmp_path / "k8s" / "go.mod").write_text("module a\n\ngo 1.26.0\n")
-    first = binaries.cache_key(tmp_path, go_version="go1.26.0")
-    assert binaries.cache_key(tmp_path, go_version="go1.26.0") == first
-    assert binaries.cache_key(tmp_path, go_version="go1.26.1") != first
-    (tmp_path / "k8s" / "go.mod").write_text("module b\n\ngo 1.26.0\n")
-    assert binaries.cache_key(tmp_path, go_version="go1.26.0") != first
+def test_a_program_more_builds_that_one_only(compiler):
+    binaries.ensure("etcd", "k8s", say=lambda _: None)
+    folder = binaries.ensure("etcd", "k8s", "containerd", say=lambda _: None)
+    built = [line.rsplit("/", 1)[-1] for line in compiler.read_text().splitlines()[2:]]
+    assert built == ["containerd", "containerd-shim-runc-v2", "ctr"]
+    assert {"ctr", "kubelet", "etcd"} <= {path.name for path in folder.iterdir()}
 
 
-def test_the_demanded_version_is_read_from_go_mod():
-    assert go_toolchain.demanded(DEV / "cluster/build/k8s/go.mod") >= (1, 26)
+@pytest.mark.parametrize(
+    ("changed", "go_version", "is_hit"),
+    [
+        pytest.param({}, "go1.26.0", True, id="nothing changed"),
+        pytest.param({"etcd": "module b\n"}, "go1.26.0", True, id="another program's module changed"),
+        pytest.param({"k8s": "module b\n"}, "go1.26.0", False, id="its own module changed"),
+        pytest.param({}, "go1.26.1", False, id="the compiler changed"),
+    ],
+)
+def test_the_cache_key_follows_the_programs_own_sources_and_the_compiler(tmp_path, changed, go_version, is_hit):
+    _modules(tmp_path, {"etcd": "module a\n", "k8s": "module a\n"})
+    first = binaries.cache_key(binaries.PROGRAMS["k8s"], tmp_path, go_version="go1.26.0")
+    _modules(tmp_path, changed)
+    again = binaries.cache_key(binaries.PROGRAMS["k8s"], tmp_path, go_version=go_version)
+    assert (again == first) == is_hit
+
+
+def _modules(folder, contents):
+    for name, text in contents.items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "go.mod").write_text(text)
+
+
+def test_the_demanded_release_is_read_from_go_mod_without_its_patch(tmp_path):
+    (tmp_path / "go.mod").write_text("module a\n\ngo 1.26.8\n")
+    assert go_toolchain.demanded(tmp_path / "go.mod") == (1, 26)
 
 
 def test_without_go_and_without_a_package_index_the_error_says_what_to_do(tmp_path, monkeypatch):

@@ -1,0 +1,3 @@
+module devcluster/probe
+
+go 1.26

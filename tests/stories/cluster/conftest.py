@@ -1,0 +1,123 @@
+"""A real one-node Kubernetes for the tests in this folder, on which pods run; marks them `cluster`.
+
+    def test_a_pod_runs(node_cluster, namespace):
+        applied = node_cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=manifest)
+
+`node_cluster` (one per session, up in about six seconds, one per machine) is a `cluster.node.NodeCluster`:
+
+    request(method, path, body=None, query=None, content_type="application/json") -> (status, body)   as administrator
+    kubectl(*arguments, stdin=None) -> CompletedProcess (text)
+    client() -> ApiClient            another connection, for a thread of its own
+    load_image(archive)              docker archive → images for pods with `imagePullPolicy: Never`
+    share(claim, folder, namespace=…)    a ReadWriteMany claim on a folder of this machine
+    plane.stop_api_server(), plane.start_api_server()
+    kubeconfig, server_url, api_address_for_pods, bin, audit_log
+
+`namespace` is the name of a fresh namespace, with Pod Security `restricted`, for one test. The image `dev.local/probe:1` is loaded
+(`dev/cluster/build/probe` says what it does). Every container sees the packages of this
+Python environment and the code of this tree, read-only, where the development image looks (`cluster.development`).
+
+Where a node cannot run the tests are skipped with the reason; with TUNELOOP_REQUIRE_CLUSTER=1 missing Debian packages are installed,
+and what then is still impossible is a failure.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cluster_tier
+import pytest
+from cluster import binaries, images, machine
+from cluster.development import python_mounts
+from cluster.errors import ClusterError
+from cluster.node import NodeCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).parent
+PROBE = "dev.local/probe:1"
+_PROGRAMS = (*binaries.NODE, "probe")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    cluster_tier.build_programs(session, fixture="node_cluster", programs=_PROGRAMS)
+
+
+@pytest.fixture(scope="session")
+def node_cluster(request: pytest.FixtureRequest) -> Iterator[NodeCluster]:
+    """A node cluster of this session's own; at the end nothing of it may be left on the machine."""
+    cluster_tier.check_build(request.config)
+    say = cluster_tier.sayer(request.config)
+    state = Path(
+        tempfile.mkdtemp(prefix="tuneloop-")
+    )  # not pytest's: it deletes old folders, whatever is mounted there
+    running = NodeCluster(state, mounts=python_mounts(Path(sys.prefix)), gpus=4, audit=True, say=say)
+    settings = machine.kernel_settings()
+    try:
+        if cluster_tier.required():
+            machine.install_packages(say=say)
+        running.up()
+    except (ClusterError, OSError) as error:
+        cluster_tier.cannot_run(str(error))
+    _load_probe(running)
+    yield running
+    running.down()
+    left = {kind: found for kind, found in _traces(state).items() if found}
+    assert not left, f"`down` left {left}"
+    assert machine.kernel_settings() == settings
+    shutil.rmtree(state)
+
+
+@pytest.fixture
+def traces(node_cluster: NodeCluster) -> Callable[[], dict[str, list[str]]]:
+    """What is seen of the node cluster on this machine: processes, mounts, interfaces, tables, control groups, files elsewhere."""
+    return lambda: _traces(node_cluster.state)
+
+
+@pytest.fixture
+def namespace(node_cluster: NodeCluster) -> Iterator[str]:
+    """The name of an empty namespace under Pod Security `restricted`, whose default service account exists."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    with cluster_tier.fresh_namespace(node_cluster, labels=labels) as name:
+        yield name
+
+
+def _load_probe(running: NodeCluster) -> None:
+    program = binaries.ensure("probe") / "probe"
+    archive = running.state / "probe.tar"
+    images.pack(PROBE, files={"/probe": program}, entrypoint=["/probe"], out=archive)
+    running.load_image(archive)
+    archive.unlink()
+
+
+def _traces(state: Path) -> dict[str, list[str]]:
+    """Look for them without the code that makes and removes them."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return {
+        "processes": [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if str(state) in _content(path)],
+        "processes of pods": [p.parent.name for p in Path("/proc").glob("[0-9]*/cgroup") if "/devk8s/" in _content(p)],
+        "mounts": [line for line in _content(Path("/proc/self/mountinfo")).splitlines() if str(state) in line],
+        "interfaces": [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(("devk8s", "veth"))],
+        "tables": [line for line in tables.splitlines() if "devk8s" in line or "kube-proxy" in line],
+        "control groups": [str(path) for path in Path("/sys/fs/cgroup").glob("**/devk8s")],
+        "files": [str(path) for pattern in ("lib/cni/results/*devk8s*", "log/containers/*") for path in Path("/var").glob(pattern)],
+    }  # fmt: skip
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # the process ended meanwhile
+        return ""
