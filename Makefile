@@ -49,9 +49,11 @@ check: setup ## ruff, mypy strict, import-linter, stale CRDs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tuneloop_api.crd --check
+	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files --check
 
-crds: setup ## write crds/ from api/
+crds: setup ## write crds/ and the chart's copy from api/
 	$(BIN)/python -m tuneloop_api.crd
+	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files
 
 bench: setup ## the timings of bench/, as ratios against a peer in the same run
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done

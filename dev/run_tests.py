@@ -42,6 +42,7 @@ class Outcome:
 TIERS = (
     Tier("unit", "tests/unit", 3),
     Tier("local stories", "tests/stories/local", 8),
+    Tier("chart", "tests/stories/chart", 2),
     Tier("control plane", "tests/stories/control_plane", 10),
     Tier("cluster", "tests/stories/cluster", 8),
 )

@@ -1,0 +1,48 @@
+{{/* The operator's settings, as it reads them. What is empty is left out: the program has the default. */}}
+{{- define "tuneloop.environment" -}}
+- {name: TUNELOOP_POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+- {name: TUNELOOP_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: TUNELOOP_POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+- name: TUNELOOP_NAMESPACES
+  value: {{ include "tuneloop.watched" . | fromJsonArray | join "," | quote }}
+- name: TUNELOOP_TRAINER_IMAGE
+  value: {{ include "tuneloop.image" (list . .Values.trainer.image) | quote }}
+- name: TUNELOOP_SERVER_IMAGE
+  value: {{ include "tuneloop.image" (list . .Values.server.image) | quote }}
+{{- with .Values.children.imagePullPolicy }}
+- name: TUNELOOP_IMAGE_PULL_POLICY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.children.defaultClaim }}
+- name: TUNELOOP_DEFAULT_CLAIM
+  value: {{ . | quote }}
+{{- end }}
+- name: TUNELOOP_UID
+  value: {{ .Values.children.uid | int64 | quote }}
+- name: TUNELOOP_GID
+  value: {{ .Values.children.gid | int64 | quote }}
+- name: TUNELOOP_IMAGE_DEADLINE_SECONDS
+  value: {{ .Values.children.imageDeadlineSeconds | int64 | quote }}
+- name: TUNELOOP_PROGRESS_URL
+  value: {{ printf "https://%s:%d" (include "tuneloop.progressHost" .) (int64 .Values.progress.port) | quote }}
+- name: TUNELOOP_PROGRESS_SERVICE
+  value: {{ .Values.progress.service | quote }}
+- name: TUNELOOP_PROGRESS_PORT
+  value: {{ .Values.progress.port | int64 | quote }}
+- name: TUNELOOP_PROGRESS_INTERVAL_SECONDS
+  value: {{ .Values.progress.intervalSeconds | quote }}
+- name: TUNELOOP_PROGRESS_WRITES_PER_SECOND
+  value: {{ .Values.progress.writesPerSecond | quote }}
+- name: TUNELOOP_TLS_DIRECTORY
+  value: /etc/tuneloop/tls
+- name: TUNELOOP_HEALTH_PORT
+  value: {{ .Values.ports.health | int64 | quote }}
+- name: TUNELOOP_METRICS_PORT
+  value: {{ .Values.ports.metrics | int64 | quote }}
+- name: TUNELOOP_LEASE_NAME
+  value: {{ .Values.leaseName | quote }}
+- name: TUNELOOP_LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+- name: TUNELOOP_WORKERS
+  value: {{ .Values.workers | int64 | quote }}
+{{- end }}

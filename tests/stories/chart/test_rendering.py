@@ -1,0 +1,217 @@
+"""What the chart makes of values: objects that are whole, safe and fit together."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+from chart_values import PROMETHEUS, VARIANTS
+from helm_chart import CHART, ROOT, HelmError, environment_of, identity, of_kind, operator_pod
+from pod_security import offences
+
+from tuneloop_api import crd
+from tuneloop_operator.desired.endpoint_slice import PORT_NAME
+from tuneloop_operator.process_settings import ProcessSettings
+from tuneloop_operator.settings import OperatorSettings
+
+EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
+CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
+# What each variant adds to the defaults, and what it takes away.
+DIFFERENCES = [
+    ("three replicas", {"PodDisruptionBudget tuneloop"}, set()),
+    ("CRDs installed by others", set(), CRDS),
+    ("a ServiceMonitor", {"ServiceMonitor tuneloop"}, set()),
+    ("a PodMonitor", {"PodMonitor tuneloop"}, set()),
+    ("no network policy", set(), {"NetworkPolicy tuneloop"}),
+    ("an account that exists", set(), {"ServiceAccount tuneloop"}),
+    ("no roles for users", set(), {"ClusterRole tuneloop-system:tuneloop:view", "ClusterRole tuneloop-system:tuneloop:edit"}),
+    ("certificate in a secret", set(), {"Secret tuneloop-progress-tls"}),
+    ("certificate by an issuer of the cluster", {"Certificate tuneloop-progress-tls"}, {"Secret tuneloop-progress-tls"}),
+    (
+        "certificate by cert-manager",
+        {"Issuer tuneloop-progress-ca-root", "Certificate tuneloop-progress-ca", "Issuer tuneloop-progress-ca", "Certificate tuneloop-progress-tls"},
+        {"Secret tuneloop-progress-tls"},
+    ),
+]  # fmt: skip
+
+
+def test_the_chart_has_no_lint(helm):
+    helm.must("lint", "--strict", str(CHART), "--kube-version", "1.31.0")
+
+
+def test_an_older_kubernetes_is_refused(helm):
+    done = helm.run("template", "tuneloop", str(CHART), "--kube-version", "1.30.9")
+    assert done.returncode != 0
+    assert "requires kubeVersion: >=1.31.0-0" in done.stderr
+
+
+@EACH_VARIANT
+def test_each_object_is_named_once_and_labelled(helm, values):
+    objects = helm.rendered(values)
+    assert len({identity(found) for found in objects}) == len(objects)
+    for found in objects:
+        labels = found["metadata"]["labels"]
+        assert found["apiVersion"], identity(found)
+        assert labels["app.kubernetes.io/instance"] == "tuneloop", identity(found)
+        assert labels["app.kubernetes.io/managed-by"] == "Helm", identity(found)
+
+
+@pytest.mark.parametrize(("variant", "added", "removed"), DIFFERENCES, ids=[case[0] for case in DIFFERENCES])
+def test_a_switch_adds_and_removes_exactly_its_objects(helm, variant, added, removed):
+    usual, here = _names(helm.rendered()), _names(helm.rendered(VARIANTS[variant]))
+    assert (here - usual, usual - here) == (added, removed)
+
+
+@EACH_VARIANT
+def test_the_operators_pod_is_restricted(helm, values):
+    assert offences(operator_pod(helm.rendered(values))) == []
+
+
+def test_the_loader_is_restricted():
+    assert offences(yaml.safe_load((ROOT / "examples/cluster/loader.yaml").read_text())) == []
+
+
+@EACH_VARIANT
+def test_the_operator_accepts_its_environment(helm, values):
+    environment = environment_of(operator_pod(helm.rendered(values)))
+    ProcessSettings.from_environment(environment)
+    OperatorSettings.from_environment(environment)
+
+
+def test_the_environment_says_what_the_defaults_of_the_program_say(helm):
+    environment = environment_of(operator_pod(helm.rendered()))
+    assert OperatorSettings.from_environment(environment) == OperatorSettings()
+
+
+def test_values_reach_the_program(helm):
+    process = ProcessSettings.from_environment(
+        _environment(helm, "two namespaces") | _environment(helm, "names of its own")
+    )
+    own = OperatorSettings.from_environment(_environment(helm, "names of its own"))
+    images = OperatorSettings.from_environment(_environment(helm, "images by digest"))
+    assert (process.lease_name, process.progress_service, process.progress_port) == ("ml-operator", "ml-progress", 9443)
+    assert own.progress_url == "https://ml-progress.tuneloop-system.svc:9443"
+    assert images.trainer_image == f"registry.example.com:5000/tuneloop/trainer:0.1.0@sha256:{64 * 'b'}"
+    assert (images.image_pull_policy, images.default_claim) == ("Always", "models")
+
+
+@pytest.mark.parametrize(
+    ("variant", "namespaces"),
+    [("the defaults", "tuneloop-system"), ("two namespaces", "team-a,team-b"), ("all namespaces", "")],
+)
+def test_the_operator_watches_what_it_has_rights_in(helm, variant, namespaces):
+    objects = helm.rendered(VARIANTS[variant])
+    roles = [
+        role["metadata"]["namespace"]
+        for role in of_kind(objects, "Role")
+        if role["metadata"]["name"] == "tuneloop-tuneloop-system"
+    ]
+    assert environment_of(operator_pod(objects))["TUNELOOP_NAMESPACES"] == namespaces
+    assert sorted(roles) == [namespace for namespace in namespaces.split(",") if namespace]
+
+
+@pytest.mark.parametrize("variant", ["the defaults", "names of its own"])
+def test_ports_that_are_named_are_there(helm, variant):
+    objects = helm.rendered(VARIANTS[variant], served=[PROMETHEUS])
+    (container,) = operator_pod(objects)["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    environment = environment_of(operator_pod(objects))
+    assert {name: str(number) for name, number in ports.items()} == {
+        name: environment[f"TUNELOOP_{name.upper()}_PORT"] for name in ("progress", "metrics", "health")
+    }
+    (policy,) = of_kind(objects, "NetworkPolicy")
+    assert {port["port"] for port in policy["spec"]["ingress"][0]["ports"]} == set(ports)
+    assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("liveness", "readiness")} <= set(ports)
+    services = {service["metadata"]["name"]: service["spec"] for service in of_kind(objects, "Service")}
+    progress = services.pop(environment["TUNELOOP_PROGRESS_SERVICE"])
+    (metrics,) = services.values()
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    assert "selector" not in progress
+    assert progress["ports"][0]["port"] == ports["progress"]
+    assert progress["ports"][0]["name"] == PORT_NAME, "a slice's port belongs to the Service's port of the same name"
+    assert metrics["ports"][0]["targetPort"] in ports
+    assert monitor["spec"]["endpoints"][0]["port"] == metrics["ports"][0]["name"]
+
+
+@EACH_VARIANT
+def test_selectors_find_the_operators_pods(helm, values):
+    objects = helm.rendered(values, served=[PROMETHEUS])
+    labels = operator_pod(objects)["metadata"]["labels"].items()
+    services = {service["metadata"]["name"]: service for service in of_kind(objects, "Service")}
+    for found in objects:
+        spec = found.get("spec") or {}
+        if found["kind"] == "Service":
+            assert (spec.get("selector") or {}).items() <= labels
+        elif found["kind"] == "ServiceMonitor":
+            chosen = [
+                s
+                for s in services.values()
+                if spec["selector"]["matchLabels"].items() <= s["metadata"]["labels"].items()
+            ]
+            assert len(chosen) == 1
+        elif found["kind"] in {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"}:
+            selector = spec.get("podSelector") or spec["selector"]
+            assert selector["matchLabels"].items() <= labels
+
+
+@pytest.mark.parametrize(
+    ("create", "served", "made"),
+    [("auto", [], 0), ("auto", [PROMETHEUS], 1), ("always", [], 1), ("never", [PROMETHEUS], 0)],
+)
+def test_a_monitor_is_made_where_the_cluster_has_its_kind(helm, create, served, made):
+    objects = helm.rendered({"monitor": {"create": create}}, served=served)
+    assert len(of_kind(objects, "ServiceMonitor")) == made
+
+
+@pytest.mark.parametrize("values", [{}, {"crds": {"keep": False}}], ids=["kept", "removed with the release"])
+def test_the_crds_are_those_of_the_models(helm, values):
+    wanted = {crd.definition(resource)["metadata"]["name"]: crd.definition(resource) for resource in crd.RESOURCES}
+    for found in of_kind(helm.rendered(values), "CustomResourceDefinition"):
+        bare = copy.deepcopy(found)
+        assert bare["metadata"].pop("labels")
+        policy = bare["metadata"].pop("annotations", {}).get("helm.sh/resource-policy")
+        assert policy == (None if values else "keep")
+        assert bare == wanted.pop(found["metadata"]["name"])
+    assert wanted == {}
+
+
+def test_the_charts_copy_of_the_crds_is_current():
+    copied = {path.name: path.read_text() for path in (CHART / "crds-files").iterdir()}
+    assert copied == crd.files(), "run `make crds`"
+
+
+@pytest.mark.parametrize("release", ["1st.release", "a" * 53, "tuneloop"])
+def test_names_and_labels_are_good_for_any_release_name(helm, release):
+    for found in helm.rendered(release=release):
+        name = found["metadata"]["name"]
+        if found["kind"] in {"Service", "Deployment"}:
+            assert len(name) <= 63, name
+            assert "." not in name
+        assert all(len(value) <= 63 for value in found["metadata"]["labels"].values()), identity(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"progress": {"tls": {"source": "existingSecret"}}}, "progress.tls.existingSecret: must name a Secret"),
+        ({"serviceAccount": {"create": False}}, "serviceAccount.name: must name an account"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(helm, values, said):
+    with pytest.raises(HelmError, match=said):
+        helm.rendered(values)
+
+
+def test_two_releases_share_no_object_but_the_crds(helm):
+    first = {identity(found) for found in helm.rendered(namespace="team-a")}
+    second = {identity(found) for found in helm.rendered(namespace="team-b")}
+    assert {name for _, _, name in first & second} == {text.split()[1] for text in CRDS}
+
+
+def _names(objects):
+    return {f"{found['kind']} {found['metadata']['name']}" for found in objects}
+
+
+def _environment(helm, variant):
+    return environment_of(operator_pod(helm.rendered(VARIANTS[variant])))

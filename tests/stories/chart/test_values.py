@@ -1,0 +1,197 @@
+"""Values that are wrong are refused with their path; values that are hostile change no structure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from helm_chart import CHART, HelmError, identity
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = (CHART / "values.yaml").read_text()
+OPEN = {("global",)}
+"""What Helm passes down from a parent chart is not ours to describe."""
+
+REFUSED = [
+    ({"replica": 2}, "", "replica"),
+    ({"replicas": "2"}, "replicas", "integer"),
+    ({"replicas": -1}, "replicas", "0"),
+    ({"replicas": 1.5}, "replicas", "integer"),
+    ({"image": {"tags": "v1"}}, "image", "tags"),
+    ({"image": {"tag": "v1\nlatest"}}, "image/tag", "pattern"),
+    ({"image": {"tag": 1.1}}, "image/tag", "string"),
+    ({"image": {"repository": "Registry/Operator"}}, "image/repository", "pattern"),
+    ({"image": {"repository": "registry/operator:v1@sha256:0"}}, "image/repository", "pattern"),
+    ({"image": {"digest": "sha256:0"}}, "image/digest", "pattern"),
+    ({"image": {"pullPolicy": "always"}}, "image/pullPolicy", "Always"),
+    ({"trainer": {"image": {"tag": "a b"}}}, "trainer/image/tag", "pattern"),
+    ({"children": {"uid": 0}}, "children/uid", "1"),
+    ({"children": {"defaultClaim": "My Claim"}}, "children/defaultClaim", "pattern"),
+    ({"watchNamespaces": "team-a"}, "watchNamespaces", "array"),
+    ({"watchNamespaces": ["team-a", "team-a"]}, "watchNamespaces", "1"),
+    ({"watchNamespaces": ["a,b"]}, "watchNamespaces/0", "pattern"),
+    ({"watchNamespaces": ["team-a"], "rbac": {"scope": "cluster"}}, "watchNamespaces", "0"),
+    ({"rbac": {"scope": "all"}}, "rbac/scope", "namespaced"),
+    ({"rbac": {"create": False}}, "rbac", "create"),
+    ({"crds": {"keep": "yes"}}, "crds/keep", "boolean"),
+    ({"logLevel": "verbose"}, "logLevel", "DEBUG"),
+    ({"workers": 1000}, "workers", "64"),
+    ({"progress": {"service": "tuneloop.progress"}}, "progress/service", "pattern"),
+    ({"progress": {"port": 443}}, "progress/port", "1,024"),
+    ({"progress": {"tls": {"source": "none"}}}, "progress/tls/source", "generated"),
+    ({"progress": {"tls": {"certManager": {"issuerRef": {"names": "x"}}}}}, "progress/tls/certManager/issuerRef", "names"),
+    ({"monitor": {"interval": "30"}}, "monitor/interval", "pattern"),
+    ({"monitor": {"labels": {"release": 'a"b'}}}, "monitor/labels/release", "pattern"),
+    ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts", "1"),
+    ({"resources": {"limits": {"memory": "512 MB"}}}, "resources/limits/memory", "pattern"),
+    ({"resources": {"limit": {}}}, "resources", "limit"),
+    ({"podLabels": {"team": "a b"}}, "podLabels/team", "pattern"),
+    ({"podLabels": {"{{ .Release.Name }}": "a"}}, "podLabels", "not allowed"),
+    ({"podAnnotations": {"a": 1}}, "podAnnotations/a", "string"),
+    ({"tolerations": [{"keys": "pool"}]}, "tolerations/0", "keys"),
+    ({"affinity": {"podAffinity": {"required": []}}}, "affinity/podAffinity", "required"),
+    ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "topologySpreadConstraints/0", "topologyKey"),
+    ({"runAsUser": 0}, "runAsUser", "1"),
+]  # fmt: skip
+HOSTILE = [
+    "a\nb: c",
+    'a"b',
+    "a'b",
+    "{{ .Values }}",
+    "{{ fail `x` }}",
+    "a: b # c",
+    "---\nkind: Secret",
+    "*a",
+    "\\",
+    "${HOME}",
+    "a\u2028b",
+    "!!int 1",
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "said"), REFUSED, ids=lambda case: json.dumps(case) if isinstance(case, dict) else None
+)
+def test_a_wrong_value_is_refused_with_its_path(helm, values, path, said):
+    with pytest.raises(HelmError) as caught:
+        helm.rendered(values)
+    at = f"- at '/{path}'" if path else "- at ''"
+    complaints = [line.strip() for line in str(caught.value).splitlines() if line.strip().startswith(at)]
+    assert complaints, str(caught.value)
+    assert said in complaints[0]
+
+
+@pytest.mark.parametrize("payload", HOSTILE)
+def test_a_hostile_string_is_refused_or_stays_a_string(helm, payload):
+    """All free strings at once: those that the schema refuses are taken back, and the rest must change nothing but themselves."""
+    usual = sorted(map(str, map(identity, helm.rendered(_with_note("harmless")))))
+    paths = {path for path, value in _leaves(yaml.safe_load(VALUES)) if isinstance(value, str)}
+    with pytest.raises(HelmError) as caught:
+        helm.rendered(_put_all(paths, payload))
+    refused = {tuple(found.split("/")) for found in re.findall(r"- at '/(\S+)'", str(caught.value))}
+    assert paths <= refused, f"accepted as free text: {paths - refused}"
+    objects = helm.rendered(_with_note(payload))
+    assert sorted(map(str, map(identity, objects))) == usual
+    annotated = [found for found in objects if payload in _strings(found)]
+    assert [found["kind"] for found in annotated] == ["ServiceAccount", "Deployment"]
+
+
+def test_a_patterned_string_has_no_line_break_at_its_end(helm):
+    """`$` also stands before a last line break in some dialects of regular expressions."""
+    with pytest.raises(HelmError, match="at '/leaseName'"):
+        helm.rendered({"leaseName": "tuneloop\n"})
+
+
+def test_every_object_of_the_schema_is_closed():
+    for path, node in _nodes(SCHEMA):
+        if node.get("type") == "object" and path not in OPEN:
+            assert node.get("additionalProperties") is False, path
+
+
+def test_every_string_of_the_schema_is_bounded():
+    of_any_length = {("annotations", "*")}
+    for path, node in _nodes(SCHEMA):
+        if node.get("type") == "string" and path not in of_any_length:
+            assert "maxLength" in node, path
+
+
+def test_the_schema_knows_each_value_and_each_known_value_has_a_default():
+    given = {path for path, _ in _leaves(yaml.safe_load(VALUES))}
+    known = {path for path, _ in _nodes(SCHEMA) if path[0] not in SCHEMA["definitions"]} - OPEN
+    assert {
+        path for path in known if not any(_is_above(path, leaf) or _is_above(leaf, path) for leaf in given)
+    } == set()
+    assert {path for path in given if not _is_known(path)} == set()
+
+
+def test_every_value_is_explained_in_the_line_above():
+    lines = VALUES.splitlines()
+    for number, line in enumerate(lines):
+        opens_a_block = re.fullmatch(r" *[A-Za-z]+:", line)
+        if line and not line.lstrip().startswith("#") and not opens_a_block:
+            assert lines[number - 1].lstrip().startswith("#"), line
+
+
+def _with_note(text):
+    return {"podAnnotations": {"note": text}, "serviceAccount": {"annotations": {"note": text}}}
+
+
+def _put_all(paths, value):
+    values = {}
+    for path in paths:
+        node = values
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    return values
+
+
+def _leaves(node, path=()):
+    """Yield (path, value) of all that is no block of values."""
+    if isinstance(node, dict) and node:
+        for key, below in node.items():
+            yield from _leaves(below, (*path, key))
+    else:
+        yield path, node
+
+
+def _nodes(node, path=()):
+    """Yield (path, schema) of all values; definitions stand at their own names, items and map values at `*`."""
+    if path:
+        yield path, node
+    for name, below in (node.get("properties") or {}).items():
+        yield from _nodes(below, (*path, name))
+    for below in [node[key] for key in ("items",) if key in node] + list(node.get("patternProperties", {}).values()):
+        yield from _nodes(below, (*path, "*"))
+    if not path:
+        for name, below in node["definitions"].items():
+            yield from _nodes(below, (name,))
+
+
+def _is_above(path, other):
+    return other[: len(path)] == path
+
+
+def _resolved(node):
+    reference = node.get("$ref")
+    return SCHEMA["definitions"][reference.rsplit("/", 1)[-1]] if reference else node
+
+
+def _is_known(path):
+    node = SCHEMA
+    for key in path:
+        node = _resolved(node)
+        node = node.get("properties", {}).get(key) or next(iter(node.get("patternProperties", {}).values()), None)
+        if not node:
+            return False
+    return True
+
+
+def _strings(node):
+    if isinstance(node, dict):
+        return [text for key, below in node.items() for text in (key, *_strings(below))]
+    if isinstance(node, list):
+        return [text for below in node for text in _strings(below)]
+    return [node]

@@ -1,0 +1,88 @@
+"""Values files that cover the chart: each is one way to install it."""
+
+from __future__ import annotations
+
+PROMETHEUS = "monitoring.coreos.com/v1"
+_AFFINITY = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "pool", "operator": "In", "values": ["system"]}]}]
+        }
+    },
+    "podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 50,
+                "podAffinityTerm": {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": {"a": "b"}},
+                },
+            }
+        ]
+    },
+}
+_SPREAD = {
+    "maxSkew": 1,
+    "topologyKey": "topology.kubernetes.io/zone",
+    "whenUnsatisfiable": "DoNotSchedule",
+    "labelSelector": {"matchLabels": {"a": "b"}},
+}
+
+VARIANTS = {
+    "the defaults": {},
+    "all namespaces": {"rbac": {"scope": "cluster"}},
+    "two namespaces": {"watchNamespaces": ["team-a", "team-b"]},
+    "three replicas": {"replicas": 3},
+    "no replica": {"replicas": 0},
+    "certificate by cert-manager": {"progress": {"tls": {"source": "certManager"}}},
+    "certificate by an issuer of the cluster": {
+        "progress": {
+            "tls": {"source": "certManager", "certManager": {"issuerRef": {"name": "company", "kind": "ClusterIssuer"}}}
+        }
+    },
+    "certificate in a secret": {"progress": {"tls": {"source": "existingSecret", "existingSecret": "progress-tls"}}},
+    "CRDs installed by others": {"crds": {"install": False}},
+    "CRDs removed at the end": {"crds": {"keep": False}},
+    "a ServiceMonitor": {"monitor": {"create": "always", "labels": {"release": "prometheus"}}},
+    "a PodMonitor": {"monitor": {"create": "always", "kind": "PodMonitor"}},
+    "no network policy": {"networkPolicy": {"create": False}},
+    "an account that exists": {"serviceAccount": {"create": False, "name": "tuneloop-operator"}},
+    "no roles for users": {"rbac": {"aggregateUserRoles": False}},
+    "user and group chosen by the platform": {"runAsUser": None, "runAsGroup": None},
+    "images by digest": {
+        "image": {
+            "repository": "registry.example.com:5000/tuneloop/operator",
+            "tag": "v1",
+            "digest": "sha256:" + 64 * "a",
+        },
+        "trainer": {
+            "image": {"repository": "registry.example.com:5000/tuneloop/trainer", "digest": "sha256:" + 64 * "b"}
+        },
+        "imagePullSecrets": [{"name": "registry"}],
+        "children": {"imagePullPolicy": "Always", "defaultClaim": "models"},
+    },
+    "placed with care": {
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"key": "pool", "operator": "Equal", "value": "system", "effect": "NoSchedule"}],
+        "affinity": _AFFINITY,
+        "topologySpreadConstraints": [_SPREAD],
+        "podLabels": {"team": "ml", "app.kubernetes.io/name": "other"},
+        "podAnnotations": {"example.com/note": 'a "quoted": {{ value }}\n- with: lines'},
+    },
+    "names of its own": {
+        "fullnameOverride": "ml-operator",
+        "leaseName": "ml-operator",
+        "progress": {"service": "ml-progress", "port": 9443, "intervalSeconds": 0.5, "writesPerSecond": 100},
+        "ports": {"health": 9081, "metrics": 9080},
+    },
+    "the longest name": {"nameOverride": 40 * "a"},
+    "the largest numbers": {
+        "children": {"uid": 2147483647, "gid": 2147483647, "imageDeadlineSeconds": 86400},
+        "replicas": 10,
+        "workers": 64,
+        "progress": {"port": 65535, "intervalSeconds": 3600, "writesPerSecond": 1000},
+        "runAsUser": 2147483647,
+        "terminationGracePeriodSeconds": 3600,
+    },
+}
