@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -13,11 +14,15 @@ from pydantic.alias_generators import to_camel
 
 from tuneloop_api.progress import MAX_BODY_BYTES, ProgressMessage, progress_path
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
+from tuneloop_operator.errors import ClusterError
 from tuneloop_operator.status.progress import with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tuneloop_api.run_config import Stage
+
+_LOG = logging.getLogger(__name__)
 _BEARER = "Bearer "
 _LARGEST = 2**53
 """Largest whole number that every JSON reader keeps exact."""
@@ -31,13 +36,22 @@ class Identity:
     """For the log."""
     may_report: bool
     """Whether it is a pod of the job that it posts for."""
+    why_not: str = ""
+    """What it is told if it may not and this is not because it is a stranger."""
+    stage: Stage | None = None
+    """The only one that it may speak of; None: any."""
+    attempt: int | None = None
+    """The only one that it may speak of; None: any."""
 
 
 class Authenticator(Protocol):
     """Tells who holds a token."""
 
     async def authenticate(self, token: str, *, namespace: str, name: str) -> Identity | None:
-        """Return who posts progress of a FineTuneJob with this token; None if the token is not good."""
+        """Return who posts progress of a FineTuneJob with this token; None if the token is not good.
+
+        Raises `ClusterError` if nobody can say now.
+        """
 
 
 class LocalAuthenticator:
@@ -77,10 +91,14 @@ class ProgressServer:
     async def _post(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         try:
-            await self._check_sender(request, namespace=namespace, name=name)
+            who = await self._sender(request, namespace=namespace, name=name)
             message = _message(await request.read())
+            _check_subject(who, message)
         except _Refused as refused:
             return _answer(refused.status, error=str(refused))
+        except ClusterError as error:
+            _LOG.warning("a post for %s/%s cannot be checked: %s", namespace, name, error)
+            return _answer(503, error="who posts cannot be checked now")
         except web.HTTPRequestEntityTooLarge:
             return _answer(413, error=f"a message has at most {MAX_BODY_BYTES} bytes")
         except ValueError as error:
@@ -89,16 +107,17 @@ class ProgressServer:
             return _answer(202, dropped="a newer message, stage or attempt is known")
         return _answer(202)
 
-    async def _check_sender(self, request: web.Request, *, namespace: str, name: str) -> None:
+    async def _sender(self, request: web.Request, *, namespace: str, name: str) -> Identity:
         header = request.headers.get("Authorization", "")
         token = header.removeprefix(_BEARER) if header.startswith(_BEARER) else ""
         who = await self._authenticator.authenticate(token, namespace=namespace, name=name) if token else None
         if who is None:
             raise _Refused(401, "no valid bearer token")
         if not who.may_report:
-            raise _Refused(403, f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
+            raise _Refused(403, who.why_not or f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
         if not self._knows_job(namespace, name):
             raise _Refused(404, f"there is no FineTuneJob {namespace}/{name}")
+        return who
 
 
 class _Refused(Exception):  # noqa: N818  (an answer, not an error)
@@ -107,6 +126,15 @@ class _Refused(Exception):  # noqa: N818  (an answer, not an error)
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def _check_subject(who: Identity, message: ProgressMessage) -> None:
+    """Raise _Refused for a message of another stage or attempt than the sender's."""
+    if who.stage not in {None, message.stage} or who.attempt not in {None, message.attempt}:
+        raise _Refused(
+            403,
+            f"{who.name} is of {who.stage}, attempt {who.attempt}; the message is of {message.stage}, attempt {message.attempt}",
+        )
 
 
 def _message(body: bytes) -> ProgressMessage:

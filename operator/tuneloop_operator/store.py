@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from tuneloop_api.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
@@ -29,6 +29,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, Manifest] = {}
+        self._by_kind: dict[str, dict[ObjectKey, None]] = {}
         self._by_label: dict[tuple[str, str, str], dict[ObjectKey, None]] = {}
         self._deleted: OrderedDict[str, Manifest] = OrderedDict()
         """The last version of deleted objects, by uid: what is older was told late."""
@@ -44,6 +45,7 @@ class Store:
         if key in self._objects:
             self._drop(key)
         self._objects[key] = manifest
+        self._by_kind.setdefault(key[0], {})[key] = None
         for name in _label_keys(manifest):
             self._by_label.setdefault(name, {})[key] = None
         return True
@@ -52,7 +54,7 @@ class Store:
         """Forget a deleted object for good; return whether it was known. A later object of the same name is another one."""
         key, uid = key_of(manifest), manifest["metadata"].get("uid")
         if uid is not None:
-            self._deleted[uid] = {"metadata": {"resourceVersion": manifest["metadata"].get("resourceVersion")}}
+            self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
@@ -72,11 +74,23 @@ class Store:
             if kind is None or key[0] == kind:
                 yield self._objects[key]
 
-    def of_kind(self, kind: Kind, *, namespace: str) -> Iterator[Manifest]:
-        """Yield the objects of a kind in a namespace."""
-        for key, manifest in self._objects.items():
-            if key[:2] == (kind, namespace):
-                yield manifest
+    def of_kind(self, kind: Kind, *, namespace: str | None) -> Iterator[Manifest]:
+        """Yield the objects of a kind in a namespace; in all of them if that is None."""
+        for key in self._by_kind.get(kind, ()):
+            if namespace in {None, key[1]}:
+                yield self._objects[key]
+
+    def gone(self, kind: Kind, *, namespace: str | None, listed: Collection[str], version: str) -> list[Manifest]:
+        """Return what is known and does not exist any more, each as it was when the list was taken.
+
+        `listed` are the uids of a whole list of this kind, `version` is the list's resourceVersion. What is known in a newer
+        version came after the list.
+        """
+        return [
+            manifest | {"metadata": manifest["metadata"] | {"resourceVersion": version}}
+            for manifest in self.of_kind(kind, namespace=namespace)
+            if manifest["metadata"].get("uid") not in listed and not _is_newer(manifest, _versioned(version))
+        ]
 
     def replace(self, before: Iterable[Manifest], now: Iterable[Manifest]) -> None:
         """Take over a live list. `before` is what was known when it was asked for: what came since is not in it, and stays."""
@@ -101,6 +115,7 @@ class Store:
         return self._progress.get(uid)
 
     def _drop(self, key: ObjectKey) -> None:
+        self._by_kind[key[0]].pop(key)
         for name in _label_keys(self._objects.pop(key)):
             self._by_label[name].pop(key, None)
             if not self._by_label[name]:
@@ -130,6 +145,10 @@ def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     for label in _LABELS:
         if label in labels:
             yield label, cast("str", manifest["metadata"]["namespace"]), labels[label]
+
+
+def _versioned(version: str) -> Manifest:
+    return {"metadata": {"resourceVersion": version}}
 
 
 def _is_newer(manifest: Manifest, known: Manifest) -> bool:

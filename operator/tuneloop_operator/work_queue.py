@@ -31,13 +31,14 @@ class Schedule:
     """Keys that are due, later, or being worked on. Times are seconds of any clock that never goes back."""
 
     def __init__(self) -> None:
-        self._ready: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
-        """By namespace, the one that waits longest first."""
+        self._ready: OrderedDict[str, OrderedDict[Key, float]] = OrderedDict()
+        """Since when each key is due, by namespace, the one that waits longest first."""
         self._later: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         """Entries whose time differs from `_later`'s are void."""
         self._numbers = count()
-        self._running: set[Key] = set()
+        self._running: dict[Key, float] = {}
+        """How long each key was due before the work on it began."""
         self._again: dict[Key, float] = {}
         """When the running ones are due again."""
         self._held: dict[Key, float] = {}
@@ -57,7 +58,7 @@ class Schedule:
             return
         elif at <= now:
             self._later.pop(key, None)
-            self._ready.setdefault(key.namespace, OrderedDict())[key] = None
+            self._ready.setdefault(key.namespace, OrderedDict())[key] = now
         elif at < self._later.get(key, float("inf")):
             self._later[key] = at
             heapq.heappush(self._heap, (at, next(self._numbers), key))
@@ -68,21 +69,30 @@ class Schedule:
         if not self._ready:
             return None
         namespace, keys = self._ready.popitem(last=False)
-        key, _ = keys.popitem(last=False)
+        key, since = keys.popitem(last=False)
         if keys:
             self._ready[namespace] = keys  # at the end: the other namespaces come first now
-        self._running.add(key)
+        self._running[key] = max(now - since, 0.0)
         return key
 
     def done(self, key: Key, now: float) -> None:
         """End the work on a key; it is due again if it was added meanwhile."""
-        self._running.remove(key)
+        del self._running[key]
         if (at := self._again.pop(key, None)) is not None:
             self.add(key, at=at, now=now)
 
     def next_at(self) -> float | None:
         """Return when the next key is due: 0 if one is, None if none ever is."""
         return 0.0 if self._ready else self._next_later()
+
+    def waited(self, key: Key) -> float:
+        """Return how long a key that is being worked on had been due."""
+        return self._running[key]
+
+    @property
+    def depth(self) -> int:
+        """How many keys are due and wait for a worker."""
+        return sum(map(len, self._ready.values()))
 
     @property
     def is_busy(self) -> bool:
@@ -93,7 +103,7 @@ class Schedule:
         while (at := self._next_later()) is not None and at <= now:
             _, _, key = heapq.heappop(self._heap)
             del self._later[key]
-            self._ready.setdefault(key.namespace, OrderedDict())[key] = None
+            self._ready.setdefault(key.namespace, OrderedDict())[key] = at
 
     def _next_later(self) -> float | None:
         """Return when the first of the later keys is due; void entries on top of the heap are dropped."""
@@ -152,18 +162,27 @@ class WorkQueue:
         self._schedule.done(key, self._now())
         self._notify()
 
-    def failed(self, key: Key) -> float:
-        """End the work on a key that did not go well; return the seconds until it is tried again.
+    def failed(self, key: Key, *, at_least: float = 0.0) -> float:
+        """End the work on a key that did not go well; return the seconds until it is tried again: what was asked for, or more.
 
         Changes that are seen meanwhile do not bring it forward: some are its own writes, which would turn the wait into a hot loop.
         """
         self._failures[key] = self._failures.get(key, 0) + 1
-        wait = backoff_seconds(self._failures[key], random=self._random())
+        wait = at_least + backoff_seconds(self._failures[key], random=self._random())
         self._schedule.hold(key, until=self._now() + wait)
         self.add(key, after=wait)
         self._schedule.done(key, self._now())
         self._notify()
         return wait
+
+    def waited(self, key: Key) -> float:
+        """Return the seconds that a key which is being worked on had been due."""
+        return self._schedule.waited(key)
+
+    @property
+    def depth(self) -> int:
+        """How many keys are due and wait for a worker."""
+        return self._schedule.depth
 
     def next_in(self) -> float | None:
         """Return the seconds until the next key is due; None if none ever is."""

@@ -158,7 +158,7 @@ def _failure(
     said: TerminationMessage | None = None,
 ) -> Failure:
     end = pod.ended if pod else None
-    lines = end.message.splitlines()[-_LAST_LINES:] if end and said is None else []
+    lines = (said.last_lines or []) if said else end.message.splitlines()[-_LAST_LINES:] if end else []
     return Failure(
         failure_class=kind.value,
         stage=stage,

@@ -29,6 +29,12 @@ def scratch_mounts() -> list[dict[str, Any]]:
     ]
 
 
+def image_of(reference: str, settings: OperatorSettings) -> dict[str, str]:
+    """Return the fields of a container that say which image it runs."""
+    policy = settings.image_pull_policy
+    return {"image": reference} | ({"imagePullPolicy": policy} if policy else {})
+
+
 def plain_env() -> list[dict[str, Any]]:
     """Return the environment of every container of ours."""
     return [

@@ -13,6 +13,7 @@ from tuneloop_api.v1alpha1.model_deployment import Lifecycle
 from tuneloop_operator.desired.metadata import deployment_labels, owned_metadata, revision_name
 from tuneloop_operator.desired.pod import (
     container_security,
+    image_of,
     plain_env,
     pod_security,
     same_requests_and_limits,
@@ -107,7 +108,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
         "containers": [
             {
                 "name": "server",
-                "image": deployment.spec.image or settings.server_image,
+                **image_of(deployment.spec.image or settings.server_image, settings),
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
                 "env": plain_env(),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],

@@ -9,6 +9,7 @@ from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_operator.desired.metadata import job_labels, job_name, owned_metadata
 from tuneloop_operator.desired.pod import (
     container_security,
+    image_of,
     plain_env,
     pod_security,
     same_requests_and_limits,
@@ -62,7 +63,7 @@ def stage_pod(
         "containers": [
             {
                 "name": "trainer",
-                "image": (job.status and job.status.image) or job.spec.image or settings.trainer_image,
+                **image_of((job.status and job.status.image) or job.spec.image or settings.trainer_image, settings),
                 "env": plain_env(),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -17,13 +17,16 @@ from tuneloop_operator.reconcile.observe import observe_deployment, observe_job
 from tuneloop_operator.reconcile.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
-    from tuneloop_operator.decide.decision import Decision
+    from tuneloop_operator.decide.decision import Decision, Event
     from tuneloop_operator.settings import OperatorSettings
     from tuneloop_operator.store import Store
     from tuneloop_operator.work_queue import Key
+
+    Tell = Callable[[Manifest, Event], Awaitable[None]]
+    """Tells people of an event of an object; never raises."""
 
 _LOG = logging.getLogger(__name__)
 _HOLD_SECONDS = 30.0
@@ -48,12 +51,19 @@ class Reconciler:
     """Brings one object after the other to where it should be."""
 
     def __init__(
-        self, *, cluster: Cluster, store: Store, settings: OperatorSettings, clock: Callable[[], datetime]
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        settings: OperatorSettings,
+        clock: Callable[[], datetime],
+        tell: Tell | None = None,
     ) -> None:
+        self.settings = settings
         self._cluster = cluster
         self._store = store
-        self._settings = settings
         self._clock = clock
+        self._tell = tell
         self._progress_written: dict[Key, datetime] = {}
         self._held: dict[Key, _Held] = {}
         self._pace = Pace(per_second=settings.progress_writes_per_second)
@@ -96,13 +106,14 @@ class Reconciler:
             return None
         decision = self._decide(key, manifest, live=False, obstacle=held.obstacle)
         await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
+        await self._announce(key, decision, manifest)
         return (held.until - self._clock()).total_seconds()
 
     def _decide(self, key: Key, manifest: Manifest, *, live: bool, obstacle: Obstacle | None = None) -> Decision:
         now = self._clock()
         if manifest["kind"] == "ModelDeployment":
             served = observe_deployment(self._store, manifest, live=live, obstacle=obstacle)
-            return decide_deployment(served, now=now, settings=self._settings)
+            return decide_deployment(served, now=now, settings=self.settings)
         seen = observe_job(
             self._store,
             manifest,
@@ -110,7 +121,7 @@ class Reconciler:
             progress_written=self._progress_written.get(key),
             obstacle=obstacle,
         )
-        return decide_job(seen, now=now, settings=self._settings)
+        return decide_job(seen, now=now, settings=self.settings)
 
     async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Obstacle | None:
         """Write; return what stood in the way."""
@@ -125,15 +136,15 @@ class Reconciler:
             return Obstacle(reason="Refused", message=str(error))
         if decision.progress_only:
             self._progress_written[key] = self._clock()
-        for event in decision.events:
-            _LOG.log(
-                logging.WARNING if event.type == "Warning" else logging.INFO,
-                "%s %s/%s: %s %s",
-                *key,
-                event.reason,
-                event.message,
-            )
+        await self._announce(key, decision, manifest)
         return None
+
+    async def _announce(self, key: Key, decision: Decision, manifest: Manifest) -> None:
+        for event in decision.events:
+            level = logging.WARNING if event.type == "Warning" else logging.INFO
+            _LOG.log(level, "%s %s/%s: %s %s", *key, event.reason, event.message)
+            if self._tell is not None:
+                await self._tell(manifest, event)
 
     async def _reread(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]

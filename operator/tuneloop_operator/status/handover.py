@@ -44,7 +44,9 @@ def with_prepared(status: FineTuneJobStatus, made: PrepareSummary, *, image: str
                 report=made.report_path,
             ),
             "lineage": (status.lineage or Lineage()).model_copy(update=lineage),
-            "progress": (status.progress or Progress()).model_copy(update={"percent": percent("prepare", 1.0)}),
+            "progress": (status.progress or Progress()).model_copy(
+                update={"percent": percent("prepare", 1.0), "eta": None, "eta_seconds": None}
+            ),
             "conditions": with_condition(
                 status.conditions,
                 "Prepared",
@@ -64,7 +66,10 @@ def with_trained(status: FineTuneJobStatus, made: TrainSummary) -> FineTuneJobSt
         | ({"loss": made.loss} if made.loss is not None else {})
     )
     rounding = "rounding" in {made.resume, status.resume}
-    status = status.model_copy(update={"progress": progress, "resume": "rounding" if rounding else "exact"})
+    resolved = (status.resolved or {}) | ({"precision": made.precision} if made.precision else {})
+    status = status.model_copy(
+        update={"progress": progress, "resume": "rounding" if rounding else "exact", "resolved": resolved or None}
+    )
     return with_checkpoint(status, latest=made.last, best=made.best)
 
 

@@ -152,3 +152,32 @@ def test_a_worker_wakes_for_a_key_that_becomes_due() -> None:
         return await asyncio.wait_for(queue.get(), 5)
 
     assert asyncio.run(work()) == KEYS[0]
+
+
+def test_a_key_waits_as_long_as_the_server_asked_and_its_own_backoff_besides() -> None:
+    now = [100.0]
+    queue = WorkQueue(clock=lambda: now[0], random=lambda: 0.0)
+
+    async def fail() -> float:
+        queue.add(KEYS[0])
+        await queue.get()
+        return queue.failed(KEYS[0], at_least=7.0)
+
+    assert asyncio.run(fail()) == 7.0 + backoff_seconds(1, random=0.0)
+    assert queue.next_in() == 7.0 + backoff_seconds(1, random=0.0)
+
+
+@pytest.mark.parametrize("after", [pytest.param(0.0, id="due at once"), pytest.param(5.0, id="due later")])
+def test_a_key_has_waited_since_it_was_due(after: float) -> None:
+    schedule = Schedule()
+    schedule.add(KEYS[0], at=after, now=0.0)
+    assert schedule.take(after + 3.0) == KEYS[0]
+    assert schedule.waited(KEYS[0]) == 3.0
+
+
+def test_the_depth_counts_what_waits_for_a_worker() -> None:
+    schedule = Schedule()
+    for number, key in enumerate(KEYS[:4]):
+        schedule.add(key, at=0.0 if number < 3 else 9.0, now=0.0)
+    schedule.take(0.0)
+    assert schedule.depth == 2

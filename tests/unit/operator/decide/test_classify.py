@@ -130,6 +130,11 @@ def test_what_the_stage_says_is_what_the_user_reads() -> None:
     assert failure.last_lines is None
 
 
+def test_what_the_process_wrote_last_is_kept() -> None:
+    text = said(FailureClass.USER_CODE, message="odd shape", last_lines=["Traceback", "ValueError: odd shape"])
+    assert told(pod(code=70, text=text)).failure.last_lines == ["Traceback", "ValueError: odd shape"]
+
+
 def test_without_a_message_the_log_is_quoted_within_its_bounds() -> None:
     log = "\n".join([*(f"line {number}" for number in range(100)), "x" * 1000])
     failure = told(pod(code=1, text=log)).failure

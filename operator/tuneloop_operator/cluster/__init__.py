@@ -1,6 +1,7 @@
 """The operator's view of an API server: a protocol, so that the same reconcile runs on a cluster and on a laptop.
 
-Objects are plain JSON (`Manifest`). Who implements it translates every error to the four of `tuneloop_operator.errors`.
+Objects are plain JSON (`Manifest`). Who implements it translates every error to those of `tuneloop_operator.errors`.
+This module imports nothing heavy, because local mode uses it, too; the client of a real API server is `cluster.api_server`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Manifest = dict[str, Any]
-Kind = Literal["FineTuneJob", "ModelDeployment", "Job", "Pod", "Service", "ConfigMap", "Deployment", "NetworkPolicy"]
+Kind = Literal[
+    "FineTuneJob",
+    "ModelDeployment",
+    "Job",
+    "Pod",
+    "Service",
+    "ConfigMap",
+    "Deployment",
+    "NetworkPolicy",
+    "Lease",
+    "EndpointSlice",
+]
 
 
 class Cluster(Protocol):

@@ -1,0 +1,63 @@
+"""The operator's program: `python -m tuneloop_operator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from tuneloop_operator.environment import SettingsError
+from tuneloop_operator.process_settings import ProcessSettings, explained_variables
+from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.tls import CertificateError, ServerCertificate
+
+_WRONG_SETTINGS = 2
+
+
+def main() -> int:
+    """Run the operator and return its exit status: 0 after SIGTERM, 1 if it must not go on, 2 if the settings are not good."""
+    _parser().parse_args()
+    try:
+        settings = ProcessSettings.from_environment(os.environ)
+        decisions = OperatorSettings.from_environment(os.environ)
+        certificate = ServerCertificate(settings.tls_directory)
+    except (SettingsError, CertificateError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _WRONG_SETTINGS
+    return _run(settings, decisions.model_copy(update={"progress_ca": certificate.authority}), certificate)
+
+
+def _run(settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate) -> int:
+    # these imports take longest, and wrong settings should be told at once
+    from tuneloop_operator.errors import NoConfiguration  # noqa: PLC0415
+    from tuneloop_operator.health import CannotListen  # noqa: PLC0415
+    from tuneloop_operator.logs import write_logs  # noqa: PLC0415
+    from tuneloop_operator.process import OperatorProcess  # noqa: PLC0415
+
+    write_logs(settings.log_level)
+
+    async def live() -> int:
+        return await OperatorProcess(settings=settings, decisions=decisions, certificate=certificate).run()
+
+    try:
+        return asyncio.run(live())
+    except NoConfiguration as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _WRONG_SETTINGS
+    except CannotListen as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="python -m tuneloop_operator",
+        description="Reconciles FineTuneJobs and ModelDeployments. It is set by these environment variables:",
+        epilog="\n".join(explained_variables()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

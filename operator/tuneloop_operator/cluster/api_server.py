@@ -1,0 +1,257 @@
+"""ApiServer: the `Cluster` protocol on a real API server, and what else the operator asks of one. Plain JSON in and out.
+
+The official client's typed models are left alone: they are most of its memory and time. Only its configuration and its connections are
+used, through `transport`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+from tuneloop_operator.cluster import readiness
+from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
+from tuneloop_operator.cluster.events import event_manifest
+from tuneloop_operator.cluster.resources import path_of, resource_of
+from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
+from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of, review_manifest
+from tuneloop_operator.cluster.translate import ListExpired
+from tuneloop_operator.cluster.transport import Call, Request, Transport
+from tuneloop_operator.errors import ClusterUnavailable, Conflict, NotFound, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from tuneloop_operator.cluster import Kind, Manifest
+
+    Manifests = list[Manifest]  # inside the class, `list` is the protocol's method
+    Names = list[str]
+
+__all__ = ["ApiServer", "Call", "Connection", "TokenIdentity"]
+_LOG = logging.getLogger(__name__)
+FIELD_MANAGER = "tuneloop"
+_PAGE = 500
+_LIST_TRIES = 3
+_UNFENCED = {"Lease"}
+"""Written by whoever wants to lead."""
+
+
+def always() -> bool:
+    """Say that one may write: for whoever has no rival."""
+    return True
+
+
+def ignore(_: Call) -> None:
+    """Count nothing."""
+
+
+class ApiServer:
+    """The objects of a cluster. Every method may raise `ClusterUnavailable`, and `Refused` where we have no right.
+
+    Every write but that of a Lease raises `NotLeading`, and is not sent, unless `may_write` says yes right before.
+    """
+
+    def __init__(self, transport: Transport, *, configuration: Any) -> None:
+        self._transport = transport
+        self._configuration = configuration
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        may_write: Callable[[], bool] = always,
+        on_call: Callable[[Call], None] = ignore,
+        request_timeout_seconds: float = 10.0,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Self:
+        """Read the configuration: the pod's service account, else KUBECONFIG. Nothing is asked yet. Raises NoConfiguration.
+
+        A write is given half of `request_timeout_seconds`.
+        """
+        configuration = await read_configuration(environ)
+        transport = Transport(
+            configuration,
+            environ=environ,
+            may_write=may_write,
+            on_call=on_call,
+            request_timeout_seconds=request_timeout_seconds,
+        )
+        return cls(transport, configuration=configuration)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    @property
+    def connection(self) -> Connection:
+        """How another client reaches the same API server; its token is the one of the last request."""
+        return connection_of(self._configuration)
+
+    async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """Return the object as it is now, or None."""
+        resource = resource_of(kind)
+        request = Request(
+            verb="get", resource=resource.plural, path=resource.one(namespace, name), urgent=kind in _UNFENCED
+        )
+        try:
+            return _manifest(await self._transport.send(request))
+        except NotFound:
+            return None
+
+    async def list(self, *, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Manifests:
+        """Return the objects that carry all these labels, page by page, all as of one moment."""
+        for _ in range(_LIST_TRIES):
+            try:
+                return await self._pages(kind, namespace=namespace, labels=labels)
+            except ListExpired:
+                _LOG.info("the list of %s in %s took too long and is asked for anew", kind, namespace)
+        raise ClusterUnavailable(f"the list of {kind} in {namespace} expired {_LIST_TRIES} times before its end")
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`; `Conflict` where a quota is just being counted."""
+        path = resource_of(manifest["kind"]).collection(manifest["metadata"]["namespace"])
+        try:
+            return await self._write("create", manifest["kind"], path=path, body=manifest)
+        except NotFound as error:  # the namespace
+            raise Refused(str(error)) from error
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Create the object or make its fields equal to these; what others own stays, what is ours is taken back. Raises `Refused`."""
+        try:
+            return await self._write(
+                "patch",
+                manifest["kind"],
+                path=path_of(manifest),
+                body=manifest,
+                query={"force": "true"},
+                content_type="application/apply-patch+yaml",
+            )
+        except NotFound as error:  # the namespace
+            raise Refused(str(error)) from error
+
+    async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete the object if it has this uid, its dependents in the background; an absent one is fine."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        resource = resource_of(kind)
+        request = Request(
+            verb="delete",
+            resource=resource.plural,
+            path=resource.one(namespace, name),
+            body=options,
+            fenced=kind not in _UNFENCED,
+        )
+        try:
+            await self._transport.send(request)
+        except NotFound:
+            return
+        except Conflict:  # the answer's words for another uid differ between kinds
+            found = await self.get(kind=kind, namespace=namespace, name=name)
+            if found is not None and found["metadata"]["uid"] == uid:
+                raise
+
+    async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
+        """Replace the status of the object. Raises `Conflict` if it changed since it was read, or is gone.
+
+        It is a JSON patch, because `manifest` may be trimmed, and because a merge patch would keep what is no longer in `status`.
+        The old resourceVersion is set, not tested: the API server then compares it as in an update and answers 409, whereas a failed
+        `test` is a 422 that looks like a status that does not fit the schema.
+        """
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": manifest["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        try:
+            return await self._write(
+                "patch",
+                manifest["kind"],
+                path=f"{path_of(manifest)}/status",
+                body=patch,
+                content_type="application/json-patch+json",
+                subresource="/status",
+            )
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replace the object, its status excepted. Raises `Conflict` if it changed since it was read, or is gone."""
+        try:
+            return await self._write("update", manifest["kind"], path=path_of(manifest), body=manifest)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+
+    async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
+        """Return who holds a token that is meant for this audience; None if it is not good."""
+        question = review_manifest(token, audience=audience)
+        answer = await self._transport.send(
+            Request(verb="create", resource="tokenreviews", path=REVIEWS, body=question)
+        )
+        return identity_of(answer, audience=audience)
+
+    async def post_event(
+        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+    ) -> None:
+        """Create an Event about an object. `kind`: Normal or Warning; `instance`: who reports, the operator's pod."""
+        await self.create(
+            event_manifest(regarding, kind=kind, reason=reason, message=message, instance=instance, now=now)
+        )
+
+    async def wait_until_ready(self) -> None:
+        """Return once the API server answers; ask again with growing waits, for as long as it takes."""
+        await readiness.wait_until_ready(self._transport)
+
+    async def missing_kinds(self) -> Names:
+        """Return those of our kinds that the API server does not serve: their CRDs are not installed."""
+        return await readiness.missing_kinds(self._transport)
+
+    async def _pages(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Manifests:
+        resource = resource_of(kind)
+        query = {"limit": str(_PAGE)}
+        if labels:
+            query["labelSelector"] = ",".join(f"{name}={value}" for name, value in labels.items())
+        found: Manifests = []
+        while True:
+            page = await self._transport.send(
+                Request(verb="list", resource=resource.plural, path=resource.collection(namespace), query=query)
+            )
+            # the items of a list carry neither: the list's own kind says it
+            found += ({"apiVersion": resource.api_version, "kind": kind, **item} for item in page["items"])
+            if not (token := page["metadata"].get("continue")):
+                return found
+            query["continue"] = token
+
+    async def _write(
+        self,
+        verb: str,
+        kind: str,
+        *,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        subresource: str = "",
+    ) -> Manifest:
+        request = Request(
+            verb=verb,
+            resource=resource_of(kind).plural + subresource,
+            path=path,
+            query={"fieldManager": FIELD_MANAGER, **(query or {})},
+            body=body,
+            content_type=content_type,
+            fenced=kind not in _UNFENCED,
+            urgent=kind in _UNFENCED,
+        )
+        return _manifest(await self._transport.send(request))
+
+
+def _manifest(answer: Any) -> Manifest:
+    """Return the answer as an object. Raises ClusterUnavailable if it is none, as from a proxy in between."""
+    if not isinstance(answer, dict) or "metadata" not in answer:
+        raise ClusterUnavailable("the API server's answer is no object")
+    return answer

@@ -1,0 +1,119 @@
+"""Where the API server is and who we are to it: in a pod the service account's files, elsewhere a kubeconfig."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_kube_config
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
+
+from tuneloop_operator.errors import NoConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TOKEN = "BearerToken"  # noqa: S105  (the client's name for the entry, no token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """What another client needs to reach the same API server as the same user. A token is good for minutes only: read anew."""
+
+    server: str
+    ca_path: str | None = None
+    """None: the machine's own authorities."""
+    insecure: bool = False
+    """Whether the kubeconfig asks not to check the server's certificate."""
+    token: str | None = field(default=None, repr=False)
+    """Without the word `Bearer`."""
+    certificate_path: str | None = None
+    private_key_path: str | None = None
+    proxy_url: str | None = None
+
+
+async def read_connection(
+    environ: Mapping[str, str] = os.environ, *, service_account: Path = SERVICE_ACCOUNT
+) -> Connection:
+    """Return the connection as it is configured now. Raises NoConfiguration."""
+    return connection_of(await read_configuration(environ, service_account=service_account))
+
+
+def connection_of(configuration: Any) -> Connection:
+    """Return what the client's configuration says, in plain words."""
+    scheme, _, token = (configuration.api_key.get(_TOKEN) or "").partition(" ")
+    return Connection(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        token=token if scheme.lower() == "bearer" else None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+    )
+
+
+async def read_configuration(
+    environ: Mapping[str, str] = os.environ, *, service_account: Path = SERVICE_ACCOUNT
+) -> Any:
+    """Return the client's configuration. In a pod it re-reads the token for each request. Raises NoConfiguration."""
+    configuration = Configuration()
+    try:
+        if environ.get("KUBERNETES_SERVICE_HOST"):
+            _configure_in_pod(configuration, environ, service_account)
+        else:
+            path = environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+            await load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise NoConfiguration(_what_is_wrong(environ, error)) from error
+    return configuration
+
+
+async def authorization(configuration: Any) -> dict[str, str]:
+    """Return the header that says who we are; empty where a client certificate does."""
+    settings = await configuration.auth_settings()
+    return {"Authorization": settings[_TOKEN]["value"]} if _TOKEN in settings else {}
+
+
+async def renew_token(configuration: Any, environ: Mapping[str, str] = os.environ) -> None:
+    """Take over the token that is configured now, for example after the API server turned the old one down."""
+    try:
+        fresh = await read_configuration(environ)
+    except NoConfiguration:
+        return  # the file may be half written; the next answer of that kind asks again
+    configuration.api_key.update(fresh.api_key)
+
+
+def _configure_in_pod(configuration: Any, environ: Mapping[str, str], service_account: Path) -> None:
+    token = service_account / "token"
+    InClusterConfigLoader(
+        token_filename=str(token),
+        cert_filename=str(service_account / "ca.crt"),
+        try_refresh_token=False,
+        environ=environ,
+    ).load_and_set(configuration)
+    _reread(configuration, token)
+    configuration.refresh_api_key_hook = lambda current: _reread(current, token)
+
+
+def _reread(configuration: Any, token: Path) -> None:
+    """Read the token's file: it is small, and the kubelet replaces it long before the old token ends."""
+    try:
+        text = token.read_text().strip()
+    except OSError:
+        return  # the last one may still be good; if it is not, the answer is 401
+    if text:
+        configuration.api_key[_TOKEN] = f"Bearer {text}"
+
+
+def _what_is_wrong(environ: Mapping[str, str], error: Exception) -> str:
+    if environ.get("KUBERNETES_SERVICE_HOST"):
+        return f"the pod's service account cannot be used: {error}"
+    named = environ.get("KUBECONFIG")
+    where = f"KUBECONFIG={named}" if named else "~/.kube/config (KUBECONFIG is not set, and this is no pod)"
+    return f"no API server is configured in {where}: {error}"

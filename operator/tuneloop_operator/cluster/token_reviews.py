@@ -1,0 +1,46 @@
+"""TokenReview: the API server says who holds a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_POD_NAME = "authentication.kubernetes.io/pod-name"
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenIdentity:
+    """Who holds a token, by the API server's word."""
+
+    username: str
+    pod_name: str | None = None
+    """None where the token is not bound to a pod."""
+    pod_uid: str | None = None
+
+
+def review_manifest(token: str, *, audience: str) -> dict[str, Any]:
+    """Return the question: is this token good, and meant for this audience?"""
+    return {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": [audience]},
+    }
+
+
+def identity_of(review: dict[str, Any], *, audience: str) -> TokenIdentity | None:
+    """Return who holds the token; None if it is not good.
+
+    A server that names no audience in its answer has not compared any: then a token for anybody else would do, and it is turned down.
+    """
+    status = review.get("status") or {}
+    if not status.get("authenticated") or audience not in (status.get("audiences") or ()):
+        return None
+    user = status.get("user") or {}
+    extra = user.get("extra") or {}
+    return TokenIdentity(
+        username=user.get("username", ""),
+        pod_name=next(iter(extra.get(_POD_NAME) or ()), None),
+        pod_uid=next(iter(extra.get(_POD_UID) or ()), None),
+    )

@@ -1,0 +1,142 @@
+"""One request to the API server: JSON out, JSON in, an error of ours where the answer is none.
+
+What every request has in common stands here: who we are, how long we wait, that a write needs the leader, that `Retry-After` is
+obeyed, and that somebody counts. What is asked stands in `api_server`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from tuneloop_operator.cluster.connection import authorization, renew_token
+from tuneloop_operator.cluster.translate import error_of, no_answer
+from tuneloop_operator.errors import ClusterUnavailable, NotLeading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_USER_AGENT = "tuneloop-operator"
+
+
+class Call(NamedTuple):
+    """One request, for whoever counts them."""
+
+    verb: str
+    """As in RBAC: get, list, create, patch, update, delete."""
+    resource: str
+    """Plural, with the subresource: `finetunejobs/status`."""
+    code: int
+    """0: no answer."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked."""
+
+    verb: str
+    resource: str
+    path: str
+    query: Mapping[str, str] | None = None
+    body: Any = None
+    content_type: str = "application/json"
+    fenced: bool = False
+    """Whether only a leader may send it."""
+    urgent: bool = False
+    """Whether it is sent even while the API server asks to wait: leading depends on it."""
+    plain: bool = False
+    """Whether the answer is text."""
+
+
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
+class Transport:
+    """Sends requests over kept connections."""
+
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        environ: Mapping[str, str],
+        may_write: Callable[[], bool],
+        on_call: Callable[[Call], None],
+        request_timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configuration = configuration
+        self._environ = environ
+        self._client = ApiClient(configuration)
+        self._may_write = may_write
+        self._on_call = on_call
+        self._seconds = {False: request_timeout_seconds, True: request_timeout_seconds / 2}
+        """By whether it is a write. A leader that may write for 10 s after its last renewal, of a Lease of 15 s, must see the end
+        of a write that it began in the last moment before somebody else may lead."""
+        self._clock = clock
+        self._not_before = 0.0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def send(self, request: Request) -> Any:
+        """Return the decoded answer. Raises the errors of `translate`, and NotLeading."""
+        if (wait := self._not_before - self._clock()) > 0 and not request.urgent:
+            raise ClusterUnavailable("the API server asked to wait", retry_after=wait)
+        headers = await self._headers(request)
+        if request.fenced and not self._may_write():
+            raise NotLeading(f"{request.verb} {request.path} was not sent: another operator may lead")
+        began = self._clock()
+        code = 0
+        try:
+            code, body, retry_after = await self._exchange(request, headers)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise no_answer(error) from error
+        finally:
+            self._on_call(Call(request.verb, request.resource, code, self._clock() - began))
+        if 200 <= code < 300:
+            return body.decode(errors="replace") if request.plain else _decoded(body)
+        if code == 401:
+            await renew_token(self._configuration, self._environ)
+        raise self._error(code, body, retry_after)
+
+    async def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": _USER_AGENT, "Content-Type": request.content_type}
+        return headers | await authorization(self._configuration)
+
+    async def _exchange(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
+        query = dict(request.query or {})
+        seconds = self._seconds[request.verb not in {"get", "list"}]
+        url = f"{self._configuration.host}{request.path}{'?' if query else ''}{urlencode(query)}"
+        answer = await self._client.call_api(
+            _METHODS[request.verb],
+            url,
+            header_params=headers,
+            body=request.body,
+            _request_timeout=aiohttp.ClientTimeout(total=seconds),
+        )
+        return answer.status, await answer.read(), answer.headers.get("Retry-After")
+
+    def _error(self, code: int, body: bytes, retry_after: str | None) -> Exception:
+        try:
+            decoded = json.loads(body)
+        except ValueError:
+            decoded = None
+        error = error_of(code, decoded, retry_after=retry_after)
+        if code == 429 and isinstance(error, ClusterUnavailable):
+            self._not_before = max(self._not_before, self._clock() + error.retry_after)
+        return error
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise ClusterUnavailable(f"the API server's answer is no JSON ({len(body)} bytes)") from error

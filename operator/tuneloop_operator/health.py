@@ -1,0 +1,61 @@
+"""/healthz and /readyz for the kubelet, /metrics for Prometheus: plain HTTP, nothing secret, nothing that can be changed."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def health_application(*, is_ready: Callable[[], bool]) -> web.Application:
+    """Return /healthz, which is answered as long as the event loop turns, and /readyz, which asks `is_ready`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if is_ready():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="the first lists are not in yet\n")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+def metrics_application(*, text: Callable[[], bytes]) -> web.Application:
+    """Return /metrics, in Prometheus' text format."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=text(), headers={"Content-Type": _METRICS_TYPE})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+class CannotListen(Exception):  # noqa: N818  (named as the state that it reports)
+    """A port is taken or not allowed; the message names it."""
+
+
+@asynccontextmanager
+async def served(app: web.Application, *, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """Serve an application on all addresses of the pod. Raises CannotListen."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, port=port, ssl_context=tls).start()
+        except OSError as error:
+            raise CannotListen(f"port {port}: {error}") from error
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,235 @@
+"""The operator as a process on an API server: what is started in which order, and how it ends.
+
+    servers for health and metrics → wait for the API server → our CRDs there? → watch, progress server, election → work while leading
+
+It ends with 0 after SIGTERM or SIGINT, with 1 when it must not go on. The API server being away ends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tuneloop_operator import handlers
+from tuneloop_operator.cluster.api_server import ApiServer
+from tuneloop_operator.desired.endpoint_slice import progress_endpoint_slice
+from tuneloop_operator.desired.metadata import JOB_LABEL
+from tuneloop_operator.errors import ClusterError, OperatorError
+from tuneloop_operator.health import health_application, metrics_application, served
+from tuneloop_operator.kubernetes_events import EventPoster
+from tuneloop_operator.leader import Leader
+from tuneloop_operator.metrics import Metrics
+from tuneloop_operator.operator_loop import Operator
+from tuneloop_operator.progress_server import ProgressServer
+from tuneloop_operator.token_review import TokenReviewAuthenticator
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.process_settings import ProcessSettings
+    from tuneloop_operator.settings import OperatorSettings
+    from tuneloop_operator.tls import ServerCertificate
+
+_LOG = logging.getLogger(__name__)
+_FINISH_SECONDS = 0.7
+"""For the writes that are on their way at SIGTERM: what is left undone, the next leader finds."""
+_RELEASE_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+class OperatorProcess:
+    """One replica, from start to end."""
+
+    def __init__(
+        self, *, settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate
+    ) -> None:
+        self._settings = settings
+        self._decisions = decisions
+        self._certificate = certificate
+        self._metrics = Metrics()
+        self._stopping = asyncio.Event()
+        self._leading = asyncio.Event()
+        self._operator: Operator | None = None
+
+    async def run(self) -> int:
+        """Return the exit status. Raises NoConfiguration, CannotListen."""
+        self._take_signals()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                served(health_application(is_ready=self._is_ready), port=self._settings.health_port)
+            )
+            await stack.enter_async_context(
+                served(metrics_application(text=self._metrics.text), port=self._settings.metrics_port)
+            )
+            # the election needs the API server, whose writes ask the election
+            api = await ApiServer.connect(
+                may_write=lambda: leader.leads(),  # noqa: PLW0108  (it is made below)
+                on_call=self._metrics.called,
+            )
+            stack.push_async_callback(api.close)
+            leader = Leader(
+                leases=api,
+                namespace=self._settings.pod_namespace,
+                name=self._settings.lease_name,
+                identity=self._settings.pod_name,
+                on_change=self._lead,
+            )
+            if (status := await self._unless_stopped(self._wait_for_api_server(api))) is not None:
+                return status
+            return await self._serve(api, leader)
+
+    async def _wait_for_api_server(self, api: ApiServer) -> int | None:
+        """Return once there is something to work on; an exit status if that needs a person."""
+        while True:
+            await api.wait_until_ready()
+            with suppress(ClusterError):  # it went away again
+                missing = await api.missing_kinds()
+                break
+        if not missing:
+            return None
+        _LOG.error(
+            "the API server does not serve %s: install Tuneloop's CRDs first (kubectl apply --server-side -f crds/)",
+            " and ".join(missing),
+        )
+        return 1
+
+    async def _serve(self, api: ApiServer, leader: Leader) -> int:
+        events = EventPoster(cluster=api, instance=self._settings.pod_name, clock=now)
+        operator = Operator(
+            cluster=api,
+            settings=self._decisions,
+            clock=now,
+            workers=self._settings.workers,
+            expected=handlers.scopes(self._settings.namespaces),
+            tell=events.tell,
+            instruments=self._metrics,
+        )
+        operator.pause()
+        self._operator = operator
+        self._metrics.watch_leader(leader.leads)
+        self._metrics.watch_depth(lambda: operator.depth)
+        self._metrics.watch_objects(operator.store, clock=now)
+        progress = _progress_server(operator, api).application()
+        async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
+            work = asyncio.create_task(operator.run(), name="work")
+            others = [
+                asyncio.create_task(
+                    handlers.watch(
+                        namespaces=self._settings.namespaces,
+                        see=operator.see,
+                        see_page=operator.see_page,
+                        spawned=self._take_signals,
+                    ),
+                    name="watch",
+                ),
+                asyncio.create_task(leader.run(), name="election"),
+                asyncio.create_task(events.run(), name="events"),
+                asyncio.create_task(self._publish_address(api), name="address"),
+                asyncio.create_task(self._certificate.keep_fresh(self._use_authority), name="certificate"),
+            ]
+            status = await self._until_the_end([work, *others])
+            operator.stop()
+            await asyncio.wait([work], timeout=_FINISH_SECONDS)
+            if status == 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(leader.release(), _RELEASE_SECONDS)
+            await _cancel([work, *others])
+        return status
+
+    async def _until_the_end(self, tasks: list[asyncio.Task[None]]) -> int:
+        """Return the exit status: 0 when asked to stop, 1 when one of the tasks has ended."""
+        stopped = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if stopped in done:
+            return 0
+        stopped.cancel()
+        for task in tasks:
+            if task not in done:
+                continue
+            error = task.exception()
+            expected = isinstance(error, OperatorError)
+            _LOG.error("%s has ended: %s", task.get_name(), error, exc_info=None if expected else error)
+        return 1
+
+    async def _unless_stopped(self, waiting: Coroutine[None, None, int | None]) -> int | None:
+        """Return what the coroutine returns; 0 when asked to stop before it ends."""
+        task, stopped = asyncio.create_task(waiting), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        return 0
+
+    def _lead(self, leads: bool) -> None:  # noqa: FBT001  (the shape of `on_change`)
+        if self._operator is None:
+            return
+        if leads:
+            self._operator.resume()
+            self._leading.set()
+        else:
+            self._operator.pause()
+
+    async def _publish_address(self, api: ApiServer) -> None:
+        """Let the progress Service point here, each time that this replica begins to lead."""
+        while True:
+            await self._leading.wait()
+            self._leading.clear()
+            await self._apply_address(api)
+
+    async def _apply_address(self, api: ApiServer) -> None:
+        manifest = progress_endpoint_slice(
+            namespace=self._settings.pod_namespace,
+            service=self._settings.progress_service,
+            pod=self._settings.pod_name,
+            address=self._settings.pod_ip,
+            port=self._settings.progress_port,
+        )
+        for wait in handlers.backoffs():
+            try:
+                await api.apply(manifest)
+            except ClusterError as error:
+                _LOG.warning("EndpointSlice %s: %s; again in %.1f s", manifest["metadata"]["name"], error, wait)
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    def _use_authority(self) -> None:
+        """Hand the new authority to pods that are made from now on."""
+        if self._operator is not None:
+            self._operator.use(self._decisions.model_copy(update={"progress_ca": self._certificate.authority}))
+
+    def _is_ready(self) -> bool:
+        return self._operator is not None and self._operator.is_complete
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+
+
+def _progress_server(operator: Operator, api: ApiServer) -> ProgressServer:
+    def job_of(namespace: str, name: str) -> Manifest | None:
+        return operator.store.get("FineTuneJob", namespace=namespace, name=name)
+
+    def children_of(namespace: str, name: str) -> Iterator[Manifest]:
+        return operator.store.labelled(JOB_LABEL, name, namespace=namespace)
+
+    authenticator = TokenReviewAuthenticator(cluster=api, job_of=job_of, children_of=children_of)
+    return ProgressServer(authenticator=authenticator, knows_job=operator.knows_job, on_progress=operator.progress)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)

@@ -1,0 +1,79 @@
+"""The progress server's certificate: a folder with tls.crt, tls.key and ca.crt that is renewed while the operator runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import NoReturn
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 10.0
+
+
+class CertificateError(Exception):
+    """The files are missing or do not belong together; the message is one line."""
+
+
+class ServerCertificate:
+    """The files as they were last good. New connections use the newest pair; those that stand keep theirs."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises CertificateError."""
+        self._directory = directory
+        self._files = self._read()
+        self.context = self._checked()
+
+    @property
+    def authority(self) -> str:
+        """PEM text of the authority that clients check the certificate with."""
+        return self._files["ca.crt"].decode()
+
+    def refresh(self) -> bool:
+        """Take over changed files; return whether there were any. Raises CertificateError: then the old ones stay in use."""
+        files = self._read()
+        if files == self._files:
+            return False
+        self._checked()  # a pair that does not fit would spoil the context that is in use
+        self._load(self.context)
+        self._files = files
+        return True
+
+    async def keep_fresh(self, on_change: Callable[[], None], *, look_seconds: float = _LOOK_SECONDS) -> NoReturn:
+        """Look for new files for as long as the task lives. They are compared by content: a mounted Secret is swapped by links."""
+        problem = ""
+        while True:
+            await asyncio.sleep(look_seconds)
+            try:
+                if self.refresh():
+                    _LOG.info("the certificate in %s was renewed", self._directory)
+                    on_change()
+                problem = ""
+            except CertificateError as error:
+                if str(error) != problem:
+                    _LOG.warning("%s; the old certificate stays in use", error)
+                problem = str(error)
+
+    def _read(self) -> dict[str, bytes]:
+        try:
+            return {name: (self._directory / name).read_bytes() for name in ("tls.crt", "tls.key", "ca.crt")}
+        except OSError as error:
+            raise CertificateError(f"{error.filename}: {error.strerror}") from error
+
+    def _checked(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._load(context)
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        try:
+            context.load_cert_chain(self._directory / "tls.crt", self._directory / "tls.key")
+            ssl.create_default_context(cafile=str(self._directory / "ca.crt"))
+        except (ssl.SSLError, OSError) as error:
+            raise CertificateError(f"{self._directory}: no certificate and key that fit together: {error}") from error

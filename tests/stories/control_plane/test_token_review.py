@@ -1,0 +1,276 @@
+"""Progress posts with real tokens: a pod of the job may speak of its own stage and attempt, and nobody else of anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cluster.control_plane import ControlPlane
+
+from tuneloop_api.progress import ProgressMessage, progress_path
+from tuneloop_operator.cluster.api_server import ApiServer, Call
+from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.progress_server import ProgressServer
+from tuneloop_operator.store import Store
+from tuneloop_operator.token_review import TokenReviewAuthenticator, audience_of
+
+Manifest = dict[str, Any]
+MESSAGE = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
+GROUP = "/apis/tuneloop.dev/v1alpha1"
+
+
+@dataclass
+class Place:
+    """A namespace with the FineTuneJob `reviews`, its Job `reviews-a1`, and what the operator has seen of them."""
+
+    plane: ControlPlane
+    namespace: str
+    store: Store
+    job: Manifest
+
+    @property
+    def audience(self) -> str:
+        return audience_of(self.job["metadata"]["uid"])
+
+    def post(self, kind: str, path: str, manifest: Manifest, *, seen: bool = True) -> Manifest:
+        reply = self.plane.request("POST", path, manifest)
+        assert reply.status == 201, reply.body
+        stored = {"kind": kind, **reply.body}
+        if seen:
+            self.store.put(stored)
+        return stored
+
+    def pod(self, name: str = "reviews-a1-0", *, owner: Manifest | None, attempt: int = 1, seen: bool = True) -> str:
+        """Create a pod on a node and return its uid."""
+        labels = {JOB_LABEL: "reviews", STAGE_LABEL: "train", ATTEMPT_LABEL: str(attempt)}
+        pod = {
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [reference(owner)] if owner else []},
+            "spec": {"nodeName": "a-node", "containers": [{"name": "trainer", "image": "trainer"}]},
+        }
+        made = self.post("Pod", f"/api/v1/namespaces/{self.namespace}/pods", pod, seen=seen)
+        return str(made["metadata"]["uid"])
+
+    def token(self, *, pod: str | None = None, uid: str = "", audience: str | None = None) -> str:
+        """Return a token as the kubelet asks for it."""
+        spec: Manifest = {"audiences": [audience or self.audience], "expirationSeconds": 600}
+        if pod is not None:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token"
+        reply = self.plane.request("POST", path, {"spec": spec})
+        assert reply.status == 201, reply.body
+        return str(reply.body["status"]["token"])
+
+    def stage_job(self, owner: Manifest, name: str = "reviews-a1") -> Manifest:
+        labels = {JOB_LABEL: "reviews", STAGE_LABEL: "train", ATTEMPT_LABEL: "1"}
+        job = {
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [reference(owner)]},
+            "spec": {"suspend": True, "template": {"spec": pod_spec()}},
+        }
+        return self.post("Job", f"/apis/batch/v1/namespaces/{self.namespace}/jobs", job)
+
+
+def pod_spec() -> Manifest:
+    return {"restartPolicy": "Never", "containers": [{"name": "trainer", "image": "trainer"}]}
+
+
+def reference(owner: Manifest) -> Manifest:
+    metadata = owner["metadata"]
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "controller": True,
+    }
+
+
+@pytest.fixture
+def place(custom_resources: ControlPlane, namespace: str) -> Place:
+    spec = {
+        "model": {"uri": "hf://FacebookAI/roberta-base"},
+        "task": "text-classification",
+        "data": {"train": [{"uri": "pvc://models/raw/reviews.csv"}]},
+        "storage": {"claim": "models"},
+    }
+    job = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "reviews", "namespace": namespace},
+        "spec": spec,
+    }
+    path = f"{GROUP}/namespaces/{namespace}/finetunejobs"
+    made = custom_resources.request("POST", path, job).body
+    status = {"status": {"phase": "Running", "attempt": 1}}
+    running = custom_resources.request(
+        "PATCH", f"{path}/reviews/status", status, content_type="application/merge-patch+json"
+    ).body
+    assert running["metadata"]["uid"] == made["metadata"]["uid"]
+    store = Store()
+    store.put(running)
+    return Place(custom_resources, namespace, store, running)
+
+
+@dataclass
+class Served:
+    """A progress server that asks the real API server."""
+
+    place: Place
+    kubeconfig: Path
+    calls: list[Call]
+    heard: list[ProgressMessage]
+
+    def post(self, *posts: tuple[str | None, bytes]) -> list[tuple[int, str]]:
+        """Post one after the other; return each answer's status and reason."""
+        return asyncio.run(self._post(posts))
+
+    async def _post(self, posts: tuple[tuple[str | None, bytes], ...]) -> list[tuple[int, str]]:
+        store, namespace = self.place.store, self.place.namespace
+        api = await ApiServer.connect(environ={"KUBECONFIG": str(self.kubeconfig)}, on_call=self.calls.append)
+        authenticator = TokenReviewAuthenticator(
+            cluster=api,
+            job_of=lambda where, name: store.get("FineTuneJob", namespace=where, name=name),
+            children_of=lambda where, name: store.labelled(JOB_LABEL, name, namespace=where),
+        )
+        server = ProgressServer(
+            authenticator=authenticator, knows_job=lambda _namespace, _name: True, on_progress=self._hear
+        )
+        runner = web.AppRunner(server.application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}{progress_path(namespace, 'reviews')}"
+        try:
+            async with aiohttp.ClientSession() as session:
+                return [await answer(session, url, token, body) for token, body in posts]
+        finally:
+            await runner.cleanup()
+            await api.close()
+
+    def _hear(self, _namespace: str, _name: str, message: ProgressMessage) -> bool:
+        self.heard.append(message)
+        return True
+
+
+async def answer(session: aiohttp.ClientSession, url: str, token: str | None, body: bytes) -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with session.post(url, data=body, headers=headers) as reply:
+        return reply.status, (await reply.json()).get("error", "")
+
+
+@pytest.fixture
+def served(place: Place) -> Served:
+    return Served(place=place, kubeconfig=place.plane.kubeconfig, calls=[], heard=[])
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps(MESSAGE | fields).encode()
+
+
+def good_token(place: Place) -> str:
+    uid = place.pod(owner=place.stage_job(place.job))
+    return place.token(pod="reviews-a1-0", uid=uid)
+
+
+def test_a_pod_of_the_job_reports(place: Place, served: Served) -> None:
+    assert served.post((good_token(place), body(step=3))) == [(202, "")]
+    assert [message.step for message in served.heard] == [3]
+
+
+def test_the_api_server_is_asked_once_for_many_posts(place: Place, served: Served) -> None:
+    token = good_token(place)
+    assert [status for status, _ in served.post(*[(token, body(sequence=n)) for n in range(5)])] == [202] * 5
+    assert [call.resource for call in served.calls] == ["tokenreviews"]
+
+
+@pytest.mark.parametrize("token", [None, "no-token", "e30.e30.e30"])
+def test_without_a_good_token_nothing_is_heard(served: Served, token: str | None) -> None:
+    assert served.post((token, body())) == [(401, "no valid bearer token")]
+    assert served.heard == []
+
+
+def test_a_token_for_another_job_is_not_good(place: Place, served: Served) -> None:
+    uid = place.pod(owner=place.stage_job(place.job))
+    token = place.token(pod="reviews-a1-0", uid=uid, audience="tuneloop.dev/another")
+    assert served.post((token, body())) == [(401, "no valid bearer token")]
+
+
+def test_a_token_for_the_api_server_is_not_good(place: Place, served: Served) -> None:
+    uid = place.pod(owner=place.stage_job(place.job))
+    token = place.token(pod="reviews-a1-0", uid=uid, audience="https://kubernetes.default.svc.cluster.local")
+    assert served.post((token, body())) == [(401, "no valid bearer token")]
+
+
+def test_a_token_that_no_pod_holds_may_not_report(place: Place, served: Served) -> None:
+    account = f"system:serviceaccount:{place.namespace}:default"
+    refusal = f"{account} is no pod of FineTuneJob {place.namespace}/reviews"
+    assert served.post((place.token(), body())) == [(403, refusal)]
+
+
+def test_a_pod_that_only_wears_the_label_may_not_report(place: Place, served: Served) -> None:
+    place.stage_job(place.job)
+    uid = place.pod("impostor", owner=None)
+    status, reason = served.post((place.token(pod="impostor", uid=uid), body()))[0]
+    assert (status, reason) == (403, f"pod impostor is no pod of FineTuneJob {place.namespace}/reviews")
+
+
+def test_a_pod_of_somebody_elses_job_may_not_report(place: Place, served: Served) -> None:
+    stranger = place.plane.request(
+        "POST", f"/api/v1/namespaces/{place.namespace}/configmaps", {"metadata": {"name": "stranger"}}
+    ).body
+    job = place.stage_job({"apiVersion": "v1", "kind": "ConfigMap", **stranger}, name="theirs")
+    uid = place.pod("theirs-0", owner=job)
+    assert served.post((place.token(pod="theirs-0", uid=uid), body()))[0][0] == 403
+
+
+def test_a_pod_that_the_operator_has_not_seen_may_not_report_yet(place: Place, served: Served) -> None:
+    uid = place.pod(owner=place.stage_job(place.job), seen=False)
+    assert served.post((place.token(pod="reviews-a1-0", uid=uid), body()))[0][0] == 403
+
+
+def test_a_pod_of_another_namespace_may_not_report(place: Place, served: Served) -> None:
+    other = f"{place.namespace}-other"
+    place.plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
+    place.plane.request("POST", f"/api/v1/namespaces/{other}/serviceaccounts", {"metadata": {"name": "trainer"}})
+    spec = {"audiences": [place.audience], "expirationSeconds": 600}
+    reply = place.plane.request("POST", f"/api/v1/namespaces/{other}/serviceaccounts/trainer/token", {"spec": spec})
+    status, reason = served.post((reply.body["status"]["token"], body()))[0]
+    assert (status, reason.split(" is no pod")[0]) == (403, f"system:serviceaccount:{other}:trainer")
+
+
+def test_a_pod_of_an_older_attempt_is_told_that_another_one_is_on(place: Place, served: Served) -> None:
+    token = good_token(place)
+    place.store.put(
+        place.job
+        | {"status": {"phase": "Running", "attempt": 2}}
+        | {"metadata": place.job["metadata"] | {"resourceVersion": "999999999"}}
+    )
+    assert served.post((token, body())) == [(403, "pod reviews-a1-0 is of attempt 1; attempt 2 is on")]
+    assert served.heard == []
+
+
+@pytest.mark.parametrize("fields", [{"attempt": 2}, {"stage": "export"}])
+def test_a_pod_speaks_of_its_own_stage_and_attempt_only(place: Place, served: Served, fields: dict[str, Any]) -> None:
+    status, reason = served.post((good_token(place), body(**fields)))[0]
+    assert (status, reason.split(";")[0]) == (403, "pod reviews-a1-0 is of train, attempt 1")
+    assert served.heard == []
+
+
+@pytest.mark.parametrize(("sent", "status"), [(b"{", 422), (b" " * 70_000, 413)])
+def test_what_is_no_message_is_not_heard(place: Place, served: Served, sent: bytes, status: int) -> None:
+    assert served.post((good_token(place), sent))[0][0] == status
+    assert served.heard == []
+
+
+def test_while_the_api_server_is_away_nobody_is_turned_down_for_good(
+    place: Place, served: Served, tmp_path: Path
+) -> None:
+    token = good_token(place)
+    away = place.plane.kubeconfig.read_text().replace(place.plane.server_url, "https://127.0.0.1:9")
+    served.kubeconfig = tmp_path / "away"
+    served.kubeconfig.write_text(away)
+    assert served.post((token, body())) == [(503, "who posts cannot be checked now")]

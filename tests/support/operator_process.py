@@ -1,0 +1,221 @@
+"""The operator as a child process on a control plane: `RunningOperator`.
+
+with RunningOperator(control_plane, tmp_path) as operator:
+    operator.wait_ready()
+    ...
+    assert operator.terminate() == 0
+
+Ports, certificate and log are its own. It dies with the thread that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.control_plane import ControlPlane
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+NAMESPACE = "tuneloop-system"
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def make_certificate(folder: Path) -> Path:
+    """Write a fresh self-signed pair for loopback: tls.crt, tls.key, and ca.crt, which is the same certificate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / "new.crt"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    command += ["-subj", "/CN=tuneloop-progress", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", str(folder / "tls.key"), "-out", str(new)]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "ca.crt").write_bytes(new.read_bytes())
+    new.replace(folder / "tls.crt")
+    return folder
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on, no two the same."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [held.getsockname()[1] for held in sockets]
+    finally:
+        for held in sockets:
+            held.close()
+
+
+class RunningOperator:
+    """One replica. As a context manager it runs inside and is gone after."""
+
+    def __init__(
+        self,
+        plane: ControlPlane | None,
+        folder: Path,
+        *,
+        pod: str = "operator-0",
+        kubeconfig: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        """`settings`: variables without their prefix, in lower case; `folder`: for its certificate and log.
+
+        `kubeconfig`: by default the administrator's of `plane`, which is needed for nothing else.
+        """
+        config = kubeconfig or (plane.kubeconfig if plane else None)
+        self.folder = folder / pod
+        self.health_port, self.metrics_port, self.progress_port = free_ports(3)
+        self.pod = pod
+        self.log_file = self.folder / "log"
+        self.certificate = make_certificate(self.folder / "tls")
+        ours = {
+            "tls_directory": self.certificate,
+            "health_port": self.health_port,
+            "metrics_port": self.metrics_port,
+            "progress_port": self.progress_port,
+            "progress_url": f"https://localhost:{self.progress_port}",
+            "pod_namespace": NAMESPACE,
+            "pod_name": pod,
+            "pod_ip": "192.0.2.1",
+        } | settings
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "KUBECONFIG": str(config),
+        } | {f"TUNELOOP_{name.upper()}": str(value) for name, value in ours.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it; its log lines are added to `log_file`."""
+        parent = os.getpid()
+
+        def follow_parent() -> None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tuneloop_operator"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=follow_parent,  # noqa: PLW1509  (it takes no lock)
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child; it must have been started."""
+        assert self._process is not None
+        return self._process
+
+    def wait_ready(self, *, seconds: float = 30.0) -> Self:
+        """Return once /readyz says so."""
+        self._until(lambda: self.get("/readyz")[0] == 200, seconds=seconds, what="ready")
+        return self
+
+    def wait_leading(self, *, seconds: float = 30.0) -> Self:
+        """Return once it leads."""
+        self._until(lambda: self.leads, seconds=seconds, what="leading")
+        return self
+
+    @property
+    def leads(self) -> bool:
+        """Whether its metrics say that it leads."""
+        return "\ntuneloop_leader 1.0\n" in self.metrics()
+
+    def get(self, path: str, *, port: int | None = None) -> tuple[int, str]:
+        """Return status and text of a plain HTTP GET (default: on the health port); status 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.health_port}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metrics(self) -> str:
+        """Return /metrics; nothing where nobody answers."""
+        return self.get("/metrics", port=self.metrics_port)[1]
+
+    def terminate(self, *, seconds: float = 10.0) -> int:
+        """Send SIGTERM and return the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """Send SIGKILL, if it still runs, and return once it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def wait(self, *, seconds: float = 30.0) -> int:
+        """Return the exit status once it has ended by itself."""
+        return self.process.wait(seconds)
+
+    @property
+    def log(self) -> str:
+        """Everything that it wrote."""
+        return self.log_file.read_text()
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Its log lines, decoded; lines that are no JSON are left out."""
+        lines = []
+        for line in self.log.splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(line))
+        return lines
+
+    @property
+    def resident_bytes(self) -> int:
+        """Its memory."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _until(self, look: Callable[[], bool], *, seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not look():
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
+            assert time.monotonic() < deadline, f"not {what} within {seconds} s:\n{self.log}"
+            time.sleep(0.02)

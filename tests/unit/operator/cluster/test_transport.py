@@ -1,0 +1,153 @@
+"""What every request has in common, at an HTTP server that answers as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import Configuration
+
+from tuneloop_operator.cluster.api_server import ApiServer
+from tuneloop_operator.cluster.transport import Call, Transport
+from tuneloop_operator.errors import ClusterUnavailable
+
+OBJECT = {"kind": "ConfigMap", "metadata": {"name": "one", "namespace": "a", "uid": "u", "resourceVersion": "1"}}
+Answer = Callable[[web.Request], web.Response]
+
+
+class Stub:
+    """Answers each request by the next of its answers, the last one for ever, and remembers what was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.asked: list[web.Request] = []
+        self.calls: list[Call] = []
+        self.now = 0.0
+
+    def run(self, story: Callable[[ApiServer], Awaitable[Any]]) -> Any:
+        return asyncio.run(self._run(story))
+
+    async def _run(self, story: Callable[[ApiServer], Awaitable[Any]]) -> Any:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        transport = Transport(
+            configuration,
+            environ={},
+            may_write=lambda: True,
+            on_call=self.calls.append,
+            request_timeout_seconds=10.0,
+            clock=lambda: self.now,
+        )
+        server = ApiServer(transport, configuration=configuration)
+        try:
+            return await story(server)
+        finally:
+            await server.close()
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.asked.append(request)
+        return (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])(request)
+
+
+def says(code: int, body: Any = OBJECT, **headers: str) -> Answer:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return lambda _: web.Response(
+        status=code,
+        text=text,
+        content_type="application/json",
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+async def get(server: ApiServer) -> Any:
+    return await server.get(kind="ConfigMap", namespace="a", name="one")
+
+
+def test_after_too_many_requests_none_is_sent_until_the_time_that_was_named() -> None:
+    stub = Stub(says(429, {"kind": "Status"}, Retry_After="5"), says(200))
+
+    async def story(server: ApiServer) -> None:
+        with pytest.raises(ClusterUnavailable):
+            await get(server)
+        stub.now = 4.0
+        with pytest.raises(ClusterUnavailable) as caught:
+            await get(server)
+        assert caught.value.retry_after == pytest.approx(1.0)
+        assert len(stub.asked) == 1
+        stub.now = 5.0
+        await get(server)
+
+    stub.run(story)
+    assert [call.code for call in stub.calls] == [429, 200]
+
+
+def test_a_lease_does_not_wait_for_that() -> None:
+    stub = Stub(says(429, {"kind": "Status"}, Retry_After="5"), says(200))
+
+    async def story(server: ApiServer) -> None:
+        with pytest.raises(ClusterUnavailable):
+            await get(server)
+        await server.get(kind="Lease", namespace="a", name="one")
+        await server.replace(OBJECT | {"kind": "Lease"})
+
+    stub.run(story)
+    assert len(stub.asked) == 3
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "3", '{"kind": "Table"}'])
+def test_a_good_answer_that_is_no_object_means_later(body: str) -> None:
+    async def story(server: ApiServer) -> None:
+        with pytest.raises(ClusterUnavailable):
+            await get(server)
+
+    Stub(says(200, body)).run(story)
+
+
+def test_a_list_that_expired_between_two_pages_is_asked_for_anew() -> None:
+    first = {"kind": "ConfigMapList", "metadata": {"continue": "next"}, "items": [OBJECT]}
+    last = {"kind": "ConfigMapList", "metadata": {}, "items": [OBJECT]}
+    expired = {"kind": "Status", "reason": "Expired"}
+    stub = Stub(says(200, first), says(410, expired), says(200, first), says(200, last))
+
+    async def story(server: ApiServer) -> Any:
+        return await server.list(kind="ConfigMap", namespace="a", labels={"x": "y"})
+
+    assert len(stub.run(story)) == 2
+    assert [request.query.get("continue") for request in stub.asked] == [None, "next", None, "next"]
+    assert {request.query["labelSelector"] for request in stub.asked} == {"x=y"}
+
+
+def test_a_list_that_expires_again_and_again_means_later() -> None:
+    async def story(server: ApiServer) -> None:
+        with pytest.raises(ClusterUnavailable, match="expired 3 times"):
+            await server.list(kind="ConfigMap", namespace="a", labels={})
+
+    Stub(says(410, {"kind": "Status", "reason": "Expired"})).run(story)
+
+
+def test_a_call_without_an_answer_is_counted_as_such() -> None:
+    stub = Stub(says(200))
+
+    async def story(server: ApiServer) -> None:
+        server._configuration.host = "http://127.0.0.1:9"
+        with pytest.raises(ClusterUnavailable, match="the API server does not answer"):
+            await get(server)
+
+    stub.run(story)
+    assert [(call.verb, call.resource, call.code) for call in stub.calls] == [("get", "configmaps", 0)]
+
+
+def test_the_operator_says_who_it_is() -> None:
+    stub = Stub(says(200))
+    stub.run(get)
+    assert stub.asked[0].headers["User-Agent"] == "tuneloop-operator"

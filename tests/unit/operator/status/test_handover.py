@@ -1,0 +1,33 @@
+"""What the status keeps of a stage that has succeeded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tuneloop_api.results import DataCounts, PrepareSummary, Resolved, TrainSummary
+from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus, Progress
+from tuneloop_operator.status.handover import with_prepared, with_trained
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("fp32", "fp32"), ("bf16", "bf16"), (None, "bf16")])
+def test_the_precision_that_was_used_takes_the_place_of_the_planned_one(said: str | None, shown: str) -> None:
+    status = FineTuneJobStatus(resolved={"precision": "bf16", "maxTokens": 64})
+    made = TrainSummary.from_wire({"startStep": 0, "steps": 9, "worldSize": 1} | ({"precision": said} if said else {}))
+    assert with_trained(status, made).resolved == {"precision": shown, "maxTokens": 64}
+
+
+def test_the_time_left_of_prepare_is_not_that_of_the_job() -> None:
+    made = PrepareSummary(
+        counts=DataCounts(rows=9, splits={"train": 9}, bad=0, duplicates=0, truncated=0),
+        resolved=Resolved(
+            labels=["a", "b"], max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
+            warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
+        ),
+        dataset_digest="d", model_revision="r", report_path="p", cache_hit=False,
+    )  # fmt: skip
+    status = FineTuneJobStatus(progress=Progress(percent="4%", eta="0s", eta_seconds=0))
+    assert with_prepared(status, made, image="", now=NOW).progress == Progress(percent="5%")

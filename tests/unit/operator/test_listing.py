@@ -1,0 +1,162 @@
+"""What whole lists tell: when everything is known, and what vanished between two lists."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tuneloop_operator.listing import Listing, Page, Scope
+from tuneloop_operator.operator_loop import Operator
+from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.store import Store
+
+PODS = Scope("Pod", None)
+Manifest = dict[str, Any]
+
+
+def pod(name: str, version: int, *, namespace: str = "a", uid: str | None = None) -> Manifest:
+    metadata = {"namespace": namespace, "name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+def page(*items: Manifest, version: int, scope: Scope = PODS, first: bool = True, last: bool = True) -> Page:
+    return Page(scope=scope, items=items, version=str(version), is_first=first, is_last=last)
+
+
+def store_with(*manifests: Manifest) -> Store:
+    store = Store()
+    for manifest in manifests:
+        store.put(manifest)
+    return store
+
+
+def gone(store: Store, *pages: Page) -> list[str]:
+    """Return the names that are gone after these pages."""
+    listing = Listing([])
+    return [one["metadata"]["name"] for each in pages for one in listing.take(each, store)]
+
+
+def test_what_is_in_no_page_is_gone() -> None:
+    store = store_with(pod("x", 1), pod("y", 2), pod("z", 3))
+    pages = page(pod("x", 1), version=9, last=False), page(pod("z", 3), version=9, first=False)
+    assert gone(store, *pages) == ["y"]
+
+
+def test_an_empty_list_says_that_nothing_is_left() -> None:
+    assert gone(store_with(pod("x", 1)), page(version=9)) == ["x"]
+
+
+def test_nothing_is_gone_before_the_last_page() -> None:
+    assert gone(store_with(pod("x", 1)), page(version=9, last=False)) == []
+
+
+def test_what_is_newer_than_the_list_stays() -> None:
+    assert gone(store_with(pod("x", 10)), page(version=9)) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "names"), [(Scope("Pod", "a"), ["x"]), (Scope("Pod", None), ["x", "y"]), (Scope("Job", None), [])]
+)
+def test_a_list_says_nothing_of_what_it_does_not_cover(scope: Scope, names: list[str]) -> None:
+    store = store_with(pod("x", 1), pod("y", 2, namespace="b"))
+    assert gone(store, page(version=9, scope=scope)) == names
+
+
+def test_another_object_of_the_same_name_does_not_keep_the_old_one() -> None:
+    assert gone(store_with(pod("x", 1)), page(pod("x", 5, uid="other"), version=9)) == ["x"]
+
+
+def test_a_list_that_begins_anew_forgets_its_first_beginning() -> None:
+    store = store_with(pod("x", 1))
+    assert gone(store, page(pod("x", 1), version=8, last=False), page(version=9)) == ["x"]
+
+
+def test_everything_is_known_once_each_expected_list_has_ended() -> None:
+    listing, store = Listing([PODS, Scope("Job", None)]), Store()
+    listing.take(page(version=1), store)
+    listing.take(page(version=2, scope=Scope("Job", None), last=False), store)
+    before = listing.is_complete
+    listing.take(page(version=2, scope=Scope("Job", None), first=False), store)
+    assert (before, listing.is_complete) == (False, True)
+
+
+class SeenBed:
+    """An operator on a memory cluster that expects the lists of two kinds and is shown nothing by itself."""
+
+    def __init__(self, bed: Any) -> None:
+        self.bed = bed
+        bed.cluster.watchers.clear()
+        self.scopes = [Scope("FineTuneJob", None), Scope("Job", None)]
+        self.operator = Operator(
+            cluster=bed.cluster, settings=OperatorSettings(), clock=lambda: bed.now, expected=self.scopes
+        )
+
+    def list(self, scope: Scope) -> None:
+        items = tuple(self.bed.cluster.of_kind(scope.kind).values())
+        self.operator.see_page(page(*items, version=1000, scope=scope))
+
+    async def settle(self) -> None:
+        """Let the operator do what it can; it has done all once the loop has nothing left that is ready to run."""
+        running = asyncio.create_task(self.operator.run())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        self.operator.stop()
+        await asyncio.wait_for(running, 5)
+
+
+@pytest.mark.parametrize(("lists", "writes"), [(1, False), (2, True)])
+def test_nothing_is_done_before_every_list_is_in(bed: Any, lists: int, writes: bool) -> None:
+    async def life() -> None:
+        seen = SeenBed(bed)
+        bed.submit()
+        for scope in seen.scopes[:lists]:
+            seen.list(scope)
+        await seen.settle()
+        assert bool(bed.cluster.writes) is writes
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize(("resumed", "writes"), [(False, False), (True, True)])
+def test_nothing_is_done_while_it_is_paused(bed: Any, resumed: bool, writes: bool) -> None:
+    async def life() -> None:
+        seen = SeenBed(bed)
+        bed.submit()
+        seen.operator.pause()
+        for scope in seen.scopes:
+            seen.list(scope)
+        if resumed:
+            seen.operator.resume()
+        await seen.settle()
+        assert bool(bed.cluster.writes) is writes
+
+    asyncio.run(life())
+
+
+def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(bed: Any) -> None:
+    async def life() -> None:
+        seen = SeenBed(bed)
+        bed.submit()
+        job = bed.job()
+        seen.list(seen.scopes[0])
+        seen.operator.see_page(page(version=2000, scope=seen.scopes[0]))
+        seen.operator.see("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
+        assert not seen.operator.knows_job("team-a", "reviews")
+
+    asyncio.run(life())
+
+
+def test_a_list_that_shows_nothing_new_wakes_nobody(bed: Any) -> None:
+    async def life() -> None:
+        seen = SeenBed(bed)
+        bed.submit()
+        for scope in seen.scopes:
+            seen.list(scope)
+        seen.operator.pause()
+        depth = seen.operator.depth
+        seen.list(seen.scopes[0])
+        assert (depth, seen.operator.depth) == (1, 1)
+
+    asyncio.run(life())

@@ -1,0 +1,211 @@
+"""What Prometheus is told, from what the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tuneloop_api.progress import ProgressMessage
+from tuneloop_operator.cluster.transport import Call
+from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.metrics import Metrics
+from tuneloop_operator.operator_loop import Operator
+from tuneloop_operator.store import Store
+from tuneloop_operator.work_queue import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NAMED = {"namespace": "team-a", "name": "reviews"}
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def stamp(**ago: float) -> str:
+    return (NOW - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def manifest(kind: str, name: str, status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    named = {"namespace": "team-a", "name": name, "uid": f"uid-{name}", "resourceVersion": "1"} | metadata
+    return {"apiVersion": "v", "kind": kind, "metadata": named, "spec": {}, "status": status}
+
+
+def told(text: bytes) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def samples(*manifests: dict[str, Any], message: ProgressMessage | None = None) -> Samples:
+    """Return what is told of these objects; the message is of the job `reviews`."""
+    store, metrics = Store(), Metrics()
+    for one in manifests:
+        store.put(one)
+    if message is not None:
+        store.put_progress("uid-reviews", message)
+    metrics.watch_objects(store, clock=lambda: NOW)
+    return told(metrics.text())
+
+
+def of_job(status: dict[str, Any], *others: dict[str, Any], message: ProgressMessage | None = None) -> Samples:
+    """Return what is told of the job alone: its samples by name and further labels."""
+    found = samples(manifest("FineTuneJob", "reviews", status), *others, message=message)
+    named = frozenset(NAMED.items())
+    return {(name, labels - named): value for (name, labels), value in found.items() if named <= labels}
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    return found.get((name, frozenset(labels.items())))
+
+
+PROGRESS = {
+    "percent": "45%",
+    "step": 40,
+    "loss": 0.5,
+    "tokensPerSecond": 1000.0,
+    "lastHeartbeat": stamp(seconds=20),
+}
+RUNNING: dict[str, Any] = {
+    "phase": "Running",
+    "attempt": 2,
+    "progress": PROGRESS,
+    "restarts": {"failure": 3, "disruption": 1},
+    "checkpoint": {"latest": {"step": 30, "time": stamp(minutes=5)}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("tuneloop_job_progress_ratio", {}, 0.45),
+        ("tuneloop_job_step", {}, 40),
+        ("tuneloop_job_loss", {}, 0.5),
+        ("tuneloop_job_tokens_per_second", {}, 1000),
+        ("tuneloop_job_heartbeat_timestamp_seconds", {}, NOW.timestamp() - 20),
+        ("tuneloop_job_checkpoint_age_seconds", {}, 300),
+        ("tuneloop_job_restarts_total", {"class": "failure"}, 3),
+        ("tuneloop_job_restarts_total", {"class": "disruption"}, 1),
+    ],
+)
+def test_a_job_that_trains_tells(name: str, labels: dict[str, str], expected: float) -> None:
+    assert value(of_job(RUNNING), name, **labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "step"),
+    [
+        pytest.param(2, 41, id="of this attempt: newer than the status"),
+        pytest.param(1, 40, id="of an older attempt: nothing"),
+    ],
+)
+def test_the_newest_message_counts_before_it_is_in_the_status(attempt: int, step: int) -> None:
+    message = ProgressMessage(stage="train", attempt=attempt, sequence=9, sent_at=stamp(seconds=1), step=41)
+    assert value(of_job(RUNNING, message=message), "tuneloop_job_step") == step
+
+
+def test_a_job_of_which_nothing_is_known_has_no_series() -> None:
+    assert of_job({}) == {}
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Queued", "Restarting", "Suspended", "Succeeded", "Failed"])
+@pytest.mark.parametrize("name", ["heartbeat_timestamp_seconds", "tokens_per_second", "checkpoint_age_seconds"])
+def test_what_would_only_grow_old_is_not_told_of_a_job_at_rest(phase: str, name: str) -> None:
+    assert value(of_job(RUNNING | {"phase": phase}), f"tuneloop_job_{name}") is None
+
+
+def test_a_queued_attempt_tells_how_long_it_waits() -> None:
+    attempt = manifest("Job", "reviews-a2", {}, creationTimestamp=stamp(minutes=3))
+    status = RUNNING | {"phase": "Queued", "children": {"train": {"name": "reviews-a2", "uid": "u"}}}
+    assert value(of_job(status, attempt), "tuneloop_job_queue_wait_seconds") == 180
+
+
+@pytest.mark.parametrize(
+    ("status", "labels"),
+    [
+        ({"phase": "Succeeded"}, {"result": "Succeeded", "class": ""}),
+        ({"phase": "Succeeded", "failure": {"class": "Hang"}}, {"result": "Succeeded", "class": ""}),
+        ({"phase": "Failed", "failure": {"class": "Data"}}, {"result": "Failed", "class": "Data"}),
+        ({"phase": "Failed", "failure": {"class": "any text"}}, {"result": "Failed", "class": "Unknown"}),
+        ({"phase": "Failed"}, {"result": "Failed", "class": "Unknown"}),
+    ],
+)
+def test_a_finished_job_tells_how_it_ended(status: dict[str, Any], labels: dict[str, str]) -> None:
+    assert value(of_job(status), "tuneloop_job_completed_total", **labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "phases"),
+    [
+        ("FineTuneJob", "tuneloop_jobs", {"Running": 2.0, "Pending": 1.0, "Failed": 0.0}),
+        ("ModelDeployment", "tuneloop_model_deployments", {"Ready": 0.0, "Pending": 1.0}),
+    ],
+)
+def test_objects_are_counted_by_phase(kind: str, name: str, phases: dict[str, float]) -> None:
+    seen = [{"phase": "Running"}, {"phase": "Running"}, {}]
+    found = samples(*(manifest(kind, f"x{number}", status) for number, status in enumerate(seen)))
+    assert {phase: value(found, name, phase=phase) for phase in phases} == phases
+
+
+def test_series_vanish_with_their_object() -> None:
+    store, metrics = Store(), Metrics()
+    job = manifest("FineTuneJob", "reviews", RUNNING)
+    metrics.watch_objects(store, clock=lambda: NOW)
+    store.put(job)
+    store.remove(job)
+    assert not [name for name, labels in told(metrics.text()) if ("name", "reviews") in labels]
+
+
+@pytest.mark.parametrize(
+    ("act", "name", "labels", "expected"),
+    [
+        (lambda m: m.called(Call("patch", "finetunejobs/status", 200, 0.1)), "tuneloop_api_calls_total",
+         {"verb": "patch", "resource": "finetunejobs/status", "code": "200"}, 1),
+        (lambda m: m.called(Call("get", "jobs", 0, 10.0)), "tuneloop_api_calls_total",
+         {"verb": "get", "resource": "jobs", "code": "0"}, 1),
+        (lambda m: m.called(Call("get", "jobs", 200, 0.5)), "tuneloop_api_call_seconds_sum",
+         {"verb": "get", "resource": "jobs"}, 0.5),
+        (lambda m: m.taken(Key("FineTuneJob", "a", "x"), waited=0.25), "tuneloop_work_queue_wait_seconds_sum", {}, 0.25),
+        (lambda m: m.reconciled(Key("FineTuneJob", "a", "x"), seconds=0.5, error=None), "tuneloop_reconcile_seconds_sum",
+         {"kind": "FineTuneJob"}, 0.5),
+        (lambda m: m.reconciled(Key("FineTuneJob", "a", "x"), seconds=0.5, error=ClusterUnavailable("x")),
+         "tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}, 1),
+        (lambda m: m.watch_leader(lambda: True), "tuneloop_leader", {}, 1),
+        (lambda m: m.watch_depth(lambda: 7), "tuneloop_work_queue_depth", {}, 7),
+    ],
+    ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue"],
+)  # fmt: skip
+def test_the_operator_tells_of_itself(
+    act: Callable[[Metrics], None], name: str, labels: dict[str, str], expected: float
+) -> None:
+    metrics = Metrics()
+    act(metrics)
+    assert value(told(metrics.text()), name, **labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("tuneloop_reconcile_seconds_count", {"kind": "FineTuneJob"}),
+        ("tuneloop_work_queue_wait_seconds_count", {}),
+        ("tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}),
+    ],
+)
+def test_the_operator_tells_how_its_work_goes(bed: Any, name: str, labels: dict[str, str]) -> None:
+    metrics = Metrics()
+
+    async def life() -> None:
+        bed.operator = Operator(
+            cluster=bed.cluster, settings=bed.settings, clock=lambda: bed.now, workers=1, instruments=metrics
+        )
+        bed.cluster.fail_write = 1
+        bed.submit()
+        await bed.settle()
+
+    asyncio.run(life())
+    assert value(told(metrics.text()), name, **labels) == 1

@@ -1,0 +1,140 @@
+"""Settings from the environment: what is read, and what a person is told who set it wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuneloop_operator.environment import SettingsError
+from tuneloop_operator.process_settings import ProcessSettings, explained_variables
+from tuneloop_operator.settings import OperatorSettings
+
+POD = {
+    "TUNELOOP_POD_NAMESPACE": "tuneloop-system",
+    "TUNELOOP_POD_NAME": "tuneloop-operator-7d9-x",
+    "TUNELOOP_POD_IP": "10.0.0.7",
+}
+
+
+def process(**variables: str) -> ProcessSettings:
+    return ProcessSettings.from_environment(POD | variables)
+
+
+def test_the_pod_alone_is_enough() -> None:
+    settings = process()
+    assert (settings.namespaces, settings.workers, settings.lease_name) == ((), 8, "tuneloop-operator")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "read"),
+    [
+        ("TUNELOOP_NAMESPACES", "team-a, team-b", "namespaces", ("team-a", "team-b")),
+        ("TUNELOOP_NAMESPACES", "", "namespaces", ()),
+        ("TUNELOOP_TLS_DIRECTORY", "/tls", "tls_directory", Path("/tls")),
+        ("TUNELOOP_METRICS_PORT", "9090", "metrics_port", 9090),
+        ("TUNELOOP_POD_IP", "fd00::7", "pod_ip", "fd00::7"),
+        ("TUNELOOP_LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("TUNELOOP_WORKERS", " 16 ", "workers", 16),
+        ("TUNELOOP_WORKERS", "", "workers", 8),
+    ],
+)
+def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: object) -> None:
+    assert getattr(process(**{variable: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "read"),
+    [
+        ("TUNELOOP_TRAINER_IMAGE", "r/trainer@sha256:0", "trainer_image", "r/trainer@sha256:0"),
+        ("TUNELOOP_IMAGE_PULL_POLICY", "Never", "image_pull_policy", "Never"),
+        ("TUNELOOP_IMAGE_PULL_POLICY", "", "image_pull_policy", None),
+        ("TUNELOOP_DEFAULT_CLAIM", "models", "default_claim", "models"),
+        ("TUNELOOP_PROGRESS_URL", "https://p:8443", "progress_url", "https://p:8443"),
+        ("TUNELOOP_UID", "2000", "uid", 2000),
+        ("TUNELOOP_IMAGE_DEADLINE_SECONDS", "60", "image_deadline_seconds", 60.0),
+    ],
+)
+def test_a_variable_sets_what_decisions_look_at(variable: str, value: str, field: str, read: object) -> None:
+    assert getattr(OperatorSettings.from_environment({variable: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TUNELOOP_NAMESPACES", "Team-A"),
+        ("TUNELOOP_METRICS_PORT", "0"),
+        ("TUNELOOP_METRICS_PORT", "65536"),
+        ("TUNELOOP_POD_IP", "10.0.0.300"),
+        ("TUNELOOP_POD_NAME", "Operator_0"),
+        ("TUNELOOP_LOG_LEVEL", "TRACE"),
+        ("TUNELOOP_WORKERS", "eight"),
+        ("TUNELOOP_WORKERS", "8.5"),
+        ("TUNELOOP_TRAINER_IMAGE", "an image"),
+        ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
+        ("TUNELOOP_PROGRESS_URL", "tuneloop-progress:8443"),
+        ("TUNELOOP_UID", "0"),
+        ("TUNELOOP_PROGRESS_INTERVAL_SECONDS", "nan"),
+        ("TUNELOOP_PROGRESS_WRITES_PER_SECOND", "0"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_both({variable: value})
+    said = str(caught.value)
+    assert said.startswith(f"{variable}={value!r}: allowed is ")
+    assert ", for example " in said
+    assert "\n" not in said
+
+
+def read_both(variables: dict[str, str]) -> None:
+    process(**variables)
+    OperatorSettings.from_environment(variables)
+
+
+@pytest.mark.parametrize("variable", list(POD))
+def test_what_is_required_is_asked_for(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} is not set; allowed is .*, for example "):
+        process(**{variable: ""})
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [("TUNELOOP_WORKER", "TUNELOOP_WORKERS"), ("TUNELOOP_TRAINER_IMG", "TUNELOOP_TRAINER_IMAGE")],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_name(variable: str, nearest: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} is not a setting; the nearest one is {nearest}$"):
+        process(**{variable: "1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TUNELOOP_PROGRESS_SERVICE_HOST", "10.1.1.1"), ("TUNELOOP_PROGRESS_PORT", "tcp://10.1.1.1:8443")],
+)
+def test_what_kubernetes_sets_for_a_service_is_told_apart(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        process(**{variable: value})
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert process(PATH="/bin", KUBERNETES_SERVICE_HOST="10.0.0.1").workers == 8
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    with pytest.raises(SettingsError) as caught:
+        process(TUNELOOP_WORKERS="x" * 5000)
+    assert len(str(caught.value)) < 300
+
+
+def test_each_variable_is_explained() -> None:
+    lines = list(explained_variables())
+    assert {line.split()[0] for line in lines} >= {*POD, "TUNELOOP_NAMESPACES", "TUNELOOP_TRAINER_IMAGE"}
+    assert all(line.count("\n") == 1 and line.endswith(".") for line in lines)
+
+
+def test_help_explains_the_variables() -> None:
+    asked = [sys.executable, "-m", "tuneloop_operator", "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    assert "TUNELOOP_POD_IP (required)" in done.stdout

@@ -1,0 +1,166 @@
+"""How long a verdict on a token is kept, and what is looked up each time all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
+from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.token_review import TokenReviewAuthenticator, audience_of
+
+Manifest = dict[str, Any]
+HOLDER = TokenIdentity(username="system:serviceaccount:team-a:default", pod_name="reviews-a1-0", pod_uid="pod")
+
+
+class Reviews:
+    """An API server that knows one good token; counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.is_up = True
+        self.at_once, self.most_at_once = 0, 0
+
+    async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
+        if not self.is_up:
+            raise ClusterUnavailable("down")
+        self.asked.append(audience)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return HOLDER if token == "good" else None
+
+
+def child(kind: str, uid: str, owner: str, *, stage: str = "train", attempt: str = "1") -> Manifest:
+    return {
+        "kind": kind,
+        "metadata": {
+            "uid": uid,
+            "labels": {STAGE_LABEL: stage, ATTEMPT_LABEL: attempt},
+            "ownerReferences": [{"uid": owner, "controller": True}],
+        },
+    }
+
+
+class Place:
+    """A job with one pod, an authenticator, and a clock."""
+
+    def __init__(self) -> None:
+        self.reviews = Reviews()
+        self.job: Manifest | None = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "ftj"}}
+        self.children = [child("Job", "job", "ftj"), child("Pod", "pod", "job")]
+        self.now = 0.0
+        self._authenticator: TokenReviewAuthenticator | None = None
+
+    async def ask(self, token: str = "good") -> Any:
+        if self._authenticator is None:
+            self._authenticator = TokenReviewAuthenticator(
+                cluster=self.reviews,
+                job_of=lambda _namespace, _name: self.job,
+                children_of=lambda _namespace, _name: self.children,
+                clock=lambda: self.now,
+            )
+        return await self._authenticator.authenticate(token, namespace="team-a", name="reviews")
+
+
+@pytest.mark.parametrize(
+    ("token", "later", "asked"),
+    [("good", 299.0, 1), ("good", 300.0, 2), ("bad", 4.9, 1), ("bad", 5.0, 2)],
+)
+def test_a_verdict_is_kept_for_so_long(token: str, later: float, asked: int) -> None:
+    place = Place()
+
+    async def story() -> None:
+        await place.ask(token)
+        place.now = later
+        await place.ask(token)
+
+    asyncio.run(story())
+    assert len(place.reviews.asked) == asked
+
+
+def test_a_pod_that_is_gone_may_report_no_more_though_its_token_is_remembered() -> None:
+    place = Place()
+
+    async def story() -> list[bool]:
+        before = await place.ask()
+        place.children.pop()
+        return [before.may_report, (await place.ask()).may_report]
+
+    assert asyncio.run(story()) == [True, False]
+
+
+def test_a_job_that_was_created_anew_is_another_audience() -> None:
+    place = Place()
+
+    async def story() -> None:
+        await place.ask()
+        place.job = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "another"}}
+        assert not (await place.ask()).may_report
+
+    asyncio.run(story())
+    assert place.reviews.asked == [audience_of("ftj"), audience_of("another")]
+
+
+def test_for_a_job_that_is_not_there_nobody_is_asked() -> None:
+    place = Place()
+    place.job = None
+    assert asyncio.run(place.ask()) is None
+    assert place.reviews.asked == []
+
+
+def test_no_verdict_is_remembered_of_a_server_that_did_not_answer() -> None:
+    place = Place()
+
+    async def story() -> Any:
+        place.reviews.is_up = False
+        with pytest.raises(ClusterUnavailable):
+            await place.ask()
+        place.reviews.is_up = True
+        return await place.ask()
+
+    assert asyncio.run(story()).may_report
+
+
+def test_a_flood_of_tokens_reaches_the_api_server_a_few_at_a_time() -> None:
+    place = Place()
+
+    async def story() -> None:
+        await asyncio.gather(*(place.ask(f"guess {number}") for number in range(100)))
+
+    asyncio.run(story())
+    assert place.reviews.most_at_once == 8
+
+
+def test_many_posts_at_once_with_one_token_ask_few_times() -> None:
+    place = Place()
+
+    async def story() -> None:
+        await asyncio.gather(*(place.ask() for _ in range(100)))
+
+    asyncio.run(story())
+    assert len(place.reviews.asked) <= 8
+
+
+@pytest.mark.parametrize(("stage", "attempt"), [("cook", "1"), ("train", ""), ("train", "one")])
+def test_a_pod_whose_labels_say_no_stage_and_attempt_may_not_report(stage: str, attempt: str) -> None:
+    place = Place()
+    place.children[1] = child("Pod", "pod", "job", stage=stage, attempt=attempt)
+    assert not asyncio.run(place.ask()).may_report
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"authenticated": False, "error": "expired"},
+        {"authenticated": True, "user": {"username": "somebody"}},
+        {"authenticated": True, "audiences": ["other"], "user": {"username": "somebody"}},
+    ],
+)
+def test_a_review_that_does_not_confirm_the_audience_is_no_identity(status: Manifest) -> None:
+    assert identity_of({"status": status}, audience="ours") is None
