@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo test test-full check crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-images test-full check crds bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -27,8 +27,14 @@ $(DEMO_CLAIM)/.ready: dev/real_data.py | .venv/.ready
 demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve it, measure it (about 8 minutes)
 	@$(BIN)/python dev/demo.py
 
+demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
+	@$(BIN)/python dev/demo_cluster.py
+
 test: setup ## run the tests: unit, local stories, control plane (a real API server), cluster (pods really run)
 	@$(BIN)/python dev/run_tests.py
+
+test-images: setup ## build and run the true images of trainer and server, too (root, Debian; 17 minutes, 25 GB)
+	@$(BIN)/python -m pytest -q tests/stories/images
 
 test-full: setup ## run everything, the long combinations too
 	@$(BIN)/python dev/run_tests.py --full

@@ -43,6 +43,7 @@ TIERS = (
     Tier("unit", "tests/unit", 3),
     Tier("local stories", "tests/stories/local", 8),
     Tier("chart", "tests/stories/chart", 2),
+    Tier("images", "tests/stories/images", 3),
     Tier("control plane", "tests/stories/control_plane", 10),
     Tier("cluster", "tests/stories/cluster", 8),
 )

@@ -1,0 +1,319 @@
+"""Pods that run nowhere live as their scripts say, and the real Job controller draws its conclusions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+from end_state import end_state, reference
+from fault_proxy import FaultProxy, tally
+from operator_process import RunningOperator, eventually
+from pod_courses import (
+    Course,
+    Disrupt,
+    End,
+    Run,
+    Stop,
+    Until,
+    before_the_end,
+    by_attempt,
+    by_index,
+    fail,
+    hang,
+    succeed,
+)
+from pod_status_patcher import PodStatusPatcher
+
+from tuneloop_api.exit_codes import FailureClass
+from tuneloop_operator.decide.classify import handed_on
+from tuneloop_operator.reconcile.observe import _pod_seen
+
+NAME = "reviews-a1"
+NODES = [f"played-{number}" for number in range(3)]
+
+
+@pytest.fixture
+def patcher(control_plane, namespace):
+    """Return a function that makes a patcher for this namespace."""
+    return lambda **options: PodStatusPatcher(control_plane, namespace=namespace, nodes=NODES, **options)
+
+
+class Bed:
+    """One namespace of the control plane."""
+
+    def __init__(self, control_plane, namespace):
+        self._plane = control_plane
+        self.namespace = namespace
+        self.jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+    def create(self, nodes=2, *, stage="train", name=NAME, attempt=1, grace=30):
+        """Make a Job as the operator makes the gang of an attempt."""
+        labels = {
+            "app.kubernetes.io/managed-by": "tuneloop",
+            "tuneloop.dev/job": "reviews",
+            "tuneloop.dev/stage": stage,
+            "tuneloop.dev/attempt": str(attempt),
+        }
+        pod = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": grace,
+            "containers": [{"name": "trainer", "image": "trainer:1"}],
+        }
+        spec = {
+            "completionMode": "Indexed",
+            "completions": nodes,
+            "parallelism": nodes,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "TerminatingOrFailed",
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        }
+        body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
+        reply = self._plane.request("POST", self.jobs, body)
+        assert reply.status == 201, reply.body
+
+    def wait(self, condition, *, name=NAME, seconds=20.0):
+        """Return the Job once it has this condition."""
+        return eventually(lambda: self._job_if(name, condition), seconds=seconds, what=condition)
+
+    def pods(self):
+        """Return the pods by rank."""
+        items = self._plane.request("GET", f"/api/v1/namespaces/{self.namespace}/pods").body["items"]
+        return sorted(items, key=lambda pod: pod["metadata"]["name"])
+
+    def wait_for_phase(self, phase, number):
+        """Return the pods once so many are in this phase."""
+        return eventually(lambda: self._pods_in(phase, number), seconds=20, what=f"{number} pods {phase}")
+
+    def delete_job(self, name=NAME):
+        reply = self._plane.request("DELETE", f"{self.jobs}/{name}", {"propagationPolicy": "Background"})
+        assert reply.status == 200, reply.body
+
+    def _job_if(self, name, condition):
+        job = self._plane.request("GET", f"{self.jobs}/{name}").body
+        holds = any((one["type"], one["status"]) == (condition, "True") for one in job["status"].get("conditions", ()))
+        return job if holds else None
+
+    def _pods_in(self, phase, number):
+        found = [pod for pod in self.pods() if pod["status"]["phase"] == phase]
+        return found if len(found) == number else None
+
+
+@pytest.fixture
+def bed(control_plane, namespace):
+    return Bed(control_plane, namespace)
+
+
+def test_a_gang_whose_pods_succeed_is_complete(bed, patcher):
+    with patcher() as kubelet:
+        bed.create(3)
+        job = bed.wait("Complete")
+        assert kubelet.ended == 3
+    assert (job["status"]["succeeded"], job["status"]["completedIndexes"]) == (3, "0-2")
+
+
+@pytest.mark.parametrize("name", ["succeed", "succeed_at_once"])
+def test_a_pod_that_succeeded_hands_on_its_result(bed, patcher, name):
+    with patcher(scripts={"train": name}):
+        bed.create(2)
+        bed.wait("Complete")
+    said = [handed_on(_pod_seen(pod)) for pod in bed.pods()]
+    assert [message.result is not None for message in said] == [True, False]
+
+
+def test_a_running_pod_is_bound_ready_and_has_its_image(bed, patcher):
+    with patcher(scripts={"train": "hang"}):
+        bed.create(2)
+        pods = [_pod_seen(pod) for pod in bed.wait_for_phase("Running", 2)]
+    assert [(pod.node, pod.ready) for pod in pods] == [(NODES[0], True), (NODES[1], True)]
+    assert all(pod.image.startswith("trainer@sha256:") for pod in pods)
+
+
+def test_the_rest_of_a_gang_is_stopped_and_goes_away_when_one_fails(bed, patcher):
+    scripts = {"train": by_index({1: fail(FailureClass.DATA)}, otherwise=hang)}
+    with patcher(scripts=scripts):
+        bed.create(3)
+        job = bed.wait("Failed")
+        (left,) = eventually(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
+    assert job["status"]["failed"] == 3
+    assert left["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 65
+
+
+def test_each_attempt_follows_its_own_script(bed, patcher):
+    with patcher(scripts={"train": by_attempt(fail(FailureClass.COLLECTIVE), succeed)}):
+        bed.create(1, name="reviews-a1", attempt=1)
+        bed.wait("Failed", name="reviews-a1")
+        bed.create(1, name="reviews-a2", attempt=2)
+        bed.wait("Complete", name="reviews-a2")
+
+
+def test_runs_of_a_stage_without_numbers_are_counted(bed, patcher):
+    with patcher(scripts={"prepare": by_attempt(fail(FailureClass.STORAGE), succeed)}):
+        bed.create(1, stage="prepare", attempt=0)
+        bed.wait("Failed")
+        bed.delete_job()
+        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+        bed.create(1, stage="prepare", attempt=0)
+        bed.wait("Complete")
+
+
+def test_the_script_of_one_job_wins_over_that_of_its_stage(bed, patcher):
+    with patcher(scripts={"train": "hang", "reviews/train": "succeed"}):
+        bed.create(1)
+        bed.wait("Complete")
+
+
+def test_a_pod_waits_until_the_test_lets_it_end(bed, patcher):
+    go = threading.Event()
+    with patcher(scripts={"train": before_the_end(succeed, Until(go))}) as kubelet:
+        bed.create(1)
+        (pod,) = bed.wait_for_phase("Running", 1)
+        name = pod["metadata"]["name"]
+        eventually(
+            lambda: any(isinstance(step, Run) for step in kubelet.steps_of(name, namespace=bed.namespace)),
+            seconds=10,
+            what="running",
+        )
+        assert kubelet.ended == 0
+        go.set()
+        bed.wait("Complete")  # fmt: skip
+
+
+def test_a_test_can_play_a_pod_by_hand(bed, patcher):
+    with patcher(scripts={"train": "hang"}) as kubelet:
+        bed.create(1)
+        bed.wait_for_phase("Running", 1)
+        (name,) = kubelet.pods(namespace=bed.namespace)
+        kubelet.play(name, Disrupt("EvictionByEvictionAPI"), End(143, pod_reason="Evicted"), namespace=bed.namespace)
+        bed.wait("Failed")
+    (pod,) = bed.pods()
+    assert (_pod_seen(pod).disruption, pod["status"]["reason"]) == ("EvictionByEvictionAPI", "Evicted")
+
+
+@pytest.mark.parametrize("script", ["never_scheduled", "no_image"])
+def test_a_pod_that_cannot_start_goes_away_with_its_job(bed, patcher, script):
+    with patcher(scripts={"train": script}) as kubelet:
+        bed.create(1)
+        kubelet.wait_for(lambda: len(kubelet.pods(namespace=bed.namespace)) == 1)
+        bed.wait_for_phase("Pending", 1)
+        bed.delete_job()
+        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+
+
+@pytest.mark.parametrize(
+    ("stops_after", "grace", "least", "most"),
+    [
+        pytest.param(0.0, 30, 0.0, 3.0, id="one that obeys SIGTERM goes at once"),
+        pytest.param(2.0, 30, 1.9, 6.0, id="one that saves first takes its time"),
+        pytest.param(60.0, 2, 1.9, 6.0, id="one that ignores SIGTERM is killed after the grace period"),
+    ],
+)
+def test_a_deleted_pod_ends_as_its_course_says(bed, patcher, stops_after, grace, least, most):
+    def script(*call):
+        return Course(hang(*call).steps, stop=Stop(stops_after))
+
+    with patcher(scripts={"train": script}):
+        bed.create(1, grace=grace)
+        bed.wait_for_phase("Running", 1)
+        started = time.monotonic()
+        bed.delete_job()
+        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+    assert least <= time.monotonic() - started <= most
+
+
+def test_pods_of_a_lost_node_stay_until_it_comes_back(bed, control_plane, patcher):
+    with patcher(scripts={"train": "hang"}) as kubelet:
+        bed.create(2)
+        pods = bed.wait_for_phase("Running", 2)
+        lost = pods[0]["spec"]["nodeName"]
+        kubelet.lose_node(lost)
+        node = control_plane.request("GET", f"/api/v1/nodes/{lost}").body
+        assert [one["status"] for one in node["status"]["conditions"] if one["type"] == "Ready"] == ["Unknown"]
+        bed.delete_job()
+        (left,) = eventually(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
+        assert (left["spec"]["nodeName"], left["status"]["phase"]) == (lost, "Running")
+        kubelet.restore_node(lost)
+        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+
+
+def test_a_write_that_is_refused_fails_the_test(bed, patcher):
+    broken = Course((End(message="x" * 100), Run()))  # a container that ended cannot run again
+    kubelet = patcher(scripts={"train": lambda *_: broken})
+    kubelet.__enter__()
+    bed.create(1)
+    kubelet.wait_for(lambda: kubelet.problems != [], timeout_seconds=10)
+    with pytest.raises(AssertionError, match="may not be transitioned"):
+        kubelet.__exit__(None, None, None)
+
+
+def test_hundreds_of_pods_end_in_seconds(bed, patcher):
+    with patcher(scripts={"train": "succeed_at_once"}) as kubelet:
+        bed.create(300)
+        started = datetime.now(UTC)
+        bed.wait("Complete", seconds=60)
+        assert kubelet.ended == 300
+    print(f"300 pods in {(datetime.now(UTC) - started).total_seconds():.1f} s")
+
+
+JOB = {
+    "apiVersion": "tuneloop.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "reviews"},
+    "spec": {
+        "model": {"uri": "hf://FacebookAI/roberta-base"},
+        "task": "text-classification",
+        "data": {"train": [{"uri": "pvc://models/raw/reviews.csv"}]},
+        "resources": {"nodes": 2, "gpusPerNode": 0},
+        "storage": {"claim": "models"},
+    },
+}
+
+
+@pytest.fixture
+def second(control_plane, namespace):
+    """The name of another namespace."""
+    name = f"{namespace}-second"
+    assert control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    eventually(lambda: control_plane.request("GET", account).status == 200, seconds=20, what="a service account")
+    yield name
+    control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def test_a_fine_tune_job_succeeds_and_two_runs_end_alike(custom_resources, namespace, second, tmp_path):
+    """All three tools with the operator: proxy between it and the API server, pods played, the end compared."""
+    plane, both = custom_resources, (namespace, second)
+    options = {"namespaces": ",".join(both), "pod_namespace": namespace, "trainer_image": "t:1", "server_image": "s:1"}
+    with (
+        FaultProxy(plane, folder=tmp_path / "proxy") as proxy,
+        RunningOperator(plane, tmp_path, kubeconfig=proxy.kubeconfig, **options) as operator,
+        PodStatusPatcher(plane, nodes=NODES),
+    ):
+        operator.wait_ready()
+        for one in both:
+            jobs = f"/apis/tuneloop.dev/v1alpha1/namespaces/{one}/finetunejobs"
+            reply = plane.request("POST", jobs, JOB)
+            assert reply.status == 201, reply.body
+            eventually(lambda path=f"{jobs}/reviews": succeeded(plane, path), seconds=40, what="Succeeded")
+    first_end, second_end = (end_state(plane, one) for one in both)
+    assert reference([first_end]).differences(second_end) == []
+    first_counts, second_counts = (
+        {key: number for key, number in tally(proxy.trace).items() if key[2] == one and key[1] != "endpointslices"}
+        for one in both
+    )
+    assert {(verb, kind, name) for verb, kind, _, name in first_counts} == {
+        ("create", "configmaps", "reviews-a1"),
+        ("create", "configmaps", "reviews-export"),
+        ("create", "configmaps", "reviews-prepare"),
+        ("create", "jobs", "reviews-a1"),
+        ("create", "jobs", "reviews-export"),
+        ("create", "jobs", "reviews-prepare"),
+        ("create", "networkpolicies", "reviews-train"),
+        ("create", "services", "reviews-train"),
+    }
+    assert sorted(first_counts.values()) == sorted(second_counts.values()) == [1] * 8
+
+
+def succeeded(plane, path):
+    return plane.request("GET", path).body.get("status", {}).get("phase") == "Succeeded"

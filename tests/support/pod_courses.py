@@ -1,0 +1,189 @@
+"""What becomes of a pod, as data: a `Course` of steps. A script chooses the course of each pod; ready-made ones are here. No I/O.
+
+A script is a function `(pod, attempt, stage, index) -> Course`: the pod's manifest, the number of the run of its stage from 1, `prepare`,
+`train`, `export` or `serve`, and the rank of the pod in its gang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from stage_messages import EXIT_CODE_OF_CLASS, failure, success
+
+from tuneloop_api.exit_codes import FailureClass
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping
+
+Pod = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unschedulable:
+    """The scheduler finds no node."""
+
+    message: str = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+
+
+@dataclass(frozen=True)
+class Bind:
+    """The scheduler chooses a node; None: one of the patcher's, by the pod's rank."""
+
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The container does not start yet."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The container runs; `ready`: its readiness probe holds."""
+
+    ready: bool = True
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing happens for so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Until:
+    """Nothing happens until the test sets the event."""
+
+    event: threading.Event
+
+
+@dataclass(frozen=True)
+class Disrupt:
+    """The pod gets the condition DisruptionTarget."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class End:
+    """The container ends, and the pod with it."""
+
+    exit_code: int = 0
+    message: str = ""
+    """The termination message."""
+    reason: str = ""
+    """Of the container; by default Completed or Error."""
+    pod_reason: str = ""
+    """`status.reason`, as the kubelet sets it when it ends a pod itself."""
+
+
+Step = Unschedulable | Bind | Waiting | Run | Wait | Until | Disrupt | End
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What the container does when its pod is deleted: it ends so long after SIGTERM, at the end of the grace period at the latest."""
+
+    seconds: float = 0.0
+    end: End = End(143)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Steps in order; after the last one, the pod stays as it is."""
+
+    steps: tuple[Step, ...] = ()
+    stop: Stop = field(default_factory=Stop)
+
+
+Script = Callable[[Pod, int, str, int], Course]
+
+
+def succeed(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+    """Run, and end well with the termination message of the stage."""
+    return Course((Bind(), Run(), End(message=success(stage, index=index))))
+
+
+def succeed_at_once(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+    """As `succeed` in a single write, without a node: for thousands of pods."""
+    return Course((End(message=success(stage, index=index)),))
+
+
+def hang(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+    """Run, be ready, and never end by itself."""
+    return Course((Bind(), Run()))
+
+
+def never_scheduled(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+    """Wait for a node for ever."""
+    return Course((Unschedulable(),))
+
+
+def no_image(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+    """Wait for an image that cannot be pulled for ever."""
+    image = pod["spec"]["containers"][0]["image"]
+    why = f'Back-off pulling image "{image}"'
+    return Course((Bind(), Waiting("ErrImagePull", f"{image}: not found"), Waiting("ImagePullBackOff", why)))
+
+
+def fail(kind: FailureClass, exit_code: int | None = None, *, saved_step: int | None = None) -> Script:
+    """Run, and end as a failure of this class does. `exit_code`: instead of the usual one; `saved_step`: the newest checkpoint that it names."""
+    if kind is FailureClass.IMAGE_PULL:
+        return no_image
+    code = EXIT_CODE_OF_CLASS[kind] if exit_code is None else exit_code
+
+    def script(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+        said = failure(kind, stage=stage, index=index, saved_step=saved_step)
+        return Course((Bind(), Run(), *_LAST_STEPS.get(kind, _own_end)(code, said)))
+
+    return script
+
+
+def _own_end(code: int, said: str) -> tuple[Step, ...]:
+    return (End(code, message=said),)
+
+
+_LAST_STEPS: dict[FailureClass, Callable[[int, str], tuple[Step, ...]]] = {
+    FailureClass.OUT_OF_MEMORY_HOST: lambda code, _: (End(code, reason="OOMKilled"),),
+    FailureClass.EVICTED: lambda code, _: (Disrupt("EvictionByEvictionAPI"), End(code, pod_reason="Evicted")),
+    FailureClass.NODE_LOST: lambda code, _: (Disrupt("DeletionByTaintManager"), End(code, pod_reason="NodeLost")),
+    FailureClass.PREEMPTED: lambda code, said: (Disrupt("PreemptionByScheduler"), End(code, message=said)),
+}
+
+
+def by_attempt(*scripts: Script) -> Script:
+    """Use one script for each run of the stage; the last one for all that follow."""
+    return lambda pod, attempt, stage, index: scripts[min(attempt, len(scripts)) - 1](pod, attempt, stage, index)
+
+
+def by_index(scripts: Mapping[int, Script], *, otherwise: Script) -> Script:
+    """Use a script of its own for some ranks."""
+    return lambda pod, attempt, stage, index: scripts.get(index, otherwise)(pod, attempt, stage, index)
+
+
+def before_the_end(script: Script, *steps: Step) -> Script:
+    """Put steps, such as `Wait` or `Until`, before the last one of a script."""
+
+    def longer(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+        course = script(pod, attempt, stage, index)
+        return replace(course, steps=(*course.steps[:-1], *steps, *course.steps[-1:]))
+
+    return longer
+
+
+NAMED: dict[str, Script] = {
+    "succeed": succeed,
+    "succeed_at_once": succeed_at_once,
+    "hang": hang,
+    "never_scheduled": never_scheduled,
+    "no_image": no_image,
+}
+"""Ready-made scripts that need nothing to be said; the others are made by `fail`."""
