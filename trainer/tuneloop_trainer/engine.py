@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
+_NORM_BLOCK = 1 << 15
+"""Elements."""
+
 
 class Engine:
     """A model and its AdamW, spread over the ranks of the process group.
@@ -46,7 +49,7 @@ class Engine:
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
-            fused=False,
+            fused=True,
         )
         if self.stage == 0:
             adam.register_step_pre_hook(lambda optimizer, *_: self._clip(optimizer))
@@ -177,8 +180,7 @@ class Engine:
         for parameter in parameters:
             if parameter.grad is None:  # unused in this step on one rank: ZeRO counts it as zero
                 parameter.grad = torch.zeros_like(parameter)
-        norms = [torch.linalg.vector_norm(p.grad, dtype=torch.float64) for p in parameters if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(norms)).float()
+        norm = _norm_in_fp64(p.grad for p in parameters if p.grad is not None).float()
         self._norm = float(norm)
         if not math.isfinite(self._norm):
             self._norm = math.inf
@@ -200,6 +202,17 @@ def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str
     plain = [parameter for parameter in parameters if len(full_shape(parameter)) <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _norm_in_fp64(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the L2 norm of all elements, summed in fp64.
+
+    In blocks that fit into a core's cache: torch turns its whole argument into fp64 first, which took a quarter of a step of MiniLM.
+    """
+    blocks = [block for tensor in tensors for block in tensor.reshape(-1).split(_NORM_BLOCK)]
+    return torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(block, dtype=torch.float64) for block in blocks])
+    )
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
