@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.local.errors import LocalError
 
 DEFAULT_DIR = Path(".tuneloop")
 
@@ -134,6 +135,9 @@ def main() -> None:
         if ended.message:
             print(ended.message, file=sys.stderr)
         sys.exit(ended.code)
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        sys.exit(Exit.FAILED)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except BrokenPipeError:

@@ -71,10 +71,11 @@ class Batcher:
         return self._admitted
 
     async def classify(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction per text. Raises Refused if the queue is full, or if the model fails."""
+        """Return one prediction per text. Raises Refused if the queue is full, a text has no token, or the model fails."""
         self._admit(len(texts))
         try:
             encoded = await self._encode(texts)
+            _refuse_empty(encoded)
         except BaseException:
             self._admitted -= len(texts)
             raise
@@ -166,6 +167,17 @@ class Batcher:
             if not text.request.answered.done():
                 message = "the model failed on this text; the server's log says why"
                 text.request.answered.set_exception(Refused(message, status=500, reason="model_error"))
+
+
+def _refuse_empty(texts: Sequence[Encoded]) -> None:
+    """Raise Refused for a text without a token: tokenizers that add none of their own make nothing of an empty text."""
+    for number, text in enumerate(texts, start=1):
+        if not text.ids:
+            raise Refused(
+                f"inputs: the tokenizer makes no token of text {number}, at least one is needed",
+                status=422,
+                reason="validation",
+            )
 
 
 def _deliver(text: _Waiting, prediction: Prediction) -> None:

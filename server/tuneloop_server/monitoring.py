@@ -62,15 +62,21 @@ class Monitoring:
         )
         tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
         self._prompt_tokens = tokens.labels(**self._constant, direction="prompt")
-        predictions = self._family(
-            Counter, "tuneloop_predictions", "Predictions by most probable class.", more=("label",)
-        )
-        names = manifest.labels if len(manifest.labels) <= MOST_LABELS else [*manifest.labels[:MOST_LABELS], "other"]
-        self._predictions = [predictions.labels(**self._constant, label=name) for name in names]
+        self._predictions = self._by_class(manifest)
         self._loaded = self._single(Gauge, "tuneloop_model_loaded", "1 once the model answers.")
         self._load_seconds = self._single(
             Gauge, "tuneloop_model_load_duration_seconds", "Time from start to the first possible answer."
         )
+        self._say_what_is_served(manifest)
+
+    def _by_class(self, manifest: Manifest) -> list[Counter]:
+        predictions = self._family(
+            Counter, "tuneloop_predictions", "Predictions by most probable class.", more=("label",)
+        )
+        names = manifest.labels if len(manifest.labels) <= MOST_LABELS else [*manifest.labels[:MOST_LABELS], "other"]
+        return [predictions.labels(**self._constant, label=name) for name in names]
+
+    def _say_what_is_served(self, manifest: Manifest) -> None:
         fixed = {"uri_digest": manifest.digest(), "dtype": "float32", "quantization": "none", "runtime": "builtin"}
         self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
             **self._constant, **fixed

@@ -23,6 +23,9 @@ from typing import Any
 _PRELOADED = [
     "tuneloop_trainer.engine",
     "tuneloop_trainer.checkpoint",
+    "tuneloop_trainer.train",
+    "tuneloop_trainer.loop",
+    "tuneloop_trainer.export.stage",
     "transformers.models.bert.modeling_bert",
     "peft",
 ]
@@ -101,7 +104,10 @@ def _wait(ranks: list[Any], *, deadline: float) -> bool:
         if now > end or (grace is not None and now > grace):
             for rank in ranks:
                 rank.kill()
-        next(rank for rank in ranks if rank.exitcode is None).join(0.1)
+        for rank in ranks:
+            if rank.exitcode is None:
+                rank.join(0.1)
+                break
         if now > end:
             for rank in ranks:
                 rank.join()
@@ -120,6 +126,7 @@ def _rank(
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }

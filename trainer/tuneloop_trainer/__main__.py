@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -21,8 +20,15 @@ from tuneloop_api.exit_codes import ExitCode
 from tuneloop_api.run_config import RunConfig, Stage
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
+from tuneloop_trainer.last_words import without_secrets
 from tuneloop_trainer.report import Reporter
-from tuneloop_trainer.stage_result import failed, succeeded, write_result, write_termination_message
+from tuneloop_trainer.stage_result import (
+    RANK_MESSAGE_VARIABLE,
+    failed,
+    succeeded,
+    write_result,
+    write_termination_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +37,6 @@ if TYPE_CHECKING:
     from tuneloop_api.results import TerminationMessage
     from tuneloop_trainer.stage_result import StageResult
 
-RANK_MESSAGE = "TUNELOOP_RANK_MESSAGE"
-"""Environment variable with the file for a rank's own termination message; the supervisor sets it."""
 _ENTRY_POINTS = {
     "prepare": ("tuneloop_trainer.prepare", "prepare"),
     "train": ("tuneloop_trainer.train", "train"),
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         return int(error.exit_code)
     _limit_hub_access(config)
     if command == "supervise":
-        return int(import_module("tuneloop_trainer.supervisor").supervise(run_json))
+        return _supervise(config, run_json)
     if command == "check":
         return int(_check(config))
     return int(run_stage(config))
@@ -99,13 +103,19 @@ def run_stage(config: RunConfig) -> ExitCode:
     return ExitCode.OK
 
 
+def _supervise(config: RunConfig, run_json: Path) -> int:
+    rank = [sys.executable, "-m", "tuneloop_trainer", "train", str(run_json)]
+    try:
+        return int(import_module("tuneloop_trainer.supervisor").supervise(config, rank))
+    except ConfigError as error:
+        return _end_badly(config, error)
+
+
 def _check(config: RunConfig) -> ExitCode:
     try:
         import_module("tuneloop_trainer.check").check(config)
     except Exception as error:  # noqa: BLE001  (this is the top)
         failure = failure_of(error)
-        if not failure.expected:
-            traceback.print_exception(error)
         _say(failure)
         return failure.exit_code
     return ExitCode.OK
@@ -119,8 +129,6 @@ def _entry_point(stage: Stage) -> Callable[[RunConfig, Reporter], StageResult | 
 
 def _end_badly(config: RunConfig, error: BaseException) -> ExitCode:
     failure = failure_of(error)
-    if not failure.expected:
-        traceback.print_exception(error)
     _say(failure)
     try:
         _leave_message(config, failed(failure, stage=config.stage, rank=_rank(config)))
@@ -130,7 +138,7 @@ def _end_badly(config: RunConfig, error: BaseException) -> ExitCode:
 
 
 def _leave_message(config: RunConfig, message: TerminationMessage) -> None:
-    own = os.environ.get(RANK_MESSAGE) if config.stage == "train" else None
+    own = os.environ.get(RANK_MESSAGE_VARIABLE) if config.stage == "train" else None
     write_termination_message(message, Path(own or config.paths.termination_message))
 
 
@@ -150,7 +158,8 @@ def _limit_hub_access(config: RunConfig) -> None:
 
 
 def _say(failure: Failure) -> None:
-    print(f"error: {failure.message}", file=sys.stderr)
+    for line in (*failure.traceback, f"error: {failure.message}"):
+        print(without_secrets(line), file=sys.stderr)
     if failure.hint:
         print(f"hint: {failure.hint}", file=sys.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,8 @@ class Failure:
     exit_code: ExitCode
     message: str
     hint: str | None = None
-    expected: bool = True
-    """False: nobody thought of it, so that the traceback is worth reading."""
+    traceback: tuple[str, ...] = ()
+    """Lines of the traceback, where nobody thought of this end, so that they are worth reading."""
     train: TrainSummary | None = None
     """How far training had come."""
 
@@ -50,7 +51,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, StageError):
         return Failure(exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train)
     known = _out_of_memory(error) or _storage(error) or _collective(error)
-    return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), expected=False)
+    return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), traceback=_traceback(error))
 
 
 def errno_of(error: BaseException) -> int | None:
@@ -99,6 +100,10 @@ def _collective(error: BaseException) -> Failure | None:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def _traceback(error: BaseException) -> tuple[str, ...]:
+    return tuple("".join(traceback.format_exception(error)).splitlines())
 
 
 def _last_line(error: BaseException) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+from tuneloop_api.exit_codes import ExitCode
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.failures import failure_of
 from tuneloop_trainer.model_source import TOKENIZER_FILES, check_files
 
 _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
@@ -16,7 +18,7 @@ _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", 
 def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. Raises ModelAccessError naming repository and revision.
+    Only safetensors are fetched. Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
     repository = uri.removeprefix("hf://")
     try:
@@ -26,6 +28,8 @@ def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     except ModelAccessError:
         raise
     except Exception as error:  # the client raises its own, the HTTP library's and the system's
+        if failure_of(error).exit_code == ExitCode.STORAGE:
+            raise
         raise _refused(repository, revision=revision, error=error) from error
     return Path(folder), str(found.sha)
 

@@ -180,6 +180,7 @@ class Loop:
             last=self._at.last,
             best=self._at.best,
             resume=self._exactness,
+            precision=self._run.resolved.precision,
         )
 
     def _result(self, weights: str) -> TrainResult:
@@ -199,6 +200,7 @@ class Loop:
             predictions={name: str(path) for name, path in files.items() if path.exists()},
             log_path=str(run.job / "logs" / "train.jsonl"),
             resume=self._exactness,
+            precision=run.resolved.precision,
             tokens_per_second=self._speed.average_tokens_per_second(),
             padding_fraction=trained.padding_fraction,
         )

@@ -92,13 +92,13 @@ def open_model(source: ModelSource, *, paths: Paths) -> PretrainedModel:
     tokenizer = _load_tokenizer(folder, uri=source.uri)
     return PretrainedModel(
         path=folder,
-        revision=revision or _digest_of_files([folder / "config.json", *weights]),
+        revision=revision or digest_of_files([folder / "config.json", *weights]),
         model_type=config.model_type,
         architecture=_architecture(config),
         vocabulary=config.get_text_config().vocab_size,
         max_tokens=_longest_input(config, tokenizer=tokenizer),
         tokenizer=tokenizer,
-        tokenizer_digest=_digest_of_files(tokenizer_files(folder)),
+        tokenizer_digest=digest_of_files(tokenizer_files(folder)),
     )
 
 
@@ -127,6 +127,11 @@ def check_files(names: Collection[str], *, uri: str) -> None:
 def tokenizer_files(folder: Path) -> list[Path]:
     """Return the tokenizer's files that are there, in fixed order."""
     return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Return `sha256:…` over names, sizes and contents."""
+    return "sha256:" + digest_of([[path.name, path.stat().st_size, file_sha256(path)] for path in files])
 
 
 def _require_folder(folder: Path, *, uri: str) -> None:
@@ -223,7 +228,3 @@ def _longest_input(config: Any, *, tokenizer: Any) -> int | None:
         positions -= (text.pad_token_id or 0) + 1
     limits = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None and 0 < limit < _NO_LIMIT]
     return int(min(limits)) if limits else None
-
-
-def _digest_of_files(files: list[Path]) -> str:
-    return "sha256:" + digest_of([[path.name, path.stat().st_size, file_sha256(path)] for path in files])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,16 +15,17 @@ from tuneloop_trainer.batches import Course
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.data.shards import TokenizedSplit, open_split, read_manifest
 from tuneloop_trainer.engine import Engine, EngineSettings, start_process_group, zero3_context
-from tuneloop_trainer.errors import ConfigError, StorageError
+from tuneloop_trainer.precision import with_precision_of_gang
 from tuneloop_trainer.rhythm import Rhythm
 from tuneloop_trainer.schedule import Schedule
+from tuneloop_trainer.stage_result import read_result
 from tuneloop_trainer.tasks.text_classification import load_model
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.results import Resolved
-    from tuneloop_api.run_config import ResultReference, RunConfig, TrainingSettings
+    from tuneloop_api.run_config import RunConfig, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ class TrainingRun:
 
     @property
     def resolved(self) -> Resolved:
-        """What `prepare` chose."""
+        """What `prepare` chose, with the precision that this gang has."""
         return self.prepared.resolved
 
     @property
@@ -68,7 +67,8 @@ class TrainingRun:
 def set_up(config: RunConfig) -> TrainingRun:
     """Join the gang and load everything; collective."""
     start_process_group()
-    prepared = read_prepared(config.prepare_result)
+    prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
+    prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
     dataset = Path(prepared.dataset_path)
     splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
     pad_id = read_manifest(dataset).tokenizer.pad_token_id
@@ -100,17 +100,6 @@ def set_up(config: RunConfig) -> TrainingRun:
         engine=engine,
         checkpoints=_checkpoints(config, prepared, engine),
     )
-
-
-def read_prepared(reference: ResultReference | None) -> PrepareResult:
-    """Read `prepare.json`. Raises ConfigError without a reference, StorageError if the file is not the one that was meant."""
-    if reference is None:
-        raise ConfigError("prepareResult: missing; train needs the path and SHA-256 of prepare.json")
-    data = Path(reference.path).read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != reference.sha256:
-        raise StorageError(f"{reference.path}: SHA-256 is {found}, {reference.sha256} is expected")
-    return PrepareResult.from_wire(json.loads(data))
 
 
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:

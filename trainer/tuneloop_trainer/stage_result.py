@@ -1,12 +1,15 @@
-"""What a stage leaves behind: its result on the claim, and the termination message for the operator."""
+"""What a stage hands on: its result on the claim, which the next stage reads back, and the termination message for the operator."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import ValidationError
+
+from tuneloop_api.model import WireModel
 from tuneloop_api.results import (
     ExportResult,
     ExportSummary,
@@ -18,46 +21,50 @@ from tuneloop_api.results import (
     fit_termination_message,
 )
 from tuneloop_api.run_config import ResultReference
+from tuneloop_trainer.durable import replace_durably
+from tuneloop_trainer.errors import ConfigError, StorageError
+from tuneloop_trainer.last_words import last_lines, without_secrets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneloop_api.run_config import Stage
     from tuneloop_trainer.failures import Failure
 
 StageResult = PrepareResult | TrainResult | ExportResult
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by `data`, durably: a reader sees the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+Result = TypeVar("Result", bound=WireModel)
+RANK_MESSAGE_VARIABLE = "TUNELOOP_RANK_MESSAGE"
+"""Environment variable with the file that a rank leaves its termination message in, for the supervisor to read."""
 
 
 def write_result(result: StageResult, *, stage: Stage, job: Path) -> ResultReference:
     """Write `<job>/<stage>.json` atomically and return where it lies and its SHA-256."""
     data = json.dumps(result.to_wire(), indent=2, ensure_ascii=False).encode() + b"\n"
     path = job / f"{stage}.json"
-    write_atomically(path, data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_durably(path, data)
     return ResultReference(path=str(path), sha256=hashlib.sha256(data).hexdigest())
+
+
+def read_result(reference: ResultReference | None, kind: type[Result], *, field: str) -> Result:
+    """Read an earlier stage's result file, exactly as the operator was told of it. `field`: the reference's name in the RunConfig.
+
+    Raises ConfigError if the RunConfig does not name it, StorageError if it is missing, changed or no result of that kind.
+    """
+    if reference is None:
+        raise ConfigError(f"run.json: {field}: is missing; this stage needs the path and SHA-256 of that file")
+    try:
+        data = Path(reference.path).read_bytes()
+    except OSError as error:
+        raise StorageError(f"{reference.path}: cannot be read: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != reference.sha256:
+        raise StorageError(
+            f"{reference.path}: was changed after its stage ended: its SHA-256 is {found}, {reference.sha256} was reported",
+            hint="another job writes to the same folder, or the volume is damaged: run the job under another name",
+        )
+    try:
+        return kind.from_wire(json.loads(data))
+    except (ValueError, ValidationError) as error:
+        raise StorageError(f"{reference.path}: is no {kind.__name__} of this version: {error}") from error
 
 
 def succeeded(result: StageResult | None, *, stage: Stage, reference: ResultReference | None) -> TerminationMessage:
@@ -74,16 +81,17 @@ def succeeded(result: StageResult | None, *, stage: Stage, reference: ResultRefe
 
 
 def failed(failure: Failure, *, stage: Stage, rank: int | None) -> TerminationMessage:
-    """Return the message of a stage that did not come to its end."""
+    """Return the message of a stage that did not come to its end, without secrets."""
     preempted = failure.failure_class == "Preempted"
     return TerminationMessage(
         stage=stage,
         outcome="Preempted" if preempted else "Failed",
         failure_class=failure.failure_class,
-        message=failure.message,
+        message=without_secrets(failure.message),
         hint=failure.hint,
         rank=rank,
         step=failure.train.steps if failure.train else None,
+        last_lines=last_lines(failure.traceback) or None,
         train=failure.train,
     )
 
@@ -113,6 +121,7 @@ def _train_summary(result: TrainResult) -> TrainSummary:
         last=result.last,
         best=result.best,
         resume=result.resume,
+        precision=result.precision,
     )
 
 

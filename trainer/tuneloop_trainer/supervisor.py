@@ -5,7 +5,6 @@ It imports nothing heavy and has no threads. Whatever ends it, no rank outlives 
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -21,7 +20,6 @@ from pydantic import ValidationError
 
 from tuneloop_api.exit_codes import ExitCode
 from tuneloop_api.results import TerminationMessage
-from tuneloop_api.run_config import RunConfig
 from tuneloop_trainer.cgroup import oom_kills, usable_cores
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.hang import FLOOR_SECONDS, HangWatch
@@ -29,16 +27,14 @@ from tuneloop_trainer.heartbeat import HEARTBEAT_VARIABLE, read_beat
 from tuneloop_trainer.orphans import end_orphans
 from tuneloop_trainer.rank_process import RankProcess, adopt_orphans, start_rank
 from tuneloop_trainer.signal_pipe import SignalPipe
-from tuneloop_trainer.stage_result import write_termination_message
+from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
 from tuneloop_trainer.verdict import PodState, RankEnd, Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuneloop_api.run_config import GangSettings
+    from tuneloop_api.run_config import GangSettings, RunConfig
 
-RANK_MESSAGE_VARIABLE = "TUNELOOP_RANK_MESSAGE"
-"""Environment variable with the file that a rank leaves its termination message in."""
 SETTLE_SECONDS = 2.0
 """How long other ranks may tell their own story after the first has failed."""
 STACKS_SECONDS = 2.0
@@ -60,14 +56,11 @@ class Limits:
     stacks: float = STACKS_SECONDS
 
 
-def supervise(run_json: Path, *, command: Sequence[str] | None = None, limits: Limits | None = None) -> int:
+def supervise(config: RunConfig, command: Sequence[str], *, limits: Limits | None = None) -> int:
     """Run the ranks of this pod to their end; returns the exit code, and leaves the pod's termination message.
 
-    `command` starts one rank; default: `python -m tuneloop_trainer train RUN_JSON`. Raises ConfigError if the configuration has no
-    rendezvous.
+    `command` starts one rank. Raises ConfigError if the configuration has no rendezvous.
     """
-    config = RunConfig.from_wire(json.loads(run_json.read_bytes()))
-    command = command or [sys.executable, "-m", "tuneloop_trainer", "train", str(run_json)]
     with tempfile.TemporaryDirectory(prefix="tuneloop-") as scratch:
         supervisor = _Supervisor(config, limits=limits or Limits(), scratch=Path(scratch))
         end = supervisor.run(command)
@@ -212,7 +205,7 @@ class _Supervisor:
             exit_code=code if code >= 0 else 128 - code,
             by_supervisor=self.killed and code == -signal.SIGKILL,
             message=_read_message(rank.message),
-            last_line=rank.last_lines[-1] if rank.last_lines else None,
+            last_lines=tuple(rank.last_lines),
         )
         self.ends.append(end)
         if end.exit_code != 0 and not self.killed:

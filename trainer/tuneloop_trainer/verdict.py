@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
 from tuneloop_api.results import TerminationMessage
+from tuneloop_trainer.last_words import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,8 @@ class RankEnd:
     """It was killed by us after something else had gone wrong: it says nothing."""
     message: TerminationMessage | None
     """What it said itself."""
-    last_line: str | None
-    """Last line of its stderr."""
+    last_lines: tuple[str, ...]
+    """The newest lines of its stderr, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +56,15 @@ def verdict(ends: Sequence[RankEnd], pod: PodState) -> Verdict:
     """Return how a pod ends whose ranks ended in this order."""
     if pod.hang is not None:
         stacks = "The stacks of all ranks stand in the log; a rank in state T was stopped from outside."
-        return _failed(ExitCode.HANG, pod, message=pod.hang, hint=stacks, kind=FailureClass.HANG)
+        found = _failed(ExitCode.HANG, pod, message=pod.hang, hint=stacks, kind=FailureClass.HANG)
+        return _with_last_lines(found, ends[0])
     end = telling(ends)
     if end is None:
         return _without_failure(ends, pod)
     if end.message is not None:
         known = {"rank": end.rank} | ({} if end.message.step is not None else {"step": pod.step})
-        return Verdict(end.exit_code, end.message.model_copy(update=known))
-    return _silent(end, pod)
+        return _with_last_lines(Verdict(end.exit_code, end.message.model_copy(update=known)), end)
+    return _with_last_lines(_silent(end, pod), end)
 
 
 def telling(ends: Sequence[RankEnd]) -> RankEnd | None:
@@ -87,7 +89,7 @@ def _without_failure(ends: Sequence[RankEnd], pod: PodState) -> Verdict:
 
 
 def _silent(end: RankEnd, pod: PodState) -> Verdict:
-    """A rank ended without a word: its code and its last line have to do."""
+    """A rank ended without a word of its own: its code and its last line have to do."""
     code, rank = end.exit_code, end.rank
     if code == KILLED and pod.out_of_memory_kills > 0:
         text = f"rank {rank} was killed by the kernel: the pod used more memory than its limit"
@@ -97,8 +99,16 @@ def _silent(end: RankEnd, pod: PodState) -> Verdict:
         text = f"rank {rank} was asked to stop before it had begun"
         return _failed(code, pod, message=text, kind=FailureClass.PREEMPTED, rank=rank)
     how = f"was killed by signal {code - 128} ({_name(code - 128)})" if code > 128 else f"ended with exit code {code}"
-    text = f"rank {rank} {how}" + (f": {end.last_line}" if end.last_line else "")
+    lines = last_lines(end.last_lines)
+    text = f"rank {rank} {how}" + (f": {lines[-1]}" if lines else "")
     return _failed(code, pod, message=text, kind=CLASS_OF_EXIT_CODE.get(code, FailureClass.UNKNOWN), rank=rank)
+
+
+def _with_last_lines(found: Verdict, end: RankEnd) -> Verdict:
+    """Return the verdict on a failure with what the rank wrote last."""
+    if found.message.outcome != "Failed":
+        return found
+    return Verdict(found.exit_code, found.message.model_copy(update={"last_lines": last_lines(end.last_lines) or None}))
 
 
 def _failed(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from tuneloop_cli.exits import Exit, TuneloopExit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 STAGES = ("prepare", "train", "export", "serve")
@@ -29,11 +29,12 @@ class PodLog:
 
 def logs_of(name: str, folder: Path) -> list[PodLog]:
     """Return the logs of a job or deployment, the newest last."""
+    own = re.escape(name)
     patterns = {
-        "prepare": rf"{name}-prepare-[a-z0-9]+",
-        "train": rf"{name}-a[0-9]+-[0-9]+-[a-z0-9]+",
-        "export": rf"{name}-export-[a-z0-9]+",
-        "serve": rf"{name}-(?!prepare-|export-|a[0-9]+-)[a-z0-9]+-[a-z0-9-]+",
+        "prepare": rf"{own}-prepare-[a-z0-9]+",
+        "train": rf"{own}-a[0-9]+-[0-9]+-[a-z0-9]+",
+        "export": rf"{own}-export-[a-z0-9]+",
+        "serve": rf"{own}-[0-9a-f]{{8}}-[a-z0-9]{{5}}",  # revision of the deployment, and the pod's own letters
     }
     found = [
         PodLog(path=path, stage=stage, changed=path.stat().st_mtime)
@@ -55,24 +56,18 @@ def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> N
         raise TuneloopExit(
             Exit.FAILED, f"no log of {name!r}{f' for stage {stage}' if stage else ''} in {folder / 'logs'}"
         )
-    for log in chosen:
-        if len(chosen) > 1:
-            print(f"==> {log.path.stem} <==")
-        print(log.path.read_text(encoding="utf-8", errors="replace"), end="")
-    if follow:
-        _follow([log.path for log in chosen])
+    with ExitStack() as stack:
+        files = [stack.enter_context(log.path.open(encoding="utf-8", errors="replace")) for log in chosen]
+        for log, file in zip(chosen, files, strict=True):
+            if len(chosen) > 1:
+                print(f"==> {log.path.stem} <==")
+            _print_new_lines(file)
+        while follow:
+            time.sleep(FOLLOW_SECONDS)
+            for file in files:
+                _print_new_lines(file)
 
 
-def _follow(paths: list[Path]) -> None:
-    files = [path.open(encoding="utf-8", errors="replace") for path in paths]
-    for file in files:
-        file.seek(0, 2)
-    while True:
-        for line in (line for file in files for line in _new_lines(file)):
-            print(line, end="", flush=True)
-        time.sleep(FOLLOW_SECONDS)
-
-
-def _new_lines(file: TextIO) -> Iterator[str]:
+def _print_new_lines(file: TextIO) -> None:
     while line := file.readline():
-        yield line
+        print(line, end="", flush=True)

@@ -1,6 +1,7 @@
 """The errors of local mode; each message is one that a user can act on.
 
 LocalError
+├── FolderUnusable   the folder cannot be written to
 ├── FolderInUse      another process writes to the folder
 ├── PortInUse        the port to serve on is taken
 ├── ClaimMissing     a manifest names a claim that has no folder
@@ -14,7 +15,11 @@ class LocalError(Exception):
     """The root of the tree."""
 
 
-class FolderInUse(LocalError):  # noqa: N818  (named as the state that it reports)
+class FolderUnusable(LocalError):  # noqa: N818  (named as the state that it reports)
+    """The folder cannot be written to."""
+
+
+class FolderInUse(LocalError):  # noqa: N818
     """Another process writes to the folder."""
 
 

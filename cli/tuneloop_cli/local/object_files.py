@@ -75,4 +75,6 @@ def _load(path: Path) -> Manifest | None:
         return None
     except ValueError as error:
         raise LocalError(f"{path} is damaged ({error}): remove this file; what it described starts anew") from error
+    if not isinstance(manifest, dict):
+        raise LocalError(f"{path} is damaged (it holds no object): remove this file; what it described starts anew")
     return manifest

@@ -205,6 +205,8 @@ def _termination_message(path: Path, container: dict[str, Any], *, log: Path, fa
         with path.open("rb") as file:
             return file.read(TERMINATION_MESSAGE_BYTES).decode(errors="replace")
     if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-        lines = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").splitlines()
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
     return ""

@@ -101,6 +101,12 @@ def start_time(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def runs_since(pid: int, started: int) -> bool:
+    """Whether the process that has this pid is the one that started then, and has not ended."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] != "Z" and int(fields[19]) == started
+
+
 def _stat(pid: int) -> list[str] | None:
     """Return the fields of /proc/PID/stat behind the program's name."""
     try:

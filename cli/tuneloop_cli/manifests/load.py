@@ -59,7 +59,7 @@ def _expand(files: list[Path]) -> list[Path]:
     found: list[Path] = []
     for file in files:
         if file.is_dir():
-            inside = sorted(p for p in file.iterdir() if p.suffix in {".yaml", ".yml", ".json"})
+            inside = sorted(p for p in file.iterdir() if p.is_file() and p.suffix in {".yaml", ".yml", ".json"})
             if not inside:
                 raise ManifestError([_whole(file, "the folder holds no .yaml, .yml or .json file")])
             found += inside
@@ -75,6 +75,10 @@ def _load_file(file: Path) -> list[LoadedManifest]:
         text = file.read_text(encoding="utf-8")
         nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
         documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]
+    except OSError as error:
+        raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
+    except RecursionError as error:
+        raise ManifestError([_whole(file, "is nested too deeply to be read")]) from error
     except UnicodeDecodeError as error:
         raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
     except yaml.YAMLError as error:

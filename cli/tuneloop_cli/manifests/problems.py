@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.v1alpha1.common import ObjectMeta
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,12 +73,14 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
     schema = model.model_json_schema(by_alias=True)
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, _unknown_field(str(path[-1]), _properties(schema, path[:-1]))
+        known = _metadata_fields() if path[:-1] == ("metadata",) else _properties(schema, path[:-1])
+        return path, _unknown_field(str(path[-1]), known)
     if kind == "missing":
         return path, f"is required{_example(path)}"
     if kind == "rule":
         given = error["input"]
-        return path, error["msg"] if isinstance(given, dict | list) else f"{error['msg']}; got {_show(given)}"
+        shown = not isinstance(given, dict | list | None)
+        return path, f"{error['msg']}; got {_show(given)}" if shown else error["msg"]
     found = f"{_show(error['input'])} is not allowed"
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
@@ -128,6 +132,10 @@ def _bound(kind: str, context: dict[str, Any], message: str) -> str:
 def _show(value: Any) -> str:
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _metadata_fields() -> list[str]:
+    return [str(field.alias) for field in ObjectMeta.model_fields.values()]
 
 
 def _properties(schema: dict[str, Any], path: Path) -> list[str]:

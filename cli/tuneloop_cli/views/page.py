@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_cli.views.values import Manifest, age, at, interval, text
+from tuneloop_cli.views.values import Manifest, age, at, interval, note, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 
-def page(manifest: Manifest, *, now: datetime) -> str:
-    """Return the object as an indented page."""
+def page(manifest: Manifest, *, now: datetime, at_work: bool) -> str:
+    """Return the object as an indented page; `at_work`: whether a process works on its folder."""
     body = _job(manifest, now) if manifest["kind"] == "FineTuneJob" else _deployment(manifest, now)
-    return "\n".join(line for line in (*_head(manifest, now), *body) if line)
+    return "\n".join(line for line in (*_head(manifest, now, at_work=at_work), *body) if line)
 
 
-def _head(manifest: Manifest, now: datetime) -> Iterator[str]:
+def _head(manifest: Manifest, now: datetime, *, at_work: bool) -> Iterator[str]:
     metadata = manifest["metadata"]
     yield f"Name:        {metadata['name']}"
     yield f"Namespace:   {metadata.get('namespace', 'default')}"
@@ -25,7 +25,8 @@ def _head(manifest: Manifest, now: datetime) -> Iterator[str]:
     yield f"Age:         {age(metadata.get('creationTimestamp'), now)}"
     overlay = metadata.get("annotations", {}).get("tuneloop.dev/overlay")
     yield _field("Overlay", overlay)
-    yield _field("Phase", at(manifest, "status.phase"))
+    phase = at(manifest, "status.phase")
+    yield _field("Phase", phase and f"{phase} {note(manifest, at_work=at_work)}".rstrip())
 
 
 def _job(manifest: Manifest, now: datetime) -> Iterator[str]:
@@ -40,7 +41,7 @@ def _job(manifest: Manifest, now: datetime) -> Iterator[str]:
     yield from _section("Artifact", _pairs(at(manifest, "status.artifact")))
     yield from _section("Restarts", _pairs(at(manifest, "status.restarts")))
     yield from _section("History", _history(at(manifest, "status.history") or []))
-    yield from _section("Failure", _pairs(at(manifest, "status.failure")))
+    yield from _section("Failure", _failure(at(manifest, "status.failure")))
     yield from _section("Conditions", _conditions(manifest, now))
 
 
@@ -94,6 +95,15 @@ def _history(attempts: list[dict[str, Any]]) -> Iterator[str]:
         steps = f"steps {text(each.get('startStep')) or '?'} to {text(each.get('endStep')) or '?'}"
         why = f", {each['class']}" if each.get("class") else ""
         yield f"attempt {each['attempt']}: {steps}, {each.get('reason', '')}{why}"
+
+
+def _failure(failure: dict[str, Any] | None) -> Iterator[str]:
+    told = dict(failure or {})
+    lines = told.pop("lastLines", [])
+    yield from _pairs(told)
+    if lines:
+        yield "lastLines:"
+        yield from (f"  {line}" for line in lines)
 
 
 def _conditions(manifest: Manifest, now: datetime) -> Iterator[str]:

@@ -47,8 +47,7 @@ def facts(job: Manifest) -> list[str]:
 def plain_line(job: Manifest) -> str:
     """Return one line of the current state, without colours or cursor movement."""
     parts = [at(job, "status.phase") or "Pending", at(job, "status.progress.percent") or "", *facts(job)]
-    detail = at(job, "status.progress.detail")
-    return "  ".join(part for part in (*parts, detail) if part)
+    return "  ".join(part for part in parts if part)
 
 
 def live(job: Manifest, *, elapsed: str) -> RenderableType:

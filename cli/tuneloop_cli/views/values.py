@@ -16,6 +16,19 @@ def at(manifest: Manifest, path: str) -> Any:
     return value
 
 
+def note(manifest: Manifest, *, at_work: bool) -> str:
+    """Return what to say beside a phase that speaks of work which nobody does; nothing where it is true.
+
+    `at_work`: whether a process works on the folder.
+    """
+    phase = at(manifest, "status.phase")
+    if at_work or phase in {None, "Succeeded", "Failed", "Suspended"}:
+        return ""
+    if manifest["kind"] == "FineTuneJob":
+        return "(not running: tuneloop run -f … goes on)"
+    return "(not running: tuneloop serve -f … starts it again)"
+
+
 def text(value: Any) -> str:
     """Return a value as a table shows it: floats with four significant digits, nothing for None."""
     if value is None:

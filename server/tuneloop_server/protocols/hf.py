@@ -141,6 +141,8 @@ def _refuse(field: str, given: object, allowed: str) -> NoReturn:
 
 def _shown(value: object) -> str:
     """Return a value as JSON in one short line, safe to encode."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = json.dumps(text)[1:-1] if isinstance(value, str) else text
+    try:
+        text = json.dumps(value)[1:-1] if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        text = "a deeply nested value"
     return text if len(text) <= 60 else f"{text[:60]}…"

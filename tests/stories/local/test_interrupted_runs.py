@@ -33,8 +33,11 @@ def prepared(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def outcome(workspace: Workspace) -> tuple[dict[int, str], str]:
-    return workspace.losses(), workspace.job()["status"]["artifact"]["digest"]
+def outcome(workspace: Workspace) -> tuple[dict[int, str], list[dict], str]:
+    """Return the losses, the evaluations on the way and the artifact, which holds weights and what was measured on the test split."""
+    lines = map(json.loads, (workspace.job_folder() / "logs" / "train.jsonl").read_text().splitlines())
+    evaluations = [line | {"seconds": None} for line in lines if line["kind"] == "evaluation"]
+    return workspace.losses(), evaluations, workspace.job()["status"]["artifact"]["digest"]
 
 
 def test_three_kills_change_nothing(tmp_path, unbroken: Workspace) -> None:
@@ -52,6 +55,7 @@ def test_three_kills_change_nothing(tmp_path, unbroken: Workspace) -> None:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         until(lambda: not processes_of(tmp_path), seconds=10, what="the end of every process of the run")
+        assert "(not running: tuneloop run -f … goes on)" in workspace.tuneloop("get").stdout
         starts.append(max(workspace.committed()))
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -65,6 +69,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace
     workspace = prepared(Workspace(tmp_path))
     process = workspace.start("run", "-f", "job.yaml", log="first.log")
     until(workspace.committed, seconds=90, what="a checkpoint", process=process)
+    assert "not running" not in workspace.tuneloop("get").stdout
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     said = (tmp_path / "first.log").read_text()

@@ -90,6 +90,14 @@ def test_a_good_manifest_loads_with_numbers_as_kubectl_reads_them(tmp_path: Path
             id="does not apply",
         ),
         pytest.param("name: reviews", "name: Reviews_1", "metadata.name: ", id="name"),
+        pytest.param("name: reviews", "name: reviews, Labels: {}", "did you mean labels?", id="metadata"),
+        pytest.param("{name: reviews}", "{}", "ending with a letter or digit", id="no name"),
+        pytest.param(
+            "  task:",
+            "  checkpoint: {every: 0s}\n  task:",
+            "spec.checkpoint.every: must be longer than 0s",
+            id="no time",
+        ),
         pytest.param("kind: FineTuneJob", "kind: FineTuneJobs", "kind FineTuneJobs is not known here", id="kind"),
         pytest.param("    uri: pvc://demo/minilm", "    revision: x", "spec.model.uri: is required", id="missing"),
         pytest.param(
@@ -114,6 +122,18 @@ def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
 def test_text_that_is_not_yaml_names_the_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, "a: [1, 2\nb: 3\n")
     assert problem.startswith("job.yaml:2: not YAML:")
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: " + "[" * 900 + "]" * 900])
+def test_text_that_is_nested_too_deeply_is_refused(tmp_path: Path, text: str) -> None:
+    (problem,) = problems_of(tmp_path, text)
+    assert problem == "job.yaml: is nested too deeply to be read"
+
+
+def test_a_folder_that_is_named_as_a_manifest_is_none(tmp_path: Path) -> None:
+    (tmp_path / "all" / "old.yaml").mkdir(parents=True)
+    with pytest.raises(ManifestError, match="holds no .yaml"):
+        load_manifests([tmp_path / "all"])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -42,9 +42,29 @@ RUNNING = job(
 
 
 def test_get_shows_the_columns_of_kubectl() -> None:
-    header, row = table("FineTuneJob", [RUNNING], now=NOW).splitlines()
+    header, row = table("FineTuneJob", [RUNNING], now=NOW, at_work=True).splitlines()
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "RESTARTS", "AGE"]
     assert row.split() == ["reviews", "Running", "45%", "113", "0.3123", "2m", "2/2", "1", "15m"]
+
+
+DEPLOYMENT = {"kind": "ModelDeployment", "metadata": {"name": "reviews"}, "status": {"phase": "Ready"}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "at_work", "note"),
+    [
+        pytest.param(RUNNING, False, "(not running: tuneloop run -f … goes on)", id="a job that was killed"),
+        pytest.param(RUNNING, True, "", id="a job at work"),
+        pytest.param(job(phase="Succeeded"), False, "", id="a job that is over"),
+        pytest.param(job(phase="Suspended"), False, "", id="a job that was stopped"),
+        pytest.param(job(), False, "", id="a job that never began"),
+        pytest.param(DEPLOYMENT, False, "(not running: tuneloop serve -f … starts it again)", id="a server that was killed"),
+    ],
+)  # fmt: skip
+def test_a_phase_without_anybody_at_work_has_a_note(manifest: dict, at_work: bool, note: str) -> None:
+    _, row = table(manifest["kind"], [manifest], now=NOW, at_work=at_work).splitlines()
+    assert row.endswith(note)
+    assert ("not running" in row) == ("not running" in page(manifest, now=NOW, at_work=at_work)) == bool(note)
 
 
 def test_a_plain_line_says_how_far_it_is() -> None:
@@ -85,9 +105,20 @@ def test_describe_tells_the_story() -> None:
             checkpoint={"latest": {"step": 50, "time": "2026-01-01T11:59:00+00:00"}},
         ),
         now=NOW,
+        at_work=True,
     )
     assert "attempt 1: steps 0 to 57, Failed, NodeLost" in text
     assert "step 50 (1m00s ago)" in text
+
+
+def test_describe_shows_what_the_process_wrote_last_line_by_line() -> None:
+    failure = {
+        "class": "UserCode",
+        "message": "odd shape",
+        "lastLines": ["Traceback", "  File x, line 3", "ValueError"],
+    }
+    text = page(job(phase="Failed", failure=failure), now=NOW, at_work=False)
+    assert "  lastLines:\n    Traceback\n      File x, line 3\n    ValueError" in text
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])

@@ -176,3 +176,16 @@ async def until(condition):
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  (the conditions are counts, which have no event)
             await asyncio.sleep(0.001)
+
+
+def test_a_text_without_a_token_is_refused_and_leaves_its_place_in_the_queue():
+    class SilentModel(LengthModel):
+        def encode(self, texts):
+            return [Encoded(ids=[int(text)] if text else [], truncated=False) for text in texts]
+
+    async def scenario(batcher):
+        with pytest.raises(Refused, match="no token of text 2") as refused:
+            await batcher.classify(["1", ""])
+        return refused.value.status, batcher.waiting, numbers(await batcher.classify(["3", "4"]))
+
+    assert serve(SilentModel(), scenario, max_queue=2) == (422, 0, [3, 4])

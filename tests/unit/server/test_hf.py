@@ -174,3 +174,13 @@ def test_the_function_makes_scores_of_logits(function, score):
 
 def test_the_sigmoid_of_a_huge_logit_is_a_number():
     assert answer(prediction(-700.0, 0.0, 700.0), function="sigmoid")[0]["score"] == 1.0
+
+
+@pytest.mark.parametrize("depth", [900, 985, 5000, 100_000])
+def test_a_body_of_any_depth_is_refused(depth):
+    assert refusal(b'{"inputs": ' + b"[" * depth + b"]" * depth + b"}").status in {400, 422}
+
+
+def test_a_value_at_the_edge_of_what_can_be_read_is_refused_too():
+    found = {refusal(b'{"inputs": ' + b"[" * depth + b"]" * depth + b"}").status for depth in range(900, 1000)}
+    assert found == {400, 422}

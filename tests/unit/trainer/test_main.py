@@ -25,7 +25,7 @@ from tuneloop_api.run_config import RunConfig
 from tuneloop_trainer import __main__ as program
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.failures import failure_of
-from tuneloop_trainer.stage_result import succeeded
+from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, succeeded
 
 
 class OutOfMemoryError(RuntimeError):
@@ -60,7 +60,7 @@ def test_an_exception_has_a_class_and_a_sentence(error, code, said):
     failure = failure_of(error)
     assert failure.exit_code == code
     assert re.search(said, failure.message)
-    assert failure.expected == (code != ExitCode.UNKNOWN)
+    assert bool(failure.traceback) == (code == ExitCode.UNKNOWN)
 
 
 def stage_that(monkeypatch, end: Callable[[], object]) -> None:
@@ -87,18 +87,47 @@ def test_an_unknown_exception_shows_its_traceback_in_the_log_and_its_last_line_t
     errors = capsys.readouterr().err
     assert "Traceback" in errors
     assert errors.splitlines()[-1] == "error: ValueError: no such thing"
-    assert message_at(tmp_path / "termination.json").failure_class == "Unknown"
+    message = message_at(tmp_path / "termination.json")
+    assert message.failure_class == "Unknown"
+    assert message.last_lines[0].startswith("Traceback")
+    assert message.last_lines[-1] == "ValueError: no such thing"
+
+
+def test_secrets_stay_out_of_the_termination_message_and_the_log(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "opensesame")
+    stage_that(monkeypatch, raising(ValueError("no access with opensesame at https://me:word@host/x")))
+    program.run_stage(run_config(tmp_path))
+    written = (tmp_path / "termination.json").read_text()
+    assert message_at(tmp_path / "termination.json").message == "ValueError: no access with *** at https://***@host/x"
+    log = capsys.readouterr().err
+    assert "no access with ***" in log
+    for text in (written, log):
+        assert "opensesame" not in text
+        assert "word" not in text
+
+
+def test_a_name_that_is_not_utf_8_fits_into_the_termination_message(tmp_path, monkeypatch):
+    stage_that(monkeypatch, raising(DataError("rows\udcff.csv: no rows")))
+    assert program.run_stage(run_config(tmp_path)) == ExitCode.DATA
+    assert message_at(tmp_path / "termination.json").message == "rows?.csv: no rows"
+
+
+def test_a_training_pod_without_a_rendezvous_says_so(tmp_path, capsys):
+    path = written(tmp_path, run_config(tmp_path, stage="train"))
+    assert program.main(["supervise", str(path)]) == ExitCode.CONFIG
+    assert capsys.readouterr().err.startswith("error: rendezvous: missing")
+    assert message_at(tmp_path / "termination.json").failure_class == "Config"
 
 
 def trained(best: SavedStep | None) -> TrainResult:
     return TrainResult(
         attempt=1, world_size=2, start_step=0, steps=7, stopped_early=False, last=SavedStep(step=7, path="c/7"), best=best,
-        weights_path="w", predictions={}, log_path="l", resume="exact", tokens_per_second=1.0, padding_fraction=0.0,
+        weights_path="w", predictions={}, log_path="l", resume="exact", precision="fp32", tokens_per_second=1.0, padding_fraction=0.0,
     )  # fmt: skip
 
 
 def test_a_rank_writes_its_message_where_the_supervisor_reads_it(tmp_path, monkeypatch):
-    monkeypatch.setenv(program.RANK_MESSAGE, str(tmp_path / "rank-1.json"))
+    monkeypatch.setenv(RANK_MESSAGE_VARIABLE, str(tmp_path / "rank-1.json"))
     monkeypatch.setenv("RANK", "1")
     stage_that(monkeypatch, raising(DataError("broken")))
     assert program.run_stage(run_config(tmp_path, stage="train")) == ExitCode.DATA

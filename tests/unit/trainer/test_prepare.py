@@ -117,9 +117,10 @@ def test_other_contents_make_another_data_set(tmp_path, model):
     assert run(tmp_path, model).dataset_digest != run(tmp_path, model, sentences(401)).dataset_digest
 
 
-def test_a_damaged_data_set_is_prepared_anew(tmp_path, model):
+@pytest.mark.parametrize("name", ["train-00000.safetensors", "test-00000.parquet", "tokenizer/tokenizer.json"])
+def test_a_damaged_data_set_is_prepared_anew(tmp_path, model, name):
     first = run(tmp_path, model)
-    shard = Path(first.dataset_path) / "train-00000.safetensors"
+    shard = Path(first.dataset_path) / name
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     second = again(tmp_path, model)
@@ -152,6 +153,25 @@ def test_long_rows_are_cut_and_counted(tmp_path, model):
     assert result.counts.truncated == 200
     assert max(open_split(Path(result.dataset_path), "train").lengths) == 64
     assert report_of(result)["tokens"]["percentiles"]["train"]["100"] > 200
+
+
+def test_a_text_of_which_the_tokenizer_makes_nothing_is_named(tmp_path, model):
+    bare = shutil.copytree(model, tmp_path / "bare")
+    for name, change in (
+        ("tokenizer.json", {"post_processor": None}),
+        ("tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"}),
+    ):
+        (bare / name).write_text(json.dumps(json.loads((bare / name).read_text()) | change))
+    with pytest.raises(DataError, match=r"train.csv line 402: the model's tokenizer makes no token of the text .*x01"):
+        run(tmp_path, bare, [*sentences(400), ("\x01", "class-0")])
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_names_of_a_label_rule_that_are_no_classes_are_refused(tmp_path, model):
+    rule = {"above": 0, "names": ["bad", "good"]}
+    source = {"uri": f"file://{tmp_path / 'train.csv'}", "labelRule": rule}
+    with pytest.raises(ConfigError, match=r"data.train\[0\].labelRule.names: bad, good are not all in model.labels"):
+        run(tmp_path, model, [("a film", "1")], sources=[source], model_source={"labels": ["negative", "positive"]})
 
 
 def test_given_splits_are_used_as_they_are(tmp_path, model):

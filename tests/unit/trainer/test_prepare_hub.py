@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from tiny_models import tiny_bert
+
+from tuneloop_trainer import hub as hub_module
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PROGRAM = """
@@ -154,3 +157,16 @@ def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hu
     assert gated["message"].endswith("hf://org/gated at revision 'main' is gated")
     assert "accept its licence" in gated["hint"]
     assert missing["message"].endswith("hf://org/none at revision 'main' does not exist, or is private")
+
+
+def test_a_full_claim_is_no_fault_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_module, "HfApi", Full)  # no volume of this machine is full
+    with pytest.raises(OSError, match="No space left"):
+        hub_module.fetch_model("hf://org/name", revision="main", cache=tmp_path)
+
+
+class Full:
+    """A client whose files find no room."""
+
+    def model_info(self, *_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device", "model.safetensors")

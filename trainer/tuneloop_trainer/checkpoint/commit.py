@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.files import sync_folder, write_durably
 from tuneloop_trainer.checkpoint.manifest import DELETING, MANIFEST, Manifest
+from tuneloop_trainer.durable import sync_folder, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.files import replace_durably
+from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import StorageError
 
 if TYPE_CHECKING:

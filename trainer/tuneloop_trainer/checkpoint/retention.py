@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.files import sync_folder
 from tuneloop_trainer.checkpoint.manifest import DELETING, WRITING, order
+from tuneloop_trainer.durable import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -14,7 +14,7 @@ from tuneloop_trainer.data.rows import BadRows, LeftOut, RowRules, refuse_too_ma
 from tuneloop_trainer.data.sources import read_file
 from tuneloop_trainer.data.spool import TextSpool
 from tuneloop_trainer.data.table import RowTable, TableBuilder, place_of
-from tuneloop_trainer.errors import DataError
+from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,8 @@ def collect(
 ) -> Collected:
     """Read all sources in order; the texts of usable rows go to the file `spool`, in the order of the table.
 
-    Raises DataError if a file cannot be read, more rows are bad than is tolerated, or no row is left.
+    Raises DataError if a file cannot be read, more rows are bad than is tolerated, or no row is left; ConfigError if a `labelRule` makes
+    classes that `labels` does not have.
     """
     known = None if labels is None else frozenset(labels)
     with TextSpool(spool) as texts:
@@ -106,6 +107,7 @@ class _Collector:
 
     def read(self, source: LocatedSource) -> SourceCounts:
         """Read one source, at most `limit` rows of it."""
+        self._refuse_other_classes(source)
         before = self.rows_read
         outcomes: Counter[str] = Counter()
         for file in source.files:
@@ -115,9 +117,7 @@ class _Collector:
             self._read_file(file, source=source, limit=left, outcomes=outcomes)
         if self.rows_read == before:
             names = ", ".join(file.name for file in source.files[:3])
-            raise DataError(
-                f"{source.field}: {source.settings.uri} has no rows ({names} are empty or hold only a header)"
-            )
+            raise DataError(f"{source.field}: {source.settings.uri} has no rows: empty, or only a header, in {names}")
         return SourceCounts(
             uri=source.settings.uri,
             pool=source.pool,
@@ -126,6 +126,15 @@ class _Collector:
             usable=outcomes["usable"],
             bad=outcomes["bad"],
             dropped=outcomes["dropped"],
+        )
+
+    def _refuse_other_classes(self, source: LocatedSource) -> None:
+        rule = source.settings.label_rule
+        if rule is None or self._known is None or self._known.issuperset(rule.names):
+            return
+        raise ConfigError(
+            f"{source.field}.labelRule.names: {', '.join(rule.names)} are not all in model.labels",
+            hint=f"model.labels has {', '.join(sorted(self._known)[:20])}; give the same names in both",
         )
 
     def _read_file(self, file: DataFile, *, source: LocatedSource, limit: int | None, outcomes: Counter[str]) -> None:

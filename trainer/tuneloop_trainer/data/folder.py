@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from tuneloop_trainer.data.shard_writer import file_sha256
-from tuneloop_trainer.data.shards import MANIFEST, DatasetManifest, read_manifest
+from tuneloop_trainer.data.shards import MANIFEST, TOKENIZER, DatasetManifest, read_manifest
+from tuneloop_trainer.durable import sync_folder, sync_tree
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.failures import errno_of
-from tuneloop_trainer.stage_result import sync_folder
+from tuneloop_trainer.model_source import digest_of_files, tokenizer_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,9 +74,7 @@ def publish(draft: Path, manifest: DatasetManifest, *, folder: Path) -> None:
     """Write the manifest, make everything durable, and give the folder its name. If another job was faster, its folder stays."""
     data = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode() + b"\n"
     (draft / MANIFEST).write_bytes(data)
-    for path in draft.rglob("*"):
-        _sync(path)
-    sync_folder(draft)
+    sync_tree(draft)
     try:
         draft.rename(folder)
     except OSError as error:
@@ -110,14 +108,8 @@ def _check_contents(folder: Path, manifest: DatasetManifest) -> None:
                 raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
             if not whole:
                 raise StorageError(f"{path}: is not what was written")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if digest_of_files(tokenizer_files(folder / TOKENIZER)) != manifest.tokenizer.files_digest:
+        raise StorageError(f"{folder / TOKENIZER}: is not what was written")
 
 
 def _text_bytes(path: Path) -> int:

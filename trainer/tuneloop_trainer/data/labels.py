@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.data.raw import BadReason
+from tuneloop_trainer.data.raw import BadReason, is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule
 
+_INFINITE = (math.inf, -math.inf)
 LONGEST_LABEL = 128
 """As in `model.labels`: whatever is longer is a text in the wrong column."""
 
@@ -40,15 +41,21 @@ def _named(value: object) -> str | BadReason:
     """Return a label as text: booleans as true and false, whole numbers without a point, strings without outer white space."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return BadReason.MISSING_LABEL
+    if not isinstance(value, str | int | float) or value in _INFINITE:
+        return BadReason.NOT_A_LABEL
+    if len(label := _text_of(value)) > LONGEST_LABEL:
+        return BadReason.LONG_LABEL
+    if not is_unicode(label):
+        return BadReason.LABEL_NOT_UNICODE
+    return label or BadReason.MISSING_LABEL
+
+
+def _text_of(value: str | float) -> str:
+    if isinstance(value, str):
+        return value.strip()
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(int(value) if float(value).is_integer() else value)
-    if not isinstance(value, str):
-        return BadReason.NOT_A_LABEL
-    if len(label := value.strip()) > LONGEST_LABEL:
-        return BadReason.LONG_LABEL
-    return label or BadReason.MISSING_LABEL
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _ruled(value: object, rule: LabelRule) -> str | BadReason | None:

@@ -84,7 +84,7 @@ def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
 
 
 def _precision(settings: Settings) -> Literal["fp32", "bf16"]:
-    """Return the number format; `auto` is bf16 wherever there are GPUs: prepare runs without one and cannot ask it."""
+    """Return the number format; `auto` plans bf16 wherever there are GPUs: prepare runs without one, and the gang looks (`precision`)."""
     if settings.training.precision != "auto":
         return settings.training.precision
     return "bf16" if settings.gang.gpus_per_node > 0 else "fp32"

@@ -32,6 +32,7 @@ class BadReason(StrEnum):
     MISSING_LABEL = "missing label"
     NOT_A_LABEL = "label is not a string, number or boolean"
     LONG_LABEL = "label is longer than 128 characters"
+    LABEL_NOT_UNICODE = "label is not valid Unicode"
     NOT_A_NUMBER = "label is not a number"
     UNKNOWN_CLASS = "unknown class"
     MISSING_GROUP = "missing group"
@@ -100,10 +101,22 @@ def _position(names: list[str], *, column: str, file: str, field: str) -> int:
 
 
 def _advice(names: list[str], column: str, field: str) -> str:
+    separator = next((mark for mark in "\t;|," if len(names) == 1 and mark in names[0]), None)
+    if separator is not None:
+        return f"the cells are separated by {separator!r}: save the file with commas as .csv, or with tabs as .tsv"
     folded = {name.casefold().strip(): name for name in names}
     near = difflib.get_close_matches(column.casefold().strip(), folded, n=1)
     meant = f"did you mean {folded[near[0]]!r}? " if near else ""
     return f"{meant}name the columns in {field}.columns: {{text: …, label: …}}"
+
+
+def is_unicode(text: str) -> bool:
+    """False for lone surrogates, which JSON can spell and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def excerpt_of(value: object) -> str:

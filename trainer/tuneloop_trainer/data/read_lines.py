@@ -79,6 +79,11 @@ def _header(records: Iterator[tuple[int, list[str] | str]], *, file: DataFile) -
         raise DataError(f"{file.name}: line {line}: the column names cannot be read: {cells}")
     if not cells:
         raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
+    if any("\0" in cell for cell in cells):
+        raise DataError(
+            f"{file.name}: line {line}: the column names hold zero bytes: the file is UTF-16, or no text",
+            hint="convert the file, for example: iconv -f UTF-16LE -t utf-8 old > new",
+        )
     return cells
 
 
@@ -100,10 +105,9 @@ def _delimited_row(line: int, cells: list[str] | str, *, positions: tuple[int, .
 
 def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object]]:
     """Yield (line, object), or (line, text) where the line is no JSON object."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if number == 1 and line.lstrip().startswith("["):
+    written = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    for index, (number, line) in enumerate(written):
+        if index == 0 and line.lstrip().startswith("["):
             raise DataError(
                 f"{file.name}: holds a JSON array; one object a line is needed",
                 hint="convert it: jq -c '.[]' old.json > new.jsonl",

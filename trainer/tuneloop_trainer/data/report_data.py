@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuneloop_trainer.data.assign import Assigned
-    from tuneloop_trainer.data.collect import Collected
+    from tuneloop_trainer.data.collect import Collected, SourceCounts
+    from tuneloop_trainer.data.rows import BadRows
 
 _PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99, 99.5, 100)
 
@@ -38,26 +39,8 @@ def data_report(
             name: {label: int(counts[index, place]) for place, label in enumerate(assigned.classes)}
             for index, name in enumerate(SPLITS)
         },
-        "sources": [
-            {
-                "uri": source.uri,
-                "for": SPLITS[source.pool],
-                "files": source.files,
-                "read": source.read,
-                "usable": source.usable,
-                "bad": source.bad,
-                "dropped": source.dropped,
-            }
-            for source in collected.sources
-        ],
-        "bad": {
-            "count": collected.bad.counts.total(),
-            "reasons": {reason.value: number for reason, number in collected.bad.counts.most_common()},
-            "samples": [
-                {"place": sample.place, "reason": sample.reason.value, "excerpt": sample.excerpt}
-                for sample in collected.bad.samples
-            ],
-        },
+        "sources": list(map(_source, collected.sources)),
+        "bad": _bad(collected.bad),
         "dropped": collected.dropped,
         "duplicates": {
             "withinSplit": assigned.repeated,
@@ -104,6 +87,28 @@ def summary(report: Mapping[str, Any]) -> str:
 def peak_memory_mib() -> int:
     """Return the largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _source(counts: SourceCounts) -> dict[str, Any]:
+    return {
+        "uri": counts.uri,
+        "for": SPLITS[counts.pool],
+        "files": counts.files,
+        "read": counts.read,
+        "usable": counts.usable,
+        "bad": counts.bad,
+        "dropped": counts.dropped,
+    }
+
+
+def _bad(rows: BadRows) -> dict[str, Any]:
+    return {
+        "count": rows.counts.total(),
+        "reasons": {reason.value: number for reason, number in rows.counts.most_common()},
+        "samples": [
+            {"place": sample.place, "reason": sample.reason.value, "excerpt": sample.excerpt} for sample in rows.samples
+        ],
+    }
 
 
 def _leakage(assigned: Assigned) -> dict[str, Any]:

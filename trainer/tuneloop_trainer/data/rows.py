@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.labels import class_of
-from tuneloop_trainer.data.raw import BadReason, RawRow, excerpt_of
+from tuneloop_trainer.data.raw import BadReason, RawRow, excerpt_of, is_unicode
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -88,10 +88,13 @@ def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) ->
     reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
     shown = "; ".join(f"{sample.place}: {sample.reason} ({sample.excerpt})" for sample in bad.samples[:3])
     enough = math.ceil(count / rows * 1e4) / 1e4
+    hint = f"mend these rows, or set data.validate.maxBadFraction: {enough:g} to leave them out"
+    if count == rows:
+        hint = "see whether the file's format, the source's columns and labelRule, and model.labels fit the rows"
     raise DataError(
         f"{count:,} of {rows:,} rows cannot be used: {reasons}; data.validate.maxBadFraction tolerates "
         f"{settings.max_bad_fraction:g}" + (f". First: {shown}" if shown else ""),
-        hint=f"mend these rows, or set data.validate.maxBadFraction: {enough:g} to leave them out",
+        hint=hint,
     )
 
 
@@ -102,16 +105,7 @@ def _text(value: object) -> str | BadReason:
         return BadReason.NOT_TEXT
     if not value.strip():
         return BadReason.BLANK_TEXT
-    return value if _is_unicode(value) else BadReason.NOT_UNICODE
-
-
-def _is_unicode(text: str) -> bool:
-    """False for lone surrogates, which JSON can spell and UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return value if is_unicode(value) else BadReason.NOT_UNICODE
 
 
 def _group(value: object) -> str | None:
@@ -119,5 +113,11 @@ def _group(value: object) -> str | None:
 
 
 def _excerpt(row: RawRow, reason: BadReason) -> str:
-    of_label = {BadReason.NOT_A_NUMBER, BadReason.UNKNOWN_CLASS, BadReason.NOT_A_LABEL, BadReason.LONG_LABEL}
+    of_label = {
+        BadReason.NOT_A_NUMBER,
+        BadReason.UNKNOWN_CLASS,
+        BadReason.NOT_A_LABEL,
+        BadReason.LONG_LABEL,
+        BadReason.LABEL_NOT_UNICODE,
+    }
     return excerpt_of(repr(row.label) if reason in of_label else row.text if row.text is not None else "")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tuneloop_trainer.data.raw import excerpt_of
 from tuneloop_trainer.data.shard_writer import ShardWriter, TextWriter
 from tuneloop_trainer.data.shards import SPLITS, SplitFiles, TextFile
 from tuneloop_trainer.data.spool import read_spool
-from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.errors import DataError, ModelAccessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -148,6 +149,13 @@ class _SplitWriter:
         """Append rows; `indexes`: their places in the table."""
         rows = self._rows
         encoded = rows.tokenizer.encode(texts)
+        empty = next((place for place, ids in enumerate(encoded) if len(ids) == 0), None)
+        if empty is not None:
+            place = rows.table.place(int(indexes[empty]))
+            raise DataError(
+                f"{place}: the model's tokenizer makes no token of the text {excerpt_of(ascii(texts[empty]))}",
+                hint="take the row out of the file",
+            )
         self.lengths.append(np.array([len(ids) for ids in encoded], dtype=np.int64))
         for ids in encoded:
             (ids if rows.limit is None else rows.tokenizer.cut(ids, rows.limit)).tofile(self._file)

@@ -43,8 +43,8 @@ class Bootstrap:
 
     def of_confusion(self, confusion: Integers, statistic: Callable[[NDArray[Any]], Floats]) -> Interval:
         """Return the interval of a statistic that takes confusion matrices [..., C, C] and returns [...]."""
-        drawn = self._counts(confusion.ravel()).reshape(self.resamples, *confusion.shape)
-        return _percentiles(statistic(confusion), statistic(drawn))
+        drawn = [statistic(counts.reshape(-1, *confusion.shape)) for counts in self._counts(confusion.ravel())]
+        return _percentiles(statistic(confusion), np.concatenate(drawn))
 
     def of_mean(self, values: NDArray[Any]) -> Interval:
         """Return the interval of the mean of one value per row."""
@@ -61,13 +61,20 @@ class Bootstrap:
         """Return accuracy minus the other's accuracy, both on the same rows, which are drawn together."""
         gains = right.astype(np.int64) - other_right.astype(np.int64)
         counts = np.bincount(gains + 1, minlength=3)
-        drawn = self._counts(counts)
+        drawn = np.concatenate(list(self._counts(counts)))
         return _percentiles(gains.mean(), (drawn[:, 2] - drawn[:, 0]) / len(gains))
 
-    def _counts(self, counts: Integers) -> Integers:
-        """Return int64 [B, K]: how many of N rows drawn with replacement fall into each of K kinds."""
-        rows = int(counts.sum())
-        return np.random.default_rng(self.seed).multinomial(rows, counts / rows, size=self.resamples)
+    def _counts(self, counts: Integers) -> Iterator[Integers]:
+        """Yield int64 [b, K] of b resamples at a time, `resamples` in all: how many of N rows fall into each of K kinds.
+
+        Kinds that no row is of are not drawn: of a confusion matrix of many classes they are nearly all.
+        """
+        generator, rows, there = np.random.default_rng(self.seed), int(counts.sum()), np.flatnonzero(counts)
+        at_once = max(1, CHUNK // len(counts))
+        for start in range(0, self.resamples, at_once):
+            drawn = np.zeros((min(at_once, self.resamples - start), len(counts)), dtype=np.int64)
+            drawn[:, there] = generator.multinomial(rows, counts[there] / rows, size=len(drawn))
+            yield drawn
 
     def _rows(self, count: int) -> Iterator[Integers]:
         """Yield row numbers [b, N] of b resamples at a time, `resamples` in all."""

@@ -14,11 +14,12 @@ from tuneloop_trainer.errors import StageError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any, Literal
+    from typing import Any
 
     from numpy.typing import NDArray
     from torch import nn
 
+    from tuneloop_api.results import Precision
     from tuneloop_trainer.evaluation_loop import Predictions
 
 ROWS = 96
@@ -62,7 +63,7 @@ def sample(test: Predictions, *, dataset: Path) -> Sample:
     )
 
 
-def check_agreement(model: nn.Module, folder: Path, expected: Sample, *, precision: Literal["fp32", "bf16"]) -> float:
+def check_agreement(model: nn.Module, folder: Path, expected: Sample, *, precision: Precision) -> float:
     """Return the largest difference of a logit between the files in `folder` and training.
 
     model: loaded from `folder`, in evaluation mode. Raises StageError if the tokenizer or a logit differs by more than the tolerance.

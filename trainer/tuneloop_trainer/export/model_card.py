@@ -176,7 +176,7 @@ def _training(facts: Facts) -> str:
         ("weight decay", f"{training.weight_decay:g}"),
         ("gradient norm", f"clipped to {training.max_grad_norm:g}" if training.max_grad_norm else "not clipped"),
         ("label smoothing", f"{training.label_smoothing:g}"),
-        ("precision", resolved.precision),
+        ("precision", facts.trained.precision),
         ("token limit", str(resolved.max_tokens)),
         ("seed", str(training.seed)),
     ]

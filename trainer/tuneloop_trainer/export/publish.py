@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tuneloop_api.artifact import MANIFEST, Manifest
 from tuneloop_api.exit_codes import ExitCode
+from tuneloop_trainer.durable import sync_folder, sync_tree
 from tuneloop_trainer.errors import StageError, StorageError
 from tuneloop_trainer.export.verify import describe, verify_artifact
 from tuneloop_trainer.failures import failure_of
-from tuneloop_trainer.stage_result import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +60,10 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     """
     text = json.dumps(manifest.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    _make_durable(folder)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(READABLE)
+    sync_tree(folder)
     verify_artifact(folder, manifest.digest())
     target, old = folder.with_name(ARTIFACT), folder.with_name(OLD)
     if _is_same(target, manifest):
@@ -79,17 +81,6 @@ def _is_same(target: Path, manifest: Manifest) -> bool:
     except StorageError:
         return False
     return True
-
-
-def _make_durable(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            path.chmod(READABLE)
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    sync_folder(folder)
 
 
 def _clear(job: Path) -> None:

@@ -17,11 +17,12 @@ from tuneloop_trainer.evaluate.intervals import Bootstrap
 from tuneloop_trainer.evaluate.measure import measure
 from tuneloop_trainer.export.agreement import check_agreement, sample
 from tuneloop_trainer.export.build import load_written, write_model
-from tuneloop_trainer.export.inputs import read_handed_over, read_split
+from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.ladder import Ladder, build_ladder
 from tuneloop_trainer.export.model_card import Facts, license_of, model_card
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
 from tuneloop_trainer.methods import DESCRIPTION, TrainedMethod
+from tuneloop_trainer.stage_result import read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,8 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     Raises ConfigError or StorageError if an input is missing or changed, NonFiniteLossError if the model's logits are not finite,
     StageError if the built files do not give the logits that training measured, StorageError if the volume is full.
     """
-    prepared = read_handed_over(config.prepare_result, PrepareResult, field="prepareResult")
-    trained = read_handed_over(config.train_result, TrainResult, field="trainResult")
+    prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
+    trained = read_result(config.train_result, TrainResult, field="trainResult")
     bootstrap = Bootstrap(resamples=config.settings.evaluation.bootstrap_samples, seed=SEED)
     test = read_split(trained.predictions, "test")
     reporter.post(detail="measuring the test split", fraction=0.0)
@@ -58,7 +59,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         reporter.post(detail="building the model's files", fraction=0.5)
         parts = write_model(folder, settings=config.settings, prepared=prepared, trained=trained)
         reporter.post(detail="comparing the files with training", fraction=0.7)
-        _check_all(folder, parts, prepared=prepared, test=test)
+        _check_all(folder, parts, prepared=prepared, trained=trained, test=test)
         facts = _facts(config, prepared, trained, evaluation=evaluation, ladder=ladder, parts=parts)
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
         reporter.post(detail="publishing", fraction=0.9)
@@ -89,12 +90,14 @@ def _ladder(
     )
 
 
-def _check_all(folder: Path, parts: list[str], *, prepared: PrepareResult, test: Predictions) -> None:
+def _check_all(
+    folder: Path, parts: list[str], *, prepared: PrepareResult, trained: TrainResult, test: Predictions
+) -> None:
     """Load every part from its files and compare it with what training measured."""
     expected = sample(test, dataset=Path(prepared.dataset_path))
     for part in parts:
         model = load_written(folder / part, prepared=prepared)
-        difference = check_agreement(model, folder / part, expected, precision=prepared.resolved.precision)
+        difference = check_agreement(model, folder / part, expected, precision=trained.precision)
         LOG.info("%s gives the logits of training on %d test rows within %.2g", part, len(expected.rows), difference)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from tuneloop_api.artifact import MANIFEST, ArtifactFile, Manifest
+from tuneloop_trainer.data.shard_writer import file_sha256
 from tuneloop_trainer.errors import StorageError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def verify_artifact(folder: Path, expected_digest: str | None) -> Manifest:
 
 def describe(path: Path, *, folder: Path) -> ArtifactFile:
     """Return how the manifest lists a file."""
-    with path.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    return ArtifactFile(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256)
+    return ArtifactFile(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=file_sha256(path))
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -57,6 +55,6 @@ def _verify_file(path: Path, listed: ArtifactFile) -> None:
     size = path.stat().st_size
     if size != listed.size:
         raise StorageError(f"{path}: is damaged: it has {size} bytes, {listed.size} are expected")
-    found = describe(path, folder=path.parent).sha256
+    found = file_sha256(path)
     if found != listed.sha256:
         raise StorageError(f"{path}: is damaged: its SHA-256 is {found}, {listed.sha256} is expected")

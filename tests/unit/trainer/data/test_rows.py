@@ -36,6 +36,12 @@ PLAIN = RowRules(label_rule=None, known=None, grouped=False)
         ([1], BadReason.NOT_A_LABEL),
         ("x" * 128, "x" * 128),
         ("x" * 129, BadReason.LONG_LABEL),
+        (10**20, "100000000000000000000"),
+        (10**400, BadReason.LONG_LABEL),
+        (1e300, BadReason.LONG_LABEL),
+        (math.inf, BadReason.NOT_A_LABEL),
+        (-math.inf, BadReason.NOT_A_LABEL),
+        ("half \ud800", BadReason.LABEL_NOT_UNICODE),
     ],
 )
 def test_a_label_becomes_a_string(value, label):
@@ -131,3 +137,13 @@ def test_an_excerpt_is_short_and_on_one_line():
     (sample,) = bad.samples
     assert len(sample.excerpt) <= 121
     assert "\n" not in sample.excerpt
+
+
+@pytest.mark.parametrize(("bad", "advice"), [(1, "maxBadFraction: 0.1"), (10, "columns")])
+def test_what_to_do_depends_on_how_many_rows_are_bad(bad, advice):
+    rows = BadRows(most_samples=3)
+    for number in range(bad):
+        rows.add(RawRow(number + 1, text="x", label="y"), BadReason.UNKNOWN_CLASS, place=f"a.csv line {number + 1}")
+    with pytest.raises(DataError) as refused:
+        refuse_too_many(rows, rows=10, settings=ValidationSettings())
+    assert advice in refused.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -260,3 +261,20 @@ def test_an_address_on_a_claim_lies_below_its_mount():
 def test_an_address_that_cannot_be_read_is_refused(uri, message):
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         path_of_uri(uri, claims={"work": "/mnt/w"}, field="f")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        pytest.param("rows.csv", b"text;label\na;b\n", "separated by ';'", id="semicolons"),
+        pytest.param("rows.csv", b"text\tlabel\na\tb\n", "separated by", id="tabs in a .csv"),
+        pytest.param("rows.tsv", b"text,label\na,b\n", "separated by ','", id="commas in a .tsv"),
+        pytest.param("rows.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16LE", id="UTF-16 without a mark"),
+        pytest.param("rows.json", b'\n[{"text": "a", "label": "b"}]', "one object a line|jq", id="an array behind a blank line"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_make_is_told_how_to_convert_it(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        read(tmp_path / name)
+    assert re.search(said, refused.value.hint)

@@ -153,7 +153,7 @@ def join_alone() -> str:
 
     os.environ["RANK"], os.environ["WORLD_SIZE"] = "1", "2"
     try:
-        start_process_group(timeout=timedelta(seconds=2))
+        start_process_group(timeout=timedelta(seconds=1))
     except CollectiveError as error:
         return error.message
     return "nothing was raised"
@@ -165,7 +165,7 @@ def wait_for_nobody() -> str:
 
     os.environ["WORLD_SIZE"] = "2"
     try:
-        start_process_group(timeout=timedelta(seconds=2))
+        start_process_group(timeout=timedelta(seconds=1))
     except CollectiveError as error:
         return error.message
     return "nothing was raised"
@@ -177,7 +177,7 @@ def join_without_a_name() -> str:
 
     os.environ |= {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "train-0.nowhere.invalid"}
     try:
-        start_process_group(timeout=timedelta(seconds=3))
+        start_process_group(timeout=timedelta(seconds=1))
     except CollectiveError as error:
         return error.message
     return "nothing was raised"

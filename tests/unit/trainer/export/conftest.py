@@ -182,20 +182,24 @@ def _prepare(claim: Path, model: Path, rows: list[Row], *, max_tokens: int) -> P
         model_revision="r1",
         model_type="bert",
         counts=counts,
-        resolved=Resolved(
-            labels=labels,
-            max_tokens=max_tokens,
-            global_batch_size=8,
-            micro_batch_size=4,
-            steps_per_epoch=10,
-            total_steps=30,
-            warmup_steps=2,
-            learning_rate=2e-5,
-            precision="fp32",
-            stage=2,
-        ),
+        resolved=_resolved(labels, max_tokens=max_tokens),
         report_path=str(dataset / "report.json"),
         cache_hit=False,
+    )
+
+
+def _resolved(labels: list[str], *, max_tokens: int) -> Resolved:
+    return Resolved(
+        labels=labels,
+        max_tokens=max_tokens,
+        global_batch_size=8,
+        micro_batch_size=4,
+        steps_per_epoch=10,
+        total_steps=30,
+        warmup_steps=2,
+        learning_rate=2e-5,
+        precision="fp32",
+        stage=2,
     )
 
 
@@ -231,6 +235,7 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
         predictions=files,
         log_path=str(job / "log.jsonl"),
         resume="exact",
+        precision="fp32",
         tokens_per_second=100.0,
         padding_fraction=0.02,
     )

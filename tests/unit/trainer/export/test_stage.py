@@ -4,12 +4,12 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
+from ranks import run_ranks
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
@@ -24,6 +24,7 @@ from tuneloop_trainer.export.verify import verify_artifact
 from tuneloop_trainer.stage_result import succeeded, write_result
 from tuneloop_trainer.tasks.text_classification import load_model
 
+ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 LORA = MethodSettings(type="lora", rank=4)
 FULL = MethodSettings(type="full")
 
@@ -234,46 +235,11 @@ def test_missing_predictions_are_told_by_name(runs, posts):
         export(config, posts)
 
 
-ELSEWHERE = """
-import json, sys
-from tuneloop_api.run_config import RunConfig
-from tuneloop_trainer.export.stage import export
-
-class Silent:
-    def post(self, **_):
-        pass
-
-print(export(RunConfig.from_wire(json.loads(sys.argv[1])), Silent()).digest)
-"""
-
-
 def test_another_process_gives_the_same_digest(runs, posts):
     config = runs.tiny(method=LORA)
     here = export(config, posts).digest
     shutil.rmtree(Path(config.paths.job) / "artifact")
-    command = [sys.executable, "-c", ELSEWHERE, json.dumps(config.to_wire())]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_environment(), check=True)
-    assert ran.stdout.splitlines()[-1] == here
-
-
-FULL_VOLUME = """
-import json, os, subprocess, sys
-from tuneloop_api.run_config import RunConfig
-from tuneloop_trainer.errors import StorageError
-from tuneloop_trainer.export.stage import export
-
-class Silent:
-    def post(self, **_):
-        pass
-
-config = RunConfig.from_wire(json.loads(sys.argv[1]))
-for size in sys.argv[2:]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", config.paths.job], check=True)
-    try:
-        export(config, Silent())
-    except StorageError as error:
-        print("StorageError", error.message, "|", error.hint, "| left:", os.listdir(config.paths.job))
-"""
+    assert run_ranks(ELSEWHERE, "digest_of_export", world_size=1, config=json.dumps(config.to_wire())) == [here]
 
 
 @pytest.mark.skipif(
@@ -281,23 +247,21 @@ for size in sys.argv[2:]:
     reason="needs a mount namespace for a volume of its own",
 )
 def test_a_full_volume_leaves_no_half_artifact(runs, posts, tmp_path):
-    config = runs.tiny()
+    config = runs.tiny(evaluation={"baselines": False, "bootstrapSamples": 100})  # measured before anything is written
     size = export(config, posts).size_bytes
     volume = tmp_path / "volume"
     volume.mkdir()
     full = config.model_copy(update={"paths": config.paths.model_copy(update={"job": str(volume)})})
-    sizes = [str(int(size * share)) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
-    command = ["unshare", "-rm", sys.executable, "-c", FULL_VOLUME, json.dumps(full.to_wire()), *sizes]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_environment(), check=True)
-    told = [line for line in ran.stdout.splitlines() if line.startswith("StorageError the artifact cannot be written")]
+    sizes = [int(size * share) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
+    (told,) = run_ranks(
+        ELSEWHERE, "export_to_small_volumes", world_size=1, config=json.dumps(full.to_wire()), sizes=sizes
+    )
     assert len(told) == len(sizes)
-    assert all("ENOSPC" in line and "make room on the volume" in line and line.endswith("left: []") for line in told)
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return os.environ | {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "77"}
+    for said in told:
+        assert said["message"].startswith("the artifact cannot be written")
+        assert "ENOSPC" in said["message"]
+        assert "make room on the volume" in said["hint"]
+        assert said["left"] == []
 
 
 def test_the_manifest_lists_every_file_with_its_digest(runs, posts):

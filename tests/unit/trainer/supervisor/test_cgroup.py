@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -77,8 +76,3 @@ def test_no_quota_means_all_cores_that_may_be_used(kernel):
 def test_kills_for_want_of_memory(kernel, own, files, kills):
     kernel(own, files)
     assert cgroup.oom_kills() == kills
-
-
-def test_this_machine_can_be_read():
-    assert Path("/proc/self/cgroup").exists()
-    assert cgroup.oom_kills() >= 0

@@ -15,11 +15,13 @@ from run_configs import run_config
 from tuneloop_api.run_config import Rendezvous
 
 DRIVER = """
-import sys
+import json, sys
 from pathlib import Path
+from tuneloop_api.run_config import RunConfig
 from tuneloop_trainer.supervisor import Limits, supervise
 limits = Limits(hang_floor=float(sys.argv[2]), settle=0.5, stacks=0.5)
-sys.exit(supervise(Path(sys.argv[1]), command=sys.argv[3:], limits=limits))
+config = RunConfig.from_wire(json.loads(Path(sys.argv[1]).read_bytes()))
+sys.exit(supervise(config, sys.argv[3:], limits=limits))
 """
 DEADLINE = 20.0
 
@@ -145,6 +147,23 @@ def test_the_rank_that_failed_first_is_the_one_that_is_told(tmp_path, script, co
     returned, message = pod.end()
     assert (returned, message["failureClass"], message["rank"]) == (code, failure, 1)
     assert words in message["message"]
+
+
+def test_a_failure_hands_on_what_the_rank_wrote_last(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "opensesame")
+    script = """
+    if rank == 0: time.sleep(60)
+    for number in range(50): print(f"line {number} {'x' * 500} opensesame", file=sys.stderr)
+    print("the key is opensesame", file=sys.stderr); sys.exit(70)
+    """
+    _, message = Pod(tmp_path, script).end()
+    lines = message["lastLines"]
+    assert lines[-2].startswith("line 49 xxx")
+    assert lines[-1] == "the key is ***"
+    assert max(map(len, lines)) == 200
+    assert 10 < len(lines) <= 20
+    assert "opensesame" not in json.dumps(message)
+    assert len((tmp_path / "termination.json").read_bytes()) <= 4096
 
 
 def test_what_a_rank_says_itself_is_passed_on(tmp_path):

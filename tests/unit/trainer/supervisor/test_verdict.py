@@ -14,7 +14,7 @@ from tuneloop_trainer.verdict import PodState, RankEnd, telling, verdict
 
 def end(rank: int, code: int, **given) -> RankEnd:
     return RankEnd(
-        **{"rank": rank, "exit_code": code, "by_supervisor": False, "message": None, "last_line": None} | given
+        **{"rank": rank, "exit_code": code, "by_supervisor": False, "message": None, "last_lines": ()} | given
     )
 
 
@@ -61,6 +61,24 @@ def test_a_failure_names_the_rank_and_its_last_step():
     said = TerminationMessage(stage="train", outcome="Failed", failure_class="Data", message="no rows")
     message = verdict([end(3, 65, message=said)], pod()).message
     assert (message.rank, message.step, message.message) == (3, 7, "no rows")
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        pytest.param(None, {}, id="of a silent end"),
+        pytest.param(TerminationMessage(stage="train", outcome="Failed", message="no rows"), {}, id="behind its own message"),
+        pytest.param(None, {"hang": "no step"}, id="of a hang"),
+    ],
+)  # fmt: skip
+def test_the_last_lines_of_a_failing_rank_are_handed_on(said, state):
+    message = verdict([end(3, 65, message=said, last_lines=("one", "", "two"))], pod(**state)).message
+    assert message.last_lines == ["one", "two"]
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, {}), (143, {"asked_to_stop": True})])
+def test_what_did_not_fail_hands_on_no_lines(code, state):
+    assert verdict([end(0, code, last_lines=("one",))], pod(**state)).message.last_lines is None
 
 
 def test_silence_is_measured_by_the_watchs_own_clock():

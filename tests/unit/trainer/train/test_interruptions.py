@@ -9,8 +9,10 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from forked_gangs import free_port, run_gangs
+import pytest
+from forked_gangs import run_gangs
 from prepared_runs import training_run, write_run
+from ranks import free_port
 
 from tuneloop_api.run_config import Rendezvous, RunConfig
 
@@ -88,6 +90,7 @@ def termination(config: RunConfig) -> dict:
     return json.loads(Path(config.paths.termination_message).read_text())
 
 
+@pytest.mark.full  # tests/stories/local kills and stops runs in the same way, through the command line
 def test_a_killed_and_a_preempted_run_end_like_an_unbroken_one(tmp_path, tiny_model, dataset):
     unbroken = config_of(tmp_path / "unbroken", tiny_model=tiny_model, dataset=dataset)
     run_gangs([write_run(unbroken, tmp_path / "run.json")])

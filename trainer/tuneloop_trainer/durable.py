@@ -21,16 +21,30 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    write_durably(fresh, content)
-    fresh.replace(path)
+    """Write a small file so that a reader sees the old or the new one, never a part; on an error the old one stays. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write_durably(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything below a folder durable, contents and names. Raises OSError."""
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

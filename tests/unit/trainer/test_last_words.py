@@ -1,0 +1,27 @@
+"""What is shown of a process's last lines: little of it, and no secret."""
+
+import pytest
+
+from tuneloop_trainer.last_words import last_lines, without_secrets
+
+
+def test_the_newest_lines_are_kept_short_and_plain():
+    lines = last_lines([*(f"line {number}" for number in range(30)), " ", "\x1b[31mred\x1b[0m\r", "x" * 500])
+    assert lines[:-2] == [f"line {number}" for number in range(12, 30)]
+    assert lines[-2:] == ["red", "x" * 199 + "…"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("token is opensesame!", "token is ***!"),
+        ("hf_abcdefghijklmnopqrst failed", "hf_*** failed"),
+        ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer ***"),
+        ("at https://me:word@host/path", "at https://***@host/path"),
+        ("eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", "***"),
+        ("an ordinary line about a token", "an ordinary line about a token"),
+        ("the bearer of bad news", "the bearer of bad news"),
+    ],
+)
+def test_what_is_or_looks_like_a_secret_is_hidden(text, shown):
+    assert without_secrets(text, {"HF_TOKEN": "opensesame", "MY_PASSWORD": "an", "HOME": "ordinary"}) == shown
