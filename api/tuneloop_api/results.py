@@ -6,7 +6,7 @@ The termination message is the durable channel to the operator, which cannot rea
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -15,6 +15,10 @@ from tuneloop_api.model import WireModel
 from tuneloop_api.run_config import ResultReference, Stage
 
 TERMINATION_MESSAGE_BYTES = 4096
+MOST_LAST_LINES = 20
+LONGEST_LAST_LINE = 200
+"""Characters."""
+Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 class Resolved(WireModel):
@@ -33,7 +37,8 @@ class Resolved(WireModel):
     """Optimizer steps of the whole run."""
     warmup_steps: int
     learning_rate: float
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
+    """As planned; a gang whose GPUs have no bf16 trains in fp32 (`TrainResult.precision`) unless the spec says otherwise."""
     stage: int
     """ZeRO stage."""
 
@@ -105,6 +110,8 @@ class TrainResult(WireModel):
     log_path: str
     """JSONL with one line per step: step, loss, grad_norm, learning_rate, tokens, seconds; and evaluation lines."""
     resume: Literal["exact", "rounding"]
+    precision: Precision
+    """In which the forward and backward passes were made."""
     tokens_per_second: float
     padding_fraction: float
     """Padding tokens / all tokens that were computed, over the training run."""
@@ -159,6 +166,7 @@ class TrainSummary(WireModel):
     last: SavedStep | None = None
     best: SavedStep | None = None
     resume: Literal["exact", "rounding"] = "exact"
+    precision: Precision | None = None
 
 
 class ExportSummary(WireModel):
@@ -188,6 +196,8 @@ class TerminationMessage(WireModel):
     """Rank that failed first."""
     step: int | None = None
     """Last step that was made."""
+    last_lines: Annotated[list[str], Field(max_length=MOST_LAST_LINES)] | None = None
+    """What the failing process wrote last, oldest first, without secrets."""
     result: ResultReference | None = None
     prepare: PrepareSummary | None = None
     train: TrainSummary | None = None
@@ -197,8 +207,8 @@ class TerminationMessage(WireModel):
 def fit_termination_message(message: TerminationMessage) -> bytes:
     """Return the message as JSON of at most 4096 bytes.
 
-    What is longest and least needed goes first: labels of `resolved` beyond 20 (fewer if they are long), then text is cut. Raises ValueError if it still
-    does not fit (summaries are bounded by their own fields, so that this is a defect).
+    What is longest and least needed goes first: labels of `resolved` beyond 20 (fewer if they are long), then the oldest of the last lines,
+    then text is cut. Raises ValueError if it still does not fit (summaries are bounded by their own fields, so that this is a defect).
     """
     wire = message.to_wire()
     text = _encode(wire)
@@ -206,6 +216,9 @@ def fit_termination_message(message: TerminationMessage) -> bytes:
         labels = wire["prepare"]["resolved"]["labels"] = message.prepare.resolved.labels[:20]
         while len(text := _encode(wire)) > TERMINATION_MESSAGE_BYTES and labels:
             labels.pop()
+    while len(text) > TERMINATION_MESSAGE_BYTES and wire.get("lastLines"):
+        wire["lastLines"].pop(0)
+        text = _encode(wire)
     for field in ("message", "hint"):
         over = len(text) - TERMINATION_MESSAGE_BYTES
         if over > 0 and field in wire:
@@ -218,4 +231,5 @@ def fit_termination_message(message: TerminationMessage) -> bytes:
 
 
 def _encode(wire: dict[str, Any]) -> bytes:
-    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return compact JSON; half a surrogate pair, as names of files in another encoding have, becomes a question mark."""
+    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -9,6 +9,7 @@ import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 from tuneloop_api.model import WireModel, without_nulls
 from tuneloop_api.rules import Rule
@@ -51,6 +52,22 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 def seconds(duration: str) -> int:
     """Return the length of a `Duration` such as `1h30m` in seconds."""
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9]+)([dhms])", duration))
+
+
+def longer_than_nothing(field: str) -> Rule:
+    """Return the rule for an optional `Duration` (Python name) that may not be 0s, 0m and so on."""
+    name = to_camel(field)
+
+    def holds(model: Any) -> bool:
+        given = getattr(model, field)
+        return given is None or seconds(given) > 0
+
+    return Rule(
+        field=name,
+        message="must be longer than 0s",
+        cel=f"!has(self.{name}) || self.{name}.matches('[1-9]')",
+        holds=holds,
+    )
 
 
 def named(*, most: int) -> Rule:

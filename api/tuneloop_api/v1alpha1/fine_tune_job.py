@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     ResourceAmounts,
     ShortText,
     Storage,
+    longer_than_nothing,
     named,
 )
 from tuneloop_api.v1alpha1.fine_tune_job_data import Count, Data, ModelSource, Seed
@@ -184,7 +185,7 @@ class Checkpoint(WireModel):
     grace_period: Duration | None = None
     """Time that a training pod gets to save when it is asked to stop. Default: 5m."""
 
-    rules = (not_together("every", "every_steps"),)
+    rules = (not_together("every", "every_steps"), longer_than_nothing("every"))
 
 
 class FailurePolicy(WireModel):

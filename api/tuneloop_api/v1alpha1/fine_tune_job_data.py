@@ -50,6 +50,15 @@ class LabelRule(WireModel):
     drop_within: Annotated[float, Field(ge=0)] | None = None
     """Rows whose number is closer to `above` than this are left out: they are too ambiguous to learn from."""
 
+    rules = (
+        Rule(
+            field="names",
+            message="must be two different names",
+            cel="self.names[0] != self.names[1]",
+            holds=lambda rule: rule.names[0] != rule.names[1],
+        ),
+    )
+
 
 class Source(WireModel):
     """Rows from one file, one folder of files, or one saved data set."""

@@ -18,6 +18,7 @@ from tuneloop_api.v1alpha1.common import (
     ShortText,
     Storage,
     Uri,
+    longer_than_nothing,
     named,
 )
 
@@ -62,6 +63,8 @@ class Lifecycle(WireModel):
     """Time that loading the model may take. Default: 10m."""
     drain: Duration | None = None
     """Time that requests in flight get when the server is asked to stop. Default: 45s."""
+
+    rules = (longer_than_nothing("startup"),)
 
 
 class ModelDeploymentSpec(WireModel):

@@ -35,6 +35,12 @@ BROKEN_RULES = [
     (FineTuneJob, {"training": {"epochs": 1, "maxSteps": 1}}, "spec.training.maxSteps: Forbidden: cannot be combined with epochs"),
     (FineTuneJob, {"training": {"warmupRatio": 0, "warmupSteps": 0}}, "spec.training.warmupSteps: Forbidden: cannot be combined with warmupRatio"),
     (FineTuneJob, {"training": {"microBatchSize": 5}}, "spec.training.microBatchSize: Invalid value: globalBatchSize (32 by default) must be a multiple of it"),
+    *(
+        (FineTuneJob, {"data": {"train": [TRAIN]} | {split: [TRAIN | {"labelRule": {"above": 0, "names": ["a", "a"]}}]}}, f"spec.data.{split}[0].labelRule.names: Invalid value: must be two different names")
+        for split in ("train", "validation", "test")
+    ),
+    (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
     (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
@@ -289,6 +295,8 @@ def rules(schema, path=()):
     yield from ((path, rule) for rule in schema.get("x-kubernetes-validations", ()))
     for name, below in schema.get("properties", {}).items():
         yield from rules(below, (*path, name))
+    if path and "items" in schema:
+        yield from rules(schema["items"], (*path[:-1], f"{path[-1]}[0]"))
 
 
 def inside(path, value):
