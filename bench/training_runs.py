@@ -80,8 +80,8 @@ def prepare(folder: Path, *, source: dict[str, Any], **blocks: Any) -> dict[str,
     return json.loads((folder / "job" / "prepare.json").read_text())
 
 
-def ours(folder: Path, *, source: dict[str, Any], ranks: int, **blocks: Any) -> Measured:
-    """Prepare (from the cache) and train with this many ranks of one thread each (all cores for one rank)."""
+def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, **blocks: Any) -> Measured:
+    """Prepare (from the cache) and train with this many ranks of so many threads each."""
     prepare(folder, source=source, **blocks)
     gang = {"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks}
     config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
@@ -92,7 +92,7 @@ def ours(folder: Path, *, source: dict[str, Any], ranks: int, **blocks: Any) -> 
             "rendezvous": Rendezvous(address="127.0.0.1", port=free_port()),
         }
     )
-    _start("supervise", folder, config)
+    _start("supervise", folder, config, OMP_NUM_THREADS=str(threads))
     result = json.loads((folder / "job" / "train.json").read_text())
     lines = [json.loads(line) for line in Path(result["logPath"]).read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "step"]
@@ -169,7 +169,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(command: str, folder: Path, config: RunConfig) -> None:
+def _start(command: str, folder: Path, config: RunConfig, **environment: str) -> None:
     path, log = folder / f"{command}.json", folder / f"{command}.log"
     path.write_text(json.dumps(config.to_wire()))
     with log.open("w") as file:
@@ -178,6 +178,7 @@ def _start(command: str, folder: Path, config: RunConfig) -> None:
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
+            env=os.environ | environment,
         )
     if ended.returncode:
         sys.exit(f"{command} ended with exit code {ended.returncode}; its log: {log}\n{log.read_text()[-2000:]}")

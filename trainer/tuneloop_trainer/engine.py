@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
 _NORM_BLOCK = 1 << 15
-"""Elements."""
+"""Elements for each thread."""
+_SMALL_GRADIENT = 1 << 16
+"""Elements. Smaller gradients are summed over the ranks in one piece."""
 
 
 class Engine:
@@ -60,6 +62,7 @@ class Engine:
         self.model: nn.Module = self._deepspeed.module
         self.device: torch.device = torch.device(self._deepspeed.device)
         self.masters = Masters(self._deepspeed, rank=self.rank, world_size=self.world_size)
+        self._deepspeed.enable_backward_allreduce = self.stage > 0  # on stage 0 the gradients are averaged here
         self._first_buffers = {name: buffer.detach().clone() for name, buffer in self._buffers()}
         self._frozen_digest: str | None = None
         self._always_add_gradients()
@@ -82,6 +85,8 @@ class Engine:
         for group in self._deepspeed.optimizer.param_groups:
             group["lr"] = learning_rate
         with lost_peers_named("in an optimizer step"):
+            if self.stage == 0:
+                _average_gradients([p for _, p in trainable(self.model)], world_size=self.world_size)
             self._deepspeed.step()
         self._always_add_gradients()
         return float(self._deepspeed.get_global_grad_norm()) if self.stage else self._norm
@@ -177,9 +182,6 @@ class Engine:
     def _clip(self, optimizer: torch.optim.Optimizer) -> None:
         """Do on stage 0 what ZeRO does on the others: the norm in fp64, and no step from gradients that are not finite."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for parameter in parameters:
-            if parameter.grad is None:  # unused in this step on one rank: ZeRO counts it as zero
-                parameter.grad = torch.zeros_like(parameter)
         norm = _norm_in_fp64(p.grad for p in parameters if p.grad is not None).float()
         self._norm = float(norm)
         if not math.isfinite(self._norm):
@@ -204,12 +206,34 @@ def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str
     return [group for group in groups if group["params"]]
 
 
+@torch.no_grad()
+def _average_gradients(parameters: list[nn.Parameter], *, world_size: int) -> None:
+    """Average every gradient over the ranks, in place. Collective. An unused parameter's is zero, as on the other stages.
+
+    DeepSpeed gathers all of them in one piece and copies them back, even on one rank: four passes over as much memory as the model has.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    if world_size == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    small = [gradient for gradient in gradients if gradient.numel() < _SMALL_GRADIENT]
+    together = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.zeros(0)
+    for summed in (together, *(gradient for gradient in gradients if gradient.numel() >= _SMALL_GRADIENT)):
+        dist.all_reduce(summed)
+        summed.div_(world_size)
+    for gradient, mean in zip(small, together.split([gradient.numel() for gradient in small]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 def _norm_in_fp64(tensors: Iterable[Tensor]) -> Tensor:
     """Return the L2 norm of all elements, summed in fp64.
 
     In blocks that fit into a core's cache: torch turns its whole argument into fp64 first, which took a quarter of a step of MiniLM.
     """
-    blocks = [block for tensor in tensors for block in tensor.reshape(-1).split(_NORM_BLOCK)]
+    size = _NORM_BLOCK * torch.get_num_threads()
+    blocks = [block for tensor in tensors for block in tensor.reshape(-1).split(size)]
     return torch.linalg.vector_norm(
         torch.stack([torch.linalg.vector_norm(block, dtype=torch.float64) for block in blocks])
     )

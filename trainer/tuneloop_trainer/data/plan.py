@@ -91,9 +91,12 @@ def _precision(settings: Settings) -> Literal["fp32", "bf16"]:
 
 
 def _stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
-    """Return the ZeRO stage; 0 keeps no fp32 copy of bf16 weights, so that 1 takes its place there."""
+    """Return the ZeRO stage; 0 keeps no fp32 copy of bf16 weights, so that 1 takes its place there.
+
+    On CPU memory is not what is short, and ZeRO-2 takes a third more time for a step than stage 0.
+    """
     single = settings.gang.nodes * settings.gang.processes_per_node == 1
     stage = settings.deepspeed.stage
     if stage is None:
-        return 1 if single else 2
+        return 0 if settings.gang.gpus_per_node == 0 else 1 if single else 2
     return 1 if stage == 0 and precision == "bf16" else stage

@@ -65,8 +65,8 @@ def test_the_learning_rate_follows_from_method_and_architecture(tmp_path, method
 @pytest.mark.parametrize(
     ("gang", "deepspeed", "precision", "stage"),
     [
-        pytest.param({"gpusPerNode": 0}, {}, "fp32", 1, id="one CPU rank"),
-        pytest.param({"gpusPerNode": 0, "nodes": 2}, {}, "fp32", 2, id="two CPU ranks"),
+        pytest.param({"gpusPerNode": 0}, {}, "fp32", 0, id="one CPU rank"),
+        pytest.param({"gpusPerNode": 0, "nodes": 2}, {}, "fp32", 0, id="two CPU ranks"),
         pytest.param({"gpusPerNode": 8, "processesPerNode": 8}, {}, "bf16", 2, id="GPUs"),
         pytest.param({"gpusPerNode": 0}, {"stage": 0}, "fp32", 0, id="stage 0 is kept in fp32"),
         pytest.param({"gpusPerNode": 1}, {"stage": 0}, "bf16", 1, id="stage 0 has no fp32 copy for bf16"),
