@@ -44,7 +44,7 @@ def main() -> int:
     finally:
         server.send_signal(signal.SIGINT)
         stopped = server.wait(timeout=90)
-    _print_ladder(job)
+    print_ladder(job)
     right = sum(answer == label for answer, label in zip(answers, labels, strict=True))
     print(f"\nserver        {right}/{len(labels)} right = accuracy {right / len(labels):.4f}, over HTTP")
     print(f"latency       p50 {_quantile(seconds, 0.5):.1f} ms, p99 {_quantile(seconds, 0.99):.1f} ms")
@@ -115,7 +115,8 @@ async def _fetch_text(url: str) -> str:
         return await reply.text()
 
 
-def _print_ladder(job: dict[str, Any]) -> None:
+def print_ladder(job: dict[str, Any]) -> None:
+    """Print the accuracy of the job's model above those of simpler means."""
     evaluation = job["status"]["evaluation"]
     named = {each["name"]: each for each in evaluation["baselines"]}
     named["after"] = next(each for each in evaluation["metrics"] if each["name"] == "accuracy")

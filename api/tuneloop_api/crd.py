@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from tuneloop_api.rules import EXAMPLE
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1.forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,12 +139,26 @@ class _WithRules(GenerateJsonSchema):
     def model_schema(self, schema: ModelSchema) -> Json:
         generated = super().model_schema(schema)
         rules: tuple[Rule, ...] = schema["cls"].rules
-        return generated | ({"x-kubernetes-validations": [_validation(rule) for rule in rules]} if rules else {})
+        written = [_validation(rule, generated["properties"]) for rule in rules]
+        return generated | ({"x-kubernetes-validations": written} if rules else {})
 
 
-def _validation(rule: Rule) -> Json:
+def _validation(rule: Rule, properties: Json) -> Json:
     written = {"rule": rule.cel, "message": rule.message, "reason": rule.reason}
+    # the server shows what was given only for a rule of the field itself
+    if rule.field is not None and _is_scalar(properties.get(rule.field, {})):
+        said, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
+        text = json.dumps(f"{said}; found %s{example}{rest}")
+        written["messageExpression"] = (
+            f"{text}.format([self.{rule.field}])"  # unlike `+`, its cost is known to be small
+        )
     return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})
+
+
+def _is_scalar(field: Json) -> bool:
+    return any(
+        option.get("type") in {"string", "integer", "number", "boolean"} for option in [field, *field.get("anyOf", ())]
+    )
 
 
 def _frozen(schema: Json, *, mutable: frozenset[str], above: str = "") -> Iterator[str]:
@@ -184,11 +200,7 @@ def structural(schema: Json, definitions: Mapping[str, Json] | None = None) -> J
     if options:
         (only,) = options  # `X | None` is an optional X; there are no other unions
         return structural({**only, **node}, definitions)
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
-    for bound in ("minimum", "maximum"):
-        if (limit := node.pop(f"exclusive{bound.title()}", None)) is not None:
-            node |= {bound: limit, f"exclusive{bound.title()}": True}
+    _rewrite_leaf(node)
     values = node.pop("additionalProperties", None)
     if values is True:
         node["x-kubernetes-preserve-unknown-fields"] = True
@@ -199,6 +211,20 @@ def structural(schema: Json, definitions: Mapping[str, Json] | None = None) -> J
     if "properties" in node:
         node["properties"] = {name: structural(field, definitions) for name, field in node["properties"].items()}
     return node
+
+
+def _rewrite_leaf(node: Json) -> None:
+    """Write in place what belongs to one value as OpenAPI 3.0 and the API server have it."""
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    for bound in ("minimum", "maximum"):
+        if (limit := node.pop(f"exclusive{bound.title()}", None)) is not None:
+            node |= {bound: limit, f"exclusive{bound.title()}": True}
+    if form := FORMS.get(node.get("pattern", "")):  # the server would show the bare pattern; a rule has words
+        del node["pattern"]
+        node["x-kubernetes-validations"] = [{"rule": f"self.matches(r'{form.pattern}')", "message": form.message}]
+    if "description" in node:
+        node["description"] = " ".join(node["description"].split())
 
 
 def _printer_column(column: Column) -> Json:

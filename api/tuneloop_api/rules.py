@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+EXAMPLE = "; for example "
+"""What stands before the example in a message; what was given is put in front of it where it is known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One condition that every instance of a model meets."""

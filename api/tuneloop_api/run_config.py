@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from tuneloop_api.model import WireModel
-from tuneloop_api.v1alpha1.fine_tune_job import EvaluateEvery, MetricName
 from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job_training import EvaluateEvery, MetricName
 
 RUN_CONFIG_PATH = "/etc/tuneloop/run.json"
 Stage = Literal["prepare", "train", "export"]

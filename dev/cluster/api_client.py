@@ -5,12 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+_IDLE_SECONDS = 60.0
+"""How long a connection may have been idle and still be used: the API server closes one after 90 s, and a request that meets the end is lost."""
 
 
 class Reply(NamedTuple):
@@ -31,6 +36,7 @@ class ApiClient:
         self._connection = http.client.HTTPSConnection(
             address.hostname or "", address.port, context=context, timeout=30
         )
+        self._used_at = time.monotonic()
 
     def request(
         self,
@@ -50,6 +56,8 @@ class ApiClient:
         payload = body if body is None or isinstance(body, bytes | str) else json.dumps(body)
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
         encoded = payload.encode() if isinstance(payload, str) else payload
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self._connection.close()  # the request below opens a new one
         try:
             self._connection.request(method, target, body=encoded, headers=headers)
             answer = self._connection.getresponse()
@@ -57,6 +65,7 @@ class ApiClient:
         except (OSError, http.client.HTTPException):
             self._connection.close()  # the next request opens a new one
             raise
+        self._used_at = time.monotonic()
         is_json = answer.headers.get_content_type() == "application/json"
         return Reply(answer.status, json.loads(text) if is_json else text)
 

@@ -87,12 +87,26 @@ class _EndlessBackoffs:
         return backoffs()
 
 
+class _NoDifferences:
+    """A kopf.DiffBaseStorage that remembers nothing: kopf would copy each object that it is told of, for change handlers that we do not have."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("nothing is handled that kopf could want to remember")
+
+
 def watch_settings() -> Any:
     """Return kopf's settings: one list in pages of 500, watches that never stall for good, nothing posted, nothing given up."""
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = (
         None  # it would kill the process 10 minutes after a watch that began anew
     )
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.posting.level = logging.WARNING

@@ -15,15 +15,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.registry import Collector
 
-from tuneloop_operator.object_metrics import families
+from tuneloop_operator import object_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
-
-    from prometheus_client.core import Metric
 
     from tuneloop_operator.cluster.transport import Call
     from tuneloop_operator.store import Store
@@ -38,6 +35,7 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self._of_objects: Callable[[], str] = lambda: ""
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         build = Gauge("tuneloop_build_info", "Always 1; the labels say what runs.", ["version"], registry=self.registry)
@@ -64,7 +62,7 @@ class Metrics:
 
     def watch_objects(self, store: Store, *, clock: Callable[[], datetime]) -> None:
         """Read the store at each scrape."""
-        self.registry.register(_Objects(store, clock))
+        self._of_objects = lambda: object_metrics.text(store, now=clock())
 
     def taken(self, key: Key, *, waited: float) -> None:  # noqa: ARG002  (of a protocol)
         """Note that a worker took an object that had been due for so many seconds."""
@@ -83,26 +81,13 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + self._of_objects().encode()
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
-
-
-class _Objects(Collector):
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        self._store = store
-        self._clock = clock
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that registering does not collect."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        return families(self._store, now=self._clock())
 
 
 def _version() -> str:

@@ -194,7 +194,5 @@ class Operator:
         elif DEPLOYMENT_LABEL in labels:
             yield Key("ModelDeployment", namespace, labels[DEPLOYMENT_LABEL])
         if kind == "FineTuneJob":
-            for deployment in self.store.of_kind("ModelDeployment", namespace=namespace):
-                reference = deployment["spec"]["model"].get("fineTuneJobRef") or {}
-                if reference.get("name") == metadata["name"]:
-                    yield Key("ModelDeployment", namespace, deployment["metadata"]["name"])
+            for deployment in self.store.serving(metadata["name"], namespace=namespace):
+                yield Key("ModelDeployment", namespace, deployment["metadata"]["name"])

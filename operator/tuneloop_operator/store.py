@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Kind, Manifest
 
 _LABELS = (JOB_LABEL, DEPLOYMENT_LABEL)
+_SOURCE = "fineTuneJobRef"
+"""What a ModelDeployment refers to is found like a label."""
 _REMEMBERED_DELETIONS = 20_000
 _STAGE_ORDER = {"prepare": 0, "train": 1, "export": 2}
 ObjectKey = tuple[str, str, str]
@@ -73,6 +75,11 @@ class Store:
         for key in self._by_label.get((label, namespace, value), ()):
             if kind is None or key[0] == kind:
                 yield self._objects[key]
+
+    def serving(self, job: str, *, namespace: str) -> Iterator[Manifest]:
+        """Yield the ModelDeployments that take their model from this FineTuneJob."""
+        for key in self._by_label.get((_SOURCE, namespace, job), ()):
+            yield self._objects[key]
 
     def of_kind(self, kind: Kind, *, namespace: str | None) -> Iterator[Manifest]:
         """Yield the objects of a kind in a namespace; in all of them if that is None."""
@@ -141,10 +148,13 @@ def trimmed(manifest: Manifest) -> Manifest:
 
 
 def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    namespace = cast("str", manifest["metadata"]["namespace"])
     labels = manifest["metadata"].get("labels") or {}
     for label in _LABELS:
         if label in labels:
-            yield label, cast("str", manifest["metadata"]["namespace"]), labels[label]
+            yield label, namespace, labels[label]
+    if manifest["kind"] == "ModelDeployment" and (source := (manifest["spec"].get("model") or {}).get(_SOURCE)):
+        yield _SOURCE, namespace, source["name"]
 
 
 def _versioned(version: str) -> Manifest:

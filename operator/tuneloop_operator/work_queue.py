@@ -141,7 +141,11 @@ class WorkQueue:
 
     async def get(self) -> Key | None:
         """Return the next key once one is due; None after `close`."""
-        while not self._closed:
+        while True:
+            # work on a settled object awaits nothing: leases, probes and watches get their turn here
+            await asyncio.sleep(0)
+            if self._closed:
+                return None
             if (key := self._schedule.take(self._now())) is not None:
                 self._idle.clear()
                 return key
@@ -151,7 +155,6 @@ class WorkQueue:
                 await asyncio.wait_for(self._changed.wait(), self.next_in())
             except TimeoutError:
                 continue
-        return None
 
     def done(self, key: Key, *, again_in: float | None = None) -> None:
         """End the work on a key that went well."""

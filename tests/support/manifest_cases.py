@@ -19,37 +19,32 @@ HEX = "0123456789abcdef" * 4
 SMALLEST = {"EvaluateEvery": {"steps": 1}, "ServedModel": {"uri": "pvc://models/a"}}
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
 EXAMPLES = {
-    "uri": (
-        [
-            "hf://a/b",
-            "hf://FacebookAI/roberta-base",
-            "pvc://models/a/b.csv",
-            "file:///a",
-            "file:///ä b",
-            "pvc://a.b-c/x",
-        ],
-        [
-            "http://a/b",
-            "hf://a",
-            "hf://a/b/c",
-            "pvc://UPPER/a",
-            "pvc://a-/b",
-            "file://a/b",
-            " hf://a/b",
-            "hf://a/b\n",
-            "file:///a\nb",
-        ],
+    "model": (
+        ["hf://a/b", "hf://FacebookAI/roberta-base", "pvc://models/a/b.csv", "pvc://a.b-c/x", "file:///a", "file:///ä b", "pvc://a/.a/..b/.../"],
+        ["http://a/b", "hf://a", "hf://a/b/c", "hf://a/..", "pvc://UPPER/a", "pvc://a-/b", "pvc://a..b/c", "pvc://a/../b", "pvc://a/.", "pvc://a//b", "pvc://a/%2e%2e/b",
+         "pvc://a/b\\c", "pvc://a/b\n", "pvc://a/", "file://a/b", "file:///a/..", "file:///", " pvc://a/b", "pvc://a/b\x00", "pvc://a/b\x7f"],
     ),
-    "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n"]),
+    "files": (["pvc://models/a/b.csv", "file:///a"], ["hf://a/b", "pvc://a/../b"]),
+    "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n", "a..b", ""]),
     "duration": (
         ["30s", "10m", "24h", "14d", "1h30m", "1d12h", "9999d", "99999h", "999999m", "99999999s", "0s"],
-        ["30", "1.5h", "-1s", "30m1h", "1h1h", "10000d", "1w", "1 h", "s", "5M", "１s", "1h\n"],
+        ["30", "1.5h", "-1s", "30m1h", "1h1h", "10000d", "1w", "1 h", "s", "5M", "１s", "1h\n", ""],
     ),
-    "quantity": (["1", "500m", "1.5", ".5", "16Gi", "1k", "0"], ["-1", "1gi", "Gi", "1 Gi", "1e3", "1.", "1K", "٣"]),
-    "folder": (["a", "a/b.c", "_/-"], ["/a", "a/", "a//b", "a b", "ä"]),
+    "memory": (["1", "1.5", ".5", "16Gi", "1k", "0"], ["-1", "1gi", "Gi", "1 Gi", "1e3", "1.", "1K", "500m", "٣", ""]),
+    "cpu": (["1", "500m", "1.5", ".5", "0"], ["-1", "16Gi", "m", "1 m", "1e3", "1.", "1.5m", "٣", ""]),
+    "folder": (["a", "a/b.c", "_/-", "..a"], ["/a", "a/", "a//b", "a b", "ä", "..", "a/../b", "a/.", ""]),
+    "image": (
+        ["a", "a:1", "a/b:1-x", "registry.example.com:5000/a/b_c@sha256:" + HEX, "localhost:5000/a"],
+        ["A", "a b", "a:", "a:b:c", "a@sha256:1", "a/B", "a\n", "/a", "https://a/b", ""],
+    ),
+    "resource": (["nvidia.com/gpu", "a/B_c"], ["gpu", "nvidia.com/", "/gpu", "nvidia.com/gpu/x", "a b/c", "-/a"]),
+    "revision": (["main", "refs/pr/1", "v1.0-rc_2", "0" * 40], ["", "a..b", "/a", "a/", "a b", "a\n", "ä"]),
+    "split": (["train", "a-b.c"], ["", "..", "a/b", "a..b", "a b", "a\n"]),
+    "layer": (["all-linear", "attention.self.query", "q_proj"], ["", "a-b", ".", "a..b", ".*", "a b", "a\n"]),
+    "line": (["x", "é" * 128, "\U0001f600" * 128, "\u202ea b\u200b", "$(rm -rf /); `x` {{y}} %s"], ["", "a\nb", "a\x00", "a\n", "\x7f"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
-}
+}  # fmt: skip
 WRONG_TYPES = {
     "boolean": [0, 1, 1.0, "true", "", [], {}],
     "integer": [1.5, "1", "", True, [], {}],

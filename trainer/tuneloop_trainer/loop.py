@@ -44,6 +44,7 @@ def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: 
     with heartbeat.through_pause():
         training_run = set_up(config)
         position = resume(training_run)
+    stop.listen()  # not while it waits for others or loads: no Python runs then, and a gang that is not whole never comes to agree
     return Loop(training_run, position, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
 
 

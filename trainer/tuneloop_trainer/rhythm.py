@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tuneloop_api.run_config import CheckpointSettings
-    from tuneloop_api.v1alpha1.fine_tune_job import EvaluateEvery
+    from tuneloop_api.v1alpha1.fine_tune_job_training import EvaluateEvery
 
 
 @dataclass(frozen=True, kw_only=True)

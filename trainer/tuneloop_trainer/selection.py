@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tuneloop_api.run_config import EarlyStoppingSettings, TrainingSettings
-    from tuneloop_api.v1alpha1.fine_tune_job import MetricName
+    from tuneloop_api.v1alpha1.fine_tune_job_training import MetricName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""One training rank, from its start to its end: listens for SIGTERM, shows signs of life, then runs the loop.
+"""One training rank, from its start to its end: shows signs of life, then runs the loop.
 
-This module imports nothing heavy: SIGTERM must be heard, and stacks must be printable, before torch's seconds of import.
+This module imports nothing heavy: stacks must be printable before torch's seconds of import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StopRequest:
         self.asked = False
 
     def listen(self) -> None:
-        """Take SIGTERM as the request to save and leave."""
+        """Take SIGTERM as the request to save and leave; before, it ends the process, for there is nothing to save."""
         signal.signal(signal.SIGTERM, self._ask)
 
     def _ask(self, *_: object) -> None:
@@ -38,11 +38,9 @@ def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
 
     Raises Preempted after SIGTERM, and every error of the trainer.
     """
-    stop = StopRequest()
-    stop.listen()
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
     heartbeat = Heartbeat.from_environment(os.environ)
     with heartbeat.through_pause():
         from tuneloop_trainer.loop import run  # noqa: PLC0415  (torch: see above)
 
-    return run(config, reporter=reporter, stop=stop, heartbeat=heartbeat)
+    return run(config, reporter=reporter, stop=StopRequest(), heartbeat=heartbeat)

@@ -1,7 +1,4 @@
-"""Types that both kinds use: names, quantities, durations, URIs, conditions, resource requests.
-
-Patterns are RE2 (no look-around): the API server checks them with Go's regexp.
-"""
+"""Types that both kinds use: names, quantities, durations, URIs, conditions, resource requests."""
 
 from __future__ import annotations
 
@@ -10,21 +7,22 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from tuneloop_api.model import WireModel, without_nulls
 from tuneloop_api.rules import Rule
+from tuneloop_api.v1alpha1.forms import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-QUANTITY = r"^([0-9]+|[0-9]*\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
-DURATION = r"^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$"
-"""Each unit once, largest first; no value overflows the API server's 64-bit nanoseconds. The length limit refuses the empty one."""
 
-Name: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
-Quantity: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=QUANTITY)]
+Name: TypeAlias = Annotated[str, NAME.text(most=253)]
+Cpu: TypeAlias = Annotated[str, CPU.text(most=32)]
+Memory: TypeAlias = Annotated[str, MEMORY.text(most=32)]
 # without `format: duration`: with it the API server (1.36) also takes a list where the text belongs
-Duration: TypeAlias = Annotated[str, StringConstraints(min_length=2, max_length=32, pattern=DURATION)]
+Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
+ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
+FilesUri: TypeAlias = Annotated[str, FILES_URI.text(most=1024)]
+Image: TypeAlias = Annotated[str, IMAGE.text(most=512)]
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 LongText: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
 _KEY_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -36,14 +34,6 @@ AnnotationKey: TypeAlias = Annotated[
 ]
 LabelValue: TypeAlias = Annotated[
     str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
-]
-Uri: TypeAlias = Annotated[
-    str,
-    StringConstraints(
-        min_length=8,
-        max_length=1024,
-        pattern=r"^(file:///.+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)$",
-    ),
 ]
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -64,7 +54,7 @@ def longer_than_nothing(field: str) -> Rule:
 
     return Rule(
         field=name,
-        message="must be longer than 0s",
+        message="must be longer than 0s; for example 5m",
         cel=f"!has(self.{name}) || self.{name}.matches('[1-9]')",
         holds=holds,
     )
@@ -79,10 +69,22 @@ def named(*, most: int) -> Rule:
 
     return Rule(
         field="metadata.name",
-        message=f"must be a DNS label of at most {most} characters: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit",
+        message=f"must be a DNS label of at most {most} characters: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit; for example reviews",
         cel=f"self.metadata.name.size() <= {most} && self.metadata.name.matches('{DNS_LABEL}')",
         holds=holds,
     )
+
+
+MOST_ANNOTATION_BYTES = 256 * 1024
+"""Of all keys and values; a constant of Kubernetes (TotalAnnotationSizeLimitB)."""
+
+
+def _small_enough(annotations: dict[str, str]) -> dict[str, str]:
+    size = sum(len(text.encode(errors="replace")) for pair in annotations.items() for text in pair)
+    if size > MOST_ANNOTATION_BYTES:
+        words = f"are {size} bytes in all; the API server takes at most {MOST_ANNOTATION_BYTES}: keep the rest in a ConfigMap or a file"
+        raise PydanticCustomError("rule", "{message}", {"message": words})
+    return annotations
 
 
 class ObjectMeta(WireModel):
@@ -92,7 +94,9 @@ class ObjectMeta(WireModel):
     generate_name: str | None = None
     namespace: str | None = None
     labels: Annotated[dict[LabelKey, LabelValue], BeforeValidator(without_nulls)] | None = None
-    annotations: Annotated[dict[AnnotationKey, str], BeforeValidator(without_nulls)] | None = None
+    annotations: (
+        Annotated[dict[AnnotationKey, str], BeforeValidator(without_nulls), AfterValidator(_small_enough)] | None
+    ) = None
     finalizers: list[str] | None = None
     owner_references: list[dict[str, Any]] | None = None
     uid: Any = None
@@ -118,28 +122,28 @@ class ObjectReference(WireModel):
     """A reference to an object in the same namespace."""
 
     name: Name
-    """Name of the object."""
+    """Name of the object in this namespace: a-z, 0-9, - and ., beginning and ending with a letter or digit. For example `reviews`."""
 
 
 class ResourceAmounts(WireModel):
     """CPU and memory of one pod, as Kubernetes quantities."""
 
-    cpu: Quantity | None = None
-    """CPU request and limit of the pod, for example `4` or `500m`. Unset: no request."""
-    memory: Quantity | None = None
-    """Memory request and limit of the pod, for example `16Gi`. Unset: no request."""
+    cpu: Cpu | None = None
+    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit. For example `"4"` or `500m`."""
+    memory: Memory | None = None
+    """Memory that each pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no limit.
+    For example `16Gi`."""
 
 
 class Storage(WireModel):
     """Where data sets, checkpoints and artifacts live."""
 
     claim: Name | None = None
-    """PersistentVolumeClaim in the same namespace. More than one node needs ReadWriteMany. Default: the operator's setting."""
-    sub_path: (
-        Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
-        | None
-    ) = None
-    """Folder inside the claim under which everything is kept. Default: the claim's root."""
+    """PersistentVolumeClaim of the same namespace to write to. Jobs of more than one node need one that can be mounted ReadWriteMany. Default: the operator's setting
+    (`children.defaultClaim` of the chart); without either, the job is refused. For example `models`."""
+    sub_path: Annotated[str, SUB_PATH.text(most=256)] | None = None
+    """Folder inside the claim under which everything is kept; it is made if it is not there. No part of it may be `.` or `..`. Default: the claim's root.
+    For example `team-a/reviews`."""
 
 
 class Condition(WireModel):

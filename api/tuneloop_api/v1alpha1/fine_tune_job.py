@@ -6,184 +6,103 @@ A field stands here only together with the code that honours it.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from tuneloop_api.model import WireModel
-from tuneloop_api.rules import Rule, applies_only, exactly_one, not_together
+from tuneloop_api.rules import Rule, not_together
 from tuneloop_api.v1alpha1.common import (
+    Cpu,
     Duration,
+    Image,
+    Memory,
     Metadata,
-    Quantity,
     ResourceAmounts,
-    ShortText,
     Storage,
     longer_than_nothing,
     named,
 )
-from tuneloop_api.v1alpha1.fine_tune_job_data import Count, Data, ModelSource, Seed
+from tuneloop_api.v1alpha1.fine_tune_job_data import Count, Data, ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
-
-
-class Method(WireModel):
-    """Which parameters are trained, and how."""
-
-    type: Literal["full", "lora"] | None = None
-    """`full`: every parameter. `lora`: low-rank adapters beside frozen weights. Default: `lora`."""
-    rank: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Rank of the LoRA matrices. Only for `lora`. Default: 16."""
-    alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Scale of the LoRA update (alpha / rank). Only for `lora`. Default: 2 x rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout in front of the LoRA matrices. Only for `lora`. Default: 0.05."""
-    target_modules: Annotated[list[ShortText], Field(min_length=1, max_length=64)] | None = None
-    """Names of the linear layers that get adapters. Only for `lora`. Default: `[all-linear]`."""
-
-    rules = tuple(
-        applies_only(
-            field,
-            to="type: lora",
-            cel="self.?type.orValue('lora') == 'lora'",
-            holds=lambda method: method.type != "full",
-        )
-        for field in ("rank", "alpha", "dropout", "target_modules")
-    )
-
-
-class EvaluateEvery(WireModel):
-    """How often the validation split is measured: exactly one of the two."""
-
-    steps: Count | None = None
-    """Every so many optimizer steps."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    """Every so many passes over the training split; may be a fraction."""
-
-    rules = (exactly_one("steps", "epochs"),)
-
-
-MetricName = Literal["loss", "accuracy", "macro_f1", "mcc"]
-
-
-class EarlyStopping(WireModel):
-    """Stop when the validation split gets no better."""
-
-    metric: MetricName | None = None
-    """Metric to watch. Default: `training.bestMetric`."""
-    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Evaluations in a row without an improvement before training stops. Default: 3."""
-    min_delta: Annotated[float, Field(ge=0)] | None = None
-    """Smallest change that counts as an improvement. Default: 0."""
-
-
-class Training(WireModel):
-    """Length, batches and optimizer."""
-
-    epochs: Annotated[float, Field(gt=0, le=10000)] | None = None
-    """Passes over the training split; may be a fraction. Default: 3. Not together with `maxSteps`."""
-    max_steps: Count | None = None
-    """Optimizer steps. Not together with `epochs`."""
-    global_batch_size: Annotated[int, Field(ge=1, le=1048576)] | None = None
-    """Rows in one optimizer step over all nodes: the result does not depend on the number of nodes. Default: 32."""
-    micro_batch_size: Annotated[int, Field(ge=1, le=1048576)] | None = None
-    """Rows in one forward pass of one rank. `globalBatchSize` must be a multiple of it. Default: planned from the data."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Peak learning rate. Default: by method and model (`status.resolved`)."""
-    scheduler: Literal["linear", "cosine", "constant", "wsd"] | None = None
-    """Course of the learning rate after the warm-up; `wsd` is warm-up, stable, decay. Default: `linear`."""
-    warmup_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Fraction of all steps that the warm-up takes. Default: 0.06. Not together with `warmupSteps`."""
-    warmup_steps: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """Steps that the warm-up takes. Not together with `warmupRatio`."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
-    """Decoupled weight decay of AdamW; biases and norms have none. Default: 0.01."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """First moment decay of AdamW. Default: 0.9."""
-    beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Second moment decay of AdamW. Default: 0.999."""
-    epsilon: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Denominator term of AdamW. Default: 1e-8."""
-    max_grad_norm: Annotated[float, Field(ge=0)] | None = None
-    """The gradient's norm is clipped to this; 0 turns clipping off. Default: 1.0."""
-    precision: Literal["auto", "fp32", "bf16"] | None = None
-    """Number format of the forward and backward pass. `auto`: bf16 on GPUs that have it, else fp32. Default: `auto`."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout inside the model. Default: the model's own."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Probability mass that the loss spreads over all classes. Default: 0."""
-    evaluate_every: EvaluateEvery | None = None
-    """How often the validation split is measured. Default: every epoch."""
-    early_stopping: EarlyStopping | None = None
-    """Stop when the validation split gets no better. Default: train to the end."""
-    best_metric: MetricName | None = None
-    """Validation metric that chooses the best checkpoint. Default: `loss`."""
-    seed: Seed | None = None
-    """Seed of the head's weights, the order of the rows and dropout. Default: 42."""
-
-    rules = (
-        not_together("epochs", "max_steps"),
-        not_together("warmup_ratio", "warmup_steps"),
-        Rule(
-            field="microBatchSize",
-            message="globalBatchSize (32 by default) must be a multiple of it",
-            cel="!has(self.microBatchSize) || self.?globalBatchSize.orValue(32) % self.microBatchSize == 0",
-            holds=lambda training: (training.global_batch_size or 32) % (training.micro_batch_size or 1) == 0,
-        ),
-    )
+from tuneloop_api.v1alpha1.fine_tune_job_training import Method, Training
+from tuneloop_api.v1alpha1.forms import GPU_RESOURCE
 
 
 class Evaluation(WireModel):
     """How the result is measured."""
 
     bootstrap_samples: Annotated[int, Field(ge=100, le=100000)] | None = None
-    """Resamples behind each 95 % interval. Default: 2000."""
+    """Number of resamples behind each 95 % interval, 100 to 100000: more make the ends steadier, and take longer. Default: 2000. For example `10000`."""
     baselines: bool | None = None
-    """Also measure the majority class, TF-IDF + linear, and the model before training on the same rows. Default: true."""
+    """Whether simpler means are measured on the same rows: the majority class, TF-IDF with a linear classifier, and the model before training. Default: true."""
 
 
 class DeepSpeed(WireModel):
     """How memory is shared between ranks."""
 
     stage: Annotated[int, Field(ge=0, le=3)] | None = None
-    """ZeRO stage: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters are divided between ranks. Default: 2 (1 on a single rank)."""
+    """ZeRO stage, what is divided between the ranks: 0 nothing, 1 optimizer states, 2 gradients too, 3 parameters too. A higher stage takes less memory and more
+    communication; the model is the same. Default: 2 on GPUs (1 for a single rank), 0 on CPU. For example `3`."""
+
+
+def _most_ranks(gpus_per_node: int | None) -> float:
+    """Return how many ranks fit on a node: one per GPU, any number on CPU."""
+    gpus = 1 if gpus_per_node is None else gpus_per_node
+    return gpus or math.inf
 
 
 class Resources(WireModel):
     """Nodes, GPUs and memory of the training pods, and of the two CPU stages."""
 
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Training pods, one per node. Default: 1."""
+    """Number of training pods, each on a node of its own, 1 to 1024. More than one need a claim that can be mounted ReadWriteMany. Default: 1. For example `2`."""
     gpus_per_node: Annotated[int, Field(ge=0, le=64)] | None = None
-    """GPUs of each training pod; 0 trains on CPU. Default: 1."""
+    """Number of GPUs of each training pod, 0 to 64; 0 trains on CPU. Default: 1. For example `8`."""
     processes_per_node: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Ranks of each training pod. Default: one per GPU, at least one."""
-    gpu_resource: Annotated[str, StringConstraints(min_length=1, max_length=316)] | None = None
-    """Name of the GPU resource. Default: `nvidia.com/gpu`."""
-    cpu: Quantity | None = None
-    """CPU request and limit of each training pod. Unset: no request."""
-    memory: Quantity | None = None
-    """Memory request and limit of each training pod. Unset: no request."""
+    """Number of ranks (processes) of each training pod, 1 to 256. A rank has a GPU of its own, so that there are at most `gpusPerNode` of them, but for jobs on CPU.
+    Default: one per GPU, at least one. For example `4`."""
+    gpu_resource: Annotated[str, GPU_RESOURCE.text(most=316)] | None = None
+    """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
+    For example `amd.com/gpu`."""
+    cpu: Cpu | None = None
+    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit.
+    For example `"8"` or `7500m`."""
+    memory: Memory | None = None
+    """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
+    limit. For example `64Gi`."""
     prepare: ResourceAmounts | None = None
-    """CPU and memory of the data preparation."""
+    """CPU and memory of the pod that prepares the data; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
     export: ResourceAmounts | None = None
-    """CPU and memory of the export."""
+    """CPU and memory of the pod that exports and measures the model; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
+
+    rules = (
+        Rule(
+            field="processesPerNode",
+            message="must be at most gpusPerNode (1 by default), one GPU for each rank; for example gpusPerNode: 4 with processesPerNode: 4, or gpusPerNode: 0 for ranks on CPU",
+            cel="!has(self.processesPerNode) || self.?gpusPerNode.orValue(1) == 0 || self.processesPerNode <= self.?gpusPerNode.orValue(1)",
+            holds=lambda resources: (resources.processes_per_node or 1) <= _most_ranks(resources.gpus_per_node),
+        ),
+    )
 
 
 class Checkpoint(WireModel):
     """When and how training progress is saved."""
 
     every: Duration | None = None
-    """Save after this much time. Default: 5m. Not together with `everySteps`."""
+    """Time between two checkpoints: what a restart loses at most. Whole numbers with the units d, h, m, s, longer than 0s. Not together with `everySteps`. Default: 5m.
+    For example `10m`."""
     every_steps: Count | None = None
-    """Save every so many steps. Not together with `every`."""
+    """Number of optimizer steps between two checkpoints. Not together with `every`. Default: none, `every` decides. For example `500`."""
     keep_last: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Newest checkpoints to keep. Default: 2."""
+    """Number of newest checkpoints that are kept, 1 to 100; older ones are deleted. Default: 2. For example `3`."""
     keep_best: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Best checkpoints to keep besides. Default: 1."""
+    """Number of best checkpoints that are kept besides, 0 to 100; one that is to be published is kept in any case. Default: 1. For example `3`."""
     resume: Literal["auto", "never"] | None = None
-    """`auto`: go on from the newest whole checkpoint of this job. `never`: start from step 0. Default: `auto`."""
+    """Where a restart begins: `auto` goes on from the newest whole checkpoint of this job, `never` starts from step 0. Default: `auto`."""
     grace_period: Duration | None = None
-    """Time that a training pod gets to save when it is asked to stop. Default: 5m."""
+    """Time that a training pod gets to save when it is asked to stop, before it is killed. Whole numbers with the units d, h, m, s. Default: 5m. For example `90s`."""
 
     rules = (not_together("every", "every_steps"), longer_than_nothing("every"))
 
@@ -192,53 +111,74 @@ class FailurePolicy(WireModel):
     """How often training is restarted."""
 
     max_restarts: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Restarts after failures without a newer checkpoint in between. Default: 3."""
+    """Number of restarts after failures without a newer checkpoint in between, 0 to 1000; after that the job fails. May be changed while the job runs. Default: 3.
+    For example `10`."""
     max_total_restarts: Annotated[int, Field(ge=0, le=10000)] | None = None
-    """Restarts after failures altogether. Default: 50."""
+    """Number of restarts after failures altogether, 0 to 10000; after that the job fails. May be changed while the job runs. Default: 50. For example `100`."""
     max_disruptions: Annotated[int, Field(ge=0, le=10000)] | None = None
-    """Restarts after evictions, preemptions and lost nodes. Default: 100."""
+    """Number of restarts after evictions, preemptions and lost nodes, 0 to 10000; after that the job fails. May be changed while the job runs. Default: 100.
+    For example `1000`."""
 
 
 class Output(WireModel):
     """What is published."""
 
     checkpoint: Literal["best", "last"] | None = None
-    """Which checkpoint is published. Default: `best`."""
+    """Which checkpoint is published: the `best` on the validation split by `training.bestMetric`, or the `last`. Default: `best`."""
     merge_adapter: bool | None = None
-    """Merge LoRA weights into the model, so that it loads without PEFT; the adapter is published besides. Default: true."""
+    """Whether LoRA weights are merged into the model, so that it loads without PEFT; the adapter is published besides. Applies only to `method.type: lora`.
+    Default: true."""
+
+
+def _merges(output: Output | None) -> bool:
+    return output is not None and output.merge_adapter is not None
+
+
+def _is_full(method: Method | None) -> bool:
+    return method is not None and method.type == "full"
 
 
 class FineTuneJobSpec(WireModel):
     """What to train, on what, how and where."""
 
     model: ModelSource
-    """The pre-trained model to start from."""
+    """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
     task: Literal["text-classification"]
-    """Hugging Face task of the result."""
+    """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes."""
     data: Data
-    """The rows to learn from and to measure on."""
+    """The rows to learn from and to measure on, and how they are checked, divided and cleaned. For example `{train: [{uri: pvc://models/reviews.csv}]}`."""
     method: Method | None = None
-    """Which parameters are trained, and how."""
+    """Which parameters are trained, and how: all of them, or low-rank adapters (LoRA). Default: LoRA of rank 16. For example `{type: full}`."""
     training: Training | None = None
-    """Length, batches and optimizer."""
+    """Length of the training, its batches, learning rate, optimizer and evaluations. For example `{epochs: 2, learningRate: 2e-4}`."""
     evaluation: Evaluation | None = None
-    """How the result is measured."""
+    """How the exported model is measured on the test split. For example `{bootstrapSamples: 10000}`."""
     deepspeed: DeepSpeed | None = None
-    """How memory is shared between ranks."""
+    """How DeepSpeed shares memory between the ranks. For example `{stage: 3}`."""
     resources: Resources | None = None
-    """Nodes, GPUs and memory."""
-    image: ShortText | None = None
-    """Trainer image. Default: the operator's setting."""
+    """Nodes, GPUs, cores and memory of the training, and of the two stages on CPU around it. Default: one node with one GPU. For example `{nodes: 2, gpusPerNode: 8}`."""
+    image: Image | None = None
+    """Image of the trainer, best with its digest. Default: the operator's setting. For example `registry.example.com/trainer:1.2.0`."""
     storage: Storage | None = None
-    """Where data sets, checkpoints and the artifact live."""
+    """Where data sets, checkpoints and the artifact are kept. Default: the operator's claim; without one, the job is refused. For example `{claim: models}`."""
     checkpoint: Checkpoint | None = None
-    """When and how training progress is saved."""
+    """When training progress is saved, how much of it is kept, and whether a restart uses it. For example `{every: 10m, keepLast: 3}`."""
     failure_policy: FailurePolicy | None = None
-    """How often training is restarted."""
+    """How often training is restarted before the job fails. For example `{maxRestarts: 10}`."""
     suspend: bool | None = None
-    """Stop training, keep its checkpoints, and go on when this is false again. Default: false."""
+    """Whether the job rests: true stops training and keeps its checkpoints, false lets it go on from them. May be changed while the job runs. Default: false."""
     output: Output | None = None
-    """What is published."""
+    """Which checkpoint is published, and in which form. For example `{checkpoint: last}`."""
+
+    rules = (
+        Rule(
+            field="output.mergeAdapter",
+            reason="FieldValueForbidden",
+            message="applies only to method.type: lora (full training has no adapter); leave it out",
+            cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
+            holds=lambda spec: not (_merges(spec.output) and _is_full(spec.method)),
+        ),
+    )
 
 
 class FineTuneJob(WireModel):

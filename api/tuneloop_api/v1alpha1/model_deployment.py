@@ -4,34 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from tuneloop_api.model import WireModel
 from tuneloop_api.rules import applies_only, exactly_one
 from tuneloop_api.v1alpha1.common import (
     Conditions,
     Duration,
+    Image,
     LongText,
     Metadata,
+    ModelUri,
     ObjectReference,
     ResourceAmounts,
     ShortText,
-    Storage,
-    Uri,
     longer_than_nothing,
     named,
 )
+from tuneloop_api.v1alpha1.forms import DIGEST
 
 
 class ServedModel(WireModel):
     """The artifact to serve: exactly one of the two."""
 
     fine_tune_job_ref: ObjectReference | None = None
-    """A FineTuneJob in this namespace: its artifact is served once it has succeeded."""
-    uri: Uri | None = None
-    """Folder of an artifact: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only)."""
-    digest: Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
-    """The artifact at `uri` must have this digest. Only with `uri`. Default: the digest that its own manifest gives."""
+    """A FineTuneJob in this namespace, whose artifact is served once it has succeeded. Not together with `uri`. For example `{name: reviews}`."""
+    uri: ModelUri | None = None
+    """Folder of an artifact that a FineTuneJob published: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). A model of the hub is refused: it is
+    no such artifact. Not together with `fineTuneJobRef`. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
+    digest: Annotated[str, DIGEST.text(most=71)] | None = None
+    """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
+    Default: whatever artifact is there."""
 
     rules = (
         exactly_one("fine_tune_job_ref", "uri"),
@@ -49,20 +52,21 @@ class Batching(WireModel):
     """How requests are grouped into forward passes."""
 
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Most texts in one forward pass. Default: 16."""
+    """Number of texts in one forward pass at most, 1 to 1024: more give more texts per second, and take more memory. Default: 16. For example `32`."""
     max_delay_milliseconds: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Longest wait for more texts while the model is idle. Default: 5."""
+    """Time in milliseconds that a text waits at most for others to join it while the model is idle, 0 to 1000. Default: 5. For example `10`."""
     max_queue: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Texts that may wait; beyond it requests are answered 429 with Retry-After. Default: 256."""
+    """Number of texts that may wait, 1 to 65536; what comes beyond it is answered 429 with Retry-After. Default: 256. For example `1024`."""
 
 
 class Lifecycle(WireModel):
     """How the server starts and stops."""
 
     startup: Duration | None = None
-    """Time that loading the model may take. Default: 10m."""
+    """Time that a server may take to load its model before it is started anew. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
+    For example `30m`."""
     drain: Duration | None = None
-    """Time that requests in flight get when the server is asked to stop. Default: 45s."""
+    """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
 
     rules = (longer_than_nothing("startup"),)
 
@@ -71,19 +75,17 @@ class ModelDeploymentSpec(WireModel):
     """Which model to serve, and how."""
 
     model: ServedModel
-    """The artifact to serve."""
+    """The artifact to serve: either the one of a FineTuneJob, or the one in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Server pods. Default: 1."""
+    """Number of server pods, 0 to 1000; they share the requests. Default: 1. For example `3`."""
     batching: Batching | None = None
-    """How requests are grouped into forward passes."""
+    """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
-    """How the server starts and stops."""
+    """How long a server may take to start and to stop. For example `{startup: 30m}`."""
     resources: ResourceAmounts | None = None
-    """CPU and memory of each server pod."""
-    image: ShortText | None = None
-    """Server image. Default: the operator's setting."""
-    storage: Storage | None = None
-    """Claim of the artifact. Default: the claim of `model.uri`, or of the FineTuneJob."""
+    """CPU and memory of each server pod. Default: no request and no limit. For example `{cpu: "4", memory: 8Gi}`."""
+    image: Image | None = None
+    """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
 
 
 DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,15 @@ from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_err
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+MOST_DEPTH = 20
+"""The deepest field of a manifest is nine levels down."""
+_TOO_DEEP = f"is nested too deeply; allowed are {MOST_DEPTH} levels"
+MOST_VALUES = 100_000
+MOST_BYTES = 1_500_000
+"""What etcd takes by default (1.5 MiB), less what the API server adds."""
 KINDS: dict[str, type[FineTuneJob | ModelDeployment]] = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
 
 
@@ -74,11 +82,12 @@ def _load_file(file: Path) -> list[LoadedManifest]:
     try:
         text = file.read_text(encoding="utf-8")
         nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
+        _demand_small(file, nodes)
         documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]
     except OSError as error:
         raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
     except RecursionError as error:
-        raise ManifestError([_whole(file, "is nested too deeply to be read")]) from error
+        raise ManifestError([_whole(file, _TOO_DEEP)]) from error
     except UnicodeDecodeError as error:
         raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
     except yaml.YAMLError as error:
@@ -90,6 +99,31 @@ def _load_file(file: Path) -> list[LoadedManifest]:
     if not documents:
         raise ManifestError([_whole(file, "holds no manifest")])
     return [_check(file, document, node) for document, node in zip(documents, nodes, strict=True)]
+
+
+def _demand_small(file: Path, nodes: list[yaml.Node]) -> None:
+    """Refuse what grows without end: text that is nested deeply, and aliases that stand for many values. Raises ManifestError."""
+    count, waiting = 0, [(node, 1) for node in nodes]
+    while waiting:
+        node, depth = waiting.pop()
+        count += 1
+        inside = [item for pair in node.value for item in pair] if isinstance(node, yaml.MappingNode) else node.value
+        if not isinstance(node, yaml.ScalarNode):
+            waiting += [(each, depth + 1) for each in inside]
+        words = _TOO_DEEP if depth > MOST_DEPTH else ""
+        if count > MOST_VALUES:
+            words = (
+                f"holds more than {MOST_VALUES} values once its aliases (*NAME) are written out; write it without them"
+            )
+        if words:
+            raise ManifestError([Problem(file=str(file), line=node.start_mark.line + 1, path="", message=words)])
+
+
+def _demand_storable(manifest: dict[str, Any], problem: Callable[[tuple[str | int, ...], str], Problem]) -> None:
+    size = len(json.dumps(manifest, ensure_ascii=False).encode(errors="replace"))
+    if size > MOST_BYTES:
+        words = f"the manifest is {size} bytes; the cluster stores at most {MOST_BYTES} of one object"
+        raise ManifestError([problem((), words)])
 
 
 def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
@@ -110,6 +144,7 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
         raise ManifestError([problem(*describe_error(each, model)) for each in error.errors()]) from error
     manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
     manifest.pop("status", None)
+    _demand_storable(manifest, problem)
     return LoadedManifest(file=file, resource=resource, manifest=manifest)
 
 

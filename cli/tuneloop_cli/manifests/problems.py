@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.rules import EXAMPLE
 from tuneloop_api.v1alpha1.common import ObjectMeta
+from tuneloop_api.v1alpha1.forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,19 +20,8 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 
-EXAMPLES = {
-    "uri": "pvc://CLAIM/PATH, hf://ORG/NAME or file:///PATH",
-    "duration": "30s, 10m or 1h30m",
-    "cpu": "500m or 4",
-    "memory": "16Gi",
-    "train": "[{uri: pvc://demo/reviews.csv}]",
-    "model": "{uri: hf://ORG/NAME}",
-    "data": "{train: [{uri: pvc://demo/reviews.csv}]}",
-    "names": "[negative, positive]",
-    "learningRate": "2e-4",
-    "fineTuneJobRef": "{name: reviews}",
-    "metadata": "{name: reviews}",
-}
+EXAMPLES = {"metadata": "{name: reviews}", "name": "reviews"}
+"""Of what is no field of ours; the description of each other field has its own (`For example`)."""
 
 _TYPES = {
     "string_type": "a string",
@@ -71,23 +63,35 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
     """Return the field path and the sentence for one pydantic error of `model`."""
     path: Path = tuple(error["loc"])
     schema = model.model_json_schema(by_alias=True)
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
+    if error["type"] == "extra_forbidden":
         known = _metadata_fields() if path[:-1] == ("metadata",) else _properties(schema, path[:-1])
         return path, _unknown_field(str(path[-1]), known)
-    if kind == "missing":
-        return path, f"is required{_example(path)}"
-    if kind == "rule":
-        given = error["input"]
-        shown = not isinstance(given, dict | list | None)
-        return path, f"{error['msg']}; got {_show(given)}" if shown else error["msg"]
-    found = f"{_show(error['input'])} is not allowed"
+    if error["type"] == "missing":
+        return path, f"is required{_example(schema, path)}"
+    if error["type"] == "rule":
+        return path, _broken_rule(error)
+    return path, f"{_show(error['input'])} is not allowed; {_allowed(error, schema)}"
+
+
+def _broken_rule(error: ErrorDetails) -> str:
+    said, _, example = error["msg"].partition(EXAMPLE)
+    given = error["input"]
+    got = "" if isinstance(given, dict | list | None) else f"; got {_show(given)}"
+    return said + got + (f". Example: {example}" if example else "")
+
+
+def _allowed(error: ErrorDetails, schema: dict[str, Any]) -> str:
+    """Return what is allowed in the place of a value that is wrong by itself."""
+    path, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
+    example = _example(schema, path)
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
-        return path, f"{found}; must be one of {', '.join(allowed)}{_nearest(str(error['input']), allowed)}"
+        return f"must be one of {', '.join(allowed)}{_nearest(str(error['input']), allowed)}"
     if kind in _TYPES:
-        return path, f"{found}; must be {_TYPES[kind]}{_example(path)}"
-    return path, f"{found}; {_bound(kind, context, error['msg'])}{_example(path)}"
+        return f"must be {_TYPES[kind]}{example}"
+    if kind == "string_pattern_mismatch" and (form := FORMS.get(context["pattern"])):
+        return f"{form.allowed}{_odd_character(error['input'])}{example or f'. Example: {form.example}'}"
+    return f"{_bound(kind, context, error['msg'])}{_range(_node(schema, path))}{example}"
 
 
 def dotted(path: Path) -> str:
@@ -106,12 +110,37 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {by_case[close[0]]}?" if close else ""
 
 
-def _example(path: Path) -> str:
-    name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
-    example = EXAMPLES.get("duration" if name in {"every", "gracePeriod", "startup", "drain"} else name)
-    return f". Example: {name}: {example}" if example else ""
+def _example(schema: dict[str, Any], path: Path) -> str:
+    """Return the example that stands in the description of the field at `path`, or of the list that it is in."""
+    named = path
+    while named and isinstance(named[-1], int):
+        named = named[:-1]
+    if not named:
+        return ""
+    written = re.search(r"For example `([^`]+)`", str((_node(schema, named) or {}).get("description", "")))
+    example = written[1] if written else EXAMPLES.get(str(named[-1]) if named[0] == "metadata" else "")
+    return f". Example: {named[-1]}: {example}" if example else ""
 
 
+def _odd_character(text: Any) -> str:
+    """Say which character nobody can see on a screen, or takes for another one, and where it is; it may be all that is wrong."""
+    odd = next((place for place, letter in enumerate(text) if not letter.isascii() or not letter.isprintable()), None)
+    if odd is None:
+        return ""
+    return f" (character {odd + 1} is U+{ord(text[odd]):04X} {unicodedata.name(text[odd], 'CONTROL')})"
+
+
+def _range(node: dict[str, Any] | None) -> str:
+    """Return both ends of a number's range, of which an error names only the one that was crossed."""
+    if node is None or node.get("type") not in {"integer", "number"}:
+        return ""
+    low = next((f"{words} {node[key]}" for key, words in _LOWER.items() if key in node), "")
+    high = next((f"{words} {node[key]}" for key, words in _UPPER.items() if key in node), "")
+    return f" (allowed: {low} and {high})" if low and high else ""
+
+
+_LOWER = {"minimum": "at least", "exclusiveMinimum": "more than"}
+_UPPER = {"maximum": "at most", "exclusiveMaximum": "less than"}
 _BOUNDS = {
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -126,7 +155,8 @@ _BOUNDS = {
 
 
 def _bound(kind: str, context: dict[str, Any], message: str) -> str:
-    return _BOUNDS[kind].format(**context) if kind in _BOUNDS else message[0].lower() + message[1:]
+    numbers = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+    return _BOUNDS[kind].format(**numbers) if kind in _BOUNDS else message[0].lower() + message[1:]
 
 
 def _show(value: Any) -> str:
@@ -139,21 +169,25 @@ def _metadata_fields() -> list[str]:
 
 
 def _properties(schema: dict[str, Any], path: Path) -> list[str]:
-    node = schema
+    return list((_node(schema, path) or {}).get("properties", {}))
+
+
+def _node(schema: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    """Return the part of a JSON Schema for the value at `path`, with the description of its field; None below what has no schema."""
+    node: dict[str, Any] | None = schema
     for part in path:
-        node = _resolve(schema, node)
-        node = node["items"] if isinstance(part, int) else node["properties"][part]
-    return list(_resolve(schema, node).get("properties", {}))
+        inside = _resolve(schema, node or {})
+        node = inside.get("items") if isinstance(part, int) else inside.get("properties", {}).get(part)
+    if node is None:
+        return None
+    return _resolve(schema, node) | ({"description": node["description"]} if "description" in node else {})
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     """Follow `$ref`, and the one branch of `anyOf` that is not null."""
-    while "properties" not in node and "items" not in node:
-        options = [option for option in node.get("anyOf", []) if option != {"type": "null"}]
+    while "$ref" in node or "anyOf" in node:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        elif options:
-            node = options[0]
         else:
-            break
+            node = next(option for option in node["anyOf"] if option != {"type": "null"})
     return node

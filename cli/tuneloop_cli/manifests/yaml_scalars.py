@@ -98,6 +98,12 @@ class KubectlLoader(yaml.SafeLoader):
             raise ConstructorError(None, None, f"cannot read {node.value!r} as !!{name}", node.start_mark)
         return value
 
+    def text(self, node: yaml.Node) -> str:
+        """Construct quoted text. JSON writes a character beyond U+FFFF as two escapes; half of such a pair stands for no character."""
+        value = str(_scalar(node).value)
+        is_whole = not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return value if is_whole else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
     def binary(self, node: yaml.Node) -> str:
         """Construct `!!binary`: text from base64."""
         try:
@@ -150,6 +156,7 @@ class KubectlLoader(yaml.SafeLoader):
 
     yaml_constructors: ClassVar[dict[str | None, Any]] = {
         f"{_TAG}plain": plain,
+        f"{_TAG}str": text,
         f"{_TAG}binary": binary,
         **dict.fromkeys((f"{_TAG}{name}" for name in ("int", "float", "bool", "null")), typed),
         None: untagged,

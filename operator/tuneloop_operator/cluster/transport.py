@@ -71,6 +71,8 @@ class Transport:
         request_timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # else each request waits for a thread that looks for a password in ~/.netrc
+        configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._environ = environ
         self._client = ApiClient(configuration)

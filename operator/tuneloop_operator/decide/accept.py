@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ class Refusal:
 
 def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the job cannot run here; empty if it can."""
-    return (*_local_addresses(spec, settings), *_missing_claim(spec, settings))
+    return (*_labels_alike(spec), *_local_addresses(spec, settings), *_missing_claim(spec, settings))
 
 
 def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -47,6 +48,22 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         )
         return (refusal,)
     return () if settings.local else tuple(_local("spec.model.uri", uri))
+
+
+def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:
+    """Yield the classes that are there already, or that look as if they were: one letter can be written as two code points."""
+    labels = spec.model.labels or []
+    first: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        other = first.setdefault(unicodedata.normalize("NFC", label), number)
+        if other != number:
+            yield Refusal(
+                reason="LabelsAlike",
+                field=f"spec.model.labels[{number}]",
+                given=ascii(label),
+                allowed=f"each class is named once, and no two names look alike; labels[{other}] is {labels[other]!a}",
+                example="labels: [negative, positive]",
+            )
 
 
 def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:

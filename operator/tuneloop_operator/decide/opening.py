@@ -43,11 +43,15 @@ def opened(
 
 
 def _next_attempt(seen: ObservedJob, status: FineTuneJobStatus) -> int:
-    """Return the next number that no Job ever had. One whose Job may have been created is used up, whatever became of it."""
+    """Return the number that the status names, as long as no Job of it was ever seen, else the next one.
+
+    A create whose answer was lost is done once more under its own name, so that it can only ever make one Job, however late it lands.
+    """
     highest = max((job.attempt for job in seen.jobs if job.stage == "train"), default=0)
     last = status.attempt or 0
-    is_unused = last > highest and child_of(status, "train") is None
-    return last if is_unused else max(last, highest) + 1
+    child = child_of(status, "train")
+    was_seen = child is not None and (child.ended or child.uid is not None)
+    return last if last > highest and not was_seen else max(last, highest) + 1
 
 
 def unposted(status: FineTuneJobStatus) -> FineTuneJobStatus:

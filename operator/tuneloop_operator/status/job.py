@@ -62,7 +62,12 @@ def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool
 
 def _up(pods: tuple[PodSeen, ...]) -> int:
     """Return how many pods are ready; one that has finished its part well counts, as the others are about to."""
-    return sum(pod.ready or pod.phase == "Succeeded" for pod in pods)
+    return sum(pod.ready or _is_done(pod) for pod in pods)
+
+
+def _is_done(pod: PodSeen) -> bool:
+    """Whether the pod has done its part; the kubelet takes its readiness away some time before it says that it succeeded."""
+    return pod.phase == "Succeeded" or (pod.ended is not None and pod.ended.exit_code == 0)
 
 
 def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
@@ -107,9 +112,5 @@ def _why_not_ready(
             return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
         if pod.unschedulable:
             return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
-    ready = _up(pods)
-    return (
-        ("", f"{ready} of {nodes} pods are ready")
-        if ready == nodes
-        else ("Starting", f"{ready} of {nodes} pods are ready")
-    )
+    # how many are ready stands in `workers` alone, where it is paced as progress is: a large gang comes up one pod after another
+    return ("", "all pods are ready") if _up(pods) == nodes else ("Starting", "not all pods are ready")

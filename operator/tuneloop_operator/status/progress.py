@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHARE: dict[Stage, tuple[float, float]] = {"prepare": (0.0, 5.0), "train": (5.0, 95.0), "export": (95.0, 100.0)}
 """Percent of the whole job at each stage's begin and end."""
+_LOSS_DIGITS = 6
+"""`kubectl get` prints every digit that it is given; the log of the training has them all."""
 
 
 def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *, stage: Stage) -> FineTuneJobStatus:
@@ -36,7 +38,7 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         start_step=old.start_step if message.start_step is None else message.start_step,
         total_steps=old.total_steps if message.total_steps is None else message.total_steps,
         epoch=old.epoch if message.epoch is None else message.epoch,
-        loss=old.loss if message.loss is None else message.loss,
+        loss=old.loss if message.loss is None else float(f"{message.loss:.{_LOSS_DIGITS}g}"),
         evaluation=EvaluationValue(name=evaluation.name, value=evaluation.value) if evaluation else old.evaluation,
         tokens_per_second=message.tokens_per_second,
         eta=None if message.eta_seconds is None else duration_text(message.eta_seconds),

@@ -14,7 +14,8 @@
     kubeconfig, server_url, api_address_for_pods, bin, audit_log
 
 `namespace` is the name of a fresh namespace, with Pod Security `restricted`, for one test. The image `dev.local/probe:1` is loaded
-(`dev/cluster/build/probe` says what it does). Every container sees the packages of this
+(`dev/cluster/build/probe` says what it does). `release` is the product, installed once per session (`cluster_release`).
+Every container sees the packages of this
 Python environment and the code of this tree, read-only, where the development image looks (`cluster.development`).
 
 Where a node cannot run the tests are skipped with the reason; with TUNELOOP_REQUIRE_CLUSTER=1 missing Debian packages are installed,
@@ -30,19 +31,29 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cluster_release
+import cluster_stories
 import cluster_tier
 import pytest
-from cluster import binaries, images, machine
+from cluster import binaries, machine
+from cluster import images as image_files
 from cluster.development import python_mounts
 from cluster.errors import ClusterError
 from cluster.node import NodeCluster
+from images import targets
+from images.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from helm_chart import Helm
+
 HERE = Path(__file__).parent
 PROBE = "dev.local/probe:1"
 _PROGRAMS = (*binaries.NODE, "probe")
+_IMAGE = pytest.StashKey[targets.Built | ImageError]()
+_WATCHED = ("whole-way", "worker-deleted", "operator-killed", "deleted")
+"""Namespaces of the release, one a story: the same job has the same name in each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +64,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     cluster_tier.build_programs(session, fixture="node_cluster", programs=_PROGRAMS)
+    used = any("release" in getattr(item, "fixturenames", ()) for item in session.items)
+    if session.config.option.collectonly or not used:
+        return
+    try:
+        session.config.stash[_IMAGE] = targets.build("development", say=cluster_tier.sayer(session.config))
+    except ImageError as error:
+        session.config.stash[_IMAGE] = error
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +112,32 @@ def namespace(node_cluster: NodeCluster) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def release(
+    request: pytest.FixtureRequest, node_cluster: NodeCluster, helm: Helm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[cluster_release.Release]:
+    """The product on the node cluster, in the namespace `tuneloop-system`; each story has a watched namespace of its own."""
+    image = request.config.stash[_IMAGE]
+    if isinstance(image, ImageError):
+        cluster_tier.cannot_run(f"the development image cannot be built: {str(image).splitlines()[-1]}")
+    node_cluster.load_image(image.archive)
+    claim = cluster_release.claim_folder(tmp_path_factory.mktemp("claim"), rows=cluster_stories.ROWS)
+    with cluster_release.installed(
+        node_cluster, helm, namespace="tuneloop-system", watched=_WATCHED, claim=claim
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def served(release: cluster_release.Release, tmp_path_factory: pytest.TempPathFactory) -> cluster_stories.Served:
+    """The undisturbed way from two manifests to a model that answers, and all that was seen on it."""
+    return cluster_stories.served(release, "whole-way", tmp_path_factory.mktemp("watches"))
+
+
 def _load_probe(running: NodeCluster) -> None:
     program = binaries.ensure("probe") / "probe"
     archive = running.state / "probe.tar"
-    images.pack(PROBE, files={"/probe": program}, entrypoint=["/probe"], out=archive)
+    image_files.pack(PROBE, files={"/probe": program}, entrypoint=["/probe"], out=archive)
     running.load_image(archive)
     archive.unlink()
 

@@ -101,14 +101,12 @@ def test_pods_outlive_their_api_server_and_it_comes_back_with_its_data(node_clus
     _serve(node_cluster, namespace, headless=False)
     before = node_cluster.request("GET", f"/api/v1/namespaces/{namespace}/services/server").body
     address = f"http://{before['spec']['clusterIP']}/"
+    _eventually(lambda: _curl(address), until=bool, seconds=20)  # the rules of a new Service follow its pod's readiness
     node_cluster.plane.stop_api_server()
     try:
         with pytest.raises(ConnectionError):
             node_cluster.request("GET", "/readyz")
-        answer = subprocess.run(
-            ["curl", "--silent", "--max-time", "5", address], capture_output=True, text=True, check=False
-        )
-        assert answer.stdout == "hello from the server"
+        assert _curl(address) == "hello from the server"
     finally:
         node_cluster.plane.start_api_server()
     assert node_cluster.request("GET", f"/api/v1/namespaces/{namespace}/services/server").body == before
@@ -184,6 +182,11 @@ def _serve(cluster, namespace, *, headless):
     ready = cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=30s", "pod/server")
     assert ready.returncode == 0, ready.stderr
     return cluster.request("GET", f"/api/v1/namespaces/{namespace}/pods/server").body["status"]["podIP"]
+
+
+def _curl(address):
+    command = ["curl", "--silent", "--max-time", "5", address]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _apply(cluster, *manifests):

@@ -8,6 +8,7 @@ import pytest
 
 from tuneloop_api import crd
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1.forms import FORMS
 
 STRICT = {"fieldValidation": "Strict"}
 TRAIN = {"uri": "pvc://models/reviews.csv"}
@@ -42,6 +43,13 @@ BROKEN_RULES = [
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
+    (FineTuneJob, {"model": {"uri": "pvc://models/bert", "revision": "main"}}, "spec.model.revision: Forbidden: applies only to hf:// models"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "test": [TRAIN], "split": {}}}, "spec.data.split: Forbidden: applies only where rows are divided"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "split": {"validation": 0.1}}}, "spec.data.split.validation: Forbidden: cannot be combined with data.validation, which gives these rows"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "test": [TRAIN], "split": {"test": 0.1}}}, "spec.data.split.test: Forbidden: cannot be combined with data.test, which gives these rows"),
+    (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
+    (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
+    (FineTuneJob, {"method": {"type": "full"}, "output": {"mergeAdapter": False}}, "spec.output.mergeAdapter: Forbidden: applies only to method.type: lora"),
     (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"fineTuneJobRef": {"name": "a"}, "digest": "sha256:" + 64 * "0"}}, "spec.model.digest: Forbidden: applies only to uri"),
@@ -92,6 +100,8 @@ def test_every_rule_of_the_models_has_a_manifest_that_breaks_it():
     tried = "\n".join(error for _, _, error in BROKEN_RULES)
     for kind in SMALLEST:
         for path, rule in rules(crd.root_schema(resource(kind))["properties"]["spec"]):
+            if rule["message"] in {form.message for form in FORMS.values()}:
+                continue  # tests/support/bad_manifests.py breaks these
             where = ".".join(("spec", *path)) + rule.get("fieldPath", "")
             assert any(
                 f"{where}: {word}: {rule['message'].split(';')[0].split(' (')[0].split(':')[0]}" in tried
@@ -121,7 +131,7 @@ def test_an_unknown_field_is_refused_and_named(custom_resources, namespace):
 
 def test_a_manifest_with_several_mistakes_gets_one_line_for_each(custom_resources, namespace):
     spec = {
-        "model": {"uri": "roberta-base"},
+        "model": {"uri": 1},
         "task": "classification",
         "data": {"train": [{"uri": "pvc://models/reviews.csv", "limit": 0}]},
         "training": {"learningRate": "2e-4", "epochs": -1},
@@ -131,7 +141,7 @@ def test_a_manifest_with_several_mistakes_gets_one_line_for_each(custom_resource
     lines = applied.stderr.splitlines()
     assert lines[0] == 'The FineTuneJob "reviews" is invalid: '
     for field, found in {
-        "spec.model.uri": '"roberta-base"',
+        "spec.model.uri": "must be of type string",
         "spec.task": 'supported values: "text-classification"',
         "spec.data.train[0].limit": "should be greater than or equal to 1",
         "spec.training.learningRate": "must be of type number",
@@ -237,7 +247,8 @@ def test_kubectl_explain_reads_like_documentation(custom_resources):
     explained = custom_resources.kubectl("explain", "ftj.spec.training.learningRate")
     assert explained.returncode == 0, explained.stderr
     assert "FIELD: learningRate <number>" in explained.stdout
-    assert "Peak learning rate. Default: by method and model (`status.resolved`)." in explained.stdout
+    said = " ".join(explained.stdout.split())
+    assert "Default: by method and model, as shown in `status.resolved`. For example `2e-4`." in said
     assert "-required-" in custom_resources.kubectl("explain", "mdep.spec").stdout
 
 

@@ -81,6 +81,11 @@ def test_nothing_is_posted_and_no_other_kind_is_looked_for() -> None:
     assert (settings.posting.enabled, settings.scanning.disabled) == (False, True)
 
 
+def test_kopf_keeps_no_copy_of_what_it_is_told_of() -> None:
+    storage = handlers.watch_settings().persistence.diffbase_storage
+    assert (storage.build(body=POD, extra_fields=()), storage.fetch(body=POD)) == ({}, None)
+
+
 def test_a_watch_that_is_begun_anew_does_not_kill_the_process_later() -> None:
     assert handlers.watch_settings().process.ultimate_exiting_timeout is None
 

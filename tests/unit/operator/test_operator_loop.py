@@ -253,6 +253,23 @@ def test_a_gang_whose_first_pod_is_done_is_still_running(bed: Bed) -> None:
     run(life())
 
 
+def test_a_pod_whose_container_is_done_counts_before_the_kubelet_says_that_it_succeeded(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        bed.start_pods("reviews-a1")
+        await bed.settle()
+        for index in (1, 0):  # readiness goes first, the phase follows once the pod's sandbox is gone
+            pod = bed.cluster.objects["Pod", "team-a", f"reviews-a1-{index}"]
+            ended = {"state": {"terminated": {"exitCode": 0, "finishedAt": bed.stamp()}}}
+            conditions = [{"type": "Ready", "status": "False", "reason": "PodCompleted"}]
+            status = {"phase": "Running", "conditions": conditions, "containerStatuses": [ended]}
+            bed.cluster.change(pod, status=status)
+            await bed.settle()
+            assert (bed.status["phase"], bed.status["workers"]) == ("Running", "2/2")
+
+    run(life())
+
+
 def test_suspend_frees_the_nodes_and_a_later_attempt_goes_on(bed: Bed) -> None:
     async def life() -> None:
         await train(bed)

@@ -61,6 +61,29 @@ def test_a_changed_label_moves_the_object() -> None:
     assert (versions(store), versions(store, "other")) == ([], ["2"])
 
 
+def deployment(version: str, source: str | None) -> dict[str, Any]:
+    metadata = {"namespace": "n", "name": "api", "uid": "1", "resourceVersion": version}
+    model: dict[str, Any] = {"uri": "pvc://models/a"} if source is None else {"fineTuneJobRef": {"name": source}}
+    return {"apiVersion": "v1", "kind": "ModelDeployment", "metadata": metadata, "spec": {"model": model}}
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        pytest.param(["reviews"], 1, id="that refer to it"),
+        pytest.param(["other"], 0, id="not those of another job"),
+        pytest.param([None], 0, id="not those that refer to none"),
+        pytest.param(["reviews", "other"], 0, id="not those that did so before"),
+        pytest.param(["other", "reviews"], 1, id="those that do so now"),
+    ],
+)
+def test_a_jobs_deployments_are_those(sources: list[str | None], found: int) -> None:
+    store = Store()
+    for number, source in enumerate(sources):
+        store.put(deployment(str(number), source))
+    assert len(list(store.serving("reviews", namespace="n"))) == found
+
+
 def test_a_live_list_takes_away_what_is_gone_but_not_what_came_meanwhile() -> None:
     store = Store()
     store.put(pod("1", uid="1", name="gone"))

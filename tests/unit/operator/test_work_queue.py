@@ -145,6 +145,27 @@ def test_idle_comes_once_nothing_is_due_and_close_ends_the_workers() -> None:
     assert sorted(asyncio.run(work())) == sorted(KEYS)
 
 
+def test_work_that_awaits_nothing_leaves_everything_else_its_turn() -> None:
+    async def work() -> list[str]:
+        queue, course = WorkQueue(), list[str]()
+
+        async def worker() -> None:
+            while (key := await queue.get()) is not None:
+                course.append("work")
+                queue.done(key)
+
+        async def probe() -> None:
+            course.append("answered")
+            queue.close()
+
+        for number in range(100):
+            queue.add(Key("FineTuneJob", "a", str(number)))
+        await asyncio.wait_for(asyncio.gather(worker(), probe()), 5)
+        return course
+
+    assert "work" not in asyncio.run(work())[2:]
+
+
 def test_a_worker_wakes_for_a_key_that_becomes_due() -> None:
     async def work() -> Key | None:
         queue = WorkQueue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,14 @@ def test_a_lease_does_not_wait_for_that() -> None:
 
     stub.run(story)
     assert len(stub.asked) == 3
+
+
+def test_no_password_is_looked_for_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password word\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    stub = Stub(says(200))
+    stub.run(get)
+    assert "Authorization" not in stub.asked[0].headers
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "3", '{"kind": "Table"}'])

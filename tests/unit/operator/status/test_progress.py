@@ -45,6 +45,15 @@ def test_time_left_is_said_as_people_say_it(seconds: int, shown: str) -> None:
     assert duration_text(seconds) == shown
 
 
+@pytest.mark.parametrize(
+    ("posted", "shown"), [(0.6903394013643265, 0.690339), (12.0, 12.0), (1.23456789e-7, 1.23457e-7), (0, 0)]
+)
+def test_the_loss_is_rounded_for_the_reader_of_a_table(posted: float, shown: float) -> None:
+    status = with_progress(FineTuneJobStatus(attempt=1), message(loss=posted), stage="train")
+    assert status.progress is not None
+    assert status.progress.loss == shown
+
+
 @given(st.lists(st.tuples(st.integers(0, 1000), st.booleans()), max_size=20))
 def test_the_newest_checkpoint_never_goes_back(saves: list[tuple[int, bool]]) -> None:
     status = FineTuneJobStatus(attempt=1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_api.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
-from tuneloop_api.v1alpha1.fine_tune_job import EvaluateEvery
+from tuneloop_api.v1alpha1.fine_tune_job_training import EvaluateEvery
 from tuneloop_trainer.rhythm import Rhythm
 from tuneloop_trainer.schedule import Schedule, learning_rate
 from tuneloop_trainer.selection import Selection

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -112,3 +113,27 @@ def test_a_killed_and_a_preempted_run_end_like_an_unbroken_one(tmp_path, tiny_mo
     assert log_lines(broken, "step") == log_lines(unbroken, "step")
     assert log_lines(broken, "evaluation") == log_lines(unbroken, "evaluation")
     assert digests(broken) == digests(unbroken)
+
+
+def test_a_pod_that_waits_for_its_gang_leaves_at_once_when_it_is_asked_to(tmp_path, tiny_model, dataset):
+    config = config_of(tmp_path, tiny_model=tiny_model, dataset=dataset)
+    gang = config.settings.gang.model_copy(update={"nodes": 2, "processes_per_node": 1})  # the other node never comes
+    config = config.model_copy(update={"settings": config.settings.model_copy(update={"gang": gang})})
+    pod = start(config, attempt=1)
+    wait_for_listener(json.loads((tmp_path / "run-1.json").read_text())["rendezvous"]["port"])
+    asked = time.monotonic()
+    pod.send_signal(signal.SIGTERM)
+    assert end(pod) == 143
+    assert time.monotonic() - asked < 20  # of a grace period of 60 s
+    assert termination(config)["failureClass"] == "Preempted"
+
+
+def wait_for_listener(port: int) -> None:
+    """Wait until somebody listens on a port of this machine."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, "the rank does not wait for its gang"
+        time.sleep(0.05)

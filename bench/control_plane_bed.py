@@ -1,0 +1,227 @@
+"""The bed of the control plane's benchmark: a control plane, the objects that are made on it, and one observer with one clock.
+
+Nothing runs in the pods: `PodStatusPatcher` of `tests/support` plays the kubelet. Imported by `control_plane.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("api", "operator", "dev", "tests/support")]
+
+from api_session import ApiSession, WatchExpiredError  # noqa: E402
+from kubeconfigs import connection_of  # noqa: E402
+from operator_process import RunningOperator  # noqa: E402
+from pod_courses import Course  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from cluster.control_plane import ControlPlane
+    from pod_courses import Pod
+
+TUNELOOP = "/apis/tuneloop.dev/v1alpha1/namespaces/{}/finetunejobs"
+BATCH = "/apis/batch/v1/namespaces/{}/jobs"
+_LEASE = "/apis/coordination.k8s.io/v1/namespaces/tuneloop-system/leases/tuneloop-operator"
+CRDS = ROOT / "crds"
+_AT_ONCE = 16
+_DONE = {"SuccessCriteriaMet", "Complete"}
+_FOLLOWED = ("/apis/tuneloop.dev/v1alpha1/finetunejobs", "/apis/batch/v1/jobs", "/api/v1/pods")
+_LOOK_SECONDS = 0.005
+_CREATED = frozenset({201})
+
+
+def unplayed(_pod: Pod, _attempt: int, _stage: str, _index: int) -> Course:
+    """Leave a pod as it was stored: it waits for a node."""
+    return Course(())
+
+
+@dataclass
+class Observer:
+    """When each thing was first told to one watcher, on the monotonic clock. Names are (namespace, name)."""
+
+    jobs: dict[tuple[str, str], float] = field(default_factory=dict)
+    """FineTuneJobs."""
+    plain: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Jobs that are not ours."""
+    prepared: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By FineTuneJob: when its prepare Job was seen to have succeeded."""
+    pods: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By namespace, FineTuneJob or plain Job, and stage or `plain`."""
+    phases: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def see(self, event: dict[str, Any], path: str) -> None:
+        """Take in one event."""
+        if event["type"] == "BOOKMARK":
+            return
+        now, found = time.monotonic(), event["object"]
+        metadata = found["metadata"]
+        name, labels = (metadata["namespace"], metadata["name"]), metadata.get("labels") or {}
+        if path.endswith("finetunejobs"):
+            self.jobs.setdefault(name, now)
+            self.phases[name] = found.get("status", {}).get("phase", "Pending")
+        elif path.endswith("jobs"):
+            self._see_job(found, name, owner=labels.get("tuneloop.dev/job"), now=now)
+        elif event["type"] == "ADDED":
+            owner = labels.get("tuneloop.dev/job") or labels["batch.kubernetes.io/job-name"]
+            self.pods[name[0], owner, labels.get("tuneloop.dev/stage", "plain")].append(now)
+
+    def _see_job(self, found: dict[str, Any], name: tuple[str, str], *, owner: str | None, now: float) -> None:
+        if owner is None:
+            self.plain.setdefault(name, now)
+        elif name[1].endswith("-prepare"):
+            conditions = found.get("status", {}).get("conditions") or ()
+            if any(one["type"] in _DONE and one["status"] == "True" for one in conditions):
+                self.prepared.setdefault((name[0], owner), now)
+
+
+class Bed:
+    """What the trials share; made and used in one event loop."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self.plane = plane
+        self.folder = folder
+        self.api = ApiSession(connection_of(plane.kubeconfig))
+        self.seen = Observer()
+        self._watching = ApiSession(connection_of(plane.kubeconfig))
+        self._replicas = itertools.count()
+        self.template: dict[str, Any] = {}
+        """The pod template of our gangs; plain Jobs get the same."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def made(cls, plane: ControlPlane, folder: Path) -> AsyncIterator[Bed]:
+        """Install the CRDs and observe; everything is closed after."""
+        for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
+            done = plane.kubectl(*arguments, "-f", str(CRDS))
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+        bed = cls(plane, folder)
+        await bed.namespace("tuneloop-system")
+        watches = [asyncio.create_task(bed._follow(path)) for path in _FOLLOWED]
+        try:
+            yield bed
+        finally:
+            for task in watches:
+                task.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+            await bed.api.close()
+            await bed._watching.close()
+
+    async def operator(self, *, seconds: float = 120.0) -> RunningOperator:
+        """Start a replica and return it once its first lists are in. The one before must have ended."""
+        pod = f"operator-{next(self._replicas)}"
+        running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig)
+        running.start()  # in this thread: the replica dies with the thread that started it
+        await asyncio.to_thread(running.wait_ready, seconds=seconds)
+        return running
+
+    async def lead(self, running: RunningOperator) -> None:
+        """Return once this replica leads."""
+        while True:
+            status, lease = await self.api.ask("GET", _LEASE, accept={200, 404})
+            if status == 200 and lease["spec"].get("holderIdentity") == running.pod:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def namespace(self, name: str) -> str:
+        """Make a namespace in which pods are admitted."""
+        await self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        while (await self.api.ask("GET", account, accept={200, 404}))[0] != 200:  # noqa: ASYNC110  (another process makes it)
+            await asyncio.sleep(_LOOK_SECONDS)
+        return name
+
+    async def submit(self, namespace: str, name: str, *, nodes: int, suspend: bool = False) -> dict[str, Any]:
+        """Create a FineTuneJob."""
+        return (
+            await self.api.ask("POST", TUNELOOP.format(namespace), job_manifest(name, nodes=nodes, suspend=suspend))
+        )[1]
+
+    async def submit_plain(self, namespace: str, name: str, *, nodes: int) -> None:
+        """Create an Indexed Job whose pods are those of our gangs."""
+        template = {"metadata": {"labels": {"peer": "plain"}}, "spec": self.template["spec"]}
+        spec = {
+            "completionMode": "Indexed",
+            "completions": nodes,
+            "parallelism": nodes,
+            "backoffLimit": 0,
+            "template": template,
+        }
+        body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        await self.api.ask("POST", BATCH.format(namespace), body, accept=_CREATED)
+
+    async def learn_template(self, namespace: str, name: str) -> None:
+        """Take over the pod template of a FineTuneJob's first gang."""
+        query = f"?labelSelector=tuneloop.dev/job={name},tuneloop.dev/stage=train"
+        _, found = await self.api.ask("GET", BATCH.format(namespace) + query)
+        self.template = found["items"][0]["spec"]["template"]
+
+    async def stored(self, namespace: str, owner: str, stage: str, *, count: int, seconds: float = 60.0) -> list[float]:
+        """Return when each of these pods was first seen, once there are so many."""
+        times = self.seen.pods[namespace, owner, stage]
+        await until(lambda: len(times) >= count, seconds=seconds, what=f"{stage} pods of {namespace}/{owner}")
+        return times
+
+    async def _follow(self, path: str) -> None:
+        while True:
+            _, listed = await self._watching.ask("GET", path)
+            version = listed["metadata"]["resourceVersion"]
+            with contextlib.suppress(WatchExpiredError):
+                while True:
+                    async for event in self._watching.watch(path, query="", version=version):
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        self.seen.see(event, path)
+
+
+def job_manifest(name: str, *, nodes: int, suspend: bool = False) -> dict[str, Any]:
+    """Return a FineTuneJob of usual size."""
+    spec = {
+        "model": {"uri": "hf://FacebookAI/roberta-base"},
+        "task": "text-classification",
+        "data": {"train": [{"uri": "pvc://models/raw/reviews.csv"}]},
+        "training": {"epochs": 3, "globalBatchSize": 64, "learningRate": 0.00002},
+        "resources": {"nodes": nodes, "gpusPerNode": 1},
+        "storage": {"claim": "models"},
+    }
+    if suspend:
+        spec["suspend"] = True
+    return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": name}, "spec": spec}
+
+
+async def until(holds: Callable[[], bool], *, seconds: float, what: str, every: float = _LOOK_SECONDS) -> None:
+    """Return once it holds. Raises RuntimeError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what}: not within {seconds:g} s")
+        await asyncio.sleep(every)
+
+
+async def together(works: Iterable[Callable[[], Awaitable[Any]]]) -> None:
+    """Do all, 16 at a time."""
+    left = iter(works)
+
+    async def worker() -> None:
+        for work in left:
+            await work()
+
+    await asyncio.gather(*(worker() for _ in range(_AT_ONCE)))
+
+
+def renamed(document: Any, *, old: dict[str, str]) -> Any:
+    """Return a JSON document with these texts replaced wherever they stand in it."""
+    text = json.dumps(document)
+    for before, after in old.items():
+        text = text.replace(before, after)
+    return json.loads(text)

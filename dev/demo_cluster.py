@@ -1,0 +1,259 @@
+"""The whole way on a real one-node Kubernetes: from nothing to a served model, with kubectl and Helm as a user would.
+
+Everything that it makes lies in `.cluster`; `make cluster-down` ends it, and running it again takes up what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import binaries, machine
+from cluster.development import python_mounts
+from cluster.errors import ClusterError
+from cluster.node import NodeCluster
+from demo import print_ladder
+from images import store, targets
+from images.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".cluster"
+CLAIM = STATE / "demo"
+"""A copy of `.tuneloop/claims/demo` that belongs to the pods' user: files of the tree's own stay as they are."""
+NAMESPACE = "tuneloop-system"
+OWNER = 1000
+"""User and group of all pods (`children.uid`, `children.gid` of the chart)."""
+SENTENCE = "a warm , funny and quietly moving film"
+_LOOK_SECONDS = 2.0
+_SAY_SECONDS = 10.0
+"""A line of progress is printed this often, and at each change of phase."""
+_SERVER_SECONDS = 300.0
+_RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why in one line."""
+
+
+class Stopwatch:
+    """How long each part took."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Announce and time one part."""
+        print(f"\n== {name}", flush=True)
+        began = time.monotonic()
+        yield
+        self.parts[name] = time.monotonic() - began
+
+    def print(self) -> None:
+        """Print all parts, in minutes."""
+        print("\nminutes")
+        for name, seconds in {**self.parts, "in all": sum(self.parts.values())}.items():
+            print(f"  {seconds / 60:5.1f}  {name}")
+
+
+class Shell:
+    """Runs kubectl and Helm on one cluster, and shows what it runs."""
+
+    def __init__(self, cluster: NodeCluster, *, helm: Path) -> None:
+        self._programs = {"kubectl": cluster.bin / "kubectl", "helm": helm}
+        home = {"HELM_CACHE_HOME": "helm/cache", "HELM_CONFIG_HOME": "helm/config", "HELM_DATA_HOME": "helm/data"}
+        self._environment = os.environ | {name: str(STATE / folder) for name, folder in home.items()}
+        self._environment |= {"KUBECONFIG": str(cluster.kubeconfig)}
+
+    def run(self, *command: str) -> None:
+        """Show a command line, and run it. Raises DemoError."""
+        print(f"$ {' '.join(command)}", flush=True)
+        self.quietly(*command)
+
+    def quietly(self, *command: str) -> str:
+        """Run a command line and return what it printed. Raises DemoError."""
+        program, *arguments = command
+        done = subprocess.run(
+            [str(self._programs[program]), *arguments],
+            cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            said = " ".join((done.stderr or done.stdout).split())
+            raise DemoError(f"{program} {arguments[0]} ended with {done.returncode}: {said[-600:]}")
+        return done.stdout
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Return an object of the demo's namespace. Raises DemoError."""
+        found: dict[str, Any] = json.loads(self.quietly("kubectl", "get", kind, name, "-n", NAMESPACE, "-o", "json"))
+        return found
+
+
+def main() -> int:
+    """Return 0 if every part worked."""
+    watch = Stopwatch()
+    try:
+        shell = _cluster(watch)
+        with watch.part("fine-tune and serve (examples/reviews)"):
+            shell.run("kubectl", "apply", "-n", NAMESPACE, "-f", "examples/reviews/")
+            job = _follow(shell)
+            url = _served(shell)
+        _ask(url)
+    except (DemoError, ClusterError, ImageError, OSError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        print(f"What runs stays for a look ({_environment()}); end it with: make cluster-down", file=sys.stderr)
+        return 1
+    print_ladder(job)
+    _print_places(job, url)
+    watch.print()
+    return 0
+
+
+def _cluster(watch: Stopwatch) -> Shell:
+    """Bring up the node with everything that the examples need."""
+    with watch.part("Debian packages"):
+        machine.install_packages(say=print)
+        store.install_packages(say=print)
+    with watch.part("programs of Kubernetes and Helm (built once per machine)"):
+        binaries.ensure(*binaries.NODE, say=print)
+        helm = binaries.ensure("helm", say=print) / "helm"
+    with watch.part("images (built again when what is in them changes)"):
+        operator, development = (targets.build(target, say=print) for target in ("operator", "development"))
+    with watch.part("a node"):
+        cluster = NodeCluster(STATE, mounts=python_mounts(ROOT / ".venv"), die_with_parent=False)
+        cluster.up()
+        for image in (operator, development):
+            cluster.load_image(image.archive)
+    shell = Shell(cluster, helm=helm)
+    with watch.part("the operator (Helm), in a namespace that admits only restricted pods, and a claim"):
+        _namespace(shell)
+        cluster.share("demo", _claim(), namespace=NAMESPACE)
+        _install(shell, build=operator.tag.rpartition(":")[2])
+        # of a run before; what it made stays on the claim
+        shell.run("kubectl", "delete", "-n", NAMESPACE, "-f", "examples/reviews/", "--ignore-not-found")
+    return shell
+
+
+def _namespace(shell: Shell) -> None:
+    if not shell.quietly("kubectl", "get", "namespace", NAMESPACE, "--ignore-not-found"):
+        shell.run("kubectl", "create", "namespace", NAMESPACE)
+    shell.run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, _RESTRICTED)
+
+
+def _claim() -> Path:
+    source = ROOT / ".tuneloop" / "claims" / "demo"
+    for name in ("minilm", "movie-reviews.csv"):
+        if not (source / name).exists():
+            raise DemoError(f"{source / name} is missing: make setup brings it")
+        if (CLAIM / name).exists():
+            continue
+        CLAIM.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (source / name).is_dir() else shutil.copyfile
+        copy(source / name, CLAIM / name)
+    for path in (CLAIM, *CLAIM.rglob("*")):
+        os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    return CLAIM
+
+
+def _install(shell: Shell, *, build: str) -> None:
+    """Install or upgrade the chart. `build` names the operator's image, whose tag stays: another one makes a new pod."""
+    image = "docker.io/tuneloop/development"
+    chosen = {
+        "image.repository": "docker.io/tuneloop/operator",
+        "image.tag": "dev",
+        "trainer.image.repository": image,
+        "trainer.image.tag": "dev",
+        "server.image.repository": image,
+        "server.image.tag": "dev",
+        "children.imagePullPolicy": "Never",
+        "progress.intervalSeconds": "2",
+        "podAnnotations.build": f"b{build}",  # a letter in front: Helm makes numbers of digits
+    }
+    given = [argument for name, value in chosen.items() for argument in ("--set", f"{name}={value}")]
+    shell.run(
+        *("helm", "upgrade", "--install", "tuneloop", "charts/tuneloop"),
+        *("--namespace", NAMESPACE, "--wait", "--timeout", "5m", *given),
+    )
+
+
+def _follow(shell: Shell) -> dict[str, Any]:
+    """Print how the job gets on until it has succeeded, and return it. Raises DemoError if it fails."""
+    began = said = time.monotonic()
+    phase = ""
+    while True:
+        job = shell.get("finetunejob", "reviews")
+        status = job.get("status") or {}
+        now = time.monotonic()
+        if status.get("phase", "") != phase or now - said >= _SAY_SECONDS:
+            phase, said = status.get("phase", ""), now
+            print(f"  {now - began:5.0f} s  {_line(status)}", flush=True)
+        if phase == "Succeeded":
+            return job
+        if phase == "Failed":
+            failure = status.get("failure") or {}
+            said = [failure.get("message", "no reason given"), failure.get("hint")]
+            raise DemoError(f"the job failed: {'; '.join(filter(None, said))}")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _line(status: dict[str, Any]) -> str:
+    progress = status.get("progress") or {}
+    parts = [f"{status.get('phase', 'Pending'):<11}", f"{progress.get('percent', ''):>4}"]
+    if "workers" in status:
+        parts.append(f"workers {status['workers']}")
+    if status.get("phase") == "Running" and "step" in progress:
+        parts.append(f"step {progress['step']}/{progress.get('totalSteps', '?')}")
+        parts += [f"loss {progress['loss']:.4f}"] if "loss" in progress else []
+        parts += [f"ETA {progress['eta']}"] if "eta" in progress else []
+    return "  ".join(parts)
+
+
+def _served(shell: Shell) -> str:
+    """Wait until the deployment answers; return its Service's address, which this machine reaches. Raises DemoError."""
+    deadline = time.monotonic() + _SERVER_SECONDS
+    while (status := shell.get("modeldeployment", "reviews").get("status") or {}).get("phase") != "Ready":
+        if time.monotonic() > deadline:
+            conditions = {one["type"]: one.get("message") for one in status.get("conditions") or ()}
+            raise DemoError(f"the model is not served after {_SERVER_SECONDS:.0f} s: {conditions}")
+        time.sleep(_LOOK_SECONDS)
+    print(f"  the model is served: {status['url']} in the cluster")
+    return f"http://{shell.get('service', 'reviews')['spec']['clusterIP']}/"
+
+
+def _ask(url: str) -> None:
+    question = json.dumps({"inputs": SENTENCE})
+    print(f"\n$ curl {url} --json '{question}'", flush=True)
+    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "20", url, "--json", question]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"the server did not answer: {done.stderr.strip()} {done.stdout.strip()}")
+    print(done.stdout.strip())
+
+
+def _print_places(job: dict[str, Any], url: str) -> None:
+    artifact = job["status"]["artifact"]
+    folder = CLAIM / artifact["uri"].removeprefix("pvc://demo/")
+    print(f"\nartifact      {artifact['uri']}  {artifact['digest']}")
+    print(f"              in this folder: {folder.relative_to(ROOT)}")
+    print(f"server        {url} (metrics: {url}metrics)")
+    print(f"look further  {_environment()}")
+    print(f"              kubectl config set-context --current --namespace {NAMESPACE}")
+    print("              kubectl get ftj,mdep,pods; kubectl describe ftj reviews; kubectl logs deployment/tuneloop")
+    print("end it        make cluster-down")
+
+
+def _environment() -> str:
+    return f"export KUBECONFIG={STATE / 'kubeconfig'} PATH=$(dev/cluster/cluster build):$PATH"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

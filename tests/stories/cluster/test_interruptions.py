@@ -1,0 +1,148 @@
+"""A worker, or a worker and the operator, go away in the midst of training on a real node: the job ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_release import Tenant
+from cluster_stories import JOB, STEPS
+from cluster_watch import watching
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+
+FOLLOWS = {
+    "Pending": {"Preparing"},
+    "Preparing": {"Queued"},
+    "Queued": {"Running", "Restarting"},
+    "Running": {"Restarting", "Exporting"},
+    "Restarting": {"Running"},
+    "Exporting": {"Succeeded"},
+}
+"""The moves between phases that a job may make that is disturbed while it trains."""
+
+DISRUPTIONS = {"Evicted", "Preempted"}
+"""Of a pod that was deleted; which one depends on whether it ended in the same second, for times in pods have whole seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """What was seen of a job that was disturbed right after its first checkpoint."""
+
+    tenant: Tenant
+    saved: int
+    """The step of the newest checkpoint that was committed when the worker was deleted."""
+    jobs: list[dict[str, Any]]
+    """The statuses of the job, oldest first."""
+
+    @property
+    def job(self) -> dict[str, Any]:
+        return self.jobs[-1]
+
+
+@pytest.fixture(scope="module", params=["worker-deleted", "operator-killed"])
+def interrupted(request, release, tmp_path_factory):
+    tenant, folder = release.in_namespace(request.param), tmp_path_factory.mktemp("watches")
+    with watching(release.cluster, "finetunejobs", namespace=tenant.namespace, folder=folder) as jobs:
+        tenant.apply(JOB)
+        tenant.until(lambda: _phase(tenant) == "Running", seconds=150, what="a gang")
+        (worker,) = tenant.pods(
+            "tuneloop.dev/job=reviews,batch.kubernetes.io/job-completion-index=1,tuneloop.dev/stage=train"
+        )
+        operator = release.operator_pod()
+        saved = _first_checkpoint(tenant)
+        if request.param == "operator-killed":
+            _kill(operator)
+            tenant.release.cluster.kubectl(
+                "delete", "pod", operator["metadata"]["name"], "-n", release.namespace, "--grace-period=0", "--force"
+            )
+        tenant.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
+        tenant.finished("reviews")
+        return Interrupted(tenant=tenant, saved=saved, jobs=jobs.statuses("reviews"))
+
+
+def test_it_ends_with_the_artifact_of_an_undisturbed_run(interrupted, served):
+    assert interrupted.job["artifact"]["digest"] == served.job["artifact"]["digest"]
+
+
+def test_the_second_attempt_goes_on_from_the_checkpoint(interrupted):
+    first, second = interrupted.job["history"]
+    assert (first["attempt"], first["startStep"]) == (1, 0)
+    assert first["class"] in DISRUPTIONS
+    assert (second["attempt"], second["endStep"], second["reason"]) == (2, STEPS, "Succeeded")
+    assert interrupted.saved <= second["startStep"] < STEPS
+    assert interrupted.job["resume"] == "exact"
+
+
+def test_one_restart_is_counted_and_nobody_is_blamed(interrupted):
+    restarts = interrupted.job["restarts"]
+    counted = {name: restarts[name] for name in ("total", "disruption", "failure", "withoutProgress")}
+    assert counted == {"total": 1, "disruption": 1, "failure": 0, "withoutProgress": 0}
+    assert restarts["lastReason"] in DISRUPTIONS
+
+
+def test_there_was_one_gang_for_each_attempt(interrupted):
+    pods = interrupted.tenant.pods("tuneloop.dev/job=reviews,tuneloop.dev/stage=train")
+    second = [pod for pod in pods if pod["metadata"]["labels"]["tuneloop.dev/attempt"] == "2"]
+    assert len(second) == 2
+    jobs = {job["metadata"]["name"] for job in interrupted.tenant.list("jobs")}
+    assert jobs == {"reviews-prepare", "reviews-a1", "reviews-a2", "reviews-export"}
+
+
+def test_the_phases_are_a_path_of_the_job_s_life(interrupted):
+    seen = [status["phase"] for status in interrupted.jobs if "phase" in status]
+    strange = [move for move in pairwise(seen) if move[0] != move[1] and move[1] not in FOLLOWS[move[0]]]
+    assert not strange, seen
+    assert "Restarting" in seen
+    assert seen[-1] == "Succeeded"
+
+
+def test_attempts_never_go_back_and_steps_never_within_one(interrupted):
+    seen = [
+        (status["attempt"], status.get("progress", {}).get("step", 0))
+        for status in interrupted.jobs
+        if "attempt" in status
+    ]
+    attempts = [attempt for attempt, _ in seen]
+    assert attempts == sorted(attempts)
+    for number in (1, 2):
+        steps = [step for attempt, step in seen if attempt == number]
+        assert steps == sorted(steps), (number, steps)
+
+
+def _phase(tenant):
+    return tenant.status("finetunejobs", "reviews").get("phase")
+
+
+def _first_checkpoint(tenant):
+    """Return the step of the newest checkpoint as soon as there is one on the claim."""
+    uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
+    folder = tenant.release.claim / "jobs" / f"reviews-{uid[:8]}" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
+        if committed:
+            return max(int(name.split("-")[1]) for name in committed)
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint after 120 s\n{tenant.report()}")
+
+
+def _kill(pod):
+    """End the operator's process as a machine that loses power would: it says good-bye to nobody."""
+    uid = pod["metadata"]["uid"]
+    killed = 0
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        try:
+            is_its = uid in path.read_text() and "tuneloop_operator" in (path.parent / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if is_its:
+            os.kill(int(path.parent.name), signal.SIGKILL)
+            killed += 1
+    assert killed, f"no process of the operator in pod {uid}"

@@ -1,0 +1,157 @@
+"""The API server goes away, the leader falls asleep: the operator lives, two never write at once, and the work goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from cluster.control_plane import ControlPlane
+from cluster_tier import fresh_namespace
+from end_state import reference
+from fault_plans import RESTARTED, scripts_of
+from fault_proxy import FaultProxy, Invoke, Match, Rule, writes
+from operator_bed import OVER, Bed, until
+from operator_process import RunningOperator
+from pod_courses import Until, before_the_end, succeed
+from pod_status_patcher import PodStatusPatcher
+
+CRDS = Path(__file__).parents[3] / "crds"
+SETTINGS = {"progress_url": "https://tuneloop-progress.test:8443"}
+KINDS = ("Job", "Pod", "Service", "ConfigMap", "NetworkPolicy")
+
+
+def uids(bed: Bed) -> set[str]:
+    return {one["metadata"]["uid"] for kind in KINDS for one in bed.all(kind)}
+
+
+# ---- the API server -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_plane(tmp_path):
+    """A control plane that the test may stop."""
+    with ControlPlane(tmp_path / "plane") as plane:
+        assert plane.kubectl("apply", "--server-side", "-f", str(CRDS)).returncode == 0
+        assert plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS)).returncode == 0
+        yield plane
+
+
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(20, id="20 s"), pytest.param(120, id="2 min", marks=pytest.mark.full)]
+)
+def test_the_operator_outlives_an_api_server_that_is_away(own_plane, tmp_path, seconds, record_property):
+    go = threading.Event()
+    scripts = {"train": before_the_end(succeed, Until(go))}
+    with (
+        fresh_namespace(own_plane) as namespace,
+        PodStatusPatcher(own_plane, scripts=scripts),
+        RunningOperator(own_plane, tmp_path, namespaces=namespace, pod_namespace=namespace) as operator,
+    ):
+        bed = Bed(own_plane, namespace)
+        operator.wait_ready(seconds=60)
+        bed.submit()
+        bed.wait_for_phase("reviews", "Running")
+        before = uids(bed)
+        own_plane.stop_api_server()
+        stay_alive(operator, seconds=seconds)
+        go.set()  # the pods end as soon as the API server is back to be told
+        own_plane.start_api_server()
+        came_back = time.monotonic()
+        until(lambda: bed.phase() != "Running", seconds=60, what="a status that catches up")
+        record_property("caught_up_seconds", time.monotonic() - came_back)
+        print(f"caught up {time.monotonic() - came_back:.1f} s after the return")
+        bed.wait_for_phase("reviews", "Succeeded")
+        assert before <= uids(bed)
+        assert (bed.status()["attempt"], bed.status().get("restarts")) == (1, None)
+
+
+def stay_alive(operator: RunningOperator, *, seconds: float) -> None:
+    """Watch the process for so long: it must live and say so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert operator.process.poll() is None, operator.log[-2000:]
+        assert operator.get("/healthz")[0] == 200
+        time.sleep(0.5)
+
+
+# ---- a leader that sleeps -------------------------------------------------------------------------------------------------------------
+
+HELD = {
+    "a create of a Job": Match(verb="create", resource="jobs", name="restarted-a1"),
+    "a create of a ConfigMap": Match(verb="create", resource="configmaps", name="restarted-a1"),
+    "an apply of a Service": Match(verb="apply", resource="services"),
+    "a write of the status": Match(verb="patch", resource="finetunejobs", subresource="status", nth=3),
+}
+"""Writes that the sleeping leader has sent, and that land when the other one has done all the work."""
+
+
+@pytest.fixture
+def beds(custom_resources):
+    """One namespace for each write that is held back, and one in which nothing is."""
+    with fresh_namespaces(custom_resources, len(HELD) + 1) as names:
+        yield dict(zip([*HELD, "nothing"], [Bed(custom_resources, name) for name in names], strict=True))
+
+
+def fresh_namespaces(plane, count):
+    from contextlib import ExitStack, contextmanager
+
+    @contextmanager
+    def all_of_them():
+        with ExitStack() as stack:
+            yield [stack.enter_context(fresh_namespace(plane)) for _ in range(count)]
+
+    return all_of_them()
+
+
+@pytest.mark.timeout(400)
+def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resources, namespace, beds, tmp_path):
+    go = threading.Event()
+    settings = SETTINGS | {
+        "pod_namespace": namespace,
+        "namespaces": ",".join(bed.namespace for bed in beds.values()),
+    }
+    with (
+        PodStatusPatcher(custom_resources, scripts=scripts_of([RESTARTED])),
+        FaultProxy(custom_resources, folder=tmp_path / "first") as before_first,
+        FaultProxy(custom_resources, folder=tmp_path / "second") as before_second,
+        RunningOperator(None, tmp_path, pod="a", kubeconfig=before_first.kubeconfig, **settings) as first,
+    ):
+        first.wait_ready(seconds=60).wait_leading(seconds=60)
+        held = [before_first.add(hold(match, beds[what].namespace, go)) for what, match in HELD.items()]
+        with RunningOperator(None, tmp_path, pod="b", kubeconfig=before_second.kubeconfig, **settings) as second:
+            second.wait_ready(seconds=60)
+            for bed in beds.values():
+                bed.submit("restarted")
+            for rule in held:
+                rule.wait(timeout_seconds=60)
+            first.process.send_signal(signal.SIGSTOP)
+            second.wait_leading(seconds=60)
+            for what, bed in beds.items():
+                until(lambda bed=bed: bed.phase("restarted") in OVER, seconds=90, what=what)
+                until(bed.is_settled, seconds=60, what=what)
+            fence = len(before_first.trace)
+            first.process.send_signal(signal.SIGCONT)
+            assert first.wait(seconds=60) == 1, first.log[-2000:]
+            assert "b leads now" in first.log
+            awake = [call for call in writes(before_first.trace[fence:]) if not call.faults]
+            assert awake == [], "the stale leader wrote after it woke up"
+            go.set()
+            until(lambda: len(late(before_first)) >= len(HELD), seconds=60, what="the late writes")
+            time.sleep(1.0)  # for what they might set off
+            codes = {f"{call.verb} {call.resource}": call.code for call in late(before_first)}
+            clean = reference([beds["nothing"].end_state()])
+            assert {what: clean.differences(bed.end_state()) for what, bed in beds.items()} == {
+                what: [] for what in beds
+            }, codes
+
+
+def hold(match: Match, namespace: str, go: threading.Event) -> Rule:
+    """Hold a call back until the test lets it go on."""
+    return Rule(Match(**vars(match) | {"namespace": namespace, "first": 1}), Invoke(lambda _: go.wait(300) and None))
+
+
+def late(proxy: FaultProxy) -> list:
+    return [call for call in proxy.trace if "call" in call.faults]

@@ -1,0 +1,196 @@
+"""The API server answers with errors, breaks watches off and lets them lie: every job still ends as it should, and nobody else waits."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from cluster_tier import fresh_namespace
+from fault_proxy import CutWatch, FaultProxy, Match, Rule, StallWatch, Status, WatchError, writes
+from operator_bed import Bed, until
+from operator_process import RunningOperator
+from pod_status_patcher import PodStatusPatcher
+
+STATUS_WRITE = {"verb": "patch", "resource": "finetunejobs", "subresource": "status"}
+ALL_BUT_WATCHES = r"(?!watch$).*"
+RETRY_AFTER = 1
+
+
+@pytest.fixture(scope="module")
+def kubelet(custom_resources):
+    """All pods succeed, unless a test says otherwise."""
+    with PodStatusPatcher(custom_resources) as playing:
+        yield playing
+
+
+@pytest.fixture
+def bed(custom_resources, namespace, kubelet):
+    return Bed(custom_resources, namespace)
+
+
+@pytest.fixture
+def other(custom_resources, kubelet):
+    """Another namespace of the same operator."""
+    with fresh_namespace(custom_resources) as name:
+        yield Bed(custom_resources, name)
+
+
+@pytest.fixture
+def proxy(custom_resources, tmp_path):
+    with FaultProxy(custom_resources, folder=tmp_path / "proxy") as between:
+        yield between
+
+
+@pytest.fixture
+def operator(proxy, bed, other, tmp_path):
+    """A leader of both namespaces behind the proxy."""
+    namespaces = f"{bed.namespace},{other.namespace}"
+    with RunningOperator(
+        None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=bed.namespace, namespaces=namespaces
+    ) as running:
+        yield running.wait_ready(seconds=60).wait_leading(seconds=60)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param([Rule(Match(**STATUS_WRITE, first=5), Status(409))], id="5 conflicts in a row"),
+        pytest.param([Rule(Match(verb=ALL_BUT_WATCHES, every=3), Status(500))], id="each third call fails"),
+        pytest.param(
+            [Rule(Match(verb=ALL_BUT_WATCHES, every=2), Status(429, retry_after=RETRY_AFTER))],
+            id="each second call is too much",
+        ),
+        pytest.param([Rule(Match(event="MODIFIED", every=4), CutWatch(half=True))], id="watches are cut in an event"),
+        pytest.param([Rule(Match(event="MODIFIED", every=4), WatchError(410))], id="watches expire"),
+        pytest.param([Rule(Match(event="ADDED", every=3), WatchError(500))], id="watches fail"),
+    ],
+)
+def test_a_job_ends_well_in_spite_of(operator, proxy, bed, rules):
+    active = [proxy.add(rule) for rule in rules]
+    bed.submit()
+    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+    assert all(rule.fired for rule in active)
+    assert bed.names("Job") == {"reviews-prepare", "reviews-a1", "reviews-export"}
+    assert bed.status().get("restarts") is None
+    assert operator.process.poll() is None
+
+
+def test_a_watch_that_lay_still_and_breaks_off_is_caught_up_with(operator, proxy, bed):
+    watches = Match(verb="watch", resource="jobs|pods", namespace=bed.namespace)
+    stalled = proxy.add(Rule(watches, StallWatch()))
+    bed.submit()
+    until(lambda: pods_are_over(bed), seconds=60, what="a stage of which nothing is heard")
+    expired = proxy.add(Rule(watches, WatchError(410)))
+    expired.wait(2)
+    expired.remove()
+    stalled.remove()
+    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+
+
+def pods_are_over(bed: Bed) -> bool:
+    pods = bed.all("Pod")
+    return bool(pods) and all(pod["status"]["phase"] == "Succeeded" for pod in pods)
+
+
+def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_says(operator, proxy, bed):
+    proxy.add(Rule(Match(verb="write|get", resource="(?!leases).*", every=2), Status(429, retry_after=RETRY_AFTER)))
+    bed.submit()
+    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+    asked = sorted(
+        (call for call in proxy.trace if call.resource not in {"leases", ""} and call.verb not in {"list", "watch"}),
+        key=lambda call: call.at,
+    )
+    refused = [call for call in asked if call.code == 429]
+    too_soon = [
+        (one.at, another.at, another.path)
+        for one in refused
+        for another in asked
+        if one.at + one.seconds + 0.2 < another.at < one.at + one.seconds + RETRY_AFTER - 0.2
+    ]
+    assert refused
+    assert too_soon == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param(Status(500), id="errors"), pytest.param(Status(429, retry_after=RETRY_AFTER), id="429")],
+)
+def test_other_namespaces_do_not_wait_for_one_that_fails(operator, proxy, bed, other, answer):
+    broken = proxy.add(
+        Rule(Match(verb="write|get", resource="(?!leases|endpointslices).*", namespace=bed.namespace), answer)
+    )
+    for number in range(5):
+        bed.submit(f"stuck-{number}")
+    broken.wait()
+    other.submit()
+    other.wait_for_phase("reviews", "Succeeded", seconds=120)
+    assert bed.names("Job") == set()
+    broken.remove()
+    for number in range(5):
+        bed.wait_for_phase(f"stuck-{number}", "Succeeded", seconds=120)
+
+
+def test_a_job_that_was_deleted_unseen_gets_no_children(operator, proxy, bed, kubelet):
+    """The operator sees the children go and does not know why: it must look before it makes them anew."""
+    kubelet.scripts["ghost/train"] = "hang"
+    bed.submit("ghost")
+    bed.wait_for_phase("ghost", "Running")
+    jobs = Match(verb="watch", resource="finetunejobs", namespace=bed.namespace)
+    stalled = proxy.add(Rule(jobs, StallWatch()))
+    seen = len(proxy.trace)
+    bed.delete("FineTuneJob", "ghost")
+    until(lambda: not (bed.names("Job") | bed.names("Pod") | bed.names("ConfigMap")), seconds=60, what="no children")
+    time.sleep(2.0)
+    expired = proxy.add(Rule(jobs, WatchError(410)))
+    expired.wait()
+    expired.remove()
+    stalled.remove()
+    time.sleep(2.0)
+    made = [call for call in writes(proxy.trace[seen:]) if call.namespace == bed.namespace and call.is_applied]
+    assert made == []
+
+
+def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namespace, tmp_path):
+    """One line says verb, resource and namespace; the operator waits for the right, and is ready once it has it."""
+    token = user_without_pods(custom_resources, namespace)
+    with (
+        FaultProxy(custom_resources, folder=tmp_path / "proxy", token=token) as proxy,
+        RunningOperator(
+            None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=namespace, namespaces=namespace
+        ) as operator,
+    ):
+        until(lambda: told(operator, namespace), seconds=60, what=f"a line that names it:\n{operator.log}")
+        assert operator.get("/readyz")[0] == 503
+        assert operator.process.poll() is None
+        allow(custom_resources, namespace, name="pods", resources=["pods"])
+        operator.wait_ready(seconds=60)
+
+
+def told(operator: RunningOperator, namespace: str) -> list[str]:
+    lines = [one["message"] for one in operator.log_lines if one["level"] in {"ERROR", "WARNING"}]
+    return [line for line in lines if all(word in line for word in ("list", '"pods"', f'"{namespace}"'))]
+
+
+def user_without_pods(plane, namespace: str) -> str:
+    """Return the token of a service account that may do everything in a namespace, but nothing with pods."""
+    others = ["jobs", "services", "configmaps", "deployments", "networkpolicies", "leases", "endpointslices", "events"]
+    allow(plane, namespace, name="others", resources=[*others, "finetunejobs", "modeldeployments"])
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
+    reply = plane.request("POST", path, request)
+    assert reply.status == 201, reply.body
+    return reply.body["status"]["token"]
+
+
+def allow(plane, namespace: str, *, name: str, resources: list[str]) -> None:
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    rules = [{"apiGroups": ["*"], "resources": resources, "verbs": ["*"]}]
+    role = {"metadata": {"name": name}, "rules": rules}
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    }
+    for plural, body in (("roles", role), ("rolebindings", binding)):
+        reply = plane.request("POST", f"{path}/{plural}", body)
+        assert reply.status == 201, reply.body

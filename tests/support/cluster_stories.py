@@ -1,0 +1,60 @@
+"""What the stories on a node have in common: one job, what was seen of it, and its undisturbed run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cluster_watch import watching
+from workspace import deployment_manifest, job_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster_release import Release, Tenant
+
+ROWS = 400
+STEPS = 80
+JOB = job_manifest(
+    training={"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3},
+    checkpoint={"everySteps": 20},
+)
+"""A job named `reviews` on two nodes: the same wherever it runs, so that what it makes can be compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What was seen while a job ran and its model came into service."""
+
+    tenant: Tenant
+    jobs: list[dict[str, Any]]
+    """The statuses of the job, oldest first."""
+    deployments: list[dict[str, Any]]
+    """The statuses of the deployment, oldest first."""
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The job's last status."""
+        return self.jobs[-1]
+
+    @property
+    def url(self) -> str:
+        """The address of the deployment's Service, from this machine."""
+        (service,) = [one for one in self.tenant.list("services") if one["metadata"]["name"] == "reviews"]
+        return f"http://{service['spec']['clusterIP']}"
+
+
+def served(release: Release, namespace: str, folder: Path) -> Served:
+    """Apply the job and a deployment of its model, and return once that answers."""
+    tenant = release.in_namespace(namespace)
+    with (
+        watching(release.cluster, "finetunejobs", namespace=namespace, folder=folder) as jobs,
+        watching(release.cluster, "modeldeployments", namespace=namespace, folder=folder) as deployments,
+    ):
+        tenant.apply(JOB, deployment_manifest())
+        tenant.until(
+            lambda: tenant.status("modeldeployments", "reviews").get("phase") == "Ready",
+            seconds=300,
+            what="a served model",
+        )
+        return Served(tenant=tenant, jobs=jobs.statuses("reviews"), deployments=deployments.statuses("reviews"))
