@@ -60,7 +60,7 @@ def _asked(record: dict) -> Asked:
 def table(asked: Iterable[Asked], *, share: int) -> str:
     """Return requests by verb and resource, divided by `share`."""
     counted = Counter((one.verb, one.resource) for one in asked)
-    return ", ".join(f"{verb} {resource} {count / share:.2g}" for (verb, resource), count in counted.most_common())
+    return ", ".join(f"{verb} {resource} {count / share:.4g}" for (verb, resource), count in counted.most_common())
 
 
 def resident_mib(pid: int, *, peak: bool = False) -> float:

@@ -150,15 +150,15 @@ class Condition(WireModel):
     """One aspect of an object's state, as metav1.Condition."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)]
-    """What the condition is about, in CamelCase."""
+    """What the condition is about, as one CamelCase word such as `Accepted`."""
     status: Literal["True", "False", "Unknown"]
-    """Whether the condition holds."""
+    """Whether the condition holds; Unknown while nobody can tell."""
     reason: Annotated[
         str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     ]
-    """Why, as one CamelCase word that programs may compare."""
+    """Why it holds or does not, as one CamelCase word that programs may compare."""
     message: Annotated[str, StringConstraints(max_length=32768)] = ""
-    """Why, for a person."""
+    """Why it holds or does not, in words for a person."""
     last_transition_time: Annotated[str, StringConstraints(max_length=32)]
     """When `status` last changed (RFC 3339)."""
     observed_generation: int | None = None

@@ -4,251 +4,187 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from tuneloop_api.model import WireModel, without_nulls
+from tuneloop_api.model import WireModel
 from tuneloop_api.v1alpha1.common import (
     Conditions,
     LongText,
     Name,
     ShortText,
 )
+from tuneloop_api.v1alpha1.fine_tune_job_results import ArtifactStatus, DataStatus, EvaluationStatus
 
 
 class StageResult(WireModel):
     """What a stage handed on: a file on the claim."""
 
     path: LongText
-    """Its path in the pods."""
+    """Path of the file, as the pods see it."""
     sha256: ShortText
-    """Its content."""
+    """SHA-256 of the file's content; the next stage reads nothing else."""
 
 
 class Child(WireModel):
     """The Job of a stage, by name and uid."""
 
     name: Name
-    """Name of the child."""
+    """Name of the Job, in the namespace of this object."""
     uid: ShortText | None = None
-    """Its uid, once the API server told it."""
+    """Uid of the Job, once the API server told it; another Job of the same name is not ours."""
     ended: bool | None = None
-    """Its end was seen and counted. Absent while it is wanted."""
+    """Whether the end of the Job was seen and counted. Absent while the Job is wanted."""
     result: StageResult | None = None
-    """What it handed on, once it succeeded."""
+    """What the Job handed on to the next stage, once it succeeded."""
 
 
 class Children(WireModel):
     """The Jobs of the three stages."""
 
     prepare: Child | None = None
-    """Job of the data preparation."""
+    """Job that prepares the data and looks at the model."""
     train: Child | None = None
-    """Job of the current training attempt."""
+    """Job of the current training attempt, with one pod for each node."""
     export: Child | None = None
-    """Job of the export."""
+    """Job that exports, measures and publishes the model."""
 
 
 class Restarts(WireModel):
     """How often training was restarted, and why."""
 
     total: int = 0
-    """All restarts."""
+    """Number of restarts of any kind since the job was created."""
     failure: int = 0
-    """Restarts after failures."""
+    """Number of restarts after failures; limited by `failurePolicy.maxTotalRestarts`."""
     disruption: int = 0
-    """Restarts after evictions, preemptions and lost nodes."""
+    """Number of restarts after evictions, preemptions and lost nodes; limited by `failurePolicy.maxDisruptions`."""
     without_progress: int = 0
-    """Restarts after failures since the newest checkpoint."""
+    """Number of restarts after failures since the newest checkpoint; limited by `failurePolicy.maxRestarts`."""
     since_checkpoint: int = 0
-    """Restarts of any kind since the newest checkpoint: they set the delay of the next one."""
+    """Number of restarts of any kind since the newest checkpoint; the more, the longer the next one waits."""
     last_reason: ShortText | None = None
-    """Class of the last one."""
+    """Class of the failure or disruption behind the last restart, as in `status.failure.class`."""
     last_time: ShortText | None = None
-    """When the last one was decided (RFC 3339)."""
+    """When the last restart was decided (RFC 3339)."""
 
 
 class EvaluationValue(WireModel):
     """The newest validation result."""
 
     name: ShortText
-    """Metric."""
+    """Name of the metric that was measured, such as `loss`."""
     value: float
-    """Its value."""
+    """What the metric was on the validation split."""
 
 
 class Progress(WireModel):
     """How far the current stage is."""
 
     percent: ShortText | None = None
-    """Progress of the whole job, for example `45%`."""
+    """Progress of the whole job over its three stages, for example `45%`."""
     stage: ShortText | None = None
-    """Stage that reported last."""
+    """Stage that reported last: prepare, train or export."""
     step: int | None = None
-    """Optimizer steps done."""
+    """Number of optimizer steps that are done, those of earlier attempts included."""
     start_step: int | None = None
-    """Step that the current attempt started from."""
+    """Optimizer step that the current attempt started from: that of its checkpoint, or 0."""
     total_steps: int | None = None
-    """Optimizer steps planned."""
+    """Number of optimizer steps that the whole run is planned to take."""
     epoch: float | None = None
-    """Passes over the training split done."""
+    """Number of passes over the training split that are done; may be a fraction."""
     loss: float | None = None
-    """Training loss of the last step."""
+    """Training loss of the last step that was reported, to six digits."""
     evaluation: EvaluationValue | None = None
-    """The newest validation result."""
+    """The newest result on the validation split."""
     tokens_per_second: float | None = None
-    """Tokens trained per second over all ranks, without padding."""
+    """Number of tokens that are trained in a second over all ranks, padding aside."""
     eta: ShortText | None = None
-    """Time left, for example `12m`."""
+    """Time that the current stage has left, as text for people, for example `12m`."""
     eta_seconds: int | None = None
-    """Time left in seconds."""
+    """Time that the current stage has left, in seconds, for programs."""
     last_heartbeat: ShortText | None = None
-    """When the trainer last reported (RFC 3339)."""
+    """When the pods last reported how far they are (RFC 3339)."""
 
 
 class SavedCheckpoint(WireModel):
     """A checkpoint that was committed."""
 
     step: int
-    """Optimizer steps that it holds."""
+    """Number of optimizer steps that were done when it was saved."""
     path: LongText | None = None
-    """Folder on the claim."""
+    """Folder of the checkpoint on the claim, as the pods see it."""
     time: ShortText | None = None
-    """When it was committed (RFC 3339)."""
+    """When the checkpoint was whole on disk (RFC 3339)."""
     metric: ShortText | None = None
-    """Metric that chose it, for the best one."""
+    """Metric that chose the checkpoint; only for the best one."""
     value: float | None = None
-    """That metric's value."""
+    """What that metric was at the checkpoint."""
 
 
 class CheckpointStatus(WireModel):
     """The checkpoints that a restart would use."""
 
     latest: SavedCheckpoint | None = None
-    """The newest."""
+    """The newest whole checkpoint; a restart goes on from it."""
     best: SavedCheckpoint | None = None
-    """The best on the validation split."""
+    """The best checkpoint on the validation split, by `training.bestMetric`."""
 
 
 class AttemptRecord(WireModel):
     """One finished training attempt."""
 
     attempt: int
-    """Its number, from 1."""
+    """Number of the attempt, counted from 1."""
     start_step: int | None = None
-    """Step that it started from."""
+    """Optimizer step that the attempt started from."""
     end_step: int | None = None
-    """Last step that it reported."""
+    """Last optimizer step that the attempt reported."""
     started: ShortText | None = None
-    """When it was created (RFC 3339)."""
+    """When the Job of the attempt was created (RFC 3339)."""
     ended: ShortText | None = None
-    """When its end was seen (RFC 3339)."""
+    """When the end of the attempt was seen (RFC 3339)."""
     failure_class: Annotated[ShortText | None, Field(alias="class")] = None
-    """Class of its failure; absent if it succeeded or was suspended."""
+    """Class of the attempt's failure, as in `status.failure.class`; absent if it succeeded or was suspended."""
     reason: ShortText | None = None
-    """How it ended: Succeeded, Failed, Suspended, Lost."""
+    """How the attempt ended: Succeeded, Failed, Suspended or Lost."""
 
 
 class Failure(WireModel):
     """Why the job failed, or why training was last restarted."""
 
     failure_class: Annotated[ShortText, Field(alias="class")]
-    """Class of the failure (`tuneloop_api.exit_codes.FailureClass`)."""
+    """What kind of failure it was, as one word that decides whether a restart may help."""
     stage: ShortText | None = None
-    """prepare, train or export."""
+    """Stage that failed: prepare, train or export."""
     exit_code: int | None = None
-    """Exit code of the container."""
+    """Exit code of the container that failed first."""
     rank: int | None = None
-    """Rank that failed first."""
+    """Rank that failed first; absent where no single one did."""
     pod: ShortText | None = None
-    """Pod that failed first."""
+    """Name of the pod that failed first."""
     node: ShortText | None = None
-    """Node of that pod."""
+    """Name of the node on which that pod ran."""
     message: LongText | None = None
-    """What happened."""
+    """What happened, in words; field, value and place where they are known."""
     hint: LongText | None = None
-    """What a person can do about it."""
+    """What a person can do so that it does not happen again."""
     last_lines: Annotated[list[ShortText], Field(max_length=20)] | None = None
-    """Last lines of the log."""
+    """What the process that failed first wrote last, oldest line first, without secrets."""
     retryable: bool | None = None
-    """Whether a restart may help."""
-
-
-class DataStatus(WireModel):
-    """What `prepare` made of the sources."""
-
-    rows: int | None = None
-    """Usable rows in all splits."""
-    splits: Annotated[dict[str, int], Field(max_length=8), BeforeValidator(without_nulls)] | None = None
-    """Rows by split."""
-    bad: int | None = None
-    """Rows that could not be used."""
-    digest: ShortText | None = None
-    """Digest of the prepared data."""
-    report: LongText | None = None
-    """Path of the data report."""
-
-
-class MetricValue(WireModel):
-    """One measured number with its 95 % interval."""
-
-    name: ShortText
-    """Metric, for example `accuracy`."""
-    split: ShortText
-    """Rows that it was measured on."""
-    value: float
-    """Its value."""
-    low: float | None = None
-    """Lower end of the 95 % interval."""
-    high: float | None = None
-    """Upper end of the 95 % interval."""
-
-
-class BaselineValue(WireModel):
-    """The accuracy of something simpler, on the same rows."""
-
-    name: ShortText
-    """majority, tfidf-linear or before-training."""
-    value: float
-    """Its accuracy."""
-    low: float | None = None
-    """Lower end of the 95 % interval."""
-    high: float | None = None
-    """Upper end of the 95 % interval."""
-
-
-class EvaluationStatus(WireModel):
-    """What the exported model achieved on the test split."""
-
-    metrics: Annotated[list[MetricValue], Field(max_length=64)] | None = None
-    """Metrics with intervals."""
-    baselines: Annotated[list[BaselineValue], Field(max_length=16)] | None = None
-    """The same rows, by simpler means."""
-
-
-class ArtifactStatus(WireModel):
-    """The published model."""
-
-    uri: LongText
-    """Where it is, as `pvc://CLAIM/PATH`."""
-    digest: ShortText
-    """SHA-256 of its manifest, as `sha256:…`; the server checks it before it loads."""
-    size_bytes: int | None = None
-    """Size of all its files."""
-    formats: Annotated[list[ShortText], Field(max_length=8)] | None = None
-    """Weight formats in it."""
+    """Whether a restart may help; false where the same would happen again."""
 
 
 class Lineage(WireModel):
     """Where the artifact comes from."""
 
     model_revision: ShortText | None = None
-    """Commit or digest of the base model."""
+    """Commit of a base model from the hub, or digest of one from a folder."""
     data_digest: ShortText | None = None
-    """Digest of the prepared data."""
+    """SHA-256 of the prepared data that the model learned from."""
     image_digest: ShortText | None = None
-    """Digest of the trainer image."""
+    """Digest of the trainer image that made the model, as the node's runtime told it."""
     config_hash: ShortText | None = None
-    """Hash of what the training result depends on."""
+    """Hash of every setting that the result of the training depends on."""
 
 
 JobPhase = Literal[
@@ -262,40 +198,40 @@ class FineTuneJobStatus(WireModel):
     observed_generation: int | None = None
     """The `metadata.generation` that this status was computed from."""
     phase: JobPhase | None = None
-    """Where the job is in its life."""
+    """Where the job is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
-    """Aspects of the state: Accepted, Prepared, PodsReady, Complete, Failed and others."""
+    """Aspects of the state, one entry each: Accepted, Prepared, PodsReady, Complete, Failed and others. Accepted is False where the spec is refused, and says why."""
     start_time: ShortText | None = None
     """When the first stage was created (RFC 3339); from then on the spec is frozen."""
     completion_time: ShortText | None = None
     """When the job succeeded or failed (RFC 3339)."""
     attempt: int | None = None
-    """Number of the current training attempt, from 1."""
+    """Number of the current training attempt, counted from 1; each restart is a new one."""
     children: Children | None = None
-    """The Jobs of the three stages."""
+    """The Jobs of the three stages, by name and uid."""
     restarts: Restarts | None = None
     """How often training was restarted, and why."""
     image: ShortText | None = None
-    """Image that the stages run."""
+    """Image that the pods of all stages run; chosen once, when the job starts."""
     progress: Progress | None = None
-    """How far the current stage is."""
+    """How far the job and its current stage are, as the pods reported last."""
     workers: ShortText | None = None
-    """Ready training pods of all, for example `2/2`."""
+    """How many of the training pods are ready, for example `2/2`."""
     checkpoint: CheckpointStatus | None = None
     """The checkpoints that a restart would use."""
     resume: Literal["exact", "rounding"] | None = None
-    """Whether every restart so far went on bit by bit, or up to rounding."""
+    """How restarts so far went on: `exact` if every bit is as if there had been none, `rounding` if results differ in the last digits."""
     history: Annotated[list[AttemptRecord], Field(max_length=10)] | None = None
-    """The last attempts, newest last."""
+    """The last ten attempts that have ended, newest last."""
     failure: Failure | None = None
-    """Why the job failed, or why training was last restarted."""
+    """Why the job failed, or why training was last restarted: what, where and what to do."""
     resolved: Annotated[dict[str, Any], Field(max_length=64)] | None = None
-    """Every value that was left to be chosen, as it was chosen."""
+    """Every value that the spec left to be chosen, as it was chosen once; for example learningRate and maxTokens."""
     data: DataStatus | None = None
-    """What `prepare` made of the sources."""
+    """What the data preparation made of the sources: rows, splits and what was left out."""
     evaluation: EvaluationStatus | None = None
     """What the exported model achieved on the test split."""
     artifact: ArtifactStatus | None = None
-    """The published model."""
+    """The published model: where it is, and how to tell that it is the same."""
     lineage: Lineage | None = None
-    """Where the artifact comes from."""
+    """What the artifact was made from: model, data, image and settings."""

@@ -34,7 +34,7 @@ class ServedModel(WireModel):
     no such artifact. Not together with `fineTuneJobRef`. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
     digest: Annotated[str, DIGEST.text(most=71)] | None = None
     """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
-    Default: whatever artifact is there."""
+    Default: whatever artifact is there. For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
 
     rules = (
         exactly_one("fine_tune_job_ref", "uri"),
@@ -97,13 +97,13 @@ class ServedRevision(WireModel):
     revision: ShortText
     """Hash of the artifact and the server's settings; part of its Deployment's name."""
     digest: ShortText
-    """Digest of the artifact."""
+    """SHA-256 of the manifest of the artifact, as `sha256:…`."""
     uri: LongText
-    """Where the artifact is."""
+    """Folder of the artifact, as `pvc://CLAIM/PATH`."""
     replicas: int | None = None
-    """Wanted server pods."""
+    """Number of server pods that this revision is to have."""
     ready_replicas: int | None = None
-    """Server pods that answer."""
+    """Number of its server pods that answer requests."""
 
 
 class ModelDeploymentStatus(WireModel):
@@ -112,15 +112,15 @@ class ModelDeploymentStatus(WireModel):
     observed_generation: int | None = None
     """The `metadata.generation` that this status was computed from."""
     phase: DeploymentPhase | None = None
-    """Where the deployment is in its life."""
+    """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
-    """Aspects of the state: Accepted, ModelAvailable, Ready."""
+    """Aspects of the state, one entry each: Accepted, ModelAvailable and Ready. Accepted is False where the spec is refused, and says why."""
     stable: ServedRevision | None = None
-    """The revision that answers requests."""
+    """The revision that answers requests now: one version of artifact and settings."""
     ready: ShortText | None = None
-    """Ready server pods of all, for example `1/1`."""
+    """How many of the server pods are ready, for example `1/1`."""
     url: LongText | None = None
-    """Address inside the cluster; in local mode the address of the server."""
+    """Address of the server inside the cluster; in local mode its address on this machine."""
 
 
 class ModelDeployment(WireModel):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.fine_tune_job_status import (
+from tuneloop_api.v1alpha1.fine_tune_job_results import (
     ArtifactStatus,
     BaselineValue,
     DataStatus,
     EvaluationStatus,
+    MetricValue,
+)
+from tuneloop_api.v1alpha1.fine_tune_job_status import (
     FineTuneJobStatus,
     Lineage,
-    MetricValue,
     Progress,
 )
 from tuneloop_operator.status.conditions import with_condition

@@ -12,7 +12,7 @@ import pytest
 from cluster_audit import asked
 from cluster_release import installed
 from cluster_stories import JOB, STEPS
-from helm_chart import reviewed_rights
+from helm_chart import Right, reviewed_rights
 from operator_process import eventually
 from workspace import CLAIM, deployment_manifest
 
@@ -153,7 +153,7 @@ def test_kubectl_delete_removes_every_child(served):
     )
     assert {found["kind"] for found in _children(tenant)} >= {"Job", "Pod", "ConfigMap", "Service", "Deployment"}
     tenant.kubectl("delete", "ftj,mdep", "reviews")
-    eventually(lambda: not _children(tenant), seconds=90, what="the end of every child")
+    tenant.until(lambda: not _children(tenant), seconds=60, what="the end of every child")
 
 
 def test_uninstall_with_a_job_at_work_wedges_nothing(served, node_cluster, helm):
@@ -184,6 +184,7 @@ def test_the_operator_asked_only_for_what_it_may(served, request):
         namespaces=release.watched,
         release_namespace=release.namespace,
     )
+    assert Right("watched", "batch", "jobs", "create") in found.rights, "the audit log tells nothing of the operator"
     assert not found.refused
     reviewed = set(reviewed_rights())
     assert not found.rights - reviewed

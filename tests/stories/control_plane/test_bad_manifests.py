@@ -274,7 +274,7 @@ def given(bad):
     """Return how the server repeats what was given: the value, but for a wrong type and for what nobody could read only the type or its name."""
     if bad.by is not By.RULE or not isinstance(bad.value, str | int) or not str(bad.value).isascii():
         return ""
-    return json.dumps(bad.value) if str(bad.value).isprintable() else ""
+    return json.dumps(bad.value).strip('"') if str(bad.value).isprintable() else ""
 
 
 def words_of_rules(kind):

@@ -15,6 +15,7 @@ from manifest_cases import Case, mutations, random_value, smallest
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES
 
 KINDS = (FineTuneJob, ModelDeployment)
 EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -111,6 +112,7 @@ METADATA = [
     {"labels": {"a": "x" * 63}}, {"labels": {"a": "x" * 64}}, {"labels": {"x" * 63: "a"}}, {"labels": {"x" * 64: "a"}}, {"labels": {"a b": "c"}}, {"labels": {"": "c"}}, {"labels": {"/a": "c"}},
     {"labels": {"a/b/c": "c"}}, {"labels": {"A.b/c": "c"}}, {"annotations": {"a": "any text, é\n"}}, {"annotations": {"a": 1}}, {"annotations": {"a": True}}, {"annotations": {"a b": "c"}},
     {"generateName": "b-"}, {"unknown": None}, {"ownerReferences": []}, {"ownerReferences": {}}, {"generation": 3}, {"labels": {"a": None}}, {"annotations": {"a": None}}, {"annotations": {"A/b": "c"}},
+    {"annotations": {"a": "x" * (MOST_ANNOTATION_BYTES - 1)}}, {"annotations": {"a": "x" * MOST_ANNOTATION_BYTES}}, {"annotations": {"a": "\u00e9" * (MOST_ANNOTATION_BYTES // 2)}},
 ]  # fmt: skip
 
 

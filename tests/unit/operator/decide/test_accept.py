@@ -48,6 +48,21 @@ def test_the_refusal_names_field_value_rule_and_example(fields: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
+    ("labels", "fields"),
+    [
+        (["a", "b"], []),
+        (["a", "A"], []),
+        (["a", "b", "a", "b"], ["spec.model.labels[2]", "spec.model.labels[3]"]),
+        (["caf\u00e9", "cafe\u0301"], ["spec.model.labels[1]"]),
+    ],
+)
+def test_no_two_classes_look_alike(labels: list[str], fields: list[str]) -> None:
+    refusals = job_refusals(spec(model={"uri": "hf://a/b", "labels": labels}), LOCAL)
+    assert [one.field for one in refusals] == fields
+    assert all(str(one).isascii() for one in refusals)
+
+
+@pytest.mark.parametrize(
     ("uri", "settings", "reasons"),
     [
         ("pvc://models/artifact", CLUSTER, []),

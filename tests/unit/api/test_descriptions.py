@@ -1,0 +1,153 @@
+"""What `kubectl explain` shows reads like documentation: whole sentences, the default, and an example that is true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from bad_manifests import put
+from manifest_cases import smallest
+from pydantic.alias_generators import to_snake
+
+from tuneloop_api import crd
+from tuneloop_api.settings import settings_of
+from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
+
+Node = dict[str, Any]
+IN_QUOTES = re.compile(r"For example `([^`]+)`(?: or `([^`]+)`)?\.")
+FEWEST_WORDS = 3
+# Without these the example of a field would break a rule.
+NEEDS: dict[str, Node] = {
+    "spec.data.split.stratify": {"spec.data.split.method": "random"},
+    "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
+    "spec.model.revision": {"spec.model.uri": "hf://a/b"},
+    "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
+}
+INSTEAD = {
+    "spec.model.fineTuneJobRef": "spec.model.uri",
+    "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
+}
+"""Of two fields of which exactly one is given, the other."""
+
+
+def nodes(node: Node, path: str) -> Iterator[tuple[str, Node]]:
+    yield path, node
+    for name, below in node.get("properties", {}).items():
+        yield from nodes(below, f"{path}.{name}")
+    if "properties" in node.get("items", {}):
+        for name, below in node["items"]["properties"].items():
+            yield from nodes(below, f"{path}[0].{name}")
+
+
+def fields(*parts: str) -> Iterator[Any]:
+    for resource in crd.RESOURCES:
+        schema = crd.root_schema(resource)
+        for part in parts:
+            for path, node in nodes(schema["properties"][part], part):
+                if path != part and (resource.model is FineTuneJob or ".model.fineTuneJobRef" not in path):
+                    yield pytest.param(resource, path, node, id=f"{resource.short_name}.{path}")
+
+
+def optional_leaves() -> list[Any]:
+    return [
+        each
+        for each in fields("spec")
+        if "properties" not in each.values[2] and each.values[1].rpartition(".")[2] not in required(each.values[0])
+    ]
+
+
+def required(resource: crd.Resource) -> set[str]:
+    """Return the names of all fields that must be given where their block is."""
+    return {name for _, node in nodes(crd.root_schema(resource), "") for name in node.get("required", ())} | {
+        name for _, node in nodes(crd.root_schema(resource), "") for name in node.get("items", {}).get("required", ())
+    }
+
+
+@pytest.mark.parametrize(("resource", "path", "node"), fields("spec", "status"))
+def test_a_field_is_described_in_sentences_that_say_more_than_its_name(
+    resource: crd.Resource, path: str, node: Node
+) -> None:
+    text = node["description"]
+    assert re.fullmatch(r"[A-Z`].*\.", text), text
+    assert "\n" not in text
+    assert "  " not in text
+    said = set(re.findall(r"[a-z]+", text.split(". ")[0].lower()))
+    name = set(to_snake(path.rpartition(".")[2]).split("_"))
+    assert len(said - name - {"the", "a", "an", "of", "for"}) >= FEWEST_WORDS, text
+
+
+@pytest.mark.parametrize(("resource", "path", "node"), optional_leaves())
+def test_an_optional_field_says_its_default(resource: crd.Resource, path: str, node: Node) -> None:
+    alternatives = ("Not together with", "Default: ")
+    assert any(words in node["description"] for words in alternatives), node["description"]
+
+
+def with_example() -> list[Any]:
+    """Return all fields but those whose values can be listed."""
+    return [each for each in fields("spec") if "enum" not in each.values[2] and each.values[2]["type"] != "boolean"]
+
+
+@pytest.mark.parametrize(("resource", "path", "node"), with_example())
+def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource, path: str, node: Node) -> None:
+    examples = [text for found in IN_QUOTES.findall(node["description"]) for text in found if text]
+    if not examples and node.get("properties"):
+        return  # a block may leave its examples to its fields
+    assert examples, node["description"]
+    for text in examples:
+        manifest = smallest(resource.model)
+        for needed, value in NEEDS.get(path, {}).items():
+            put(manifest, needed, value)
+        if block := block_of(path):
+            put(manifest, block, [{"uri": "pvc://models/a"}])
+        put(manifest, path, yaml.load(text, Loader=KubectlLoader))
+        for one, other in INSTEAD.items():
+            if path.startswith(one):
+                put(manifest, other, None)
+        if ".labelRule." in path:
+            rule = manifest["spec"]["data"][path.split(".")[2].removesuffix("[0]")][0]["labelRule"]
+            rule.setdefault("above", 3)
+            rule.setdefault("names", ["a", "b"])
+        resource.model.from_wire(manifest)
+
+
+def block_of(path: str) -> str | None:
+    """Return the path of the optional list that a field is in."""
+    return next((block for block in ("spec.data.validation", "spec.data.test") if path.startswith(f"{block}[0]")), None)
+
+
+def filled_in(path: str) -> Any:
+    """Return what stands in the settings of a job that leaves everything out; None for what others fill in: the operator or `prepare`."""
+    found: Any = settings_of(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).to_wire()
+    ours = (
+        path.removeprefix("spec.")
+        .replace("[0]", "")
+        .replace("validate.", "validateRows.")
+        .replace("resources.", "gang.")
+    )
+    for name in ours.split("."):
+        found = found[0] if isinstance(found, list) else found
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+DEFAULT = re.compile(r"Default: `?([a-z0-9.e-]*[a-z0-9])`?[.,:]")
+DOCUMENTED = [
+    each
+    for each in fields("spec")
+    if DEFAULT.search(each.values[2]["description"]) and filled_in(each.values[1]) is not None
+]
+
+
+def test_many_defaults_can_be_compared() -> None:
+    assert len(DOCUMENTED) >= 25
+
+
+@pytest.mark.parametrize(("resource", "path", "node"), DOCUMENTED)
+def test_a_default_is_what_is_filled_in(resource: crd.Resource, path: str, node: Node) -> None:
+    (text,) = DEFAULT.findall(node["description"])
+    filled = filled_in(path)
+    assert str(filled).lower() == text or float(filled) == float(text)
