@@ -59,15 +59,27 @@ class ApiClient:
         if time.monotonic() - self._used_at > _IDLE_SECONDS:
             self._connection.close()  # the request below opens a new one
         try:
-            self._connection.request(method, target, body=encoded, headers=headers)
-            answer = self._connection.getresponse()
-            text = answer.read().decode()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()  # the next request opens a new one
-            raise
+            answer, text = self._send(method, target, encoded, headers)
+        except http.client.RemoteDisconnected:
+            if method != "GET":
+                raise
+            answer, text = self._send(
+                method, target, encoded, headers
+            )  # the server went away while the connection was idle
         self._used_at = time.monotonic()
         is_json = answer.headers.get_content_type() == "application/json"
         return Reply(answer.status, json.loads(text) if is_json else text)
+
+    def _send(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPResponse, str]:
+        try:
+            self._connection.request(method, target, body=body, headers=headers)
+            answer = self._connection.getresponse()
+            return answer, answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # the next request opens a new one
+            raise
 
     def close(self) -> None:
         """Close the connection."""

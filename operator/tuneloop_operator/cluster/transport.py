@@ -6,6 +6,7 @@ obeyed, and that somebody counts. What is asked stands in `api_server`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _USER_AGENT = "tuneloop-operator"
+_READS = {"get", "list"}
+_READ_PAUSES_SECONDS = (0.05, 0.2)
+"""Before a read that met an error of the API server is asked again. A reconcile makes several: one that began with all of them anew for
+the sake of a single one would hardly come to its end while the API server often fails."""
 
 
 class Call(NamedTuple):
@@ -90,6 +95,18 @@ class Transport:
 
     async def send(self, request: Request) -> Any:
         """Return the decoded answer. Raises the errors of `translate`, and NotLeading."""
+        for pause in (*_pauses(request), None):
+            code, body, retry_after = await self._answer(request)
+            if 200 <= code < 300:
+                return body.decode(errors="replace") if request.plain else _decoded(body)
+            error = self._error(code, body, retry_after)
+            if pause is None or code < 500 or retry_after is not None:
+                raise error
+            await asyncio.sleep(pause)
+        raise AssertionError("the last answer is returned or raised")
+
+    async def _answer(self, request: Request) -> tuple[int, bytes, str | None]:
+        """Return status, body and Retry-After. Raises ClusterUnavailable where there is no answer, and NotLeading."""
         if (wait := self._not_before - self._clock()) > 0 and not request.urgent:
             raise ClusterUnavailable("the API server asked to wait", retry_after=wait)
         headers = await self._headers(request)
@@ -103,11 +120,9 @@ class Transport:
             raise no_answer(error) from error
         finally:
             self._on_call(Call(request.verb, request.resource, code, self._clock() - began))
-        if 200 <= code < 300:
-            return body.decode(errors="replace") if request.plain else _decoded(body)
         if code == 401:
             await renew_token(self._configuration, self._environ)
-        raise self._error(code, body, retry_after)
+        return code, body, retry_after
 
     async def _headers(self, request: Request) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": _USER_AGENT, "Content-Type": request.content_type}
@@ -115,7 +130,7 @@ class Transport:
 
     async def _exchange(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
         query = dict(request.query or {})
-        seconds = self._seconds[request.verb not in {"get", "list"}]
+        seconds = self._seconds[request.verb not in _READS]
         url = f"{self._configuration.host}{request.path}{'?' if query else ''}{urlencode(query)}"
         answer = await self._client.call_api(
             _METHODS[request.verb],
@@ -135,6 +150,11 @@ class Transport:
         if code == 429 and isinstance(error, ClusterUnavailable):
             self._not_before = max(self._not_before, self._clock() + error.retry_after)
         return error
+
+
+def _pauses(request: Request) -> tuple[float, ...]:
+    is_patient = request.verb in _READS and not request.urgent and not request.plain
+    return _READ_PAUSES_SECONDS if is_patient else ()
 
 
 def _decoded(body: bytes) -> Any:

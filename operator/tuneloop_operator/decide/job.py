@@ -176,6 +176,8 @@ def _watch(situation: Situation) -> Step:
     job = job_of_run(seen, status)
     wait = starves_in(pods_of(seen, job), now=situation.now, settings=situation.settings) if job else None
     missing = gang_children_to_apply(seen, status, settings=situation.settings)
+    if missing and not seen.live:  # the children may be going because the job is gone, unseen
+        return Step(status=status, decision=Decision(look=True))
     return Step(status=status, decision=Decision(apply=missing, wake_in=wait))
 
 

@@ -150,7 +150,8 @@ def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resour
 
 def hold(match: Match, namespace: str, go: threading.Event) -> Rule:
     """Hold a call back until the test lets it go on."""
-    return Rule(Match(**vars(match) | {"namespace": namespace, "first": 1}), Invoke(lambda _: go.wait(300) and None))
+    which = {"namespace": namespace, "nth": match.nth or 1}
+    return Rule(Match(**vars(match) | which), Invoke(lambda _: go.wait(300) and None))
 
 
 def late(proxy: FaultProxy) -> list:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +227,18 @@ def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
     shown = TerminationMessage.from_wire(json.loads(data)).prepare.resolved.labels
     assert shown == labels[: len(shown)]
     assert len(shown) > 5
+
+
+def test_a_rank_leaves_with_its_last_words_and_without_the_interpreters_teardown() -> None:
+    program = """
+import atexit
+from tuneloop_trainer.__main__ import leave
+atexit.register(print, "torn down")
+print("said")
+leave(7)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (7, "said\n")

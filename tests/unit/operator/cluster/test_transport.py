@@ -105,6 +105,37 @@ def test_a_lease_does_not_wait_for_that() -> None:
     assert len(stub.asked) == 3
 
 
+def test_a_read_that_meets_an_error_is_asked_again() -> None:
+    stub = Stub(says(500, {"kind": "Status"}), says(503, "<html>"), says(200))
+    assert stub.run(get)["metadata"] == OBJECT["metadata"]
+    assert [call.code for call in stub.calls] == [500, 503, 200]
+
+
+@pytest.mark.parametrize(
+    ("answer", "story"),
+    [
+        pytest.param(says(500), lambda server: server.create(OBJECT), id="a write: it may have been carried out"),
+        pytest.param(says(503, Retry_After="5"), get, id="a wait that was asked for"),
+        pytest.param(says(401), get, id="no error of the server"),
+        pytest.param(
+            says(500), lambda server: server.get(kind="Lease", namespace="a", name="one"), id="a Lease: its time runs"
+        ),
+    ],
+)
+def test_nothing_else_is_asked_again(answer: Answer, story: Callable[[ApiServer], Awaitable[Any]]) -> None:
+    stub = Stub(answer, says(200))
+    with pytest.raises(ClusterUnavailable):
+        stub.run(story)
+    assert len(stub.asked) == 1
+
+
+def test_a_read_that_always_meets_an_error_fails_in_the_end() -> None:
+    stub = Stub(says(500))
+    with pytest.raises(ClusterUnavailable):
+        stub.run(get)
+    assert len(stub.asked) == 3
+
+
 def test_no_password_is_looked_for_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password word\n")
     monkeypatch.setenv("HOME", str(tmp_path))
