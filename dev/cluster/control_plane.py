@@ -116,11 +116,10 @@ class ControlPlane(RunningCluster):
     def finish(self) -> None:
         """Wait for the API server, then start its clients and wait for them."""
         self._wait_for_api_server()
-        self.programs.start("kube-controller-manager", self._controller_manager())
+        self._start_controller_manager()
         if self.for_nodes:
             self.programs.start("kube-scheduler", self._scheduler())
-        health = f"https://{_LOOPBACK}:{self._port('kube-controller-manager')}/healthz"
-        self.programs.wait_for("kube-controller-manager", lambda: answers(health), program="kube-controller-manager")
+        self._wait_for_controller_manager()
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self.programs.wait_for(
             "the default service account",
@@ -138,6 +137,16 @@ class ControlPlane(RunningCluster):
         self.programs.start("kube-apiserver", self._api_server())
         self._wait_for_api_server()
 
+    def restart_controller_manager(self) -> None:
+        """End it and start it again; return when it is healthy.
+
+        Where it elects a leader, it does so itself after 10 s without an API server. This one has none to elect: it would go on, and
+        look for the API server again only after a pause that has grown to most of a minute.
+        """
+        self.programs.stop("kube-controller-manager", grace_seconds=0)
+        self._start_controller_manager()
+        self._wait_for_controller_manager()
+
     @property
     def _address(self) -> str:
         return self.for_nodes.address if self.for_nodes else _LOOPBACK
@@ -148,6 +157,13 @@ class ControlPlane(RunningCluster):
     def _wait_for_api_server(self) -> None:
         ready = f"{self.server_url}/readyz"
         self.programs.wait_for("kube-apiserver", lambda: answers(ready), program="kube-apiserver")
+
+    def _start_controller_manager(self) -> None:
+        self.programs.start("kube-controller-manager", self._controller_manager())
+
+    def _wait_for_controller_manager(self) -> None:
+        health = f"https://{_LOOPBACK}:{self._port('kube-controller-manager')}/healthz"
+        self.programs.wait_for("kube-controller-manager", lambda: answers(health), program="kube-controller-manager")
 
     def _etcd(self) -> list[str]:
         data = self.state / "etcd"
@@ -172,14 +188,19 @@ class ControlPlane(RunningCluster):
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-account-key-file={pki}/service-account.pub",
             f"--service-account-signing-key-file={pki}/service-account.key", f"--service-cluster-ip-range={certificates.SERVICE_RANGE}",
             "--authorization-mode=Node,RBAC", "--allow-privileged=true", f"--cert-dir={pki}", "--profiling=false", "--event-ttl=1h",
+            f"--enable-admission-plugins={','.join(self._admission())}",
             *(self._node_flags() if self.for_nodes else ["--endpoint-reconciler-type=none"]), *self._audit_flags(),
         ]  # fmt: skip
+
+    def _admission(self) -> list[str]:
+        """Return what is on besides the API server's own choice. As on OpenShift, who makes a child needs a right on its owner's finalizers."""
+        return ["OwnerReferencesPermissionEnforcement", *(["NodeRestriction"] if self.for_nodes else [])]
 
     def _node_flags(self) -> list[str]:
         pki = self.state / "pki"
         return [
             f"--kubelet-client-certificate={pki}/kubelet-client.crt", f"--kubelet-client-key={pki}/kubelet-client.key",
-            "--kubelet-preferred-address-types=InternalIP", "--enable-admission-plugins=NodeRestriction",
+            "--kubelet-preferred-address-types=InternalIP",
         ]  # fmt: skip
 
     def _audit_flags(self) -> list[str]:

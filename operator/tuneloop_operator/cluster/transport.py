@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 _USER_AGENT = "tuneloop-operator"
 _READS = {"get", "list"}
-_READ_PAUSES_SECONDS = (0.05, 0.2)
-"""Before a read that met an error of the API server is asked again. A reconcile makes several: one that began with all of them anew for
-the sake of a single one would hardly come to its end while the API server often fails."""
+_PAUSES_SECONDS = (0.05, 0.2)
+"""Before a call that may be asked again is. A reconcile makes several calls: one that began with all of them anew for the sake of a single
+one would hardly come to its end while the API server often fails."""
+_LONGEST_STAY_SECONDS = 2.0
+"""A wait that the API server asks for and that is longer is left to the work queue."""
 
 
 class Call(NamedTuple):
@@ -100,7 +102,7 @@ class Transport:
             if 200 <= code < 300:
                 return body.decode(errors="replace") if request.plain else _decoded(body)
             error = self._error(code, body, retry_after)
-            if pause is None or code < 500 or retry_after is not None:
+            if pause is None or not _may_be_asked_again(code, retry_after):
                 raise error
             await asyncio.sleep(pause)
         raise AssertionError("the last answer is returned or raised")
@@ -108,7 +110,9 @@ class Transport:
     async def _answer(self, request: Request) -> tuple[int, bytes, str | None]:
         """Return status, body and Retry-After. Raises ClusterUnavailable where there is no answer, and NotLeading."""
         if (wait := self._not_before - self._clock()) > 0 and not request.urgent:
-            raise ClusterUnavailable("the API server asked to wait", retry_after=wait)
+            if wait > _LONGEST_STAY_SECONDS:
+                raise ClusterUnavailable("the API server asked to wait", retry_after=wait)
+            await asyncio.sleep(wait)
         headers = await self._headers(request)
         if request.fenced and not self._may_write():
             raise NotLeading(f"{request.verb} {request.path} was not sent: another operator may lead")
@@ -153,8 +157,12 @@ class Transport:
 
 
 def _pauses(request: Request) -> tuple[float, ...]:
-    is_patient = request.verb in _READS and not request.urgent and not request.plain
-    return _READ_PAUSES_SECONDS if is_patient else ()
+    return () if request.urgent or request.plain else _PAUSES_SECONDS
+
+
+def _may_be_asked_again(code: int, retry_after: str | None) -> bool:
+    """Too many requests, or an error of the server. A write may have been carried out; all of ours can be made twice."""
+    return code == 429 or (code >= 500 and retry_after is None)
 
 
 def _decoded(body: bytes) -> Any:

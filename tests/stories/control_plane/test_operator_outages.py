@@ -60,9 +60,9 @@ def test_the_operator_outlives_an_api_server_that_is_away(own_plane, tmp_path, s
         go.set()  # the pods end as soon as the API server is back to be told
         own_plane.start_api_server()
         came_back = time.monotonic()
-        until(lambda: bed.phase() != "Running", seconds=60, what="a status that catches up")
+        own_plane.restart_controller_manager()
+        until(lambda: bed.phase() != "Running", seconds=15, what="a status that catches up")
         record_property("caught_up_seconds", time.monotonic() - came_back)
-        print(f"caught up {time.monotonic() - came_back:.1f} s after the return")
         bed.wait_for_phase("reviews", "Succeeded")
         assert before <= uids(bed)
         assert (bed.status()["attempt"], bed.status().get("restarts")) == (1, None)

@@ -13,6 +13,8 @@ from pod_status_patcher import PodStatusPatcher
 
 STATUS_WRITE = {"verb": "patch", "resource": "finetunejobs", "subresource": "status"}
 ALL_BUT_WATCHES = r"(?!watch$).*"
+ORDINARY = {"verb": ALL_BUT_WATCHES, "resource": "(?!leases).*"}
+"""The API server keeps room of its own for Leases; and what fails in a fixed rhythm must not be in step with what is asked in one."""
 ALL_BUT_LISTS = r"(?!watch$|list$).*"
 RETRY_AFTER = 1
 
@@ -56,9 +58,9 @@ def operator(proxy, bed, other, tmp_path):
     "rules",
     [
         pytest.param([Rule(Match(**STATUS_WRITE, first=5), Status(409))], id="5 conflicts in a row"),
-        pytest.param([Rule(Match(verb=ALL_BUT_WATCHES, every=3), Status(500))], id="each third call fails"),
+        pytest.param([Rule(Match(**ORDINARY, every=3), Status(500))], id="each third call fails"),
         pytest.param(
-            [Rule(Match(verb=ALL_BUT_WATCHES, every=2), Status(429, retry_after=RETRY_AFTER))],
+            [Rule(Match(**ORDINARY, every=2), Status(429, retry_after=RETRY_AFTER))],
             id="each second call is too much",
         ),
         pytest.param([Rule(Match(event="MODIFIED", every=4), CutWatch(half=True))], id="watches are cut in an event"),
