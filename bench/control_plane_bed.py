@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,9 @@ _AT_ONCE = 16
 _DONE = {"SuccessCriteriaMet", "Complete"}
 _FOLLOWED = ("/apis/tuneloop.dev/v1alpha1/finetunejobs", "/apis/batch/v1/jobs", "/api/v1/pods")
 _LOOK_SECONDS = 0.005
+_LEADER_LOOK_SECONDS = 0.05
+_PROGRESS = {"progress", "checkpoint", "restarts", "workers"}
+"""Fields of a status whose change alone is progress: the operator writes it at most once in 10 s for a job."""
 _CREATED = frozenset({201})
 
 
@@ -58,7 +61,10 @@ class Observer:
     """By FineTuneJob: when its prepare Job was seen to have succeeded."""
     pods: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     """By namespace, FineTuneJob or plain Job, and stage or `plain`."""
-    phases: dict[tuple[str, str], str] = field(default_factory=dict)
+    statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By FineTuneJob."""
+    progress_writes: Counter[str] = field(default_factory=Counter)
+    """By namespace: how often a status changed in nothing but progress."""
 
     def see(self, event: dict[str, Any], path: str) -> None:
         """Take in one event."""
@@ -69,12 +75,22 @@ class Observer:
         name, labels = (metadata["namespace"], metadata["name"]), metadata.get("labels") or {}
         if path.endswith("finetunejobs"):
             self.jobs.setdefault(name, now)
-            self.phases[name] = found.get("status", {}).get("phase", "Pending")
+            self._see_status(name, found.get("status", {}))
         elif path.endswith("jobs"):
             self._see_job(found, name, owner=labels.get("tuneloop.dev/job"), now=now)
         elif event["type"] == "ADDED":
             owner = labels.get("tuneloop.dev/job") or labels["batch.kubernetes.io/job-name"]
             self.pods[name[0], owner, labels.get("tuneloop.dev/stage", "plain")].append(now)
+
+    def phase(self, name: tuple[str, str]) -> str:
+        """Return the phase of a FineTuneJob; empty if it has none."""
+        return self.statuses.get(name, {}).get("phase", "")
+
+    def _see_status(self, name: tuple[str, str], status: dict[str, Any]) -> None:
+        old = self.statuses.get(name, {})
+        changed = {key for key in old.keys() | status.keys() if old.get(key) != status.get(key)}
+        self.progress_writes[name[0]] += bool(changed) and changed <= _PROGRESS
+        self.statuses[name] = status
 
     def _see_job(self, found: dict[str, Any], name: tuple[str, str], *, owner: str | None, now: float) -> None:
         if owner is None:
@@ -118,12 +134,11 @@ class Bed:
             await bed.api.close()
             await bed._watching.close()
 
-    async def operator(self, *, seconds: float = 120.0) -> RunningOperator:
-        """Start a replica and return it once its first lists are in. The one before must have ended."""
+    def launch(self) -> RunningOperator:
+        """Start a replica, in this thread: it dies with the thread that started it. The one before must have ended."""
         pod = f"operator-{next(self._replicas)}"
         running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig)
-        running.start()  # in this thread: the replica dies with the thread that started it
-        await asyncio.to_thread(running.wait_ready, seconds=seconds)
+        running.start()
         return running
 
     async def lead(self, running: RunningOperator) -> None:
@@ -132,7 +147,7 @@ class Bed:
             status, lease = await self.api.ask("GET", _LEASE, accept={200, 404})
             if status == 200 and lease["spec"].get("holderIdentity") == running.pod:
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LEADER_LOOK_SECONDS)
 
     async def namespace(self, name: str) -> str:
         """Make a namespace in which pods are admitted."""
@@ -148,8 +163,8 @@ class Bed:
             await self.api.ask("POST", TUNELOOP.format(namespace), job_manifest(name, nodes=nodes, suspend=suspend))
         )[1]
 
-    async def submit_plain(self, namespace: str, name: str, *, nodes: int) -> None:
-        """Create an Indexed Job whose pods are those of our gangs."""
+    async def submit_plain(self, namespace: str, name: str, *, nodes: int) -> float:
+        """Create an Indexed Job whose pods are those of our gangs; return when it was asked for, on the observer's clock."""
         template = {"metadata": {"labels": {"peer": "plain"}}, "spec": self.template["spec"]}
         spec = {
             "completionMode": "Indexed",
@@ -159,7 +174,9 @@ class Bed:
             "template": template,
         }
         body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        asked = time.monotonic()
         await self.api.ask("POST", BATCH.format(namespace), body, accept=_CREATED)
+        return asked
 
     async def learn_template(self, namespace: str, name: str) -> None:
         """Take over the pod template of a FineTuneJob's first gang."""

@@ -70,6 +70,12 @@ def resident_mib(pid: int, *, peak: bool = False) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
+def reconciles(metrics: str) -> int:
+    """Return how many times a FineTuneJob was looked at, from the operator's metrics."""
+    name = 'tuneloop_reconcile_seconds_count{kind="FineTuneJob"} '
+    return next((int(float(line.removeprefix(name))) for line in metrics.splitlines() if line.startswith(name)), 0)
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from control_plane_bed import TUNELOOP, Bed, renamed, together, unplayed, until
-from control_plane_gauges import Asked, Audit, cpu_seconds, resident_mib
+from control_plane_gauges import Asked, Audit, cpu_seconds, reconciles, resident_mib
 from pod_courses import Until, before_the_end, succeed, succeed_at_once
 from pod_status_patcher import PodStatusPatcher
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from operator_process import RunningOperator
 
 LIVES = "lives"
@@ -21,7 +23,7 @@ LIVES = "lives"
 _NAMESPACES = 4
 _GANG = 8
 _BURST_GANG = 4
-_BURST_SECONDS = 300.0
+_BURST_SECONDS = 600.0
 _QUIET_SECONDS = 2.0
 
 
@@ -32,7 +34,7 @@ class Latency:
     ours: list[float] = field(default_factory=list)
     """From the success of the prepare Job."""
     plain: list[float] = field(default_factory=list)
-    """From the Job."""
+    """From the request for the Job: like the success of a prepare, that is when nothing is left to wait for but the control plane."""
 
 
 async def ceiling(bed: Bed, *, count: int) -> float:
@@ -63,47 +65,90 @@ async def latency(bed: Bed, *, samples: int) -> Latency:
             if not bed.template:
                 await bed.learn_template(namespace, name)
             plain = name.replace("ours", "plain")
-            await bed.submit_plain(namespace, plain, nodes=_GANG)
-            pods = await bed.stored(namespace, plain, "plain", count=_GANG)
-            found.plain.append(max(pods) - seen.plain[namespace, plain])
+            asked = await bed.submit_plain(namespace, plain, nodes=_GANG)
+            found.plain.append(max(await bed.stored(namespace, plain, "plain", count=_GANG)) - asked)
             await asyncio.sleep(0.2)
     return Latency(ours=found.ours[1:], plain=found.plain[1:])  # the first of each warms up
 
 
-async def whole_lives(bed: Bed, *, jobs: int) -> list[Asked]:
-    """Return what was asked in the namespace of jobs of 8 pods while they ran to their end."""
+@dataclass(kw_only=True)
+class Life:
+    """What jobs asked of the API server from their creation to their success."""
+
+    asked: list[Asked]
+    progress_writes: int
+    """Those of the writes that changed nothing but progress in a status."""
+
+
+async def whole_lives(bed: Bed, *, jobs: int) -> Life:
+    """Let jobs of 8 pods run to their end."""
     audit, home = Audit(bed.plane.audit_log), await bed.namespace(LIVES)
     names = [f"life-{number}" for number in range(jobs)]
     with PodStatusPatcher(bed.plane, namespace=home):
         for name in names:
             await bed.submit(home, name, nodes=_GANG)
-        keys = [(home, name) for name in names]
-        await until(lambda: {bed.seen.phases.get(key) for key in keys} == {"Succeeded"}, seconds=120, what="success")
+        await until(
+            lambda: {bed.seen.phase((home, name)) for name in names} == {"Succeeded"}, seconds=300, what="success"
+        )
         await asyncio.sleep(_QUIET_SECONDS)
-    return [one for one in audit.since_mark() if one.namespace == home]
+    asked = [one for one in audit.since_mark() if one.namespace == home]
+    return Life(asked=asked, progress_writes=bed.seen.progress_writes[home])
 
 
-async def burst(bed: Bed, name: str, *, jobs: int) -> list[float]:
-    """Create FineTuneJobs as fast as it goes, whose prepare succeeds at once; return for each the seconds until its gang was stored."""
-    homes = [await bed.namespace(f"{name}-{number}") for number in range(_NAMESPACES)]
-    keys = [(homes[number % _NAMESPACES], f"job-{number}") for number in range(jobs)]
-    pods = bed.seen.pods
+@dataclass(kw_only=True)
+class Burst:
+    """Jobs that were created as fast as it goes."""
+
+    seconds: list[float]
+    """For each job: from when it was stored until its last pod was."""
+    total: float
+    """From the first request until the last pod was stored."""
+    asked: list[Asked]
+    """By the operator, for these jobs, until it had nothing left to do."""
+    cpu: float
+    """Seconds that it used for that."""
+
+
+async def burst(bed: Bed, name: str, *, jobs: int, operator: RunningOperator) -> Burst:
+    """Create FineTuneJobs whose prepare pod succeeds in a single write, as on cached data, and whose gang stays as it was stored."""
     with PodStatusPatcher(bed.plane, scripts={"prepare": succeed_at_once, "train": unplayed}):
-        await together(lambda key=key: bed.submit(*key, nodes=_BURST_GANG) for key in keys)
-        for key in keys:
-            await bed.stored(*key, "train", count=_BURST_GANG, seconds=_BURST_SECONDS)
-    return [max(pods[(*key, "train")]) - bed.seen.jobs[key] for key in keys]
+        return await _burst(bed, name, jobs=jobs, operator=operator, stage="train", submit=bed.submit)
 
 
-async def burst_of_plain(bed: Bed, name: str, *, jobs: int) -> list[float]:
-    """The same pods from plain Jobs."""
+async def burst_of_plain(bed: Bed, name: str, *, jobs: int, operator: RunningOperator) -> Burst:
+    """Create plain Jobs with the pods of those gangs."""
+    return await _burst(bed, name, jobs=jobs, operator=operator, stage="plain", submit=bed.submit_plain)
+
+
+async def _burst(
+    bed: Bed, name: str, *, jobs: int, operator: RunningOperator, stage: str, submit: Callable[..., Awaitable[object]]
+) -> Burst:
     homes = [await bed.namespace(f"{name}-{number}") for number in range(_NAMESPACES)]
     keys = [(homes[number % _NAMESPACES], f"job-{number}") for number in range(jobs)]
-    pods = bed.seen.pods
-    await together(lambda key=key: bed.submit_plain(*key, nodes=_BURST_GANG) for key in keys)
-    for key in keys:
-        await bed.stored(*key, "plain", count=_BURST_GANG, seconds=_BURST_SECONDS)
-    return [max(pods[(*key, "plain")]) - bed.seen.plain[key] for key in keys]
+    audit, cpu, begun = Audit(bed.plane.audit_log), cpu_seconds(operator.process.pid), time.monotonic()
+    await together(lambda key=key: submit(*key, nodes=_BURST_GANG) for key in keys)
+    stored = [max(await bed.stored(*key, stage, count=_BURST_GANG, seconds=_BURST_SECONDS)) for key in keys]
+    await settle(operator)
+    created = bed.seen.plain if stage == "plain" else bed.seen.jobs
+    return Burst(
+        seconds=[last - created[key] for key, last in zip(keys, stored, strict=True)],
+        total=max(stored) - begun,
+        asked=[one for one in audit.since_mark() if one.namespace in homes],
+        cpu=cpu_seconds(operator.process.pid) - cpu,
+    )
+
+
+@dataclass(kw_only=True)
+class Empty:
+    """An operator that has started and was shown nothing."""
+
+    cpu: float
+    resident: float
+
+    @classmethod
+    def of(cls, operator: RunningOperator) -> Empty:
+        pid = operator.process.pid
+        return cls(cpu=cpu_seconds(pid), resident=resident_mib(pid))
 
 
 @dataclass(kw_only=True)
@@ -169,28 +214,48 @@ async def fill(bed: Bed, *, finished: int, suspended: int) -> None:
 
 @dataclass(kw_only=True)
 class Start:
-    """A start with many objects."""
+    """A start with many objects. Seconds since the process was begun."""
 
-    ready_seconds: float
-    settled_seconds: float
+    ready: float
+    leads: float
+    settled: float
     cpu: float
     peak: float
+    reconciled: int
+    """How many times a FineTuneJob was looked at."""
     asked: list[Asked]
+
+
+async def ready(bed: Bed) -> RunningOperator:
+    """Start the operator; return it once it is ready and leads."""
+    operator = bed.launch()
+    await asyncio.to_thread(operator.wait_ready, seconds=120)
+    await bed.lead(operator)
+    await settle(operator)
+    return operator
 
 
 async def start(bed: Bed) -> tuple[Start, RunningOperator]:
     """Start the operator and return once it has looked at everything."""
     audit, begun = Audit(bed.plane.audit_log), time.monotonic()
-    operator = await bed.operator(seconds=300)
-    ready = time.monotonic() - begun
-    await bed.lead(operator)
+    operator = bed.launch()
+
+    async def seconds_until(moment: Awaitable[object]) -> float:
+        await moment
+        return time.monotonic() - begun
+
+    is_ready, leads = await asyncio.gather(
+        seconds_until(asyncio.to_thread(operator.wait_ready, seconds=300)), seconds_until(bed.lead(operator))
+    )
     settled = await settle(operator) - begun
     pid = operator.process.pid
     figures = Start(
-        ready_seconds=ready,
-        settled_seconds=settled,
+        ready=is_ready,
+        leads=leads,
+        settled=settled,
         cpu=cpu_seconds(pid),
         peak=resident_mib(pid, peak=True),
+        reconciled=reconciles(await asyncio.to_thread(operator.metrics)),
         asked=audit.since_mark(),
     )
     return figures, operator

@@ -60,6 +60,8 @@ class ControlPlane(RunningCluster):
     """Whether the programs are killed when the thread that started them ends, however it ends."""
     audit: bool = False
     """Whether the API server writes each request's metadata to `logs/audit.log`, one JSON object a line."""
+    guards_owners: bool = False
+    """Whether who makes a child needs a right on its owner's finalizers, as on OpenShift. Children of a kind whose CRD is new are refused for seconds."""
     say: Callable[[str], None] = print
     for_nodes: ForNodes | None = None
     programs: processes.Programs = field(init=False)
@@ -188,13 +190,14 @@ class ControlPlane(RunningCluster):
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-account-key-file={pki}/service-account.pub",
             f"--service-account-signing-key-file={pki}/service-account.key", f"--service-cluster-ip-range={certificates.SERVICE_RANGE}",
             "--authorization-mode=Node,RBAC", "--allow-privileged=true", f"--cert-dir={pki}", "--profiling=false", "--event-ttl=1h",
-            f"--enable-admission-plugins={','.join(self._admission())}",
+            *(f"--enable-admission-plugins={plugin}" for plugin in self._admission()),
             *(self._node_flags() if self.for_nodes else ["--endpoint-reconciler-type=none"]), *self._audit_flags(),
         ]  # fmt: skip
 
     def _admission(self) -> list[str]:
-        """Return what is on besides the API server's own choice. As on OpenShift, who makes a child needs a right on its owner's finalizers."""
-        return ["OwnerReferencesPermissionEnforcement", *(["NodeRestriction"] if self.for_nodes else [])]
+        """Return the plugins that are on besides the API server's own choice."""
+        chosen = {"NodeRestriction": self.for_nodes, "OwnerReferencesPermissionEnforcement": self.guards_owners}
+        return [name for name, is_on in chosen.items() if is_on]
 
     def _node_flags(self) -> list[str]:
         pki = self.state / "pki"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
 from tuneloop_operator.listing import Listing
+from tuneloop_operator.reconcile.observe import owner_of
 from tuneloop_operator.reconcile.reconcile import Reconciler
 from tuneloop_operator.store import Store
 from tuneloop_operator.work_queue import Key, WorkQueue
@@ -193,6 +194,8 @@ class Operator:
             yield Key("FineTuneJob", namespace, labels[JOB_LABEL])
         elif DEPLOYMENT_LABEL in labels:
             yield Key("ModelDeployment", namespace, labels[DEPLOYMENT_LABEL])
+        elif (owner := owner_of(manifest)) is not None and owner["kind"] in _OURS:  # somebody took our label off
+            yield Key(owner["kind"], namespace, owner["name"])
         if kind == "FineTuneJob":
             for deployment in self.store.serving(metadata["name"], namespace=namespace):
                 yield Key("ModelDeployment", namespace, deployment["metadata"]["name"])

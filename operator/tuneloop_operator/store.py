@@ -5,6 +5,7 @@ Nothing here ever goes back: an older resourceVersion, or an object whose deleti
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,8 @@ _LABELS = (JOB_LABEL, DEPLOYMENT_LABEL)
 _SOURCE = "fineTuneJobRef"
 """What a ModelDeployment refers to is found like a label."""
 _REMEMBERED_DELETIONS = 20_000
+_LONGEST_SHARED = 100
+"""Characters; what is longer is hardly ever the same twice."""
 _STAGE_ORDER = {"prepare": 0, "train": 1, "export": 2}
 ObjectKey = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -39,13 +42,13 @@ class Store:
 
     def put(self, manifest: Manifest) -> bool:
         """Remember this version of an object; return whether it is newer than what was known."""
-        manifest = trimmed(manifest)
         key = key_of(manifest)
         known = self._objects.get(key) or self._deleted.get(manifest["metadata"].get("uid", ""))
         if known is not None and not _is_newer(manifest, known):
             return False
         if key in self._objects:
             self._drop(key)
+        manifest = trimmed(manifest)
         self._objects[key] = manifest
         self._by_kind.setdefault(key[0], {})[key] = None
         for name in _label_keys(manifest):
@@ -144,7 +147,20 @@ def trimmed(manifest: Manifest) -> Manifest:
         kept["spec"] = {key: value for key, value in manifest["spec"].items() if key != "template"}
     if manifest["kind"] == "Pod":
         kept["spec"] = {"nodeName": manifest.get("spec", {}).get("nodeName")}
-    return kept
+    return cast("Manifest", _shared(kept))
+
+
+def _shared(value: Any) -> Any:
+    """Return a copy whose names and short texts are held once for all objects: each event brings them anew, and they are most of it."""
+    if isinstance(value, dict):
+        return {_once(key): _shared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return _once(value)
+
+
+def _once(value: Any) -> Any:
+    return sys.intern(value) if type(value) is str and len(value) <= _LONGEST_SHARED else value
 
 
 def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:

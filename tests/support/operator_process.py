@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -69,13 +71,18 @@ def make_certificate(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on, no two the same."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Return ports that nothing listens on, no two the same: below those of which a connection may take one before it is used."""
+    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = random.SystemRandom().sample(range(below // 2, below), 100)
+    return list(itertools.islice(filter(_is_free, candidates), count))
+
+
+def _is_free(port: int) -> bool:
     try:
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()
+        socket.create_server(("", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class RunningOperator:

@@ -21,7 +21,7 @@ from tuneloop_operator.decide.classify import blame, handed_on, unexplained, unf
 from tuneloop_operator.decide.opening import with_child
 from tuneloop_operator.decide.restart import after_checkpoint, verdict
 from tuneloop_operator.decide.stages import STAGES, child_of, job_of_run, pods_of, stage_of, starved
-from tuneloop_operator.status.conditions import stamp, with_condition
+from tuneloop_operator.status.conditions import NO_ATTEMPT, QUEUED, condition, stamp, with_condition
 from tuneloop_operator.status.handover import with_exported, with_prepared, with_trained
 from tuneloop_operator.status.progress import with_checkpoint
 
@@ -116,6 +116,19 @@ def failed(
 def closed(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status after a run that was ended because the job is suspended; no restart is counted."""
     return _ended(seen, _with_last_checkpoint(seen, status), reason="Suspended", failure_class=None, now=now)
+
+
+def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status after a queue took the gang's nodes back, which is a disruption: the same attempt goes on once it is admitted again.
+
+    The condition tells that it was not in the queue before, and, written with the count, that it is counted.
+    """
+    job, ready = job_of_run(seen, status), condition(status.conditions, "PodsReady")
+    if job is None or not job.suspended or ready is None or ready.reason in {QUEUED, NO_ATTEMPT}:
+        return status
+    restarts, policy = status.restarts or Restarts(), seen.job.spec.failure_policy
+    judged = verdict(FailureClass.PREEMPTED, restarts=restarts, policy=policy, now=stamp(now))
+    return status.model_copy(update={"restarts": judged.restarts}) if judged.restart else status
 
 
 def _ended(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
-from tuneloop_operator.decide.ending import closed, failed, failure_of, succeeded
+from tuneloop_operator.decide.ending import closed, failed, failure_of, sent_back, succeeded
 from tuneloop_operator.decide.opening import (
     children_to_create,
     delay_left,
@@ -148,10 +148,11 @@ def _open(situation: Situation) -> Step:
     status = opened(seen, status, now=now, settings=situation.settings)
     name = child_of(status, stage)
     event = Event(reason="Started", message=f"{stage}: Job {name.name if name else ''}")
+    follows = stage_of(seen.job.status or FineTuneJobStatus()) != stage  # the event of the stage before says enough
     decision = Decision(
         apply=gang_children_to_apply(seen, status, settings=situation.settings),
         create=children_to_create(seen, status, settings=situation.settings),
-        events=(event,),
+        events=() if follows else (event,),
     )
     return Step(status=status, decision=decision)
 
@@ -174,6 +175,7 @@ def _adopt(situation: Situation) -> Step:
 def _watch(situation: Situation) -> Step:
     seen, status = situation.seen, situation.status
     job = job_of_run(seen, status)
+    status = sent_back(seen, status, now=situation.now)
     wait = starves_in(pods_of(seen, job), now=situation.now, settings=situation.settings) if job else None
     missing = gang_children_to_apply(seen, status, settings=situation.settings)
     if missing and not seen.live:  # the children may be going because the job is gone, unseen
@@ -191,6 +193,8 @@ def _wait(situation: Situation) -> Step:
 
 def _succeed(situation: Situation) -> Step:
     status = succeeded(situation.seen, situation.status, now=situation.now)
+    if status is None and not situation.seen.live:  # the pod that says so may only not have been told of yet
+        return Step(status=situation.status, decision=Decision(look=True))
     if status is None:
         return _fail(situation)
     stage = stage_of(situation.status)

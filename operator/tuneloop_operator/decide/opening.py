@@ -101,8 +101,11 @@ def children_to_create(
 def gang_children_to_apply(
     seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings
 ) -> tuple[Manifest, ...]:
-    """Return what a gang needs besides its Job, where that is missing or was changed."""
-    if stage_of(status) != "train":
+    """Return what a gang needs besides its Job, where that is missing or was changed.
+
+    It is there from the job's start: whatever stands in its way is told before the data is prepared, and a gang need not wait for it.
+    """
+    if stage_of(status) == "export":
         return ()
     wanted = [rendezvous_service(seen.job), *([] if settings.local else [gang_policy(seen.job)])]
     return tuple(

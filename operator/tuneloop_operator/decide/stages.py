@@ -101,8 +101,9 @@ TABLE: dict[tuple[Run, Sight], tuple[Move, Move]] = {
     (Run.DONE, Sight.FAILED): (Move.REST, Move.REST),
     (Run.DONE, Sight.SUCCEEDED): (Move.REST, Move.REST),
 }
-LIVE_MOVES = frozenset({Move.SUCCEED, Move.FAIL, Move.LOSE, Move.CLOSE, Move.REMOVE})
-"""Moves that cannot be taken back, so that they are never made on what the watch told alone."""
+LIVE_MOVES = frozenset({Move.FAIL, Move.LOSE, Move.CLOSE, Move.REMOVE})
+"""Moves that cannot be taken back, so that they are never made on what the watch told alone. Success is none of them: a Job that has
+succeeded stays so, however old the news is, and the write of the status fails if the FineTuneJob has changed."""
 
 
 def stage_of(status: FineTuneJobStatus) -> Stage:

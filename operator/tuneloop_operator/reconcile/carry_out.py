@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from tuneloop_operator.desired.compare import covers
 from tuneloop_operator.errors import AlreadyExists, NameConflict, Refused
 from tuneloop_operator.reconcile.observe import owner_uid
 
@@ -35,7 +36,7 @@ async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
     kind = cast("Kind", manifest["kind"])
     existing = await cluster.get(kind=kind, namespace=metadata["namespace"], name=metadata["name"])
     if existing is not None and owner_uid(existing) != uid:
-        raise _conflict(manifest)
+        raise _conflict(manifest, why="it has another owner")
     try:
         return await cluster.apply(manifest)
     except Refused as error:
@@ -55,12 +56,14 @@ async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
     if existing is None:
         raise AlreadyExists(f"{manifest['kind']} {metadata['name']} was there and is gone")
     if owner_uid(existing) != uid:
-        raise _conflict(manifest)
+        raise _conflict(manifest, why="it has another owner")
+    if not covers(existing["metadata"].get("labels"), metadata["labels"]):  # by which it would be found
+        raise _conflict(manifest, why="somebody took our labels off")
     return existing
 
 
-def _conflict(manifest: Manifest) -> NameConflict:
+def _conflict(manifest: Manifest, *, why: str) -> NameConflict:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return NameConflict(
-        f"{kind} {name} is not ours: it has another owner. It is left alone; delete or rename it, or create this object under another name."
+        f"{kind} {name} is not ours: {why}. It is left alone; delete or rename it, or create this object under another name."
     )

@@ -33,7 +33,7 @@ def observe_job(
     job = FineTuneJob.from_wire(manifest)
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     children = list(store.labelled(JOB_LABEL, name, namespace=namespace))
-    jobs = [_job_seen(child) for child in children if child["kind"] == "Job" and owner_uid(child) == uid]
+    jobs = [_job_seen(child) for child in children if _is_stage(child, kind="Job") and owner_uid(child) == uid]
     return ObservedJob(
         job=job,
         manifest=manifest,
@@ -65,10 +65,16 @@ def observe_deployment(
     )
 
 
+def owner_of(manifest: Manifest) -> dict[str, Any] | None:
+    """Return the reference to the controlling owner."""
+    references = manifest["metadata"].get("ownerReferences") or ()
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
 def owner_uid(manifest: Manifest) -> str | None:
     """Return the uid of the controlling owner."""
-    references = manifest["metadata"].get("ownerReferences") or ()
-    return next((reference["uid"] for reference in references if reference.get("controller")), None)
+    owner = owner_of(manifest)
+    return owner["uid"] if owner else None
 
 
 def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str], Manifest]:
@@ -81,15 +87,15 @@ def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str],
 
 def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:
     """Return the pods with the job's label; a pod names its Job alone as its owner, and may outlive it."""
-    pods = [_pod_seen(child) for child in children if child["kind"] == "Pod" and _is_of_a_stage(child)]
+    pods = [_pod_seen(child) for child in children if _is_stage(child, kind="Pod") and owner_uid(child) is not None]
     return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
 
 
-def _is_of_a_stage(pod: Manifest) -> bool:
-    """Whether our Job made it; anybody may put our label on a pod of their own."""
-    labels = pod["metadata"].get("labels") or {}
+def _is_stage(child: Manifest, *, kind: str) -> bool:
+    """Whether it is labelled as the Job or a pod of a stage; anybody may put a label on, or take one off."""
+    labels = child["metadata"].get("labels") or {}
     is_labelled = labels.get(STAGE_LABEL) in STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
-    return is_labelled and owner_uid(pod) is not None
+    return child["kind"] == kind and is_labelled
 
 
 def _job_seen(manifest: Manifest) -> JobSeen:
@@ -105,7 +111,7 @@ def _job_seen(manifest: Manifest) -> JobSeen:
         name=metadata["name"],
         uid=metadata["uid"],
         stage=labels[STAGE_LABEL],
-        attempt=int(labels.get(ATTEMPT_LABEL, 0)),
+        attempt=int(labels[ATTEMPT_LABEL]),
         created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
         suspended=bool((manifest.get("spec") or {}).get("suspend")),
         deleting="deletionTimestamp" in metadata,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from tuneloop_operator.decide.deployment import decide as decide_deployment
 from tuneloop_operator.decide.job import decide as decide_job
-from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL
+from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL, MANAGED_BY, MANAGER
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.observed import Obstacle
 from tuneloop_operator.reconcile.carry_out import carry_out
@@ -163,7 +163,10 @@ class Reconciler:
         label, kinds = _CHILDREN[key.kind]
         for kind in kinds:
             before = list(self._store.labelled(label, key.name, namespace=key.namespace, kind=kind))
-            now = await self._cluster.list(kind=kind, namespace=key.namespace, labels={label: key.name})
+            # what the watch does not show would never be seen to end; a pod is asked for anew wherever it matters
+            watched = {} if kind == "Pod" else {MANAGED_BY: MANAGER}
+            labels = {label: key.name} | watched
+            now = await self._cluster.list(kind=kind, namespace=key.namespace, labels=labels)
             self._store.replace(before, now)
 
 

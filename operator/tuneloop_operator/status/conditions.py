@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.common import Conditions
 
+QUEUED, NO_ATTEMPT = "Queued", "NoAttemptRuns"
+"""Reasons of the condition PodsReady that decisions look at."""
+
 
 def stamp(now: datetime) -> str:
     """Return a time as RFC 3339 in UTC, whole seconds, as the API server writes it."""

@@ -39,7 +39,7 @@ def shown(seen: ObservedDeployment, serving: Serving, *, now: datetime) -> Model
     """Return the status of a deployment whose artifact is known."""
     status = seen.deployment.status or ModelDeploymentStatus()
     stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
-    phase = _phase(serving, stable)
+    phase = _phase(seen, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_condition(
         conditions, "ModelAvailable", true=True, reason="ArtifactFound", message=serving.uri, now=now
@@ -49,7 +49,7 @@ def shown(seen: ObservedDeployment, serving: Serving, *, now: datetime) -> Model
         "Ready",
         true=phase == "Ready",
         reason="AllReady" if phase == "Ready" else phase,
-        message=serving.trouble
+        message=(seen.obstacle.message if seen.obstacle else serving.trouble)
         or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
         now=now,
     )
@@ -101,12 +101,12 @@ def _revision(serving: Serving) -> ServedRevision:
     )
 
 
-def _phase(serving: Serving, stable: ServedRevision | None) -> DeploymentPhase:
+def _phase(seen: ObservedDeployment, serving: Serving, stable: ServedRevision | None) -> DeploymentPhase:
     if stable is None:
         return "Loading"
     if stable.revision != serving.revision:
         return "Progressing"
-    return "Ready" if serving.ready >= serving.replicas else "Degraded"
+    return "Ready" if serving.ready >= serving.replicas and seen.obstacle is None else "Degraded"
 
 
 def _url(seen: ObservedDeployment) -> str:

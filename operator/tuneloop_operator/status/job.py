@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import settings_of
-from tuneloop_operator.decide.stages import Run, job_of_run, pods_of, run_of, stage_of
-from tuneloop_operator.status.conditions import condition, holds, with_condition, without_condition
+from tuneloop_operator.decide.stages import Run, child_of, job_of_run, pods_of, run_of, stage_of
+from tuneloop_operator.status.conditions import (
+    NO_ATTEMPT,
+    QUEUED,
+    condition,
+    holds,
+    with_condition,
+    without_condition,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
-    from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus, JobPhase
+    from tuneloop_api.v1alpha1.fine_tune_job_status import Child, FineTuneJobStatus, JobPhase
     from tuneloop_operator.observed import ObservedJob, PodSeen
 
 _OBSTACLES = ("NameConflict", "Refused")
@@ -55,7 +62,9 @@ def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool
         return "Restarting"
     if job is not None and job.outcome == "Succeeded":
         return "Running"  # for the moment until what it made is read
-    if is_up and not (job and job.suspended):
+    if job is not None and job.suspended:
+        return "Queued"
+    if is_up:
         return "Running"
     return "Restarting" if status.restarts and (status.attempt or 0) > 1 else "Queued"
 
@@ -86,8 +95,8 @@ def _conditions(
         conditions = with_condition(
             conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
         )
-    elif condition(conditions, "PodsReady") is not None:
-        conditions = with_condition(conditions, "PodsReady", true=False, reason="NoAttemptRuns", now=now)
+    elif condition(conditions, "PodsReady") is not None or _has_ended(child_of(status, "train")):
+        conditions = with_condition(conditions, "PodsReady", true=False, reason=NO_ATTEMPT, now=now)
     for type_ in _OBSTACLES:
         if seen.obstacle is not None and seen.obstacle.reason == type_:
             conditions = with_condition(
@@ -98,13 +107,18 @@ def _conditions(
     return conditions
 
 
+def _has_ended(gang: Child | None) -> bool:
+    """Whether a gang is over; it may have come and gone while no operator ran."""
+    return gang is not None and bool(gang.ended)
+
+
 def _why_not_ready(
     seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int
 ) -> tuple[str, str]:
     """Return reason and message, both empty if all pods are ready."""
     job = job_of_run(seen, status)
     if job is not None and job.suspended:
-        return "Queued", "the Job is suspended by a queue"
+        return QUEUED, "the Job is suspended by a queue"
     if job is not None and job.outcome == "Failed":
         return "GangFailed", "a pod has failed; the others are stopped"
     for pod in pods:

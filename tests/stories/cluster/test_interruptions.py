@@ -15,7 +15,7 @@ from cluster_release import Tenant
 from cluster_stories import JOB, STEPS
 from cluster_watch import watching
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 FOLLOWS = {
     "Pending": {"Preparing"},

@@ -18,7 +18,7 @@ from workspace import CLAIM, deployment_manifest
 
 from tuneloop_api.artifact import MANIFEST, Manifest
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 ORDER = ("Pending", "Preparing", "Queued", "Running", "Exporting", "Succeeded")
 """The phases of a job that nothing disturbs."""

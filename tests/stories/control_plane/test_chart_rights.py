@@ -50,6 +50,7 @@ FORBIDDEN = [
     ("POST", "/api/v1/namespaces/{ns}/serviceaccounts/default/token", {}),
     ("POST", "/api/v1/namespaces/{ns}/serviceaccounts", {"metadata": {"name": "a"}}),
     ("POST", "/api/v1/namespaces/{ns}/pods", POD),
+    ("GET", "/api/v1/namespaces/{ns}/pods/a", None),
     ("DELETE", "/api/v1/namespaces/{ns}/pods/a", None),
     ("POST", "/api/v1/namespaces/{ns}/pods/a/exec?command=id", None),
     ("GET", "/api/v1/namespaces/{ns}/pods/a/log", None),

@@ -87,6 +87,24 @@ def test_what_a_stage_made_is_told_to_the_next_one(bed: Bed) -> None:
     run(life())
 
 
+def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other(bed: Bed) -> None:
+    async def life() -> None:
+        await train(bed)
+        stored = bed.job()
+        unrecorded = {stage: child for stage, child in bed.status["children"].items() if stage != "train"}
+        conditions = [one for one in bed.status["conditions"] if one["type"] != "PodsReady"]
+        unseen = {"children": unrecorded | {"train": {"name": "reviews-a1"}}, "conditions": conditions}
+        bed.cluster.watchers.clear()
+        bed.cluster.change(stored, status=bed.status | unseen)
+        bed.succeed("reviews-a1")
+        bed.restart_operator()
+        await bed.settle()
+        (ready,) = [one for one in bed.status["conditions"] if one["type"] == "PodsReady"]
+        assert (bed.status["phase"], ready["status"], ready["reason"]) == ("Exporting", "False", "NoAttemptRuns")
+
+    run(life())
+
+
 async def train(bed: Bed, **spec: Any) -> None:
     bed.submit(**spec)
     await bed.settle()

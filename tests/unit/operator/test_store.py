@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -52,6 +53,23 @@ def test_versions_that_are_no_numbers_follow_the_order_of_arrival() -> None:
     store.put(pod("zz"))
     store.put(pod("aa"))
     assert versions(store) == ["aa"]
+
+
+def test_what_two_objects_have_in_common_is_held_once() -> None:
+    store = Store()
+    for name in ("p", "q"):
+        store.put(json.loads(json.dumps(pod("1", uid=name, name=name) | {"status": {"phase": "Running"}})))
+    first, second = (store.get("Pod", namespace="n", name=name) or {} for name in ("p", "q"))
+    assert first["status"]["phase"] is second["status"]["phase"]
+    assert next(iter(first["status"])) is next(iter(second["status"]))
+
+
+def test_what_is_held_does_not_change_with_what_was_shown() -> None:
+    store, shown = Store(), pod("1")
+    store.put(shown)
+    shown["metadata"]["labels"][JOB] = "other"
+    assert versions(store) == ["1"]
+    assert (store.get("Pod", namespace="n", name="p") or {})["metadata"]["labels"] == {JOB: "reviews"}
 
 
 def test_a_changed_label_moves_the_object() -> None:

@@ -1,0 +1,249 @@
+"""The operator under the account of the chart, doing all that it can do: no right is missing, and none is there for nothing."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import urllib.request
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from cluster.control_plane import ControlPlane
+from cluster_audit import Asked, asked
+from cluster_tier import fresh_namespace
+from fault_proxy.credentials import write_kubeconfig
+from helm_chart import ROOT, Right, environment_of, operator_pod, reviewed_rights
+from kubeconfigs import client_of
+from operator_bed import Bed, until
+from operator_process import RunningOperator
+from pod_courses import Until, before_the_end, by_attempt, fail, succeed
+from pod_status_patcher import PodStatusPatcher
+from served_models import deploy, deployment_status
+
+from tuneloop_api.exit_codes import FailureClass
+from tuneloop_operator.token_review import audience_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+CRDS = ROOT / "crds"
+ACCOUNT = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+NOT_ASKED = frozenset(
+    Right("watched", "tuneloop.dev", f"{kind}/finalizers", "update") for kind in ("finetunejobs", "modeldeployments")
+)
+"""Rights that an admission plugin looks up, and that no request shows."""
+POD = {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}
+
+
+class Account(NamedTuple):
+    """The chart's account, without the rest of the chart."""
+
+    plane: ControlPlane
+    kubeconfig: Path
+    home: str
+    """The namespace of the release."""
+    team: str
+    """The watched namespace; it admits restricted pods only."""
+    settings: dict[str, str]
+    """What the chart tells the operator of names that its rights are limited to."""
+
+    @property
+    def username(self) -> str:
+        return f"system:serviceaccount:{self.home}:tuneloop"
+
+
+class Work(NamedTuple):
+    """What was done under the account."""
+
+    asked: Asked
+    logs: str
+    bed: Bed
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane, tmp_path_factory):
+    """A control plane that guards owners; `control_plane` says whether there can be one."""
+    with ControlPlane(tmp_path_factory.mktemp("rights") / "plane", audit=True, guards_owners=True) as own:
+        assert own.kubectl("apply", "--server-side", "-f", str(CRDS)).returncode == 0
+        assert own.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS)).returncode == 0
+        yield own
+
+
+def try_child(client: httpx.Client, namespace: str, *, kind: str, name: str = "a", uid: str = "a") -> httpx.Response:
+    """Try to make a child of an object of ours, which need not exist."""
+    owner = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": kind, "name": name, "uid": uid, "blockOwnerDeletion": True}
+    child = {"metadata": {"name": "child", "ownerReferences": [owner]}}
+    return client.post(f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All", json=child)
+
+
+@pytest.fixture(scope="module")
+def account(plane, helm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("account")
+    with fresh_namespace(plane) as home, fresh_namespace(plane, labels=RESTRICTED) as team:
+        rendered = helm.rendered({"watchNamespaces": [team]}, namespace=home)
+        kept = [one for one in rendered if one["kind"] in ACCOUNT and "aggregate" not in json.dumps(one["metadata"])]
+        for one in kept:
+            if one["kind"] == "ServiceAccount":
+                one["metadata"]["namespace"] = home
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": kept})
+        applied = plane.kubectl("apply", "-f", "-", stdin=listed)
+        assert applied.returncode == 0, applied.stderr
+        environment = environment_of(operator_pod(rendered))
+        names = {name: environment[f"TUNELOOP_{name.upper()}"] for name in ("lease_name", "progress_service")}
+        kubeconfig = account_of(plane, home, folder / "kubeconfig")
+        with client_of(kubeconfig) as client:
+            for kind in ("FineTuneJob", "ModelDeployment"):  # the guard hears late of kinds that are new
+                until(lambda kind=kind: try_child(client, team, kind=kind).status_code == 201, seconds=60, what=kind)
+        yield Account(plane, kubeconfig, home, team, names)
+
+
+@pytest.fixture(scope="module")
+def poor(account, tmp_path_factory):
+    """Return a client that may do all that is seen in requests, and no more."""
+    plane, namespace = account.plane, account.team
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    rules = [
+        {"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]}
+        for right in reviewed_rights().keys() - NOT_ASKED
+        if right.where == "watched"
+    ]
+    subject = {"kind": "ServiceAccount", "name": "tuneloop", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "poor"}
+    for where, body in (
+        (f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "tuneloop"}}),
+        (f"{path}/roles", {"metadata": {"name": "poor"}, "rules": rules}),
+        (f"{path}/rolebindings", {"metadata": {"name": "poor"}, "roleRef": role, "subjects": [subject]}),
+    ):
+        assert plane.request("POST", where, body).status == 201
+    with client_of(account_of(plane, namespace, tmp_path_factory.mktemp("poor") / "kubeconfig")) as client:
+        yield client
+
+
+def account_of(plane: ControlPlane, namespace: str, path: Path) -> Path:
+    """Write the kubeconfig of the account `tuneloop` of a namespace."""
+    token = plane.kubectl("create", "token", "tuneloop", "-n", namespace, "--duration=1h")
+    assert token.returncode == 0, token.stderr
+    authority = plane.state / "pki" / "ca.crt"
+    write_kubeconfig(path, server_url=plane.server_url, authority=authority, token=token.stdout.strip())
+    return path
+
+
+@pytest.fixture(scope="module")
+def work(account, tmp_path_factory):
+    """Let two replicas do under the account all that an operator does, one after the other."""
+    folder, go = tmp_path_factory.mktemp("work"), threading.Event()
+    bed = Bed(account.plane, account.team)
+    scripts = {
+        "again/train": by_attempt(fail(FailureClass.STORAGE), succeed),
+        "bad/train": fail(FailureClass.DATA),
+        "paused/train": before_the_end(succeed, Until(go)),
+    }
+    settings = account.settings | {"pod_namespace": account.home, "namespaces": account.team}
+    with (
+        PodStatusPatcher(account.plane, namespace=account.team, scripts=scripts),
+        RunningOperator(None, folder, pod="a", kubeconfig=account.kubeconfig, **settings) as first,
+        RunningOperator(None, folder, pod="b", kubeconfig=account.kubeconfig, **settings) as second,
+    ):
+        until(lambda: first.leads or second.leads, seconds=60, what="a leader")
+        leader, other = (first, second) if first.leads else (second, first)
+        other.wait_ready()
+        bed.create("Job", {"metadata": {"name": "taken-1-prepare"}, "spec": {"suspend": True, "template": POD}})
+        bed.create("ConfigMap", {"metadata": {"name": "taken-2-prepare"}})
+        for name in ("good", "again", "bad", "paused", "taken-1", "taken-2"):
+            bed.submit(name)
+        deploy(bed, "api", model="pvc://models/one")
+        wait_until_served(bed, "one")
+        bed.wait_for_phase("paused", "Running")
+        assert post_progress(leader, bed, "paused") < 300
+        bed.patch("FineTuneJob", "paused", {"spec": {"suspend": True}})
+        bed.wait_for_phase("paused", "Suspended")
+        for name, phase in (("good", "Succeeded"), ("again", "Succeeded"), ("bad", "Failed")):
+            bed.wait_for_phase(name, phase)
+        for name in ("taken-1", "taken-2"):
+            until(lambda name=name: bed.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}")
+        bed.delete("FineTuneJob", "bad")
+        leader.terminate()
+        other.wait_leading()
+        go.set()
+        bed.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
+        serve_another(bed)
+        bed.wait_for_phase("paused", "Succeeded")
+        slice_ = f"/apis/discovery.k8s.io/v1/namespaces/{account.home}/endpointslices/tuneloop-progress"
+        until(
+            lambda: account.plane.request("GET", slice_).body["endpoints"][0]["targetRef"]["name"] == other.pod,
+            seconds=30,
+            what="the address of the new leader",
+        )
+        found = asked(
+            account.plane.audit_log,
+            account=account.username,
+            namespaces=[account.team],
+            release_namespace=account.home,
+        )
+        yield Work(found, first.log + second.log, bed)
+
+
+def serve_another(bed: Bed) -> None:
+    """Let a new revision replace the old one."""
+    bed.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}}})
+    wait_until_served(bed, "another")
+    until(lambda: len(bed.all("Deployment")) == 1, seconds=60, what="one revision")
+
+
+def wait_until_served(bed: Bed, model: str) -> None:
+    def is_served() -> bool:
+        status = deployment_status(bed, "api")
+        return status.get("phase") == "Ready" and status["stable"]["uri"] == f"pvc://models/{model}"
+
+    until(is_served, seconds=60, what=model)
+
+
+def post_progress(operator: RunningOperator, bed: Bed, name: str) -> int:
+    """Post as the first pod of a gang does, with its own token; return the answer's status."""
+    job = bed.get("FineTuneJob", name)
+    assert job is not None
+    pod = next(one["metadata"] for one in bed.all("Pod") if one["metadata"]["name"].startswith(f"{name}-a1-0"))
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
+    spec = {"audiences": [audience_of(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
+    path = f"/api/v1/namespaces/{bed.namespace}/serviceaccounts/default/token"
+    token = bed.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
+    message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
+    url = f"https://localhost:{operator.progress_port}/v1/namespaces/{bed.namespace}/finetunejobs/{name}/progress"
+    headers = {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(url, data=json.dumps(message).encode(), headers=headers)
+    tls = ssl.create_default_context(cafile=str(operator.certificate / "ca.crt"))
+    with urllib.request.urlopen(request, context=tls, timeout=10) as reply:
+        return int(reply.status)
+
+
+def test_nothing_that_it_needs_is_refused(work):
+    assert work.asked.refused == ()
+    assert "unexpected error" not in work.logs
+
+
+def test_it_uses_no_right_that_is_not_reviewed(work):
+    assert work.asked.rights - set(reviewed_rights()) == set()
+
+
+def test_it_uses_each_right_that_it_has(work):
+    assert set(reviewed_rights()) - work.asked.rights == NOT_ASKED
+
+
+@pytest.mark.parametrize(("kind", "name"), [("FineTuneJob", "good"), ("ModelDeployment", "api")])
+def test_without_the_right_that_no_request_shows_no_child_can_be_made(account, poor, work, kind, name):
+    uid = work.bed.get(kind, name)["metadata"]["uid"]
+    with client_of(account.kubeconfig) as client:
+        replies = [try_child(one, account.team, kind=kind, name=name, uid=uid) for one in (client, poor)]
+    assert [reply.status_code for reply in replies] == [201, 403]
+    assert "blockOwnerDeletion" in replies[1].json()["message"]
+
+
+def test_a_namespace_that_enforces_restricted_admits_every_pod_of_ours(work):
+    events = work.bed.plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{work.bed.namespace}/events").body
+    refused = [one["note"] for one in events["items"] if "violates PodSecurity" in one.get("note", "")]
+    kinds = {pod["metadata"]["labels"].get("tuneloop.dev/stage", "serve") for pod in work.bed.all("Pod")}
+    assert (refused, kinds) == ([], {"prepare", "train", "export", "serve"})

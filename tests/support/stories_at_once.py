@@ -1,0 +1,53 @@
+"""Stories that mostly wait are told at once, and still are tests of their own: `at_once`, `telling`.
+
+    @pytest.fixture(scope="module")
+    def told(request, operator):
+        with telling(request, lambda: Stage(operator)) as futures:
+            yield futures
+
+    @at_once
+    def test_a_deleted_gang_is_replaced(stage): ...        # runs in a thread of its own; `pytest.mark.parametrize` goes above `at_once`
+
+Only what a session is to run is told. A story gets a stage of its own, and no fixtures.
+"""
+
+from __future__ import annotations
+
+import inspect
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+Futures = dict[str, "Future[None]"]
+_BY_PYTEST = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("told", "request")]
+
+
+def at_once(story: Callable[..., None]) -> Callable[..., None]:
+    """Make a test of a story `(stage, **parameters)`: it waits for what the fixture `told` has begun."""
+
+    def test(told: Futures, request: pytest.FixtureRequest, **_: Any) -> None:
+        told[request.node.name].result()
+
+    _, *parameters = inspect.signature(story).parameters.values()
+    test.__signature__ = inspect.Signature([*_BY_PYTEST, *parameters])  # type: ignore[attr-defined]
+    test.__name__, test.__doc__, test.__module__ = story.__name__, story.__doc__, story.__module__
+    test.story = story  # type: ignore[attr-defined]
+    return test
+
+
+@contextmanager
+def telling(request: pytest.FixtureRequest, stage: Callable[[], Any]) -> Iterator[Futures]:
+    """Begin all stories of the requesting module that this session runs, each on a stage of its own; yield them by the name of their test."""
+    chosen = {
+        item.name: partial(item.function.story, **(item.callspec.params if hasattr(item, "callspec") else {}))
+        for item in request.session.items
+        if item.path == request.path and hasattr(item.function, "story")
+    }
+    with ThreadPoolExecutor(max(len(chosen), 1)) as pool:
+        yield {name: pool.submit(lambda story=story: story(stage())) for name, story in chosen.items()}
