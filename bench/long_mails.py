@@ -124,9 +124,9 @@ def _watch(parent: int, peaks: dict[str, int], seconds: dict[str, float]) -> Non
         for child in psutil.Process(parent).children(recursive=True):
             try:
                 words = child.cmdline()
-                stage = next((word for word in ("prepare", "export", "supervise", "rank") if word in words), None)
+                stage = next((word for word in ("prepare", "export", "supervise", "train") if word in words), None)
                 if stage is not None:
-                    name = "train" if stage in {"supervise", "rank"} else stage
+                    name = "train" if stage == "supervise" else stage
                     resident[name] = resident.get(name, 0) + child.memory_info().rss
             except psutil.Error:
                 continue
