@@ -51,9 +51,11 @@ def client(proxy):
 
 
 @pytest.fixture
-def maps(namespace):
-    """The path of the namespace's ConfigMaps."""
-    return f"/api/v1/namespaces/{namespace}/configmaps"
+def maps(control_plane, namespace):
+    """The path of the namespace's ConfigMaps; Kubernetes' own one is there, so that no watch is surprised by it."""
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    eventually(lambda: control_plane.request("GET", f"{path}/kube-root-ca.crt").status == 200)
+    return path
 
 
 @pytest.fixture
