@@ -82,8 +82,8 @@ def prepare(folder: Path, *, source: dict[str, Any], **blocks: Any) -> dict[str,
 
 def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, **blocks: Any) -> Measured:
     """Prepare (from the cache) and train with this many ranks of so many threads each."""
-    prepare(folder, source=source, **blocks)
     gang = {"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks}
+    prepare(folder, source=source, gang=gang, **blocks)  # which also plans for this gang: ZeRO stage and precision
     config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
     path = folder / "job" / "prepare.json"
     config = config.model_copy(
