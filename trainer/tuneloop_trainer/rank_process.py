@@ -56,9 +56,7 @@ class RankProcess:
         if not read and rest:
             lines, rest = [*lines, rest], b""
         self._unfinished[descriptor] = rest
-        for line in lines:
-            target.write(self.prefix + line + b"\n")
-        target.flush()
+        _write_whole(target, b"".join(self.prefix + line + b"\n" for line in lines))
         if source is self.process.stderr:
             self.last_lines.extend(line.decode(errors="replace").rstrip() for line in lines if line.strip())
         return bool(read)
@@ -110,6 +108,14 @@ def start_rank(
     for source, _ in started.outputs:
         os.set_blocking(source.fileno(), False)
     return started
+
+
+def _write_whole(target: IO[bytes], data: bytes) -> None:
+    """Write all of it: under PYTHONUNBUFFERED nothing lies between us and the pipe, and a signal cuts a write short."""
+    left = memoryview(data)
+    while left:
+        left = left[target.write(left) :]
+    target.flush()
 
 
 def adopt_orphans() -> None:
