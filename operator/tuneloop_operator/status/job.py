@@ -64,9 +64,15 @@ def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool
         return "Running"  # for the moment until what it made is read
     if job is not None and job.suspended:
         return "Queued"
-    if is_up:
+    if is_up or _was_up(seen, status):
         return "Running"
     return "Restarting" if status.restarts and (status.attempt or 0) > 1 else "Queued"
+
+
+def _was_up(seen: ObservedJob, status: FineTuneJobStatus) -> bool:
+    """Whether all pods of this attempt once ran: one that is deleted is out of reach for a moment before its Job has failed."""
+    before = seen.job.status
+    return before is not None and before.phase == "Running" and before.attempt == status.attempt
 
 
 def _up(pods: tuple[PodSeen, ...]) -> int:

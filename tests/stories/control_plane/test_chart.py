@@ -208,8 +208,9 @@ def test_a_second_install_takes_over_the_crds_that_were_kept(release, plane):
     assert release.get("finetunejob", "reviews")["metadata"]["uid"] == before
 
 
-def test_crds_that_are_not_kept_go_with_the_release(release):
+def test_crds_that_are_not_kept_go_with_the_release(release, plane):
     release.install({"crds": {"keep": False}})
+    _wait_for_storage(plane)
     release.uninstall()
     assert release.get("crds", "-l", "app.kubernetes.io/instance=tuneloop")["items"] == []
 
@@ -236,19 +237,21 @@ def test_what_is_stored_is_what_was_rendered(release, helm):
         assert covers(live, found), (kind, name)
 
 
-def _remove_crds(plane):
-    """Delete the CRDs, with all objects of our kinds.
-
-    Not before their storage is ready: a deletion that comes earlier makes the API server's own finalizer wait for minutes.
-    """
-    if plane.kubectl("get", "crd", *CRD_NAMES).returncode != 0:
-        return
+def _wait_for_storage(plane):
+    """Wait for the storage of our kinds: where a CRD is deleted earlier, the API server's own finalizer waits for minutes."""
     for kind in OUR_KINDS:
         _eventually(
             lambda kind=kind: (
                 plane.request("GET", f"/apis/tuneloop.dev/v1alpha1/{kind}?resourceVersion=0").status == 200
             )
         )
+
+
+def _remove_crds(plane):
+    """Delete the CRDs, with all objects of our kinds."""
+    if plane.kubectl("get", "crd", *CRD_NAMES).returncode != 0:
+        return
+    _wait_for_storage(plane)
     deleted = plane.kubectl("delete", "crd", *CRD_NAMES, "--timeout=30s")
     assert deleted.returncode == 0, deleted.stderr
 

@@ -134,6 +134,18 @@ def test_a_deployment_whose_name_somebody_elses_service_has_is_not_ready(bed: Be
 # ---- queues ---------------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_gang_that_lost_a_pod_is_not_shown_as_queued_again(bed: Bed) -> None:
+    async def life() -> None:
+        await training(bed)
+        bed.cluster.remove(
+            next(pod for name, pod in bed.cluster.of_kind("Pod").items() if name.startswith("reviews-a1-"))
+        )
+        await bed.settle()
+        assert (bed.status["phase"], bed.status["workers"]) == ("Running", "1/2")
+
+    asyncio.run(life())
+
+
 def suspend(bed: Bed, name: str, *, suspended: bool) -> None:
     """Suspend or resume a Job as a queue does; the Job controller deletes the pods of a suspended one."""
     stored = bed.cluster.of_kind("Job")[name]
