@@ -62,6 +62,7 @@ def operator(proxy, bed, other, tmp_path):
         pytest.param(
             [Rule(Match(**ORDINARY, every=2), Status(429, retry_after=RETRY_AFTER))],
             id="each second call is too much",
+            marks=pytest.mark.full,
         ),
         pytest.param([Rule(Match(event="MODIFIED", every=4), CutWatch(half=True))], id="watches are cut in an event"),
         pytest.param([Rule(Match(event="MODIFIED", every=4), WatchError(410))], id="watches expire"),
@@ -116,7 +117,10 @@ def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_
 
 @pytest.mark.parametrize(
     "answer",
-    [pytest.param(Status(500), id="errors"), pytest.param(Status(429, retry_after=RETRY_AFTER), id="429")],
+    [
+        pytest.param(Status(500), id="errors"),
+        pytest.param(Status(429, retry_after=RETRY_AFTER), id="429", marks=pytest.mark.full),
+    ],
 )
 def test_other_namespaces_do_not_wait_for_one_that_fails(operator, proxy, bed, other, answer):
     broken = proxy.add(
