@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pyarrow.parquet as pq
+from free_ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 TUNELOOP = [str(Path(sys.executable).parent / "tuneloop")]
@@ -33,7 +33,7 @@ def main() -> int:
     trained = time.monotonic() - started
     job = _get("ftj")
     sentences, labels = _test_rows(job)
-    port = _free_port()
+    port = free_port()
     server = subprocess.Popen(
         [*TUNELOOP, "serve", "-f", "examples/reviews/deployment.yaml", "--port", str(port)], cwd=ROOT
     )
@@ -134,12 +134,6 @@ def print_ladder(job: dict[str, Any]) -> None:
 
 def _quantile(seconds: list[float], q: float) -> float:
     return statistics.quantiles(seconds, n=1000)[round(q * 1000) - 1] * 1000
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

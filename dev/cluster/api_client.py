@@ -60,12 +60,10 @@ class ApiClient:
             self._connection.close()  # the request below opens a new one
         try:
             answer, text = self._send(method, target, encoded, headers)
-        except http.client.RemoteDisconnected:
+        except http.client.RemoteDisconnected:  # the server went away while the connection was idle
             if method != "GET":
                 raise
-            answer, text = self._send(
-                method, target, encoded, headers
-            )  # the server went away while the connection was idle
+            answer, text = self._send(method, target, encoded, headers)
         self._used_at = time.monotonic()
         is_json = answer.headers.get_content_type() == "application/json"
         return Reply(answer.status, json.loads(text) if is_json else text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,8 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from free_ports import free_ports
 
 from cluster import binaries, certificates, processes
 from cluster.access import RunningCluster
@@ -232,16 +233,6 @@ class ControlPlane(RunningCluster):
             f"--kubeconfig={pki}/{name}.kubeconfig", "--leader-elect=false", f"--bind-address={_LOOPBACK}", f"--cert-dir={pki}",
             "--profiling=false", "--authorization-always-allow-paths=/healthz,/metrics", "--kube-api-qps=300", "--kube-api-burst=500",
         ]  # fmt: skip
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on; they are held together, so that no two are the same, and given back."""
-    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
-    try:
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()
 
 
 def answers(url: str) -> bool:

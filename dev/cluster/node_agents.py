@@ -8,8 +8,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from free_ports import free_ports
+
 from cluster import cgroups, network
-from cluster.control_plane import free_ports
 
 NODE_NAME = "dev-node"
 CLIENTS = {

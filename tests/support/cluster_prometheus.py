@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from operator_process import free_ports
+from free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +56,7 @@ class Prometheus:
 @contextmanager
 def scraping(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
     """Run it on loopback; `targets`: job → HOST:PORT, scraped each second."""
-    (port,) = free_ports(1)
+    port = free_port()
     jobs = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()]
     configuration = folder / "prometheus.yml"
     configuration.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +22,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from free_ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,21 +67,6 @@ def make_certificate(folder: Path) -> Path:
     (folder / "ca.crt").write_bytes(new.read_bytes())
     new.replace(folder / "tls.crt")
     return folder
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on, no two the same: below those of which a connection may take one before it is used."""
-    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = random.SystemRandom().sample(range(below // 2, below), 100)
-    return list(itertools.islice(filter(_is_free, candidates), count))
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 class RunningOperator:

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import socket
 import sys
 import time
 import traceback
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from free_ports import free_port
 
 _PRELOADED = [
     "tuneloop_trainer.engine",
@@ -84,13 +85,6 @@ def start_and_wait(
             results=tuple(json.loads(path.read_bytes()) if path.exists() else None for path in results),
             output=output,
         )
-
-
-def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait(ranks: list[Any], *, deadline: float) -> bool:

@@ -97,15 +97,16 @@ class Transport:
 
     async def send(self, request: Request) -> Any:
         """Return the decoded answer. Raises the errors of `translate`, and NotLeading."""
-        for pause in (*_pauses(request), None):
+        pauses = iter(_pauses(request))
+        while True:
             code, body, retry_after = await self._answer(request)
             if 200 <= code < 300:
                 return body.decode(errors="replace") if request.plain else _decoded(body)
             error = self._error(code, body, retry_after)
+            pause = next(pauses, None)
             if pause is None or not _may_be_asked_again(code, retry_after):
                 raise error
             await asyncio.sleep(pause)
-        raise AssertionError("the last answer is returned or raised")
 
     async def _answer(self, request: Request) -> tuple[int, bytes, str | None]:
         """Return status, body and Retry-After. Raises ClusterUnavailable where there is no answer, and NotLeading."""

@@ -91,6 +91,11 @@ class FaultProxy:
         """The resources of the watches that are open."""
         return tuple(watch.target.resource for watch in tuple(self._server.watches))
 
+    @property
+    def held_open(self) -> tuple[str, ...]:
+        """The resources of the watches that the API server has ended, and that a rule keeps open."""
+        return tuple(watch.target.resource for watch in tuple(self._server.watches) if watch.is_held_open)
+
     def kubeconfig_for(self, token: str, *, path: Path) -> None:
         """Write a kubeconfig for a client with a token of its own."""
         write_kubeconfig(path, server_url=self.url, authority=self._plane.state / "pki" / "ca.crt", token=token)

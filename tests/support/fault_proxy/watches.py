@@ -62,6 +62,11 @@ class Watch:
         self._held: list[bytes | None] = []
         self._released: set[ActiveRule] = set()
 
+    @property
+    def is_held_open(self) -> bool:
+        """Whether the API server has ended it, and a rule keeps that from its client."""
+        return None in self._held
+
     def meet(self, rule: ActiveRule) -> None:
         """Let a rule act on the watch as a whole."""
         self._inbox.put_nowait(rule)

@@ -214,6 +214,15 @@ class Bed:
         manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
         self.cluster.add(manifest | {"spec": SPEC | spec})
 
+    async def train(self) -> None:
+        """Create the job `reviews` and bring it to where its gang runs."""
+        self.submit()
+        await self.settle()
+        self.succeed("reviews-prepare")
+        await self.settle()
+        self.start_pods("reviews-a1")
+        await self.settle()
+
     def job(self, name: str = "reviews") -> Manifest:
         """Return the FineTuneJob as stored."""
         return self.cluster.objects["FineTuneJob", "team-a", name]

@@ -40,19 +40,10 @@ def served(bed: Bed) -> dict[str, Any]:
     return status
 
 
-async def training(bed: Bed) -> None:
-    bed.submit()
-    await bed.settle()
-    bed.succeed("reviews-prepare")
-    await bed.settle()
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-
-
 @pytest.mark.parametrize("label", [MANAGED, JOB, STAGE])
 def test_a_gang_whose_job_cannot_be_found_any_more_is_replaced_once_it_is_over(bed: Bed, label: str) -> None:
     async def life() -> None:
-        await training(bed)
+        await bed.train()
         take_off(bed, "Job", "reviews-a1", label)
         await bed.settle()
         assert bed.jobs == {"reviews-prepare", "reviews-a1"}, "two gangs must never run at once"
@@ -101,7 +92,7 @@ def test_a_configuration_of_a_server_that_cannot_be_found_is_said_to_be_in_the_w
 @pytest.mark.parametrize("label", [MANAGED, JOB])
 def test_a_label_that_was_taken_off_what_is_applied_is_put_back_at_once(bed: Bed, label: str) -> None:
     async def life() -> None:
-        await training(bed)
+        await bed.train()
         take_off(bed, "Service", "reviews-train", label)
         await bed.settle()
         assert label in bed.cluster.of_kind("Service")["reviews-train"]["metadata"]["labels"]
@@ -136,7 +127,7 @@ def test_a_deployment_whose_name_somebody_elses_service_has_is_not_ready(bed: Be
 
 def test_a_gang_that_lost_a_pod_is_not_shown_as_queued_again(bed: Bed) -> None:
     async def life() -> None:
-        await training(bed)
+        await bed.train()
         bed.cluster.remove(
             next(pod for name, pod in bed.cluster.of_kind("Pod").items() if name.startswith("reviews-a1-"))
         )
@@ -157,7 +148,7 @@ def suspend(bed: Bed, name: str, *, suspended: bool) -> None:
 
 def test_a_gang_that_a_queue_suspends_is_one_disruption_of_the_same_attempt(bed: Bed) -> None:
     async def life() -> None:
-        await training(bed)
+        await bed.train()
         suspend(bed, "reviews-a1", suspended=True)
         await bed.settle()
         assert (bed.status["phase"], bed.status["attempt"]) == ("Queued", 1)

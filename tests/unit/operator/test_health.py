@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from free_ports import free_port
 
 from tuneloop_operator.health import CannotListen, health_application, metrics_application, served
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return held.getsockname()[1]
 
 
 def answer(app: web.Application, path: str) -> tuple[int, str, str]:

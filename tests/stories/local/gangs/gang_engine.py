@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import tiny_training as tiny
@@ -149,33 +150,22 @@ def lose_a_peer() -> str:
 
 def join_alone() -> str:
     """A rank whose peers never come; returns what it raises."""
-    from datetime import timedelta
-
-    os.environ["RANK"], os.environ["WORLD_SIZE"] = "1", "2"
-    try:
-        start_process_group(timeout=timedelta(seconds=1))
-    except CollectiveError as error:
-        return error.message
-    return "nothing was raised"
+    return _refusal(RANK="1", WORLD_SIZE="2")
 
 
 def wait_for_nobody() -> str:
     """Rank 0 of two, alone."""
-    from datetime import timedelta
-
-    os.environ["WORLD_SIZE"] = "2"
-    try:
-        start_process_group(timeout=timedelta(seconds=1))
-    except CollectiveError as error:
-        return error.message
-    return "nothing was raised"
+    return _refusal(WORLD_SIZE="2")
 
 
 def join_without_a_name() -> str:
     """MASTER_ADDR does not resolve, as before a Service has its endpoints."""
-    from datetime import timedelta
+    return _refusal(RANK="1", WORLD_SIZE="2", MASTER_ADDR="train-0.nowhere.invalid")
 
-    os.environ |= {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "train-0.nowhere.invalid"}
+
+def _refusal(**variables: str) -> str:
+    """Return what a rank says that finds no gang within a second."""
+    os.environ |= variables
     try:
         start_process_group(timeout=timedelta(seconds=1))
     except CollectiveError as error:

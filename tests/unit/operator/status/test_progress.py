@@ -82,12 +82,7 @@ def test_another_attempt_or_stage_changes_nothing(stranger: ProgressMessage) -> 
 
 def test_progress_is_written_at_most_every_ten_seconds(bed: Bed) -> None:
     async def life() -> None:
-        bed.submit()
-        await bed.settle()
-        bed.succeed("reviews-prepare")
-        await bed.settle()
-        bed.start_pods("reviews-a1")
-        await bed.settle()
+        await bed.train()
         before = len(bed.cluster.writes)
         for step in range(1, 21):
             bed.operator.progress("team-a", "reviews", message(step, step=step, totalSteps=100, etaSeconds=720))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from forked_gangs import run_gangs
+from free_ports import free_port
 from prepared_runs import training_run, write_run
-from ranks import free_port
 
 from tuneloop_api.run_config import Rendezvous, RunConfig
 

@@ -1,4 +1,4 @@
-"""The state machine of a job, explored: every order of operator, crash, kubelet, failure, deletion by hand and suspend, up to a bound.
+"""The worlds that a job can be in, and what may happen next in each: moves of the operator, of the cluster, and faults. No I/O.
 
 The operator is the real `decide`; its writes are carried out one by one, and it may be killed between any two. What the watch told it
 may be older than what is true. Time stands still at a moment at which every delay is over.
@@ -7,17 +7,15 @@ may be older than what is true. Time stands still at a moment at which every del
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from stage_messages import success
 
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_operator.decide.job import _MOVES, decide
-from tuneloop_operator.decide.stages import LIVE_MOVES, TABLE, Move, Run, Sight
+from tuneloop_operator.decide.job import decide
 from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedJob, PodSeen
 from tuneloop_operator.settings import OperatorSettings
 
@@ -28,40 +26,9 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = THEN + timedelta(days=1)
 NEVER = THEN + timedelta(days=1000)
 SETTINGS = OperatorSettings(default_claim="models", local=True)
-RESULT = {"path": "/tuneloop/claims/models/x.json", "sha256": "a" * 64}
-SAVED = {"step": 10, "path": "/step-10"}
-SUMMARY: dict[str, Any] = {
-    "prepare": {
-        "counts": {"rows": 9, "splits": {"train": 9}, "bad": 0, "duplicates": 0, "truncated": 0},
-        "resolved": {
-            "labels": ["a", "b"],
-            "maxTokens": 8,
-            "globalBatchSize": 32,
-            "microBatchSize": 8,
-            "stepsPerEpoch": 1,
-            "totalSteps": 3,
-            "warmupSteps": 1,
-            "learningRate": 0.01,
-            "precision": "fp32",
-            "stage": 1,
-        },
-        "datasetDigest": "d",
-        "modelRevision": "r",
-        "reportPath": "/r",
-        "cacheHit": False,
-    },
-    "train": {"startStep": 0, "steps": 3, "worldSize": 1, "last": SAVED},
-    "export": {
-        "artifactUri": "pvc://models/a",
-        "digest": "sha256:0",
-        "sizeBytes": 1,
-        "formats": ["safetensors"],
-        "metrics": [],
-        "baselines": [],
-    },
-}
 FAILURES = {"config": 78, "collective": 77, "evicted": 143}
 """Exit code by the way in which a pod ends; one without an image never starts, and never ends."""
+PRESENT: Any = {("Service", "r-train"): {}}
 
 
 @dataclass(frozen=True, order=True)
@@ -155,9 +122,6 @@ def fine_tune_job(status: str, suspend: bool) -> FineTuneJob:
     return FineTuneJob.from_wire(manifest | {"status": json.loads(status)})
 
 
-PRESENT: Any = {("Service", "r-train"): {}}
-
-
 def steady(status: dict[str, Any]) -> str:
     """Return the status as text in which every time is the same: states must not differ by when they were reached."""
     text = json.dumps(status, sort_keys=True)
@@ -182,14 +146,7 @@ def pod_seen(pod: Pod) -> PodSeen:
     job = Job(name=owner, uid=pod.owner)
     end, phase = None, "Pending" if pod.state == "imageless" else "Running"
     if pod.state == "succeeded":
-        said = {
-            "version": 1,
-            "stage": job.stage,
-            "outcome": "Succeeded",
-            "result": RESULT,
-            job.stage: SUMMARY[job.stage],
-        }
-        end, phase = ContainerEnd(exit_code=0, message=json.dumps(said), finished=THEN), "Succeeded"
+        end, phase = ContainerEnd(exit_code=0, message=success(job.stage), finished=THEN), "Succeeded"
     elif pod.state in FAILURES:
         end, phase = ContainerEnd(exit_code=FAILURES[pod.state], finished=THEN), "Failed"
     return PodSeen(
@@ -312,116 +269,3 @@ def faults(world: World) -> Iterator[tuple[str, World]]:
 
 def with_outcome(jobs: tuple[Job, ...], job: Job, outcome: str) -> tuple[Job, ...]:
     return tuple(sorted(replace(one, outcome=outcome) if one == job else one for one in jobs))
-
-
-def check_state(world: World) -> None:
-    pods = world.cluster[1]
-    running = {pod.owner for pod in pods if pod.state == "running" and "-a" in pod.owner}
-    assert len(running) <= 1, f"two live attempts: {running}"
-
-
-def recorded_attempts(status: dict[str, Any]) -> set[int]:
-    """Return the attempts whose Job is known to have been there. One that was deleted before that was noted looks like a lost create."""
-    numbers = {record["attempt"] for record in status.get("history", ())}
-    child = status.get("children", {}).get("train", {})
-    return numbers | ({status["attempt"]} if child.get("uid") or child.get("ended") else set())
-
-
-def check_step(before: World, after: World) -> None:
-    made = Counter(after.created) - Counter(before.created)
-    attempts = {int(name.rsplit("-a", 1)[-1]) for name in made if "-a" in name}
-    again = attempts & recorded_attempts(parsed(before.status))
-    assert not again, f"created a second time: attempts {again}"
-    if before.status == after.status:
-        return
-    old, new = parsed(before.status), parsed(after.status)
-    assert not before.finished or after.finished, "a finished job was opened again"
-    assert new.get("attempt", 0) >= old.get("attempt", 0), "the attempt went back"
-    for counter in ("total", "failure", "disruption"):
-        then, now = (status.get("restarts", {}).get(counter, 0) for status in (old, new))
-        assert now >= then, f"restarts.{counter} went back"
-
-
-@dataclass
-class Explored:
-    worlds: set[World]
-    before: dict[World, list[World]]
-    """By world: those that lead to it without a fault."""
-    ends: set[World]
-    """Finished, with nothing left to do."""
-
-
-def explore(*, faults_allowed: int, toggles: int, gang: int) -> Explored:
-    start = World(faults=faults_allowed, toggles=toggles)
-    found = Explored(worlds={start}, before=defaultdict(list), ends=set())
-    queue = deque([start])
-    while queue:
-        world = queue.popleft()
-        check_state(world)
-        own = list(operator_moves(world))
-        if not own and world.view == world.cluster:
-            check_settled(world)
-            found.ends |= {world} if world.finished else set()
-        for name, after in (*own, *cluster_moves(world, gang), *faults(world)):
-            check_step(world, after)
-            if name not in {"suspend", "crash", "delete by hand", "imageless", *FAILURES}:
-                found.before[after].append(world)
-            if after not in found.worlds:
-                found.worlds.add(after)
-                queue.append(after)
-    return found
-
-
-def check_settled(world: World) -> None:
-    """Check a world in which the operator has nothing left to do."""
-    holding = [job.name for job in world.cluster[0] if not job.outcome and not job.deleting]
-    assert not (world.finished and holding), f"a finished job holds nodes: {holding}"
-    assert not (world.suspend and holding), f"a suspended job holds nodes: {holding}"
-
-
-def reaching(found: Explored) -> set[World]:
-    """Return the worlds from which an end can be reached once faults have stopped."""
-    reached, queue = set(found.ends), deque(found.ends)
-    while queue:
-        for world in found.before[queue.popleft()]:
-            if world not in reached:
-                reached.add(world)
-                queue.append(world)
-    return reached
-
-
-@pytest.mark.parametrize(
-    ("faults_allowed", "toggles", "gang"),
-    [
-        pytest.param(2, 0, 1, id="two faults"),
-        pytest.param(1, 1, 1, id="a fault and a suspension"),
-        pytest.param(1, 0, 2, id="a fault in a gang of two"),
-    ],
-)
-def test_whatever_happens_a_job_comes_to_an_end(faults_allowed: int, toggles: int, gang: int) -> None:
-    found = explore(faults_allowed=faults_allowed, toggles=toggles, gang=gang)
-    dead_ends = found.worlds - reaching(found)
-    assert found.ends
-    assert not dead_ends, min(dead_ends, key=lambda world: len(world.status))
-
-
-def test_the_table_is_whole() -> None:
-    assert set(TABLE) == {(run, sight) for run in Run for sight in Sight}
-    assert set(_MOVES) == set(Move)
-
-
-def test_no_verdict_but_success_rests_on_what_the_watch_told_alone() -> None:
-    verdicts = {Move.FAIL, Move.LOSE, Move.CLOSE, Move.REMOVE}
-    assert verdicts == LIVE_MOVES
-
-
-@pytest.mark.parametrize("sight", Sight)
-@pytest.mark.parametrize("suspended", [False, True])
-def test_a_finished_job_starts_nothing(sight: Sight, suspended: bool) -> None:
-    assert TABLE[Run.DONE, sight][suspended] in {Move.REST, Move.REMOVE}
-
-
-@pytest.mark.parametrize("run", [Run.WANTED, Run.ENDED])
-@pytest.mark.parametrize("sight", Sight)
-def test_a_suspended_job_starts_nothing(run: Run, sight: Sight) -> None:
-    assert TABLE[run, sight][1] is not Move.OPEN

@@ -1,0 +1,51 @@
+"""What ApiServer reads from the real API server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from api_server_stories import Manifest, config_map, tell
+from cluster.control_plane import ControlPlane
+
+from tuneloop_operator.cluster.api_server import ApiServer, Call
+
+
+def test_what_was_created_is_read_and_listed_with_its_kind(control_plane: ControlPlane, namespace: str) -> None:
+    async def story(server: ApiServer) -> tuple[Any, ...]:
+        created = await server.create(config_map(namespace))
+        read = await server.get(kind="ConfigMap", namespace=namespace, name="one")
+        listed = await server.list(kind="ConfigMap", namespace=namespace, labels={"tuneloop.dev/job": "reviews"})
+        return created, read, listed
+
+    created, read, listed = tell(control_plane, story)
+    assert created["metadata"]["uid"]
+    assert read == created
+    assert listed == [created]
+
+
+def test_what_is_not_there_is_none(control_plane: ControlPlane, namespace: str) -> None:
+    async def story(server: ApiServer) -> Any:
+        return await server.get(kind="ConfigMap", namespace=namespace, name="gone")
+
+    assert tell(control_plane, story) is None
+
+
+def test_a_list_of_many_pages_is_whole(control_plane: ControlPlane, namespace: str) -> None:
+    calls: list[Call] = []
+
+    async def story(server: ApiServer) -> list[Manifest]:
+        gate = asyncio.Semaphore(20)
+
+        async def create(number: int) -> None:
+            async with gate:
+                await server.create(config_map(namespace, f"map-{number:04}"))
+
+        await asyncio.gather(*(create(number) for number in range(1050)))
+        calls.clear()
+        return await server.list(kind="ConfigMap", namespace=namespace, labels={"tuneloop.dev/job": "reviews"})
+
+    listed = tell(control_plane, story, on_call=calls.append)
+    assert {one["metadata"]["name"] for one in listed} == {f"map-{number:04}" for number in range(1050)}
+    assert len(listed) == 1050
+    assert [(call.verb, call.resource, call.code) for call in calls] == [("list", "configmaps", 200)] * 3

@@ -1,0 +1,156 @@
+"""Operators that elect a leader, step by step: a test decides what each does next, what the network does to it, and what time it is.
+
+server, world, first, second = two()
+first.step()
+world[0] = 15.0  # seconds
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, LostLeadership
+from tuneloop_operator.leader import Leader
+
+Manifest = dict[str, Any]
+Outcome = Manifest | Exception | None
+LEASE_SECONDS, RENEW_SECONDS = 15.0, 10.0
+
+
+class Server:
+    """One Lease, kept as the API server keeps it: a replace needs the resourceVersion that is stored."""
+
+    def __init__(self) -> None:
+        self.lease: Manifest | None = None
+        self.version = 0
+
+    def carry_out(self, verb: str, manifest: Manifest | None) -> Outcome:
+        if verb == "get":
+            return copy.deepcopy(self.lease)
+        assert manifest is not None
+        if verb == "create" and self.lease is not None:
+            return AlreadyExists("there")
+        if verb == "replace" and (self.lease is None or self._rv(self.lease) != self._rv(manifest)):
+            return Conflict("changed")
+        self.version += 1
+        self.lease = copy.deepcopy(manifest)
+        self.lease["metadata"]["resourceVersion"] = str(self.version)
+        return copy.deepcopy(self.lease)
+
+    @property
+    def holder(self) -> str:
+        return str(self.lease["spec"]["holderIdentity"]) if self.lease else ""
+
+    @staticmethod
+    def _rv(manifest: Manifest) -> Any:
+        return manifest["metadata"].get("resourceVersion")
+
+
+@dataclass
+class Asked:
+    """A request on its way; whoever plays the network decides when it arrives and what comes back."""
+
+    verb: str
+    manifest: Manifest | None
+    arrived: bool = False
+    outcome: Outcome = None
+
+    def __await__(self) -> Generator[Asked, Outcome, Outcome]:
+        answer = yield self
+        return answer
+
+
+class Network:
+    async def get(self, *, kind: str, namespace: str, name: str) -> Any:
+        return await Asked("get", None)
+
+    async def create(self, manifest: Manifest) -> Any:
+        return await Asked("create", copy.deepcopy(manifest))
+
+    async def replace(self, manifest: Manifest) -> Any:
+        return await Asked("replace", copy.deepcopy(manifest))
+
+
+@dataclass
+class Operator:
+    """A leader with a clock of its own: another zero, and seconds of another length."""
+
+    server: Server
+    name: str
+    world: list[float]
+    rate: float = 1.0
+    offset: float = 0.0
+    doing: Coroutine[Any, Any, None] | None = None
+    request: Asked | None = None
+    gone: bool = False
+    leader: Leader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leader = Leader(
+            leases=Network(),  # type: ignore[arg-type]
+            namespace="tuneloop",
+            name="operator",
+            identity=self.name,
+            lease_seconds=LEASE_SECONDS,
+            renew_seconds=RENEW_SECONDS,
+            clock=lambda: self.offset + self.world[0] * self.rate,
+        )
+
+    @property
+    def released(self) -> bool:
+        return self.leader._released.is_set()
+
+    def begin(self, coroutine: Coroutine[Any, Any, None] | None = None) -> None:
+        """Start a step, up to its first request."""
+        if self.doing is None and not self.gone:
+            self.doing = coroutine or self.leader._step()
+            self._go_on(None)
+        elif coroutine is not None:
+            coroutine.close()
+
+    def arrive(self) -> None:
+        if self.request is not None and not self.request.arrived:
+            self.request.arrived = True
+            self.request.outcome = self.server.carry_out(self.request.verb, self.request.manifest)
+
+    def answer(self) -> None:
+        if self.request is not None:
+            self.arrive()
+            self._go_on(self.request.outcome)
+
+    def lose(self) -> Asked | None:
+        """Let the answer be lost; return the request, which may still arrive."""
+        lost = self.request
+        if lost is not None:
+            self._go_on(ClusterUnavailable("no answer"))
+        return lost if lost is not None and not lost.arrived else None
+
+    def step(self) -> None:
+        """Do a whole step over a network that works."""
+        self.begin()
+        while self.request is not None:
+            self.answer()
+
+    def release(self) -> None:
+        self.begin(self.leader.release())
+        while self.request is not None:
+            self.answer()
+
+    def _go_on(self, outcome: Outcome) -> None:
+        assert self.doing is not None
+        self.request = None
+        try:
+            self.request = self.doing.throw(outcome) if isinstance(outcome, Exception) else self.doing.send(outcome)
+        except StopIteration:
+            self.doing = None
+        except LostLeadership:
+            self.doing, self.gone = None, True
+
+
+def two(*, rates: tuple[float, float] = (1.0, 1.0)) -> tuple[Server, list[float], Operator, Operator]:
+    server, world = Server(), [0.0]
+    first = Operator(server, "first", world, rate=rates[0], offset=1000.0)
+    return server, world, first, Operator(server, "second", world, rate=rates[1], offset=-50.0)

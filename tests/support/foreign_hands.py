@@ -1,0 +1,127 @@
+"""`Stage`: what a story of foreign hands has, in a namespace that all of them share with one operator behind a fault proxy.
+
+job = stage.training("reviews")
+job.delete("Job", "a1")
+job.succeeds_after_one_disruption()
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from operator_bed import Bed, until
+from operator_traffic import Traffic
+from pod_courses import Until, before_the_end, succeed
+from served_models import deploy, is_ready
+
+if TYPE_CHECKING:
+    from cluster.control_plane import ControlPlane
+    from fault_proxy import FaultProxy
+    from pod_status_patcher import PodStatusPatcher
+
+MANAGED, JOB_LABEL = "app.kubernetes.io/managed-by", "tuneloop.dev/job"
+ONE_RUN = {"prepare": 1, "a1": 1, "export": 1}
+"""How often a job that nobody disturbs makes each of its Jobs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What all stories share."""
+
+    plane: ControlPlane
+    namespace: str
+    kubelet: PodStatusPatcher
+    proxy: FaultProxy
+
+
+class Stage:
+    """What one story has of its own."""
+
+    def __init__(self, world: World) -> None:
+        self.bed = Bed(world.plane, world.namespace)
+        self._world = world
+
+    def job(self, name: str) -> Story:
+        """Return the story of a job under a name of its own, which is yet to be submitted."""
+        return Story(name, bed=self.bed, proxy=self._world.proxy, kubelet=self._world.kubelet)
+
+    def training(self, name: str) -> Story:
+        """Return the story of a job that trains until `go_on("train")`."""
+        story = self.job(name)
+        story.hold("train")
+        story.start()
+        return story
+
+    def served(self, name: str) -> Story:
+        """Return the story of a ModelDeployment that is ready and at rest."""
+        served = self.job(name)
+        deploy(self.bed, name)
+        until(lambda: is_ready(self.bed, name), seconds=60, what="ready servers")
+        served.traffic.come_to_rest()
+        return served
+
+
+class Story:
+    """One job, and what the operator writes for it."""
+
+    def __init__(self, name: str, *, bed: Bed, proxy: FaultProxy, kubelet: PodStatusPatcher) -> None:
+        self.name = name
+        self.bed = bed
+        self.kubelet = kubelet
+        self.traffic = Traffic(proxy, bed.namespace, name)
+        self._go: dict[str, threading.Event] = {}
+
+    def hold(self, *stages: str) -> None:
+        """Let the pods of these stages run until `go_on`."""
+        for stage in stages:
+            self._go[stage] = threading.Event()
+            self.kubelet.scripts[f"{self.name}/{stage}"] = before_the_end(succeed, Until(self._go[stage]))
+
+    def go_on(self, stage: str) -> None:
+        """Let the pods of a stage end."""
+        self._go[stage].set()
+
+    def start(self) -> None:
+        """Submit the job and return once it trains."""
+        self.bed.submit(self.name)
+        self.wait_for("Running")
+
+    def wait_for(self, phase: str, *, seconds: float = 60.0):
+        """Return the status once the job is in this phase."""
+        return self.bed.wait_for_phase(self.name, phase, seconds=seconds)
+
+    def child(self, kind: str, suffix: str):
+        """Return a child, or None."""
+        return self.bed.get(kind, f"{self.name}-{suffix}")
+
+    def stored(self, kind: str, suffix: str):
+        """Return a child once it is there."""
+        return self.bed.stored(kind, f"{self.name}-{suffix}")
+
+    def patch(self, kind: str, suffix: str, change, **how: str):
+        """Change a child as a user does."""
+        return self.bed.patch(kind, f"{self.name}-{suffix}", change, **how)
+
+    def delete(self, kind: str, suffix: str, *, policy: str = "Background") -> None:
+        """Delete a child as a user does."""
+        self.bed.delete(kind, f"{self.name}-{suffix}", policy=policy)
+
+    @property
+    def runs(self) -> dict[str, int]:
+        """How often each Job was made, by the end of its name."""
+        made = self.traffic.made
+        return {name.removeprefix(f"{self.name}-"): count for (kind, name), count in made.items() if kind == "jobs"}
+
+    def succeeds_after_one_disruption(self) -> None:
+        """Wait for the end, and require that training was begun anew once, and nothing else."""
+        status = self.wait_for("Succeeded", seconds=90)
+        assert (status["attempt"], status["restarts"]["total"], status["restarts"]["disruption"]) == (2, 1, 1)
+        self.traffic.come_to_rest()
+        assert self.runs == ONE_RUN | {"a2": 1}
+
+
+def gang(job: Story):
+    """Return the pods of a job's first attempt."""
+    return [pod for pod in job.bed.all("Pod") if pod["metadata"]["name"].startswith(f"{job.name}-a1")]

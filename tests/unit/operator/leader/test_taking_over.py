@@ -1,0 +1,71 @@
+"""Who may take the Lease, and when; and who must end because another one did."""
+
+from __future__ import annotations
+
+from elections import LEASE_SECONDS, Operator, two
+
+
+def test_the_first_one_leads_and_the_second_waits() -> None:
+    server, _, first, second = two()
+    first.step()
+    second.step()
+    assert (first.leader.leads(), second.leader.leads(), server.holder) == (True, False, "first")
+
+
+def test_the_time_that_stands_in_the_lease_says_nothing() -> None:
+    server, world, first, second = two()
+    first.step()
+    assert server.lease is not None
+    server.lease["spec"]["renewTime"] = "1999-01-01T00:00:00.000000Z"
+    second.step()
+    world[0] = LEASE_SECONDS - 0.1
+    second.step()
+    assert not second.leader.leads()
+
+
+def test_a_lease_that_asks_for_longer_is_given_longer() -> None:
+    server, world, first, second = two()
+    first.step()
+    assert server.lease is not None
+    server.lease["spec"]["leaseDurationSeconds"] = 60
+    second.step()
+    world[0] = 59.0
+    second.step()
+    assert not second.leader.leads()
+    world[0] = 60.0
+    second.step()
+    assert second.leader.leads()
+
+
+def test_of_two_that_take_an_old_lease_only_the_faster_one_leads() -> None:
+    server, world, first, second = two()
+    Operator(server, "third", world).step()
+    for one in (first, second):
+        one.step()
+    world[0] = LEASE_SECONDS
+    for one in (first, second):
+        one.begin()
+        one.answer()  # the read
+    for one in (first, second):
+        one.answer()
+    assert [one.leader.leads() for one in (first, second)] == [True, False]
+    assert server.lease is not None
+    assert server.lease["spec"]["leaseTransitions"] == 1
+
+
+def test_who_led_and_sees_another_holder_ends() -> None:
+    _, world, first, second = two()
+    first.step()
+    second.step()
+    world[0] = LEASE_SECONDS
+    second.step()
+    first.step()  # the renewal is turned down
+    first.step()
+    assert first.gone
+
+
+def test_who_never_led_sees_another_holder_and_goes_on_waiting() -> None:
+    _, _, first, second = two()
+    first.step()
+    second.step()
+    assert not second.gone
