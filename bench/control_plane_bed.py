@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("api", "operator", "dev", "tests/support")]
 
 from api_session import ApiSession, WatchExpiredError  # noqa: E402
+from cluster_tier import install_crds  # noqa: E402
 from kubeconfigs import connection_of  # noqa: E402
 from operator_process import RunningOperator  # noqa: E402
 from pod_courses import Course  # noqa: E402
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 TUNELOOP = "/apis/tuneloop.dev/v1alpha1/namespaces/{}/finetunejobs"
 BATCH = "/apis/batch/v1/namespaces/{}/jobs"
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/tuneloop-system/leases/tuneloop-operator"
-CRDS = ROOT / "crds"
 _AT_ONCE = 16
 _DONE = {"SuccessCriteriaMet", "Complete"}
 _FOLLOWED = ("/apis/tuneloop.dev/v1alpha1/finetunejobs", "/apis/batch/v1/jobs", "/api/v1/pods")
@@ -118,10 +118,7 @@ class Bed:
     @contextlib.asynccontextmanager
     async def made(cls, plane: ControlPlane, folder: Path) -> AsyncIterator[Bed]:
         """Install the CRDs and observe; everything is closed after."""
-        for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
-            done = plane.kubectl(*arguments, "-f", str(CRDS))
-            if done.returncode:
-                raise RuntimeError(done.stderr)
+        install_crds(plane)
         bed = cls(plane, folder)
         await bed.namespace("tuneloop-system")
         watches = [asyncio.create_task(bed._follow(path)) for path in _FOLLOWED]

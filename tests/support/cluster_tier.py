@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.access import RunningCluster
 
+CRDS = Path(__file__).parents[2] / "crds"
 _NUMBERS = count(1)
 _BUILD_FAILED = pytest.StashKey[str]()
 
@@ -60,6 +62,13 @@ def sayer(config: pytest.Config) -> Callable[[str], None]:
             terminal.write_line(line)
 
     return say
+
+
+def install_crds(cluster: RunningCluster) -> None:
+    """Install the CRDs of `crds/` and return once they are established."""
+    for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
+        done = cluster.kubectl(*arguments, "-f", str(CRDS))
+        assert done.returncode == 0, done.stderr
 
 
 @contextmanager

@@ -112,6 +112,16 @@ class Bed:
         found = self.status(name).get("conditions", ())
         return next((one for one in found if one["type"] == type_), None)
 
+    def events_of(self, manifest: Manifest, *, seconds: float = 30.0) -> list[Manifest]:
+        """Return the Events about an object, once there are any: the operator writes them last."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
+
+        def told() -> list[Manifest]:
+            items = self._client.request("GET", path).body["items"]
+            return [one for one in items if one["regarding"].get("uid") == manifest["metadata"]["uid"]]
+
+        return until(told, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}")
+
     def is_settled(self) -> bool:
         """Whether the controllers of Kubernetes have nothing left to do: each Job is over, and no pod is on its way out."""
         over = all(_is_over(job) for job in self.all("Job"))

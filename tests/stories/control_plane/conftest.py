@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-CRDS = HERE.parents[2] / "crds"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,8 +69,5 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def custom_resources(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with the CRDs of `crds/` installed and established."""
-    applied = control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    assert applied.returncode == 0, applied.stderr
-    established = control_plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(CRDS))
-    assert established.returncode == 0, established.stderr
+    cluster_tier.install_crds(control_plane)
     return control_plane

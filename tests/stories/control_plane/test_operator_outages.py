@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from cluster.control_plane import ControlPlane
-from cluster_tier import fresh_namespace
+from cluster_tier import fresh_namespace, install_crds
 from end_state import reference
 from fault_plans import RESTARTED, scripts_of
 from fault_proxy import FaultProxy, Invoke, Match, Rule, writes
@@ -18,7 +18,6 @@ from operator_process import RunningOperator
 from pod_courses import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 
-CRDS = Path(__file__).parents[3] / "crds"
 SETTINGS = {"progress_url": "https://tuneloop-progress.test:8443"}
 KINDS = ("Job", "Pod", "Service", "ConfigMap", "NetworkPolicy")
 
@@ -34,8 +33,7 @@ def uids(bed: Bed) -> set[str]:
 def own_plane(tmp_path):
     """A control plane that the test may stop."""
     with ControlPlane(tmp_path / "plane") as plane:
-        assert plane.kubectl("apply", "--server-side", "-f", str(CRDS)).returncode == 0
-        assert plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS)).returncode == 0
+        install_crds(plane)
         yield plane
 
 
@@ -91,19 +89,11 @@ HELD = {
 @pytest.fixture
 def beds(custom_resources):
     """One namespace for each write that is held back, and one in which nothing is."""
-    with fresh_namespaces(custom_resources, len(HELD) + 1) as names:
-        yield dict(zip([*HELD, "nothing"], [Bed(custom_resources, name) for name in names], strict=True))
-
-
-def fresh_namespaces(plane, count):
-    from contextlib import ExitStack, contextmanager
-
-    @contextmanager
-    def all_of_them():
-        with ExitStack() as stack:
-            yield [stack.enter_context(fresh_namespace(plane)) for _ in range(count)]
-
-    return all_of_them()
+    with ExitStack() as stack:
+        yield {
+            what: Bed(custom_resources, stack.enter_context(fresh_namespace(custom_resources)))
+            for what in [*HELD, "nothing"]
+        }
 
 
 @pytest.mark.timeout(400)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from cluster.control_plane import ControlPlane
 from cluster_audit import Asked, asked
-from cluster_tier import fresh_namespace
+from cluster_tier import fresh_namespace, install_crds
 from fault_proxy.credentials import write_kubeconfig
-from helm_chart import ROOT, Right, environment_of, operator_pod, reviewed_rights
+from helm_chart import Right, environment_of, operator_pod, reviewed_rights
 from kubeconfigs import client_of
 from operator_bed import Bed, until
 from operator_process import RunningOperator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-CRDS = ROOT / "crds"
 ACCOUNT = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 NOT_ASKED = frozenset(
@@ -68,8 +67,7 @@ class Work(NamedTuple):
 def plane(control_plane, tmp_path_factory):
     """A control plane that guards owners; `control_plane` says whether there can be one."""
     with ControlPlane(tmp_path_factory.mktemp("rights") / "plane", audit=True, guards_owners=True) as own:
-        assert own.kubectl("apply", "--server-side", "-f", str(CRDS)).returncode == 0
-        assert own.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS)).returncode == 0
+        install_crds(own)
         yield own
 
 

@@ -45,21 +45,6 @@ def test_a_job_goes_from_its_data_to_an_artifact(bed: Bed) -> None:
     run(life())
 
 
-def test_a_whole_life_takes_at_most_twenty_writes(bed: Bed) -> None:
-    async def life() -> None:
-        bed.submit()
-        await bed.settle()
-        for job in ("reviews-prepare", "reviews-a1", "reviews-export"):
-            bed.start_pods(job)
-            await bed.settle()
-            bed.succeed(job)
-            await bed.settle()
-        assert bed.status["phase"] == "Succeeded"
-        assert len(bed.cluster.writes) <= 20, bed.cluster.writes
-
-    run(life())
-
-
 def test_a_settled_job_costs_no_call(bed: Bed) -> None:
     async def life() -> None:
         bed.submit()

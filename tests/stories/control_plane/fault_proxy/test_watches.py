@@ -33,8 +33,8 @@ def test_a_watch_ends_as_the_api_server_ends_it(watching):
         assert watch.wait_for_end() == "clean"
 
 
-def test_a_watch_that_its_client_leaves_is_closed(proxy, watching):
-    with watching():
+def test_a_watch_that_its_client_leaves_is_closed(proxy, client, maps):
+    with client.stream("GET", maps, params={"watch": "true"}):
         assert proxy.open_watches == ("configmaps",)
     eventually(lambda: proxy.open_watches == (), seconds=10, what="no watch")
 

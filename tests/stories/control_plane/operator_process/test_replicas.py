@@ -1,0 +1,53 @@
+"""Two replicas of the operator on a real API server: one leads, and the other takes over."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from operator_counts import reconciles, written
+from operator_process import RunningOperator, eventually
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"),
+    [
+        pytest.param(RunningOperator.terminate, 3.0, id="SIGTERM"),
+        pytest.param(RunningOperator.kill, 20.0, id="SIGKILL"),
+    ],
+)
+def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_property):
+    first = replica("operator-0").wait_ready().wait_leading()
+    second = replica("operator-1").wait_ready()
+    assert not second.leads
+    begun = time.monotonic()
+    end(first)
+    second.wait_leading(seconds=seconds)
+    taken = time.monotonic() - begun
+    record_property("takeover_seconds", taken)
+    print(f"taken over after {taken:.1f} s")
+    assert taken <= seconds
+    own_place.submit()
+    own_place.stored("Job", "reviews-prepare")
+
+
+def test_a_new_leader_writes_nothing_to_what_is_settled(replica, own_place):
+    first = replica("operator-0").wait_ready().wait_leading()
+    own_place.events_of(own_place.submit())
+    assert first.terminate() == 0
+    second = replica("operator-1").wait_ready().wait_leading()
+    eventually(lambda: reconciles(second), seconds=10, what="a look at the job")
+    eventually(lambda: written(second), seconds=10, what="the address")
+    assert written(second) == {"endpointslices"}
+
+
+def test_a_leader_that_was_asleep_ends_once_another_leads(replica):
+    first = replica("operator-0").wait_ready().wait_leading()
+    second = replica("operator-1").wait_ready()
+    first.process.send_signal(signal.SIGSTOP)
+    second.wait_leading(seconds=20)
+    first.process.send_signal(signal.SIGCONT)
+    assert first.wait(seconds=10) == 1
+    assert "operator-1 leads now" in first.log
+    assert second.leads

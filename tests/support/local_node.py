@@ -1,0 +1,76 @@
+"""A node of local mode with real small pods: `play` runs a story inside one, and the rest looks at what became of its pods."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tuneloop_cli.local import processes
+from tuneloop_cli.local.node import LocalNode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+Manifest = dict[str, Any]
+T = TypeVar("T")
+SECONDS = 20.0
+"""For anything that a test waits for."""
+POLITE = (
+    "python", "-S", "-c",
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(79)); print('up', flush=True); time.sleep(600)",
+)  # fmt: skip
+"""A program that says when it is up, and ends with status 79 when it is asked to end."""
+
+
+def play(folder: Path, story: Callable[[LocalNode], Awaitable[T]], **options: Any) -> T:
+    """Run a story inside a node; pods that are left are killed, not waited for."""
+
+    async def whole() -> T:
+        async with LocalNode(folder, **options) as node:
+            node.start()
+            try:
+                return await story(node)
+            finally:
+                await node.close(grace=False)
+
+    return asyncio.run(whole())
+
+
+async def eventually(look: Callable[[], T], what: str) -> T:
+    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+    deadline = time.monotonic() + SECONDS
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
+        await asyncio.sleep(0.01)
+    return seen
+
+
+async def only_pod(node: LocalNode) -> Manifest:
+    """Return the pod once it is there."""
+    (pod,) = await eventually(lambda: node.cluster.all("Pod"), "a pod")
+    return pod
+
+
+async def talking_pod(node: LocalNode, folder: Path) -> Manifest:
+    """Return the pod once its program has said something."""
+    pod = await only_pod(node)
+    log = log_of(folder, pod)
+    await eventually(lambda: log.exists() and log.read_text(), "the program's start")
+    return pod
+
+
+def log_of(folder: Path, pod: Manifest) -> Path:
+    """Return the file with a pod's output."""
+    return folder / "logs" / "default" / f"{pod['metadata']['name']}.log"
+
+
+def terminated(pod: Manifest) -> Manifest:
+    """Return how a pod's container ended."""
+    return pod["status"]["containerStatuses"][0]["state"]["terminated"]
+
+
+def alive(uids: Iterable[str]) -> set[int]:
+    """Return the processes that belong to pods."""
+    return processes.members([processes.PodProcess(pod_uid=uid, pid=0, start_time=-1) for uid in uids])

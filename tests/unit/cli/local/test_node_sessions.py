@@ -1,0 +1,241 @@
+"""Sessions in a folder: who may begin one, what it takes over, and what is left when it stops or is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import node_process
+import pytest
+from local_manifests import config_map, fine_tune_job, job
+from local_node import POLITE, SECONDS, alive, eventually, only_pod, play, talking_pod, terminated
+
+from tuneloop_cli.local.cluster import LocalCluster
+from tuneloop_cli.local.errors import FolderInUse, PortInUse, SessionFailed
+from tuneloop_cli.local.node import LocalNode
+from tuneloop_cli.local.object_files import ObjectFiles
+from tuneloop_cli.local.pod_objects import is_true
+from tuneloop_operator.errors import Refused
+
+SLEEP = ("python", "-S", "-c", "import time; time.sleep(600)")
+# a child in a session of its own, as a careless program would start one, and a grandchild
+TREE_CODE = """
+import subprocess, sys, time
+code = 'import subprocess, sys; subprocess.run([sys.executable, "-S", "-c", "import time; time.sleep(600)"])'
+subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
+time.sleep(600)
+"""
+TREE = ("python", "-S", "-c", TREE_CODE)
+
+
+def until(look, what: str):
+    deadline = time.monotonic() + SECONDS
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
+        time.sleep(0.01)
+    return seen
+
+
+def start(folder, *manifests, writes=0):
+    """Start a session in a process of its own; it kills itself after so many writes, if any."""
+    return subprocess.Popen(
+        [sys.executable, node_process.__file__, str(folder), json.dumps(manifests), str(writes)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def at_work(folder, *manifests):
+    """A session in a process of its own, once it works; it is killed at the end."""
+    process = start(folder, *manifests)
+    try:
+        line = process.stdout.readline()
+        assert line == "ready\n", process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stored(folder, kind="Pod"):
+    return ObjectFiles(folder).read_all(kind)
+
+
+def running(folder):
+    return [pod["metadata"]["uid"] for pod in stored(folder) if pod["status"]["phase"] == "Running"]
+
+
+def all_running(folder, *, pods):
+    """Return the uids of the pods once so many run."""
+    return until(lambda: len(uids := running(folder)) == pods and uids, f"{pods} pods that run")
+
+
+# ---- who may begin one ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_session_is_told_who_works_in_the_folder(tmp_path):
+    with at_work(tmp_path) as first:
+        with pytest.raises(FolderInUse) as refused:
+            play(tmp_path, only_pod)
+        assert f"process {first.pid} (" in str(refused.value)
+        assert "node_process.py" in str(refused.value)
+        assert str(tmp_path) in str(refused.value)
+
+
+def test_a_reader_needs_no_lock(tmp_path):
+    with at_work(tmp_path, config_map()):
+        (found,) = stored(tmp_path, "ConfigMap")
+        assert found["data"] == {"a": "1"}
+
+
+def test_two_folders_work_at_once(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    gang = job("gang", *SLEEP, nodes=2)
+    with at_work(one, gang), at_work(two, gang):
+        all_running(one, pods=2)
+        all_running(two, pods=2)
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=str(port)):
+            play(tmp_path, only_pod, serve_port=port)
+
+
+def test_a_node_outside_the_main_thread_is_refused(tmp_path):
+    async def elsewhere():
+        return await asyncio.to_thread(lambda: asyncio.run(enter()))
+
+    async def enter():
+        async with LocalNode(tmp_path):
+            pass
+
+    with pytest.raises(SessionFailed, match="main thread"):
+        asyncio.run(elsewhere())
+
+
+def test_an_error_of_the_caller_comes_out_as_it_is(tmp_path):
+    async def story(node):
+        await node.cluster.create({"kind": "Secret", "metadata": {"name": "a", "namespace": "default"}})
+
+    with pytest.raises(Refused, match="Secret"):
+        play(tmp_path, story)
+
+
+# ---- killed ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_no_process_outlives_a_session_that_is_killed(tmp_path):
+    with at_work(tmp_path, job("gang", *TREE, nodes=2)):
+        uids = all_running(tmp_path, pods=2)
+        until(lambda: len(alive(uids)) == 6, "both trees of three processes")
+    until(lambda: not alive(uids), "the end of all")
+
+
+def test_what_even_the_watchdog_could_not_end_is_ended_by_the_next_session(tmp_path):
+    with at_work(tmp_path, job("gang", *TREE)) as process:
+        uids = all_running(tmp_path, pods=1)
+        until(lambda: len(alive(uids)) == 3, "its tree")
+        (watchdog,) = [each for each in children(process.pid) if b"tuneloop_cli.local.watchdog" in command(each)]
+        os.kill(watchdog, signal.SIGKILL)
+    until(lambda: len(alive(uids)) == 2, "the survivors")
+    play(tmp_path, lambda node: asyncio.sleep(0))
+    assert not alive(uids)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_pods_of_a_killed_session_are_lost_as_with_a_node(tmp_path):
+    with at_work(tmp_path, job("gang", *SLEEP, nodes=2)):
+        uids = all_running(tmp_path, pods=2)
+    until(lambda: not alive(uids), "the end of all")
+
+    async def story(node):
+        await eventually(
+            lambda: is_true(node.cluster.all("Job")[0]["status"].get("conditions"), "Failed"), "the Job's end"
+        )
+        return node.cluster.all("Pod")
+
+    pods = play(tmp_path, story)
+    assert len(pods) == 2
+    for pod in pods:
+        assert (pod["status"]["phase"], pod["status"]["reason"]) == ("Failed", "NodeLost")
+        assert is_true(pod["status"]["conditions"], "DisruptionTarget")
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16])
+def test_a_session_that_is_killed_after_any_write_leaves_what_the_next_one_can_go_on_with(tmp_path, writes):
+    process = start(tmp_path, job("gang", "python", "-S", "-c", "pass", nodes=3), writes=writes)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == -signal.SIGKILL
+
+    async def story(node):
+        finished = {"Complete", "Failed"}
+
+        def look():
+            conditions = node.cluster.all("Job")[0]["status"].get("conditions", [])
+            return finished & {each["type"] for each in conditions}
+
+        return await eventually(look, "the end of the Job")
+
+    assert play(tmp_path, story)
+    statuses = [each["status"] for each in stored(tmp_path, "Job")]
+    assert all(status["succeeded"] + status["failed"] == 3 for status in statuses)
+
+
+# ---- stopped, and begun again ---------------------------------------------------------------------------------------------------------
+
+
+def test_pods_of_a_session_that_stops_are_ended_with_their_grace(tmp_path):
+    async def whole():
+        async with LocalNode(tmp_path) as node:
+            node.start()
+            await node.cluster.create(job("one", *POLITE))
+            await talking_pod(node, tmp_path)
+
+    asyncio.run(whole())
+    (pod,) = stored(tmp_path)
+    assert terminated(pod)["exitCode"] == 79
+    assert is_true(pod["status"]["conditions"], "DisruptionTarget")
+
+
+def test_an_earlier_job_is_held_until_it_is_released(tmp_path):
+    earlier = LocalCluster(tmp_path)
+    top = asyncio.run(earlier.create(fine_tune_job()))
+    child = job("reviews-a1", *SLEEP)
+    owner = {"kind": "FineTuneJob", "name": "reviews", "uid": top["metadata"]["uid"], "controller": True}
+    child["metadata"]["ownerReferences"] = [owner]
+    asyncio.run(earlier.create(child))
+
+    async def story(node):
+        heard = []
+        node.listen(lambda event, manifest: heard.append((event, manifest["kind"])))
+        await node.cluster.create(job("other", *SLEEP))
+        await eventually(lambda: running(tmp_path), "the pod of another Job")
+        assert {kind for _, kind in heard} == {"Job", "Pod"}
+        assert len(node.cluster.all("Pod")) == 1
+        assert node.active("FineTuneJob") == []
+        heard.clear()
+        node.release(top["metadata"]["uid"])
+        assert heard == [("ADDED", "FineTuneJob"), ("ADDED", "Job")]
+        await eventually(lambda: len(running(tmp_path)) == 2, "the pod of the job")
+
+    play(tmp_path, story)
