@@ -11,10 +11,11 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from operator_bed import Bed, until
+from operator_bed import Bed
 from operator_traffic import Traffic
 from pod_courses import Until, before_the_end, succeed
 from served_models import deploy, is_ready
+from waiting import until
 
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane

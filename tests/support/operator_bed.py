@@ -7,14 +7,12 @@ bed.wait_for_phase("reviews", "Succeeded")
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import end_state
+from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cluster.control_plane import ControlPlane
 
 Manifest = dict[str, Any]
@@ -27,17 +25,6 @@ SPEC: Manifest = {
 }
 OVER = frozenset({"Succeeded", "Failed"})
 _MERGE = "application/merge-patch+json"
-_LOOK_SECONDS = 0.1
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError at the deadline. It looks ten times a second: many may wait."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(_LOOK_SECONDS)
-    return found
 
 
 class Bed:

@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from free_ports import free_ports
 
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 NAMESPACE = "tuneloop-system"
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 def make_certificate(folder: Path) -> Path:

@@ -23,8 +23,9 @@ from cluster_tier import fresh_namespace
 from end_state import Reference, count_differences, reference
 from fault_plans import Clean, Plan, Scenario, made_and_deleted
 from fault_proxy import ActiveRule, Call, FaultProxy, Match, Notification, Rule, WatchError, writes
-from operator_bed import OVER, Bed, until
+from operator_bed import OVER, Bed
 from operator_process import RunningOperator
+from waiting import until
 
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane

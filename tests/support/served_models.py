@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operator_bed import until
+from waiting import until
 
 if TYPE_CHECKING:
     from operator_bed import Bed

@@ -13,7 +13,7 @@ from cluster_audit import asked
 from cluster_release import installed
 from cluster_stories import JOB, STEPS
 from helm_chart import Right, reviewed_rights
-from operator_process import eventually
+from waiting import until
 from workspace import CLAIM, deployment_manifest
 
 from tuneloop_api.artifact import MANIFEST, Manifest
@@ -133,11 +133,9 @@ def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path
     }
     _ask(served.url)
     with cluster_prometheus.scraping(addresses, tmp_path) as prometheus:
-        eventually(lambda: set(prometheus.targets().values()) == {("up", "")}, seconds=30, what="both targets up")
-        (jobs,) = eventually(lambda: prometheus.query('tuneloop_jobs{phase="Succeeded"}'), seconds=15, what="jobs")
-        requests = eventually(
-            lambda: prometheus.query('tuneloop_requests_total{code="200"}'), seconds=15, what="requests"
-        )
+        until(lambda: set(prometheus.targets().values()) == {("up", "")}, seconds=30, what="both targets up")
+        (jobs,) = until(lambda: prometheus.query('tuneloop_jobs{phase="Succeeded"}'), seconds=15, what="jobs")
+        requests = until(lambda: prometheus.query('tuneloop_requests_total{code="200"}'), seconds=15, what="requests")
     assert jobs["value"] >= 1
     assert [each["deployment"] for each in requests] == ["reviews"]
     assert requests[0]["value"] >= 1
@@ -168,7 +166,7 @@ def test_uninstall_with_a_job_at_work_wedges_nothing(served, node_cluster, helm)
         assert tenant.status("finetunejobs", "reviews")["phase"] in ORDER
         assert not own.list("deployments", namespace="leaving", selector="app.kubernetes.io/instance=tuneloop")
         node_cluster.kubectl("delete", "namespace", "leaving", "--wait=false")
-        eventually(
+        until(
             lambda: node_cluster.request("GET", "/api/v1/namespaces/leaving").status == 404,
             seconds=120,
             what="the end of the namespace",

@@ -10,7 +10,8 @@ import pytest
 from bad_manifests import BAD_MANIFESTS, GOOD, JOB, By, put
 from cluster_tier import fresh_namespace
 from operator_bed import Bed
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 from tuneloop_api import crd
 from tuneloop_api.rules import EXAMPLE
@@ -240,9 +241,7 @@ def test_the_operator_says_what_it_refuses_in_the_condition_accepted_and_takes_t
                 "local": "spec.model.uri",
                 "homeless": "spec.storage.claim",
             }.items():
-                accepted = eventually(
-                    lambda job=job: bed.condition(job, "Accepted"), seconds=20, what=f"Accepted of {job}"
-                )
+                accepted = until(lambda job=job: bed.condition(job, "Accepted"), seconds=20, what=f"Accepted of {job}")
                 assert (accepted["status"], accepted["message"].split(":")[0]) == ("False", field)
                 assert "; for example " in accepted["message"]
             assert not bed.all("Job")

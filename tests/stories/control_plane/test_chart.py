@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import replace
 
 import cluster_tier
@@ -13,6 +12,7 @@ import yaml
 from chart_values import VARIANTS
 from cluster.control_plane import ControlPlane
 from helm_chart import CHART, ROOT, identity, operator_pod, parsed
+from waiting import until
 
 from tuneloop_operator.desired.compare import covers
 
@@ -135,7 +135,7 @@ def test_install_waits_until_the_operator_is_ready(release, plane):
     waiting = threading.Thread(target=lambda: outcome.append(release.install({"replicas": 1})))
     waiting.start()
     try:
-        (pod,) = _eventually(lambda: release.get("pods")["items"])
+        (pod,) = until(lambda: release.get("pods")["items"], seconds=30, what="a pod")
         assert not outcome
         _play_ready(plane, pod)
     finally:
@@ -240,11 +240,8 @@ def test_what_is_stored_is_what_was_rendered(release, helm):
 def _wait_for_storage(plane):
     """Wait for the storage of our kinds: where a CRD is deleted earlier, the API server's own finalizer waits for minutes."""
     for kind in OUR_KINDS:
-        _eventually(
-            lambda kind=kind: (
-                plane.request("GET", f"/apis/tuneloop.dev/v1alpha1/{kind}?resourceVersion=0").status == 200
-            )
-        )
+        path = f"/apis/tuneloop.dev/v1alpha1/{kind}?resourceVersion=0"
+        until(lambda path=path: plane.request("GET", path).status == 200, seconds=30, what=f"the storage of {kind}")
 
 
 def _remove_crds(plane):
@@ -259,7 +256,8 @@ def _remove_crds(plane):
 def _make_namespace(plane, name):
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     assert plane.request("POST", "/api/v1/namespaces", body).status in {201, 409}
-    _eventually(lambda: plane.request("GET", f"/api/v1/namespaces/{name}/serviceaccounts/default").status == 200)
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    until(lambda: plane.request("GET", account).status == 200, seconds=30, what="a service account")
 
 
 def _dry_run_pod(plane, namespace, template):
@@ -283,11 +281,3 @@ def _play_ready(plane, pod):
 
 def _list(objects):
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-
-
-def _eventually(read):
-    deadline = time.monotonic() + 30
-    while not (found := read()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found

@@ -11,7 +11,8 @@ import pytest
 from cluster.control_plane import ControlPlane
 from helm_chart import CHART, Right, reviewed_rights
 from kubeconfigs import client_of
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 HOME = "tuneloop-system"
 TEAM, STRANGER = "team-a", "stranger"
@@ -156,8 +157,8 @@ def test_the_operator_works_with_this_account_and_asks_for_nothing_more(installe
             f"/apis/batch/v1/namespaces/{TEAM}/jobs/reviews-prepare",
             f"/apis/discovery.k8s.io/v1/namespaces/{HOME}/endpointslices/tuneloop-progress",
         ):
-            eventually(lambda path=path: installed.plane.request("GET", path).status == 200, seconds=30, what=path)
-        eventually(lambda: _phase(installed.plane) == "Preparing", seconds=30, what="the status of the job")
+            until(lambda path=path: installed.plane.request("GET", path).status == 200, seconds=30, what=path)
+        until(lambda: _phase(installed.plane) == "Preparing", seconds=30, what="the status of the job")
         assert operator.terminate() == 0
     assert _refused_requests(installed.plane) == []
 

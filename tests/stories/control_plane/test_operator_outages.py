@@ -13,10 +13,11 @@ from cluster_tier import fresh_namespace, install_crds
 from end_state import reference
 from fault_plans import RESTARTED, scripts_of
 from fault_proxy import FaultProxy, Invoke, Match, Rule, writes
-from operator_bed import OVER, Bed, until
+from operator_bed import OVER, Bed
 from operator_process import RunningOperator
 from pod_courses import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
+from waiting import until
 
 SETTINGS = {"progress_url": "https://tuneloop-progress.test:8443"}
 KINDS = ("Job", "Pod", "Service", "ConfigMap", "NetworkPolicy")

@@ -15,11 +15,12 @@ from cluster_tier import fresh_namespace, install_crds
 from fault_proxy.credentials import write_kubeconfig
 from helm_chart import Right, environment_of, operator_pod, reviewed_rights
 from kubeconfigs import client_of
-from operator_bed import Bed, until
+from operator_bed import Bed
 from operator_process import RunningOperator
 from pod_courses import Until, before_the_end, by_attempt, fail, succeed
 from pod_status_patcher import PodStatusPatcher
 from served_models import deploy, deployment_status
+from waiting import until
 
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_operator.token_review import audience_of

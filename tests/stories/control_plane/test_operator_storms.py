@@ -7,9 +7,10 @@ import time
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import CutWatch, FaultProxy, Match, Rule, StallWatch, Status, WatchError, writes
-from operator_bed import Bed, until
+from operator_bed import Bed
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
+from waiting import until
 
 STATUS_WRITE = {"verb": "patch", "resource": "finetunejobs", "subresource": "status"}
 ALL_BUT_WATCHES = r"(?!watch$).*"

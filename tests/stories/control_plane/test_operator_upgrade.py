@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import FaultProxy
-from operator_bed import Bed, until
+from operator_bed import Bed
 from operator_process import RunningOperator, make_certificate
 from operator_traffic import Traffic
 from pod_courses import Until, before_the_end, succeed
 from pod_status import IMAGE_DIGEST
 from pod_status_patcher import PodStatusPatcher
 from served_models import deploy, is_ready, take_down
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

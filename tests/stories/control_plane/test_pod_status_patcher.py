@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from end_state import end_state, reference
 from fault_proxy import FaultProxy, tally
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
 from pod_courses import (
     Course,
     Disrupt,
@@ -25,6 +25,7 @@ from pod_courses import (
     succeed,
 )
 from pod_status_patcher import PodStatusPatcher
+from waiting import until
 
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_operator.decide.classify import handed_on
@@ -75,7 +76,7 @@ class Bed:
 
     def wait(self, condition, *, name=NAME, seconds=20.0):
         """Return the Job once it has this condition."""
-        return eventually(lambda: self._job_if(name, condition), seconds=seconds, what=condition)
+        return until(lambda: self._job_if(name, condition), seconds=seconds, what=condition)
 
     def pods(self):
         """Return the pods by rank."""
@@ -84,7 +85,7 @@ class Bed:
 
     def wait_for_phase(self, phase, number):
         """Return the pods once so many are in this phase."""
-        return eventually(lambda: self._pods_in(phase, number), seconds=20, what=f"{number} pods {phase}")
+        return until(lambda: self._pods_in(phase, number), seconds=20, what=f"{number} pods {phase}")
 
     def delete_job(self, name=NAME):
         reply = self._plane.request("DELETE", f"{self.jobs}/{name}", {"propagationPolicy": "Background"})
@@ -135,7 +136,7 @@ def test_the_rest_of_a_gang_is_stopped_and_goes_away_when_one_fails(bed, patcher
     with patcher(scripts=scripts):
         bed.create(3)
         job = bed.wait("Failed")
-        (left,) = eventually(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
+        (left,) = until(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
     assert job["status"]["failed"] == 3
     assert left["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 65
 
@@ -153,7 +154,7 @@ def test_runs_of_a_stage_without_numbers_are_counted(bed, patcher):
         bed.create(1, stage="prepare", attempt=0)
         bed.wait("Failed")
         bed.delete_job()
-        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+        until(lambda: not bed.pods(), seconds=20, what="no pods")
         bed.create(1, stage="prepare", attempt=0)
         bed.wait("Complete")
 
@@ -170,7 +171,7 @@ def test_a_pod_waits_until_the_test_lets_it_end(bed, patcher):
         bed.create(1)
         (pod,) = bed.wait_for_phase("Running", 1)
         name = pod["metadata"]["name"]
-        eventually(
+        until(
             lambda: any(isinstance(step, Run) for step in kubelet.steps_of(name, namespace=bed.namespace)),
             seconds=10,
             what="running",
@@ -198,7 +199,7 @@ def test_a_pod_that_cannot_start_goes_away_with_its_job(bed, patcher, script):
         kubelet.wait_for(lambda: len(kubelet.pods(namespace=bed.namespace)) == 1)
         bed.wait_for_phase("Pending", 1)
         bed.delete_job()
-        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+        until(lambda: not bed.pods(), seconds=20, what="no pods")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_deleted_pod_ends_as_its_course_says(bed, patcher, stops_after, grace,
         bed.wait_for_phase("Running", 1)
         started = time.monotonic()
         bed.delete_job()
-        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+        until(lambda: not bed.pods(), seconds=20, what="no pods")
     assert least <= time.monotonic() - started <= most
 
 
@@ -231,10 +232,10 @@ def test_pods_of_a_lost_node_stay_until_it_comes_back(bed, control_plane, patche
         node = control_plane.request("GET", f"/api/v1/nodes/{lost}").body
         assert [one["status"] for one in node["status"]["conditions"] if one["type"] == "Ready"] == ["Unknown"]
         bed.delete_job()
-        (left,) = eventually(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
+        (left,) = until(lambda: bed.pods() if len(bed.pods()) == 1 else None, seconds=20, what="one pod")
         assert (left["spec"]["nodeName"], left["status"]["phase"]) == (lost, "Running")
         kubelet.restore_node(lost)
-        eventually(lambda: not bed.pods(), seconds=20, what="no pods")
+        until(lambda: not bed.pods(), seconds=20, what="no pods")
 
 
 def test_a_write_that_is_refused_fails_the_test(bed, patcher):
@@ -276,7 +277,7 @@ def second(control_plane, namespace):
     name = f"{namespace}-second"
     assert control_plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    eventually(lambda: control_plane.request("GET", account).status == 200, seconds=20, what="a service account")
+    until(lambda: control_plane.request("GET", account).status == 200, seconds=20, what="a service account")
     yield name
     control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
 
@@ -295,7 +296,7 @@ def test_a_fine_tune_job_succeeds_and_two_runs_end_alike(custom_resources, names
             jobs = f"/apis/tuneloop.dev/v1alpha1/namespaces/{one}/finetunejobs"
             reply = plane.request("POST", jobs, JOB)
             assert reply.status == 201, reply.body
-            eventually(lambda path=f"{jobs}/reviews": succeeded(plane, path), seconds=40, what="Succeeded")
+            until(lambda path=f"{jobs}/reviews": succeeded(plane, path), seconds=40, what="Succeeded")
     first_end, second_end = (end_state(plane, one) for one in both)
     assert reference([first_end]).differences(second_end) == []
     first_counts, second_counts = (

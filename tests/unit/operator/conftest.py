@@ -214,12 +214,16 @@ class Bed:
         manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
         self.cluster.add(manifest | {"spec": SPEC | spec})
 
-    async def train(self) -> None:
-        """Create the job `reviews` and bring it to where its gang runs."""
-        self.submit()
+    async def prepare(self, **spec: Any) -> None:
+        """Create the job `reviews` and bring it to where its gang is posted."""
+        self.submit(**spec)
         await self.settle()
         self.succeed("reviews-prepare")
         await self.settle()
+
+    async def train(self) -> None:
+        """Create the job `reviews` and bring it to where its gang runs."""
+        await self.prepare()
         self.start_pods("reviews-a1")
         await self.settle()
 

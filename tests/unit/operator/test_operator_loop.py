@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     Bed = Any
@@ -74,7 +73,7 @@ def test_what_a_stage_made_is_told_to_the_next_one(bed: Bed) -> None:
 
 def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         stored = bed.job()
         unrecorded = {stage: child for stage, child in bed.status["children"].items() if stage != "train"}
         conditions = [one for one in bed.status["conditions"] if one["type"] != "PodsReady"]
@@ -90,16 +89,9 @@ def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other
     run(life())
 
 
-async def train(bed: Bed, **spec: Any) -> None:
-    bed.submit(**spec)
-    await bed.settle()
-    bed.succeed("reviews-prepare")
-    await bed.settle()
-
-
 def test_a_failed_gang_is_started_again_as_a_new_attempt(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         bed.fail("reviews-a1", exit_code=77)
         await bed.settle()
         assert "reviews-a2" in bed.jobs
@@ -112,7 +104,7 @@ def test_a_failed_gang_is_started_again_as_a_new_attempt(bed: Bed) -> None:
 
 def test_the_next_attempt_waits_until_no_old_pod_can_run(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         bed.start_pods("reviews-a1")
         bed.end_pod("reviews-a1-0", exit_code=72)
         bed.end_job("reviews-a1", "FailureTarget")
@@ -128,7 +120,7 @@ def test_the_next_attempt_waits_until_no_old_pod_can_run(bed: Bed) -> None:
 
 def test_a_failure_that_would_come_again_ends_the_job(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         said = {
             "version": 1,
             "stage": "train",
@@ -148,7 +140,7 @@ def test_a_failure_that_would_come_again_ends_the_job(bed: Bed) -> None:
 
 def test_restarts_without_a_newer_checkpoint_come_to_an_end(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed, failurePolicy={"maxRestarts": 2})
+        await bed.prepare(failurePolicy={"maxRestarts": 2})
         for attempt in (1, 2, 3):
             bed.fail(f"reviews-a{attempt}", exit_code=1, message="Segmentation fault")
             await bed.settle()
@@ -202,7 +194,7 @@ def test_a_stage_that_succeeds_without_saying_what_it_made_comes_to_an_end(said:
 
 def test_what_no_status_can_hold_does_not_hold_up_the_job(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed, failurePolicy={"maxRestarts": 0})
+        await bed.prepare(failurePolicy={"maxRestarts": 0})
         bed.start_pods("reviews-a1")
         saved = {"step": 1, "path": "/p", "metric": "x" * 300, "value": 1.0}
         summary = {"startStep": 0, "steps": 1, "worldSize": 2, "last": saved}
@@ -219,7 +211,7 @@ def test_what_no_status_can_hold_does_not_hold_up_the_job(bed: Bed) -> None:
 
 def test_a_job_deleted_by_hand_is_a_disruption(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         bed.cluster.remove(bed.cluster.of_kind("Job")["reviews-a1"])
         await bed.settle()
         assert "reviews-a1" not in bed.jobs
@@ -231,7 +223,7 @@ def test_a_job_deleted_by_hand_is_a_disruption(bed: Bed) -> None:
 
 def test_a_pod_that_only_bears_our_label_holds_nothing_up(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         for number, labels in enumerate(({}, {"tuneloop.dev/stage": "train", "tuneloop.dev/attempt": "x"})):
             metadata = {"name": f"p{number}", "namespace": "team-a", "labels": {"tuneloop.dev/job": "reviews"} | labels}
             bed.cluster.add({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}})
@@ -244,7 +236,7 @@ def test_a_pod_that_only_bears_our_label_holds_nothing_up(bed: Bed) -> None:
 
 def test_a_gang_whose_first_pod_is_done_is_still_running(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         bed.start_pods("reviews-a1")
         await bed.settle()
         before = len(bed.cluster.writes)
@@ -258,7 +250,7 @@ def test_a_gang_whose_first_pod_is_done_is_still_running(bed: Bed) -> None:
 
 def test_a_pod_whose_container_is_done_counts_before_the_kubelet_says_that_it_succeeded(bed: Bed) -> None:
     async def life() -> None:
-        await train(bed)
+        await bed.prepare()
         bed.start_pods("reviews-a1")
         await bed.settle()
         for index in (1, 0):  # readiness goes first, the phase follows once the pod's sandbox is gone
@@ -269,113 +261,5 @@ def test_a_pod_whose_container_is_done_counts_before_the_kubelet_says_that_it_su
             bed.cluster.change(pod, status=status)
             await bed.settle()
             assert (bed.status["phase"], bed.status["workers"]) == ("Running", "2/2")
-
-    run(life())
-
-
-def test_suspend_frees_the_nodes_and_a_later_attempt_goes_on(bed: Bed) -> None:
-    async def life() -> None:
-        await train(bed)
-        bed.start_pods("reviews-a1")
-        bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
-        await bed.settle()
-        assert bed.status["phase"] == "Suspended"
-        assert bed.jobs == {"reviews-prepare"}
-        bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": False})
-        await bed.settle()
-        assert "reviews-a2" in bed.jobs
-        assert bed.status.get("restarts", {}).get("total", 0) == 0
-
-    run(life())
-
-
-def test_a_name_that_somebody_else_holds_is_never_taken(bed: Bed) -> None:
-    async def life() -> None:
-        theirs = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": "reviews-prepare", "namespace": "team-a"},
-        }
-        stored = bed.cluster.add(theirs | {"spec": {}})
-        bed.submit()
-        await bed.settle()
-        conflict = next(one for one in bed.status["conditions"] if one["type"] == "NameConflict")
-        assert "Job reviews-prepare" in conflict["message"]
-        bed.cluster.remove(stored)
-        await bed.settle(later=31)
-        assert not [one for one in bed.status["conditions"] if one["type"] == "NameConflict"]
-        assert "uid" in bed.status["children"]["prepare"]
-
-    run(life())
-
-
-def test_what_the_api_server_refuses_is_said_and_tried_again(bed: Bed) -> None:
-    async def life() -> None:
-        await train(bed)
-        bed.fail("reviews-a1", exit_code=77)
-        bed.cluster.refuse["Job"] = "exceeded quota: count/jobs.batch"
-        await bed.settle()
-        for _ in range(3):
-            await bed.settle(later=31)
-        refused = next(one for one in bed.status["conditions"] if one["type"] == "Refused")
-        assert "exceeded quota" in refused["message"]
-        bed.cluster.refuse.clear()
-        await bed.settle(later=31)
-        assert "reviews-a2" in bed.jobs  # refused attempts use up no numbers
-
-    run(life())
-
-
-def test_a_job_that_cannot_run_here_says_which_field_is_wrong(bed: Bed) -> None:
-    async def life() -> None:
-        bed.submit(model={"uri": "file:///home/me/model"})
-        await bed.settle()
-        (accepted,) = bed.status["conditions"]
-        assert (accepted["type"], accepted["status"]) == ("Accepted", "False")
-        assert accepted["message"].startswith("spec.model.uri: found file:///home/me/model")
-        assert bed.jobs == set()
-
-    run(life())
-
-
-@pytest.mark.parametrize("lost", range(16))
-def test_any_lost_answer_leads_to_the_same_end(lost: int, new_bed: Callable[[], Bed]) -> None:
-    async def life() -> None:
-        bed = new_bed()
-        bed.cluster.fail_write = lost
-        bed.submit()
-        for _ in range(12):
-            await bed.settle(later=200)
-            open_jobs = [name for name, job in bed.cluster.of_kind("Job").items() if "status" not in job]
-            for job in open_jobs:
-                bed.succeed(job)
-        assert bed.status["phase"] == "Succeeded"
-        created = [name for verb, kind, name in bed.cluster.writes if (verb, kind) == ("create", "Job")]
-        assert len(created) == len(set(created)), created
-
-    run(life())
-
-
-@pytest.mark.parametrize("writes", range(1, 16))
-def test_an_operator_killed_after_any_write_is_replaced_by_one_that_goes_on(
-    writes: int, new_bed: Callable[[], Bed]
-) -> None:
-    async def life() -> None:
-        bed = new_bed()
-        bed.cluster.fail_write = writes - 1
-        bed.submit()
-        for _ in range(12):
-            await bed.settle(later=200)
-            if len(bed.cluster.writes) >= writes:
-                bed.restart_operator()
-                bed.cluster.fail_write = None
-            open_jobs = [name for name, job in bed.cluster.of_kind("Job").items() if "status" not in job]
-            for job in open_jobs:
-                bed.succeed(job)
-        assert bed.status["phase"] == "Succeeded"
-        assert bed.status["attempt"] <= 2  # a number whose Job may have been created is never used again
-        assert "restarts" not in bed.status
-        created = [name for verb, kind, name in bed.cluster.writes if (verb, kind) == ("create", "Job")]
-        assert len(created) == len(set(created)), created
 
     run(life())

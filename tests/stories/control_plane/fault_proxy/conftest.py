@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fault_proxy import FaultProxy
 from kubeconfigs import client_of
-from operator_process import eventually
+from waiting import until
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def maps(control_plane, namespace):
     """The path of the namespace's ConfigMaps; Kubernetes' own one is there, so that no watch is surprised by it."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     own = f"{path}/kube-root-ca.crt"
-    eventually(lambda: control_plane.request("GET", own).status == 200, seconds=10, what="Kubernetes' own ConfigMap")
+    until(lambda: control_plane.request("GET", own).status == 200, seconds=10, what="Kubernetes' own ConfigMap")
     return path
 
 

@@ -13,7 +13,7 @@ from cluster.control_plane import ControlPlane
 from fault_proxy import Delay, DropAfter, DropBefore, FaultProxy, Invoke, Kill, Match, Rule, Status
 from fault_proxy.credentials import token_of
 from kubeconfigs import client_of
-from operator_process import eventually
+from waiting import until
 
 LOST = (httpx.RemoteProtocolError, httpx.ReadError)
 """What a client sees of a connection that is closed instead of an answer."""
@@ -97,7 +97,7 @@ def test_delay_after_holds_the_answer_back(proxy, create, stored):
     asking = threading.Thread(target=create, args=("a",))
     asking.start()
     rule.wait()
-    eventually(lambda: stored() == {"a"}, seconds=10, what="the ConfigMap")
+    until(lambda: stored() == {"a"}, seconds=10, what="the ConfigMap")
     assert asking.is_alive()
     asking.join()
 
@@ -107,7 +107,7 @@ def test_a_call_that_is_held_back_outlives_its_client(proxy, create, stored):
     with pytest.raises(httpx.ReadTimeout):
         create("a", timeout=0.2)
     assert stored() == set()
-    eventually(lambda: stored() == {"a"}, seconds=10, what="the ConfigMap")
+    until(lambda: stored() == {"a"}, seconds=10, what="the ConfigMap")
 
 
 # ---- answered by the proxy ------------------------------------------------------------------------------------------------------------

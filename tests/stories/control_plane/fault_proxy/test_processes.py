@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import Kill, Match, Rule, writes
-from operator_process import eventually
+from waiting import until
 
 WRITER = """
 import sys; from pathlib import Path; from kubeconfigs import client_of
@@ -56,7 +56,7 @@ def test_a_process_can_be_stopped_at_a_write_and_go_on(proxy, maps, stored):
         proxy.add(Rule(Match(verb="write", nth=1), Kill(signal=signal.SIGSTOP)))
         process.stdin.write("go\n")
         process.stdin.flush()
-        eventually(lambda: is_stopped(process), seconds=10, what="a stopped process")
+        until(lambda: is_stopped(process), seconds=10, what="a stopped process")
         assert stored() == {"a"}
         process.send_signal(signal.SIGCONT)
         assert process.stdout.read() == "a\nb\nc\n"

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 from fault_proxy import CutWatch, Delay, Match, Rule, SkipEvent, StallWatch, WatchError
-from operator_process import eventually
+from waiting import until
 
 WATCHES = Match(verb="watch", resource="configmaps")
 
@@ -36,7 +36,7 @@ def test_a_watch_ends_as_the_api_server_ends_it(watching):
 def test_a_watch_that_its_client_leaves_is_closed(proxy, client, maps):
     with client.stream("GET", maps, params={"watch": "true"}):
         assert proxy.open_watches == ("configmaps",)
-    eventually(lambda: proxy.open_watches == (), seconds=10, what="no watch")
+    until(lambda: proxy.open_watches == (), seconds=10, what="no watch")
 
 
 # ---- cut ------------------------------------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_a_stalled_watch_is_silent_and_open_until_the_rule_is_removed(proxy, put
         stall = proxy.add(Rule(WATCHES, StallWatch()))
         put("b")
         put("c")
-        eventually(lambda: len(proxy.events) == 3, seconds=10, what="three events")
+        until(lambda: len(proxy.events) == 3, seconds=10, what="three events")
         assert (watch.names, watch.end) == (("a",), None)
         stall.remove()
         watch.wait("a", "b", "c")
@@ -100,7 +100,7 @@ def test_a_stalled_watch_stays_open_when_the_api_server_ends_it(proxy, put, watc
     stall = proxy.add(Rule(WATCHES, StallWatch()))
     with watching(seconds=1) as watch:
         put("a")
-        eventually(lambda: proxy.held_open == ("configmaps",), seconds=10, what="a watch that the API server ended")
+        until(lambda: proxy.held_open == ("configmaps",), seconds=10, what="a watch that the API server ended")
         assert (watch.names, watch.end) == ((), None)
         stall.remove()
         assert watch.wait_for_end() == "clean"
@@ -110,7 +110,7 @@ def test_a_stalled_watch_still_gets_an_error(proxy, put, watching):
     proxy.add(Rule(WATCHES, StallWatch()))
     with watching() as watch:
         put("a")
-        eventually(lambda: len(proxy.events) == 1, seconds=10, what="an event")
+        until(lambda: len(proxy.events) == 1, seconds=10, what="an event")
         proxy.add(Rule(WATCHES, WatchError(410)))
         assert watch.wait_for_end() == "clean"
     assert watch.names == ("Expired",)
@@ -143,6 +143,6 @@ def test_an_event_that_is_held_back_keeps_its_place(proxy, put, watching):
     with watching() as watch:
         put("a")
         put("b")
-        eventually(lambda: len(proxy.events) == 1, seconds=10, what="an event")
+        until(lambda: len(proxy.events) == 1, seconds=10, what="an event")
         assert watch.names == ()
         watch.wait("a", "b")

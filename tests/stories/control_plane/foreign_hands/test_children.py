@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from foreign_hands import JOB_LABEL, MANAGED, ONE_RUN, Story, gang
-from operator_bed import until
 from served_models import deploy, deployment_status, is_ready
 from stories_at_once import at_once
+from waiting import until
 
 STRATEGIC = "application/strategic-merge-patch+json"
 RESOURCES = {"Service": "services", "NetworkPolicy": "networkpolicies"}

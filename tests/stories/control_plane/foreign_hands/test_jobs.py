@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from foreign_hands import ONE_RUN, Story, gang
-from operator_bed import until
 from pod_courses import succeed
 from stories_at_once import at_once
+from waiting import until
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])

@@ -6,7 +6,8 @@ import pytest
 from cluster_tier import fresh_namespace
 from operator_bed import Bed
 from operator_counts import written
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 
 @pytest.fixture(scope="package")
@@ -27,7 +28,7 @@ def operator(custom_resources, place, tmp_path_factory):
         RunningOperator(custom_resources, folder, namespaces=place.namespace, pod_namespace=home) as running,
     ):
         running.wait_ready().wait_leading()
-        eventually(lambda: "endpointslices" in written(running), seconds=10, what="the address")
+        until(lambda: "endpointslices" in written(running), seconds=10, what="the address")
         yield running
 
 

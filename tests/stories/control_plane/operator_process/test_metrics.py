@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from operator_counts import samples
-from operator_process import eventually
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 
 def test_the_metrics_of_a_job_go_with_it(operator, place):
@@ -17,9 +17,9 @@ def test_the_metrics_of_a_job_go_with_it(operator, place):
 
     progress = {"status": {"progress": {"percent": "1%"}}}
     place.patch("FineTuneJob", "passing", progress, subresource="/status")
-    eventually(series, seconds=10, what="series of the job")
+    until(series, seconds=10, what="series of the job")
     place.delete("FineTuneJob", "passing")
-    eventually(lambda: not series(), seconds=10, what="no series of a deleted job")
+    until(lambda: not series(), seconds=10, what="no series of a deleted job")
 
 
 @pytest.mark.parametrize(

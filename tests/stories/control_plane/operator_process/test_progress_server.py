@@ -6,7 +6,8 @@ import ssl
 import urllib.error
 import urllib.request
 
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 
 def post_progress(operator: RunningOperator, namespace: str, job: str, *, token: str) -> int:
@@ -40,7 +41,7 @@ def test_the_leader_lets_the_progress_service_point_to_itself(operator, custom_r
         reply = custom_resources.request("GET", path)
         return reply.body if reply.status == 200 else None
 
-    found = eventually(slice_, seconds=10, what="an EndpointSlice")
+    found = until(slice_, seconds=10, what="an EndpointSlice")
     (endpoint,) = found["endpoints"]
     assert (endpoint["addresses"], found["ports"][0]["port"]) == (
         [operator.environment["TUNELOOP_POD_IP"]],

@@ -7,7 +7,8 @@ import time
 
 import pytest
 from operator_counts import reconciles, written
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_a_new_leader_writes_nothing_to_what_is_settled(replica, own_place):
     own_place.events_of(own_place.submit())
     assert first.terminate() == 0
     second = replica("operator-1").wait_ready().wait_leading()
-    eventually(lambda: reconciles(second), seconds=10, what="a look at the job")
-    eventually(lambda: written(second), seconds=10, what="the address")
+    until(lambda: reconciles(second), seconds=10, what="a look at the job")
+    until(lambda: written(second), seconds=10, what="the address")
     assert written(second) == {"endpointslices"}
 
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 from cluster.control_plane import ControlPlane
-from operator_process import RunningOperator, eventually
+from operator_process import RunningOperator
+from waiting import until
 
 
 def holder(plane: ControlPlane, home: str) -> str | None:
@@ -58,7 +59,7 @@ def test_it_waits_for_an_api_server_that_is_away(tmp_path, custom_resources):
     away = tmp_path / "kubeconfig"
     away.write_text(custom_resources.kubeconfig.read_text().replace(custom_resources.server_url, "https://127.0.0.1:1"))
     with RunningOperator(custom_resources, tmp_path, kubeconfig=away) as operator:
-        eventually(lambda: "waiting for the API server" in operator.log, seconds=20, what="a line that says so")
+        until(lambda: "waiting for the API server" in operator.log, seconds=20, what="a line that says so")
         assert operator.get("/healthz")[0] == 200
         assert operator.get("/readyz")[0] == 503
         assert operator.terminate(seconds=3) == 0

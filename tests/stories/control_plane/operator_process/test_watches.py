@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fault_proxy import FaultProxy, Match, Rule, StallWatch, WatchError
 from operator_counts import samples
-from operator_process import eventually
+from waiting import until
 
 WATCHED = [
     "finetunejobs",
@@ -48,7 +48,7 @@ def test_a_job_that_was_deleted_while_the_watch_was_broken_is_forgotten(replica,
         expired.remove()
         stall.remove()
         preparing = ("tuneloop_jobs", frozenset({("phase", "Preparing")}))
-        eventually(lambda: samples(operator)[preparing] == 0, seconds=15, what="a forgotten job")
+        until(lambda: samples(operator)[preparing] == 0, seconds=15, what="a forgotten job")
 
 
 def test_an_error_of_a_watch_does_not_end_the_operator(replica, own_place, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator_counts import calls, reconciles, written
-from operator_process import eventually
+from waiting import until
 
 
 def test_a_job_gets_its_first_stage_which_it_owns(operator, place):
@@ -36,9 +36,9 @@ def test_what_happens_is_told_in_an_event(operator, place):
 
 def test_a_change_that_changes_nothing_costs_no_call(replica, own_place):
     operator = replica().wait_ready().wait_leading()
-    eventually(lambda: "endpointslices" in written(operator), seconds=10, what="the address")
+    until(lambda: "endpointslices" in written(operator), seconds=10, what="the address")
     own_place.events_of(own_place.submit())
     before, asked = reconciles(operator), calls(operator)
     own_place.patch("FineTuneJob", "reviews", {"metadata": {"labels": {"team": "a"}}})
-    eventually(lambda: reconciles(operator) > before, seconds=10, what="another look at the job")
+    until(lambda: reconciles(operator) > before, seconds=10, what="another look at the job")
     assert calls(operator) == asked

@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import signal
-import time
 import urllib.request
 
 import pytest
 from local_manifests import config_map
+from local_node import eventually
 
 from tuneloop_cli.local.leftovers import forget_servers
 from tuneloop_cli.local.node import LocalNode
@@ -91,14 +91,6 @@ def play(tmp_path, story, *, replicas: int = 1, serve_port: int = 0):
                 await node.close(grace=False)
 
     return asyncio.run(whole())
-
-
-async def eventually(look, what: str):
-    deadline = time.monotonic() + SECONDS
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
-        await asyncio.sleep(0.01)
-    return seen
 
 
 async def ready(node, count: int = 1):

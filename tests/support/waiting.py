@@ -1,0 +1,21 @@
+"""`until`: waits for a condition with a deadline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOOK_SECONDS = 0.05
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(_LOOK_SECONDS)
+    return found
