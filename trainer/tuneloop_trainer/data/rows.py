@@ -49,6 +49,10 @@ class BadSample:
     reason: BadReason
     excerpt: str
 
+    def __str__(self) -> str:
+        shown = f" ({self.excerpt})" if self.excerpt else ""
+        return f"{self.place}: {self.reason}{shown}"
+
 
 @dataclass
 class BadRows:
@@ -86,7 +90,7 @@ def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) ->
     if count <= settings.max_bad_fraction * rows:
         return
     reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
-    shown = "; ".join(f"{sample.place}: {sample.reason} ({sample.excerpt})" for sample in bad.samples[:3])
+    shown = "; ".join(map(str, bad.samples[:3]))
     enough = math.ceil(count / rows * 1e4) / 1e4
     hint = f"mend these rows, or set data.validate.maxBadFraction: {enough:g} to leave them out"
     if count == rows:

@@ -139,6 +139,13 @@ def test_an_excerpt_is_short_and_on_one_line():
     assert "\n" not in sample.excerpt
 
 
+def test_a_sample_that_has_nothing_to_show_shows_no_brackets():
+    bad = BadRows(most_samples=1)
+    bad.add(RawRow(1, "", "1"), BadReason.MISSING_TEXT, place="a.csv line 3")
+    with pytest.raises(DataError, match="a.csv line 3: missing text$"):
+        refuse_too_many(bad, rows=1000, settings=ValidationSettings())
+
+
 @pytest.mark.parametrize(("bad", "advice"), [(1, "maxBadFraction: 0.1"), (10, "columns")])
 def test_what_to_do_depends_on_how_many_rows_are_bad(bad, advice):
     rows = BadRows(most_samples=3)
