@@ -25,6 +25,10 @@ class FailureClass(StrEnum):
     CONFIG = "Config"
     MODEL_ACCESS = "ModelAccess"
     IMAGE_PULL = "ImagePull"
+    CHECKPOINT_LOST = "CheckpointLost"
+    START_DEADLINE = "StartDeadline"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    BUDGET_EXCEEDED = "BudgetExceeded"
     UNKNOWN = "Unknown"
 
 
@@ -51,6 +55,8 @@ class ExitCode(IntEnum):
     """The run configuration cannot work."""
     PREEMPTED = 79
     """Asked to stop: a checkpoint was saved, the next attempt goes on from it."""
+    CHECKPOINT_LOST = 80
+    """Checkpoints were saved before, and none of them can be found or read any more."""
 
 
 CLASS_OF_EXIT_CODE: dict[int, FailureClass] = {
@@ -65,4 +71,5 @@ CLASS_OF_EXIT_CODE: dict[int, FailureClass] = {
     ExitCode.COLLECTIVE: FailureClass.COLLECTIVE,
     ExitCode.CONFIG: FailureClass.CONFIG,
     ExitCode.PREEMPTED: FailureClass.PREEMPTED,
+    ExitCode.CHECKPOINT_LOST: FailureClass.CHECKPOINT_LOST,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tuneloop_api.model import WireModel
-from tuneloop_api.results import SavedStep
+from tuneloop_api.results import Finding, SavedStep
 from tuneloop_api.run_config import Stage
 
 MAX_BODY_BYTES = 65536
@@ -46,6 +46,14 @@ class ProgressMessage(WireModel):
     """Time left of this stage, from the speed of this attempt."""
     latest: SavedStep | None = None
     best: SavedStep | None = None
+    step_seconds: float | None = None
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    """95th percentile of the time from the begin of a save to its commit."""
+    unsaved: str | None = None
+    """Why the newest save failed; None once one has succeeded again."""
+    findings: list[Finding] | None = None
+    """What the curves of the training tell so far."""
 
 
 def progress_path(namespace: str, name: str) -> str:

@@ -43,6 +43,36 @@ class Resolved(WireModel):
     """ZeRO stage."""
 
 
+class MemoryPlan(WireModel):
+    """Memory of one rank at its peak, in bytes, as planned; on a GPU that of the GPU, on CPU that of the process."""
+
+    weights: int
+    """Parameters as the model computes with them."""
+    gradients: int
+    optimizer: int
+    """Adam's two moments, and the fp32 master weights where the model computes in bf16."""
+    activations: int
+    """What one micro-batch of the longest rows keeps for the backward pass."""
+    framework: int
+    """Interpreter, libraries, buffers of communication and checkpoints."""
+    total: int
+
+
+FindingName: TypeAlias = Literal[
+    "OverFitting", "UnderFitting", "LearningRateTooHigh", "LearningRateTooLow", "InputBound", "DeadGradients"
+]
+
+
+class Finding(WireModel):
+    """Something that is wrong with how the training goes, found from its own curves."""
+
+    name: FindingName
+    message: str
+    """What was seen, with numbers."""
+    advice: str
+    """What to change."""
+
+
 class DataCounts(WireModel):
     """What became of the rows."""
 
@@ -78,6 +108,8 @@ class PrepareResult(WireModel):
     """Data report (JSON)."""
     cache_hit: bool
     """The prepared data was there already."""
+    memory: MemoryPlan | None = None
+    """Of one training rank."""
 
 
 class SavedStep(WireModel):
@@ -115,6 +147,14 @@ class TrainResult(WireModel):
     tokens_per_second: float
     padding_fraction: float
     """Padding tokens / all tokens that were computed, over the training run."""
+    step_seconds: float = 0.0
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    """95th percentile of the time from the begin of a save to its commit."""
+    peak_memory_bytes: int | None = None
+    """Largest memory of one rank: of its GPU, or of its process."""
+    findings: list[Finding] = Field(default=[])
+    """What the curves of the training tell."""
 
 
 class Measured(WireModel):
@@ -153,6 +193,7 @@ class PrepareSummary(WireModel):
     model_revision: str
     report_path: str
     cache_hit: bool
+    memory: MemoryPlan | None = None
 
 
 class TrainSummary(WireModel):
@@ -167,6 +208,10 @@ class TrainSummary(WireModel):
     best: SavedStep | None = None
     resume: Literal["exact", "rounding"] = "exact"
     precision: Precision | None = None
+    step_seconds: float = 0.0
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    findings: Annotated[list[Finding], Field(max_length=6)] | None = None
 
 
 class ExportSummary(WireModel):

@@ -149,6 +149,10 @@ class GangSettings(WireModel):
     nodes: int = 1
     gpus_per_node: int = 1
     processes_per_node: int = 1
+    memory_bytes: int | None = None
+    """Memory that a training pod may use; None: no limit."""
+    hang_seconds: int | None = None
+    """How long the ranks may be silent; None: found from the time of a step."""
 
 
 class CheckpointSettings(WireModel):
@@ -156,11 +160,15 @@ class CheckpointSettings(WireModel):
 
     every_seconds: int | None = None
     every_steps: int | None = None
-    """Exactly one of the two is set (300 s where the spec gives neither)."""
+    """At most one of the two is set; neither: the trainer plans the time from what a save costs."""
+    asynchronous: bool = True
+    """Files are written beside the next steps."""
     keep_last: int = 2
     keep_best: int = 1
     resume: Literal["auto", "never"] = "auto"
     grace_seconds: int = 300
+    cleanup: Literal["KeepBest", "KeepAll", "Delete"] = "KeepBest"
+    """What `export` leaves of the checkpoints once the artifact is published."""
 
 
 class OutputSettings(WireModel):
@@ -246,3 +254,9 @@ class RunConfig(WireModel):
     """`prepare.json`, for `train` and `export`."""
     train_result: ResultReference | None = None
     """`train.json`, for `export`."""
+    micro_batch_size: int | None = None
+    """Rows of a micro-batch in place of the planned number, after a GPU ran out of memory. Only for `train`."""
+    resume_before: int | None = None
+    """Only checkpoints of fewer steps are gone on from, and newer ones are set aside: one of them led to a loss that is not finite. Only for `train`."""
+    expected_step: int | None = None
+    """Step of the newest checkpoint that is known of; where none is found, training must not begin again at step 0 unseen. Only for `train`."""

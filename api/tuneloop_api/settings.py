@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 from tuneloop_api.run_config import CheckpointSettings, GangSettings, Settings
-from tuneloop_api.v1alpha1.common import seconds
-from tuneloop_api.v1alpha1.fine_tune_job import Checkpoint, FineTuneJobSpec, Resources
+from tuneloop_api.v1alpha1.common import memory_bytes, seconds
+from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJobSpec, Resources
+from tuneloop_api.v1alpha1.fine_tune_job_policy import Checkpoint, Cleanup, FailurePolicy
 
 _SAME_NAME = ("model", "task", "data", "method", "training", "evaluation", "deepspeed", "output")
 
@@ -27,8 +28,8 @@ def settings_of(spec: FineTuneJobSpec) -> Settings:
     return Settings.model_validate(
         blocks
         | {
-            "gang": _gang(spec.resources or Resources()).to_wire(),
-            "checkpoint": _checkpoint(spec.checkpoint or Checkpoint()).to_wire(),
+            "gang": _gang(spec.resources or Resources(), spec.failure_policy or FailurePolicy()).to_wire(),
+            "checkpoint": _checkpoint(spec.checkpoint or Checkpoint(), spec.cleanup or Cleanup()).to_wire(),
         }
     )
 
@@ -51,21 +52,24 @@ def digest_of(data: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _gang(resources: Resources) -> GangSettings:
+def _gang(resources: Resources, policy: FailurePolicy) -> GangSettings:
     gpus = 1 if resources.gpus_per_node is None else resources.gpus_per_node
     return GangSettings(
         nodes=resources.nodes or 1,
         gpus_per_node=gpus,
         processes_per_node=resources.processes_per_node or max(gpus, 1),
+        memory_bytes=None if resources.memory is None else memory_bytes(resources.memory),
+        hang_seconds=None if policy.hang_timeout is None else seconds(policy.hang_timeout),
     )
 
 
-def _checkpoint(checkpoint: Checkpoint) -> CheckpointSettings:
+def _checkpoint(checkpoint: Checkpoint, cleanup: Cleanup) -> CheckpointSettings:
     given = checkpoint.to_wire()
     every, grace = given.pop("every", None), given.pop("gracePeriod", "5m")
     given["graceSeconds"] = seconds(grace)
+    given["asynchronous"] = given.pop("async", True)
     if every is not None:
         given["everySeconds"] = seconds(every)
-    elif "everySteps" not in given:
-        given["everySeconds"] = 300
+    if cleanup.checkpoints is not None:
+        given["cleanup"] = cleanup.checkpoints
     return CheckpointSettings.model_validate(given)

@@ -16,7 +16,11 @@ from tuneloop_api.v1alpha1 import API_VERSION
 HEX = "0123456789abcdef" * 4
 
 # Blocks whose required fields alone make no valid object, because a rule asks for one of several optional fields.
-SMALLEST = {"EvaluateEvery": {"steps": 1}, "ServedModel": {"uri": "pvc://models/a"}}
+SMALLEST = {
+    "EvaluateEvery": {"steps": 1},
+    "FailureRule": {"class": "Storage", "action": "Fail"},
+    "ServedModel": {"uri": "pvc://models/a"},
+}
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
 EXAMPLES = {
     "model": (

@@ -44,6 +44,16 @@ def seconds(duration: str) -> int:
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9]+)([dhms])", duration))
 
 
+_UNITS = {"": 1} | {unit: 1000**power for power, unit in enumerate("kMGTPE", 1)}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("KMGTPE", 1)}
+
+
+def memory_bytes(quantity: str) -> int:
+    """Return a `Memory` such as `16Gi` in bytes."""
+    number = quantity.rstrip("kKMGTPEi")
+    return int(float(number) * _UNITS[quantity.removeprefix(number)])
+
+
 def longer_than_nothing(field: str) -> Rule:
     """Return the rule for an optional `Duration` (Python name) that may not be 0s, 0m and so on."""
     name = to_camel(field)

@@ -12,19 +12,26 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tuneloop_api.model import WireModel
-from tuneloop_api.rules import Rule, not_together
+from tuneloop_api.rules import Rule
 from tuneloop_api.v1alpha1.common import (
     Cpu,
-    Duration,
     Image,
     Memory,
     Metadata,
     ResourceAmounts,
     Storage,
-    longer_than_nothing,
     named,
 )
-from tuneloop_api.v1alpha1.fine_tune_job_data import Count, Data, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job_data import Data, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job_policy import (
+    Budget,
+    Checkpoint,
+    Cleanup,
+    FailurePolicy,
+    Output,
+    Preflight,
+    Scheduling,
+)
 from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job_training import Method, Training
 from tuneloop_api.v1alpha1.forms import GPU_RESOURCE
@@ -87,55 +94,16 @@ class Resources(WireModel):
     )
 
 
-class Checkpoint(WireModel):
-    """When and how training progress is saved."""
-
-    every: Duration | None = None
-    """Time between two checkpoints: what a restart loses at most. Whole numbers with the units d, h, m, s, longer than 0s. Not together with `everySteps`. Default: 5m.
-    For example `10m`."""
-    every_steps: Count | None = None
-    """Number of optimizer steps between two checkpoints. Not together with `every`. Default: none, `every` decides. For example `500`."""
-    keep_last: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Number of newest checkpoints that are kept, 1 to 100; older ones are deleted. Default: 2. For example `3`."""
-    keep_best: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Number of best checkpoints that are kept besides, 0 to 100; one that is to be published is kept in any case. Default: 1. For example `3`."""
-    resume: Literal["auto", "never"] | None = None
-    """Where a restart begins: `auto` goes on from the newest whole checkpoint of this job, `never` starts from step 0. Default: `auto`."""
-    grace_period: Duration | None = None
-    """Time that a training pod gets to save when it is asked to stop, before it is killed. Whole numbers with the units d, h, m, s. Default: 5m. For example `90s`."""
-
-    rules = (not_together("every", "every_steps"), longer_than_nothing("every"))
-
-
-class FailurePolicy(WireModel):
-    """How often training is restarted."""
-
-    max_restarts: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of restarts after failures without a newer checkpoint in between, 0 to 1000; after that the job fails. May be changed while the job runs. Default: 3.
-    For example `10`."""
-    max_total_restarts: Annotated[int, Field(ge=0, le=10000)] | None = None
-    """Number of restarts after failures altogether, 0 to 10000; after that the job fails. May be changed while the job runs. Default: 50. For example `100`."""
-    max_disruptions: Annotated[int, Field(ge=0, le=10000)] | None = None
-    """Number of restarts after evictions, preemptions and lost nodes, 0 to 10000; after that the job fails. May be changed while the job runs. Default: 100.
-    For example `1000`."""
-
-
-class Output(WireModel):
-    """What is published."""
-
-    checkpoint: Literal["best", "last"] | None = None
-    """Which checkpoint is published: the `best` on the validation split by `training.bestMetric`, or the `last`. Default: `best`."""
-    merge_adapter: bool | None = None
-    """Whether LoRA weights are merged into the model, so that it loads without PEFT; the adapter is published besides. Applies only to `method.type: lora`.
-    Default: true."""
-
-
 def _merges(output: Output | None) -> bool:
     return output is not None and output.merge_adapter is not None
 
 
 def _is_full(method: Method | None) -> bool:
     return method is not None and method.type == "full"
+
+
+def _least_nodes(scheduling: Scheduling | None) -> int:
+    return (scheduling and scheduling.min_nodes) or 1
 
 
 class FineTuneJobSpec(WireModel):
@@ -165,6 +133,20 @@ class FineTuneJobSpec(WireModel):
     """When training progress is saved, how much of it is kept, and whether a restart uses it. For example `{every: 10m, keepLast: 3}`."""
     failure_policy: FailurePolicy | None = None
     """How often training is restarted before the job fails. For example `{maxRestarts: 10}`."""
+    scheduling: Scheduling | None = None
+    """Where the training pods run, and what happens if there is not enough room. For example `{queueName: team-a}`."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Seconds that all training pods may run, all attempts together, before the job fails; waiting for room, for a queue or for a restart does not count. May be changed
+    while the job runs. Default: none. For example `86400`."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seconds after which a job that has succeeded or failed is deleted; its artifact and its checkpoints stay on the claim. May be changed while the job runs.
+    Default: none, it stays. For example `604800`."""
+    cleanup: Cleanup | None = None
+    """What is left of a job that has succeeded. For example `{checkpoints: KeepAll}`."""
+    preflight: Preflight | None = None
+    """What is checked before any GPU is held. For example `{dryRun: true}`."""
+    budget: Budget | None = None
+    """What the job may cost. For example `{maxGpuHours: 64}`."""
     suspend: bool | None = None
     """Whether the job rests: true stops training and keeps its checkpoints, false lets it go on from them. May be changed while the job runs. Default: false."""
     output: Output | None = None
@@ -177,6 +159,12 @@ class FineTuneJobSpec(WireModel):
             message="applies only to method.type: lora (full training has no adapter); leave it out",
             cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
             holds=lambda spec: not (_merges(spec.output) and _is_full(spec.method)),
+        ),
+        Rule(
+            field="scheduling.minNodes",
+            message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",
+            cel="!has(self.scheduling) || !has(self.scheduling.minNodes) || self.scheduling.minNodes <= (has(self.resources) ? self.resources.?nodes.orValue(1) : 1)",
+            holds=lambda spec: _least_nodes(spec.scheduling) <= ((spec.resources and spec.resources.nodes) or 1),
         ),
     )
 
@@ -199,6 +187,9 @@ class FineTuneJob(WireModel):
     mutable_once_started: ClassVar[frozenset[str]] = frozenset(
         {
             "suspend",
+            "activeDeadlineSeconds",
+            "ttlSecondsAfterFinished",
+            "scheduling.priorityClassName",
             "failurePolicy.maxRestarts",
             "failurePolicy.maxTotalRestarts",
             "failurePolicy.maxDisruptions",

@@ -62,6 +62,10 @@ class Restarts(WireModel):
     """Number of restarts after failures since the newest checkpoint; limited by `failurePolicy.maxRestarts`."""
     since_checkpoint: int = 0
     """Number of restarts of any kind since the newest checkpoint; the more, the longer the next one waits."""
+    reduced: int | None = None
+    """Number of times that the micro-batch was halved because a GPU had no memory left; two at most."""
+    non_finite_step: int | None = None
+    """Optimizer step whose loss was not finite when training last went one checkpoint back; the same step again fails the job."""
     last_reason: ShortText | None = None
     """Class of the failure or disruption behind the last restart, as in `status.failure.class`."""
     last_time: ShortText | None = None
@@ -128,6 +132,8 @@ class CheckpointStatus(WireModel):
     """The newest whole checkpoint; a restart goes on from it."""
     best: SavedCheckpoint | None = None
     """The best checkpoint on the validation split, by `training.bestMetric`."""
+    save_seconds_p95: Annotated[float | None, Field(alias="saveSecondsP95")] = None
+    """Time from the begin of a save to the whole checkpoint, as 95th percentile; a grace period below it is too short to save in."""
 
 
 class AttemptRecord(WireModel):
@@ -146,7 +152,35 @@ class AttemptRecord(WireModel):
     failure_class: Annotated[ShortText | None, Field(alias="class")] = None
     """Class of the attempt's failure, as in `status.failure.class`; absent if it succeeded or was suspended."""
     reason: ShortText | None = None
-    """How the attempt ended: Succeeded, Failed, Suspended or Lost."""
+    """How the attempt ended: Succeeded, Failed, Suspended or Shrunk."""
+    node: ShortText | None = None
+    """Name of the node on which the pod ran that failed first."""
+    nodes: int | None = None
+    """How many nodes the attempt ran on, with one training pod each."""
+
+
+class AvoidedNode(WireModel):
+    """A node that later attempts stay away from."""
+
+    name: ShortText
+    """Name of the node, as `kubectl get nodes` shows it."""
+    reason: ShortText
+    """Class of the failures that happened there, as in `status.failure.class`."""
+
+
+class Usage(WireModel):
+    """What the training has used, up to the end of the last attempt or the last time that its pods stopped running."""
+
+    gpu_seconds: float = 0
+    """Seconds of GPUs held by training pods: nodes x GPUs of a node x time."""
+    active_seconds: float = 0
+    """Seconds in which all training pods ran; `activeDeadlineSeconds` limits them."""
+    useful_seconds: float = 0
+    """Seconds of optimizer steps whose result was kept."""
+    lost_steps: int = 0
+    """Number of optimizer steps that had to be made again, since no checkpoint held them."""
+    goodput: float | None = None
+    """Useful seconds as a part of the active ones and of those spent on restarts, 0 to 1."""
 
 
 class Failure(WireModel):
@@ -215,6 +249,20 @@ class FineTuneJobStatus(WireModel):
     """Image that the pods of all stages run; chosen once, when the job starts."""
     progress: Progress | None = None
     """How far the job and its current stage are, as the pods reported last."""
+    running_since: ShortText | None = None
+    """Since when all pods of the current attempt run (RFC 3339); absent while they do not."""
+    first_step_time: ShortText | None = None
+    """When the first optimizer step of the job was reported (RFC 3339)."""
+    nodes: int | None = None
+    """Number of nodes of the current attempt; fewer than `spec.resources.nodes` if it had to be made smaller."""
+    micro_batch_size: int | None = None
+    """Rows of a micro-batch after a GPU had no memory left; absent as long as the planned number holds."""
+    resume_before: int | None = None
+    """Step of the checkpoint that the current attempt must not go on from, since a loss that was not finite followed it."""
+    avoided_nodes: Annotated[list[AvoidedNode], Field(max_length=32)] | None = None
+    """Nodes that later attempts stay away from, since this job failed there."""
+    usage: Usage | None = None
+    """What the training has used."""
     workers: ShortText | None = None
     """How many of the training pods are ready, for example `2/2`."""
     checkpoint: CheckpointStatus | None = None

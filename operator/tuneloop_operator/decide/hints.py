@@ -19,5 +19,9 @@ HINTS = {
     FailureClass.CONFIG: "Correct the field that the message names, and create the job again.",
     FailureClass.MODEL_ACCESS: "Check model.uri and model.revision; the weights must be safetensors, and pods must be able to read them.",
     FailureClass.IMAGE_PULL: "Check spec.image (or the operator's image setting) and the node's access to its registry.",
+    FailureClass.CHECKPOINT_LOST: 'Training does not begin again at step 0 unasked: look for the checkpoints on the claim, or create the job again to begin anew. With the annotation tuneloop.dev/accept-lost-checkpoint: "true" a job begins anew by itself.',
+    FailureClass.START_DEADLINE: "Make room for the pods (nodes, GPUs, quota), ask for less in resources, set scheduling.minNodes, or give failurePolicy.startDeadline more time; then create the job again.",
+    FailureClass.DEADLINE_EXCEEDED: "Create the job again with a larger activeDeadlineSeconds; its checkpoints are still there.",
+    FailureClass.BUDGET_EXCEEDED: "Create the job again with a larger budget.maxGpuHours; its checkpoints are still there.",
     FailureClass.UNKNOWN: "Look at the pod's log: `kubectl logs` with the pod's name.",
 }

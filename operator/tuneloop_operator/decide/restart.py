@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tuneloop_api.exit_codes import FailureClass
-from tuneloop_api.v1alpha1.fine_tune_job import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
 
 _FIRST_DELAY_SECONDS = 10.0
@@ -41,6 +41,10 @@ ACTION_OF_CLASS = {
     FailureClass.CONFIG: Action.FAIL,
     FailureClass.MODEL_ACCESS: Action.FAIL,
     FailureClass.IMAGE_PULL: Action.FAIL,
+    FailureClass.CHECKPOINT_LOST: Action.FAIL,
+    FailureClass.START_DEADLINE: Action.FAIL,
+    FailureClass.DEADLINE_EXCEEDED: Action.FAIL,
+    FailureClass.BUDGET_EXCEEDED: Action.FAIL,
 }
 
 

@@ -22,16 +22,24 @@ IN_QUOTES = re.compile(r"For example `([^`]+)`(?: or `([^`]+)`)?\.")
 FEWEST_WORDS = 3
 # Without these the example of a field would break a rule.
 NEEDS: dict[str, Node] = {
+    "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     "spec.model.revision": {"spec.model.uri": "hf://a/b"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
 }
 INSTEAD = {
+    "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",
     "spec.model.fineTuneJobRef": "spec.model.uri",
     "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
 }
 """Of two fields of which exactly one is given, the other."""
+BLOCKS: dict[str, Node] = {
+    "spec.data.validation": {"uri": "pvc://models/a"},
+    "spec.data.test": {"uri": "pvc://models/a"},
+    "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
+}
+"""Optional lists, and the smallest entry of each."""
 
 
 def nodes(node: Node, path: str) -> Iterator[tuple[str, Node]]:
@@ -102,7 +110,7 @@ def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource
         for needed, value in NEEDS.get(path, {}).items():
             put(manifest, needed, value)
         if block := block_of(path):
-            put(manifest, block, [{"uri": "pvc://models/a"}])
+            put(manifest, block, [BLOCKS[block]])
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
         for one, other in INSTEAD.items():
             if path.startswith(one):
@@ -116,7 +124,7 @@ def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource
 
 def block_of(path: str) -> str | None:
     """Return the path of the optional list that a field is in."""
-    return next((block for block in ("spec.data.validation", "spec.data.test") if path.startswith(f"{block}[0]")), None)
+    return next((block for block in BLOCKS if path.startswith(f"{block}[0]")), None)
 
 
 def filled_in(path: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuneloop_api.exit_codes import FailureClass
-from tuneloop_api.v1alpha1.fine_tune_job import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
 from tuneloop_operator.decide.restart import Verdict, after_checkpoint, delay_seconds, verdict
 
