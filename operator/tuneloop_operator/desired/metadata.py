@@ -15,6 +15,10 @@ STAGE_LABEL = "tuneloop.dev/stage"
 ATTEMPT_LABEL = "tuneloop.dev/attempt"
 DEPLOYMENT_LABEL = "tuneloop.dev/deployment"
 REVISION_LABEL = "tuneloop.dev/revision"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""By this Kueue finds the Jobs that it lets in."""
+ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
+"""Annotation of a FineTuneJob: at `"true"` training may begin again at step 0 although its checkpoints are gone."""
 
 
 def job_name(job: FineTuneJob, *, stage: Stage, attempt: int = 0) -> str:

@@ -11,9 +11,10 @@ from tuneloop_api.run_config import (
     Rendezvous,
     ResultReference,
     RunConfig,
+    Settings,
 )
 from tuneloop_api.settings import config_hash, settings_of
-from tuneloop_operator.desired.metadata import job_name, rendezvous_name
+from tuneloop_operator.desired.metadata import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 from tuneloop_operator.desired.pod import CONFIG_DIRECTORY
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def run_config(
 ) -> RunConfig:
     """Return what a stage is told. `attempt` is 0 for all but `train`; results of earlier stages come from the status."""
     namespace, name = job.metadata["namespace"], job.metadata["name"]
-    filled = settings_of(job.spec)
+    filled = settings_of(job.spec) if stage != "train" else attempt_settings(job)
     children = job.status.children if job.status else None
     rendezvous = Rendezvous(
         address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
@@ -52,7 +53,30 @@ def run_config(
         ),
         prepare_result=_result(children.prepare if children and stage != "prepare" else None),
         train_result=_result(children.train if children and stage == "export" else None),
+        micro_batch_size=job.status.micro_batch_size if job.status and stage == "train" else None,
+        resume_before=job.status.resume_before if job.status and stage == "train" else None,
+        expected_step=_expected_step(job, attempt=attempt) if stage == "train" else None,
     )
+
+
+def attempt_settings(job: FineTuneJob) -> Settings:
+    """Return the settings of the current training attempt: it may have fewer nodes than the spec asks for."""
+    filled = settings_of(job.spec)
+    if job.status is None or job.status.nodes is None:
+        return filled
+    return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})
+
+
+def _expected_step(job: FineTuneJob, *, attempt: int) -> int | None:
+    """Return the step of the newest checkpoint that an attempt must find; None where it may begin at step 0."""
+    status, checkpoint = job.status, job.spec.checkpoint
+    if status is None or status.checkpoint is None or status.checkpoint.latest is None:
+        return None
+    is_accepted = (job.metadata.get("annotations") or {}).get(ACCEPT_LOST_CHECKPOINT) == "true"
+    begins_anew = checkpoint is not None and checkpoint.resume == "never" and attempt <= 1
+    if is_accepted or begins_anew or status.resume_before is not None:
+        return None
+    return status.checkpoint.latest.step
 
 
 def _result(child: Child | None) -> ResultReference | None:

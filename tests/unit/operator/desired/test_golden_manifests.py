@@ -1,4 +1,4 @@
-"""The children of three examples, whole. `TUNELOOP_UPDATE_GOLDEN=1 pytest …` writes the files anew."""
+"""The children of some examples, whole. `TUNELOOP_UPDATE_GOLDEN=1 pytest …` writes the files anew."""
 
 from __future__ import annotations
 
@@ -60,10 +60,22 @@ SERVING: dict[str, Any] = {
     "lifecycle": {"startup": "5m", "drain": "30s"},
     "resources": {"cpu": "4", "memory": "8Gi"},
 }
+QUEUED: dict[str, Any] = TWO_NODES | {
+    "resources": {"nodes": 4, "gpusPerNode": 8},
+    "scheduling": {"queueName": "team-a", "priorityClassName": "batch-low", "minNodes": 2},
+}
+FOURTH_ATTEMPT: dict[str, Any] = {
+    "attempt": 4,
+    "nodes": 3,
+    "microBatchSize": 4,
+    "checkpoint": {"latest": {"step": 300}},
+    "avoidedNodes": [{"name": "node-1", "reason": "Collective"}, {"name": "node-7", "reason": "Hang"}],
+}
+"""Made smaller after a GPU had no memory left, and after two nodes had failed."""
 RESULT = {"path": "/tuneloop/claims/models/jobs/reviews-11111111/prepare.json", "sha256": "b" * 64}
 
 
-def fine_tune_job(name: str, spec: dict[str, Any]) -> FineTuneJob:
+def fine_tune_job(name: str, spec: dict[str, Any], status: dict[str, Any] | None = None) -> FineTuneJob:
     children = {
         "prepare": {"name": f"{name}-prepare", "uid": "2", "ended": True, "result": RESULT},
         "train": {"name": f"{name}-a1", "uid": "3", "ended": True, "result": RESULT},
@@ -73,7 +85,7 @@ def fine_tune_job(name: str, spec: dict[str, Any]) -> FineTuneJob:
         "kind": "FineTuneJob",
         "metadata": {"name": name, "namespace": "team-a", "uid": "11111111-2222-3333-4444-555555555555"},
         "spec": spec,
-        "status": {"attempt": 1, "children": children},
+        "status": {"attempt": 1, "children": children} | (status or {}),
     }
     return FineTuneJob.from_wire(manifest)
 
@@ -93,6 +105,14 @@ def job_children(name: str, spec: dict[str, Any], settings: OperatorSettings) ->
         run_config_map(job, stage="export", attempt=0, **shared),
         stage_job(job, stage="export", **shared),
     ]
+
+
+def fourth_attempt() -> list[dict[str, Any]]:
+    job = fine_tune_job("reviews-queued", QUEUED, FOURTH_ATTEMPT)
+    storage = storage_of(job.spec, default_claim=None)
+    assert storage is not None
+    given = {"attempt": 4, "storage": storage, "settings": SETTINGS}
+    return [run_config_map(job, stage="train", **given), train_job(job, **given)]
 
 
 def serving_children() -> list[dict[str, Any]]:
@@ -118,6 +138,7 @@ EXAMPLES = {
     "two-node-lora": lambda: job_children(
         "reviews-large", TWO_NODES, SETTINGS.model_copy(update={"progress_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n"})
     ),
+    "queued-fourth-attempt": fourth_attempt,
     "serving": serving_children,
 }
 
