@@ -76,8 +76,12 @@ class JobSeen:
     stage: Stage
     attempt: int
     created: datetime
+    started: datetime | None = None
+    """When it was last let go: at its creation, or when it was unsuspended; None while it is suspended."""
     suspended: bool = False
     """By somebody else, such as Kueue."""
+    refused: str = ""
+    """What the API server said when a pod of it could not be created: quota, LimitRange, Pod Security, webhook. Only known on a live look."""
     deleting: bool = False
     outcome: Literal["Succeeded", "Failed"] | None = None
     """Decided by the Job controller, even if pods still run."""

@@ -71,10 +71,10 @@ class OperatorSettings(BaseModel):
     """User of every pod; it owns what lies on the claims."""
     gid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
     """Group of every pod, and of the volumes' files."""
-    image_deadline_seconds: float = setting(
+    start_deadline_seconds: float = setting(
         1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False
     )
-    """How long a pod may wait for its image before the job fails."""
+    """How long the pods of a run may take to start (room, image, admission) before the job fails, where the job does not say."""
     local: bool = False
     """Pods are processes of this machine: `file:///` is allowed, and there are no network policies."""
 

@@ -78,7 +78,7 @@ VARIANTS = {
     },
     "the longest name": {"nameOverride": 40 * "a"},
     "the largest numbers": {
-        "children": {"uid": 2147483647, "gid": 2147483647, "imageDeadlineSeconds": 86400},
+        "children": {"uid": 2147483647, "gid": 2147483647, "startDeadlineSeconds": 86400},
         "replicas": 10,
         "workers": 64,
         "progress": {"port": 65535, "intervalSeconds": 3600, "writesPerSecond": 1000},

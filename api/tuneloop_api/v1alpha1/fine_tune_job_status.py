@@ -102,6 +102,8 @@ class Progress(WireModel):
     """The newest result on the validation split."""
     tokens_per_second: float | None = None
     """Number of tokens that are trained in a second over all ranks, padding aside."""
+    step_seconds: float | None = None
+    """Time that the optimizer steps of the current attempt took so far, in seconds."""
     eta: ShortText | None = None
     """Time that the current stage has left, as text for people, for example `12m`."""
     eta_seconds: int | None = None
@@ -180,7 +182,7 @@ class Usage(WireModel):
     lost_steps: int = 0
     """Number of optimizer steps that had to be made again, since no checkpoint held them."""
     goodput: float | None = None
-    """Useful seconds as a part of the active ones and of those spent on restarts, 0 to 1."""
+    """Useful seconds as a part of the active ones, 0 to 1; the rest went into starting, loading, measuring, saving and lost steps."""
 
 
 class Failure(WireModel):
@@ -194,6 +196,8 @@ class Failure(WireModel):
     """Exit code of the container that failed first."""
     rank: int | None = None
     """Rank that failed first; absent where no single one did."""
+    step: int | None = None
+    """Optimizer step at which it failed, counted from 1, or the last one that was made."""
     pod: ShortText | None = None
     """Name of the pod that failed first."""
     node: ShortText | None = None

@@ -21,8 +21,8 @@
   value: {{ .Values.children.uid | int64 | quote }}
 - name: TUNELOOP_GID
   value: {{ .Values.children.gid | int64 | quote }}
-- name: TUNELOOP_IMAGE_DEADLINE_SECONDS
-  value: {{ .Values.children.imageDeadlineSeconds | int64 | quote }}
+- name: TUNELOOP_START_DEADLINE_SECONDS
+  value: {{ .Values.children.startDeadlineSeconds | int64 | quote }}
 - name: TUNELOOP_PROGRESS_URL
   value: {{ printf "https://%s:%d" (include "tuneloop.progressHost" .) (int64 .Values.progress.port) | quote }}
 - name: TUNELOOP_PROGRESS_SERVICE

@@ -96,6 +96,11 @@ def without_image(pod: PodSeen) -> Failure:
     return _failure(kind, stage=pod.stage, message=f"{pod.waiting}: {pod.waiting_message}".rstrip(": "), pod=pod)
 
 
+def not_started(message: str, *, stage: str, pod: PodSeen | None = None) -> Failure:
+    """Return the failure of a run whose pods did not come up in time."""
+    return _failure(FailureClass.START_DEADLINE, stage=stage, message=message, pod=pod)
+
+
 def _failed(end: ContainerEnd | None) -> bool:
     return end is not None and end.exit_code != 0
 
@@ -164,6 +169,7 @@ def _failure(
         stage=stage,
         exit_code=end.exit_code if end else None,
         rank=said.rank if said else None,
+        step=said.step if said else None,
         pod=pod.name if pod else None,
         node=pod.node if pod else None,
         message=message[:4096],

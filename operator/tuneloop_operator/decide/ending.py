@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,10 +17,13 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import (
     Restarts,
     StageResult,
 )
-from tuneloop_operator.decide.classify import blame, handed_on, unexplained, unfinished, vanished, without_image
+from tuneloop_operator.decide.classify import blame, handed_on, unexplained, unfinished, vanished
+from tuneloop_operator.decide.deadlines import overdue
 from tuneloop_operator.decide.opening import with_child
-from tuneloop_operator.decide.restart import after_checkpoint, verdict
-from tuneloop_operator.decide.stages import STAGES, child_of, job_of_run, pods_of, stage_of, starved
+from tuneloop_operator.decide.placement import with_bad_node
+from tuneloop_operator.decide.restart import Action, Verdict, after_checkpoint, halved, verdict
+from tuneloop_operator.decide.runs import STAGES, child_of, job_of_run, nodes_of, pods_of, stage_of
+from tuneloop_operator.decide.usage import with_usage
 from tuneloop_operator.status.conditions import NO_ATTEMPT, QUEUED, condition, stamp, with_condition
 from tuneloop_operator.status.handover import with_exported, with_prepared, with_trained
 from tuneloop_operator.status.progress import with_checkpoint
@@ -28,11 +31,12 @@ from tuneloop_operator.status.progress import with_checkpoint
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tuneloop_api.results import TerminationMessage
+    from tuneloop_api.results import TerminationMessage, TrainSummary
     from tuneloop_operator.observed import ObservedJob, PodSeen
     from tuneloop_operator.settings import OperatorSettings
 
 _HISTORY = 10
+_ONE_ROW = "a micro-batch is one row already"
 _ROOM_FOR_LIMIT = 3900
 """Characters of a failure's message, of the 4096 that a status allows, where the limit that was reached is said behind it."""
 
@@ -54,8 +58,8 @@ def _succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -
     if message.prepare is not None:
         status = with_prepared(status, message.prepare, image=pod.image, now=now)
     elif message.train is not None:
-        status = with_trained(status, message.train)
-        status = _with_record(seen, status, reason="Succeeded", failure_class=None, now=now)
+        status = with_trained(status, message.train, now=now)
+        status = _with_record(seen, status, reason="Succeeded", failure=None, now=now)
     elif message.export is not None:
         status = with_exported(status, message.export)
     else:
@@ -67,7 +71,9 @@ def _succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -
     status = with_child(status, stage, child)
     if status.restarts is not None:  # a whole stage is as good as a checkpoint
         status = status.model_copy(update={"restarts": after_checkpoint(status.restarts)})
-    return _completed(status, now=now) if stage == STAGES[-1] else status
+    if stage == STAGES[-1]:
+        return _completed(status, reason="Published", now=now)
+    return _completed(status, reason="DryRun", now=now) if stage == "prepare" and _is_dry_run(seen) else status
 
 
 def failure_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> Failure:
@@ -79,8 +85,8 @@ def failure_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, s
     if job.outcome == "Succeeded":
         return unfinished(name=job.name, stage=stage)
     pods = pods_of(seen, job)
-    if job.outcome is None and (pod := starved(pods, now=now, settings=settings)):
-        return without_image(pod)
+    if job.outcome is None and (late := overdue(seen, status, now=now, settings=settings)):
+        return late
     found = blame(pods)
     return found.failure if found else unexplained(name=job.name, stage=stage, message=job.outcome_message)
 
@@ -90,32 +96,48 @@ def failed(
 ) -> tuple[FineTuneJobStatus, bool]:
     """Return the status after a failed run, and whether another run follows."""
     status = _with_last_checkpoint(seen, status)
-    kind = FailureClass(failure.failure_class)
-    judged = verdict(kind, restarts=status.restarts or Restarts(), policy=seen.job.spec.failure_policy, now=stamp(now))
-    status = _ended(seen, status, reason="Failed", failure_class=kind.value, now=now)
+    policy = seen.job.spec.failure_policy
+    judged = verdict(failure, restarts=status.restarts or Restarts(), policy=policy, now=stamp(now))
+    if judged.action is Action.REDUCE_MICRO_BATCH and _halved(status) is None:
+        judged = Verdict(action=Action.FAIL, restarts=status.restarts or Restarts(), exhausted=_ONE_ROW)
+    bad_nodes = with_bad_node(seen.job.spec, status, failure)
+    status = _ended(seen, status, reason="Failed", failure=failure, now=now)
     if judged.restart:
-        return status.model_copy(update={"restarts": judged.restarts, "failure": failure}), True
-    message = failure.message or kind.value
+        changed = {"restarts": judged.restarts, "avoided_nodes": bad_nodes} | _otherwise(status, judged.action)
+        return status.model_copy(update=changed | {"failure": failure.model_copy(update={"retryable": True})}), True
+    message = failure.message or failure.failure_class
     if judged.exhausted:
         message = f"{message[:_ROOM_FOR_LIMIT]} ({judged.exhausted})"
-    failure = failure.model_copy(update={"message": message})
-    return (
-        status.model_copy(
-            update={
-                "failure": failure,
-                "completion_time": stamp(now),
-                "conditions": with_condition(
-                    status.conditions, "Failed", true=True, reason=kind.value, message=message, now=now
-                ),
-            }
-        ),
-        False,
+    conditions = with_condition(
+        status.conditions, "Failed", true=True, reason=failure.failure_class, message=message, now=now
     )
+    ended = {
+        "failure": failure.model_copy(update={"message": message}),
+        "completion_time": stamp(now),
+        "conditions": conditions,
+    }
+    return status.model_copy(update=ended), False
 
 
-def closed(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
-    """Return the status after a run that was ended because the job is suspended; no restart is counted."""
-    return _ended(seen, _with_last_checkpoint(seen, status), reason="Suspended", failure_class=None, now=now)
+def _otherwise(status: FineTuneJobStatus, action: Action) -> dict[str, Any]:
+    """Return what the next attempt does in another way than the one that failed."""
+    if action is Action.REDUCE_MICRO_BATCH:
+        return {"micro_batch_size": _halved(status), "resume": "rounding"}
+    if action is Action.REPLAY and status.checkpoint and status.checkpoint.latest:
+        checkpoint = status.checkpoint.model_copy(update={"latest": None})
+        return {"resume_before": status.checkpoint.latest.step, "checkpoint": checkpoint}
+    return {}
+
+
+def _halved(status: FineTuneJobStatus) -> int | None:
+    planned = status.resolved or {}
+    now, whole = status.micro_batch_size or planned.get("microBatchSize"), planned.get("globalBatchSize")
+    return halved(now, global_batch=whole) if isinstance(now, int) and isinstance(whole, int) else None
+
+
+def closed(seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, now: datetime) -> FineTuneJobStatus:
+    """Return the status after a run that we ended although nothing had failed; no restart is counted."""
+    return _ended(seen, _with_last_checkpoint(seen, status), reason=reason, failure=None, now=now)
 
 
 def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
@@ -127,51 +149,66 @@ def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     if job is None or not job.suspended or ready is None or ready.reason in {QUEUED, NO_ATTEMPT}:
         return status
     restarts, policy = status.restarts or Restarts(), seen.job.spec.failure_policy
-    judged = verdict(FailureClass.PREEMPTED, restarts=restarts, policy=policy, now=stamp(now))
+    preempted = Failure(failure_class=FailureClass.PREEMPTED.value)
+    judged = verdict(preempted, restarts=restarts, policy=policy, now=stamp(now))
+    status = with_usage(seen, status, steps=_steps(seen, status), step_seconds=_step_seconds(seen, status), now=now)
     return status.model_copy(update={"restarts": judged.restarts}) if judged.restart else status
 
 
 def _ended(
-    seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure_class: str | None, now: datetime
+    seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure: Failure | None, now: datetime
 ) -> FineTuneJobStatus:
     stage = stage_of(status)
     child = child_of(status, stage)
     if child is not None:
         status = with_child(status, stage, child.model_copy(update={"ended": True}))
     if stage == "train":
-        status = _with_record(seen, status, reason=reason, failure_class=failure_class, now=now)
+        status = _with_record(seen, status, reason=reason, failure=failure, now=now)
     # speed and time left are those of a run that is over
-    stopped = {"tokens_per_second": None, "eta": None, "eta_seconds": None, "start_step": None}
+    stopped = dict.fromkeys(("tokens_per_second", "eta", "eta_seconds", "start_step", "step_seconds"))
     progress = status.progress.model_copy(update=stopped) if status.progress else None
     return status.model_copy(update={"progress": progress})
 
 
 def _with_record(
-    seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure_class: str | None, now: datetime
+    seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure: Failure | None, now: datetime
 ) -> FineTuneJobStatus:
     job = job_of_run(seen, status)
-    start_step, end_step = _steps(seen, status)
+    start_step, end_step = steps = _steps(seen, status)
+    status = with_usage(seen, status, steps=steps, step_seconds=_step_seconds(seen, status), now=now)
     record = AttemptRecord(
         attempt=status.attempt or 0,
         start_step=start_step,
         end_step=end_step,
         started=stamp(job.created) if job else None,
         ended=stamp(now),
-        failure_class=failure_class,
+        failure_class=failure.failure_class if failure else None,
         reason=reason,
+        node=failure.node if failure else None,
+        nodes=nodes_of(seen, status),
     )
     return status.model_copy(update={"history": [*(status.history or ()), record][-_HISTORY:]})
 
 
 def _steps(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[int | None, int | None]:
     """Return the first and the last step of the attempt that is over: what its pods said as they ended, else what it last posted."""
-    job = job_of_run(seen, status)
-    messages = (handed_on(pod) for pod in (pods_of(seen, job) if job else ()))
-    told = next((message.train for message in messages if message is not None and message.train is not None), None)
+    told = _told(seen, status)
     if told is not None:
         return told.start_step, told.steps
     posted = status.progress or Progress()
     return (posted.start_step, posted.step) if posted.start_step is not None else (None, None)
+
+
+def _step_seconds(seen: ObservedJob, status: FineTuneJobStatus) -> float | None:
+    """Return the time that the steps of the attempt that is over took, from the same sources."""
+    told = _told(seen, status)
+    return told.step_seconds if told is not None else (status.progress or Progress()).step_seconds
+
+
+def _told(seen: ObservedJob, status: FineTuneJobStatus) -> TrainSummary | None:
+    job = job_of_run(seen, status)
+    messages = (handed_on(pod) for pod in (pods_of(seen, job) if job else ()))
+    return next((message.train for message in messages if message is not None and message.train is not None), None)
 
 
 def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineTuneJobStatus:
@@ -194,14 +231,13 @@ def _handed_on(pods: tuple[PodSeen, ...]) -> tuple[PodSeen, TerminationMessage] 
     return None
 
 
-def _completed(status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+def _is_dry_run(seen: ObservedJob) -> bool:
+    preflight = seen.job.spec.preflight
+    return preflight is not None and bool(preflight.dry_run)
+
+
+def _completed(status: FineTuneJobStatus, *, reason: str, now: datetime) -> FineTuneJobStatus:
     artifact = status.artifact
-    conditions = with_condition(
-        status.conditions,
-        "Complete",
-        true=True,
-        reason="Published",
-        message=f"the artifact is at {artifact.uri}" if artifact else "",
-        now=now,
-    )
+    message = f"the artifact is at {artifact.uri}" if artifact else "checked and planned; preflight.dryRun ends here"
+    conditions = with_condition(status.conditions, "Complete", true=True, reason=reason, message=message, now=now)
     return status.model_copy(update={"conditions": conditions, "completion_time": stamp(now)})

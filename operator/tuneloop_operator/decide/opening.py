@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import config_hash, settings_of
 from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus, Lineage, Restarts
+from tuneloop_operator.decide.placement import SHRUNK
 from tuneloop_operator.decide.restart import delay_seconds
-from tuneloop_operator.decide.stages import Run, child_of, run_of, stage_of
+from tuneloop_operator.decide.runs import Run, child_of, run_of, stage_of
 from tuneloop_operator.desired.compare import covers
 from tuneloop_operator.desired.config_map import run_config_map
 from tuneloop_operator.desired.metadata import job_name
@@ -38,7 +39,7 @@ def opened(
     if status.start_time is None:
         status = _started(seen, status, now=now, settings=settings)
     if stage == "train":
-        status = status.model_copy(update={"attempt": _next_attempt(seen, status)})
+        status = status.model_copy(update={"attempt": _next_attempt(seen, status), "nodes": _nodes(status)})
     return with_child(status, stage, Child(name=job_name(seen.job, stage=stage, attempt=status.attempt or 0)))
 
 
@@ -52,6 +53,13 @@ def _next_attempt(seen: ObservedJob, status: FineTuneJobStatus) -> int:
     child = child_of(status, "train")
     was_seen = child is not None and (child.ended or child.uid is not None)
     return last if last > highest and not was_seen else max(last, highest) + 1
+
+
+def _nodes(status: FineTuneJobStatus) -> int | None:
+    """Return the nodes of the next attempt: those that a gang was made smaller to, else None for all of them."""
+    last = status.history[-1] if status.history else None
+    was_opened = last is not None and (status.attempt or 0) > last.attempt
+    return status.nodes if was_opened or (last is not None and last.reason == SHRUNK) else None
 
 
 def unposted(status: FineTuneJobStatus) -> FineTuneJobStatus:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.common import Conditions
 
-QUEUED, NO_ATTEMPT = "Queued", "NoAttemptRuns"
+QUEUED, NO_ATTEMPT, PODS_REFUSED = "Queued", "NoAttemptRuns", "PodsRefused"
 """Reasons of the condition PodsReady that decisions look at."""
 
 

@@ -17,7 +17,8 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import (
     Progress,
 )
 from tuneloop_operator.status.conditions import with_condition
-from tuneloop_operator.status.progress import percent, with_checkpoint
+from tuneloop_operator.status.health import with_findings
+from tuneloop_operator.status.progress import percent, with_checkpoint, with_save_seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +62,7 @@ def with_prepared(status: FineTuneJobStatus, made: PrepareSummary, *, image: str
     )
 
 
-def with_trained(status: FineTuneJobStatus, made: TrainSummary) -> FineTuneJobStatus:
+def with_trained(status: FineTuneJobStatus, made: TrainSummary, *, now: datetime) -> FineTuneJobStatus:
     """Return the status with what `train` reached."""
     progress = (status.progress or Progress()).model_copy(
         update={"percent": percent("train", 1.0), "step": made.steps, "eta": None, "eta_seconds": None}
@@ -70,9 +71,15 @@ def with_trained(status: FineTuneJobStatus, made: TrainSummary) -> FineTuneJobSt
     rounding = "rounding" in {made.resume, status.resume}
     resolved = (status.resolved or {}) | ({"precision": made.precision} if made.precision else {})
     status = status.model_copy(
-        update={"progress": progress, "resume": "rounding" if rounding else "exact", "resolved": resolved or None}
+        update={
+            "progress": progress,
+            "resume": "rounding" if rounding else "exact",
+            "resolved": resolved or None,
+            "conditions": with_findings(list(status.conditions or ()), made.findings, now=now) or None,
+        }
     )
-    return with_checkpoint(status, latest=made.last, best=made.best)
+    status = with_checkpoint(status, latest=made.last, best=made.best)
+    return with_save_seconds(status, made.save_seconds_p95)
 
 
 def with_exported(status: FineTuneJobStatus, made: ExportSummary) -> FineTuneJobStatus:

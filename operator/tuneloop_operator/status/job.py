@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.settings import settings_of
-from tuneloop_operator.decide.stages import Run, child_of, job_of_run, pods_of, run_of, stage_of
+from tuneloop_operator.decide.runs import Run, child_of, job_of_run, nodes_of, pods_of, run_of, stage_of
 from tuneloop_operator.status.conditions import (
     NO_ATTEMPT,
+    PODS_REFUSED,
     QUEUED,
     condition,
     holds,
+    stamp,
     with_condition,
     without_condition,
 )
+from tuneloop_operator.status.health import with_health
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_api.v1alpha1.fine_tune_job_status import Child, FineTuneJobStatus, JobPhase
-    from tuneloop_operator.observed import ObservedJob, PodSeen
+    from tuneloop_operator.observed import JobSeen, ObservedJob, PodSeen
 
 _OBSTACLES = ("NameConflict", "Refused")
 
@@ -28,12 +30,14 @@ _OBSTACLES = ("NameConflict", "Refused")
 def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status with everything in it that follows from what is seen now."""
     pods = _gang(seen, status)
-    nodes = settings_of(seen.job.spec).gang.nodes
+    nodes = nodes_of(seen, status)
     training = stage_of(status) == "train" and run_of(status) is not Run.WANTED
+    is_up = training and run_of(status) is Run.POSTED and _up(pods) == nodes
     return status.model_copy(
         update={
             "observed_generation": seen.job.metadata.get("generation"),
             "phase": phase(seen, status, pods=pods, nodes=nodes),
+            "running_since": status.running_since or (stamp(now) if is_up else None),
             "workers": f"{_up(pods)}/{nodes}" if training else None,
             "conditions": _conditions(seen, status, pods=pods, nodes=nodes, now=now) or None,
         }
@@ -110,7 +114,7 @@ def _conditions(
             )
         elif run_of(status) in {Run.POSTED, Run.DONE}:  # what was in the way no longer is
             conditions = without_condition(conditions, type_)
-    return conditions
+    return with_health(seen, status, conditions, now=now)
 
 
 def _has_ended(gang: Child | None) -> bool:
@@ -127,6 +131,8 @@ def _why_not_ready(
         return QUEUED, "the Job is suspended by a queue"
     if job is not None and job.outcome == "Failed":
         return "GangFailed", "a pod has failed; the others are stopped"
+    if refused := _refused(seen, job, missing=len(pods) < nodes):
+        return PODS_REFUSED, refused
     for pod in pods:
         if pod.waiting and pod.waiting not in {"ContainerCreating", "PodInitializing"}:
             return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
@@ -134,3 +140,11 @@ def _why_not_ready(
             return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
     # how many are ready stands in `workers` alone, where it is paced as progress is: a large gang comes up one pod after another
     return ("", "all pods are ready") if _up(pods) == nodes else ("Starting", "not all pods are ready")
+
+
+def _refused(seen: ObservedJob, job: JobSeen | None, *, missing: bool) -> str:
+    """Return why pods of the gang could not be created; what an earlier live look told holds as long as pods are missing."""
+    if job is None or not missing or seen.live:
+        return job.refused if job is not None and missing else ""
+    told = condition((seen.job.status.conditions if seen.job.status else None), "PodsReady")
+    return told.message if told is not None and told.reason == PODS_REFUSED else ""

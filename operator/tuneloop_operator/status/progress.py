@@ -41,11 +41,19 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         loss=old.loss if message.loss is None else float(f"{message.loss:.{_LOSS_DIGITS}g}"),
         evaluation=EvaluationValue(name=evaluation.name, value=evaluation.value) if evaluation else old.evaluation,
         tokens_per_second=message.tokens_per_second,
+        step_seconds=None if message.step_seconds is None else round(message.step_seconds, 3),
         eta=None if message.eta_seconds is None else duration_text(message.eta_seconds),
         eta_seconds=message.eta_seconds,
         last_heartbeat=message.sent_at,
     )
-    return with_checkpoint(status.model_copy(update={"progress": progress}), latest=message.latest, best=message.best)
+    status = status.model_copy(
+        update={
+            "progress": progress,
+            "first_step_time": status.first_step_time or (message.sent_at if _has_stepped(message) else None),
+        }
+    )
+    status = with_checkpoint(status, latest=message.latest, best=message.best)
+    return with_save_seconds(status, message.save_seconds_p95)
 
 
 def with_checkpoint(
@@ -59,12 +67,24 @@ def with_checkpoint(
     restarts = status.restarts or Restarts()
     return status.model_copy(
         update={
-            "checkpoint": CheckpointStatus(
-                latest=_saved(latest) if newer and latest else old.latest, best=_saved(best) if best else old.best
+            "checkpoint": old.model_copy(
+                update={
+                    "latest": _saved(latest) if newer and latest else old.latest,
+                    "best": _saved(best) if best else old.best,
+                }
             ),
             "restarts": after_checkpoint(restarts) if newer and status.restarts else status.restarts,
+            "resume_before": None if newer else status.resume_before,
         }
     )
+
+
+def with_save_seconds(status: FineTuneJobStatus, needed: float | None) -> FineTuneJobStatus:
+    """Return the status with how long a save takes."""
+    if needed is None:
+        return status
+    checkpoint = (status.checkpoint or CheckpointStatus()).model_copy(update={"save_seconds_p95": round(needed, 3)})
+    return status.model_copy(update={"checkpoint": checkpoint})
 
 
 def percent(stage: Stage, fraction: float) -> str:
@@ -82,6 +102,10 @@ def duration_text(seconds: int) -> str:
     if hours:
         return f"{hours}h{minutes % 60}m"
     return f"{minutes}m" if minutes else f"{seconds}s"
+
+
+def _has_stepped(message: ProgressMessage) -> bool:
+    return message.step is not None and message.step > (message.start_step or 0)
 
 
 def _fraction(message: ProgressMessage) -> float:

@@ -54,7 +54,7 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_DEFAULT_CLAIM", "models", "default_claim", "models"),
         ("TUNELOOP_PROGRESS_URL", "https://p:8443", "progress_url", "https://p:8443"),
         ("TUNELOOP_UID", "2000", "uid", 2000),
-        ("TUNELOOP_IMAGE_DEADLINE_SECONDS", "60", "image_deadline_seconds", 60.0),
+        ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
     ],
 )
 def test_a_variable_sets_what_decisions_look_at(variable: str, value: str, field: str, read: object) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job_policy import FailurePolicy
-from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
+from tuneloop_api.v1alpha1.fine_tune_job_status import Failure, Restarts
 from tuneloop_operator.decide.restart import Verdict, after_checkpoint, delay_seconds, verdict
 
 NOW = "2026-01-01T00:00:00Z"
@@ -14,7 +14,7 @@ HANG, LOST, DATA = FailureClass.HANG, FailureClass.NODE_LOST, FailureClass.DATA
 
 
 def after(kind: FailureClass, restarts: Restarts | None = None, policy: FailurePolicy | None = None) -> Verdict:
-    return verdict(kind, restarts=restarts or Restarts(), policy=policy, now=NOW)
+    return verdict(Failure(failure_class=kind.value), restarts=restarts or Restarts(), policy=policy, now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tuneloop_operator.decide.job import _MOVES
-from tuneloop_operator.decide.stages import LIVE_MOVES, TABLE, Move, Run, Sight
+from tuneloop_operator.decide.runs import Run
+from tuneloop_operator.decide.stages import LIVE_MOVES, TABLE, Move, Sight
 
 
 def test_the_table_is_whole() -> None:

@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def test_the_precision_that_was_used_takes_the_place_of_the_planned_one(said: str | None, shown: str) -> None:
     status = FineTuneJobStatus(resolved={"precision": "bf16", "maxTokens": 64})
     made = TrainSummary.from_wire({"startStep": 0, "steps": 9, "worldSize": 1} | ({"precision": said} if said else {}))
-    assert with_trained(status, made).resolved == {"precision": shown, "maxTokens": 64}
+    assert with_trained(status, made, now=NOW).resolved == {"precision": shown, "maxTokens": 64}
 
 
 def test_the_time_left_of_prepare_is_not_that_of_the_job() -> None:
