@@ -1,0 +1,190 @@
+"""What the next attempt does in another way: smaller micro-batch, one checkpoint back, other nodes, fewer nodes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tuneloop_api.progress import ProgressMessage
+
+if TYPE_CHECKING:
+    from conftest import Bed
+
+
+pytestmark = pytest.mark.anyio
+SAVED = {"step": 100, "path": "/tuneloop/claims/models/step-100"}
+
+
+def run_config(bed: Bed, job: str) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(bed.cluster.of_kind("ConfigMap")[job]["data"]["run.json"])
+    return config
+
+
+def post(bed: Bed, *, attempt: int = 1, **fields: Any) -> None:
+    message = ProgressMessage(
+        stage="train", attempt=attempt, sequence=1, sent_at=bed.now.isoformat(), **({"start_step": 0} | fields)
+    )
+    assert bed.operator.progress("team-a", "reviews", message)
+
+
+def said(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"version": 1, "stage": "train", "outcome": "Failed", "failureClass": kind} | fields
+
+
+async def fail(bed: Bed, job: str, kind: str, *, code: int = 1, later: float = 700, **fields: Any) -> None:
+    """Let the first pod of a running gang fail, and start the next one."""
+    bed.end_pod(f"{job}-0", exit_code=code, message=said(kind, **fields))
+    if f"{job}-1" in bed.cluster.of_kind("Pod"):
+        bed.end_pod(f"{job}-1", exit_code=143)
+    bed.end_job(job, "FailureTarget")
+    await bed.settle()
+    await bed.settle(later=later)
+
+
+async def run_next(bed: Bed) -> str:
+    name = f"reviews-a{bed.status['attempt']}"
+    bed.start_pods(name)
+    await bed.settle()
+    return name
+
+
+async def test_a_gpu_without_memory_halves_the_micro_batch_twice_at_most(bed: Bed) -> None:
+    await bed.train()
+    sizes = []
+    for attempt in (1, 2):
+        await fail(bed, f"reviews-a{attempt}", "OutOfMemoryGpu", code=71)
+        config = run_config(bed, await run_next(bed))
+        sizes.append((config["microBatchSize"], config["settings"]["training"]["globalBatchSize"]))
+    assert sizes == [(4, 32), (2, 32)]
+    assert bed.status["resume"] == "rounding"
+    await fail(bed, "reviews-a3", "OutOfMemoryGpu", code=71)
+    assert bed.status["phase"] == "Failed"
+    assert "halved 2 times" in bed.status["failure"]["message"]
+
+
+async def test_a_loss_that_is_not_finite_goes_one_checkpoint_back_and_is_replayed_once(bed: Bed) -> None:
+    await bed.train()
+    post(bed, step=150, latest=SAVED)
+    await bed.settle()
+    await fail(bed, "reviews-a1", "NonFiniteLoss", code=76, step=151)
+    config = run_config(bed, await run_next(bed))
+    assert (config["resumeBefore"], config.get("expectedStep")) == (SAVED["step"], None)
+    assert bed.status["restarts"]["failure"] == 0
+    await fail(bed, "reviews-a2", "NonFiniteLoss", code=76, step=151)
+    assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "NonFiniteLoss")
+    assert "came again" in bed.status["failure"]["message"]
+
+
+async def test_a_loss_that_is_not_finite_at_a_later_step_is_replayed_again(bed: Bed) -> None:
+    await bed.train()
+    await fail(bed, "reviews-a1", "NonFiniteLoss", code=76, step=151)
+    await run_next(bed)
+    await fail(bed, "reviews-a2", "NonFiniteLoss", code=76, step=400)
+    assert bed.status["attempt"] == 3
+
+
+async def test_a_checkpoint_of_the_replay_ends_the_search_before_the_suspect_one(bed: Bed) -> None:
+    await bed.train()
+    post(bed, step=150, latest=SAVED)
+    await bed.settle()
+    await fail(bed, "reviews-a1", "NonFiniteLoss", code=76, step=151)
+    await run_next(bed)
+    post(bed, attempt=2, step=80, latest=SAVED | {"step": 80})
+    await bed.settle(later=11)
+    await fail(bed, "reviews-a2", "Hang", code=75)
+    config = run_config(bed, await run_next(bed))
+    assert (config.get("resumeBefore"), config["expectedStep"]) == (None, 80)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "avoided"),
+    [
+        pytest.param(["NodeLost"], ["node-1"], id="a lost node, at once"),
+        pytest.param(["Hang"], None, id="one hang may be chance"),
+        pytest.param(["Hang", "Hang"], ["node-1"], id="two hangs on one node are not"),
+        pytest.param(["Unknown", "Hang"], ["node-1"], id="nor are a crash and a hang"),
+        pytest.param(["OutOfMemoryGpu", "OutOfMemoryGpu"], None, id="the job's own fault is not the node's"),
+    ],
+)
+async def test_a_node_on_which_the_job_fails_again_and_again_is_avoided(
+    bed: Bed, kinds: list[str], avoided: list[str] | None
+) -> None:
+    await bed.train()
+    for attempt, kind in enumerate(kinds, 1):
+        await fail(bed, f"reviews-a{attempt}", kind)
+        await run_next(bed)
+    names = [one["name"] for one in bed.status.get("avoidedNodes", ())] or None
+    assert names == avoided
+
+
+def unplaced(bed: Bed, job: str, *indices: int) -> None:
+    """Let these pods of a Job find no node."""
+    bed.start_pods(job)
+    reason = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+    for index in indices:
+        pod = bed.cluster.of_kind("Pod")[f"{job}-{index}"]
+        bed.cluster.change(pod, spec={}, status={"phase": "Pending", "conditions": [reason]})
+
+
+async def test_a_bad_node_is_better_than_none(bed: Bed) -> None:
+    await bed.train()
+    await fail(bed, "reviews-a1", "NodeLost", later=0)
+    unplaced(bed, "reviews-a2", 0, 1)
+    await bed.settle(later=59)
+    assert bed.status["attempt"] == 2
+    await bed.settle(later=2)
+    await bed.settle(later=60)
+    assert (bed.status["attempt"], bed.status["avoidedNodes"]) == (3, [])
+    assert bed.status["restarts"]["total"] == 1
+
+
+SMALL = {"minNodes": 1, "shrinkAfter": "5m"}
+
+
+async def test_a_gang_without_room_goes_on_smaller_and_grows_back_at_the_next_restart(bed: Bed) -> None:
+    await bed.prepare(scheduling=SMALL)
+    unplaced(bed, "reviews-a1", 1)
+    await bed.settle(later=299)
+    assert bed.status["attempt"] == 1
+    await bed.settle(later=2)
+    await bed.settle(later=60)
+    assert bed.status["history"][-1]["reason"] == "Shrunk"
+    assert (bed.status["nodes"], bed.status.get("restarts")) == (1, None)
+    gang = bed.cluster.of_kind("Job")["reviews-a2"]
+    assert (gang["spec"]["completions"], gang["spec"]["parallelism"]) == (1, 1)
+    assert run_config(bed, "reviews-a2")["settings"]["gang"]["nodes"] == 1
+    await run_next(bed)
+    assert (bed.status["phase"], bed.status["workers"]) == ("Running", "1/1")
+    await fail(bed, "reviews-a2", "Hang", code=75)
+    assert bed.cluster.of_kind("Job")["reviews-a3"]["spec"]["completions"] == 2
+
+
+async def test_a_gang_never_gets_smaller_than_its_least_nodes(bed: Bed) -> None:
+    await bed.prepare(scheduling=SMALL | {"minNodes": 2})
+    unplaced(bed, "reviews-a1", 0, 1)
+    await bed.settle(later=1700)
+    assert (bed.status["attempt"], bed.status["phase"]) == (1, "Queued")
+
+
+async def test_the_jobs_own_rules_come_before_the_table(bed: Bed) -> None:
+    rules = [{"class": "Hang", "action": "Fail"}, {"exitCodes": [65], "action": "RestartFree"}]
+    await bed.prepare(failurePolicy={"rules": rules})
+    await run_next(bed)
+    await fail(bed, "reviews-a1", "Data", code=65)
+    assert (bed.status["attempt"], bed.status["restarts"]["disruption"]) == (2, 1)
+    await run_next(bed)
+    await fail(bed, "reviews-a2", "Hang", code=75)
+    assert bed.status["phase"] == "Failed"
+
+
+async def test_lost_steps_and_goodput_are_those_that_no_checkpoint_held(bed: Bed) -> None:
+    await bed.train()
+    post(bed, step=150, latest=SAVED, step_seconds=60.0)
+    await bed.settle(later=100)
+    await fail(bed, "reviews-a1", "Hang", code=75)
+    usage = bed.status["usage"]
+    assert (usage["lostSteps"], usage["activeSeconds"]) == (50, 100)
+    assert usage["usefulSeconds"] == pytest.approx(40)
+    assert usage["goodput"] == pytest.approx(0.4)
