@@ -26,6 +26,7 @@ class FailureClass(StrEnum):
     MODEL_ACCESS = "ModelAccess"
     IMAGE_PULL = "ImagePull"
     CHECKPOINT_LOST = "CheckpointLost"
+    PREPARED_DATA_LOST = "PreparedDataLost"
     START_DEADLINE = "StartDeadline"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     BUDGET_EXCEEDED = "BudgetExceeded"
@@ -57,6 +58,8 @@ class ExitCode(IntEnum):
     """Asked to stop: a checkpoint was saved, the next attempt goes on from it."""
     CHECKPOINT_LOST = 80
     """Checkpoints were saved before, and none of them can be found or read any more."""
+    PREPARED_DATA_LOST = 81
+    """What `prepare` made is gone or damaged: it can be made again."""
 
 
 CLASS_OF_EXIT_CODE: dict[int, FailureClass] = {
@@ -72,4 +75,5 @@ CLASS_OF_EXIT_CODE: dict[int, FailureClass] = {
     ExitCode.CONFIG: FailureClass.CONFIG,
     ExitCode.PREEMPTED: FailureClass.PREEMPTED,
     ExitCode.CHECKPOINT_LOST: FailureClass.CHECKPOINT_LOST,
+    ExitCode.PREPARED_DATA_LOST: FailureClass.PREPARED_DATA_LOST,
 }

@@ -5,7 +5,10 @@ StageError
 ├── ModelAccessError     the model cannot be read: missing, no weights, refused format
 ├── ConfigError          the run configuration cannot work
 ├── StorageError         a file cannot be written or read back
-├── NonFiniteLossError   the loss became NaN or infinite
+│   ├── SaveFailedError        a checkpoint was not saved; earlier ones are as they were
+│   └── PreparedDataLostError  what prepare made is gone or damaged; it can be made again
+├── CheckpointLostError  checkpoints were saved before, and none can be found or read any more
+├── NonFiniteLossError   the loss became NaN or infinite, or rose and stayed there
 ├── CollectiveError      a peer was lost, or the process group could not be formed
 └── Preempted            asked to stop, and a checkpoint was saved
 """
@@ -34,6 +37,8 @@ class StageError(Exception):
         self.hint = hint
         self.train: TrainSummary | None = None
         """How far training had come, where it was training that ended."""
+        self.step: int | None = None
+        """The step that failed, counted from 1, where it was a step; None: the last step that was made is told."""
 
     @property
     def failure_class(self) -> FailureClass:
@@ -65,10 +70,30 @@ class StorageError(StageError):
     exit_code = ExitCode.STORAGE
 
 
+class SaveFailedError(StorageError):
+    """A checkpoint was not saved; the earlier ones are as they were, and the next may succeed."""
+
+
+class PreparedDataLostError(StorageError):
+    """What `prepare` made is gone or damaged; it can be made again."""
+
+    exit_code = ExitCode.PREPARED_DATA_LOST
+
+
+class CheckpointLostError(StageError):
+    """Checkpoints were saved before, and none of them can be found or read any more."""
+
+    exit_code = ExitCode.CHECKPOINT_LOST
+
+
 class NonFiniteLossError(StageError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, or rose and stayed there; `step`: where, counted from 1."""
 
     exit_code = ExitCode.NON_FINITE_LOSS
+
+    def __init__(self, message: str, *, hint: str | None = None, step: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
 
 
 class CollectiveError(StageError):

@@ -22,7 +22,7 @@ from tuneloop_api.results import (
 )
 from tuneloop_api.run_config import ResultReference
 from tuneloop_trainer.durable import replace_durably
-from tuneloop_trainer.errors import ConfigError, StorageError
+from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
 from tuneloop_trainer.last_words import last_lines, without_secrets
 
 if TYPE_CHECKING:
@@ -47,24 +47,26 @@ def write_result(result: StageResult, *, stage: Stage, job: Path) -> ResultRefer
 def read_result(reference: ResultReference | None, kind: type[Result], *, field: str) -> Result:
     """Read an earlier stage's result file, exactly as the operator was told of it. `field`: the reference's name in the RunConfig.
 
-    Raises ConfigError if the RunConfig does not name it, StorageError if it is missing, changed or no result of that kind.
+    Raises ConfigError if the RunConfig does not name it, StorageError if it is missing, changed or no result of that kind:
+    PreparedDataLostError for that of `prepare`, which can run again.
     """
     if reference is None:
         raise ConfigError(f"run.json: {field}: is missing; this stage needs the path and SHA-256 of that file")
+    lost = PreparedDataLostError if kind is PrepareResult else StorageError
     try:
         data = Path(reference.path).read_bytes()
     except OSError as error:
-        raise StorageError(f"{reference.path}: cannot be read: {error.strerror}") from error
+        raise lost(f"{reference.path}: cannot be read: {error.strerror}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != reference.sha256:
-        raise StorageError(
+        raise lost(
             f"{reference.path}: was changed after its stage ended: its SHA-256 is {found}, {reference.sha256} was reported",
             hint="another job writes to the same folder, or the volume is damaged: run the job under another name",
         )
     try:
         return kind.from_wire(json.loads(data))
     except (ValueError, ValidationError) as error:
-        raise StorageError(f"{reference.path}: is no {kind.__name__} of this version: {error}") from error
+        raise lost(f"{reference.path}: is no {kind.__name__} of this version: {error}") from error
 
 
 def succeeded(result: StageResult | None, *, stage: Stage, reference: ResultReference | None) -> TerminationMessage:
@@ -90,7 +92,7 @@ def failed(failure: Failure, *, stage: Stage, rank: int | None) -> TerminationMe
         message=without_secrets(failure.message),
         hint=failure.hint,
         rank=rank,
-        step=failure.train.steps if failure.train else None,
+        step=failure.step or (failure.train.steps if failure.train else None),
         last_lines=last_lines(failure.traceback) or None,
         train=failure.train,
     )
@@ -109,6 +111,7 @@ def _prepare_summary(result: PrepareResult) -> PrepareSummary:
         model_revision=result.model_revision,
         report_path=result.report_path,
         cache_hit=result.cache_hit,
+        memory=result.memory,
     )
 
 
@@ -122,6 +125,7 @@ def _train_summary(result: TrainResult) -> TrainSummary:
         best=result.best,
         resume=result.resume,
         precision=result.precision,
+        save_seconds_p95=result.save_seconds_p95,
     )
 
 

@@ -91,6 +91,22 @@ def failure_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, s
     return found.failure if found else unexplained(name=job.name, stage=stage, message=job.outcome_message)
 
 
+def changed_data(seen: ObservedJob, status: FineTuneJobStatus) -> Failure | None:
+    """Return why data that was prepared again is of no use: it is not the data that training began with."""
+    job, before = job_of_run(seen, status), status.lineage.data_digest if status.lineage else None
+    found = _handed_on(pods_of(seen, job)) if job else None
+    made = found[1].prepare if found else None
+    if made is None or before in {None, made.dataset_digest}:
+        return None
+    return Failure(
+        failure_class=FailureClass.DATA.value,
+        stage="prepare",
+        message=f"the sources have changed since training began: their prepared data is {made.dataset_digest}, it was {before}",
+        hint="Put the files back as they were, or create the job under another name to train on the new ones.",
+        retryable=False,
+    )
+
+
 def failed(
     seen: ObservedJob, status: FineTuneJobStatus, failure: Failure, *, now: datetime
 ) -> tuple[FineTuneJobStatus, bool]:
@@ -123,6 +139,9 @@ def _otherwise(status: FineTuneJobStatus, action: Action) -> dict[str, Any]:
     """Return what the next attempt does in another way than the one that failed."""
     if action is Action.REDUCE_MICRO_BATCH:
         return {"micro_batch_size": _halved(status), "resume": "rounding"}
+    if action is Action.PREPARE_AGAIN and status.children and status.children.prepare:
+        anew = status.children.prepare.model_copy(update={"result": None})
+        return {"children": status.children.model_copy(update={"prepare": anew})}
     if action is Action.REPLAY and status.checkpoint and status.checkpoint.latest:
         checkpoint = status.checkpoint.model_copy(update={"latest": None})
         return {"resume_before": status.checkpoint.latest.step, "checkpoint": checkpoint}

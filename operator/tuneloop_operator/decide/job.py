@@ -9,7 +9,7 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.deadlines import due_in, waiting_since, waits_for_start
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
-from tuneloop_operator.decide.ending import closed, failed, failure_of, sent_back, succeeded
+from tuneloop_operator.decide.ending import changed_data, closed, failed, failure_of, sent_back, succeeded
 from tuneloop_operator.decide.opening import (
     children_to_create,
     delay_left,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from tuneloop_api.v1alpha1.fine_tune_job_status import Failure
     from tuneloop_operator.observed import JobSeen, ObservedJob
     from tuneloop_operator.settings import OperatorSettings
 
@@ -226,15 +227,20 @@ def _succeed(situation: Situation) -> Step:
         return Step(status=situation.status, decision=Decision(look=True))
     if status is None:
         return _fail(situation)
+    if (changed := changed_data(situation.seen, situation.status)) is not None:
+        return _failed_with(situation, changed)
     stage = stage_of(situation.status)
     event = Event(reason=f"{stage.capitalize()}Succeeded", message=f"{stage} has succeeded")
     return Step(status=status, goes_on=True, decision=Decision(events=(event,)))
 
 
 def _fail(situation: Situation) -> Step:
-    seen, now = situation.seen, situation.now
-    failure = failure_of(seen, situation.status, now=now, settings=situation.settings)
-    status, restarts = failed(seen, situation.status, failure, now=now)
+    failure = failure_of(situation.seen, situation.status, now=situation.now, settings=situation.settings)
+    return _failed_with(situation, failure)
+
+
+def _failed_with(situation: Situation, failure: Failure) -> Step:
+    status, restarts = failed(situation.seen, situation.status, failure, now=situation.now)
     event = Event(
         type="Warning",
         reason="Restarting" if restarts else "Failed",

@@ -28,6 +28,8 @@ class Action(StrEnum):
     """A restart with half the rows in a micro-batch and the same global batch; twice at most."""
     REPLAY = "Replay"
     """One checkpoint back, and the same steps once more: training is deterministic, so that only a fault of the hardware does not come again."""
+    PREPARE_AGAIN = "PrepareAgain"
+    """A restart before which the data is prepared anew."""
     FAIL = "Fail"
     """The same would happen again."""
 
@@ -43,6 +45,7 @@ ACTION_OF_CLASS = {
     FailureClass.PREEMPTED: Action.RESTART_FREE,
     FailureClass.OUT_OF_MEMORY_GPU: Action.REDUCE_MICRO_BATCH,
     FailureClass.NON_FINITE_LOSS: Action.REPLAY,
+    FailureClass.PREPARED_DATA_LOST: Action.PREPARE_AGAIN,
     FailureClass.USER_CODE: Action.FAIL,
     FailureClass.DATA: Action.FAIL,
     FailureClass.CONFIG: Action.FAIL,
@@ -91,7 +94,7 @@ def verdict(failure: Failure, *, restarts: Restarts, policy: FailurePolicy | Non
         return Verdict(action=action, restarts=restarts)
     if exhausted := _exhausted(action, failure, restarts=restarts, policy=policy or FailurePolicy()):
         return Verdict(action=Action.FAIL, restarts=restarts, exhausted=exhausted)
-    blamed = action in {Action.RESTART, Action.REDUCE_MICRO_BATCH}
+    blamed = action not in {Action.RESTART_FREE, Action.REPLAY}
     counted = restarts.model_copy(
         update={
             "total": restarts.total + 1,

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.anyio
+RESULT = {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
+PREPARED: dict[str, Any] = {
+    "counts": {"rows": 100, "splits": {"train": 80, "test": 20}, "bad": 1, "duplicates": 2, "truncated": 3},
+    "resolved": {
+        "labels": ["bad", "good"],
+        "maxTokens": 64,
+        "globalBatchSize": 32,
+        "microBatchSize": 8,
+        "stepsPerEpoch": 50,
+        "totalSteps": 100,
+        "warmupSteps": 6,
+        "learningRate": 0.0002,
+        "precision": "fp32",
+        "stage": 2,
+    },
+    "modelRevision": "r1",
+    "reportPath": "/tuneloop/claims/models/report.json",
+    "cacheHit": False,
+}
 SAVED = {"step": 100, "path": "/tuneloop/claims/models/step-100"}
 
 
@@ -188,3 +207,29 @@ async def test_lost_steps_and_goodput_are_those_that_no_checkpoint_held(bed: Bed
     assert (usage["lostSteps"], usage["activeSeconds"]) == (50, 100)
     assert usage["usefulSeconds"] == pytest.approx(40)
     assert usage["goodput"] == pytest.approx(0.4)
+
+
+async def prepare_again(bed: Bed, digest: str) -> None:
+    """Lose the prepared data under a running gang, and let it be prepared again."""
+    await bed.train()
+    await fail(bed, "reviews-a1", "PreparedDataLost", code=81)
+    assert "reviews-prepare" in bed.jobs
+    assert bed.status["phase"] == "Preparing"
+    bed.start_pods("reviews-prepare")
+    summary = PREPARED | {"datasetDigest": digest}
+    message = {"version": 1, "stage": "prepare", "outcome": "Succeeded", "result": RESULT, "prepare": summary}
+    bed.end_pod("reviews-prepare-0", exit_code=0, message=message)
+    bed.end_job("reviews-prepare", "Complete")
+    await bed.settle()
+
+
+async def test_prepared_data_that_is_lost_is_made_again_and_training_goes_on(bed: Bed) -> None:
+    await prepare_again(bed, "d1")
+    assert (bed.status["attempt"], bed.status["restarts"]["failure"]) == (2, 1)
+    assert "reviews-a2" in bed.jobs
+
+
+async def test_other_data_than_training_began_with_is_refused(bed: Bed) -> None:
+    await prepare_again(bed, "d2")
+    assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "Data")
+    assert "have changed since training began" in bed.status["failure"]["message"]

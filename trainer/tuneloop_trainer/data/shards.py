@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.model import WireModel
 from tuneloop_api.results import DataCounts
-from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.errors import PreparedDataLostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ class TokenizedSplit:
 
 
 def read_manifest(dataset: Path) -> DatasetManifest:
-    """Read `dataset.json`. Raises StorageError, naming the file, if it is missing or damaged."""
+    """Read `dataset.json`. Raises PreparedDataLostError, naming the file, if it is missing or damaged."""
     path = dataset / MANIFEST
     try:
         return DatasetManifest.from_wire(json.loads(path.read_bytes()))
@@ -130,7 +130,7 @@ def read_manifest(dataset: Path) -> DatasetManifest:
 
 
 def open_split(dataset: Path, split: str) -> TokenizedSplit:
-    """Open a split of a prepared data set. Raises StorageError, naming the file, if one is missing, cut off or damaged."""
+    """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if one is missing, cut off or damaged."""
     files = _split_files(dataset, split)
     shards = [_open_shard(dataset / shard.file, shard) for shard in files.shards]
     return TokenizedSplit(
@@ -145,7 +145,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
 
 
 def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
-    """Yield (row id, text, label) of a split, in the order of `open_split`. Raises StorageError if a file is damaged."""
+    """Yield (row id, text, label) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:
@@ -160,7 +160,7 @@ def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
 def _split_files(dataset: Path, split: str) -> SplitFiles:
     files = read_manifest(dataset).splits.get(split)
     if files is None:
-        raise StorageError(f"{dataset / MANIFEST}: there is no split {split!r}")
+        raise PreparedDataLostError(f"{dataset / MANIFEST}: there is no split {split!r}")
     return files
 
 
@@ -213,9 +213,6 @@ def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
-def _damaged(path: Path, error: Exception) -> StorageError:
+def _damaged(path: Path, error: Exception) -> PreparedDataLostError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-    return StorageError(
-        f"{path}: cannot be read: {reason}",
-        hint="delete the data set's folder and run the job again: it is prepared anew",
-    )
+    return PreparedDataLostError(f"{path}: cannot be read: {reason}", hint="it is prepared anew from the sources")
