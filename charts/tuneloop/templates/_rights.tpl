@@ -3,7 +3,10 @@
 {{/* In each watched namespace. */}}
 {{- define "tuneloop.rights.watched" -}}
 - apiGroups: [tuneloop.dev]
-  resources: [finetunejobs, modeldeployments]
+  resources: [finetunejobs]
+  verbs: [get, list, watch, delete]
+- apiGroups: [tuneloop.dev]
+  resources: [modeldeployments]
   verbs: [get, list, watch]
 - apiGroups: [tuneloop.dev]
   resources: [finetunejobs/status, modeldeployments/status]
@@ -31,7 +34,7 @@
   verbs: [get, list, watch, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}
 
 {{/* In the release namespace; RBAC cannot limit `create` to a name. */}}

@@ -44,5 +44,8 @@ class Cluster(Protocol):
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, its dependents in the background; an absent one is fine."""
 
+    async def refusal(self, *, namespace: str, job_uid: str) -> str:
+        """Return what the API server said last when a pod of this Job could not be created; empty if nothing is known."""
+
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
         """Replace the status of the object. Raises `Conflict` if its resourceVersion is no longer `manifest`'s."""

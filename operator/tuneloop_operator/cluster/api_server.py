@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tuneloop_operator.cluster import readiness
 from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
-from tuneloop_operator.cluster.events import event_manifest
+from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, newest_refusal
 from tuneloop_operator.cluster.resources import path_of, resource_of
 from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of, review_manifest
@@ -193,6 +193,20 @@ class ApiServer:
             Request(verb="create", resource="tokenreviews", path=REVIEWS, body=question)
         )
         return identity_of(answer, audience=audience)
+
+    async def refusal(self, *, namespace: str, job_uid: str) -> str:
+        """Return what the API server said last when a pod of this Job could not be created; empty if nothing is known.
+
+        It stands in Events alone. The API server goes through all those of the namespace for it, and they are gone after an hour.
+        """
+        resource = resource_of("Event")
+        query = {"limit": str(_PAGE), "fieldSelector": failed_creates_of(job_uid)}
+        request = Request(verb="list", resource=resource.plural, path=resource.collection(namespace), query=query)
+        try:
+            return newest_refusal((await self._transport.send(request))["items"])
+        except Refused as error:
+            _LOG.warning("Events in %s cannot be read: %s", namespace, error)
+            return ""
 
     async def post_event(
         self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime

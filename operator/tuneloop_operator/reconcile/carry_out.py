@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, store: Store) -> None:
-    """Write the status, then delete, apply, create.
+    """Write the status, then delete, apply, create. An owner that is deleted itself is forgotten.
 
     Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` naming the child that stands in the way,
     `ClusterUnavailable`. What was done until then stays done: the next decision goes on from there.
@@ -25,6 +25,8 @@ async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, st
     namespace, uid = owner["metadata"]["namespace"], owner["metadata"]["uid"]
     for deletion in decision.delete:
         await cluster.delete(kind=deletion.kind, namespace=namespace, name=deletion.name, uid=deletion.uid)
+        if deletion.uid == uid:  # the watch may be late, and nothing is to be decided for it again
+            store.remove(store.get(deletion.kind, namespace=namespace, name=deletion.name) or owner)
     for manifest in decision.apply:
         store.put(await _applied(manifest, uid=uid, cluster=cluster))
     for manifest in decision.create:

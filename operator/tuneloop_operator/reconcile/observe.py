@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from tuneloop_api.run_config import Stage
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_operator.decide.stages import STAGES
 from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.observed import Obstacle
     from tuneloop_operator.store import Store
 
 _INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+_STAGES = frozenset(get_args(Stage))
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,14 +28,19 @@ def observe_job(
     manifest: Manifest,
     *,
     live: bool = False,
+    refused: Mapping[str, str] | None = None,
     progress_written: datetime | None = None,
     obstacle: Obstacle | None = None,
 ) -> ObservedJob:
-    """Return a FineTuneJob with all that belongs to it. Raises ValidationError if it does not fit the schema."""
+    """Return a FineTuneJob with all that belongs to it. Raises ValidationError if it does not fit the schema.
+
+    `refused`: by the uid of a Job, what the API server said when a pod of it could not be created.
+    """
     job = FineTuneJob.from_wire(manifest)
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     children = list(store.labelled(JOB_LABEL, name, namespace=namespace))
-    jobs = [_job_seen(child) for child in children if _is_stage(child, kind="Job") and owner_uid(child) == uid]
+    own = [child for child in children if _is_stage(child, kind="Job") and owner_uid(child) == uid]
+    jobs = [_job_seen(child, refused=(refused or {}).get(child["metadata"]["uid"], "")) for child in own]
     return ObservedJob(
         job=job,
         manifest=manifest,
@@ -44,6 +51,21 @@ def observe_job(
         progress_written=progress_written,
         live=live,
         obstacle=obstacle,
+    )
+
+
+def short_of_pods(store: Store, manifest: Manifest) -> tuple[str, ...]:
+    """Return the uids of a FineTuneJob's Jobs that should have more pods than there are."""
+    namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
+    children = list(store.labelled(JOB_LABEL, name, namespace=namespace))
+    pods = Counter(owner_uid(child) for child in children if child["kind"] == "Pod")
+    return tuple(
+        child["metadata"]["uid"]
+        for child in children
+        if _is_stage(child, kind="Job")
+        and owner_uid(child) == uid
+        and _is_at_work(child)
+        and pods[child["metadata"]["uid"]] < child["spec"].get("parallelism", 1)
     )
 
 
@@ -94,11 +116,18 @@ def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:
 def _is_stage(child: Manifest, *, kind: str) -> bool:
     """Whether it is labelled as the Job or a pod of a stage; anybody may put a label on, or take one off."""
     labels = child["metadata"].get("labels") or {}
-    is_labelled = labels.get(STAGE_LABEL) in STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
+    is_labelled = labels.get(STAGE_LABEL) in _STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
     return child["kind"] == kind and is_labelled
 
 
-def _job_seen(manifest: Manifest) -> JobSeen:
+def _is_at_work(job: Manifest) -> bool:
+    """Whether the Job controller makes pods for it."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    over = any(one["type"] in _OUTCOMES and one["status"] == "True" for one in conditions)
+    return not (over or job["spec"].get("suspend") or "deletionTimestamp" in job["metadata"])
+
+
+def _job_seen(manifest: Manifest, *, refused: str) -> JobSeen:
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     outcome, since, message = None, None, ""
     for condition in status.get("conditions") or ():
@@ -113,7 +142,9 @@ def _job_seen(manifest: Manifest) -> JobSeen:
         stage=labels[STAGE_LABEL],
         attempt=int(labels[ATTEMPT_LABEL]),
         created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
+        started=_time(status.get("startTime")),
         suspended=bool((manifest.get("spec") or {}).get("suspend")),
+        refused=refused,
         deleting="deletionTimestamp" in metadata,
         outcome="Succeeded" if outcome == "Succeeded" else "Failed" if outcome else None,
         outcome_since=since,

@@ -13,11 +13,11 @@ from tuneloop_operator.desired.metadata import DEPLOYMENT_LABEL, JOB_LABEL, MANA
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.observed import Obstacle
 from tuneloop_operator.reconcile.carry_out import carry_out
-from tuneloop_operator.reconcile.observe import observe_deployment, observe_job
+from tuneloop_operator.reconcile.observe import observe_deployment, observe_job, short_of_pods
 from tuneloop_operator.reconcile.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.decide.decision import Decision, Event
@@ -75,17 +75,16 @@ class Reconciler:
         """
         if (held := self._held.get(key)) is not None and self._clock() < held.until:
             return await self._report(key, held)
-        live = False
+        live, refused = False, dict[str, str]()
         for _ in range(_MOST_ROUNDS):
             manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
             if manifest is None:
                 self._held.pop(key, None)
                 self._progress_written.pop(key, None)
                 return None
-            decision = self._decide(key, manifest, live=live)
+            decision = self._decide(key, manifest, live=live, refused=refused)
             if decision.look:
-                await self._look(key)
-                live = True
+                live, refused = True, await self._look(key)
                 continue
             if not _writes(decision):
                 return decision.wake_in
@@ -96,7 +95,7 @@ class Reconciler:
                 _LOG.warning("%s %s/%s: %s", *key, obstacle.message)
                 self._held[key] = _Held(obstacle=obstacle, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
                 return await self._report(key, self._held[key])
-            live = False
+            live, refused = False, {}
         raise Conflict(f"{key.kind} {key.namespace}/{key.name} did not settle in {_MOST_ROUNDS} rounds")
 
     async def _report(self, key: Key, held: _Held) -> float | None:
@@ -109,7 +108,15 @@ class Reconciler:
         await self._announce(key, decision, manifest)
         return (held.until - self._clock()).total_seconds()
 
-    def _decide(self, key: Key, manifest: Manifest, *, live: bool, obstacle: Obstacle | None = None) -> Decision:
+    def _decide(
+        self,
+        key: Key,
+        manifest: Manifest,
+        *,
+        live: bool,
+        refused: Mapping[str, str] | None = None,
+        obstacle: Obstacle | None = None,
+    ) -> Decision:
         now = self._clock()
         if manifest["kind"] == "ModelDeployment":
             served = observe_deployment(self._store, manifest, live=live, obstacle=obstacle)
@@ -118,6 +125,7 @@ class Reconciler:
             self._store,
             manifest,
             live=live,
+            refused=refused,
             progress_written=self._progress_written.get(key),
             obstacle=obstacle,
         )
@@ -155,8 +163,8 @@ class Reconciler:
         if fresh is not None:
             self._store.put(fresh)
 
-    async def _look(self, key: Key) -> None:
-        """Read the object and its children live."""
+    async def _look(self, key: Key) -> dict[str, str]:
+        """Read the object and its children live; return by the uid of a Job that is short of pods why they were refused."""
         known = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
         if known is not None:
             await self._reread(known)
@@ -168,6 +176,10 @@ class Reconciler:
             labels = {label: key.name} | watched
             now = await self._cluster.list(kind=kind, namespace=key.namespace, labels=labels)
             self._store.replace(before, now)
+        if known is None or key.kind != "FineTuneJob":
+            return {}
+        short = short_of_pods(self._store, known)
+        return {uid: await self._cluster.refusal(namespace=key.namespace, job_uid=uid) for uid in short}
 
 
 def _writes(decision: Decision) -> bool:

@@ -77,6 +77,8 @@ class MemoryCluster:
         """Number of the write (from 0) whose answer is lost."""
         self.refuse: dict[str, str] = {}
         """Message by kind of what may not be created."""
+        self.refused_pods: dict[str, str] = {}
+        """Message by the uid of a Job whose pods may not be created."""
         self._clock = clock
         self._numbers = count(1)
 
@@ -112,6 +114,10 @@ class MemoryCluster:
         if found is not None and found["metadata"]["uid"] == uid:
             self.remove(found)
             self._wrote("delete", found)
+
+    async def refusal(self, *, namespace: str, job_uid: str) -> str:
+        self.reads += 1
+        return self.refused_pods.get(job_uid, "")
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
         stored = self.objects.get(self._key(manifest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from api_server_stories import Manifest, config_map, tell
+from api_server_stories import Manifest, config_map, tell, until
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
@@ -49,3 +49,38 @@ def test_a_list_of_many_pages_is_whole(control_plane: ControlPlane, namespace: s
     assert {one["metadata"]["name"] for one in listed} == {f"map-{number:04}" for number in range(1050)}
     assert len(listed) == 1050
     assert [(call.verb, call.resource, call.code) for call in calls] == [("list", "configmaps", 200)] * 3
+
+
+def refused_job(namespace: str) -> Manifest:
+    """Return a Job whose pods Pod Security forbids."""
+    container = {"name": "c", "image": "i", "securityContext": {"privileged": True}}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "refused", "namespace": namespace},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+def test_why_the_pods_of_a_job_are_refused_is_read_in_the_servers_words(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    merge = "application/merge-patch+json"
+    control_plane.request("PATCH", f"/api/v1/namespaces/{namespace}", label, content_type=merge)
+
+    async def story(server: ApiServer) -> tuple[str, str]:
+        uid = (await server.create(refused_job(namespace)))["metadata"]["uid"]
+
+        async def is_told() -> bool:
+            return bool(await server.refusal(namespace=namespace, job_uid=uid))
+
+        await until(is_told)
+        of_another = await server.refusal(namespace=namespace, job_uid="another")
+        return await server.refusal(namespace=namespace, job_uid=uid), of_another
+
+    told, of_another = tell(control_plane, story)
+    assert told.startswith('pods "refused-')
+    assert 'violates PodSecurity "restricted' in told
+    assert of_another == ""

@@ -1,0 +1,51 @@
+"""What Events tell of pods that could not be created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuneloop_operator.cluster.events import newest_refusal
+
+QUOTA = 'pods "reviews-a1-0-x7k2p" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0'
+
+
+def event(note: str, **times: Any) -> dict[str, Any]:
+    return {"metadata": {"creationTimestamp": "2026-01-01T12:00:00Z"}, "note": note} | times
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        pytest.param(f"Error creating: {QUOTA}", id="by the Job controller"),
+        pytest.param(f"(combined from similar events): Error creating: {QUOTA}", id="one of many"),
+        pytest.param(QUOTA, id="as it is"),
+    ],
+)
+def test_the_api_servers_own_words_are_told(note: str) -> None:
+    assert newest_refusal([event(note)]) == QUOTA
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        pytest.param({"deprecatedLastTimestamp": "2026-01-01T12:05:00Z"}, id="of the older kind"),
+        pytest.param({"eventTime": "2026-01-01T12:05:00.000000Z"}, id="of the newer kind"),
+        pytest.param(
+            {
+                "series": {"lastObservedTime": "2026-01-01T12:05:00.000000Z"},
+                "eventTime": "2026-01-01T11:00:00.000000Z",
+            },
+            id="seen again",
+        ),
+        pytest.param({"metadata": {"creationTimestamp": "2026-01-01T12:05:00Z"}}, id="without times of its own"),
+    ],
+)
+def test_the_newest_one_counts(newest: dict[str, Any]) -> None:
+    old = event("old", deprecatedLastTimestamp="2026-01-01T12:01:00Z")
+    assert newest_refusal([old, event("new", **newest), old]) == "new"
+
+
+def test_without_events_nothing_is_said() -> None:
+    assert newest_refusal([]) == ""
