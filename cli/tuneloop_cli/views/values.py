@@ -54,6 +54,16 @@ def span(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
 
 
+def size(count: float) -> str:
+    """Return a number of bytes in its largest fitting unit: `86.4 MiB`."""
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if count < 1024:
+            break
+        count, unit = count / 1024, larger
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
 def utc_now() -> datetime:
     """Return the time now."""
     return datetime.now(tz=UTC)

@@ -107,7 +107,7 @@ def test_describe_tells_the_story() -> None:
         now=NOW,
         at_work=True,
     )
-    assert "attempt 1: steps 0 to 57, Failed, NodeLost" in text
+    assert "1         0 to 57   Failed    NodeLost" in text
     assert "step 50 (1m00s ago)" in text
 
 
@@ -119,6 +119,44 @@ def test_describe_shows_what_the_process_wrote_last_line_by_line() -> None:
     }
     text = page(job(phase="Failed", failure=failure), now=NOW, at_work=False)
     assert "  lastLines:\n    Traceback\n      File x, line 3\n    ValueError" in text
+
+
+def test_describe_keeps_to_its_width_and_leaves_out_what_is_not_there() -> None:
+    words = "the claim is full " * 12
+    text = page(
+        job(
+            phase="Running",
+            attempt=3,
+            nodes=1,
+            restarts={"total": 2, "failure": 2, "disruption": 0, "withoutProgress": 1, "lastReason": "Storage"},
+            failure={"class": "Storage", "message": words, "hint": words},
+            history=[{"attempt": 1, "startStep": 0, "reason": "Failed", "class": "Storage"}],
+            conditions=[
+                {
+                    "type": "Accepted",
+                    "status": "True",
+                    "reason": "Valid",
+                    "message": words,
+                    "lastTransitionTime": "2026-01-01T11:59:00Z",
+                }
+            ],
+        ),
+        now=NOW,
+        at_work=True,
+    )
+    assert max(map(len, text.splitlines())) <= 110
+    assert "Usage" not in text
+    assert "NODE" not in text
+    assert " ".join(text.split()).count("the claim is full") == 36
+
+
+def test_describe_says_what_the_job_has_used_and_planned() -> None:
+    usage = {"gpuSeconds": 5400.0, "activeSeconds": 2700.0, "usefulSeconds": 2500.0, "lostSteps": 31, "goodput": 0.9259}
+    plan = {"weights": 90_596_966, "activations": 181_193_932, "total": 271_790_898}
+    text = page(job(phase="Succeeded", usage=usage, resolved={"memory": plan, "stage": 0}), now=NOW, at_work=False)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert {"GPU hours: 1.50", "training ran: 45m", "goodput: 93%", "steps made again: 31"} <= {*lines}
+    assert {"weights 86.4 MiB 33%", "activations 172.8 MiB 67%", "total 259.2 MiB", "stage: 0"} <= {*lines}
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])
