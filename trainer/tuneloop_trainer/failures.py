@@ -39,6 +39,8 @@ class Failure:
     """Lines of the traceback, where nobody thought of this end, so that they are worth reading."""
     train: TrainSummary | None = None
     """How far training had come."""
+    step: int | None = None
+    """The step that failed, counted from 1, where it was a step."""
 
     @property
     def failure_class(self) -> FailureClass:
@@ -49,7 +51,9 @@ class Failure:
 def failure_of(error: BaseException) -> Failure:
     """Say what an exception means; what is not known has class Unknown and the exception's own last line."""
     if isinstance(error, StageError):
-        return Failure(exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train)
+        return Failure(
+            exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train, step=error.step
+        )
     known = _out_of_memory(error) or _storage(error) or _collective(error)
     return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), traceback=_traceback(error))
 

@@ -22,9 +22,11 @@ from tuneloop_trainer.final_evaluation import (
     predictions_path,
     write_weights,
 )
+from tuneloop_trainer.guard import HISTORY_STEPS, Guard, check_finite, guessing_loss
 from tuneloop_trainer.progress import ProgressPosts
-from tuneloop_trainer.resume import Position, load_chosen, resume, save
+from tuneloop_trainer.resume import Position, load_chosen, resume
 from tuneloop_trainer.run_setup import TrainingRun, set_up
+from tuneloop_trainer.saves import Saves
 from tuneloop_trainer.speed import Speed
 from tuneloop_trainer.train_log import TrainLog
 from tuneloop_trainer.train_step import StepReport, make_step
@@ -58,7 +60,6 @@ class Loop:
         self._start_step = position.step
         self._exactness = run.checkpoints.exactness
         self._speed = Speed()
-        self._saved_at = time.monotonic()
         self._measured: dict[int, Predictions] = {}
         """Validation predictions of the steps that may be published."""
         self._posts = ProgressPosts(
@@ -67,9 +68,13 @@ class Loop:
             total_steps=run.resolved.total_steps,
             steps_per_epoch=run.resolved.steps_per_epoch,
         )
+        self._saves = Saves(run, position, posts=self._posts, heartbeat=heartbeat)
         evaluated = position.selection.evaluated_step
         path = run.job / "logs" / "train.jsonl"
         self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
+        self._guard = _guard(run, self._log)
+        self._save_is_owed = False
+        """A save fell due while the state was in doubt."""
 
     def run(self) -> TrainResult | None:
         """Train to the end and hand over; an error leaves with how far training had come."""
@@ -87,12 +92,18 @@ class Loop:
         self._evaluate_if_due()
         while not self._finished():
             report = self._step()
+            if report.written:
+                self._saves.commit()
             if report.stop:
-                self._save()
-                self._leave()
+                self._save_and_leave()
             self._evaluate_if_due()
-            if report.save or self._finished() or self._is_new_best():
-                self._save()
+            if self._finished():
+                self._guard.end()
+            self._save_is_owed |= report.save
+            if self._is_new_best() or (self._save_is_owed and not self._guard.doubtful):
+                self._saves.begin()
+                self._save_is_owed = False
+        self._saves.save_now()
         return self._finish()
 
     def _finished(self) -> bool:
@@ -103,8 +114,8 @@ class Loop:
         """Make the next step, and tell of it."""
         began = time.monotonic()
         done = self._at.step + 1
-        save = self._run.rhythm.save_due(done, seconds_since_save=began - self._saved_at) and self._run.leads
-        report = make_step(self._run, self._at.step, stop=self._stop.asked, save=save)
+        save = self._run.leads and self._saves.due(done)
+        report = make_step(self._run, self._at.step, stop=self._stop.asked, save=save, written=self._saves.written)
         tokens = self._run.course.tokens(self._at.step)
         seconds = time.monotonic() - began
         self._at.step = done
@@ -112,6 +123,7 @@ class Loop:
         self._heartbeat.step_done(done, slow_step_seconds=self._speed.slow_step_seconds())
         self._posts.step(done, report, self._speed)
         self._write_step(report, tokens, seconds)
+        self._guard.see(done, report.loss)
         return report
 
     def _evaluate_if_due(self) -> None:
@@ -121,6 +133,7 @@ class Loop:
             return
         predictions = predict_split(self._run, "validation", beat=self._heartbeat.beat)
         metrics = predictions.metrics()
+        check_finite("validation loss", metrics["loss"], step)
         at.selection = at.selection.with_evaluation(step, metrics, self._run.training)
         self._measured[step] = predictions
         wanted = {step, at.selection.best.step if at.selection.best else step}
@@ -137,12 +150,13 @@ class Loop:
         best = self._at.selection.best
         return best is not None and best.step == self._at.step
 
-    def _save(self) -> None:
-        with self._heartbeat.through_pause():
-            save(self._run, self._at)
-        self._saved_at = time.monotonic()
-        if self._at.last is not None:
-            self._posts.saved(self._at.last, self._at.best)
+    def _save_and_leave(self) -> None:
+        """Save unless the state is in doubt; what is being written is committed in any case."""
+        if self._guard.doubtful:
+            self._saves.commit()
+        else:
+            self._saves.save_now()
+        self._leave()
 
     def _leave_if_asked(self) -> None:
         """Between the phases, where no step carries the flag: leave if any rank was asked to."""
@@ -182,6 +196,7 @@ class Loop:
             best=self._at.best,
             resume=self._exactness,
             precision=self._run.resolved.precision,
+            save_seconds_p95=self._saves.times.p95(),
         )
 
     def _result(self, weights: str) -> TrainResult:
@@ -204,6 +219,7 @@ class Loop:
             precision=run.resolved.precision,
             tokens_per_second=self._speed.average_tokens_per_second(),
             padding_fraction=trained.padding_fraction,
+            save_seconds_p95=self._saves.times.p95(),
         )
 
     def _write_step(self, report: StepReport, tokens: Tokens, seconds: float) -> None:
@@ -222,3 +238,11 @@ class Loop:
 
     def _epoch(self) -> float:
         return self._at.step / self._run.resolved.steps_per_epoch
+
+
+def _guard(run: TrainingRun, log: TrainLog | None) -> Guard:
+    """Return the guard as it was when this point of the run was reached for the first time, by rank 0's log. Collective."""
+    guard = Guard(guessing_loss=guessing_loss(run.splits["train"].labels))
+    losses = [line["loss"] for line in log.lines() if line["kind"] == "step"] if log else []
+    guard.remember(run.engine.exchange(losses[-HISTORY_STEPS:])[0])
+    return guard

@@ -68,9 +68,13 @@ class ProgressPosts:
         """Say what the newest evaluation showed."""
         self._post(evaluation=EvaluationPoint(name=metric, value=value))
 
-    def saved(self, latest: SavedStep, best: SavedStep | None) -> None:
+    def saved(self, latest: SavedStep, best: SavedStep | None, *, save_seconds_p95: float | None = None) -> None:
         """Say that a checkpoint was committed."""
-        self._post(latest=latest, best=best)
+        self._post(latest=latest, best=best, save_seconds_p95=save_seconds_p95, unsaved=None)
+
+    def unsaved(self, reason: str) -> None:
+        """Say why a checkpoint was not saved; training goes on."""
+        self._post(unsaved=reason)
 
     def _post(self, **fields: Any) -> None:
         if self.speaks:

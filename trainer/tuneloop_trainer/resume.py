@@ -1,4 +1,4 @@
-"""Where a run stands: read from the newest checkpoint at the start, written with every checkpoint."""
+"""Where a run stands: read from the newest checkpoint at the start, and what a checkpoint keeps of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.results import SavedStep
 from tuneloop_trainer.checkpoint.manifest import TrainState
-from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.errors import CheckpointLostError, StorageError
 from tuneloop_trainer.selection import Best, Patience, Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuneloop_trainer.checkpoint.resume import Found
     from tuneloop_trainer.run_setup import TrainingRun
 
@@ -32,33 +34,48 @@ class Position:
 
 
 def resume(run: TrainingRun) -> Position:
-    """Load the newest whole checkpoint into the engine; without one, stand at the start. Collective."""
+    """Load the newest whole checkpoint into the engine; without one, stand at the start. Collective.
+
+    Raises CheckpointLostError where there must be one and none is whole, and the errors of `Checkpoints`.
+    """
+    before = run.config.resume_before
+    suspects = [] if before is None else run.checkpoints.set_aside(before=before)
     found = run.checkpoints.newest()
     if run.leads:
         for name, reason in run.checkpoints.skipped:
             LOG.warning("checkpoint %s is damaged and is left out: %s", name, reason)
+        if suspects:
+            LOG.warning("checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(suspects))
     if found is None:
+        _refuse_to_begin_again(run, suspects)
         return Position()
+    expected = run.config.expected_step
+    if run.leads and not suspects and expected is not None and found.step < expected:
+        LOG.warning("a checkpoint of step %d is known of; the newest whole one is of step %d", expected, found.step)
     state = run.checkpoints.load(found)
     position = Position(step=state.step, selection=selection_of(state), last=_saved(found))
     best = position.selection.best
     if best is not None and (at_best := run.checkpoints.find_step(best.step)) is not None:
-        position.best = _with_value(_saved(at_best), best)
+        position.best = with_value(_saved(at_best), best)
     if run.leads:
         LOG.info("goes on after step %d of %d from %s", state.step, run.resolved.total_steps, found.path)
     return position
 
 
-def save(run: TrainingRun, position: Position) -> None:
-    """Commit a checkpoint of this position and remove those that are no longer kept. Collective."""
-    keep = run.config.settings.checkpoint
-    selection = position.selection
-    if position.last is None or position.last.step != position.step:
-        position.last = run.checkpoints.save(state_of(position, steps_per_epoch=run.resolved.steps_per_epoch))
-    if selection.best is not None and selection.best.step == position.step:
-        position.best = _with_value(position.last, selection.best)
-    needed = 1 if run.config.settings.output.checkpoint == "best" else 0
-    run.checkpoints.keep(last=keep.keep_last, best=max(keep.keep_best, needed), best_steps=selection.best_steps)
+def _refuse_to_begin_again(run: TrainingRun, suspects: Sequence[str]) -> None:
+    """Raise CheckpointLostError where steps would be lost unseen: something was saved, and it is gone or damaged.
+
+    Where all that there was has been set aside on purpose, training begins again at step 0.
+    """
+    expected, damaged = run.config.expected_step, run.checkpoints.skipped
+    if expected is None or (suspects and not damaged):
+        return
+    reasons = "".join(f"; {name} is damaged: {reason}" for name, reason in damaged)
+    raise CheckpointLostError(
+        f"{run.job / 'checkpoints'}: a checkpoint of step {expected} was saved here, and no whole one is found any more{reasons}",
+        hint="put the checkpoints back into that folder; or accept the loss, to begin again at step 0, "
+        'with the annotation tuneloop.dev/accept-lost-checkpoint: "true" on the FineTuneJob',
+    )
 
 
 def load_chosen(run: TrainingRun, position: Position) -> int:
@@ -81,7 +98,8 @@ def _saved(found: Found) -> SavedStep:
     return SavedStep(step=found.step, path=str(found.path), time=found.manifest.saved_at)
 
 
-def _with_value(saved: SavedStep, best: Best) -> SavedStep:
+def with_value(saved: SavedStep, best: Best) -> SavedStep:
+    """Return a saved step with the result that makes it the best."""
     return saved.model_copy(update={"metric": best.metric, "value": best.value})
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -18,11 +19,17 @@ class TrainLog:
         The evaluation of step `evaluated_step` and those before it stay; a later one is made again.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         kept = _kept_lines(path, step=step, evaluated_step=evaluated_step)
         unfinished = path.with_suffix(".tmp")
         unfinished.write_bytes(b"".join(kept))
         unfinished.replace(path)
         self._file: IO[str] = path.open("a", encoding="utf-8", buffering=1)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what the log holds, oldest first."""
+        with self._path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
 
     def write(self, **line: float | str | None) -> None:
         """Append one line."""

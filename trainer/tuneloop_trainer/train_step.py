@@ -6,14 +6,13 @@ the update is that of the mean over the whole global batch, however it is shared
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from tuneloop_trainer.batches import Share, pad, random_seed, shares
-from tuneloop_trainer.errors import NonFiniteLossError
+from tuneloop_trainer.guard import check_finite
 from tuneloop_trainer.schedule import learning_rate
 from tuneloop_trainer.tasks.text_classification import loss_sum
 
@@ -36,31 +35,40 @@ class StepReport:
     """Some rank was asked to stop."""
     save: bool
     """Rank 0's clock says that it is time to save."""
+    written: bool = False
+    """Every rank has written its part of the checkpoint that was begun last: it can be committed now."""
 
 
-def make_step(run: TrainingRun, step: int, *, stop: bool, save: bool) -> StepReport:
+def make_step(run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool) -> StepReport:
     """Make optimizer step `step`, counted from 0; collective.
 
-    `stop` and `save` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
+    `stop`, `save` and `written` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
     sum does not depend on the number of ranks. Raises NonFiniteLossError on all ranks alike.
     """
     engine = run.engine
     micro_batches = run.course.micro_batches(step)
     rows = sum(len(micro_batch) for micro_batch in micro_batches)
-    report = torch.zeros(len(micro_batches) + 2, dtype=torch.float64, device=engine.device)
+    report = torch.zeros(len(micro_batches) + 3, dtype=torch.float64, device=engine.device)
     for share in shares(micro_batches, rank=engine.rank, world_size=engine.world_size):
         loss = _forward(run, share, step)
         engine.backward(loss * (engine.world_size / rows if share.live else 0.0))
         if share.live:
             report[share.micro_batch] = loss.detach()
-    report[-2], report[-1] = float(stop), float(save)
-    *losses, stops, saves = engine.all_reduce_sum(report).tolist()
+    report[-3], report[-2], report[-1] = float(stop), float(save), float(written)
+    *losses, stops, saves, writers = engine.all_reduce_sum(report).tolist()
     mean = sum(losses) / rows
-    _check_finite("loss", mean, step)
+    check_finite("loss", mean, step + 1)
     rate = learning_rate(run.schedule, step)
     grad_norm = engine.step(learning_rate=rate)
-    _check_finite("gradient norm", grad_norm, step)
-    return StepReport(loss=mean, grad_norm=grad_norm, learning_rate=rate, stop=stops > 0, save=saves > 0)
+    check_finite("gradient norm", grad_norm, step + 1)
+    return StepReport(
+        loss=mean,
+        grad_norm=grad_norm,
+        learning_rate=rate,
+        stop=stops > 0,
+        save=saves > 0,
+        written=writers == engine.world_size,
+    )
 
 
 def _forward(run: TrainingRun, share: Share, step: int) -> Tensor:
@@ -71,11 +79,3 @@ def _forward(run: TrainingRun, share: Share, step: int) -> Tensor:
     )
     labels = torch.from_numpy(batch.labels).to(run.engine.device)
     return loss_sum(output.logits, labels, label_smoothing=run.training.label_smoothing)
-
-
-def _check_finite(what: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise NonFiniteLossError(
-            f"the {what} of step {step + 1} is {value}",
-            hint="Lower training.learningRate or training.maxGradNorm, or train in fp32; also look for odd rows in the data report.",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,8 @@ from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
-from tuneloop_trainer.checkpoint.retention import remove, superfluous, sweep
-from tuneloop_trainer.checkpoint.saving import Snapshot, write
+from tuneloop_trainer.checkpoint.retention import remove, set_aside, superfluous, suspects, sweep
+from tuneloop_trainer.checkpoint.saving import Part, Snapshot, commit_parts, write_part, writing_folder
 from tuneloop_trainer.checkpoint.together import on_rank_0, together
 from tuneloop_trainer.errors import ConfigError, StorageError
 
@@ -37,6 +38,8 @@ class Checkpoints:
         self._exact = True
         self._fence = Fence(folder, attempt=attempt)
         self._snapshot = Snapshot(engine)
+        self._manifest: Manifest | None = None
+        self._part: Future[Part] | None = None
         self._newest_whole: str | None = None
         self.skipped: tuple[tuple[str, str], ...] = ()
         """Damaged checkpoints that `newest` passed over: (folder name, what is wrong)."""
@@ -78,10 +81,12 @@ class Checkpoints:
             raise StorageError(f"{self._folder}: there is no whole checkpoint of step {step}{reasons}")
         return self._fill(found)
 
-    def save(self, state: TrainState) -> SavedStep:
-        """Commit a checkpoint. Raises StorageError, and then leaves the earlier checkpoints as they were."""
-        file = self._snapshot.take()
-        manifest = Manifest(
+    def begin(self, state: TrainState) -> None:
+        """Copy the state and let a thread write it; only the copy is waited for. `finish` comes before the next `begin`."""
+        if self._part is not None:
+            raise RuntimeError("the copy of the save before may not be overwritten while it is written")
+        self._snapshot.take()
+        self._manifest = Manifest(
             step=state.step,
             attempt=self._attempt,
             saved_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -92,13 +97,54 @@ class Checkpoints:
             facts=self._facts,
             files=[],
         )
-        saved = write(self._engine, file, manifest, folder=self._folder, fence=self._fence)
-        self._newest_whole = manifest.folder_name
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Let a thread write the copy of the last `begin`, whose `finish` failed, once more."""
+        assert self._manifest is not None, "there is a copy"
+        folder = writing_folder(self._folder, self._manifest)
+        threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._part = threads.submit(write_part, self._snapshot.file, folder, rank=self._engine.rank)
+        threads.shutdown(wait=False)  # of one task
+
+    @property
+    def written(self) -> bool:
+        """Whether this rank's part of a checkpoint is written, or has failed; `finish` does not wait where that holds for all ranks."""
+        return self._part is not None and self._part.done()
+
+    def finish(self) -> SavedStep:
+        """Wait until all ranks have written what was begun, and commit it.
+
+        Raises SaveFailedError, and then leaves the earlier checkpoints as they were; StorageError when a later attempt has started.
+        """
+        assert self._manifest is not None and self._part is not None, "a save was begun"  # noqa: PT018  (one idea)
+        part, self._part = self._part.result(), None
+        saved = commit_parts(self._engine, part, self._manifest, folder=self._folder, fence=self._fence)
+        self._newest_whole = self._manifest.folder_name
         return saved
+
+    def save(self, state: TrainState) -> SavedStep:
+        """Commit a checkpoint before anything else is done. Raises as `finish` does."""
+        self.begin(state)
+        return self.finish()
+
+    def set_aside(self, *, before: int) -> list[str]:
+        """Let no attempt go on any more from what earlier ones saved at step `before` or later; return the names of all such checkpoints.
+
+        They stay until a later step was saved. Raises StorageError.
+        """
+
+        def rename() -> list[str]:
+            return set_aside(self._folder, before=before, attempt=self._attempt)
+
+        doing = f"{self._folder}: checkpoints cannot be set aside"
+        names: list[str] = on_rank_0(self._engine, rename, doing=doing)
+        return names
 
     def keep(self, *, last: int, best: int, best_steps: Sequence[int]) -> None:
         """Remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays.
 
+        A checkpoint was read back from the disk before it was committed, so that none is removed for one that cannot be read.
         best_steps: steps with the best results, best first. Raises StorageError.
         """
 
@@ -106,11 +152,14 @@ class Checkpoints:
             names = superfluous(
                 committed(self._folder),
                 last=last,
-                best_steps=best_steps[:best],
+                best=best,
+                best_steps=best_steps,
                 newest=self._newest_whole,
                 damaged={name for name, _ in self.skipped},
             )
-            remove(self._folder, names)
+            newest = order(self._newest_whole or "")
+            passed = suspects(self._folder, up_to=newest[1]) if newest else []
+            remove(self._folder, [*names, *passed])
 
         on_rank_0(self._engine, remove_superfluous, doing=f"{self._folder}: old checkpoints cannot be removed")
 

@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from tuneloop_trainer.checkpoint.fence import Fence
 
 
-def open_writing_folder(path: Path) -> None:
-    """Make an empty folder to write a checkpoint in. Raises OSError."""
-    if path.exists():  # left by a save that failed
-        shutil.rmtree(path)
-    path.mkdir()
-
-
 def commit(writing: Path, manifest: Manifest, *, fence: Fence) -> Path:
     """Give a written checkpoint its manifest and its name; from then on it is found.
 

@@ -34,12 +34,24 @@ class Fence:
         replace_durably(self._path, json.dumps({"attempt": self._attempt, "owner": self._owner}).encode())
 
     def check(self) -> None:
-        """Raise StorageError when somebody else has taken the fence since."""
+        """Raise StorageError when somebody else has taken the fence since, or it is gone; OSError when it cannot be read."""
         attempt, owner = self._read()
+        if not owner:
+            raise StorageError(f"{self._path}: is gone or damaged: attempt {self._attempt} must not save any more")
         if owner != self._owner:
             raise StorageError(
                 f"{self._path}: attempt {attempt} has started in another pod; this run of attempt {self._attempt} must not save any more"
             )
+
+    def lost(self) -> str | None:
+        """Return why this run must not save any more; None while it may, as far as can be read."""
+        try:
+            self.check()
+        except StorageError as error:
+            return error.message
+        except OSError:
+            return None
+        return None
 
     def _read(self) -> tuple[int, str]:
         try:

@@ -14,6 +14,8 @@ MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
 WRITING = ".tmp"
 DELETING = ".trash"
+SUSPECT = ".suspect"
+"""Committed, but training that went on from it came to a loss that is not finite."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import tiny_training as tiny
@@ -91,10 +92,12 @@ def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
         return count
 
     if rank == victim:
+        threading.settrace(count)  # the file is written in a thread
         sys.settrace(count)
     checkpoints.save(TrainState(step=2))
     checkpoints.keep(last=1, best=0, best_steps=[])
     sys.settrace(None)
+    threading.settrace(None)
     return lines
 
 
@@ -105,6 +108,7 @@ def save_without_space(folder: str) -> dict:
     checkpoints = opened(folder, engine)
     checkpoints.save(TrainState(step=1))
     before = files_of(folder)
+    engine.barrier()
     message = ""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if rank == 1:

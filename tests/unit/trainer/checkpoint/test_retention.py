@@ -37,7 +37,7 @@ def names(*places: tuple[int, int]) -> list[str]:
 )
 def test_what_is_removed(there, best, newest, damaged, gone) -> None:
     found = superfluous(
-        names(*there), last=2, best_steps=best, newest=folder_name(*newest), damaged=set(names(*damaged))
+        names(*there), last=2, best=1, best_steps=best, newest=folder_name(*newest), damaged=set(names(*damaged))
     )
     assert found == names(*gone)
 
@@ -52,7 +52,7 @@ def test_the_newest_whole_one_always_stays(places, last, best_steps, data) -> No
     there = sorted(names(*places), key=order, reverse=True)
     newest = data.draw(st.sampled_from(there))
     damaged = there[: there.index(newest)]
-    gone = superfluous(there, last=last, best_steps=best_steps, newest=newest, damaged=damaged)
+    gone = superfluous(there, last=last, best=1, best_steps=best_steps, newest=newest, damaged=damaged)
     assert newest not in gone
     assert set(damaged) <= set(gone)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tuneloop_api.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
 from tuneloop_api.v1alpha1.fine_tune_job_training import EvaluateEvery
-from tuneloop_trainer.rhythm import Rhythm
+from tuneloop_trainer.rhythm import Rhythm, SaveTimes, planned_seconds
 from tuneloop_trainer.schedule import Schedule, learning_rate
 from tuneloop_trainer.selection import Selection
 from tuneloop_trainer.speed import Speed
@@ -74,9 +74,45 @@ def test_when_progress_is_saved():
         settings = CheckpointSettings(**every)
         return Rhythm(evaluate_every=EvaluateEvery(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10)
 
-    assert [step for step in range(1, 11) if rhythm(every_steps=3).save_due(step, seconds_since_save=1e9)] == [3, 6, 9]
-    assert not rhythm(every_seconds=60).save_due(3, seconds_since_save=59.9)
-    assert rhythm(every_seconds=60).save_due(3, seconds_since_save=60.0)
+    assert [
+        step for step in range(1, 11) if rhythm(every_steps=3).save_due(step, seconds_since_save=1e9, planned=1.0)
+    ] == [3, 6, 9]
+    assert not rhythm(every_seconds=60).save_due(3, seconds_since_save=59.9, planned=1.0)
+    assert rhythm(every_seconds=60).save_due(3, seconds_since_save=60.0, planned=99.0)
+    assert not rhythm().save_due(3, seconds_since_save=29.9, planned=30.0)
+    assert rhythm().save_due(3, seconds_since_save=30.0, planned=30.0)
+    assert not rhythm(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=9.0)
+    assert rhythm(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=10.0)
+
+
+@pytest.mark.parametrize(
+    ("blocking", "saving", "planned"),
+    [
+        pytest.param(0.3, 5.0, 30.0, id="training waits a hundredth of the time"),
+        pytest.param(0.001, 0.1, 10.0, id="never more often than each ten seconds"),
+        pytest.param(20.0, 30.0, 900.0, id="never less often than each quarter of an hour"),
+        pytest.param(0.1, 40.0, 40.0, id="a save is over before the next begins"),
+    ],
+)
+def test_the_time_between_saves_is_planned_from_what_they_cost(blocking, saving, planned):
+    assert planned_seconds(blocking=blocking, saving=saving) == pytest.approx(planned)
+
+
+@given(st.floats(0, 1e4), st.floats(0, 1e4))
+def test_a_planned_rhythm_waits_at_most_a_hundredth_up_to_the_longest_time(blocking, saving):
+    planned = planned_seconds(blocking=blocking, saving=saving)
+    assert 10 <= planned <= 900
+    assert planned == 900 or blocking <= 0.01 * planned * (1 + 1e-9)
+
+
+def test_what_saves_took_gives_the_next_plan_and_the_slow_ones():
+    times = SaveTimes()
+    assert (times.planned_seconds(), times.p95()) == (10.0, None)
+    for saving in range(1, 101):
+        times.add(blocking=0.2, saving=float(saving) / 10)
+    times.add(blocking=60.0, saving=1.0)  # one hiccup does not change the rhythm
+    assert times.planned_seconds() == pytest.approx(20.0)
+    assert times.p95() == 9.5
 
 
 def selected(values, **training) -> Selection:
