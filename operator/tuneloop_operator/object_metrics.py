@@ -70,6 +70,19 @@ class _JobFamilies:
         self._heartbeat = self._gauge("heartbeat_timestamp_seconds", "When the stage at work last reported.")
         self._age = self._gauge("checkpoint_age_seconds", "Age of the newest checkpoint of a job that trains.")
         self._wait = self._gauge("queue_wait_seconds", "How long the current attempt has been waiting for its pods.")
+        self._save = self._gauge(
+            "checkpoint_save_seconds", "95th percentile of the time from the begin of a save to the whole checkpoint."
+        )
+        self._first_step = self._gauge(
+            "time_to_first_step_seconds", "From the start of the job's first stage to its first optimizer step."
+        )
+        self._gpu_seconds = self._family(
+            "gpu_seconds", "counter", "GPUs held by running training pods times the seconds that they were held."
+        )
+        self._lost = self._family("lost_steps", "counter", "Optimizer steps of ended attempts that no checkpoint held.")
+        self._goodput = self._gauge(
+            "goodput_ratio", "Part of the running time that went into steps that were kept, 0 to 1; up to the last end."
+        )
         self._restarts = self._family("restarts", "counter", "Restarts of the training, by what they count against.")
         self._completed = self._family(
             "completed", "counter", "1 for a job that is over; class is that of its failure."
@@ -90,8 +103,10 @@ class _JobFamilies:
             self._tokens.add(named, progress.get("tokensPerSecond"))
             saved = _timestamp(((status.get("checkpoint") or {}).get("latest") or {}).get("time"))
             self._age.add(named, None if saved is None else max(now.timestamp() - saved, 0.0))
+            self._save.add(named, progress.get("saveSecondsP95"))
         if phase == "Queued" and started is not None:
             self._wait.add(named, max((now - started).total_seconds(), 0.0))
+        self._add_usage(named, job, status, now=now)
         for class_ in ("failure", "disruption") if status.get("restarts") else ():
             self._restarts.add(f'{named},class="{class_}"', status["restarts"].get(class_, 0))
         if phase in {"Succeeded", "Failed"}:
@@ -99,6 +114,20 @@ class _JobFamilies:
             known = failure if failure in _CLASSES else FailureClass.UNKNOWN.value
             class_ = known if phase == "Failed" else ""
             self._completed.add(f'{named},result="{phase}",class="{class_}"', 1)
+
+    def _add_usage(self, named: str, job: Manifest, status: dict[str, Any], *, now: datetime) -> None:
+        """Add what the training has used: the status counts when pods stop, so that those that run are added here."""
+        started, stepped = _timestamp(status.get("startTime")), _timestamp(status.get("firstStepTime"))
+        if started is not None and stepped is not None:
+            self._first_step.add(named, max(stepped - started, 0.0))
+        usage, since = status.get("usage"), _timestamp(status.get("runningSince"))
+        if usage is None and since is None:
+            return
+        counted = usage or {}
+        running = 0.0 if since is None else max(now.timestamp() - since, 0.0)
+        self._gpu_seconds.add(named, counted.get("gpuSeconds", 0.0) + running * _gpus(job, status))
+        self._lost.add(named, counted.get("lostSteps", 0))
+        self._goodput.add(named, counted.get("goodput"))
 
     def _gauge(self, name: str, about: str) -> _Family:
         return self._family(name, "gauge", about)
@@ -121,6 +150,8 @@ def _by_phase(name: str, about: str, objects: Iterable[Manifest], phases: Iterab
 def _newest(status: dict[str, Any], message: ProgressMessage | None) -> dict[str, Any]:
     """Return the progress as the status will show it next: writes of it are put off, posts are not."""
     written: dict[str, Any] = status.get("progress") or {}
+    if (saved := (status.get("checkpoint") or {}).get("saveSecondsP95")) is not None:
+        written = written | {"saveSecondsP95": saved}
     if message is None or (message.stage == "train" and message.attempt != status.get("attempt")):
         return written
     told = {
@@ -128,8 +159,16 @@ def _newest(status: dict[str, Any], message: ProgressMessage | None) -> dict[str
         "loss": message.loss,
         "tokensPerSecond": message.tokens_per_second,
         "lastHeartbeat": message.sent_at,
+        "saveSecondsP95": message.save_seconds_p95,
     }
     return written | {name: value for name, value in told.items() if value is not None}
+
+
+def _gpus(job: Manifest, status: dict[str, Any]) -> int:
+    """Return the number of GPUs that the pods of the current attempt hold."""
+    resources = job["spec"].get("resources") or {}
+    nodes: int = status.get("nodes") or resources.get("nodes", 1)
+    return nodes * int(resources.get("gpusPerNode", 1))
 
 
 def _attempt_created(store: Store, job: Manifest) -> datetime | None:

@@ -76,7 +76,10 @@ RUNNING: dict[str, Any] = {
     "attempt": 2,
     "progress": PROGRESS,
     "restarts": {"failure": 3, "disruption": 1},
-    "checkpoint": {"latest": {"step": 30, "time": stamp(minutes=5)}},
+    "checkpoint": {"latest": {"step": 30, "time": stamp(minutes=5)}, "saveSecondsP95": 2.5},
+    "startTime": stamp(minutes=30),
+    "firstStepTime": stamp(minutes=28),
+    "usage": {"gpuSeconds": 1000.0, "lostSteps": 12, "goodput": 0.93},
 }
 
 
@@ -89,6 +92,11 @@ RUNNING: dict[str, Any] = {
         ("tuneloop_job_tokens_per_second", {}, 1000),
         ("tuneloop_job_heartbeat_timestamp_seconds", {}, NOW.timestamp() - 20),
         ("tuneloop_job_checkpoint_age_seconds", {}, 300),
+        ("tuneloop_job_checkpoint_save_seconds", {}, 2.5),
+        ("tuneloop_job_time_to_first_step_seconds", {}, 120),
+        ("tuneloop_job_gpu_seconds_total", {}, 1000),
+        ("tuneloop_job_lost_steps_total", {}, 12),
+        ("tuneloop_job_goodput_ratio", {}, 0.93),
         ("tuneloop_job_restarts_total", {"class": "failure"}, 3),
         ("tuneloop_job_restarts_total", {"class": "disruption"}, 1),
     ],
@@ -114,9 +122,40 @@ def test_a_job_of_which_nothing_is_known_has_no_series() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Queued", "Restarting", "Suspended", "Succeeded", "Failed"])
-@pytest.mark.parametrize("name", ["heartbeat_timestamp_seconds", "tokens_per_second", "checkpoint_age_seconds"])
+@pytest.mark.parametrize(
+    "name",
+    ["heartbeat_timestamp_seconds", "tokens_per_second", "checkpoint_age_seconds", "checkpoint_save_seconds"],
+)
 def test_what_would_only_grow_old_is_not_told_of_a_job_at_rest(phase: str, name: str) -> None:
     assert value(of_job(RUNNING | {"phase": phase}), f"tuneloop_job_{name}") is None
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "held"),
+    [
+        pytest.param({}, None, 60, id="one GPU of one node"),
+        pytest.param({"nodes": 2, "gpusPerNode": 8}, None, 960, id="all that the spec asks for"),
+        pytest.param({"nodes": 2, "gpusPerNode": 8}, 1, 480, id="those of a smaller attempt"),
+        pytest.param({"gpusPerNode": 0}, None, 0, id="none on CPU"),
+    ],
+)
+def test_gpus_that_pods_hold_now_are_counted(resources: dict[str, int], nodes: int | None, held: float) -> None:
+    status = RUNNING | {"runningSince": stamp(seconds=60)} | ({"nodes": nodes} if nodes else {})
+    found = samples(manifest("FineTuneJob", "reviews", status) | {"spec": {"resources": resources}})
+    assert found["tuneloop_job_gpu_seconds_total", frozenset(NAMED.items())] == 1000 + held
+
+
+def test_a_first_attempt_that_runs_has_used_gpus_and_lost_nothing() -> None:
+    found = of_job({"phase": "Running", "attempt": 1, "runningSince": stamp(seconds=60)})
+    told_of = [
+        value(found, f"tuneloop_job_{name}") for name in ("gpu_seconds_total", "lost_steps_total", "goodput_ratio")
+    ]
+    assert told_of == [60, 0, None]
+
+
+def test_the_time_of_a_save_is_that_of_the_newest_message() -> None:
+    message = ProgressMessage(stage="train", attempt=2, sequence=9, sent_at=stamp(seconds=1), save_seconds_p95=4.0)
+    assert value(of_job(RUNNING, message=message), "tuneloop_job_checkpoint_save_seconds") == 4
 
 
 def test_a_queued_attempt_tells_how_long_it_waits() -> None:
