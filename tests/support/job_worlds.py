@@ -26,7 +26,7 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = THEN + timedelta(days=1)
 NEVER = THEN + timedelta(days=1000)
 SETTINGS = OperatorSettings(default_claim="models", local=True)
-FAILURES = {"config": 78, "collective": 77, "evicted": 143}
+FAILURES = {"config": 78, "collective": 77, "evicted": 143, "data lost": 81}
 """Exit code by the way in which a pod ends; one without an image never starts, and never ends."""
 PRESENT: Any = {("Service", "r-train"): {}}
 
@@ -114,7 +114,7 @@ def fine_tune_job(status: str, suspend: bool) -> FineTuneJob:
         "model": {"uri": "hf://a/b"},
         "task": "text-classification",
         "data": {"train": [{"uri": "pvc://models/x.csv"}]},
-        "failurePolicy": {"maxRestarts": 1, "maxDisruptions": 2},
+        "failurePolicy": {"maxRestarts": 1, "maxDisruptions": 2, "startDeadline": "9999d"},
         "suspend": suspend,
     }
     metadata = {"name": "r", "namespace": "n", "uid": "0123456789"}

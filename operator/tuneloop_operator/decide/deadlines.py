@@ -69,6 +69,9 @@ def _clocks(seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorS
     job = job_of_run(seen, status)
     if job is None:
         return
+    never = next((pod for pod in pods_of(seen, job) if pod.waiting in _NEVER), None)
+    if never is not None and job.outcome is None:
+        yield _Clock(at=never.created, failure=without_image(never))
     if waits_for_start(seen, status, job):
         yield from _start_clocks(seen, status, job, settings=settings)
     if status.running_since is not None:
@@ -79,9 +82,6 @@ def _start_clocks(
     seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen, *, settings: OperatorSettings
 ) -> Iterator[_Clock]:
     pods = pods_of(seen, job)
-    never = next((pod for pod in pods if pod.waiting in _NEVER), None)
-    if never is not None:
-        yield _Clock(at=never.created, failure=without_image(never))
     policy = seen.job.spec.failure_policy
     given = policy.start_deadline if policy else None
     patience = timedelta(seconds=seconds(given) if given else settings.start_deadline_seconds)
