@@ -108,15 +108,15 @@ def changed_data(seen: ObservedJob, status: FineTuneJobStatus) -> Failure | None
 
 
 def failed(
-    seen: ObservedJob, status: FineTuneJobStatus, failure: Failure, *, now: datetime
+    seen: ObservedJob, status: FineTuneJobStatus, failure: Failure, *, now: datetime, one_machine: bool
 ) -> tuple[FineTuneJobStatus, bool]:
-    """Return the status after a failed run, and whether another run follows."""
+    """Return the status after a failed run, and whether another run follows. `one_machine`: there is no other node to go to."""
     status = _with_last_checkpoint(seen, status)
     policy = seen.job.spec.failure_policy
     judged = verdict(failure, restarts=status.restarts or Restarts(), policy=policy, now=stamp(now))
     if judged.action is Action.REDUCE_MICRO_BATCH and _halved(status) is None:
         judged = Verdict(action=Action.FAIL, restarts=status.restarts or Restarts(), exhausted=_ONE_ROW)
-    bad_nodes = with_bad_node(seen.job.spec, status, failure)
+    bad_nodes = None if one_machine else with_bad_node(seen.job.spec, status, failure)
     status = _ended(seen, status, reason="Failed", failure=failure, now=now)
     if judged.restart:
         changed = {"restarts": judged.restarts, "avoided_nodes": bad_nodes} | _otherwise(status, judged.action)

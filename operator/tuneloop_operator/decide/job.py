@@ -240,7 +240,8 @@ def _fail(situation: Situation) -> Step:
 
 
 def _failed_with(situation: Situation, failure: Failure) -> Step:
-    status, restarts = failed(situation.seen, situation.status, failure, now=situation.now)
+    seen, now, local = situation.seen, situation.now, situation.settings.local
+    status, restarts = failed(seen, situation.status, failure, now=now, one_machine=local)
     event = Event(
         type="Warning",
         reason="Restarting" if restarts else "Failed",
