@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -32,6 +33,13 @@ REDRAWS_PER_SECOND = 4
 PLAIN_LINE_SECONDS = 5.0
 
 
+@dataclass
+class _Followed:
+    """The job, as it was seen last."""
+
+    newest: Manifest
+
+
 def run_job(files: list[Path], *, folder: Path, ranks: int | None, plain: bool) -> None:
     """Run the job; ends with exit code 0 only when it has succeeded."""
     loaded = the_only("FineTuneJob", files, command="run")
@@ -46,21 +54,22 @@ async def _run(
     *,
     folder: Path,
     ranks: int | None,
-    show: Callable[[LocalSession, Manifest, Console], Coroutine[Any, Any, None]],
+    show: Callable[[LocalSession, _Followed, Console], Coroutine[Any, Any, None]],
     console: Console,
 ) -> Exit:
     interrupts = Interrupts()
     async with session(folder, ranks=ranks) as at_work:
         (submitted,) = await at_work.submit(manifest)
         _say_what_begins(submitted, console)
-        if not await either(show(at_work, submitted.manifest, console), interrupts.first):
+        followed = _Followed(submitted.manifest)
+        if not await either(show(at_work, followed, console), interrupts.first):
             console.print("saving a checkpoint and stopping (Ctrl-C again stops at once)")
             if not await either(at_work.suspend_all(), interrupts.second):
                 await at_work.abort()
-        job = at_work.node.cluster.peek(
+        found = at_work.node.cluster.peek(
             kind="FineTuneJob", namespace=manifest["metadata"]["namespace"], name=manifest["metadata"]["name"]
         )
-    assert job is not None
+    job = found or followed.newest  # one that is over may be deleted by its ttlSecondsAfterFinished
     console.print(result(job), markup=False)
     if interrupts.first.is_set() and not is_finished(job):
         return Exit.INTERRUPTED
@@ -76,7 +85,7 @@ def _say_what_begins(submitted: Submitted, console: Console) -> None:
         console.print("going on with the job as it was left", markup=False)
 
 
-async def _show_lines(at_work: LocalSession, job: Manifest, console: Console) -> None:
+async def _show_lines(at_work: LocalSession, job: _Followed, console: Console) -> None:
     """Print a line at each change of phase, and at most one every few seconds besides."""
     phase, printed = None, 0.0
     async with aclosing(_changes(at_work, job)) as changes:
@@ -89,24 +98,24 @@ async def _show_lines(at_work: LocalSession, job: Manifest, console: Console) ->
                 return
 
 
-async def _show_live(at_work: LocalSession, job: Manifest, console: Console) -> None:
+async def _show_live(at_work: LocalSession, job: _Followed, console: Console) -> None:
     """Draw the state over and over until the job has ended."""
-    began, newest = time.monotonic(), job
+    began = time.monotonic()
 
     def block() -> RenderableType:
-        return live(newest, elapsed=span(time.monotonic() - began))
+        return live(job.newest, elapsed=span(time.monotonic() - began))
 
     with Live(get_renderable=block, console=console, refresh_per_second=REDRAWS_PER_SECOND):
         async with aclosing(_changes(at_work, job)) as changes:
             async for each in changes:
-                newest = each
                 if is_finished(each):
                     return
 
 
-async def _changes(at_work: LocalSession, job: Manifest) -> AsyncGenerator[Manifest, None]:
-    metadata = job["metadata"]
+async def _changes(at_work: LocalSession, job: _Followed) -> AsyncGenerator[Manifest, None]:
+    metadata = job.newest["metadata"]
     async with aclosing(at_work.watch("FineTuneJob", metadata["name"], namespace=metadata["namespace"])) as changes:
         async for each in changes:
             if each is not None:
+                job.newest = each
                 yield each

@@ -1,7 +1,8 @@
-"""The hardware overlay: what a FineTuneJob's resources become on a machine that has fewer GPUs than it asks for. Pure.
+"""The hardware overlay: what a FineTuneJob's resources become on a machine that has fewer GPUs than it asks for, and what of its
+scheduling means nothing there. Pure.
 
-Training gives the same result on any number of ranks, so this changes how long a job takes and nothing else. A job that asks for no GPU
-is left as it is.
+Training gives the same result on any number of ranks, so this changes how long a job takes and nothing else. A job that asks for no GPU,
+no queue and no priority is left as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
@@ -35,21 +36,49 @@ class Overlay:
     """What was changed, for people; nothing where nothing was."""
 
 
+_ONE_MACHINE = {
+    "queueName": "there is no queue on one machine",
+    "priorityClassName": "there are no other pods to come before",
+    "avoidBadNodes": "there is no other node",
+}
+"""Why fields of `spec.scheduling` are left out."""
+
+
 def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
     """Return the FineTuneJob as this machine can run it; what was changed stands in its annotation `tuneloop.dev/overlay` too."""
-    asked = manifest["spec"].get("resources") or {}
-    nodes, gpus = asked.get("nodes", 1), asked.get("gpusPerNode", 1)
-    processes = asked.get("processesPerNode", max(gpus, 1))
-    if gpus == 0 or nodes * gpus <= hardware.gpus:
+    resources, fitted = _resources(manifest["spec"].get("resources") or {}, hardware)
+    scheduling, left_out = _scheduling(manifest["spec"].get("scheduling") or {}, nodes=resources.get("nodes", 1))
+    lines = (*fitted, *left_out)
+    if not lines:
         return Overlay(manifest=manifest, lines=())
-    wanted = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
-    given = _on_gpus(hardware.gpus) if hardware.gpus else _on_cpu(wanted, hardware.ranks)
-    lines = (_reason(wanted, hardware), *_changes(wanted, given))
     changed = copy.deepcopy(manifest)
-    changed["spec"]["resources"] = {name: value for name, value in (asked | given).items() if name != "gpuResource"}
+    changed["spec"] |= {"resources": resources, "scheduling": scheduling}
+    changed["spec"] = {name: block for name, block in changed["spec"].items() if block != {}}
     annotations = changed["metadata"].get("annotations") or {}
     changed["metadata"]["annotations"] = annotations | {ANNOTATION: json.dumps(lines, ensure_ascii=False)}
     return Overlay(manifest=changed, lines=lines)
+
+
+def _resources(asked: dict[str, Any], hardware: Hardware) -> tuple[dict[str, Any], list[str]]:
+    """Return the resources for this machine, and what was changed."""
+    nodes, gpus = asked.get("nodes", 1), asked.get("gpusPerNode", 1)
+    processes = asked.get("processesPerNode", max(gpus, 1))
+    if gpus == 0 or nodes * gpus <= hardware.gpus:
+        return asked, []
+    wanted = {"nodes": nodes, "gpusPerNode": gpus, "processesPerNode": processes}
+    given = _on_gpus(hardware.gpus) if hardware.gpus else _on_cpu(wanted, hardware.ranks)
+    fitted = {name: value for name, value in (asked | given).items() if name != "gpuResource"}
+    return fitted, [_reason(wanted, hardware), *_changes(wanted, given)]
+
+
+def _scheduling(asked: dict[str, Any], *, nodes: int) -> tuple[dict[str, Any], list[str]]:
+    """Return the scheduling for this machine, and what was changed: no more than `nodes` can be had."""
+    kept = {name: value for name, value in asked.items() if name not in _ONE_MACHINE or value is False}
+    lines = [f"spec.scheduling.{name}: left out, {_ONE_MACHINE[name]}" for name in asked if name not in kept]
+    if (least := asked.get("minNodes", 1)) > nodes:
+        kept["minNodes"] = nodes
+        lines.append(f"spec.scheduling.minNodes: {least} -> {nodes}")
+    return kept, lines
 
 
 def _on_cpu(wanted: dict[str, int], ranks: int) -> dict[str, int]:

@@ -110,6 +110,19 @@ def test_what_an_object_owns_goes_with_it(cluster):
     assert left == ["other"]
 
 
+def test_a_deleted_fine_tune_job_takes_its_children_along_and_leaves_the_claims(cluster, tmp_path):
+    kept = tmp_path / "claims" / "demo" / "jobs" / "reviews-1" / "artifact"
+    kept.mkdir(parents=True)
+    owner = run(cluster.create(fine_tune_job()))
+    gang = run(cluster.create(owned(job("reviews-a1", "true"), owner)))
+    run(cluster.create(owned(config_map("reviews-a1"), owner)))
+    run(cluster.create(owned(pod("reviews-a1-0"), gang)))
+    uid = owner["metadata"]["uid"]
+    run(cluster.delete(kind="FineTuneJob", namespace="default", name="reviews", uid=uid))
+    assert not [one for kind in ("FineTuneJob", "Job", "ConfigMap", "Pod") for one in cluster.all(kind)]
+    assert kept.is_dir()
+
+
 def test_what_lost_its_owner_while_nobody_ran_goes_at_the_next_start(cluster, tmp_path):
     top = run(cluster.create(fine_tune_job()))
     run(cluster.create(owned(config_map(), top)))

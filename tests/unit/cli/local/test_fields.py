@@ -25,6 +25,8 @@ REFUSED = [
     ("spec.template.spec.initContainers", [{"name": "first"}], "spec.template.spec.initContainers[].name"),
     ("spec.template.spec.hostNetwork", True, "spec.template.spec.hostNetwork"),
     ("spec.template.spec.nodeSelector", {"a": "b"}, "spec.template.spec.nodeSelector.a"),
+    ("spec.template.spec.affinity", {"nodeAffinity": {"a": "b"}}, "spec.template.spec.affinity.nodeAffinity.a"),
+    ("spec.template.spec.priorityClassName", "low", "spec.template.spec.priorityClassName"),
     ("spec.template.spec.containers.0.envFrom", [{"secretRef": {"name": "s"}}], "envFrom[].secretRef.name"),
     ("spec.template.spec.containers.0.workingDir", "/", "workingDir"),
     ("spec.template.spec.containers.0.lifecycle", {"preStop": {"sleep": {"seconds": 5}}}, "lifecycle"),

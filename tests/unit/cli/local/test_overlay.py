@@ -105,6 +105,48 @@ def test_never_more_than_the_machine_has_nor_than_was_asked_for(nodes, gpus, pro
         assert given_["nodes"] * given_["processesPerNode"] <= ranks
 
 
+CPU = {"gpusPerNode": 0, "nodes": 2}
+
+
+def fitted_scheduling(given, *, resources=CPU, ranks=4):
+    fitted = overlay(fine_tune_job(resources=resources, scheduling=given), Hardware(gpus=0, ranks=ranks))
+    return fitted.manifest["spec"].get("scheduling"), fitted.lines
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"queueName": "team-a"}, "spec.scheduling.queueName: left out, there is no queue on one machine"),
+        (
+            {"priorityClassName": "low"},
+            "spec.scheduling.priorityClassName: left out, there are no other pods to come before",
+        ),
+        ({"avoidBadNodes": True}, "spec.scheduling.avoidBadNodes: left out, there is no other node"),
+    ],
+    ids=["queue", "priority", "bad nodes"],
+)
+def test_scheduling_that_means_nothing_on_one_machine_is_left_out_and_said(given, line):
+    assert fitted_scheduling(given) == (None, (line,))
+
+
+def test_the_rest_of_the_scheduling_stays():
+    given = {"queueName": "team-a", "minNodes": 1, "shrinkAfter": "5m", "avoidBadNodes": False}
+    scheduling, lines = fitted_scheduling(given)
+    assert scheduling == {"minNodes": 1, "shrinkAfter": "5m", "avoidBadNodes": False}
+    assert len(lines) == 1
+
+
+def test_the_least_number_of_nodes_is_no_more_than_there_are():
+    asked = {"nodes": 8, "gpusPerNode": 1}
+    scheduling, lines = fitted_scheduling({"minNodes": 4}, resources=asked, ranks=2)
+    assert scheduling == {"minNodes": 2}
+    assert lines[-1] == "spec.scheduling.minNodes: 4 -> 2"
+
+
+def test_scheduling_that_runs_as_written_is_not_touched():
+    assert fitted_scheduling({"minNodes": 1, "shrinkAfter": "5m"}) == ({"minNodes": 1, "shrinkAfter": "5m"}, ())
+
+
 def test_the_given_manifest_is_left_as_it_was():
     manifest = fine_tune_job()
     overlay(manifest, Hardware(gpus=0, ranks=2))
