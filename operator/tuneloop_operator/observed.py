@@ -49,6 +49,8 @@ class PodSeen:
     """What the image turned out to be: a digest of its repository where the runtime knows one."""
     created: datetime
     ready: bool = False
+    started: datetime | None = None
+    """When its container began to run."""
     ended: ContainerEnd | None = None
     waiting: str = ""
     """Why the container does not run yet."""

@@ -3,7 +3,7 @@
     expected = reference([end_state(control_plane, one) for one in three_clean_runs])
     assert expected.differences(end_state(control_plane, namespace)) == []
 
-Masked by value: uids and their first eight digits, times, addresses, certificates, generated names, the namespace. What still differs between clean
+Masked by value: uids and their first eight digits, times, durations of what was used, addresses, certificates, generated names, the namespace. What still differs between clean
 runs is masked by `reference`. Counts of creates and deletes come from the fault proxy's trace: `tally`.
 """
 
@@ -36,7 +36,8 @@ KINDS: dict[str, str] = {
 }
 """What is compared: our kinds, and all that comes of them. Events tell the way, not the end, and Leases who led."""
 _MADE_BY_KUBERNETES = frozenset({("ConfigMap", "kube-root-ca.crt")})
-_DROPPED = ("managedFields", "resourceVersion", "selfLink")
+_DROPPED = ("managedFields", "resourceVersion", "selfLink", "goodput")
+_DURATIONS = frozenset({"activeSeconds", "gpuSeconds", "usefulSeconds"})
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b")
@@ -186,7 +187,8 @@ def _replacements(objects: list[Object]) -> Replacements:
 
 def _value(value: Any, replace: Replacements) -> Any:
     if isinstance(value, dict):
-        return {key: _value(one, replace) for key, one in value.items() if key not in _DROPPED}
+        kept = {key: one for key, one in value.items() if key not in _DROPPED}
+        return {key: "(duration)" if key in _DURATIONS else _value(one, replace) for key, one in kept.items()}
     if isinstance(value, list):
         return _by_type([_value(one, replace) for one in value])
     if isinstance(value, str):

@@ -80,6 +80,16 @@ def pods_of(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
     return tuple(pod for pod in seen.pods if pod.owner == job.uid)
 
 
+def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | None:
+    """Return when the last pod of the current gang began to run; None unless each of them did.
+
+    The pods tell, not the moment at which it was seen: the operator may have been away for hours.
+    """
+    job = job_of_run(seen, status)
+    begun = [pod.started for pod in (pods_of(seen, job) if job else ()) if pod.started is not None]
+    return max(begun) if len(begun) >= nodes_of(seen, status) else None
+
+
 def nodes_of(seen: ObservedJob, status: FineTuneJobStatus) -> int:
     """Return the number of nodes of the current attempt."""
     return status.nodes or settings_of(seen.job.spec).gang.nodes

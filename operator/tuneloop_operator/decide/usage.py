@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import settings_of
 from tuneloop_api.v1alpha1.fine_tune_job_status import Usage
-from tuneloop_operator.decide.runs import job_of_run, nodes_of, pods_of
+from tuneloop_operator.decide.runs import job_of_run, nodes_of, pods_of, running_since
 from tuneloop_operator.status.conditions import moment
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ def with_usage(
     step_seconds: float | None,
     now: datetime,
 ) -> FineTuneJobStatus:
-    """Return the status with the time that the pods have run since `running_since`, which is over then.
+    """Return the status with the time that all pods of the gang ran, which is over then.
 
     steps: first and last step of the attempt, as far as they are known. step_seconds: time that its steps took.
     """
-    if status.running_since is None:
+    since = moment(status.running_since) if status.running_since else running_since(seen, status)
+    if since is None:
         return status
-    ran = max((_stopped(seen, status, now=now) - moment(status.running_since)).total_seconds(), 0.0)
+    ran = max((_stopped(seen, status, now=now) - since).total_seconds(), 0.0)
     gpus = nodes_of(seen, status) * settings_of(seen.job.spec).gang.gpus_per_node
     usage, (made, lost) = status.usage or Usage(), _made_and_lost(status, steps)
     kept = (step_seconds or 0.0) * ((made - lost) / made if made else 0.0)

@@ -184,6 +184,7 @@ def _pod_seen(manifest: Manifest) -> PodSeen:
         image=container.get("imageID", ""),
         created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
         ready=conditions.get("Ready", {}).get("status") == "True",
+        started=_time((state.get("running") or state.get("terminated") or {}).get("startedAt")),
         ended=_container_end(state.get("terminated")),
         waiting=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),

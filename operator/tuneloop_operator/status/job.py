@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.runs import Run, child_of, job_of_run, nodes_of, pods_of, run_of, stage_of
+from tuneloop_operator.decide.runs import Run, child_of, job_of_run, nodes_of, pods_of, run_of, running_since, stage_of
 from tuneloop_operator.status.conditions import (
     NO_ATTEMPT,
     PODS_REFUSED,
@@ -37,7 +37,7 @@ def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> Fin
         update={
             "observed_generation": seen.job.metadata.get("generation"),
             "phase": phase(seen, status, pods=pods, nodes=nodes),
-            "running_since": status.running_since or (stamp(now) if is_up else None),
+            "running_since": status.running_since or (_since(seen, status, now=now) if is_up else None),
             "workers": f"{_up(pods)}/{nodes}" if training else None,
             "conditions": _conditions(seen, status, pods=pods, nodes=nodes, now=now) or None,
         }
@@ -58,6 +58,10 @@ def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, 
     if stage != "train":
         return "Preparing" if stage == "prepare" else "Exporting"
     return _training_phase(seen, status, is_up=_up(pods) == nodes)
+
+
+def _since(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> str:
+    return stamp(running_since(seen, status) or now)
 
 
 def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:

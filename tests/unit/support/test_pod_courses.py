@@ -28,7 +28,13 @@ from tuneloop_operator.decide.classify import blame, handed_on
 from tuneloop_operator.reconcile.observe import _pod_seen
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ENDED_BY_THEIR_PODS = [kind for kind in FailureClass if kind is not FailureClass.IMAGE_PULL]
+ENDED_BY_OTHERS = {
+    FailureClass.IMAGE_PULL,
+    FailureClass.START_DEADLINE,
+    FailureClass.DEADLINE_EXCEEDED,
+    FailureClass.BUDGET_EXCEEDED,
+}
+ENDED_BY_THEIR_PODS = [kind for kind in FailureClass if kind not in ENDED_BY_OTHERS]
 
 
 def pod(stage="train", image="registry.example/trainer:1"):
