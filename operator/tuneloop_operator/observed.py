@@ -79,9 +79,10 @@ class JobSeen:
     attempt: int
     created: datetime
     started: datetime | None = None
-    """When it was last let go: at its creation, or when it was unsuspended; None while it is suspended."""
+    """When it was last let go: at its creation, or when it was unsuspended; None while it is suspended, and until the Job controller has
+    looked at it."""
     suspended: bool = False
-    """By somebody else, such as Kueue."""
+    """By somebody else, such as Kueue, until the Job controller knows that it is let go."""
     refused: str = ""
     """What the API server said when a pod of it could not be created: quota, LimitRange, Pod Security, webhook. Only known on a live look."""
     deleting: bool = False

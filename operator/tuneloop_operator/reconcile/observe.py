@@ -124,7 +124,14 @@ def _is_at_work(job: Manifest) -> bool:
     """Whether the Job controller makes pods for it."""
     conditions = (job.get("status") or {}).get("conditions") or ()
     over = any(one["type"] in _OUTCOMES and one["status"] == "True" for one in conditions)
-    return not (over or job["spec"].get("suspend") or "deletionTimestamp" in job["metadata"])
+    return not (over or _is_suspended(job) or "deletionTimestamp" in job["metadata"])
+
+
+def _is_suspended(job: Manifest) -> bool:
+    """Whether a Job may have no pods. One that is let go is suspended until the Job controller knows: its times are older ones."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    told = any(one["type"] == "Suspended" and one["status"] == "True" for one in conditions)
+    return told or bool((job.get("spec") or {}).get("suspend"))
 
 
 def _job_seen(manifest: Manifest, *, refused: str) -> JobSeen:
@@ -135,15 +142,15 @@ def _job_seen(manifest: Manifest, *, refused: str) -> JobSeen:
         if kind and condition["status"] == "True" and outcome is None:
             outcome, message = kind, condition.get("message", "")
             since = _time(condition.get("lastTransitionTime"))
-    labels = metadata["labels"]
+    labels, suspended = metadata["labels"], _is_suspended(manifest)
     return JobSeen(
         name=metadata["name"],
         uid=metadata["uid"],
         stage=labels[STAGE_LABEL],
         attempt=int(labels[ATTEMPT_LABEL]),
         created=_time(metadata.get("creationTimestamp")) or _LONG_AGO,
-        started=_time(status.get("startTime")),
-        suspended=bool((manifest.get("spec") or {}).get("suspend")),
+        started=None if suspended else _time(status.get("startTime")),
+        suspended=suspended,
         refused=refused,
         deleting="deletionTimestamp" in metadata,
         outcome="Succeeded" if outcome == "Succeeded" else "Failed" if outcome else None,

@@ -84,11 +84,31 @@ def test_what_the_api_server_refused_is_seen_at_its_job() -> None:
     assert [one.refused for one in seen.jobs] == ["exceeded quota: few", ""]
 
 
+HELD = {"conditions": [{"type": "Suspended", "status": "True"}]}
+FREED = {"conditions": [{"type": "Suspended", "status": "False"}]}
+
+
+@pytest.mark.parametrize(
+    ("job", "suspended"),
+    [
+        pytest.param(gang(), False, id="never held"),
+        pytest.param(gang(suspend=True), True, id="held from the start"),
+        pytest.param(gang(suspend=True, status=FREED), True, id="held again"),
+        pytest.param(gang(status=HELD), True, id="let go, which the Job controller does not know yet"),
+        pytest.param(gang(status=FREED), False, id="let go"),
+    ],
+)
+def test_a_job_is_suspended_until_the_job_controller_knows_that_it_is_not(job: dict[str, Any], suspended: bool) -> None:
+    (seen,) = observe_job(stored(job), JOB).jobs
+    assert seen.suspended is suspended
+
+
 @pytest.mark.parametrize(
     ("status", "started"),
     [
         pytest.param({}, None, id="not let go yet"),
         pytest.param({"startTime": "2026-01-01T12:00:00Z"}, datetime(2026, 1, 1, 12, tzinfo=UTC), id="let go"),
+        pytest.param({"startTime": "2026-01-01T12:00:00Z"} | HELD, None, id="let go again, which nobody has seen yet"),
     ],
 )
 def test_it_is_seen_since_when_a_job_may_have_pods(status: dict[str, Any], started: datetime | None) -> None:
