@@ -132,9 +132,8 @@ class LocalSession:
         for job in running:
             await self.node.cluster.apply(job | {"spec": job["spec"] | {"suspend": True}})
         for job in running:
-            metadata = job["metadata"]
-            await self.wait_for("FineTuneJob", metadata["name"], namespace=metadata["namespace"], until=_is_at_rest)
-            await self._until(partial(self._none_runs, metadata["uid"]))
+            await self._until(partial(self._rests, job))
+            await self._until(partial(self._none_runs, job["metadata"]["uid"]))
 
     async def abort(self) -> None:
         """Kill every pod at once. Unfinished jobs go on from their newest checkpoint when they are submitted again."""
@@ -203,6 +202,12 @@ class LocalSession:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listening).start()
+
+    def _rests(self, job: Manifest) -> bool:
+        """Whether a job has come to rest; one that is over may be gone, by its ttlSecondsAfterFinished."""
+        _, namespace, name = key_of(job)
+        found = self.node.cluster.peek(kind="FineTuneJob", namespace=namespace, name=name)
+        return found is None or _is_at_rest(found)
 
     def _none_runs(self, uid: str) -> bool:
         pods = [each for each in self.node.cluster.dependents(uid) if each["kind"] == "Pod"]
