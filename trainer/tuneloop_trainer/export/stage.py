@@ -17,6 +17,7 @@ from tuneloop_trainer.evaluate.intervals import Bootstrap
 from tuneloop_trainer.evaluate.measure import measure
 from tuneloop_trainer.export.agreement import check_agreement, sample
 from tuneloop_trainer.export.build import load_written, write_model
+from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.ladder import Ladder, build_ladder
 from tuneloop_trainer.export.model_card import Facts, license_of, model_card
@@ -66,6 +67,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         manifest = _manifest(config, prepared, evaluation=evaluation, files=list_files(folder))
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())
+    clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
     reporter.post(detail="published", fraction=1.0)
     return _result(config, artifact, manifest=manifest, ladder=ladder)
 

@@ -1,0 +1,34 @@
+"""What is left of the checkpoints once the artifact is published."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.checkpoint.manifest import order
+from tuneloop_trainer.checkpoint.resume import committed
+from tuneloop_trainer.checkpoint.retention import remove, suspects, sweep
+
+if TYPE_CHECKING:
+    from tuneloop_api.run_config import RunConfig
+
+LOG = logging.getLogger(__name__)
+
+
+def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -> None:
+    """Remove the checkpoints that `cleanup.checkpoints` does not keep. The artifact is there: what cannot be removed is only told.
+
+    attempt: the one that training ended with. May be done again.
+    """
+    folder, keep = Path(config.paths.job) / "checkpoints", config.settings.checkpoint.cleanup
+    if keep == "KeepAll" or not folder.exists():
+        return
+    try:
+        names = committed(folder)
+        published = [name for name in names if (rank := order(name)) and rank[1] == published_step]
+        kept = published[:1] if keep == "KeepBest" else []
+        remove(folder, [name for name in [*names, *suspects(folder)] if name not in kept])
+        sweep(folder, attempt=attempt)
+    except OSError as error:
+        LOG.warning("%s: checkpoints cannot be removed: %s", folder, error)
