@@ -144,6 +144,8 @@ class TrainResult(WireModel):
     resume: Literal["exact", "rounding"]
     precision: Precision
     """In which the forward and backward passes were made."""
+    micro_batch_size: int | None = None
+    """Rows of a micro-batch of this attempt."""
     tokens_per_second: float
     padding_fraction: float
     """Padding tokens / all tokens that were computed, over the training run."""

@@ -10,6 +10,7 @@ import io
 import math
 import os
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -109,6 +110,11 @@ class Engine:
         """Give every rank the JSON values of all ranks, in the order of ranks. Collective."""
         with lost_peers_named("exchanging values"):
             return exchange(value, device=self.device)
+
+    def peak_memory_bytes(self) -> int:
+        """Return the largest memory that one rank has had so far: on its GPU, or of its process (resident set). Collective."""
+        own = torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else _peak_resident_bytes()
+        return max(self.exchange(own))
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Return the trained parameters in fp32, and the saved buffers that changed, by name, on CPU. Collective.
@@ -237,6 +243,12 @@ def _norm_in_fp64(tensors: Iterable[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(
         torch.stack([torch.linalg.vector_norm(block, dtype=torch.float64) for block in blocks])
     )
+
+
+def _peak_resident_bytes() -> int:
+    """Return the largest resident set of this process; `getrusage` would add what the process that started it had."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

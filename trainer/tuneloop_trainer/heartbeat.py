@@ -5,6 +5,7 @@ The file holds the optimizer steps done and the 95th percentile of the step time
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ HEARTBEAT_VARIABLE = "TUNELOOP_HEARTBEAT"
 """Environment variable with the path of a rank's heartbeat file."""
 LONGEST_PAUSE_SECONDS = 1800.0
 """How long loading or saving in one piece may take before its beats end and it counts as a hang."""
+SHORTEST_PAUSE_SECONDS = 1.0
+"""Between two beats of the same step: the supervisor needs no more."""
 _PAUSE_BEAT_SECONDS = 5.0
 
 
@@ -39,6 +42,7 @@ class Heartbeat:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._line = "0 0.0"
+        self._written, self._beaten = "", -math.inf
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Heartbeat:
@@ -52,8 +56,10 @@ class Heartbeat:
         self.beat()
 
     def beat(self) -> None:
-        """Beat within a step's work, such as after each batch of an evaluation."""
-        if self._path is not None:
+        """Beat within a step's work, such as after each micro-batch; at most once a second."""
+        now = time.monotonic()
+        if self._path is not None and (self._line != self._written or now - self._beaten >= SHORTEST_PAUSE_SECONDS):
+            self._written, self._beaten = self._line, now
             unfinished = self._path.with_suffix(f".{threading.get_ident()}")
             unfinished.write_text(self._line)
             unfinished.replace(self._path)

@@ -115,7 +115,14 @@ class Loop:
         began = time.monotonic()
         done = self._at.step + 1
         save = self._run.leads and self._saves.due(done)
-        report = make_step(self._run, self._at.step, stop=self._stop.asked, save=save, written=self._saves.written)
+        report = make_step(
+            self._run,
+            self._at.step,
+            stop=self._stop.asked,
+            save=save,
+            written=self._saves.written,
+            beat=self._heartbeat.beat,
+        )
         tokens = self._run.course.tokens(self._at.step)
         seconds = time.monotonic() - began
         self._at.step = done
@@ -179,13 +186,13 @@ class Loop:
         metrics = measure_after_training(self._run, self._measured.get(step), beat=self._heartbeat.beat)
         with self._heartbeat.through_pause():
             weights = write_weights(self._run, step=step)
-        self._run.engine.barrier()
+        peak = self._run.engine.peak_memory_bytes()
         if self._log is None:
             return None
         for split, values in metrics.items():
             LOG.info("step %d: %s accuracy %.4f", step, split, values["accuracy"])
         self._log.close()
-        return self._result(str(weights))
+        return self._result(str(weights), peak_memory=peak)
 
     def _summary(self) -> TrainSummary:
         return TrainSummary(
@@ -196,10 +203,11 @@ class Loop:
             best=self._at.best,
             resume=self._exactness,
             precision=self._run.resolved.precision,
+            step_seconds=self._speed.total_seconds,
             save_seconds_p95=self._saves.times.p95(),
         )
 
-    def _result(self, weights: str) -> TrainResult:
+    def _result(self, weights: str, *, peak_memory: int) -> TrainResult:
         at, run = self._at, self._run
         assert at.last is not None, "the last step is always saved"
         trained = sum((run.course.tokens(step) for step in range(at.step)), Tokens(0, 0))
@@ -217,8 +225,11 @@ class Loop:
             log_path=str(run.job / "logs" / "train.jsonl"),
             resume=self._exactness,
             precision=run.resolved.precision,
+            micro_batch_size=run.resolved.micro_batch_size,
             tokens_per_second=self._speed.average_tokens_per_second(),
             padding_fraction=trained.padding_fraction,
+            step_seconds=self._speed.total_seconds,
+            peak_memory_bytes=peak_memory,
             save_seconds_p95=self._saves.times.p95(),
         )
 
@@ -234,6 +245,7 @@ class Loop:
                 tokens=tokens.real,
                 padding=tokens.padding_fraction,
                 seconds=seconds,
+                input_seconds=report.input_seconds,
             )
 
     def _epoch(self) -> float:

@@ -59,6 +59,7 @@ class ProgressPosts:
             learning_rate=report.learning_rate,
             grad_norm=report.grad_norm,
             tokens_per_second=speed.tokens_per_second(),
+            step_seconds=speed.total_seconds,
             eta_seconds=None if seconds_left is None else round(seconds_left),
         )
         if time.monotonic() - self._posted >= INTERVAL_SECONDS:

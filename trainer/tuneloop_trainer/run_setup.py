@@ -15,6 +15,7 @@ from tuneloop_trainer.batches import Course
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.data.shards import TokenizedSplit, open_split, read_manifest
 from tuneloop_trainer.engine import Engine, EngineSettings, start_process_group, zero3_context
+from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.precision import with_precision_of_gang
 from tuneloop_trainer.rhythm import Rhythm
 from tuneloop_trainer.schedule import Schedule
@@ -69,6 +70,7 @@ def set_up(config: RunConfig) -> TrainingRun:
     start_process_group()
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
     prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
+    prepared = with_micro_batch(prepared, config.micro_batch_size)
     dataset = Path(prepared.dataset_path)
     splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
     pad_id = read_manifest(dataset).tokenizer.pad_token_id
@@ -100,6 +102,20 @@ def set_up(config: RunConfig) -> TrainingRun:
         engine=engine,
         checkpoints=_checkpoints(config, prepared, engine),
     )
+
+
+def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult:
+    """Return the plan with micro-batches of so many rows (None: as planned); the global batch stays.
+
+    Raises ConfigError if they do not divide the global batch.
+    """
+    if rows is None:
+        return prepared
+    if rows < 1 or prepared.resolved.global_batch_size % rows:
+        raise ConfigError(
+            f"run.json: microBatchSize: {rows} does not divide the global batch of {prepared.resolved.global_batch_size} rows"
+        )
+    return prepared.model_copy(update={"resolved": prepared.resolved.model_copy(update={"micro_batch_size": rows})})
 
 
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:

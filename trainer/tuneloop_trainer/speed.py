@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -37,6 +38,6 @@ class Speed:
         return steps * sum(self._seconds) / len(self._seconds) if self._seconds else None
 
     def slow_step_seconds(self) -> float:
-        """Return the 95th percentile of the step times in the window; 0 before the first step."""
+        """Return the 95th percentile of the step times in the window, of few steps the longest; 0 before the first step."""
         ordered = sorted(self._seconds)
-        return ordered[int(0.95 * (len(ordered) - 1))] if ordered else 0.0
+        return ordered[math.ceil(0.95 * (len(ordered) - 1))] if ordered else 0.0

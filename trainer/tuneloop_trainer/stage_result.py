@@ -125,6 +125,8 @@ def _train_summary(result: TrainResult) -> TrainSummary:
         best=result.best,
         resume=result.resume,
         precision=result.precision,
+        step_seconds=result.step_seconds,
+        findings=result.findings or None,
         save_seconds_p95=result.save_seconds_p95,
     )
 

@@ -128,7 +128,11 @@ class _Supervisor:
         with selectors.DefaultSelector() as selector, pipe as signals:
             selector.register(signals.read_end, selectors.EVENT_READ)
             self._start(command, selector)
-            watch = HangWatch(now=time.monotonic(), floor_seconds=self.limits.hang_floor)
+            watch = HangWatch(
+                now=time.monotonic(),
+                floor_seconds=self.limits.hang_floor,
+                limit_seconds=self.config.settings.gang.hang_seconds,
+            )
             while self.alive:
                 self._pass_output_on(selector)
                 if signals.arrived() & {signal.SIGTERM, signal.SIGINT}:

@@ -6,25 +6,29 @@ the update is that of the mean over the whole global batch, however it is shared
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from tuneloop_trainer.batches import Share, pad, random_seed, shares
+from tuneloop_trainer.batches import pad, random_seed, shares
 from tuneloop_trainer.guard import check_finite
 from tuneloop_trainer.schedule import learning_rate
 from tuneloop_trainer.tasks.text_classification import loss_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from tuneloop_trainer.batches import Batch
     from tuneloop_trainer.run_setup import TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What all ranks know after a step; the same on each."""
+    """What all ranks know after a step; the same on each, but for the time."""
 
     loss: float
     """Mean over the rows of the global batch."""
@@ -37,23 +41,33 @@ class StepReport:
     """Rank 0's clock says that it is time to save."""
     written: bool = False
     """Every rank has written its part of the checkpoint that was begun last: it can be committed now."""
+    input_seconds: float = 0.0
+    """Time in which this rank read its rows and made batches of them; nothing is computed meanwhile."""
 
 
-def make_step(run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool) -> StepReport:
+def make_step(
+    run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool, beat: Callable[[], None]
+) -> StepReport:
     """Make optimizer step `step`, counted from 0; collective.
 
     `stop`, `save` and `written` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
     sum does not depend on the number of ranks. Raises NonFiniteLossError on all ranks alike.
+    `beat` is called after each micro-batch.
     """
     engine = run.engine
     micro_batches = run.course.micro_batches(step)
     rows = sum(len(micro_batch) for micro_batch in micro_batches)
+    input_seconds = 0.0
     report = torch.zeros(len(micro_batches) + 3, dtype=torch.float64, device=engine.device)
     for share in shares(micro_batches, rank=engine.rank, world_size=engine.world_size):
-        loss = _forward(run, share, step)
+        began = time.perf_counter()
+        batch = pad(run.splits["train"], share.rows, pad_id=run.pad_id)
+        input_seconds += time.perf_counter() - began
+        loss = _forward(run, batch, seed=random_seed(run.training.seed, step=step, micro_batch=share.micro_batch))
         engine.backward(loss * (engine.world_size / rows if share.live else 0.0))
         if share.live:
             report[share.micro_batch] = loss.detach()
+        beat()
     report[-3], report[-2], report[-1] = float(stop), float(save), float(written)
     *losses, stops, saves, writers = engine.all_reduce_sum(report).tolist()
     mean = sum(losses) / rows
@@ -68,12 +82,12 @@ def make_step(run: TrainingRun, step: int, *, stop: bool, save: bool, written: b
         stop=stops > 0,
         save=saves > 0,
         written=writers == engine.world_size,
+        input_seconds=input_seconds,
     )
 
 
-def _forward(run: TrainingRun, share: Share, step: int) -> Tensor:
-    batch = pad(run.splits["train"], share.rows, pad_id=run.pad_id)
-    torch.manual_seed(random_seed(run.training.seed, step=step, micro_batch=share.micro_batch))
+def _forward(run: TrainingRun, batch: Batch, *, seed: int) -> Tensor:
+    torch.manual_seed(seed)
     output = run.engine.forward(
         input_ids=torch.from_numpy(batch.input_ids), attention_mask=torch.from_numpy(batch.attention_mask)
     )
