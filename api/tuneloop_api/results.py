@@ -59,7 +59,13 @@ class MemoryPlan(WireModel):
 
 
 FindingName: TypeAlias = Literal[
-    "OverFitting", "UnderFitting", "LearningRateTooHigh", "LearningRateTooLow", "InputBound", "DeadGradients"
+    "OverFitting",
+    "UnderFitting",
+    "LearningRateTooHigh",
+    "LearningRateTooLow",
+    "InputBound",
+    "DeadGradients",
+    "Straggler",
 ]
 
 
