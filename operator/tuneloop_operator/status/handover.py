@@ -30,6 +30,7 @@ def with_prepared(status: FineTuneJobStatus, made: PrepareSummary, *, image: str
     """Return the status with the data that `prepare` made. `image`: what the runtime says that it ran."""
     counts = made.counts
     digest = image.partition("@")[2]
+    memory = {"memory": made.memory.to_wire()} if made.memory else {}
     lineage = {"model_revision": made.model_revision, "data_digest": made.dataset_digest}
     if digest:
         lineage["image_digest"] = digest
@@ -38,7 +39,7 @@ def with_prepared(status: FineTuneJobStatus, made: PrepareSummary, *, image: str
         update={
             # a reference by digest: the later stages run what prepare ran, even if the tag moves
             "image": image if digest else status.image,
-            "resolved": (status.resolved or {}) | made.resolved.to_wire(),
+            "resolved": (status.resolved or {}) | made.resolved.to_wire() | memory,
             "data": DataStatus(
                 rows=counts.rows,
                 splits=counts.splits,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuneloop_api.results import DataCounts, PrepareSummary, Resolved, TrainSummary
+from tuneloop_api.results import DataCounts, MemoryPlan, PrepareSummary, Resolved, TrainSummary
 from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus, Progress
 from tuneloop_operator.status.handover import with_prepared, with_trained
 
@@ -20,14 +20,24 @@ def test_the_precision_that_was_used_takes_the_place_of_the_planned_one(said: st
     assert with_trained(status, made, now=NOW).resolved == {"precision": shown, "maxTokens": 64}
 
 
+PREPARED = PrepareSummary(
+    counts=DataCounts(rows=9, splits={"train": 9}, bad=0, duplicates=0, truncated=0),
+    resolved=Resolved(
+        labels=["a", "b"], max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
+        warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
+    ),
+    dataset_digest="d", model_revision="r", report_path="p", cache_hit=False,
+)  # fmt: skip
+
+
 def test_the_time_left_of_prepare_is_not_that_of_the_job() -> None:
-    made = PrepareSummary(
-        counts=DataCounts(rows=9, splits={"train": 9}, bad=0, duplicates=0, truncated=0),
-        resolved=Resolved(
-            labels=["a", "b"], max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
-            warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
-        ),
-        dataset_digest="d", model_revision="r", report_path="p", cache_hit=False,
-    )  # fmt: skip
     status = FineTuneJobStatus(progress=Progress(percent="4%", eta="0s", eta_seconds=0))
-    assert with_prepared(status, made, image="", now=NOW).progress == Progress(percent="5%")
+    assert with_prepared(status, PREPARED, image="", now=NOW).progress == Progress(percent="5%")
+
+
+def test_the_memory_plan_stands_with_what_was_chosen() -> None:
+    plan = MemoryPlan(weights=1, gradients=2, optimizer=3, activations=4, framework=5, total=15)
+    made = PREPARED.model_copy(update={"memory": plan})
+    resolved = with_prepared(FineTuneJobStatus(), made, image="", now=NOW).resolved
+    assert resolved is not None
+    assert resolved["memory"] == plan.to_wire()
