@@ -43,6 +43,18 @@ def resume(*, model: str, cases: list[dict]) -> dict:
     return outcomes
 
 
+def go_on(folder: str, *, stage: int, until: int, attempt: int) -> dict:
+    """Go on from the newest checkpoint of a folder in this gang, if there is one, and save at the end."""
+    start_process_group()
+    engine = tiny.engine_for("bert", stage=stage)
+    checkpoints = Checkpoints(Path(folder), engine=engine, config_hash="same", attempt=attempt, facts={})
+    found = checkpoints.newest()
+    start = 0 if found is None else checkpoints.load(found).step
+    history = tiny.train(engine, "bert", start=start, end=until)
+    checkpoints.save(TrainState(step=until))
+    return {"history": history, "exactness": checkpoints.exactness}
+
+
 def name_of(case: dict) -> str:
     """Return the name of a case, for example `stage=2,precision=bf16`."""
     return ",".join(f"{key}={value}" for key, value in case.items())

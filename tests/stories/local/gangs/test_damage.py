@@ -61,26 +61,35 @@ def swap_with_the_next_file(path: Path, _at: float, _bit: int) -> None:
     shutil.copy(path.with_name(FILES[(FILES.index(path.name) + 1) % 3]), path)
 
 
+def lose_a_page(path: Path, at: float, _bit: int) -> None:
+    content = path.read_bytes()
+    start = int(at * (len(content) - 1))
+    page = content[start : start + 512]
+    path.write_bytes(content[:start] + bytes(255 - byte for byte in page) + content[start + 512 :])
+
+
 def become_a_folder(path: Path, _at: float, _bit: int) -> None:
     path.unlink()
     path.mkdir()
 
 
-DAMAGES = [flip, truncate, lengthen, delete, swap_with_the_older_step, swap_with_the_next_file, become_a_folder]
+DAMAGES = [
+    flip, truncate, lengthen, delete, lose_a_page, swap_with_the_older_step, swap_with_the_next_file, become_a_folder,
+]  # fmt: skip
 
 
 def test_an_untouched_checkpoint_is_whole(good: Path) -> None:
     assert newest_whole(good) == "step-00000002-a1"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     damage=st.sampled_from(DAMAGES),
     file=st.sampled_from(FILES),
     at=st.floats(0, 1),
     bit=st.integers(0, 7),
 )
-def test_any_damage_to_any_file_is_found_and_the_one_before_is_taken(
+def test_a_corrupt_checkpoint_is_found_whatever_became_of_any_file_and_the_one_before_is_taken(
     good: Path, damage, file: str, at: float, bit: int
 ) -> None:
     with TemporaryDirectory() as copy:

@@ -96,6 +96,22 @@ def test_another_gang_on_another_stage_goes_on_within_rounding(saved: Any, model
         assert outcome["exactness"] == "rounding"
 
 
+def test_a_gang_that_shrinks_and_grows_and_changes_its_stage_loses_no_more_than_rounding(tmp_path: Path) -> None:
+    def go_on(name: str, *, world_size: int, stage: int, until: int, attempt: int = 1) -> dict:
+        arguments = {"folder": str(tmp_path / name), "stage": stage, "until": until, "attempt": attempt}
+        outcome, *_ = run_ranks(SCRIPT, "go_on", world_size=world_size, **arguments)
+        return outcome
+
+    unbroken = go_on("unbroken", world_size=2, stage=2, until=12)["history"]
+    parts = [
+        go_on("broken", world_size=world_size, stage=stage, until=4 * attempt, attempt=attempt)
+        for attempt, (world_size, stage) in enumerate([(2, 2), (1, 3), (3, 0)], 1)
+    ]
+    assert [part["exactness"] for part in parts] == ["exact", "rounding", "rounding"]
+    losses = [loss for part in parts for loss, _ in part["history"]]
+    assert losses == pytest.approx([loss for loss, _ in unbroken], abs=1e-6)
+
+
 def test_the_state_beside_the_weights_comes_back_as_it_was(saved: Any) -> None:
     folder, _ = saved("tied", 2)
     (outcome,) = resumed("tied", 1, [{"stage": 0, "saved": str(folder / "stage=0")}]).values()
