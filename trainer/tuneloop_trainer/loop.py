@@ -13,6 +13,7 @@ import torch
 
 from tuneloop_api.results import TrainResult, TrainSummary
 from tuneloop_trainer.batches import Tokens
+from tuneloop_trainer.diagnosis.watch import Watch
 from tuneloop_trainer.errors import Preempted, StageError
 from tuneloop_trainer.final_evaluation import (
     BEFORE_TEST,
@@ -33,6 +34,7 @@ from tuneloop_trainer.train_step import StepReport, make_step
 
 if TYPE_CHECKING:
     from tuneloop_api.run_config import RunConfig
+    from tuneloop_trainer.diagnosis.curves import Curves
     from tuneloop_trainer.evaluation_loop import Predictions
     from tuneloop_trainer.heartbeat import Heartbeat
     from tuneloop_trainer.report import Reporter
@@ -72,7 +74,8 @@ class Loop:
         evaluated = position.selection.evaluated_step
         path = run.job / "logs" / "train.jsonl"
         self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
-        self._guard = _guard(run, self._log)
+        self._watch = Watch(run, self._log)
+        self._guard = _guard(run, self._watch.curves)
         self._save_is_owed = False
         """A save fell due while the state was in doubt."""
 
@@ -147,11 +150,12 @@ class Loop:
         self._measured = {step: kept for step, kept in self._measured.items() if step in wanted}
         metric = self._run.training.best_metric
         self._posts.evaluated(metric, metrics[metric])
-        if self._log is not None:
-            self._log.write(kind="evaluation", step=step, epoch=self._epoch(), split="validation", **metrics)
+        self._watch.write(kind="evaluation", step=step, epoch=self._epoch(), split="validation", **metrics)
+        if self._run.leads:
             LOG.info(
                 "step %d: validation %s", step, ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             )
+        self._posts.found(self._watch.look(step))
 
     def _is_new_best(self) -> bool:
         best = self._at.selection.best
@@ -180,6 +184,7 @@ class Loop:
     def _finish(self) -> TrainResult | None:
         """Measure and write the chosen weights."""
         self._leave_if_asked()
+        self._posts.found(self._watch.look(self._at.step, over=True))
         self._posts.phase("evaluating")
         with self._heartbeat.through_pause():
             step = load_chosen(self._run, self._at)
@@ -205,6 +210,7 @@ class Loop:
             precision=self._run.resolved.precision,
             step_seconds=self._speed.total_seconds,
             save_seconds_p95=self._saves.times.p95(),
+            findings=self._watch.found or None,
         )
 
     def _result(self, weights: str, *, peak_memory: int) -> TrainResult:
@@ -230,31 +236,30 @@ class Loop:
             padding_fraction=trained.padding_fraction,
             step_seconds=self._speed.total_seconds,
             peak_memory_bytes=peak_memory,
+            findings=self._watch.found,
             save_seconds_p95=self._saves.times.p95(),
         )
 
     def _write_step(self, report: StepReport, tokens: Tokens, seconds: float) -> None:
-        if self._log is not None:
-            self._log.write(
-                kind="step",
-                step=self._at.step,
-                epoch=self._epoch(),
-                loss=report.loss,
-                grad_norm=report.grad_norm,
-                learning_rate=report.learning_rate,
-                tokens=tokens.real,
-                padding=tokens.padding_fraction,
-                seconds=seconds,
-                input_seconds=report.input_seconds,
-            )
+        self._watch.write(
+            kind="step",
+            step=self._at.step,
+            epoch=self._epoch(),
+            loss=report.loss,
+            grad_norm=report.grad_norm,
+            learning_rate=report.learning_rate,
+            tokens=tokens.real,
+            padding=tokens.padding_fraction,
+            seconds=seconds,
+            input_seconds=report.input_seconds,
+        )
 
     def _epoch(self) -> float:
         return self._at.step / self._run.resolved.steps_per_epoch
 
 
-def _guard(run: TrainingRun, log: TrainLog | None) -> Guard:
+def _guard(run: TrainingRun, curves: Curves) -> Guard:
     """Return the guard as it was when this point of the run was reached for the first time, by rank 0's log. Collective."""
     guard = Guard(guessing_loss=guessing_loss(run.splits["train"].labels))
-    losses = [line["loss"] for line in log.lines() if line["kind"] == "step"] if log else []
-    guard.remember(run.engine.exchange(losses[-HISTORY_STEPS:])[0])
+    guard.remember(run.engine.exchange(curves.losses[-HISTORY_STEPS:].tolist())[0])
     return guard

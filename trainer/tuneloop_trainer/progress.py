@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.progress import EvaluationPoint
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import SavedStep
+    from tuneloop_api.results import Finding, SavedStep
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.speed import Speed
     from tuneloop_trainer.train_step import StepReport
@@ -68,6 +68,10 @@ class ProgressPosts:
     def evaluated(self, metric: str, value: float) -> None:
         """Say what the newest evaluation showed."""
         self._post(evaluation=EvaluationPoint(name=metric, value=value))
+
+    def found(self, findings: list[Finding]) -> None:
+        """Say what the curves tell now; posted with the next message."""
+        self._fields["findings"] = findings
 
     def saved(self, latest: SavedStep, best: SavedStep | None, *, save_seconds_p95: float | None = None) -> None:
         """Say that a checkpoint was committed."""

@@ -1,4 +1,4 @@
-"""The training log: JSON lines, one for each step and each evaluation, one clean curve over all restarts."""
+"""The training log: JSON lines, one for each step, each evaluation and each new finding, one clean curve over all restarts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TrainLog:
 def _kept_lines(path: Path, *, step: int, evaluated_step: int) -> list[bytes]:
     if not path.exists():
         return []
-    limits = {"step": step, "evaluation": evaluated_step}
+    limits = {"step": step, "evaluation": evaluated_step, "finding": evaluated_step}
     return [line for line in path.read_bytes().splitlines(keepends=True) if _stays(line, limits)]
 
 
