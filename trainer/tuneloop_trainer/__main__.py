@@ -1,6 +1,6 @@
-"""Runs one stage: `python -m tuneloop_trainer check|prepare|train|export|supervise RUN_JSON`.
+"""Runs one stage: `python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON`.
 
-`check` is `prepare` up to tokenization, and writes nothing; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
+`check` is `prepare` up to tokenization, and leaves nothing behind; `plan` is the same, and writes what it found to its output as JSON; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _ENTRY_POINTS = {
     "train": ("tuneloop_trainer.train", "train"),
     "export": ("tuneloop_trainer.export.stage", "export"),
 }
-_STAGE_OF = {"supervise": "train", "check": "prepare"}
+_STAGE_OF = {"supervise": "train", "check": "prepare", "plan": "prepare"}
 """Commands that are no stage, and the stage whose configuration they read."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_USAGE = "usage: python -m tuneloop_trainer check|prepare|train|export|supervise RUN_JSON"
+_USAGE = "usage: python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,8 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     _limit_hub_access(config)
     if command == "supervise":
         return _supervise(config, run_json)
-    if command == "check":
-        return int(_check(config))
+    if command in {"check", "plan"}:
+        return int(_look(config, command))
     return int(run_stage(config))
 
 
@@ -111,9 +111,11 @@ def _supervise(config: RunConfig, run_json: Path) -> int:
         return _end_badly(config, error)
 
 
-def _check(config: RunConfig) -> ExitCode:
+def _look(config: RunConfig, command: str) -> ExitCode:
     try:
-        import_module("tuneloop_trainer.check").check(config)
+        found = getattr(import_module("tuneloop_trainer.check"), command)(config)
+        if found is not None:
+            print(found.model_dump_json(by_alias=True, exclude_none=True))
     except Exception as error:  # noqa: BLE001  (this is the top)
         failure = failure_of(error)
         _say(failure)

@@ -1,6 +1,6 @@
 """The first stage: from the spec's sources and model to tokenized splits on the claim and a plan without open values.
 
-Read it from top to bottom: find the sources, check the model, name the data set, prepare it unless it is there, plan.
+Read it from top to bottom: find the sources, check the model, name the data set, check the room, prepare it unless it is there, plan.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tuneloop_api.results import PrepareResult
 from tuneloop_trainer.data.build import Inputs, build_dataset
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
-from tuneloop_trainer.data.folder import find_dataset
+from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
 from tuneloop_trainer.data.locate import files_of
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.shards import REPORT
@@ -21,6 +21,7 @@ from tuneloop_trainer.data.steps import Steps
 from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.model_source import PretrainedModel, open_model
+from tuneloop_trainer.preflight.preflight import Preflight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         found = find_dataset(folder)
     if found is not None:
         LOG.info("data: prepared already, nothing to do: %s", folder)
+    preflight = Preflight(config=config, model=model)
+    with steps.step("checking the room on the claim", until=0.12):
+        preflight.require_room(preflight.shape(), data=0 if found else bytes_to_write(sources))
     manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
     resolved = resolve(
         config.settings,
@@ -56,6 +60,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         architecture=model.architecture,
     )
     LOG.info("plan: %s", resolved.to_wire())
+    shape = preflight.shape(classes=len(resolved.labels))
+    memory = preflight.memory(shape, resolved) if shape else None
+    LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
     return PrepareResult(
         dataset_digest=folder.name,
@@ -67,6 +74,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         resolved=resolved,
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
+        memory=memory,
     )
 
 

@@ -217,12 +217,25 @@ def test_of_two_runs_at_once_the_first_folder_stays(tmp_path, model):
     assert (folder / "dataset.json").stat().st_ino == before
 
 
-def test_too_little_space_is_said_before_any_work(tmp_path, monkeypatch):
-    source = write_csv(tmp_path / "a.csv", sentences(10))
-    files = [SimpleNamespace(files=[SimpleNamespace(path=source, format="csv")])]
+def test_too_little_space_is_said_before_any_work(tmp_path, model, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    with pytest.raises(StorageError, match=r"datasets: no space left: about 16 MiB are needed .* 1 MiB are free"):
-        dataset_folder.require_space(tmp_path / "datasets", files)
+    said = r"job: no space left: the job needs about 17 MiB \(data set 16 MiB, checkpoints .*\), 1 MiB are free"
+    with pytest.raises(StorageError, match=said):
+        run(tmp_path, model)
+    assert not any((tmp_path / "datasets").iterdir())
+
+
+def test_ranks_that_do_not_fit_into_their_pod_are_refused_with_what_would(tmp_path, model):
+    gang = {"gpusPerNode": 0, "processesPerNode": 2, "memoryBytes": 2**30}
+    with pytest.raises(ConfigError, match=r"resources.memory: 1.0 GiB is too little: 2 ranks need 1.4 GiB") as refused:
+        run(tmp_path, model, gang=gang)
+    assert refused.value.hint == "set resources.memory: at least 2Gi"
+
+
+def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
+    plan = run(tmp_path, model, method={"type": "full"}).memory
+    assert plan.weights == plan.gradients == plan.optimizer // 2
+    assert plan.total == plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.framework
 
 
 def start(tmp_path: Path, config: Any, *, stage: str = "prepare") -> subprocess.Popen[str]:

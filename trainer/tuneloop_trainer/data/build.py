@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.results import DataCounts
 from tuneloop_trainer.data.assign import Assigned, assign
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
-from tuneloop_trainer.data.folder import draft_folder, publish, require_space
+from tuneloop_trainer.data.folder import draft_folder, publish
 from tuneloop_trainer.data.report_data import data_report, summary
 from tuneloop_trainer.data.shards import REPORT, TOKENIZER, DatasetManifest, SplitFiles, TokenizerFacts, read_manifest
 from tuneloop_trainer.data.tokenize import KeptRows, TokenizedTexts, default_max_tokens, tokenize, wrap, write_splits
@@ -39,7 +39,7 @@ class Inputs:
 
 def build_dataset(inputs: Inputs, *, folder: Path, uid: str, steps: Steps) -> DatasetManifest:
     """Prepare the data set and publish it as `folder`; until then nothing of that name is there. `uid`: the job's, for drafts."""
-    require_space(folder.parent, inputs.sources)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     tokenizer = wrap(inputs.model.tokenizer, vocabulary=inputs.model.vocabulary)
     with draft_folder(folder.parent, digest=folder.name, uid=uid) as draft:
         spool = draft / ".texts.arrow"

@@ -83,18 +83,11 @@ def publish(draft: Path, manifest: DatasetManifest, *, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def require_space(datasets: Path, sources: Sequence[LocatedSource]) -> None:
-    """Raise StorageError if the prepared data will not fit on the volume."""
-    datasets.mkdir(parents=True, exist_ok=True)
+def bytes_to_write(sources: Sequence[LocatedSource]) -> int:
+    """Return how much room the prepared data of these sources takes at most."""
     paths = {file.path: file.format for source in sources for file in source.files}
     size = sum(_text_bytes(path) if kind == "parquet" else path.stat().st_size for path, kind in paths.items())
-    needed = _EXPANSION * size + _ALWAYS
-    free = shutil.disk_usage(datasets).free
-    if free < needed:
-        raise StorageError(
-            f"{datasets}: no space left: about {_mib(needed)} are needed to prepare {_mib(size)} of data, {_mib(free)} are free",
-            hint=_MAKE_ROOM,
-        )
+    return _EXPANSION * size + _ALWAYS
 
 
 def _check_contents(folder: Path, manifest: DatasetManifest) -> None:

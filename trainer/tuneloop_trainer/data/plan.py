@@ -25,7 +25,7 @@ def resolve(
 ) -> Resolved:
     """Return the whole plan. Raises ConfigError where the spec contradicts itself."""
     training = settings.training
-    precision = _precision(settings)
+    precision = planned_precision(settings)
     steps_per_epoch = math.ceil(train_rows / training.global_batch_size)
     total_steps = training.max_steps or max(1, math.ceil((training.epochs or 0) * steps_per_epoch - 1e-9))
     return Resolved(
@@ -83,7 +83,7 @@ def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
     return LORA_LEARNING_RATE if settings.method.type == "lora" else LEARNING_RATES[architecture]
 
 
-def _precision(settings: Settings) -> Literal["fp32", "bf16"]:
+def planned_precision(settings: Settings) -> Literal["fp32", "bf16"]:
     """Return the number format; `auto` plans bf16 wherever there are GPUs: prepare runs without one, and the gang looks (`precision`)."""
     if settings.training.precision != "auto":
         return settings.training.precision

@@ -6,7 +6,7 @@ Shapes: B = rows of a batch, C = classes.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch.nn import functional
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    folder: Path, *, labels: Sequence[str], pad_token_id: int, dropout: float | None, seed: int
+    folder: Path,
+    *,
+    labels: Sequence[str],
+    pad_token_id: int,
+    dropout: float | None,
+    seed: int,
+    device: Literal["meta"] | None = None,
 ) -> nn.Module:
     """Return the pre-trained model with a classification head for these labels.
 
     What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
-    `new_modules` names these modules. `dropout` replaces the model's own. Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
+    `new_modules` names these modules. `dropout` replaces the model's own. On the device `meta` no weight is read. Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -43,6 +49,7 @@ def load_model(
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
+            device_map=device,
             attn_implementation="sdpa",
             ignore_mismatched_sizes=True,
             output_loading_info=True,

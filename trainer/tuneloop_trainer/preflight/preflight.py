@@ -1,0 +1,95 @@
+"""What `prepare`, `check` and `plan` ask before work begins: the model's shape, the plan of memory, room on the claim."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.data.plan import planned_precision
+from tuneloop_trainer.errors import StageError
+from tuneloop_trainer.preflight.feasible import Pod, refuse_too_large
+from tuneloop_trainer.preflight.memory_plan import Layout, memory_plan
+from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
+
+if TYPE_CHECKING:
+    from tuneloop_api.results import MemoryPlan, Resolved
+    from tuneloop_api.run_config import RunConfig, Settings
+    from tuneloop_trainer.model_source import PretrainedModel
+    from tuneloop_trainer.preflight.model_shape import ModelShape
+    from tuneloop_trainer.preflight.space import Need
+
+LOG = logging.getLogger(__name__)
+_CLASSES = 2
+"""Where the classes are not known yet: they make the head, which is small."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """The checks of one job."""
+
+    config: RunConfig
+    model: PretrainedModel
+
+    @property
+    def settings(self) -> Settings:
+        """The spec's blocks."""
+        return self.config.settings
+
+    @property
+    def pod(self) -> Pod:
+        """What a training pod holds."""
+        gang = self.settings.gang
+        return Pod(ranks=gang.processes_per_node, limit=None if gang.gpus_per_node else gang.memory_bytes)
+
+    def shape(self, *, classes: int | None = None) -> ModelShape | None:
+        """Return the size of the model under its method; None, with a warning, if its code cannot be traced.
+
+        Raises ModelAccessError or ConfigError where training could not build it.
+        """
+        from tuneloop_trainer.preflight.model_shape import shape_of  # noqa: PLC0415  (loads peft)
+
+        try:
+            return shape_of(
+                self.model.path,
+                self.settings,
+                classes=classes or len(self.settings.model.labels or ()) or _CLASSES,
+                longest=self.model.max_tokens,
+                precision=planned_precision(self.settings),
+            )
+        except StageError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a model's own code: it may not know fake tensors)
+            LOG.warning("memory is not planned: %s cannot be traced: %s", self.model.model_type, error)
+            return None
+
+    def layout(self, resolved: Resolved) -> Layout:
+        """Return how the model will be trained."""
+        gang = self.settings.gang
+        return Layout(
+            tokens=resolved.max_tokens,
+            micro_batch=resolved.micro_batch_size,
+            stage=resolved.stage,
+            world_size=gang.nodes * gang.processes_per_node,
+            precision=resolved.precision,
+            gpu=gang.gpus_per_node > 0,
+        )
+
+    def memory(self, shape: ModelShape, resolved: Resolved) -> MemoryPlan:
+        """Return the memory of a rank. Raises ConfigError if the ranks of a pod do not fit into it."""
+        layout = self.layout(resolved)
+        refuse_too_large(shape, layout, pod=self.pod, global_batch=resolved.global_batch_size)
+        return memory_plan(shape, layout)
+
+    def needs(self, shape: ModelShape | None, *, data: int) -> list[Need]:
+        """Return what the job still has to write to its claim. data: bytes of the data set, 0 if it is there."""
+        return needs_of(shape, self.settings, job=Path(self.config.paths.job), data=data)
+
+    def free(self) -> int:
+        """Return the free bytes of the claim."""
+        return free_bytes(Path(self.config.paths.job))
+
+    def require_room(self, shape: ModelShape | None, *, data: int) -> None:
+        """Raise StorageError if the claim has no room for all that the job will write."""
+        require_room(self.needs(shape, data=data), folder=Path(self.config.paths.job), free=self.free())

@@ -1,0 +1,75 @@
+"""Whether the claim has room for all that a job will write, before the first byte is written."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.preflight.feasible import gib
+from tuneloop_trainer.preflight.memory_plan import saved_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneloop_api.run_config import Settings
+    from tuneloop_trainer.preflight.model_shape import ModelShape
+
+_FP32 = 4
+_MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or give the claim more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What is still to be written to one folder's volume."""
+
+    name: str
+    size: int
+    """Bytes."""
+
+
+def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: int) -> list[Need]:
+    """Return what the job still has to write, by kind; what an earlier attempt has written already counts as there.
+
+    shape: None where it is not known: then the data set alone. data: bytes of the data set, 0 if it is prepared. One checkpoint more than
+    are kept is there while it is written.
+    """
+    data_set = Need(name="data set", size=data)
+    if shape is None:
+        return [data_set]
+    checkpoint, output = settings.checkpoint, settings.output
+    best = max(checkpoint.keep_best, 1 if output.checkpoint == "best" else 0)
+    adapter = settings.method.type == "lora"
+    artifact = shape.trainable if adapter else 0
+    if output.merge_adapter or not adapter:
+        artifact += shape.parameters
+    planned = {
+        "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),
+        "weights": _FP32 * shape.trainable,
+        "artifact": _FP32 * artifact,
+    }
+    still = {name: max(0, size - _size_of(job / name)) for name, size in planned.items()}
+    return [data_set, *(Need(name=name, size=size) for name, size in still.items())]
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the volume that a folder lies on, or will lie on."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def require_room(needs: list[Need], *, folder: Path, free: int) -> None:
+    """Raise StorageError if the needs are more than what is free."""
+    total = sum(need.size for need in needs)
+    if total <= free:
+        return
+    parts = ", ".join(f"{need.name} {gib(need.size)}" for need in needs if need.size)
+    raise StorageError(
+        f"{folder}: no space left: the job needs about {gib(total)} ({parts}), {gib(free)} are free",
+        hint=f"{_MAKE_ROOM}; checkpoint.keepLast and keepBest say how many checkpoints are kept",
+    )
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
