@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SPAN_STEPS = 20
 """Steps whose losses are averaged: the loss of one batch says little."""
+FEWEST_STEPS = 2 * SPAN_STEPS
+"""Of a run that says something of itself."""
 STUCK = 0.9
 """Above this part of what guessing costs, or of what the run began with, hardly anything was learned."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tuneloop_api.results import Finding
-from tuneloop_trainer.diagnosis.curves import SPAN_STEPS, DeadTensors
+from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, SPAN_STEPS, DeadTensors
 
 if TYPE_CHECKING:
     from tuneloop_trainer.diagnosis.curves import Curves, Facts
@@ -24,7 +24,7 @@ _STILL_LEARNING = 0.5
 
 def dead_gradients(curves: Curves, facts: Facts, dead: DeadTensors) -> Finding | None:
     """Tell whether the gradient, or that of whole matrices, has vanished while the loss is not small."""
-    if curves.steps < 2 * SPAN_STEPS or curves.span_means()[-1] < _STILL_LEARNING * facts.guessing_loss:
+    if curves.steps < FEWEST_STEPS or curves.span_means()[-1] < _STILL_LEARNING * facts.guessing_loss:
         return None
     loss, norm = float(curves.span_means()[-1]), median(curves.grad_norms[-SPAN_STEPS:])
     if norm < STANDING_STILL * facts.epsilon * facts.trained_numbers**0.5:

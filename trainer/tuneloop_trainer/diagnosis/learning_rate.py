@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.results import Finding
-from tuneloop_trainer.diagnosis.curves import SPAN_STEPS, STUCK
+from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, STUCK
 
 if TYPE_CHECKING:
     from tuneloop_trainer.diagnosis.curves import Curves, Facts
@@ -60,7 +60,7 @@ def too_high(curves: Curves, facts: Facts) -> Finding | None:
 def too_low(curves: Curves, facts: Facts) -> Finding | None:
     """Tell whether the learning rate is too small to change anything: all planned steps together can hardly move a weight, and the loss stands still."""
     means = curves.span_means()
-    if curves.steps < max(2 * SPAN_STEPS, _FIFTH * facts.total_steps) or facts.planned_path >= PART * WEIGHT_SIZE:
+    if curves.steps < max(FEWEST_STEPS, _FIFTH * facts.total_steps) or facts.planned_path >= PART * WEIGHT_SIZE:
         return None
     first, newest = float(means[0]), float(means[-1])
     if newest < STUCK * first or newest < _HALF * facts.guessing_loss:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.diagnosis import findings
 from tuneloop_trainer.diagnosis.curves import Curves, Facts
 from tuneloop_trainer.diagnosis.gradients import dead_tensors
+from tuneloop_trainer.diagnosis.straggler import StragglerWatch
 from tuneloop_trainer.engine_masters import full_shape, trainable
 from tuneloop_trainer.guard import guessing_loss
 from tuneloop_trainer.schedule import learning_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuneloop_api.results import Finding
     from tuneloop_trainer.run_setup import TrainingRun
     from tuneloop_trainer.train_log import TrainLog
+    from tuneloop_trainer.train_step import StepReport
 
 LOG = logging.getLogger(__name__)
 
@@ -27,8 +31,9 @@ class Watch:
     def __init__(self, run: TrainingRun, log: TrainLog | None) -> None:
         self._run, self._log, self._facts = run, log, facts_of(run)
         self.curves = Curves()
-        self.found: list[Finding] = []
+        self._found: list[Finding] = []
         """By the newest look."""
+        self._straggler = StragglerWatch()
         self._told: set[str] = set()
         for line in log.lines() if log else ():
             self.curves.add(line)
@@ -41,18 +46,35 @@ class Watch:
             self._log.write(**line)
             self.curves.add(line)
 
+    @property
+    def found(self) -> list[Finding]:
+        """What is to be said now."""
+        slow = self._straggler.finding()
+        return [*self._found, *([slow] if slow else [])]
+
+    def ranks(self, step: int, report: StepReport, *, tokens: Sequence[int], step_seconds: float) -> None:
+        """Take note of the ranks' own times for the step before. tokens: by rank, what it computed in it."""
+        if tokens:
+            self._straggler.see(seconds=report.ranks_before, tokens=tokens, step_seconds=step_seconds)
+        self._tell(step)
+
     def look(self, step: int, *, over: bool = False) -> list[Finding]:
         """Return what the curves tell after a step; what is new is logged. Collective; only rank 0 knows. `over`: the run ends here."""
         dead = dead_tensors(self._run.engine)
         if self._log is None:
             return []
-        self.found = findings(self.curves, self._facts, dead, over=over)
+        self._found = findings(self.curves, self._facts, dead, over=over)
+        self._tell(step)
+        return self.found
+
+    def _tell(self, step: int) -> None:
+        if self._log is None:
+            return
         for finding in self.found:
             if finding.name not in self._told:
                 self._told.add(finding.name)
                 self._log.write(kind="finding", step=step, **finding.to_wire())
                 LOG.warning("step %d: %s: %s. %s", step, finding.name, finding.message, finding.advice)
-        return self.found
 
 
 def facts_of(run: TrainingRun) -> Facts:

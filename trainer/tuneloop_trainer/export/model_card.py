@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.crd import to_yaml
+from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 FEW_ROWS = 30
 _SHOWN_CLASSES = 20
 """A confusion matrix of more classes is no longer readable."""
+_WORDS = {
+    "OverFitting": "Over-fitting",
+    "UnderFitting": "Under-fitting",
+    "LearningRateTooHigh": "Learning rate too high",
+    "LearningRateTooLow": "Learning rate too low",
+    "DeadGradients": "Dead gradients",
+}
 _HUB = "hf://"
 _HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1", "mcc": "matthews_correlation", "auroc": "roc_auc"}
 """Names of the Hugging Face Hub."""
@@ -47,7 +55,7 @@ class Facts:
 
 def model_card(facts: Facts) -> str:
     """Return README.md: YAML front matter of the Hugging Face Hub, then Markdown."""
-    sections = (_head, _results, _classes, _calibration, _data, _training, _use, _loading)
+    sections = (_head, _results, _classes, _calibration, _data, _training, _course, _use, _loading)
     return f"---\n{to_yaml(_front_matter(facts))}---\n\n" + "\n".join(section(facts) for section in sections)
 
 
@@ -181,6 +189,17 @@ def _training(facts: Facts) -> str:
         ("seed", str(training.seed)),
     ]
     return "## Training\n\n" + _table(("", ""), rows)
+
+
+def _course(facts: Facts) -> str:
+    """What the curves of the training told; slow input says something about the machines alone."""
+    found = [finding for finding in facts.trained.findings if finding.name != "InputBound"]
+    told = "".join(f"- **{_WORDS[finding.name]}**: {finding.message}. {finding.advice}\n" for finding in found)
+    if facts.trained.steps < FEWEST_STEPS:
+        nothing = f"Its {facts.trained.steps} steps are too few to tell.\n"
+    else:
+        nothing = "The curves of losses and gradients show no sign of over- or under-fitting, of a wrong learning rate or of dead gradients.\n"
+    return "## How the training went\n\n" + (told or nothing)
 
 
 def _lora(facts: Facts) -> str:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from tuneloop_api.results import Measured
-from tuneloop_trainer.export.model_card import _verdict, license_of
+from tuneloop_api.results import Finding, Measured
+from tuneloop_trainer.export.model_card import _course, _verdict, license_of
 from tuneloop_trainer.export.stage import export
 
 
@@ -52,6 +53,26 @@ def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
     monkeypatch.chdir(result.artifact_path)
     exec(card_of(result).split("```python\n")[1].split("```")[0], {})
     assert "positive" in (shown := capsys.readouterr().out) or "negative" in shown
+
+
+@pytest.mark.parametrize(
+    ("names", "steps", "said"),
+    [
+        pytest.param([], 39, "Its 39 steps are too few to tell", id="a short run"),
+        pytest.param([], 40, "show no sign of over- or under-fitting", id="a healthy run"),
+        pytest.param(
+            ["OverFitting", "InputBound"], 40, "- **Over-fitting**: what was seen. What to change.\n\n", id="a finding"
+        ),
+        pytest.param(
+            ["InputBound"], 40, "show no sign of over- or under-fitting", id="slow input is none of the model"
+        ),
+    ],
+)
+def test_the_card_tells_how_the_training_went(names, steps, said):
+    found = [Finding(name=name, message="what was seen", advice="What to change.") for name in names]
+    section = _course(SimpleNamespace(trained=SimpleNamespace(findings=found, steps=steps))) + "\n"
+    assert section.startswith("## How the training went\n\n")
+    assert said in section
 
 
 @pytest.mark.parametrize(
