@@ -127,6 +127,23 @@ def validate(files: Files, folder: Folder = DEFAULT_DIR) -> None:
     check_files(files, folder=folder)
 
 
+@app.command(epilog="Examples: tuneloop plan -f examples/reviews/job.yaml   |   tuneloop plan -f job.yaml -o json")
+def plan(
+    files: Files,
+    folder: Folder = DEFAULT_DIR,
+    output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+) -> None:
+    """Show what one FineTuneJob would do, without doing it: values chosen, ranks, memory, room on its claim.
+
+    Reads the model's configuration and all rows, as the job itself would; changes nothing. The memory is that of one rank, planned to
+    within 15 %. Where it is more than resources.memory, the nearest settings that fit are named. Exit code 0: the job can run;
+    2: the manifest is wrong, or the job cannot work as it is.
+    """
+    from tuneloop_cli.commands.plan import show_plan
+
+    show_plan(files, folder=folder, output=output)
+
+
 def main() -> None:
     """Run the command line; every known mistake ends in one message and an exit code."""
     try:

@@ -39,6 +39,21 @@ def check_files(files: list[Path], *, folder: Path) -> None:
 
 def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
     resource = loaded.resource
+    refused = refusal_of(loaded, folders=folders, settings=settings)
+    if refused is not None:
+        return refused
+    if isinstance(resource, FineTuneJob):
+        return _data_problem(resource, loaded.manifest, folders=folders, settings=settings)
+    uri = resource.spec.model.uri
+    if uri is None:
+        return None
+    manifest = Path(_on_this_machine(path_of(uri), folders)) / "manifest.json"
+    return None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}"
+
+
+def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
+    """Return what the operator would refuse, or which claims are missing; None if there is nothing."""
+    resource = loaded.resource
     if isinstance(resource, FineTuneJob):
         refusals = job_refusals(resource.spec, settings)
     else:
@@ -49,19 +64,21 @@ def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSett
         demand_claims(loaded.manifest, folders=folders, write=False)
     except ClaimMissing as error:
         return str(error)
-    if isinstance(resource, FineTuneJob):
-        return _data_problem(resource, loaded.manifest, folders=folders, settings=settings)
-    uri = resource.spec.model.uri
-    if uri is None:
-        return None
-    manifest = Path(_on_this_machine(path_of(uri), folders)) / "manifest.json"
-    return None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}"
+    return None
 
 
 def _data_problem(
     job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
 ) -> str | None:
     """Let the trainer read model and data as `prepare` would; return what it says is wrong."""
+    ended = ask_trainer("check", job, manifest, folders=folders, settings=settings)
+    return None if ended.returncode == 0 else what_it_said(ended)
+
+
+def ask_trainer(
+    command: str, job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the trainer that looks at a job and leaves nothing behind: `check` or `plan`."""
     with_uid = FineTuneJob.from_wire(manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}})
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
     assert storage is not None
@@ -71,10 +88,12 @@ def _data_problem(
     with tempfile.TemporaryDirectory() as scratch:
         run_json = Path(scratch) / "run.json"
         run_json.write_text(json.dumps(wire), encoding="utf-8")
-        command = [sys.executable, "-m", "tuneloop_trainer", "check", str(run_json)]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    if ended.returncode == 0:
-        return None
+        program = [sys.executable, "-m", "tuneloop_trainer", command, str(run_json)]
+        return subprocess.run(program, check=False, capture_output=True, text=True)
+
+
+def what_it_said(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return the error and the hint that a failed command of the trainer wrote, or all that it wrote."""
     said = [line for line in ended.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
     return "\n".join(said).removeprefix("error: ") or ended.stderr
 

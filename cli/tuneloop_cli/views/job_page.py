@@ -25,7 +25,7 @@ def job_page(job: Manifest, now: datetime) -> Iterator[str]:
     yield from section("Data", pairs(at(job, "status.data")))
     resolved = at(job, "status.resolved") or {}
     yield from section("Resolved", pairs({k: v for k, v in resolved.items() if k not in _SHOWN_ELSEWHERE}))
-    yield from section("Memory plan of one rank", _memory(resolved.get("memory") or {}))
+    yield from section("Memory plan of one rank", memory_table(resolved.get("memory") or {}))
     yield from section("Checkpoints", _checkpoints(job, now))
     yield from section("History", _history(at(job, "status.history") or [], now))
     yield from section("Restarts", _restarts(at(job, "status.restarts") or {}, now))
@@ -67,7 +67,8 @@ def _failure(failure: dict[str, Any] | None, phase: str | None) -> Iterator[str]
         yield from (f"  {line}" for line in lines)
 
 
-def _memory(plan: dict[str, int]) -> Iterator[str]:
+def memory_table(plan: dict[str, int]) -> Iterator[str]:
+    """Yield the parts of a memory plan in bytes, each with its share of the total."""
     total = plan.get("total")
     rows = [
         (name, size(amount), f"{amount / total:.0%}" if total and name != "total" else "")

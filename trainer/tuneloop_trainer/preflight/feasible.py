@@ -64,17 +64,28 @@ def gib(size: int) -> str:
 
 
 def _changes(layout: Layout, global_batch: int) -> Iterator[Layout]:
-    """Yield other layouts, the nearest first: smaller micro-batches, higher stages, both, shorter texts, all three."""
-    smaller = [size for size in range(layout.micro_batch - 1, 0, -1) if global_batch % size == 0]
-    stages = range(layout.stage + 1, 4) if layout.world_size > 1 else range(0)
-    shorter = range(layout.tokens // 8 * 8 - 8, _SHORTEST - 1, -8)
-    micro_batches = [replace(layout, micro_batch=size) for size in smaller]
-    yield from micro_batches
+    """Yield other layouts, the nearest first: smaller micro-batches, other stages, both, shorter texts, all three."""
+    smaller = [
+        replace(layout, micro_batch=size) for size in range(layout.micro_batch - 1, 0, -1) if global_batch % size == 0
+    ]
+    stages = _other_stages(layout)
+    lengths = range((layout.tokens - 1) // 8 * 8, _SHORTEST - 1, -8)
+    yield from smaller
     yield from (replace(layout, stage=stage) for stage in stages)
-    yield from (replace(each, stage=stage) for stage in stages for each in micro_batches)
-    smallest = replace(layout, micro_batch=1, stage=max(layout.stage, *stages) if stages else layout.stage)
-    yield from (replace(layout, tokens=tokens) for tokens in shorter)
-    yield from (replace(smallest, tokens=tokens) for tokens in shorter)
+    yield from (replace(each, stage=stage) for stage in stages for each in smaller)
+    yield from (replace(layout, tokens=tokens) for tokens in lengths)
+    yield from (
+        replace(layout, micro_batch=1, stage=stage, tokens=tokens)
+        for stage in (layout.stage, *stages)
+        for tokens in lengths
+    )
+
+
+def _other_stages(layout: Layout) -> list[int]:
+    """Return the stages to try: those that share more, then those that hold less; bf16 needs the masters of stage 1."""
+    higher = range(layout.stage + 1, 4) if layout.world_size > 1 else range(0)
+    lower = range(layout.stage - 1, 0 if layout.precision == "bf16" else -1, -1)
+    return [*higher, *lower]
 
 
 def _described(layout: Layout, change: Layout) -> str:

@@ -70,6 +70,11 @@ def test_micro_batches_divide_the_global_batch():
     assert nearest(ACTIVE, layout, pod=pod, global_batch=48)[0] == "training.microBatchSize: 12"
 
 
+def test_a_lower_stage_is_offered_where_the_buffers_of_zero_are_what_is_too_much():
+    full = replace(LARGE, parameters=50_000_000, trainable=50_000_000, largest=50_000_000)
+    assert offered(full, limit(full, LAYOUT), replace(LAYOUT, stage=2)) == "deepspeed.stage: 0"
+
+
 def test_a_single_rank_is_not_sent_to_a_stage_that_shares_with_nobody():
     assert offered(LARGE, limit(LARGE, replace(GANG, stage=3))) == "resources.memory: at least 9Gi"
 
