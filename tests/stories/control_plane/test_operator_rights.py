@@ -36,6 +36,8 @@ NOT_ASKED = frozenset(
     Right("watched", "tuneloop.dev", f"{kind}/finalizers", "update") for kind in ("finetunejobs", "modeldeployments")
 )
 """Rights that an admission plugin looks up, and that no request shows."""
+NO_ROOM = {"scheduling": {"priorityClassName": "no-room"}, "failurePolicy": {"startDeadline": "5s"}}
+"""Fields of a job whose training pods a quota refuses."""
 POD = {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}
 
 
@@ -131,11 +133,25 @@ def account_of(plane: ControlPlane, namespace: str, path: Path) -> Path:
     return path
 
 
+def leave_no_room(account: Account) -> None:
+    """Let a quota refuse the pods of one PriorityClass, once it counts."""
+    plane, path = account.plane, f"/api/v1/namespaces/{account.team}/resourcequotas"
+    scope = {"scopeName": "PriorityClass", "operator": "In", "values": ["no-room"]}
+    quota = {"hard": {"pods": "0"}, "scopeSelector": {"matchExpressions": [scope]}}
+    for where, body in (
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": "no-room"}, "value": 1}),
+        (path, {"metadata": {"name": "few"}, "spec": quota}),
+    ):
+        assert plane.request("POST", where, body).status == 201
+    until(lambda: plane.request("GET", f"{path}/few").body.get("status", {}).get("hard"), seconds=60, what="a quota")
+
+
 @pytest.fixture(scope="module")
 def work(account, tmp_path_factory):
     """Let two replicas do under the account all that an operator does, one after the other."""
     folder, go = tmp_path_factory.mktemp("work"), threading.Event()
     bed = Bed(account.plane, account.team)
+    leave_no_room(account)
     scripts = {
         "again/train": by_attempt(fail(FailureClass.STORAGE), succeed),
         "bad/train": fail(FailureClass.DATA),
@@ -154,14 +170,17 @@ def work(account, tmp_path_factory):
         bed.create("ConfigMap", {"metadata": {"name": "taken-2-prepare"}})
         for name in ("good", "again", "bad", "paused", "taken-1", "taken-2"):
             bed.submit(name)
+        bed.submit("refused", **NO_ROOM)
+        bed.submit("brief", ttlSecondsAfterFinished=0)
         deploy(bed, "api", model="pvc://models/one")
         wait_until_served(bed, "one")
         bed.wait_for_phase("paused", "Running")
         assert post_progress(leader, bed, "paused") < 300
         bed.patch("FineTuneJob", "paused", {"spec": {"suspend": True}})
         bed.wait_for_phase("paused", "Suspended")
-        for name, phase in (("good", "Succeeded"), ("again", "Succeeded"), ("bad", "Failed")):
+        for name, phase in (("good", "Succeeded"), ("again", "Succeeded"), ("bad", "Failed"), ("refused", "Failed")):
             bed.wait_for_phase(name, phase)
+        until(lambda: bed.get("FineTuneJob", "brief") is None, seconds=60, what="the end of a brief job")
         for name in ("taken-1", "taken-2"):
             until(lambda name=name: bed.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}")
         bed.delete("FineTuneJob", "bad")
@@ -230,6 +249,12 @@ def test_it_uses_no_right_that_is_not_reviewed(work):
 
 def test_it_uses_each_right_that_it_has(work):
     assert set(reviewed_rights()) - work.asked.rights == NOT_ASKED
+
+
+def test_a_job_whose_pods_a_quota_refuses_says_so_in_the_api_servers_words(work):
+    failure = work.bed.status("refused")["failure"]
+    assert failure["class"] == "StartDeadline"
+    assert "exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0" in failure["message"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("FineTuneJob", "good"), ("ModelDeployment", "api")])
