@@ -17,6 +17,7 @@ from run_configs import run_config
 from tuneloop_api.exit_codes import ExitCode
 from tuneloop_api.results import (
     DataCounts,
+    MemoryPlan,
     PrepareResult,
     Resolved,
     SavedStep,
@@ -210,6 +211,11 @@ def test_a_wrong_call_shows_the_usage(arguments, capsys):
     assert capsys.readouterr().err.startswith("usage: python -m tuneloop_trainer ")
 
 
+MEMORY = MemoryPlan(
+    weights=10**12, gradients=10**12, optimizer=10**12, activations=10**12, framework=10**12, total=5 * 10**12
+)
+
+
 @pytest.mark.parametrize("letter", ["x", "語"])
 def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
     labels = [f"{index:04}{letter * 124}" for index in range(1000)]
@@ -220,11 +226,13 @@ def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
     counts = DataCounts(rows=9, splits={"train": 7, "validation": 1, "test": 1}, bad=0, duplicates=0, truncated=0)
     result = PrepareResult(
         dataset_digest="d", dataset_path="p", model_path="m", model_revision="r", model_type="bert", counts=counts,
-        resolved=resolved, report_path="r", cache_hit=False,
+        resolved=resolved, report_path="r", cache_hit=False, memory=MEMORY,
     )  # fmt: skip
     data = fit_termination_message(succeeded(result, stage="prepare", reference=None))
     assert len(data) <= 4096
-    shown = TerminationMessage.from_wire(json.loads(data)).prepare.resolved.labels
+    summary = TerminationMessage.from_wire(json.loads(data)).prepare
+    assert summary.memory == MEMORY
+    shown = summary.resolved.labels
     assert shown == labels[: len(shown)]
     assert len(shown) > 5
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -65,7 +68,7 @@ def shape_of(
 ) -> ModelShape:
     """Return the shape of the model in this folder under the settings' method. No weight is read.
 
-    longest: tokens that the model can read; None: any number. Raises ModelAccessError and ConfigError as training would.
+    longest: tokens that the model can read; None: any number. On GPUs attention is fused. Raises ModelAccessError and ConfigError as training would.
     """
     model = load_model(
         folder,
@@ -80,7 +83,8 @@ def shape_of(
         model = methods.build(model, settings.method, seed=0).train()
     counts = {id(parameter): parameter for parameter in model.parameters()}.values()
     trained = [parameter.numel() for parameter in counts if parameter.requires_grad]
-    kept, passing = _laws(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
+    with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
+        kept, passing = _laws(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
     return ModelShape(
         parameters=sum(parameter.numel() for parameter in counts),
         trainable=sum(trained),
@@ -88,6 +92,18 @@ def shape_of(
         kept=kept,
         passing=passing,
     )
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Lets attention keep what the fused kernels of a GPU keep: no probabilities, which on CPU dropout asks for."""
+
+    def __torch_function__(
+        self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
+    ) -> Any:
+        given = dict(keywords or {})
+        if function is functional.scaled_dot_product_attention:
+            given["dropout_p"] = 0.0
+        return function(*arguments, **given)
 
 
 class _Allocations(TorchDispatchMode):

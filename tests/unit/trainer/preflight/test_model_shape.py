@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 import torch
 from run_configs import run_config
 from tiny_models import tiny_bert
+from transformers import BertConfig, BertModel
 
 from tuneloop_trainer import methods
 from tuneloop_trainer.preflight.model_shape import ModelShape, shape_of
@@ -23,8 +28,8 @@ def folder(tmp_path_factory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("model"))
 
 
-def shape(tmp_path: Path, folder: Path, method: dict[str, Any]) -> ModelShape:
-    settings = run_config(tmp_path, model=folder, method=method).settings
+def shape(tmp_path: Path, folder: Path, method: dict[str, Any], *, gpus: int = 0) -> ModelShape:
+    settings = run_config(tmp_path, model=folder, method=method, gang={"gpusPerNode": gpus}).settings
     return shape_of(folder, settings, classes=CLASSES, longest=64, precision="fp32")
 
 
@@ -67,7 +72,36 @@ def test_what_the_forward_pass_keeps_is_what_autograd_keeps(tmp_path, folder, me
     assert planned == pytest.approx(kept_bytes(real(tmp_path, folder, method), rows=rows, tokens=tokens), rel=0.02)
 
 
-def test_no_weight_is_read(tmp_path, folder, monkeypatch):
-    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
-    assert shape(tmp_path, folder, {"type": "full"}).parameters > 0
-    assert (torch.cuda.memory_allocated() if torch.cuda.is_available() else 0) == before
+def test_the_fused_attention_of_a_gpu_keeps_no_probabilities(tmp_path, folder):
+    on_cpu, on_gpu = (shape(tmp_path, folder, {"type": "full"}, gpus=gpus).kept.per_pair for gpus in (0, 1))
+    heads, layers = 2, 2
+    assert on_cpu - on_gpu >= 4 * heads * layers
+
+
+def test_the_weights_of_a_large_model_are_not_read(tmp_path, folder):
+    large = tmp_path / "large"
+    shutil.copytree(folder, large)
+    config = BertConfig.from_pretrained(folder, hidden_size=8192, num_hidden_layers=2, intermediate_size=32768)
+    config.save_pretrained(large)
+    write_sparse(large / "model.safetensors", config)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert shape(tmp_path, large, {"type": "full"}).parameters > 1_600_000_000
+    assert (
+        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        < 2**30
+        < (large / "model.safetensors").stat().st_size
+    )
+
+
+def write_sparse(path: Path, config: BertConfig) -> None:
+    """Write a safetensors file with all names and shapes of a model, and a hole in the place of its values."""
+    with torch.device("meta"):
+        tensors = BertModel(config).state_dict()
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        start, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header | {"__metadata__": {"format": "pt"}}).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
