@@ -91,6 +91,7 @@ class Saves:
             self._commit()
         self._begin_here()
         self._commit()
+        self._run.checkpoints.close()
 
     def _begin_here(self) -> None:
         at, best = self._at, self._at.selection.best

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tuneloop_trainer.checkpoint import facts as facts_
 from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
-from tuneloop_trainer.checkpoint.retention import remove, set_aside, superfluous, suspects, sweep
+from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
 from tuneloop_trainer.checkpoint.saving import Part, Snapshot, commit_parts, write_part, writing_folder
 from tuneloop_trainer.checkpoint.together import on_rank_0, together
 from tuneloop_trainer.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tuneloop_api.results import SavedStep
     from tuneloop_trainer.engine import Engine
+
+T = TypeVar("T")
 
 
 class Checkpoints:
@@ -37,9 +39,11 @@ class Checkpoints:
         self._facts = facts_.collect(engine, facts)
         self._exact = True
         self._fence = Fence(folder, attempt=attempt)
+        self._frozen = engine.frozen_digest()  # now: the first save does not have to wait for it
         self._snapshot = Snapshot(engine)
         self._manifest: Manifest | None = None
         self._part: Future[Part] | None = None
+        self._deletion: Future[None] | None = None
         self._newest_whole: str | None = None
         self.skipped: tuple[tuple[str, str], ...] = ()
         """Damaged checkpoints that `newest` passed over: (folder name, what is wrong)."""
@@ -91,7 +95,7 @@ class Checkpoints:
             attempt=self._attempt,
             saved_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             config_hash=self._config_hash,
-            frozen=self._engine.frozen_digest(),
+            frozen=self._frozen,
             adam_step=self._snapshot.adam_step,
             state=State(data=state.data, best=state.best, early_stop=state.early_stop, extra=state.extra),
             facts=self._facts,
@@ -102,10 +106,9 @@ class Checkpoints:
     def begin_again(self) -> None:
         """Let a thread write the copy of the last `begin`, whose `finish` failed, once more."""
         assert self._manifest is not None, "there is a copy"
-        folder = writing_folder(self._folder, self._manifest)
-        threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._part = threads.submit(write_part, self._snapshot.file, folder, rank=self._engine.rank)
-        threads.shutdown(wait=False)  # of one task
+        file, folder = self._snapshot.file, writing_folder(self._folder, self._manifest)
+        self._wait_for_deletion()  # it makes the room
+        self._part = _in_thread(lambda: write_part(file, folder, rank=self._engine.rank))
 
     @property
     def written(self) -> bool:
@@ -142,7 +145,7 @@ class Checkpoints:
         return names
 
     def keep(self, *, last: int, best: int, best_steps: Sequence[int]) -> None:
-        """Remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays.
+        """Remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays. A thread deletes the files.
 
         A checkpoint was read back from the disk before it was committed, so that none is removed for one that cannot be read.
         best_steps: steps with the best results, best first. Raises StorageError.
@@ -159,9 +162,18 @@ class Checkpoints:
             )
             newest = order(self._newest_whole or "")
             passed = suspects(self._folder, up_to=newest[1]) if newest else []
-            remove(self._folder, [*names, *passed])
+            doomed = hide(self._folder, [*names, *passed])
+            self._deletion = _in_thread(lambda: delete(doomed))
 
         on_rank_0(self._engine, remove_superfluous, doing=f"{self._folder}: old checkpoints cannot be removed")
+
+    def close(self) -> None:
+        """Wait until what was removed is deleted."""
+        self._wait_for_deletion()
+
+    def _wait_for_deletion(self) -> None:
+        if self._deletion is not None:
+            self._deletion.result()
 
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -201,12 +213,11 @@ class Checkpoints:
                 f"its configuration hash is {manifest.config_hash}, this job's is {self._config_hash}",
                 hint="set checkpoint.resume: never, or give the job another name; nodes, ranks and ZeRO stage may change freely",
             )
-        frozen = self._engine.frozen_digest()
-        same_precision = manifest.frozen.split(":")[0] == frozen.split(":")[0]
-        if same_precision and manifest.frozen != frozen:
+        same_precision = manifest.frozen.split(":")[0] == self._frozen.split(":")[0]
+        if same_precision and manifest.frozen != self._frozen:
             raise ConfigError(
                 f"checkpoint {found.path} was made on another base model: the digest of the weights that are not trained is "
-                f"{manifest.frozen}, here it is {frozen}",
+                f"{manifest.frozen}, here it is {self._frozen}",
                 hint="use the same model revision, or set checkpoint.resume: never",
             )
 
@@ -223,3 +234,10 @@ class Checkpoints:
         masters.step = found.manifest.adam_step
         masters.push()
         return found.manifest.train_state
+
+
+def _in_thread(task: Callable[[], T]) -> Future[T]:
+    threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+    future = threads.submit(task)
+    threads.shutdown(wait=False)
+    return future

@@ -12,6 +12,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -65,8 +66,12 @@ class RankFile:
     @torch.no_grad()
     def refresh(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> None:
         """Copy the present values in: the blocking part of a save."""
-        if self._views:
-            torch._foreach_copy_(self._views, [tensor for _, tensor in _tensors(fragments, buffers)])
+        for view, (_, tensor) in zip(self._views, _tensors(fragments, buffers), strict=True):
+            if tensor.is_cpu and tensor.dtype == torch.float32:
+                # one thread: torch shares a copy among its threads, and waits for the slowest on cores that other ranks need
+                np.copyto(view.numpy(), tensor.numpy())
+            else:
+                view.copy_(tensor)
 
     def write(self, path: Path) -> SavedFile:
         """Write, hash and fsync the file; whoever reads it next gets it from the disk. Raises OSError."""

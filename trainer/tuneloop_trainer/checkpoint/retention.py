@@ -38,11 +38,21 @@ def superfluous(
 
 def remove(folder: Path, names: Sequence[str]) -> None:
     """Remove checkpoints: first their names, so that no half of one is ever found; then their files. Raises OSError."""
+    delete(hide(folder, names))
+
+
+def hide(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Take the names of checkpoints away; return what is left to delete. Raises OSError."""
     doomed = [(folder / name).rename(folder / f"{name}{DELETING}") for name in names if (folder / name).exists()]
     if doomed:
         sync_folder(folder)
+    return doomed
+
+
+def delete(doomed: Sequence[Path]) -> None:
+    """Delete hidden checkpoints; what cannot be deleted is swept at the next start."""
     for path in doomed:
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def set_aside(folder: Path, *, before: int, attempt: int) -> list[str]:

@@ -9,14 +9,20 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import tiny_training as tiny
 import torch
 
+from tuneloop_api.run_config import CheckpointSettings
 from tuneloop_trainer import checkpoint as package
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
 from tuneloop_trainer.engine import Engine, start_process_group
 from tuneloop_trainer.errors import ConfigError, StageError, StorageError
+from tuneloop_trainer.heartbeat import Heartbeat
+from tuneloop_trainer.resume import Position
+from tuneloop_trainer.saves import Saves
+from tuneloop_trainer.selection import Best, Selection
 
 PACKAGE = str(Path(package.__file__).parent)
 
@@ -96,6 +102,7 @@ def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
         sys.settrace(count)
     checkpoints.save(TrainState(step=2))
     checkpoints.keep(last=1, best=0, best_steps=[])
+    checkpoints.close()
     sys.settrace(None)
     threading.settrace(None)
     return lines
@@ -120,6 +127,7 @@ def save_without_space(folder: str) -> dict:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     engine.barrier()
     after = files_of(folder)
+    engine.barrier()
     checkpoints.save(TrainState(step=2))
     return {"message": message, "before": before, "after": after, "then": files_of(folder)}
 
@@ -142,6 +150,58 @@ def save_on_full_volume(folder: str) -> dict:
                 "newest": found.step,
             }
     return {}
+
+
+def save_beside_steps(folder: str) -> dict:
+    """Begin a save, make more steps, and commit it; return what the engine held at the save, after the steps, and once it is loaded."""
+    start_process_group()
+    engine = tiny.engine_for("net", stage=2)
+    checkpoints = opened(folder, engine)
+    tiny.train(engine, "net", start=0, end=2)
+    at_save = fingerprint(engine)
+    checkpoints.begin(TrainState(step=2))
+    tiny.train(engine, "net", start=2, end=4)
+    after = fingerprint(engine)
+    seen_before = checkpoints.newest()
+    checkpoints.finish()
+    checkpoints.load(checkpoints.newest())
+    return {"at save": at_save, "after": after, "loaded": fingerprint(engine), "seen before": seen_before is not None}
+
+
+def lose_the_best_once(folder: str) -> dict:
+    """Let the save of the best step fail, and the next succeed; return what was told, what was saved, and what the best one holds."""
+    start_process_group()
+    engine = tiny.engine_for("net", stage=1)
+    checkpoints = opened(folder, engine)
+    settings = SimpleNamespace(
+        checkpoint=CheckpointSettings(asynchronous=False), output=SimpleNamespace(checkpoint="best")
+    )
+    run = SimpleNamespace(
+        config=SimpleNamespace(settings=settings), checkpoints=checkpoints, resolved=SimpleNamespace(steps_per_epoch=5)
+    )
+    told: list[str | None] = []
+    posts = SimpleNamespace(unsaved=told.append, saved=lambda *_, **__: told.append(None))
+    position = Position()
+    saves = Saves(run, position, posts=posts, heartbeat=Heartbeat(None))
+    saved, best = [], {}
+    for step in range(1, 5):
+        tiny.train(engine, "net", start=step - 1, end=step)
+        position.step = step
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if step == 2:
+            position.selection = Selection(best=Best(step=2, metric="loss", value=0.5), best_steps=(2,))
+            best = fingerprint(engine)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        saves.begin()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        saved.append(position.last.step)
+    checkpoints.load_step(2)
+    return {
+        "told": told,
+        "saved": saved,
+        "best": position.best.step,
+        "is the best": fingerprint(engine) == best,
+    }
 
 
 def files_of(folder: str) -> dict[str, int]:
@@ -209,5 +269,6 @@ def kept(folder: str, *, steps: list[int], last: int, best: int, best_steps: lis
         checkpoints.keep(last=last, best=best, best_steps=best_steps)
     checkpoints.save(TrainState(step=steps[-1], extra={"again": True}))
     state = checkpoints.load_step(steps[-1])
+    checkpoints.close()
     missing = said_by(lambda: checkpoints.load_step(999))
     return [*sorted(path.name for path in Path(folder).glob("step-*")), state.extra, missing]

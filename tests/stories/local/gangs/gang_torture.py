@@ -89,15 +89,16 @@ def _save_until_killed(folder: str, *, attempt: int, pipe: int) -> None:
             os.write(pipe, f"{json.dumps(facts)}\n".encode())
 
     right = all(engine.exchange(step == 0 or _holds(engine, step)))
-    tell(found=step, is_right=right, damaged=len(checkpoints.skipped), begun=step, committed=step)
+    found_step = step
     while True:
         step += 1
         _fill(engine, step)
-        tell(begun=step)
+        if step > found_step + 1:  # every life brings a step
+            tell(begun=step)
         checkpoints.begin(TrainState(step=step))
         _fill(engine, -1)  # training goes on while the copy is written
         checkpoints.finish()
-        tell(committed=step)
+        tell(found=found_step, is_right=right, damaged=len(checkpoints.skipped), begun=step, committed=step)
         checkpoints.keep(last=2, best=1, best_steps=[step - step % 5])
 
 

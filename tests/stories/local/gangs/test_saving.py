@@ -57,6 +57,21 @@ def test_a_save_that_one_rank_cannot_write_leaves_everything_as_it_was(tmp_path:
         assert any(name.startswith("step-00000002-a1/") for name in outcome["then"])
 
 
+def test_the_copy_is_saved_and_not_what_training_made_of_it_meanwhile(tmp_path: Path) -> None:
+    outcome, _ = run_ranks(SCRIPT, "save_beside_steps", world_size=2, folder=str(tmp_path))
+    assert outcome["loaded"] == outcome["at save"] != outcome["after"]
+    assert not outcome["seen before"]
+
+
+def test_the_best_weights_whose_save_failed_are_saved_before_newer_ones(tmp_path: Path) -> None:
+    (outcome,) = run_ranks(SCRIPT, "lose_the_best_once", world_size=1, folder=str(tmp_path))
+    before, reason, *after = outcome["told"]
+    assert "the checkpoint of step 2 cannot be saved: File too large" in reason
+    assert [before, *after] == [None, None, None]
+    assert outcome["saved"] == [1, 1, 2, 4]
+    assert (outcome["best"], outcome["is the best"]) == (2, True)
+
+
 def test_a_full_volume_is_told_with_what_is_needed_and_free(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()

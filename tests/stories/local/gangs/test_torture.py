@@ -29,5 +29,6 @@ def test_a_torn_checkpoint_is_never_seen(tmp_path: Path, world_size: int, kills:
         assert after["found"] in (before["committed"], before["begun"])
         assert after["is_right"]
         assert after["damaged"] == 0
-    assert lives[-1]["found"] > kills / 2, "the writers came to save"
-    assert any(".tmp" in life["left"] for life in lives), "some were killed in the middle of a save"
+    assert lives[-1]["found"] >= kills
+    if kills > 100:
+        assert any(".tmp" in life["left"] for life in lives), "some were killed in the middle of a save"
