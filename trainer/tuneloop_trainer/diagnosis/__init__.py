@@ -26,7 +26,7 @@ def findings(curves: Curves, facts: Facts, dead: DeadTensors, *, over: bool = Fa
         return []
     cause = (
         dead_gradients(curves, facts, dead)
-        or too_high(curves, facts)
+        or too_high(curves, facts, over=over)
         or too_low(curves, facts)
         or under_fitting(curves, facts, over=over)
     )

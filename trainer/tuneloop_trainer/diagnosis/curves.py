@@ -20,6 +20,8 @@ SPAN_STEPS = 20
 """Steps whose losses are averaged: the loss of one batch says little."""
 FEWEST_STEPS = 2 * SPAN_STEPS
 """Of a run that says something of itself."""
+NEARLY_OVER = 0.9
+"""Part of all steps after which a run is measured by what it has learned."""
 STUCK = 0.9
 """Above this part of what guessing costs, or of what the run began with, hardly anything was learned."""
 
@@ -87,6 +89,16 @@ class Curves:
         sums = np.cumsum([0.0, *self.losses])
         means: Float64s = (sums[SPAN_STEPS:] - sums[:-SPAN_STEPS]) / SPAN_STEPS
         return means
+
+
+def learned_nothing(curves: Curves, facts: Facts, *, over: bool) -> bool:
+    """Tell whether a run that is nearly over knows hardly more than how often each class occurs. `over`: it ends here.
+
+    Nothing is said before: a run may stand still for long and begin to learn when the learning rate comes down.
+    """
+    if curves.steps < FEWEST_STEPS or not (over or curves.steps >= NEARLY_OVER * facts.total_steps):
+        return False
+    return bool(curves.span_means()[-1] >= STUCK * facts.guessing_loss)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_api.results import Finding
-from tuneloop_trainer.diagnosis.curves import SPAN_STEPS, STUCK
+from tuneloop_trainer.diagnosis.curves import learned_nothing
 
 if TYPE_CHECKING:
     from tuneloop_trainer.diagnosis.curves import Curves, Facts
@@ -19,8 +19,6 @@ WORSE = 1.1
 Prechelt (1998, "Early stopping, but when?") stops training at a rise ("generalization loss") of 1 to 5 %, or when the loss has risen
 several times in a row. A finding asks for more: 10 %, twice in a row.
 """
-NEARLY_DONE = 0.9
-"""Part of all steps after which a run is measured by what it has learned."""
 
 
 def over_fitting(curves: Curves, facts: Facts) -> Finding | None:
@@ -55,11 +53,9 @@ def over_fitting(curves: Curves, facts: Facts) -> Finding | None:
 
 def under_fitting(curves: Curves, facts: Facts, *, over: bool) -> Finding | None:
     """Tell whether a run that is nearly over has learned hardly more than how often each class occurs. `over`: it ends here."""
-    if curves.steps < SPAN_STEPS or not (over or curves.steps >= NEARLY_DONE * facts.total_steps):
+    if not learned_nothing(curves, facts, over=over):
         return None
     newest = float(curves.span_means()[-1])
-    if newest < STUCK * facts.guessing_loss:
-        return None
     message = (
         f"the training loss is {newest:.3g} after {curves.steps} steps, and a model that only knows how often each class occurs has "
         f"{facts.guessing_loss:.3g}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.results import Finding
-from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, STUCK
+from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, STUCK, learned_nothing
 
 if TYPE_CHECKING:
     from tuneloop_trainer.diagnosis.curves import Curves, Facts
@@ -22,13 +22,18 @@ WORSE_THAN_GUESSING = 1.5
 """A mean loss of so many times what guessing costs: the model is sure of wrong answers."""
 LEARNED, FORGOTTEN = 0.75, 0.95
 """Part of what guessing costs: below the first a model had learned something, above the second it knows nothing any more."""
-_HALF, _FIFTH = 0.5, 0.2
+_STILL_LEARNING = 0.5
+"""Above this part of what guessing costs there is still much to learn."""
+_FIFTH = 0.2
 _USUAL = {True: 2e-4, False: 2e-5}
 """Usual learning rates, for LoRA and for all parameters: where the advice leads to from far away."""
 
 
-def too_high(curves: Curves, facts: Facts) -> Finding | None:
-    """Tell whether the learning rate throws the model about: it became worse than guessing, lost what it knew, or never got going."""
+def too_high(curves: Curves, facts: Facts, *, over: bool) -> Finding | None:
+    """Tell whether the learning rate throws the model about: it became worse than guessing, lost what it knew, or never learned.
+
+    `over`: the run ends here.
+    """
     means = curves.span_means()
     if not len(means):
         return None
@@ -39,11 +44,7 @@ def too_high(curves: Curves, facts: Facts) -> Finding | None:
         seen = f"the training loss was {worst:.3g} over 20 steps, while guessing costs {guessing:.3g} and the run began at {curves.losses[0]:.3g}"
     elif lowest < LEARNED * guessing and newest > FORGOTTEN * guessing:
         seen = f"the training loss had come down to {lowest:.3g} and is back at {newest:.3g}, while guessing costs {guessing:.3g}"
-    elif (
-        curves.steps >= _HALF * facts.total_steps
-        and newest >= STUCK * guessing
-        and facts.peak_rate >= PART * WEIGHT_SIZE
-    ):
+    elif learned_nothing(curves, facts, over=over) and facts.peak_rate >= PART * WEIGHT_SIZE:
         seen = f"after {curves.steps} of {facts.total_steps} steps the training loss is {newest:.3g}, while guessing costs {guessing:.3g}"
     else:
         return None
@@ -63,7 +64,7 @@ def too_low(curves: Curves, facts: Facts) -> Finding | None:
     if curves.steps < max(FEWEST_STEPS, _FIFTH * facts.total_steps) or facts.planned_path >= PART * WEIGHT_SIZE:
         return None
     first, newest = float(means[0]), float(means[-1])
-    if newest < STUCK * first or newest < _HALF * facts.guessing_loss:
+    if newest < STUCK * first or newest < _STILL_LEARNING * facts.guessing_loss:
         return None
     message = (
         f"the training loss was {first:.3g} and is {newest:.3g} after {curves.steps} of {facts.total_steps} steps; with a learning rate of "
