@@ -115,7 +115,7 @@ class Masters:
         for flat in self._flats():
             state = self._adam.state[flat]
             if "exp_avg" not in state:
-                state["step"] = torch.zeros((), dtype=torch.float32)
+                state["step"] = torch.zeros((), dtype=torch.float32, device=flat.device)  # where fused Adam wants it
                 for key in MOMENTS:
                     state[key] = torch.zeros_like(flat, requires_grad=False, memory_format=torch.preserve_format)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tuneloop_trainer.checkpoint.manifest import folder_name, order
 from tuneloop_trainer.checkpoint.resume import committed
-from tuneloop_trainer.checkpoint.retention import superfluous, sweep
+from tuneloop_trainer.checkpoint.retention import remove, set_aside, superfluous, suspects, sweep
 
 
 def names(*places: tuple[int, int]) -> list[str]:
@@ -27,6 +27,14 @@ def names(*places: tuple[int, int]) -> list[str]:
             [(4, 1), (3, 1), (2, 1)], [9], (4, 1), [], [(2, 1)], id="a best step that is gone counts for nothing"
         ),
         pytest.param([(4, 1), (3, 1), (2, 1)], [], (2, 1), [(4, 1), (3, 1)], [(4, 1), (3, 1)], id="damaged ones go"),
+        pytest.param(
+            [(4, 1), (3, 1), (2, 1), (1, 1)],
+            [9, 1, 2],
+            (4, 1),
+            [],
+            [(2, 1)],
+            id="the best that is there stays while a better one is written",
+        ),
         pytest.param(
             [(4, 2), (9, 1), (8, 1)], [], (4, 2), [], [(8, 1)], id="a later attempt is newer than a later step"
         ),
@@ -69,6 +77,38 @@ def test_a_start_sweeps_what_it_and_earlier_attempts_left_half_done(tmp_path: Pa
         (tmp_path / name / "file").write_text("x")
     sweep(tmp_path, attempt=2)
     assert {path.name for path in tmp_path.iterdir()} == {"step-00000001-a1", "step-00000009-a3.tmp", "notes.tmp"}
+
+
+def folders(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def after_a_bad_loss(tmp_path: Path) -> Path:
+    for name in names((10, 1), (20, 1), (30, 2), (40, 3)):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def test_what_earlier_attempts_saved_from_a_step_on_is_set_aside_for_good(after_a_bad_loss: Path) -> None:
+    aside = ["step-00000020-a1.suspect", "step-00000030-a2.suspect"]
+    for _ in range(2):  # a queue may start the same attempt a second time
+        assert sorted(set_aside(after_a_bad_loss, before=20, attempt=3)) == aside
+        assert committed(after_a_bad_loss) == ["step-00000040-a3", "step-00000010-a1"]
+
+
+def test_suspects_are_kept_until_a_step_was_passed(after_a_bad_loss: Path) -> None:
+    set_aside(after_a_bad_loss, before=20, attempt=3)
+    assert suspects(after_a_bad_loss, up_to=19) == []
+    assert suspects(after_a_bad_loss, up_to=20) == ["step-00000020-a1.suspect"]
+    remove(after_a_bad_loss, suspects(after_a_bad_loss, up_to=30))
+    assert folders(after_a_bad_loss) == set(names((10, 1), (40, 3)))
+
+
+def test_a_suspect_that_was_removed_by_half_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "step-00000020-a1.suspect.trash").mkdir()
+    sweep(tmp_path, attempt=1)
+    assert folders(tmp_path) == set()
 
 
 def test_only_committed_folders_are_listed_newest_first(tmp_path: Path) -> None:
