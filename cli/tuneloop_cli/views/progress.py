@@ -34,7 +34,7 @@ def facts(job: Manifest) -> list[str]:
     if progress.get("loss") is not None:
         known.append(f"loss {progress['loss']:.4f}")
     if progress.get("evaluation"):
-        known.append(f"{progress['evaluation']['name']} {progress['evaluation']['value']:.4f}")
+        known.append(f"validation {progress['evaluation']['name']} {progress['evaluation']['value']:.4f}")
     if progress.get("tokensPerSecond"):
         known.append(f"{progress['tokensPerSecond']:,.0f} tokens/s")
     if progress.get("eta"):
