@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuneloop_api.results import SavedStep
+from tuneloop_api.results import Finding, SavedStep
 from tuneloop_trainer.progress import ProgressPosts
 from tuneloop_trainer.speed import Speed
 from tuneloop_trainer.train_step import StepReport
@@ -31,6 +31,17 @@ def test_a_checkpoint_at_every_step_does_not_hold_the_step_back() -> None:
         progress.saved(SavedStep(step=step, path="here"), best=None)
     assert [each["step"] for each in posts.posted] == [0, 1, 2, 3]
     assert posts.posted[-1]["loss"] == 1 / 3
+
+
+def test_what_was_found_goes_with_every_later_message_until_it_is_over() -> None:
+    posts = Posts()
+    progress = ProgressPosts(reporter=posts, speaks=True, total_steps=10, steps_per_epoch=5)
+    finding = Finding(name="InputBound", message="half of a step's time", advice="a faster volume")
+    for found in ([finding], []):
+        progress.found(found)
+        progress.phase("training")
+        progress.phase("evaluating")
+    assert [each["findings"] for each in posts.posted] == [[finding], [finding], [], []]
 
 
 def test_the_other_ranks_are_silent() -> None:

@@ -29,9 +29,11 @@ DEADLINE = 20.0
 class Pod:
     """A supervisor whose ranks run a script; the script sees `rank` and `folder`."""
 
-    def __init__(self, folder: Path, script: str, *, ranks: int = 2, hang_floor: float = 60.0, grace: int = 12) -> None:
+    def __init__(
+        self, folder: Path, script: str, *, ranks: int = 2, hang_floor: float = 60.0, grace: int = 12, **gang
+    ) -> None:
         self.folder = folder
-        gang = {"nodes": 2, "gpusPerNode": 0, "processesPerNode": ranks}
+        gang = {"nodes": 2, "gpusPerNode": 0, "processesPerNode": ranks} | gang
         config = run_config(folder, stage="train", gang=gang, checkpoint={"everySteps": 5, "graceSeconds": grace})
         config = config.model_copy(update={"rendezvous": Rendezvous(address="pod-0", port=29500)})
         (folder / "run.json").write_text(json.dumps(config.to_wire()))
@@ -231,6 +233,13 @@ def test_a_hang_is_found_and_the_stacks_are_in_the_log(tmp_path):
     assert "in state T (stopped): rank 1" in message["message"]
     assert "in wait_for_the_other_rank" in pod.err
     assert not runs(stopped)
+
+
+def test_a_hang_timeout_counts_in_place_of_the_step_time(tmp_path):
+    body = "if step > 3: time.sleep(60)"
+    code, message = Pod(tmp_path, BEATING.format(body=body, slow=10.0), hangSeconds=2).end()
+    assert (code, message["failureClass"]) == (75, "Hang")
+    assert "for 2 s after step 3" in message["message"]
 
 
 def test_long_steps_are_no_hang(tmp_path):

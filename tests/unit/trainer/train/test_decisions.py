@@ -165,6 +165,16 @@ def test_speed_looks_at_the_last_steps_only():
     assert speed.average_tokens_per_second() == pytest.approx(5500 / 525)
 
 
+def test_a_log_keeps_what_was_found_at_the_evaluations_that_stay(tmp_path):
+    log = TrainLog(tmp_path / "train.jsonl", step=0, evaluated_step=-1)
+    for step in (10, 20):
+        log.write(kind="finding", step=step, name="InputBound")
+    log.close()
+    kept = TrainLog(tmp_path / "train.jsonl", step=25, evaluated_step=10)
+    assert [line["step"] for line in kept.lines()] == [10]
+    kept.close()
+
+
 def test_a_log_is_one_clean_curve_over_restarts(tmp_path):
     path = tmp_path / "logs" / "train.jsonl"
     log = TrainLog(path, step=0, evaluated_step=-1)
