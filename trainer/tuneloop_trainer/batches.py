@@ -110,6 +110,11 @@ class Course:
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         return self._planned(epoch=epoch).micro_batches(step_of_epoch)
 
+    def tokens_by_rank(self, step: int, world_size: int) -> list[int]:
+        """Count by rank the tokens of step t that it computes, with padding, dummies aside."""
+        micro_batches = self.micro_batches(step)
+        return [count_tokens(micro_batches[rank::world_size], self.lengths).computed for rank in range(world_size)]
+
     def tokens(self, step: int) -> Tokens:
         """Count the tokens of step t, over all ranks."""
         return count_tokens(self.micro_batches(step), self.lengths)

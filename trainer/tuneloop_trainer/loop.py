@@ -76,6 +76,9 @@ class Loop:
         self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
         self._watch = Watch(run, self._log)
         self._guard = _guard(run, self._watch.curves)
+        self._before: StepReport | None = None
+        self._shared_out: list[int] = []
+        """Tokens of the step before, by rank."""
         self._save_is_owed = False
         """A save fell due while the state was in doubt."""
 
@@ -125,6 +128,7 @@ class Loop:
             save=save,
             written=self._saves.written,
             beat=self._heartbeat.beat,
+            before=self._before,
         )
         tokens = self._run.course.tokens(self._at.step)
         seconds = time.monotonic() - began
@@ -133,6 +137,9 @@ class Loop:
         self._heartbeat.step_done(done, slow_step_seconds=self._speed.slow_step_seconds())
         self._posts.step(done, report, self._speed)
         self._write_step(report, tokens, seconds)
+        self._watch.ranks(done, report, tokens=self._shared_out, step_seconds=seconds)
+        self._posts.found(self._watch.found)
+        self._before, self._shared_out = report, self._run.course.tokens_by_rank(done - 1, self._run.engine.world_size)
         self._guard.see(done, report.loss)
         return report
 

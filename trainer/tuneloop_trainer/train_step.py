@@ -7,6 +7,7 @@ the update is that of the mean over the whole global batch, however it is shared
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import torch
 from tuneloop_trainer.batches import pad, random_seed, shares
 from tuneloop_trainer.guard import check_finite
 from tuneloop_trainer.schedule import learning_rate
+from tuneloop_trainer.stopwatch import Stopwatch
 from tuneloop_trainer.tasks.text_classification import loss_sum
 
 if TYPE_CHECKING:
@@ -43,34 +45,51 @@ class StepReport:
     """Every rank has written its part of the checkpoint that was begun last: it can be committed now."""
     input_seconds: float = 0.0
     """Time in which this rank read its rows and made batches of them; nothing is computed meanwhile."""
+    forward_seconds: float = 0.0
+    """Time of this rank's forward passes."""
+    ranks_before: tuple[float, ...] = ()
+    """The same of the step before, of every rank."""
 
 
 def make_step(
-    run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool, beat: Callable[[], None]
+    run: TrainingRun,
+    step: int,
+    *,
+    stop: bool,
+    save: bool,
+    written: bool,
+    beat: Callable[[], None],
+    before: StepReport | None = None,
 ) -> StepReport:
     """Make optimizer step `step`, counted from 0; collective.
 
     `stop`, `save` and `written` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
     sum does not depend on the number of ranks. Raises NonFiniteLossError on all ranks alike.
-    `beat` is called after each micro-batch.
+    `beat` is called after each micro-batch. `before`: what this returned for the step before, in this attempt.
     """
     engine = run.engine
     micro_batches = run.course.micro_batches(step)
     rows = sum(len(micro_batch) for micro_batch in micro_batches)
     input_seconds = 0.0
-    report = torch.zeros(len(micro_batches) + 3, dtype=torch.float64, device=engine.device)
+    stopwatch = Stopwatch(engine.device)
+    report = torch.zeros(len(micro_batches) + 3 + engine.world_size, dtype=torch.float64, device=engine.device)
+    losses, flags, times = report.split([len(micro_batches), 3, engine.world_size])
     for share in shares(micro_batches, rank=engine.rank, world_size=engine.world_size):
         began = time.perf_counter()
         batch = pad(run.splits["train"], share.rows, pad_id=run.pad_id)
         input_seconds += time.perf_counter() - began
-        loss = _forward(run, batch, seed=random_seed(run.training.seed, step=step, micro_batch=share.micro_batch))
+        seed = random_seed(run.training.seed, step=step, micro_batch=share.micro_batch)
+        with stopwatch.running() if share.live else nullcontext():
+            loss = _forward(run, batch, seed=seed)
         engine.backward(loss * (engine.world_size / rows if share.live else 0.0))
         if share.live:
-            report[share.micro_batch] = loss.detach()
+            losses[share.micro_batch] = loss.detach()
         beat()
-    report[-3], report[-2], report[-1] = float(stop), float(save), float(written)
-    *losses, stops, saves, writers = engine.all_reduce_sum(report).tolist()
-    mean = sum(losses) / rows
+    flags.copy_(torch.tensor([stop, save, written]))
+    times[engine.rank] = before.forward_seconds if before else 0.0
+    engine.all_reduce_sum(report)
+    mean = sum(losses.tolist()) / rows
+    stops, saves, writers = flags.tolist()
     check_finite("loss", mean, step + 1)
     rate = learning_rate(run.schedule, step)
     grad_norm = engine.step(learning_rate=rate)
@@ -83,6 +102,8 @@ def make_step(
         save=saves > 0,
         written=writers == engine.world_size,
         input_seconds=input_seconds,
+        forward_seconds=stopwatch.seconds(),
+        ranks_before=tuple(times.tolist()),
     )
 
 
