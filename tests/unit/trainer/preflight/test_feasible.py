@@ -92,7 +92,7 @@ def test_the_ranks_of_a_pod_share_the_pages_of_their_libraries():
 def test_a_refusal_names_field_value_need_and_way_out():
     with pytest.raises(
         ConfigError,
-        match=r"resources.memory: 1.5 GiB is too little: a rank needs 2.8 GiB at the peak \(each: weights 4 MiB, ",
+        match=r"resources.memory: 1.5 GiB is too little: a rank needs 3.0 GiB at the peak \(each: weights 4 MiB, ",
     ) as refused:
         refuse_too_large(ACTIVE, LAYOUT, pod=Pod(ranks=1, limit=3 * 2**29), global_batch=32)
-    assert refused.value.hint == "set training.microBatchSize: 4, or resources.memory: at least 3Gi"
+    assert refused.value.hint == "set training.microBatchSize: 2, or resources.memory: at least 4Gi"

@@ -1,0 +1,80 @@
+"""`tuneloop plan` tells what a job would do, changes nothing, and its memory is what training then takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prepared_runs import DEMO, movie_sentences
+from tiny_models import sentences, tiny_bert
+from workspace import Workspace, job_manifest
+
+pytestmark = pytest.mark.local_story
+WORDS = 25
+"""Of the shortest sentence: every row is cut, so that every micro-batch is as large as planned."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path)
+    made.write_rows("rows.csv", sentences(300))
+    tiny_bert(made.claim / "model")
+    return made
+
+
+def files(workspace: Workspace) -> set[Path]:
+    return {path for path in (workspace.path / ".tuneloop").rglob("*") if path.is_file()}
+
+
+def test_a_job_that_fits_is_planned_and_nothing_is_left_behind(workspace):
+    workspace.write("job.yaml", job_manifest())
+    before = files(workspace)
+    ended = workspace.tuneloop("plan", "-f", "job.yaml", "-o", "json")
+    plan = json.loads(ended.stdout)
+    assert (ended.returncode, plan["ranks"], plan["resolved"]["microBatchSize"]) == (0, 2, 4)
+    assert plan["sampled"] == plan["rows"]["train"]
+    assert files(workspace) == before
+
+
+def test_a_job_that_does_not_fit_is_told_what_would(workspace):
+    workspace.write("job.yaml", job_manifest(resources={"nodes": 2, "gpusPerNode": 0, "memory": "512Mi"}))
+    ended = workspace.tuneloop("plan", "-f", "job.yaml")
+    assert ended.returncode == 2, ended.stderr
+    assert "resources.memory: 512 MiB is too little" in ended.stdout
+    assert "set resources.memory: at least 2Gi" in ended.stdout
+
+
+CELLS = [
+    pytest.param({"type": "full"}, 0, 1, id="full, stage 0, one rank"),
+    pytest.param({"type": "lora"}, 2, 2, id="LoRA, stage 2, two ranks"),
+    pytest.param({"type": "full"}, 3, 2, id="full, stage 3, two ranks"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("method", "stage", "ranks"), CELLS)
+def test_training_takes_the_memory_that_was_planned(tmp_path, method, stage, ranks):
+    workspace = Workspace(tmp_path)
+    long = [row for row in movie_sentences() if len(row[0].split()) >= WORDS]
+    workspace.write_rows("rows.csv", long[:400])
+    (workspace.claim / "model").symlink_to(DEMO / "minilm")
+    manifest = job_manifest(
+        data={"train": [{"uri": "pvc://work/rows.csv"}], "maxTokens": WORDS},
+        method=method,
+        deepspeed={"stage": stage},
+        training={"maxSteps": 6, "globalBatchSize": 32, "microBatchSize": 16},
+        resources={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
+        checkpoint={"everySteps": 3},
+    )
+    workspace.write("job.yaml", manifest)
+    ended = workspace.tuneloop("run", "-f", "job.yaml", "--plain")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert result(workspace, "prepare")["memory"]["total"] == pytest.approx(
+        result(workspace, "train")["peakMemoryBytes"], rel=0.15
+    )
+
+
+def result(workspace: Workspace, stage: str) -> dict[str, Any]:
+    return json.loads((workspace.job_folder() / f"{stage}.json").read_text())
