@@ -23,7 +23,8 @@ LONGEST_PAUSE_SECONDS = 1800.0
 """How long loading or saving in one piece may take before its beats end and it counts as a hang."""
 SHORTEST_PAUSE_SECONDS = 1.0
 """Between two beats of the same step: the supervisor needs no more."""
-_PAUSE_BEAT_SECONDS = 5.0
+_PAUSE_BEAT_SECONDS = 1.0
+"""Well below the shortest hang limit that makes sense: a beat may come late on a busy machine."""
 
 
 @dataclass(frozen=True)
