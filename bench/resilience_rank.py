@@ -1,0 +1,104 @@
+"""One rank of the real training loop that saves when the benchmark says so: a program of its own, started by the supervisor.
+
+    python bench/resilience_rank.py supervise|train RUN_JSON PLAN_JSON
+
+Blocks of steps with saves and without take turns in one process. Before each save the same bytes are copied once in memory, as the floor;
+that pause is told, and not counted. Writes what it saw to the file that the plan names; times are those of `time.monotonic`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tuneloop_trainer.run_setup import TrainingRun
+    from tuneloop_trainer.train_step import StepReport
+
+
+@dataclass
+class Watch:
+    """Stands in for the loop's `make_step`: notes when each step began and ended, and decides on saves."""
+
+    plan: dict[str, Any]
+    make_step: Any
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    memory: list[np.ndarray] = field(default_factory=list)
+
+    def step(self, run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool, beat: Any) -> StepReport:
+        """Make a step as the loop does; leave the process after the last."""
+        if step == self.plan["steps"]:
+            self._leave(run)
+        save = self._save_due(step)
+        paused = time.monotonic()
+        copied = self._copy(run) if save else 0.0
+        began = time.monotonic()
+        report = self.make_step(run, step, stop=stop, save=save, written=written, beat=beat)
+        ended = time.monotonic()
+        self.steps.append(
+            {
+                "began": began,
+                "ended": ended,
+                "save": save,
+                "pause": began - paused,
+                "copy": copied,
+                "tokens": run.course.tokens(step).real,
+            }
+        )
+        return report
+
+    def _save_due(self, step: int) -> bool:
+        """Whether to save after a step: that before a block with saves begins it."""
+        block, place = divmod(step + 1, self.plan["block"])
+        blocks = self.plan["saving"]
+        return block < len(blocks) and blocks[block] and place % self.plan["every"] == 0
+
+    def _copy(self, run: TrainingRun) -> float:
+        """Copy as many bytes as this rank saves, between buffers that were touched before; returns seconds."""
+        if not self.memory:
+            values = sum(fragment.count for fragment in run.engine.masters.fragments())
+            self.memory = [np.ones(3 * 4 * values, dtype=np.uint8) for _ in range(2)]  # fp32 weights and two moments
+        run.engine.barrier()  # all ranks copy at once, as all save at once
+        began = time.monotonic()
+        np.copyto(*self.memory)
+        seconds = time.monotonic() - began
+        run.engine.barrier()
+        return seconds
+
+    def _leave(self, run: TrainingRun) -> None:
+        from tuneloop_trainer.__main__ import leave
+
+        seen = {"steps": self.steps, "bytes": self.memory[0].size}
+        Path(self.plan["out"]).with_suffix(f".{run.engine.rank}").write_text(json.dumps(seen))
+        run.engine.barrier()
+        leave(0)
+
+
+def main(command: str, run_json: str, plan_json: str) -> int:
+    """Supervise two ranks, or be one; returns the exit code."""
+    from tuneloop_trainer.__main__ import load_run_config
+
+    config = load_run_config(Path(run_json), stage="train")
+    if command == "supervise":
+        from tuneloop_trainer.supervisor import supervise
+
+        return supervise(config, [sys.executable, __file__, "train", run_json, plan_json])
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from tuneloop_trainer import loop
+    from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.train import train
+
+    loop.make_step = Watch(json.loads(Path(plan_json).read_text()), loop.make_step).step
+    train(config, Reporter(config))
+    return 1  # the plan ends before the run does
+
+
+if __name__ == "__main__" and len(sys.argv) > 1:
+    sys.exit(main(*sys.argv[1:]))

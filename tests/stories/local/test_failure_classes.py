@@ -1,0 +1,269 @@
+"""Each class of failure, provoked for real: what the job's status says of it, and what follows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gang_faults import (
+    ROOT_ONLY,
+    fill,
+    members,
+    memory_group,
+    ranks,
+    small_disk,
+    stored_job,
+    supervisors,
+)
+from stories_at_once import at_once, telling
+from tiny_models import sentences, tiny_bert
+from workspace import Workspace, job_manifest, until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.local_story
+
+SECONDS = 100.0
+"""For anything that a story waits for, with all of them at work on two cores."""
+TOO_LITTLE = 100 << 20
+"""Bytes; a rank takes more than that while it loads."""
+POISON = "witty"
+"""A word whose embedding is not finite in one of the models; three rows have it."""
+ENDLESS = {"maxSteps": 10**6, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3, "evaluateEvery": {"steps": 10**6}}  # fmt: skip
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def told(request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory):
+    with telling(request, lambda: workspace_with(model, tmp_path_factory.mktemp("story"))) as futures:
+        yield futures
+
+
+def workspace_with(model: Path, path: Path) -> Workspace:
+    workspace = Workspace(path)
+    shutil.copytree(model, workspace.claim / "model")
+    workspace.write_rows("rows.csv", [row for row in sentences(300) if POISON not in row[0]])
+    return workspace
+
+
+def manifest(**spec: Any) -> dict[str, Any]:
+    return job_manifest(
+        **{"training": ENDLESS, "evaluation": {"baselines": False}, "checkpoint": {"everySteps": 20}} | spec
+    )
+
+
+def status(workspace: Workspace) -> dict[str, Any]:
+    found: dict[str, Any] = stored_job(workspace).get("status") or {}
+    return found
+
+
+@contextmanager
+def at_work(workspace: Workspace, **spec: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a job in the background; it is killed in the end, wherever it is."""
+    workspace.write("job.yaml", manifest(**spec))
+    process = workspace.start("run", "-f", "job.yaml", log="run.log")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        until(lambda: not members(workspace.path), seconds=20, what="the end of the gang")
+
+
+# --- what fails at once ---
+
+
+def without_labels(workspace: Workspace) -> None:
+    workspace.write_rows("rows.csv", sentences(50), header=("text", "mood"))
+
+
+def without_model(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.claim / "model")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil", "spec", "told_in"),
+    [
+        pytest.param("Data", without_labels, {}, "label", id="data without labels"),
+        pytest.param("ModelAccess", without_model, {}, "model", id="no model"),
+        pytest.param(
+            "Config", None, {"training": {"epochs": 1, "warmupSteps": 1000}}, "warmupSteps", id="settings that cannot work"
+        ),
+    ],
+)  # fmt: skip
+@at_once
+def test_what_a_restart_cannot_mend_fails_at_once(
+    workspace: Workspace, kind: str, spoil: Callable[[Workspace], None] | None, spec: dict[str, Any], told_in: str
+) -> None:
+    if spoil:
+        spoil(workspace)
+    workspace.write("job.yaml", manifest(**spec))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    found = status(workspace)
+    failure = found["failure"]
+    assert (found["phase"], failure["class"], failure["stage"], failure["retryable"]) == (
+        "Failed",
+        kind,
+        "prepare",
+        False,
+    )
+    assert told_in in failure["message"]
+    assert failure["hint"]
+    assert not found.get("restarts", {}).get("total")
+
+
+@at_once
+def test_a_loss_that_is_not_finite_again_fails(workspace: Workspace) -> None:
+    poison_embedding(workspace.claim / "model")
+    rows = [row for row in sentences(300) if POISON not in row[0]]
+    workspace.write_rows("rows.csv", [*rows, *[(f"{POISON} {text}", label) for text, label in rows[:3]]])
+    workspace.write("job.yaml", manifest(checkpoint={"everySteps": 1}))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    found = status(workspace)
+    failure = found["failure"]
+    assert (found["phase"], failure["class"], failure["stage"]) == ("Failed", "NonFiniteLoss", "train")
+    assert "is nan" in failure["message"]
+    assert "learningRate" in failure["hint"]
+    assert any(failure["message"].split(" (")[0] in line for line in failure["lastLines"])
+
+
+def poison_embedding(model: Path) -> None:
+    """Make a model's loss NaN for every batch that has one word in it."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer
+
+    weights = load_file(model / "model.safetensors")
+    (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[name][AutoTokenizer.from_pretrained(model).convert_tokens_to_ids(POISON)] = float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+
+
+# --- what is started again ---
+
+
+@as_root
+@at_once
+def test_a_full_disk_at_the_start_is_storage_and_room_mends_it(workspace: Workspace) -> None:
+    aside = workspace.path / "aside"
+    shutil.copytree(workspace.claim, aside)
+    with small_disk(workspace.claim, megabytes=48) as disk:
+        shutil.copytree(aside, disk, dirs_exist_ok=True)
+        filler = fill(disk)
+        with at_work(workspace, failurePolicy={"maxRestarts": 100}) as process:
+            until(lambda: status(workspace).get("failure"), seconds=SECONDS, what="a failure", process=process)
+            found = status(workspace)
+            assert (found["failure"]["class"], found["failure"]["stage"]) == ("Storage", "prepare")
+            assert "space" in found["failure"]["message"].lower()
+            assert found["restarts"]["lastReason"] == "Storage"
+            filler.unlink()
+            until(lambda: status(workspace).get("data"), seconds=SECONDS, what="prepared data", process=process)
+
+
+@as_root
+@at_once
+def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> None:
+    nodes = {"nodes": 1, "gpusPerNode": 0}
+    with memory_group(f"tuneloop-{workspace.path.name}") as group, at_work(workspace, resources=nodes) as process:
+        group.limit(TOO_LITTLE)
+        until(lambda: len(members(workspace.path)) == 2, seconds=SECONDS, what="supervisor and rank", process=process)
+        for member in members(workspace.path):
+            group.take_in(member.pid)
+        until(lambda: status(workspace).get("failure"), seconds=SECONDS, what="a failure", process=process)
+        group.limit(None)
+        found = status(workspace)
+        failure = found["failure"]
+        assert (failure["class"], failure["rank"], failure["exitCode"]) == ("OutOfMemoryHost", 0, 137)
+        assert "memory" in failure["message"]
+        assert "resources.memory" in failure["hint"]
+        assert (found["restarts"]["failure"], found["restarts"]["lastReason"]) == (1, "OutOfMemoryHost")
+
+
+def cut_off(workspace: Workspace) -> None:
+    """Let a pod go silent: its rank is gone and its supervisor stands still, until the peers were heard."""
+    silent = supervisors(workspace.path)[1]
+    silent.send(signal.SIGSTOP)
+    ranks(workspace.path)[1].send(signal.SIGKILL)
+    try:
+        until(
+            lambda: status(workspace)["failure"]["class"] == "Collective", seconds=SECONDS, what="a word of the peers"
+        )
+    finally:
+        silent.send(signal.SIGCONT)
+
+
+STRIKES: dict[str, tuple[Callable[[Workspace], None], dict[str, Any], str, str]] = {
+    "a rank is killed": (
+        lambda job: ranks(job.path)[1].send(signal.SIGKILL), {"class": "Unknown", "rank": 1, "exitCode": 137}, "SIGKILL", "failure",
+    ),
+    "a rank crashes": (
+        lambda job: ranks(job.path)[0].send(signal.SIGSEGV), {"class": "Unknown", "rank": 0, "exitCode": 139}, "SIGSEGV", "failure",
+    ),
+    "a pod is killed": (
+        lambda job: supervisors(job.path)[1].send(signal.SIGKILL), {"class": "Unknown", "exitCode": 137}, "exit code 137", "failure",
+    ),
+    "a pod goes silent": (
+        cut_off, {"class": "Collective", "rank": 0, "exitCode": 77}, "peer", "failure",
+    ),
+    "a rank stands still": (
+        lambda job: ranks(job.path)[1].send(signal.SIGSTOP), {"class": "Hang", "exitCode": 75}, "no step", "failure",
+    ),
+    "a pod is asked to leave": (
+        lambda job: supervisors(job.path)[0].send(signal.SIGTERM), {"class": "Preempted", "exitCode": 79}, "asked to stop", "disruption",
+    ),
+}  # fmt: skip
+"""What is done to a gang of two pods; the failure that the status shows, a word of its message, and what the restart counts as."""
+
+
+@pytest.fixture(scope="module")
+def struck(told: object, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """Strike one gang again and again, always after a newer checkpoint; return the status after each."""
+    workspace = workspace_with(model, tmp_path_factory.mktemp("struck"))
+    seen: dict[str, dict[str, Any]] = {}
+    with at_work(workspace, failurePolicy={"hangTimeout": "15s"}) as process:
+        wait = partial(until, seconds=SECONDS, process=process)
+        for name, (strike, *_) in STRIKES.items():
+            attempt, saved = status(workspace).get("attempt", 1), max(workspace.committed(), default=0)
+            wait(lambda saved=saved: max(workspace.committed(), default=0) > saved, what="a newer checkpoint")
+            wait(lambda: len(ranks(workspace.path)) == 2, what="two ranks")
+            strike(workspace)
+            wait(lambda attempt=attempt: status(workspace)["attempt"] > attempt, what=f"an attempt after: {name}")
+            seen[name] = status(workspace)
+    return seen.__getitem__
+
+
+@pytest.mark.parametrize("strike", STRIKES)
+def test_a_gang_that_was_struck_says_what_happened(struck, strike: str) -> None:
+    _, expected, word, _ = STRIKES[strike]
+    failure = struck(strike)["failure"]
+    assert {name: failure.get(name) for name in expected} == expected, failure
+    assert word in failure["message"]
+    assert failure["hint"]
+    assert failure["pod"]
+
+
+@pytest.mark.parametrize("strike", STRIKES)
+def test_a_gang_that_was_struck_is_started_again(struck, strike: str) -> None:
+    _, expected, _, counts_as = STRIKES[strike]
+    before = dict.fromkeys(("failure", "disruption"), 0)
+    for name, (*_, counter) in STRIKES.items():
+        before[counter] += 1
+        if name == strike:
+            break
+    restarts = struck(strike)["restarts"]
+    assert {name: restarts[name] for name in before} == before, counts_as
+    assert restarts["lastReason"] == expected["class"]

@@ -1,0 +1,117 @@
+"""A job in a storm of signals, full disks and lost files ends as if nothing had happened, and its page tells what did."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gang_faults import members, small_disk, stored_job
+from prepared_runs import DEMO, movie_sentences
+from stories_at_once import at_once, telling
+from storm import can_fill_disks, schedule, weather
+from tiny_models import sentences, tiny_bert
+from workspace import Workspace, job_manifest, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.local_story, pytest.mark.timeout(1800)]
+
+STEPS = 300
+STRIKES = 4
+SECONDS = 600.0
+"""For one storm, with another beside it."""
+ROOM = Semaphore(2)
+"""Storms at a time."""
+SEEDS = [1, 2, 3, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(4, 34))]
+JOB = job_manifest(
+    training={
+        "maxSteps": STEPS,
+        "globalBatchSize": 16,
+        "microBatchSize": 4,
+        "learningRate": 1e-3,
+        "evaluateEvery": {"steps": 50},
+    },
+    checkpoint={"everySteps": 20},
+    failurePolicy={"hangTimeout": "20s", "maxRestarts": 5},
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a storm begins with, and what it must end as."""
+
+    workspace: Workspace
+    inputs: Path
+    expected: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    unbroken = Workspace(tmp_path_factory.mktemp("unbroken"))
+    inputs = tmp_path_factory.mktemp("inputs")
+    made = Workspace(inputs)
+    tiny_bert(made.claim / "model")
+    made.write_rows("rows.csv", rows())
+    shutil.copytree(made.claim, unbroken.claim)
+    unbroken.write("job.yaml", JOB)
+    ended = unbroken.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    expected = outcome(unbroken)
+
+    def stage() -> Stage:
+        return Stage(Workspace(tmp_path_factory.mktemp("storm")), made.claim, expected)
+
+    with telling(request, stage) as futures:
+        yield futures
+
+
+def rows() -> list[tuple[str, str]]:
+    return random.Random(0).sample(movie_sentences(), 400) if DEMO.is_dir() else sentences(400)
+
+
+def outcome(workspace: Workspace) -> dict[str, Any]:
+    """Return every step's loss digit for digit, and the digest of each file of the published model."""
+    artifact = workspace.job_folder() / "artifact"
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    weights = {file["path"]: file["sha256"] for file in manifest["files"] if file["path"].endswith(".safetensors")}
+    assert weights
+    return {"losses": workspace.losses(), "weights": weights}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@at_once
+def test_a_storm_changes_nothing(stage: Stage, seed: int) -> None:
+    workspace = stage.workspace
+    strikes = schedule(seed, strikes=STRIKES, steps=STEPS, disk=can_fill_disks())
+    with ROOM, ExitStack() as stack:
+        if can_fill_disks():
+            stack.enter_context(small_disk(workspace.claim, megabytes=64))
+        shutil.copytree(stage.inputs, workspace.claim, dirs_exist_ok=True)
+        workspace.write("job.yaml", JOB)
+        storm = weather(workspace, strikes, seconds=SECONDS)
+        happened = "\n".join(storm.told)
+        until(lambda: not members(workspace.path), seconds=20, what=f"the end of every process after\n{happened}")
+        assert len(storm.left) < STRIKES, "nothing happened"
+        assert outcome(workspace) == stage.expected, happened
+        found = stored_job(workspace)["status"]
+        assert found["resume"] == "exact", happened
+        page_tells_the_story(workspace.tuneloop("describe", "ftj", "reviews").stdout, found)
+
+
+def page_tells_the_story(page: str, status: dict[str, Any]) -> None:
+    for attempt in status["history"]:
+        words = [str(attempt["attempt"]), str(attempt.get("startStep", "")), attempt.get("class", "")]
+        line = next((line for line in page.splitlines() if line.split()[:1] == words[:1]), None)
+        assert line is not None, f"attempt {attempt['attempt']} is not in\n{page}"
+        assert all(word in line for word in words), f"{attempt} is not told by {line!r}"
+    assert f"step {status['checkpoint']['latest']['step']}" in page
+    if status.get("failure"):
+        assert status["failure"]["class"] in page
+        assert " ".join(status["failure"]["hint"].split()) in " ".join(page.split())
