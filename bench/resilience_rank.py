@@ -32,7 +32,7 @@ class Watch:
     steps: list[dict[str, Any]] = field(default_factory=list)
     memory: list[np.ndarray] = field(default_factory=list)
 
-    def step(self, run: TrainingRun, step: int, *, stop: bool, save: bool, written: bool, beat: Any) -> StepReport:
+    def step(self, run: TrainingRun, step: int, *, save: bool, **rest: Any) -> StepReport:
         """Make a step as the loop does; leave the process after the last."""
         if step == self.plan["steps"]:
             self._leave(run)
@@ -40,7 +40,7 @@ class Watch:
         paused = time.monotonic()
         copied = self._copy(run) if save else 0.0
         began = time.monotonic()
-        report = self.make_step(run, step, stop=stop, save=save, written=written, beat=beat)
+        report = self.make_step(run, step, save=save, **rest)
         ended = time.monotonic()
         self.steps.append(
             {
