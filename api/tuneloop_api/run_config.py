@@ -141,6 +141,7 @@ class DeepSpeedSettings(WireModel):
 
     stage: int | None = None
     """None: 2, or 1 on a single rank."""
+    offload_optimizer: Literal["none", "cpu"] = "none"
 
 
 class GangSettings(WireModel):

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from tuneloop_trainer.engine_deepspeed import HfDeepSpeedConfig
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ class EngineSettings:
     beta1: float
     beta2: float
     epsilon: float
+    offload_optimizer: bool = False
+    """Adam's moments and the fp32 masters lie in host memory, and the step is made there; stages 1 to 3."""
 
     @property
     def effective_stage(self) -> int:
@@ -46,7 +50,9 @@ def deepspeed_config(settings: EngineSettings) -> dict[str, Any]:
         "managed_gradient_accumulation": False,
         "gradient_clipping": settings.max_grad_norm if stage else 0.0,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage": stage, "overlap_comm": False},
+        "zero_optimization": {"stage": stage, "overlap_comm": False} | _offload(settings),
+        # its own Adam for the host is compiled at first use; torch's is there
+        "zero_force_ds_cpu_optimizer": False,
         # its throughput timer waits for the device twice per step
         "timers": {"throughput": {"enabled": False}},
     }
@@ -57,6 +63,12 @@ def deepspeed_config(settings: EngineSettings) -> dict[str, Any]:
             "communication_data_type": "fp32",
         }
     return config
+
+
+def _offload(settings: EngineSettings) -> dict[str, Any]:
+    if not settings.offload_optimizer:
+        return {}
+    return {"offload_optimizer": {"device": "cpu", "pin_memory": torch.cuda.is_available()}}
 
 
 @contextmanager

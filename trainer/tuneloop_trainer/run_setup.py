@@ -130,6 +130,7 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
         beta1=training.beta1,
         beta2=training.beta2,
         epsilon=training.epsilon,
+        offload_optimizer=config.settings.deepspeed.offload_optimizer == "cpu",
     )
     with zero3_context(settings):
         model: nn.Module = load_model(

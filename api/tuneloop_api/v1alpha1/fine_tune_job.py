@@ -51,7 +51,20 @@ class DeepSpeed(WireModel):
 
     stage: Annotated[int, Field(ge=0, le=3)] | None = None
     """ZeRO stage, what is divided between the ranks: 0 nothing, 1 optimizer states, 2 gradients too, 3 parameters too. A higher stage takes less memory and more
-    communication; the model is the same. Default: 2 on GPUs (1 for a single rank), 0 on CPU. For example `3`."""
+    communication; the model is the same. Default: 2 on GPUs or with `offloadOptimizer: cpu` (1 for a single rank), else 0. For example `3`."""
+    offload_optimizer: Literal["none", "cpu"] | None = None
+    """Where the optimizer states lie and the step is made: `none` on the GPUs, `cpu` in the nodes' memory, which takes less of a GPU and more time. Not together with
+    `stage: 0`. Default: `none`."""
+
+    rules = (
+        Rule(
+            field="offloadOptimizer",
+            reason="FieldValueForbidden",
+            message="cannot be cpu with stage: 0, which shares nothing out; for example stage: 2 with offloadOptimizer: cpu",
+            cel="self.?offloadOptimizer.orValue('none') == 'none' || self.?stage.orValue(2) != 0",
+            holds=lambda deepspeed: deepspeed.offload_optimizer != "cpu" or deepspeed.stage != 0,
+        ),
+    )
 
 
 def _most_ranks(gpus_per_node: int | None) -> float:

@@ -97,6 +97,7 @@ def _stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
     """
     single = settings.gang.nodes * settings.gang.processes_per_node == 1
     stage = settings.deepspeed.stage
+    offloads = settings.deepspeed.offload_optimizer == "cpu"
     if stage is None:
-        return 0 if settings.gang.gpus_per_node == 0 else 1 if single else 2
+        return 0 if settings.gang.gpus_per_node == 0 and not offloads else 1 if single else 2
     return 1 if stage == 0 and precision == "bf16" else stage

@@ -50,6 +50,8 @@ class Layout:
     world_size: int
     precision: Precision
     gpu: bool
+    offload: bool = False
+    """The optimizer works in host memory."""
 
     def part(self, size: int) -> int:
         """Return this rank's part of what ZeRO shares out."""
@@ -98,6 +100,8 @@ def _gradients(shape: ModelShape, layout: Layout) -> int:
 
 def _optimizer(shape: ModelShape, layout: Layout) -> int:
     """Return the bytes of this rank's moments, and of the fp32 masters, which ZeRO keeps beside fp32 weights, too."""
+    if layout.gpu and layout.offload:
+        return 0
     sets = _MOMENTS + (1 if layout.stage else 0)
     return layout.part(sets * _FP32 * shape.trainable)
 

@@ -74,6 +74,7 @@ class Preflight:
             world_size=gang.nodes * gang.processes_per_node,
             precision=resolved.precision,
             gpu=gang.gpus_per_node > 0,
+            offload=self.config.settings.deepspeed.offload_optimizer == "cpu",
         )
 
     def memory(self, shape: ModelShape, resolved: Resolved) -> MemoryPlan:

@@ -11,7 +11,14 @@ from ranks import run_ranks
 SCRIPT = Path(__file__).with_name("gang_resume.py")
 STAGES = [{"stage": stage} for stage in (0, 1, 2, 3)]
 BF16 = [{"stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]
-CASES = {"net": STAGES + BF16, "lora": STAGES, "lora in shards": STAGES[2:], "tied": STAGES, "counting": STAGES}
+OFFLOAD = [{"stage": stage, "offload_optimizer": True} for stage in (1, 2, 3)]
+CASES = {
+    "net": STAGES + BF16 + OFFLOAD,
+    "lora": STAGES + OFFLOAD,
+    "lora in shards": STAGES[2:],
+    "tied": STAGES,
+    "counting": STAGES,
+}
 
 
 def name_of(case: dict[str, Any]) -> str:

@@ -65,6 +65,9 @@ def test_the_learning_rate_follows_from_method_and_architecture(tmp_path, method
 @pytest.mark.parametrize(
     ("gang", "deepspeed", "precision", "stage"),
     [
+        pytest.param(
+            {"gpusPerNode": 0, "nodes": 2}, {"offloadOptimizer": "cpu"}, "fp32", 2, id="what is offloaded is shared out"
+        ),
         pytest.param({"gpusPerNode": 0}, {}, "fp32", 0, id="one CPU rank"),
         pytest.param({"gpusPerNode": 0, "nodes": 2}, {}, "fp32", 0, id="two CPU ranks"),
         pytest.param({"gpusPerNode": 8, "processesPerNode": 8}, {}, "bf16", 2, id="GPUs"),
