@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from api_session import ApiSession
 
 _RENEW_SECONDS = 10.0
+_LARGE = {"cpu": "1000", "memory": "10Ti", "pods": "100000", "nvidia.com/gpu": "1000"}
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
@@ -20,21 +21,25 @@ class FakeNodes:
 
     def __init__(self, api: ApiSession, names: Sequence[str]) -> None:
         self._api = api
-        self.names = tuple(names)
+        self.names = list(names)
         self.lost: set[str] = set()
 
     async def create(self) -> None:
         """Make the nodes, ready and large."""
         await self._renew()
         for name in self.names:
-            size = {"cpu": "1000", "memory": "10Ti", "pods": "100000", "nvidia.com/gpu": "1000"}
-            manifest = {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-                "status": {"capacity": size, "allocatable": size, "conditions": [_ready("True", "KubeletReady")]},
-            }
-            await self._api.ask("POST", "/api/v1/nodes", manifest, accept={201, 409})
+            await self._create(name, _LARGE)
+
+    async def add(self, name: str, size: Mapping[str, str]) -> None:
+        """Make one more node; what its `size` does not name is as large as of the others."""
+        self.names.append(name)
+        await self._renew_one(name)
+        await self._create(name, _LARGE | size)
+
+    async def resize(self, name: str, size: Mapping[str, str]) -> None:
+        """Change how much a node has of something, as a device plugin does."""
+        patch = {"status": {"capacity": size, "allocatable": size}}
+        await self._api.ask("PATCH", f"/api/v1/nodes/{name}/status", patch)
 
     async def keep(self) -> None:
         """Renew the leases for ever."""
@@ -58,15 +63,25 @@ class FakeNodes:
         for name in self.names:
             await self._api.ask("DELETE", f"/api/v1/nodes/{name}", accept={200, 404})
 
+    async def _create(self, name: str, size: Mapping[str, str]) -> None:
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+            "status": {"capacity": size, "allocatable": size, "conditions": [_ready("True", "KubeletReady")]},
+        }
+        await self._api.ask("POST", "/api/v1/nodes", manifest, accept={201, 409})
+
     async def _renew(self) -> None:
+        for name in [one for one in self.names if one not in self.lost]:
+            await self._renew_one(name)
+
+    async def _renew_one(self, name: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        for name in self.names:
-            if name in self.lost:
-                continue
-            spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
-            query = "?fieldManager=fake-nodes&force=true"
-            await self._api.ask("PATCH", f"{_LEASES}/{name}{query}", lease, content="application/apply-patch+yaml")
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+        query = "?fieldManager=fake-nodes&force=true"
+        await self._api.ask("PATCH", f"{_LEASES}/{name}{query}", lease, content="application/apply-patch+yaml")
 
     async def _say(self, name: str, condition: dict[str, Any]) -> None:
         await self._api.ask("PATCH", f"/api/v1/nodes/{name}/status", {"status": {"conditions": [condition]}})

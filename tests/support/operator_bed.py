@@ -13,6 +13,7 @@ import end_state
 from waiting import until
 
 if TYPE_CHECKING:
+    from cluster.api_client import Reply
     from cluster.control_plane import ControlPlane
 
 Manifest = dict[str, Any]
@@ -39,6 +40,10 @@ class Bed:
         """Create a FineTuneJob of two nodes and return it as stored. `spec`: fields that differ."""
         body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": name}}
         return self.create("FineTuneJob", body | {"spec": SPEC | spec})
+
+    def request(self, method: str, path: str, body: Any = None, **how: Any) -> Reply:
+        """Send one request."""
+        return self._client.request(method, path, body, **how)
 
     def create(self, kind: str, manifest: Manifest) -> Manifest:
         """Create an object and return it as stored."""

@@ -94,6 +94,8 @@ class Stop:
 
     seconds: float = 0.0
     end: End = End(143)
+    lingers: float = 0.0
+    """Seconds for which the pod is still there after it has ended; a real kubelet takes its volumes and control groups away meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,12 @@ class PodStatusPatcher:
         namespace: str | None = None,
         selector: str = _MANAGED,
         nodes: Sequence[str] = ("fake-0", "fake-1", "fake-2"),
+        has_scheduler: bool = False,
     ) -> None:
-        """`namespace`: None for all. `selector`: a label selector. `nodes`: names of the fake nodes, which it makes and removes."""
+        """`namespace`: None for all. `selector`: a label selector. `nodes`: names of the fake nodes, which it makes and removes.
+
+        `has_scheduler`: a real scheduler places the pods, and the step `Bind` waits for it.
+        """
         self.scripts: dict[str, Script | str] = dict(scripts or {})
         """May be changed at any time; holds for pods that are first seen later."""
         self.ended = 0
@@ -72,6 +76,7 @@ class PodStatusPatcher:
         self._path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
         self._query = f"labelSelector={selector}"
         self._node_names = nodes
+        self._has_scheduler = has_scheduler
         self._played: dict[str, _Played] = {}
         self._runs: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         self._loop = asyncio.new_event_loop()
@@ -102,6 +107,14 @@ class PodStatusPatcher:
         """Return the names of the pods that exist, sorted."""
         found = (each.pod["metadata"] for each in tuple(self._played.values()))
         return tuple(sorted(metadata["name"] for metadata in found if metadata["namespace"] == namespace))
+
+    def add_node(self, name: str, size: Mapping[str, str]) -> None:
+        """Make one more node. `size`: how much it has of what, where that is not as of the others."""
+        self._in_loop(self._nodes.add(name, size))
+
+    def resize_node(self, name: str, size: Mapping[str, str]) -> None:
+        """Change how much a node has of something."""
+        self._in_loop(self._nodes.resize(name, size))
 
     def lose_node(self, name: str) -> None:
         """Let a node go silent: its pods stay as they are, even if they are deleted."""
@@ -215,6 +228,9 @@ class PodStatusPatcher:
                 case Until(event=event):
                     while not event.is_set():  # noqa: ASYNC110  (the event is of another thread)
                         await asyncio.sleep(_LOOK_SECONDS)
+                case Bind() if self._has_scheduler:
+                    while not known.pod["spec"].get("nodeName"):  # noqa: ASYNC110  (the watch brings it)
+                        await asyncio.sleep(_LOOK_SECONDS)
                 case Bind(node=node):
                     await self._bind(known, node)
                 case _:
@@ -245,6 +261,7 @@ class PodStatusPatcher:
             stop = known.course.stop
             await asyncio.sleep(min(stop.seconds, grace))
             await self._show(known, stop.end if stop.seconds <= grace else End(137))
+            await asyncio.sleep(stop.lingers)
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": known.pod["metadata"]["uid"]}}
         await self._api.ask("DELETE", _path_of(known.pod), body, accept={200} | _GONE)
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import pytest
 
@@ -42,12 +43,19 @@ def at_once(story: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def telling(request: pytest.FixtureRequest, stage: Callable[[], Any]) -> Iterator[Futures]:
-    """Begin all stories of the requesting module that this session runs, each on a stage of its own; yield them by the name of their test."""
+def telling(
+    request: pytest.FixtureRequest, stage: Callable[[], Any], *, folder: Path | None = None, workers: int | None = None
+) -> Iterator[Futures]:
+    """Begin all stories of the requesting module that this session runs, each on a stage of its own; yield them by the name of their test.
+
+    `folder`: those of all modules in it, whose tests must have different names. `workers`: no more than so many at a time, in the order of the tests.
+    """
     chosen = {
         item.name: partial(item.function.story, **(item.callspec.params if hasattr(item, "callspec") else {}))
         for item in request.session.items
-        if item.path == request.path and hasattr(item.function, "story")
+        if hasattr(item, "function")
+        and hasattr(item.function, "story")
+        and (folder in item.path.parents if folder else item.path == request.path)
     }
-    with ThreadPoolExecutor(max(len(chosen), 1)) as pool:
+    with ThreadPoolExecutor(workers or max(len(chosen), 1)) as pool:
         yield {name: pool.submit(lambda story=story: story(stage())) for name, story in chosen.items()}

@@ -1,0 +1,216 @@
+"""Pods cannot start: no image, a quota, a limit or a policy in the way. It is told in the words of who refused, and nothing is held for ever."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from failing_jobs import Job, Stage
+from operator_bed import Bed
+from pod_courses import Bind, Course, End, Run, Until, Waiting, by_index, hang, no_image
+from stage_messages import success
+from stories_at_once import at_once
+from waiting import until
+
+IMPATIENT = {"startDeadline": "15s"}
+CORE = "/api/v1/namespaces"
+
+
+def fails_to_start(job: Job, kind: str, *words: str):
+    """Wait for the end of the job, require its class, that it says these words, and that nothing of it runs; return its status."""
+    status = job.wait_for("Failed", seconds=90)
+    said = f"{status['failure']['message']}\n{job.bed.condition(job.name, 'Failed')['message']}"
+    assert status["failure"]["class"] == kind, said
+    assert [word for word in words if word not in said] == [], said
+    until(lambda: job.running() == [], seconds=30, what="no pods")
+    return status
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------------------------
+
+
+@at_once
+def test_a_gang_of_which_one_image_cannot_be_pulled_is_named_and_wholly_freed_at_its_start_deadline(stage):
+    job = stage.job("no-image")
+    job.kubelet.scripts[f"{job.name}/train"] = by_index({1: no_image}, otherwise=hang)
+    job.submit(failurePolicy=IMPATIENT)
+    told = until(lambda: waits(job), seconds=30, what="a pod that waits for its image")
+    without = next(pod for pod in job.gang(1) if pod["metadata"]["name"].startswith(f"{job.name}-a1-1"))
+    assert without["metadata"]["name"] in told["message"]
+    assert without["spec"]["containers"][0]["image"] in told["message"]
+    status = fails_to_start(job, "ImagePull", "ImagePullBackOff", without["spec"]["containers"][0]["image"])
+    assert (status["failure"]["pod"], status["attempt"]) == (without["metadata"]["name"], 1)
+
+
+def waits(job: Job):
+    found = job.bed.condition(job.name, "PodsReady")
+    return found if found and found["reason"] == "Waiting" else None
+
+
+@at_once
+def test_the_image_of_the_first_stage_that_cannot_be_pulled_fails_the_job(stage):
+    job = stage.job("no-first-image")
+    job.kubelet.scripts[f"{job.name}/prepare"] = no_image
+    job.submit(failurePolicy=IMPATIENT)
+    assert fails_to_start(job, "ImagePull", "ImagePullBackOff")["failure"]["stage"] == "prepare"
+
+
+@at_once
+def test_an_image_that_comes_in_time_is_waited_for(stage):
+    job = stage.job("late-image")
+    come = threading.Event()
+
+    def late(pod, attempt, at, index):
+        wait = Waiting("ErrImagePull", "the registry has a break")
+        return Course((Bind(), wait, Until(come), Run(), End(message=success(at, index=index))))
+
+    job.kubelet.scripts[f"{job.name}/train"] = late
+    job.submit()
+    until(lambda: waits(job), seconds=30, what="a gang that waits for its image")
+    come.set()
+    status = job.wait_for("Succeeded")
+    assert (status["attempt"], status.get("restarts")) == (1, None)
+
+
+# ---- claims -----------------------------------------------------------------------------------------------------------------------------
+
+
+@at_once
+def test_a_claim_that_is_not_there_is_told_in_the_words_of_the_scheduler(stage):
+    job = stage.job("no-claim", bed=stage.place("claimless", has_claim=False))
+    job.submit(failurePolicy=IMPATIENT)
+    fails_to_start(job, "StartDeadline", 'persistentvolumeclaim "models" not found')
+
+
+@at_once
+def test_a_claim_that_comes_in_time_is_waited_for(stage):
+    job = stage.job("late-claim", bed=stage.place("furnished", has_claim=False))
+    job.submit()
+    until(lambda: [pod for pod in job.running() if is_homeless(pod)], seconds=60, what="a pod that finds no claim")
+    stage.furnish("furnished")
+    status = job.wait_for("Succeeded", seconds=120)
+    assert (status["attempt"], status.get("restarts")) == (1, None)
+
+
+def is_homeless(pod) -> bool:
+    conditions = {one["type"]: one.get("reason") for one in pod["status"].get("conditions", ())}
+    return conditions.get("PodScheduled") == "Unschedulable"
+
+
+# ---- quotas, limits, policies -----------------------------------------------------------------------------------------------------------
+
+
+def limited(stage: Stage, bed: Bed, **hard: str) -> str:
+    """Put a quota on a namespace, and return its path once it holds."""
+    metadata = {"name": "tight"}
+    stage.make(f"{CORE}/{bed.namespace}/resourcequotas", {"metadata": metadata, "spec": {"hard": hard}})
+    path = f"{CORE}/{bed.namespace}/resourcequotas/tight"
+    until(lambda: stage.ask("GET", path).body.get("status", {}).get("hard") == hard, seconds=30, what="a quota")
+    return path
+
+
+@at_once
+def test_a_quota_without_room_for_any_pod_is_told_in_the_words_of_the_api_server(stage):
+    bed = stage.place("no-room")
+    limited(stage, bed, pods="0")
+    job = stage.job("no-pods", bed=bed)
+    job.submit(failurePolicy=IMPATIENT)
+    fails_to_start(job, "StartDeadline", "exceeded quota: tight", "pods=1")
+    assert bed.all("Pod") == []
+
+
+@at_once
+def test_a_gang_of_which_a_quota_lets_only_a_part_in_is_wholly_freed(stage):
+    bed = stage.place("half-room")
+    job = stage.job("half-gang", bed=bed)
+    job.hold("prepare", "train")
+    job.submit(failurePolicy=IMPATIENT)
+    job.wait_for("Preparing")
+    until(lambda: len(job.running()) == 1, seconds=30, what="a pod that prepares")
+    limited(stage, bed, pods="1")
+    job.go_on("prepare")
+    told = until(lambda: pods_refused(job), seconds=30, what="a gang that is refused")
+    assert "exceeded quota: tight" in told["message"]
+    fails_to_start(job, "StartDeadline", "exceeded quota: tight")
+
+
+def pods_refused(job: Job):
+    found = job.bed.condition(job.name, "PodsReady")
+    return found if found and "forbidden" in found.get("message", "") else None
+
+
+@at_once
+def test_a_quota_that_is_raised_in_time_lets_the_job_go_on(stage):
+    bed = stage.place("room-later")
+    quota = limited(stage, bed, pods="0")
+    job = stage.job("later-pods", bed=bed)
+    job.submit()
+    refused = f"/apis/events.k8s.io/v1/namespaces/{bed.namespace}/events?fieldSelector=reason=FailedCreate"
+    until(lambda: stage.ask("GET", refused).body["items"], seconds=30, what="a pod that is refused")
+    raised = {"spec": {"hard": {"pods": "10"}}}
+    assert stage.ask("PATCH", quota, raised, content_type="application/merge-patch+json").status == 200
+    status = job.wait_for("Succeeded", seconds=120)
+    assert (status["attempt"], status.get("restarts")) == (1, None)
+
+
+@at_once
+def test_a_quota_on_jobs_is_told_and_once_there_is_room_the_job_goes_on(stage):
+    bed = stage.place("no-jobs")
+    quota = limited(stage, bed, **{"count/jobs.batch": "0"})
+    job = stage.job("no-job", bed=bed)
+    job.submit()
+    told = until(lambda: bed.condition(job.name, "Refused"), seconds=30, what="a refusal")
+    assert "Job no-job-prepare" in told["message"]
+    assert "exceeded quota: tight" in told["message"]
+    assert stage.ask("DELETE", quota).status == 200
+    status = job.wait_for("Succeeded", seconds=120)
+    assert bed.condition(job.name, "Refused") is None
+    assert (status["attempt"], status.get("restarts")) == (1, None)
+
+
+@at_once
+def test_a_limit_below_what_the_gang_asks_for_is_told_in_the_words_of_the_api_server(stage):
+    bed = stage.place("small-pods")
+    limit = {"type": "Container", "max": {"memory": "1Gi"}}
+    stage.make(f"{CORE}/{bed.namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": [limit]}})
+    job = stage.job("too-large", bed=bed)
+    job.submit(resources={"memory": "2Gi"}, failurePolicy=IMPATIENT)
+    fails_to_start(job, "StartDeadline", "maximum memory usage per Container is 1Gi, but limit is 2Gi")
+
+
+@at_once
+def test_a_policy_that_forbids_the_pods_is_told_in_its_own_words(stage):
+    """As a webhook of Kyverno or Gatekeeper would refuse them, too."""
+    bed = stage.place("policed", labels={"policed": "yes"})
+    forbid(stage, says="pods of this team need a cost centre")
+    job = stage.job("forbidden", bed=bed)
+    job.submit(failurePolicy=IMPATIENT)
+    fails_to_start(job, "StartDeadline", "pods of this team need a cost centre")
+
+
+def forbid(stage: Stage, *, says: str) -> None:
+    """Forbid all pods in the namespaces that are labelled `policed`, and return once that holds."""
+    group = "/apis/admissionregistration.k8s.io/v1"
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [pods]},
+        "validations": [{"expression": "false", "message": says}],
+    }
+    stage.make(f"{group}/validatingadmissionpolicies", {"metadata": {"name": "policed"}, "spec": spec})
+    chosen = {"namespaceSelector": {"matchLabels": {"policed": "yes"}}}
+    binding = {"policyName": "policed", "validationActions": ["Deny"], "matchResources": chosen}
+    stage.make(f"{group}/validatingadmissionpolicybindings", {"metadata": {"name": "policed"}, "spec": binding})
+    pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "one", "image": "one"}]}}
+    until(
+        lambda: stage.ask("POST", f"{CORE}/policed/pods?dryRun=All", pod).status == 422, seconds=60, what="the policy"
+    )
+
+
+@pytest.mark.parametrize("level", ["restricted", "baseline"])
+@at_once
+def test_a_namespace_under_pod_security_takes_the_pods_of_all_stages(stage, level):
+    bed = stage.place(f"secured-{level}", labels={"pod-security.kubernetes.io/enforce": level})
+    job = stage.job("secured", bed=bed)
+    job.submit()
+    assert job.wait_for("Succeeded").get("restarts") is None
