@@ -21,13 +21,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_healthy_run_is_told_of_nothing(tmp_path: Path, model: Path, seed: int) -> None:
-    classes = 2 + seed % 3
-    rows = sentences(400, classes=classes, seed=seed)
+    rows = sentences(400, seed=seed)
     splits = {"train": rows[:300], "validation": rows[300:350], "test": rows[350:]}
     write_dataset(tmp_path / "data", splits, model=model)
     lora = seed % 4 == 3
     training = {
-        "maxSteps": 400 if lora else 160,
+        "maxSteps": 400 if lora else 200,
         "globalBatchSize": (16, 32)[seed % 2],
         "microBatchSize": 16,
         "learningRate": 5e-3 if lora else (2e-3, 4e-3, 8e-3)[seed % 3],
@@ -48,8 +47,6 @@ def test_a_healthy_run_is_told_of_nothing(tmp_path: Path, model: Path, seed: int
     result = json.loads(Path(config.paths.job, "train.json").read_text())
     lines = list(map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines()))
     accuracy = [line["accuracy"] for line in lines if line["kind"] == "evaluation"][-1]
-    assert accuracy > (1 + 1 / classes) / 2, (
-        "it has not learned half of what there is to learn: this run is not healthy"
-    )
+    assert accuracy > 0.75, "it has not learned half of what there is to learn: this run is not healthy"
     assert result.get("findings", []) == []
     assert [line for line in lines if line["kind"] == "finding"] == []
