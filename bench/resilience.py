@@ -6,7 +6,7 @@
 `goodput`: kills in a longer run, the part of its time that went into steps that were kept. For the figure of the design: --minutes 30.
 `saves`: how long a save holds training up, against a copy of the same bytes; how much slower training is with a save each 20 steps.
 `hang`: a rank gets SIGSTOP; seconds until the hang is found, by the default rule. Uneven steps of an hour must raise no alarm (clock simulated).
-`hashing`: checking a checkpoint's file against its manifest. Runs for 12 minutes.
+`hashing`: checking a checkpoint's file against its manifest. Meant to end within 12 minutes.
 """
 
 from __future__ import annotations
