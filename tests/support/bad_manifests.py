@@ -222,8 +222,8 @@ BAD_MANIFESTS = (
     _bad("B11", By.SCHEMA, "spec.deepspeed.stage", 9, "should be less than or equal to 3", advice="must be at most 3 (allowed: at least 0 and at most 3). Example: stage: 3"),
     _bad("B11", By.SCHEMA, "spec.deepspeed.stage", -1, "should be greater than or equal to 0", advice="must be at least 0"),
     _bad("B11", By.SCHEMA, "spec.deepspeed.stage", "2", "must be of type integer", advice="must be a whole number"),
-    _unknown("B11", "spec.deepspeed.zero_stage", 2, "known here: stage"),
-    _unknown("B11", "spec.deepspeed.config", {"zero_optimization": {"stage": 9}}, "known here: stage"),
+    _unknown("B11", "spec.deepspeed.zero_stage", 2, "known here: offloadOptimizer, stage"),
+    _unknown("B11", "spec.deepspeed.config", {"zero_optimization": {"stage": 9}}, "known here: offloadOptimizer, stage"),
     _bad("B11", By.RULE, "spec.training.microBatchSize", 5, "globalBatchSize (32 by default) must be a multiple of it", advice="got 5. Example: globalBatchSize: 32"),
     _bad("B11", By.RULE, "spec.training.microBatchSize", 64, "must be a multiple of it", advice="got 64", spec__training__globalBatchSize=32),
     # B12 hyperparameters

@@ -20,13 +20,15 @@ from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedJob, PodSe
 from tuneloop_operator.settings import OperatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = THEN + timedelta(days=1)
 NEVER = THEN + timedelta(days=1000)
 SETTINGS = OperatorSettings(default_claim="models", local=True)
-FAILURES = {"config": 78, "collective": 77, "evicted": 143, "data lost": 81}
+FAILURES = {"config": 78, "collective": 77, "evicted": 143}
+MORE_FAILURES = {"data lost": 81, "not finite": 76}
+_EXIT_CODES = FAILURES | MORE_FAILURES
 """Exit code by the way in which a pod ends; one without an image never starts, and never ends."""
 PRESENT: Any = {("Service", "r-train"): {}}
 
@@ -147,8 +149,8 @@ def pod_seen(pod: Pod) -> PodSeen:
     end, phase = None, "Pending" if pod.state == "imageless" else "Running"
     if pod.state == "succeeded":
         end, phase = ContainerEnd(exit_code=0, message=success(job.stage), finished=THEN), "Succeeded"
-    elif pod.state in FAILURES:
-        end, phase = ContainerEnd(exit_code=FAILURES[pod.state], finished=THEN), "Failed"
+    elif pod.state in _EXIT_CODES:
+        end, phase = ContainerEnd(exit_code=_EXIT_CODES[pod.state], finished=THEN), "Failed"
     return PodSeen(
         name=f"{owner}-{pod.index}",
         uid=f"{pod.owner}-{pod.index}",
@@ -244,11 +246,11 @@ def job_moves(cluster: Cluster, job: Job, gang: int) -> Iterator[tuple[str, Clus
             yield "start", (jobs, tuple(sorted((*pods, *made))))
         elif all(pod.state == "succeeded" for pod in mine):
             yield "complete", (with_outcome(jobs, job, "Succeeded"), pods)
-        if any(pod.state in FAILURES for pod in mine):
+        if any(pod.state in _EXIT_CODES for pod in mine):
             yield "fail", (with_outcome(jobs, job, "Failed"), told_to_end(pods, job.uid))
 
 
-def faults(world: World) -> Iterator[tuple[str, World]]:
+def faults(world: World, failures: Iterable[str] = FAILURES) -> Iterator[tuple[str, World]]:
     jobs, pods = world.cluster
     if world.toggles and not world.suspend:
         yield "suspend", replace(world, suspend=True, toggles=world.toggles - 1)
@@ -262,7 +264,7 @@ def faults(world: World) -> Iterator[tuple[str, World]]:
         yield "delete by hand", replace(poorer, cluster=(leaving, told_to_end(pods, job.uid)))
     for pod in pods:
         others = [other for other in pods if other != pod]
-        for failure in ("imageless", *FAILURES) if pod.state == "running" and not pod.deleted else ():
+        for failure in ("imageless", *failures) if pod.state == "running" and not pod.deleted else ():
             ended = tuple(sorted((*others, replace(pod, state=failure))))
             yield failure, replace(poorer, cluster=(jobs, ended))
 

@@ -272,6 +272,8 @@ def _rest(situation: Situation) -> Step:
     left = ttl - (situation.now - moment(status.completion_time)).total_seconds()
     if left > 0:
         return Step(status=status, decision=Decision(wake_in=left))
+    if not situation.seen.live:  # the time may have been raised just now
+        return Step(status=status, decision=Decision(look=True))
     itself = Deletion(kind="FineTuneJob", name=job.metadata["name"], uid=situation.seen.uid)
     return Step(status=status, decision=Decision(delete=(itself,)))
 

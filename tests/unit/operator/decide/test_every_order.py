@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from job_worlds import FAILURES, World, cluster_moves, faults, operator_moves, parsed
+from job_worlds import FAILURES, MORE_FAILURES, World, cluster_moves, faults, operator_moves, parsed
 
 
 def check_state(world: World) -> None:
@@ -47,7 +48,7 @@ class Explored:
     """Finished, with nothing left to do."""
 
 
-def explore(*, faults_allowed: int, toggles: int, gang: int) -> Explored:
+def explore(*, faults_allowed: int, toggles: int, gang: int, failures: Iterable[str]) -> Explored:
     start = World(faults=faults_allowed, toggles=toggles)
     found = Explored(worlds={start}, before=defaultdict(list), ends=set())
     queue = deque([start])
@@ -58,9 +59,9 @@ def explore(*, faults_allowed: int, toggles: int, gang: int) -> Explored:
         if not own and world.view == world.cluster:
             check_settled(world)
             found.ends |= {world} if world.finished else set()
-        for name, after in (*own, *cluster_moves(world, gang), *faults(world)):
+        for name, after in (*own, *cluster_moves(world, gang), *faults(world, failures)):
             check_step(world, after)
-            if name not in {"suspend", "crash", "delete by hand", "imageless", *FAILURES}:
+            if name not in {"suspend", "crash", "delete by hand", "imageless", *FAILURES, *MORE_FAILURES}:
                 found.before[after].append(world)
             if after not in found.worlds:
                 found.worlds.add(after)
@@ -87,15 +88,18 @@ def reaching(found: Explored) -> set[World]:
 
 
 @pytest.mark.parametrize(
-    ("faults_allowed", "toggles", "gang"),
+    ("faults_allowed", "toggles", "gang", "failures"),
     [
-        pytest.param(2, 0, 1, id="two faults"),
-        pytest.param(1, 1, 1, id="a fault and a suspension"),
-        pytest.param(1, 0, 2, id="a fault in a gang of two"),
+        pytest.param(2, 0, 1, FAILURES, id="two faults"),
+        pytest.param(1, 1, 1, FAILURES, id="a fault and a suspension"),
+        pytest.param(1, 0, 2, FAILURES, id="a fault in a gang of two"),
+        pytest.param(1, 1, 1, MORE_FAILURES, id="a fault that changes the next attempt, and a suspension"),
     ],
 )
-def test_whatever_happens_a_job_comes_to_an_end(faults_allowed: int, toggles: int, gang: int) -> None:
-    found = explore(faults_allowed=faults_allowed, toggles=toggles, gang=gang)
+def test_whatever_happens_a_job_comes_to_an_end(
+    faults_allowed: int, toggles: int, gang: int, failures: Iterable[str]
+) -> None:
+    found = explore(faults_allowed=faults_allowed, toggles=toggles, gang=gang, failures=failures)
     dead_ends = found.worlds - reaching(found)
     assert found.ends
     assert not dead_ends, min(dead_ends, key=lambda world: len(world.status))
