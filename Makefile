@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput
 DEMO_CLAIM := .tuneloop/claims/demo
 
 .PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-images test-full check crds bench clean
@@ -62,7 +63,7 @@ crds: setup ## write crds/ and the chart's copy from api/
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files
 
 bench: setup ## the timings of bench/, as ratios against a peer in the same run
-	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in $(BENCHES); do echo "== $$each"; $(BIN)/python bench/$$each.py || exit 1; done
 
 clean: ## remove .venv and caches; keeps .tuneloop (your jobs)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

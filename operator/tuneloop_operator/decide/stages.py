@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.observed import JobSeen, ObservedJob, PodSeen
     from tuneloop_operator.settings import OperatorSettings
 
-BLAME_SECONDS = 10.0
+BLAME_SECONDS = 5.0
 """How long the pods of a failed gang may take to say why, as long as only echoes of the failure were heard."""
 
 
