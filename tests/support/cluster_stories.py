@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster_watch import watching
 from workspace import deployment_manifest, job_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cluster_release import Release, Tenant
 
 ROWS = 400
@@ -58,3 +60,31 @@ def served(release: Release, namespace: str, folder: Path) -> Served:
             what="a served model",
         )
         return Served(tenant=tenant, jobs=jobs.statuses("reviews"), deployments=deployments.statuses("reviews"))
+
+
+def first_checkpoint(tenant: Tenant, *, seconds: float = 120.0) -> int:
+    """Return the step of the newest checkpoint of the job as soon as there is one on the claim."""
+    uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
+    folder = tenant.release.claim / "jobs" / f"reviews-{uid[:8]}" / "checkpoints"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
+        if committed:
+            return max(int(name.split("-")[1]) for name in committed)
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint after {seconds} s\n{tenant.report()}")
+
+
+def kill_processes(pod: dict[str, Any]) -> None:
+    """End the processes of the operator's pod as a machine that loses power would: they say good-bye to nobody."""
+    uid = pod["metadata"]["uid"]
+    killed = 0
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        try:
+            is_its = uid in path.read_text() and "tuneloop_operator" in (path.parent / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if is_its:
+            os.kill(int(path.parent.name), signal.SIGKILL)
+            killed += 1
+    assert killed, f"no process of the operator in pod {uid}"

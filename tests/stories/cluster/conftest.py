@@ -52,7 +52,7 @@ HERE = Path(__file__).parent
 PROBE = "dev.local/probe:1"
 _PROGRAMS = (*binaries.NODE, "probe")
 _IMAGE = pytest.StashKey[targets.Built | ImageError]()
-_WATCHED = ("whole-way", "worker-deleted", "operator-killed", "deleted")
+_WATCHED = ("whole-way", "worker-deleted", "operator-killed", "drained", "deleted")
 """Namespaces of the release, one a story: the same job has the same name in each."""
 
 

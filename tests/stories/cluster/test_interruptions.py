@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster_release import Tenant
-from cluster_stories import JOB, STEPS
+from cluster_stories import JOB, STEPS, first_checkpoint, kill_processes
 from cluster_watch import watching
 
 pytestmark = pytest.mark.timeout(600)
@@ -56,9 +52,9 @@ def interrupted(request, release, tmp_path_factory):
             "tuneloop.dev/job=reviews,batch.kubernetes.io/job-completion-index=1,tuneloop.dev/stage=train"
         )
         operator = release.operator_pod()
-        saved = _first_checkpoint(tenant)
+        saved = first_checkpoint(tenant)
         if request.param == "operator-killed":
-            _kill(operator)
+            kill_processes(operator)
             tenant.release.cluster.kubectl(
                 "delete", "pod", operator["metadata"]["name"], "-n", release.namespace, "--grace-period=0", "--force"
             )
@@ -118,31 +114,3 @@ def test_attempts_never_go_back_and_steps_never_within_one(interrupted):
 
 def _phase(tenant):
     return tenant.status("finetunejobs", "reviews").get("phase")
-
-
-def _first_checkpoint(tenant):
-    """Return the step of the newest checkpoint as soon as there is one on the claim."""
-    uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
-    folder = tenant.release.claim / "jobs" / f"reviews-{uid[:8]}" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
-        if committed:
-            return max(int(name.split("-")[1]) for name in committed)
-        time.sleep(0.01)
-    raise AssertionError(f"no checkpoint after 120 s\n{tenant.report()}")
-
-
-def _kill(pod):
-    """End the operator's process as a machine that loses power would: it says good-bye to nobody."""
-    uid = pod["metadata"]["uid"]
-    killed = 0
-    for path in Path("/proc").glob("[0-9]*/cgroup"):
-        try:
-            is_its = uid in path.read_text() and "tuneloop_operator" in (path.parent / "cmdline").read_text()
-        except OSError:  # it has ended meanwhile
-            continue
-        if is_its:
-            os.kill(int(path.parent.name), signal.SIGKILL)
-            killed += 1
-    assert killed, f"no process of the operator in pod {uid}"
