@@ -106,10 +106,13 @@ def _failed(end: ContainerEnd | None) -> bool:
 
 
 def _deleted_first(pod: PodSeen) -> bool:
-    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie."""
+    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless a signal ended it."""
     if pod.deletion_asked is None:
         return False
-    return pod.ended is None or pod.ended.finished > pod.deletion_asked
+    if pod.ended is None or pod.ended.finished > pod.deletion_asked:
+        return True
+    was_stopped = pod.ended.exit_code in {_SIGTERM, _SIGKILL} and pod.ended.reason != "OOMKilled"
+    return was_stopped and pod.ended.finished == pod.deletion_asked
 
 
 def _judge(pod: PodSeen) -> Blame:

@@ -113,6 +113,22 @@ def test_if_all_were_deleted_first_nobody_is_at_fault() -> None:
     assert told(pod(0, code=143, **DELETED), pod(1, code=137, **DELETED)).failure.failure_class == FailureClass.EVICTED
 
 
+@pytest.mark.parametrize(
+    ("code", "why", "expected"),
+    [
+        (143, "", FailureClass.EVICTED),
+        (137, "", FailureClass.EVICTED),
+        (137, "OOMKilled", FailureClass.OUT_OF_MEMORY_HOST),
+        (139, "", FailureClass.UNKNOWN),
+    ],
+)
+def test_of_a_pod_that_ended_in_the_second_of_its_deletion_a_signal_was_the_deletion(
+    code: int, why: str, expected: FailureClass
+) -> None:
+    """A gang whose preempted pod is gone already has only such pods left: their SIGTERM is nobody's failure."""
+    assert told(pod(code=code, why=why, deletion_asked=NOW)).failure.failure_class == expected
+
+
 def test_pods_that_run_are_not_blamed() -> None:
     assert blame([pod(0), pod(1)]) is None
 
