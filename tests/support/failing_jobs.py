@@ -45,8 +45,8 @@ PHASES = (
     "Succeeded",
     "Failed",
 )
-LOW = "low"
-"""A PriorityClass that there is."""
+LOW, URGENT = "low", "urgent"
+"""PriorityClasses that there are."""
 _LITTLE = {"cpu": "100m"}
 _RESOURCES: Manifest = {"nodes": 2, "gpusPerNode": 0, **_LITTLE, "prepare": _LITTLE, "export": _LITTLE}
 CHILDREN = ("Job", "Pod", "ConfigMap", "Service", "NetworkPolicy")

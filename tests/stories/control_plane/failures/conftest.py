@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cluster.control_plane import ControlPlane
 from cluster_tier import fresh_namespace, install_crds
-from failing_jobs import LOW, Stage, World, start_scheduler
+from failing_jobs import LOW, URGENT, Stage, World, start_scheduler
 from fault_proxy import FaultProxy
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
@@ -28,8 +28,9 @@ def world(control_plane, tmp_path_factory):
         install_crds(plane)
         plane.restart_controller_manager()  # its garbage collector looks for new kinds only twice a minute
         start_scheduler(plane)
-        priority = {"metadata": {"name": LOW}, "value": -10}
-        assert plane.request("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", priority).status == 201
+        for name, value in ((LOW, -10), (URGENT, 1000)):
+            priority = {"metadata": {"name": name}, "value": value}
+            assert plane.request("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", priority).status == 201
         with (
             fresh_namespace(plane) as namespace,
             PodStatusPatcher(plane, nodes=["steady-0", "steady-1"], has_scheduler=True) as kubelet,

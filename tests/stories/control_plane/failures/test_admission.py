@@ -12,7 +12,8 @@ from stage_messages import success
 from stories_at_once import at_once
 from waiting import until
 
-IMPATIENT = {"startDeadline": "15s"}
+IMPATIENT = {"startDeadline": "30s"}
+"""Enough for Kubernetes' own Events, which come late on a busy machine and are all that tells why a pod was not created."""
 CORE = "/api/v1/namespaces"
 
 
@@ -119,38 +120,38 @@ def test_a_quota_without_room_for_any_pod_is_told_in_the_words_of_the_api_server
     assert bed.all("Pod") == []
 
 
+def half_let_in(stage: Stage, name: str, **spec) -> tuple[Job, str]:
+    """Submit a job, in a namespace of its own, of whose gang a quota lets one pod in; return it and the path of the quota."""
+    job = stage.job(name, bed=stage.place(f"room-of-{name}"))
+    job.hold("prepare")
+    job.submit(**spec)
+    until(lambda: len(job.running()) == 1, seconds=60, what="a pod that prepares")
+    quota = limited(stage, job.bed, pods="1")
+    job.kubelet.scripts[f"{job.name}/train"] = hang
+    job.go_on("prepare")
+    until(lambda: len(job.gang(1)) == 1, seconds=60, what="half a gang")
+    return job, quota
+
+
 @at_once
 def test_a_gang_of_which_a_quota_lets_only_a_part_in_is_wholly_freed(stage):
-    bed = stage.place("half-room")
-    job = stage.job("half-gang", bed=bed)
-    job.hold("prepare", "train")
-    job.submit(failurePolicy=IMPATIENT)
-    job.wait_for("Preparing")
-    until(lambda: len(job.running()) == 1, seconds=30, what="a pod that prepares")
-    limited(stage, bed, pods="1")
-    job.go_on("prepare")
-    told = until(lambda: pods_refused(job), seconds=30, what="a gang that is refused")
-    assert "exceeded quota: tight" in told["message"]
+    job, _ = half_let_in(stage, "half-gang", failurePolicy=IMPATIENT)
     fails_to_start(job, "StartDeadline", "exceeded quota: tight")
+
+
+@at_once
+def test_a_gang_that_a_quota_holds_back_says_so_and_is_whole_once_the_quota_is_raised(stage):
+    job, quota = half_let_in(stage, "late-gang")
+    told = until(lambda: pods_refused(job), seconds=60, what="a gang that is refused")
+    assert "exceeded quota: tight" in told["message"]
+    raised = {"spec": {"hard": {"pods": "10"}}}
+    assert stage.ask("PATCH", quota, raised, content_type="application/merge-patch+json").status == 200
+    assert job.wait_for("Running", seconds=120).get("restarts") is None
 
 
 def pods_refused(job: Job):
     found = job.bed.condition(job.name, "PodsReady")
     return found if found and "forbidden" in found.get("message", "") else None
-
-
-@at_once
-def test_a_quota_that_is_raised_in_time_lets_the_job_go_on(stage):
-    bed = stage.place("room-later")
-    quota = limited(stage, bed, pods="0")
-    job = stage.job("later-pods", bed=bed)
-    job.submit()
-    refused = f"/apis/events.k8s.io/v1/namespaces/{bed.namespace}/events?fieldSelector=reason=FailedCreate"
-    until(lambda: stage.ask("GET", refused).body["items"], seconds=30, what="a pod that is refused")
-    raised = {"spec": {"hard": {"pods": "10"}}}
-    assert stage.ask("PATCH", quota, raised, content_type="application/merge-patch+json").status == 200
-    status = job.wait_for("Succeeded", seconds=120)
-    assert (status["attempt"], status.get("restarts")) == (1, None)
 
 
 @at_once
