@@ -38,6 +38,8 @@ class Store:
         self._by_label: dict[tuple[str, str, str], dict[ObjectKey, None]] = {}
         self._deleted: OrderedDict[str, Manifest] = OrderedDict()
         """The last version of deleted objects, by uid: what is older was told late."""
+        self._departed: dict[str, list[Manifest]] = {}
+        """By the uid of a Job that is still there: pods of it that are gone, and had said why."""
         self._progress: dict[str, ProgressMessage] = {}
 
     def put(self, manifest: Manifest) -> bool:
@@ -67,6 +69,9 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         self._drop(key)
+        self._departed.pop(uid or "", None)
+        if manifest["kind"] == "Pod" and (job := self._job_of(manifest)) and _has_said_why(manifest):
+            self._departed.setdefault(job, []).append(trimmed(manifest))
         return True
 
     def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest | None:
@@ -78,6 +83,10 @@ class Store:
         for key in self._by_label.get((label, namespace, value), ()):
             if kind is None or key[0] == kind:
                 yield self._objects[key]
+
+    def departed(self, job_uid: str) -> Iterator[Manifest]:
+        """Yield the last versions of a Job's pods that are gone, and had ended or were about to be taken away: only they know why."""
+        yield from self._departed.get(job_uid, ())
 
     def serving(self, job: str, *, namespace: str) -> Iterator[Manifest]:
         """Yield the ModelDeployments that take their model from this FineTuneJob."""
@@ -124,6 +133,13 @@ class Store:
         """Return the newest message of a job."""
         return self._progress.get(uid)
 
+    def _job_of(self, pod: Manifest) -> str | None:
+        """Return the uid of a pod's Job, if that is still there."""
+        owners = pod["metadata"].get("ownerReferences") or ()
+        owner = next((one for one in owners if one["kind"] == "Job"), None)
+        job = owner and self._objects.get(("Job", pod["metadata"]["namespace"], owner["name"]))
+        return owner["uid"] if owner and job and job["metadata"].get("uid") == owner["uid"] else None
+
     def _drop(self, key: ObjectKey) -> None:
         self._by_kind[key[0]].pop(key)
         for name in _label_keys(self._objects.pop(key)):
@@ -161,6 +177,14 @@ def _shared(value: Any) -> Any:
 
 def _once(value: Any) -> Any:
     return sys.intern(value) if type(value) is str and len(value) <= _LONGEST_SHARED else value
+
+
+def _has_said_why(pod: Manifest) -> bool:
+    """Whether a pod has ended, or tells that it is about to be taken away."""
+    status = pod.get("status") or {}
+    states = [container.get("state") or {} for container in status.get("containerStatuses") or ()]
+    disrupted = any(one["type"] == "DisruptionTarget" for one in status.get("conditions") or ())
+    return disrupted or status.get("phase") == "Failed" or any("terminated" in state for state in states)
 
 
 def _label_keys(manifest: Manifest) -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, 
 from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.observed import Obstacle
@@ -45,7 +45,7 @@ def observe_job(
         job=job,
         manifest=manifest,
         jobs=tuple(sorted(jobs, key=lambda one: one.name)),
-        pods=_pods(children),
+        pods=_pods([*children, *(pod for job_ in jobs for pod in _departed(store, job_.uid))]),
         present=_present(children, uid=uid),
         progress=store.progress(uid),
         progress_written=progress_written,
@@ -105,6 +105,15 @@ def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str],
         for child in children
         if child["kind"] not in {"Job", "Pod"} and owner_uid(child) == uid
     }
+
+
+def _departed(store: Store, job_uid: str) -> Iterator[Manifest]:
+    """Yield a Job's pods that are gone, as what they are now: over."""
+    for pod in store.departed(job_uid):
+        status = pod["status"]
+        over = status.get("phase") if status.get("phase") in {"Succeeded", "Failed"} else "Failed"
+        kept = [one for one in status.get("conditions") or () if one["type"] != "Ready"]
+        yield pod | {"status": status | {"phase": over, "conditions": kept}}
 
 
 def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:

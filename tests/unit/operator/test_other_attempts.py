@@ -233,3 +233,16 @@ async def test_other_data_than_training_began_with_is_refused(bed: Bed) -> None:
     await prepare_again(bed, "d2")
     assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "Data")
     assert "have changed since training began" in bed.status["failure"]["message"]
+
+
+async def test_what_a_pod_said_is_known_after_it_is_gone(bed: Bed) -> None:
+    await bed.train()
+    told = said("Preempted", train={"startStep": 0, "steps": 120, "worldSize": 2, "last": SAVED | {"step": 120}})
+    bed.end_pod("reviews-a1-1", exit_code=79, message=told)
+    for name in ("reviews-a1-0", "reviews-a1-1"):
+        bed.cluster.remove(bed.cluster.of_kind("Pod")[name])
+    bed.end_job("reviews-a1", "FailureTarget")
+    await bed.settle()
+    assert (bed.status["failure"]["class"], bed.status["restarts"]["disruption"]) == ("Preempted", 1)
+    assert bed.status["checkpoint"]["latest"]["step"] == 120
+    assert "reviews-a2" in bed.jobs

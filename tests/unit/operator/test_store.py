@@ -112,6 +112,39 @@ def test_a_live_list_takes_away_what_is_gone_but_not_what_came_meanwhile() -> No
     assert sorted(versions(store)) == ["3", "9"]
 
 
+def gang_pod(**status: Any) -> dict[str, Any]:
+    one = pod("10")
+    owner = {"kind": "Job", "name": "reviews-a1", "uid": "j"}
+    return one | {"metadata": one["metadata"] | {"ownerReferences": [owner]}, "status": status}
+
+
+GANG = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"namespace": "n", "name": "reviews-a1", "uid": "j", "resourceVersion": "5"}}  # fmt: skip
+ENDED = {"containerStatuses": [{"state": {"terminated": {"exitCode": 79}}}]}
+DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(ENDED, 1), (DISRUPTED, 1), ({"phase": "Failed"}, 1), ({"phase": "Running"}, 0)]
+)
+def test_a_pod_that_said_why_is_remembered_as_long_as_its_job(status: dict[str, Any], kept: int) -> None:
+    store = Store()
+    store.put(GANG)
+    store.put(gang_pod(**status))
+    store.remove(gang_pod(**status))
+    assert len(list(store.departed("j"))) == kept
+    store.remove(GANG)
+    assert list(store.departed("j")) == []
+
+
+def test_a_pod_that_outlives_its_job_is_not_remembered() -> None:
+    store = Store()
+    store.put(GANG)
+    store.put(gang_pod(**ENDED))
+    store.remove(GANG)
+    store.remove(gang_pod(**ENDED))
+    assert list(store.departed("j")) == []
+
+
 def test_what_no_decision_looks_at_is_not_kept() -> None:
     store = Store()
     store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000}]}})
