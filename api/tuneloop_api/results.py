@@ -272,7 +272,7 @@ def fit_termination_message(message: TerminationMessage) -> bytes:
     while len(text) > TERMINATION_MESSAGE_BYTES and wire.get("lastLines"):
         wire["lastLines"].pop(0)
         text = _encode(wire)
-    for field in ("message", "hint"):
+    for field in ("hint", "message"):
         over = len(text) - TERMINATION_MESSAGE_BYTES
         if over > 0 and field in wire:
             kept = wire[field].encode()[: max(0, len(wire[field].encode()) - over - 3)]

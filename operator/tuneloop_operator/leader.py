@@ -92,8 +92,10 @@ class Leader:
             async with self._busy:
                 await self._step()
             self._tell()
+            # not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the release
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._released.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._released.wait()
                 return
             self._tell()
 

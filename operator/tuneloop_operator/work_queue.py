@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random as random_module
 from collections import OrderedDict
@@ -151,10 +152,10 @@ class WorkQueue:
                 return key
             self._changed.clear()
             self._show_idle()
-            try:
-                await asyncio.wait_for(self._changed.wait(), self.next_in())
-            except TimeoutError:
-                continue
+            # not `wait_for`: before Python 3.12 it loses a cancellation that comes together with a change
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.next_in()):
+                    await self._changed.wait()
 
     def done(self, key: Key, *, again_in: float | None = None) -> None:
         """End the work on a key that went well."""
