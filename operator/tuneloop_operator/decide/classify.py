@@ -36,7 +36,7 @@ _CLASS_OF_POD_REASON = {  # `status.reason` of a pod
     "UnexpectedAdmissionError": FailureClass.NODE_LOST,
 }
 _CANNOT_START = frozenset({"StartError", "ContainerCannotRun", "CreateContainerConfigError", "InvalidImageName"})
-_SIGTERM, _SIGKILL = 143, 137
+_SIGTERM = 143
 _NOISE = {FailureClass.UNKNOWN: 1, FailureClass.HANG: 2, FailureClass.COLLECTIVE: 3}
 """Classes that another rank's end may bring about, the more likely the greater; all others are 0."""
 _SIGNALLED = 4
@@ -106,20 +106,19 @@ def _failed(end: ContainerEnd | None) -> bool:
 
 
 def _deleted_first(pod: PodSeen) -> bool:
-    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless a signal ended it."""
+    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless SIGTERM ended it."""
     if pod.deletion_asked is None:
         return False
     if pod.ended is None or pod.ended.finished > pod.deletion_asked:
         return True
-    was_stopped = pod.ended.exit_code in {_SIGTERM, _SIGKILL} and pod.ended.reason != "OOMKilled"
-    return was_stopped and pod.ended.finished == pod.deletion_asked
+    return pod.ended.exit_code == _SIGTERM and pod.ended.finished == pod.deletion_asked
 
 
 def _judge(pod: PodSeen) -> Blame:
     said = _read(pod.ended.message) if pod.ended else None
     failure_class = _class(pod, said)
     noise = _NOISE.get(failure_class, 0)
-    if pod.ended and pod.ended.exit_code in {_SIGTERM, _SIGKILL} and failure_class is FailureClass.UNKNOWN:
+    if pod.ended and pod.ended.exit_code == _SIGTERM and failure_class is FailureClass.UNKNOWN:
         noise = _SIGNALLED
     failure = _failure(failure_class, stage=pod.stage, message=_message(pod, said), pod=pod, said=said)
     finished = pod.ended.finished if pod.ended else (pod.deletion_asked or datetime.max.replace(tzinfo=UTC))

@@ -94,6 +94,7 @@ DELETED = {"deletion_asked": NOW - timedelta(seconds=1), "gone_by": NOW + timede
         pytest.param((pod(0, code=143, at=-5), LOST_PEER), 0, id="a lost peer beats a SIGTERM"),
         pytest.param((pod(0, code=71, at=3), pod(1, code=71, at=2)), 1, id="of two alike the earlier"),
         pytest.param((pod(0, code=71), pod(1, code=71)), 0, id="of two at once the lower rank"),
+        pytest.param((pod(0, code=77), pod(1, code=137)), 1, id="one that was killed explains those that lost it"),
         pytest.param((pod(0, code=1, **DELETED), LOST_PEER), 0, id="one that was deleted first is not asked"),
         pytest.param(
             (LOST_PEER, pod(1, code=71, at=-1, **DELETED)), 1, id="one that ended just before its deletion is"
@@ -117,7 +118,7 @@ def test_if_all_were_deleted_first_nobody_is_at_fault() -> None:
     ("code", "why", "expected"),
     [
         (143, "", FailureClass.EVICTED),
-        (137, "", FailureClass.EVICTED),
+        (137, "", FailureClass.UNKNOWN),
         (137, "OOMKilled", FailureClass.OUT_OF_MEMORY_HOST),
         (139, "", FailureClass.UNKNOWN),
     ],
