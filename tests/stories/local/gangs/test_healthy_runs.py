@@ -12,6 +12,8 @@ from tiny_models import sentences, tiny_bert
 
 pytestmark = pytest.mark.local_story
 RUNS = 20
+FEW = 5
+"""In every run of the tests; all of them with the long ones."""
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("model"))
 
 
-@pytest.mark.parametrize("seed", range(RUNS))
+@pytest.mark.parametrize(
+    "seed", [*range(FEW), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(FEW, RUNS))]
+)
 def test_a_healthy_run_is_told_of_nothing(tmp_path: Path, model: Path, seed: int) -> None:
     rows = sentences(400, seed=seed)
     splits = {"train": rows[:300], "validation": rows[300:350], "test": rows[350:]}
