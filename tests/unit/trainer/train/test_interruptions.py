@@ -73,7 +73,9 @@ def saved_steps(config: RunConfig) -> list[int]:
 def log_lines(config: RunConfig, kind: str) -> list[dict]:
     lines = map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines())
     return [
-        {name: value for name, value in line.items() if not name.endswith("seconds")} for line in lines if line["kind"] == kind
+        {name: value for name, value in line.items() if not name.endswith("seconds")}
+        for line in lines
+        if line["kind"] == kind
     ]
 
 
