@@ -139,6 +139,7 @@ def save_on_full_volume(folder: str) -> dict:
     checkpoints = opened(folder, engine)
     for step in range(1, 50):
         before = files_of(folder)
+        engine.barrier()  # the other rank may begin to write
         try:
             checkpoints.save(TrainState(step=step))
         except StorageError as error:
