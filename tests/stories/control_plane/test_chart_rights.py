@@ -66,7 +66,7 @@ FORBIDDEN = [
     ("POST", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {"metadata": {"name": "a"}}),
     ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests", {"metadata": {"name": "a"}}),
     ("PUT", "/apis/tuneloop.dev/v1alpha1/namespaces/{ns}/finetunejobs/a", JOB),
-    ("DELETE", "/apis/tuneloop.dev/v1alpha1/namespaces/{ns}/finetunejobs/a", None),
+    ("DELETE", "/apis/tuneloop.dev/v1alpha1/namespaces/{ns}/modeldeployments/a", None),
     ("DELETE", "/apis/batch/v1/namespaces/{ns}/jobs", None),
     ("DELETE", "/apis/networking.k8s.io/v1/namespaces/{ns}/networkpolicies/a", None),
     ("POST", "/apis/apps/v1/namespaces/{ns}/daemonsets", {"metadata": {"name": "a"}}),

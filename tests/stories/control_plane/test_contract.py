@@ -40,6 +40,14 @@ BROKEN_RULES = [
         (FineTuneJob, {"data": {"train": [TRAIN]} | {split: [TRAIN | {"labelRule": {"above": 0, "names": ["a", "a"]}}]}}, f"spec.data.{split}[0].labelRule.names: Invalid value: must be two different names")
         for split in ("train", "validation", "test")
     ),
+    (FineTuneJob, {"failurePolicy": {"rules": [{"action": "Fail"}]}}, "spec.failurePolicy.rules[0]: Invalid value: exactly one of class and exitCodes must be given"),
+    (FineTuneJob, {"failurePolicy": {"rules": [{"class": "Hang", "exitCodes": [1], "action": "Fail"}]}}, "spec.failurePolicy.rules[0]: Invalid value: exactly one of class and exitCodes must be given"),
+    (FineTuneJob, {"failurePolicy": {"startDeadline": "0s"}}, "spec.failurePolicy.startDeadline: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"failurePolicy": {"hangTimeout": "0m"}}, "spec.failurePolicy.hangTimeout: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"scheduling": {"shrinkAfter": "5m"}}, "spec.scheduling.shrinkAfter: Forbidden: applies only to jobs with minNodes"),
+    (FineTuneJob, {"scheduling": {"minNodes": 1, "shrinkAfter": "0s"}}, "spec.scheduling.shrinkAfter: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"scheduling": {"minNodes": 2}}, "spec.scheduling.minNodes: Invalid value: must be at most resources.nodes"),
+    (FineTuneJob, {"deepspeed": {"stage": 0, "offloadOptimizer": "cpu"}}, "spec.deepspeed.offloadOptimizer: Forbidden: cannot be cpu with stage: 0, which shares nothing out"),
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
@@ -68,9 +76,31 @@ FROZEN = {
     "storage": ({"claim": "models"}, {"claim": "other"}),
     "checkpoint": ({"keepLast": 1}, {"keepLast": 2}),
     "output": ({"checkpoint": "best"}, {"checkpoint": "last"}),
+    "cleanup": ({"checkpoints": "KeepAll"}, {"checkpoints": "Delete"}),
+    "preflight": ({"dryRun": False}, {"dryRun": True}),
+    "budget": ({"maxGpuHours": 1}, {"maxGpuHours": 2}),
+    "failurePolicy.rules": ([{"class": "Hang", "action": "Fail"}], [{"class": "Hang", "action": "Restart"}]),
+    "failurePolicy.startDeadline": ("5m", "6m"),
+    "failurePolicy.hangTimeout": ("5m", "6m"),
+    "scheduling.queueName": ("a", "b"),
+    "scheduling.avoidBadNodes": (True, False),
 }
 ONLY_VALUE = {"task"}  # has one allowed value so far
-MUTABLE = {"suspend": True, "failurePolicy": {"maxRestarts": 1, "maxTotalRestarts": 2, "maxDisruptions": 3}}
+WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter"}  # whose values other fields bound
+MUTABLE = {
+    "suspend": True,
+    "activeDeadlineSeconds": 1,
+    "ttlSecondsAfterFinished": 1,
+    "scheduling": {"priorityClassName": "low"},
+    "failurePolicy": {"maxRestarts": 1, "maxTotalRestarts": 2, "maxDisruptions": 3},
+}
+
+
+def nested(path: str, value: object) -> dict[str, object]:
+    """Return the block that has this value at a dotted path."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
 
 
 @EACH_KIND
@@ -155,7 +185,7 @@ def test_a_refused_spec_can_be_mended_before_the_job_has_started(custom_resource
     create(custom_resources, namespace, FineTuneJob)
     for field, values in FROZEN.items():
         for value in values:
-            assert patch(custom_resources, namespace, {field: value}).status == 200, (field, value)
+            assert patch(custom_resources, namespace, nested(field, value)).status == 200, (field, value)
 
 
 def test_every_frozen_field_is_tried_below():
@@ -164,19 +194,19 @@ def test_every_frozen_field_is_tried_below():
         for rule in crd.root_schema(resource(FineTuneJob))["x-kubernetes-validations"]
         if "oldSelf" in rule["rule"]
     }
-    assert frozen == FROZEN.keys() | ONLY_VALUE
+    assert frozen == FROZEN.keys() | ONLY_VALUE | WITH_OTHERS
 
 
 @pytest.mark.parametrize("field", FROZEN)
 def test_a_started_job_refuses_to_change_add_or_drop_a_field(custom_resources, namespace, field):
     first, second = FROZEN[field]
-    create(custom_resources, namespace, FineTuneJob, name="with", spec=SMALLEST[FineTuneJob] | {field: first})
+    create(custom_resources, namespace, FineTuneJob, name="with", spec=SMALLEST[FineTuneJob] | nested(field, first))
     create(custom_resources, namespace, FineTuneJob, name="without")
     for name in ("with", "without"):
         start(custom_resources, namespace, name)
     tries = [("with", second), ("without", first)] + ([] if field in SMALLEST[FineTuneJob] else [("with", None)])
     for name, value in tries:
-        refused = patch(custom_resources, namespace, {field: value}, name=name)
+        refused = patch(custom_resources, namespace, nested(field, value), name=name)
         assert refused.status == 422, (name, value)
         (cause,) = refused.body["details"]["causes"]
         assert (cause["reason"], cause["field"]) == ("FieldValueForbidden", f"spec.{field}")
@@ -188,9 +218,8 @@ def test_a_started_job_still_takes_the_fields_that_are_always_mutable(custom_res
     start(custom_resources, namespace, "a")
     assert patch(custom_resources, namespace, MUTABLE).status == 200
     assert patch(custom_resources, namespace, dict.fromkeys(MUTABLE)).body["spec"] == SMALLEST[FineTuneJob]
-    paths = {f"{above}.{name}" for above, block in MUTABLE.items() if isinstance(block, dict) for name in block} | {
-        "suspend"
-    }
+    blocks = {name: block for name, block in MUTABLE.items() if isinstance(block, dict)}
+    paths = {f"{above}.{name}" for above, block in blocks.items() for name in block} | MUTABLE.keys() - blocks.keys()
     assert paths == FineTuneJob.mutable_once_started
 
 
