@@ -24,6 +24,9 @@ _SOURCE = "fineTuneJobRef"
 _REMEMBERED_DELETIONS = 20_000
 _LONGEST_SHARED = 100
 """Characters; what is longer is hardly ever the same twice."""
+FIRST_ASKED = "firstAsked"
+"""In a stored pod's metadata: the fields of its deletion when that was first asked for. A later request, such as the kubelet's last one, replaces them."""
+_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 _STAGE_ORDER = {"prepare": 0, "train": 1, "export": 2}
 ObjectKey = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -48,9 +51,9 @@ class Store:
         known = self._objects.get(key) or self._deleted.get(manifest["metadata"].get("uid", ""))
         if known is not None and not _is_newer(manifest, known):
             return False
+        manifest = trimmed(_with_first_asked(manifest, self._objects.get(key)))
         if key in self._objects:
             self._drop(key)
-        manifest = trimmed(manifest)
         self._objects[key] = manifest
         self._by_kind.setdefault(key[0], {})[key] = None
         for name in _label_keys(manifest):
@@ -71,7 +74,7 @@ class Store:
         self._drop(key)
         self._departed.pop(uid or "", None)
         if manifest["kind"] == "Pod" and (job := self._job_of(manifest)) and _has_said_why(manifest):
-            self._departed.setdefault(job, []).append(trimmed(manifest))
+            self._departed.setdefault(job, []).append(trimmed(_with_first_asked(manifest, known)))
         return True
 
     def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest | None:
@@ -177,6 +180,19 @@ def _shared(value: Any) -> Any:
 
 def _once(value: Any) -> Any:
     return sys.intern(value) if type(value) is str and len(value) <= _LONGEST_SHARED else value
+
+
+def _with_first_asked(manifest: Manifest, known: Manifest | None) -> Manifest:
+    """Return a pod that remembers when its deletion was asked for first."""
+    before = known["metadata"] if known else {}
+    if (
+        manifest["kind"] != "Pod"
+        or "deletionTimestamp" not in before
+        or before.get("uid") != manifest["metadata"].get("uid")
+    ):
+        return manifest
+    first = before.get(FIRST_ASKED) or {name: before[name] for name in _DELETION if name in before}
+    return manifest | {"metadata": manifest["metadata"] | {FIRST_ASKED: first}}
 
 
 def _has_said_why(pod: Manifest) -> bool:

@@ -10,6 +10,7 @@ from tuneloop_api.run_config import Stage
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
+from tuneloop_operator.store import FIRST_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -183,8 +184,9 @@ def _pod_seen(manifest: Manifest) -> PodSeen:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     disruption, scheduled = conditions.get("DisruptionTarget", {}), conditions.get("PodScheduled", {})
-    gone_by = _time(metadata.get("deletionTimestamp"))
-    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    asked = metadata.get(FIRST_ASKED) or metadata
+    asked_by = _time(asked.get("deletionTimestamp"))
+    grace = timedelta(seconds=asked.get("deletionGracePeriodSeconds") or 0)
     labels = metadata["labels"]
     return PodSeen(
         name=metadata["name"],
@@ -206,8 +208,8 @@ def _pod_seen(manifest: Manifest) -> PodSeen:
         waiting_message=waiting.get("message", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",
-        deletion_asked=gone_by - grace if gone_by else None,
-        gone_by=gone_by,
+        deletion_asked=asked_by - grace if asked_by else None,
+        gone_by=_time(metadata.get("deletionTimestamp")),
     )
 
 

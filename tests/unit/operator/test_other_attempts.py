@@ -246,3 +246,19 @@ async def test_what_a_pod_said_is_known_after_it_is_gone(bed: Bed) -> None:
     assert (bed.status["failure"]["class"], bed.status["restarts"]["disruption"]) == ("Preempted", 1)
     assert bed.status["checkpoint"]["latest"]["step"] == 120
     assert "reviews-a2" in bed.jobs
+
+
+async def test_a_pod_that_a_user_deleted_is_a_disruption_however_late_it_is_gone(bed: Bed) -> None:
+    await bed.train()
+    pod = bed.cluster.of_kind("Pod")["reviews-a1-1"]
+    asked = {"deletionTimestamp": "2026-01-01T12:05:00Z", "deletionGracePeriodSeconds": 300}
+    bed.cluster.change(pod, metadata=pod["metadata"] | asked)
+    bed.end_pod("reviews-a1-1", exit_code=143)
+    await bed.settle(later=5)
+    pod = bed.cluster.of_kind("Pod")["reviews-a1-1"]
+    last = {"deletionTimestamp": bed.stamp(), "deletionGracePeriodSeconds": 0}  # the kubelet's own request
+    bed.cluster.change(pod, metadata=pod["metadata"] | last)
+    bed.cluster.remove(bed.cluster.of_kind("Pod")["reviews-a1-1"])
+    bed.end_job("reviews-a1", "FailureTarget")
+    await bed.settle(later=6)
+    assert bed.status["restarts"]["disruption"] == 1
