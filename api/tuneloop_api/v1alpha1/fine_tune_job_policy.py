@@ -76,7 +76,7 @@ class FailurePolicy(WireModel):
     and the nodes said. Whole numbers with the units d, h, m, s, longer than 0s. Default: 30m. For example `2h`."""
     hang_timeout: Duration | None = None
     """Time without a step or another sign of life after which training counts as hung and is restarted. Whole numbers with the units d, h, m, s, longer than 0s.
-    Default: ten times the 95th percentile of the step time, at least 60s. For example `10m`."""
+    Default: ten times the 95th percentile of the step time, at least 60s, and 10m for the first step. For example `10m`."""
 
     rules = (longer_than_nothing("start_deadline"), longer_than_nothing("hang_timeout"))
 

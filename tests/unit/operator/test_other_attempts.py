@@ -14,25 +14,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.anyio
-RESULT = {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
-PREPARED: dict[str, Any] = {
-    "counts": {"rows": 100, "splits": {"train": 80, "test": 20}, "bad": 1, "duplicates": 2, "truncated": 3},
-    "resolved": {
-        "labels": ["bad", "good"],
-        "maxTokens": 64,
-        "globalBatchSize": 32,
-        "microBatchSize": 8,
-        "stepsPerEpoch": 50,
-        "totalSteps": 100,
-        "warmupSteps": 6,
-        "learningRate": 0.0002,
-        "precision": "fp32",
-        "stage": 2,
-    },
-    "modelRevision": "r1",
-    "reportPath": "/tuneloop/claims/models/report.json",
-    "cacheHit": False,
-}
 SAVED = {"step": 100, "path": "/tuneloop/claims/models/step-100"}
 
 
@@ -215,11 +196,7 @@ async def prepare_again(bed: Bed, digest: str) -> None:
     await fail(bed, "reviews-a1", "PreparedDataLost", code=81)
     assert "reviews-prepare" in bed.jobs
     assert bed.status["phase"] == "Preparing"
-    bed.start_pods("reviews-prepare")
-    summary = PREPARED | {"datasetDigest": digest}
-    message = {"version": 1, "stage": "prepare", "outcome": "Succeeded", "result": RESULT, "prepare": summary}
-    bed.end_pod("reviews-prepare-0", exit_code=0, message=message)
-    bed.end_job("reviews-prepare", "Complete")
+    bed.succeed("reviews-prepare", datasetDigest=digest)
     await bed.settle()
 
 

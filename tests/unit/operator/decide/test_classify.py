@@ -123,7 +123,7 @@ def test_if_all_were_deleted_first_nobody_is_at_fault() -> None:
         (139, "", FailureClass.UNKNOWN),
     ],
 )
-def test_of_a_pod_that_ended_in_the_second_of_its_deletion_a_signal_was_the_deletion(
+def test_of_a_pod_that_ended_in_the_second_of_its_deletion_sigterm_was_the_deletion(
     code: int, why: str, expected: FailureClass
 ) -> None:
     """A gang whose preempted pod is gone already has only such pods left: their SIGTERM is nobody's failure."""
