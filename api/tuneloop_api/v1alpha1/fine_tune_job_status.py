@@ -154,7 +154,7 @@ class AttemptRecord(WireModel):
     failure_class: Annotated[ShortText | None, Field(alias="class")] = None
     """Class of the attempt's failure, as in `status.failure.class`; absent if it succeeded or was suspended."""
     reason: ShortText | None = None
-    """How the attempt ended: Succeeded, Failed, Suspended or Shrunk."""
+    """How the attempt ended: Succeeded, Failed, Suspended, Shrunk or NodesReadmitted (it found too few nodes without those that were avoided)."""
     node: ShortText | None = None
     """Name of the node on which the pod ran that failed first."""
     nodes: int | None = None

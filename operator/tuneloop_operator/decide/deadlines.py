@@ -13,7 +13,7 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import Failure, Usage
 from tuneloop_operator.decide.classify import not_started, without_image
 from tuneloop_operator.decide.hints import HINTS
 from tuneloop_operator.decide.runs import job_of_run, nodes_of, pods_of, stage_of
-from tuneloop_operator.status.conditions import moment
+from tuneloop_operator.status.conditions import PODS_REFUSED, condition, moment
 from tuneloop_operator.status.progress import duration_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError"})
 _NEVER = frozenset({"InvalidImageName"})
 """Reasons of a waiting container that no time mends."""
+
+
+_ASK_SECONDS = 10.0
+"""How long pods may be missing before the API server is asked why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,20 @@ def waits_for_start(seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen) 
 def waiting_since(job: JobSeen) -> datetime:
     """Return since when a Job may have pods: its creation, or the moment at which a queue let it go."""
     return max(job.started, job.created) if job.started else job.created
+
+
+def asks_in(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> float | None:
+    """Return the seconds until the API server is asked why pods of a gang are missing; only its Events tell, which are not watched."""
+    job = job_of_run(seen, status)
+    if job is None or not waits_for_start(seen, status, job):
+        return None
+    pods = pods_of(seen, job)
+    told = condition(status.conditions, "PodsReady")
+    if len(pods) >= nodes_of(seen, status) or (told is not None and told.reason == PODS_REFUSED):
+        return None
+    newest = max((waiting_since(job), *(pod.created for pod in pods)))
+    left = _ASK_SECONDS - (now - newest).total_seconds()
+    return max(left, _ASK_SECONDS if seen.live else 0.0)
 
 
 def _clocks(seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings) -> Iterator[_Clock]:

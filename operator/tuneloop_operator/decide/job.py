@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
-from tuneloop_operator.decide.deadlines import due_in, waiting_since, waits_for_start
+from tuneloop_operator.decide.deadlines import asks_in, due_in
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
 from tuneloop_operator.decide.ending import changed_data, closed, failed, failure_of, sent_back, succeeded
 from tuneloop_operator.decide.opening import (
@@ -18,10 +18,10 @@ from tuneloop_operator.decide.opening import (
     unposted,
     with_child,
 )
-from tuneloop_operator.decide.placement import SHRUNK, replanned, replans_in
-from tuneloop_operator.decide.runs import Run, child_of, job_of_run, nodes_of, pods_of, quiet_in, run_of, stage_of
+from tuneloop_operator.decide.placement import replanned, replans_in
+from tuneloop_operator.decide.runs import Run, child_of, job_of_run, quiet_in, run_of, stage_of
 from tuneloop_operator.decide.stages import BLAME_SECONDS, LIVE_MOVES, Move, move_of, strays
-from tuneloop_operator.status.conditions import PODS_REFUSED, condition, moment, with_condition
+from tuneloop_operator.status.conditions import moment, with_condition
 from tuneloop_operator.status.health import stale_in
 from tuneloop_operator.status.job import shown
 from tuneloop_operator.status.progress import with_progress
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_SECONDS = 30.0
 """How long something that should go away is waited for before it is looked at again."""
-ASK_SECONDS = 10.0
-"""How long pods may be missing before the API server is asked why."""
 _MOST_MOVES = 8
 """No more moves than this follow one another in one round; four do."""
 _PROGRESS_FIELDS = frozenset({"progress", "checkpoint", "restarts", "workers", "firstStepTime", "resumeBefore"})
@@ -174,7 +172,7 @@ def _watch(situation: Situation) -> Step:
         due_in(seen, status, now=now, settings=situation.settings),
         replans_in(seen, status, now=now),
         stale_in(status, now=now),
-        _asks_in(seen, status, now=now),
+        asks_in(seen, status, now=now),
     )
     if wait == 0.0 and not seen.live:
         return Step(status=status, decision=Decision(look=True))
@@ -189,24 +187,10 @@ def _replan(situation: Situation) -> Step:
     plan = replanned(situation.seen, situation.status, now=situation.now)
     if plan is None or not situation.seen.live:
         return Step(status=situation.status, decision=Decision(look=True))
-    status = closed(situation.seen, situation.status, reason=SHRUNK, now=situation.now)
+    status = closed(situation.seen, situation.status, reason=plan.reason, now=situation.now)
     status = status.model_copy(update={"nodes": plan.nodes, "avoided_nodes": plan.avoided})
     event = Event(type="Warning", reason="Replanned", message=plan.message)
     return Step(status=status, goes_on=True, decision=Decision(events=(event,)))
-
-
-def _asks_in(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> float | None:
-    """Return the seconds until the API server is asked why pods of a gang are missing; only its Events tell, which are not watched."""
-    job = job_of_run(seen, status)
-    if job is None or not waits_for_start(seen, status, job):
-        return None
-    pods = pods_of(seen, job)
-    told = condition(status.conditions, "PodsReady")
-    if len(pods) >= nodes_of(seen, status) or (told is not None and told.reason == PODS_REFUSED):
-        return None
-    newest = max((waiting_since(job), *(pod.created for pod in pods)))
-    left = ASK_SECONDS - (now - newest).total_seconds()
-    return max(left, ASK_SECONDS if seen.live else 0.0)
 
 
 def _soonest(*waits: float | None) -> float | None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.fine_tune_job_status import Failure, FineTuneJobStatus
     from tuneloop_operator.observed import JobSeen, ObservedJob, PodSeen
 
-SHRUNK = "Shrunk"
-"""How an attempt ended that was given up for a smaller one."""
+SHRUNK, READMITTED = "Shrunk", "NodesReadmitted"
+"""How an attempt ended that was given up for a smaller one, or for one that takes bad nodes, too."""
 RELENT_SECONDS = 60.0
 """How long a gang looks for nodes beside the bad ones."""
 _SHRINK_AFTER = "15m"
@@ -42,6 +42,8 @@ _AT_THE_SECOND_TIME = frozenset(
 class Replan:
     """Why an attempt that finds no nodes is given up for another one."""
 
+    reason: str
+    """SHRUNK or READMITTED."""
     message: str
     nodes: int | None
     """Of the next attempt; None: all."""
@@ -73,10 +75,12 @@ def replanned(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     waited = (now - waiting_since(job)).total_seconds()
     if status.avoided_nodes and waited >= RELENT_SECONDS:
         names = ", ".join(one.name for one in status.avoided_nodes)
-        return Replan(message=f"there are not enough nodes without {names}", nodes=status.nodes, avoided=[])
+        message = f"there are not enough nodes without {names}"
+        return Replan(reason=READMITTED, message=message, nodes=None, avoided=[])
     nodes = _fewer(seen, status, pods)
     if nodes is not None and waited >= _shrink_after(seen):
         return Replan(
+            reason=SHRUNK,
             message=f"{nodes_of(seen, status)} nodes cannot be had; {nodes} will do",
             nodes=nodes,
             avoided=status.avoided_nodes,

@@ -137,6 +137,7 @@ async def test_a_bad_node_is_better_than_none(bed: Bed) -> None:
     await bed.settle(later=2)
     await bed.settle(later=60)
     assert (bed.status["attempt"], bed.status["avoidedNodes"]) == (3, [])
+    assert bed.status["history"][-1]["reason"] == "NodesReadmitted"
     assert bed.status["restarts"]["total"] == 1
 
 
