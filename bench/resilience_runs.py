@@ -6,6 +6,7 @@ Everything is seen from outside: the job's object, the ranks in /proc, the train
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -109,9 +110,13 @@ class GangRun:
         folders = self._claim.glob("jobs/*/checkpoints/step-*/MANIFEST.json")
         return max((int(path.parent.name.split("-")[1]) for path in folders if "." not in path.parent.name), default=0)
 
-    def until(self, look: Callable[[], Any], what: str) -> float:
+    def until_time(self, moment: float) -> None:
+        """Let the run go on until then (`time.monotonic`)."""
+        self.until(lambda: time.monotonic() >= moment, "run", deadline=math.inf)
+
+    def until(self, look: Callable[[], Any], what: str, *, deadline: float | None = None) -> float:
         """Return the time (`time.monotonic`) at which `look` first held."""
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        deadline = deadline or time.monotonic() + LONGEST_WAIT_SECONDS
         while not look():
             if self._process.poll() not in (None, -signal.SIGKILL) or time.monotonic() > deadline:
                 sys.exit(f"no {what}; the run's output: {self.output}\n{self.output.read_text()[-2000:]}")

@@ -1,4 +1,4 @@
-"""The saves of one attempt: begun at a step, written beside the next ones, committed once every rank has written. A failed one ends nothing."""
+"""The saves of one attempt: begun at a step, written and committed beside the next ones. A failed one ends nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tuneloop_trainer.resume import state_of, with_value
 from tuneloop_trainer.rhythm import SaveTimes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.results import SavedStep
     from tuneloop_trainer.heartbeat import Heartbeat
     from tuneloop_trainer.progress import ProgressPosts
     from tuneloop_trainer.resume import Position
@@ -36,7 +39,7 @@ class Save:
 
 
 class Saves:
-    """Collective, all of it but `due` and `written`; `due` counts on rank 0 alone."""
+    """Collective, all of it but `due` and `ready`; `due` counts on rank 0 alone."""
 
     def __init__(self, run: TrainingRun, position: Position, *, posts: ProgressPosts, heartbeat: Heartbeat) -> None:
         self._run, self._at, self._posts, self._heartbeat = run, position, posts, heartbeat
@@ -57,9 +60,9 @@ class Saves:
         )
 
     @property
-    def written(self) -> bool:
-        """Whether this rank has written its part."""
-        return self._run.checkpoints.written
+    def ready(self) -> bool:
+        """Whether `advance` has something to do that does not wait for this rank."""
+        return self._run.checkpoints.ready
 
     def begin(self) -> None:
         """Save this position: only the copy is waited for, and what is still being written of the save before."""
@@ -74,10 +77,17 @@ class Saves:
         if not self._run.config.settings.checkpoint.asynchronous:
             self.commit()
 
+    def advance(self) -> None:
+        """Take what was begun one stage further: from written by all ranks to committed, and from there to the end. Fails as `commit` does."""
+        self._or_go_on(self._run.checkpoints.advance)
+
     def commit(self) -> None:
-        """Commit what was begun, if anything was. If that fails training goes on, and the next save may succeed."""
+        """Wait for the checkpoint that was begun, if any was. If that fails training goes on, and the next save may succeed."""
+        self._or_go_on(self._run.checkpoints.finish)
+
+    def _or_go_on(self, further: Callable[[], SavedStep | None]) -> None:
         try:
-            self._commit()
+            self._take(further)
         except SaveFailedError as error:
             LOG.warning("%s; training goes on, and it is tried again", error.message)
             self._failed = time.monotonic()
@@ -88,9 +98,9 @@ class Saves:
         self.commit()
         if self._unsaved_best is not None and self._unsaved_best.step != self._at.step:
             self._begin_again(self._unsaved_best)
-            self._commit()
+            self._take(self._run.checkpoints.finish)
         self._begin_here()
-        self._commit()
+        self._take(self._run.checkpoints.finish)
         self._run.checkpoints.close()
 
     def _begin_here(self) -> None:
@@ -114,22 +124,29 @@ class Saves:
         self._began = save.began
         save.blocking = time.monotonic() - save.began
 
-    def _commit(self) -> None:
-        save, self._writing = self._writing, None
+    def _take(self, further: Callable[[], SavedStep | None]) -> None:
+        save = self._writing
         if save is None:
             return
         began = time.monotonic()
         with self._heartbeat.through_pause():
             try:
-                self._at.last = self._run.checkpoints.finish()
-            except SaveFailedError:
-                self._unsaved_best = save if save.best is not None else None
+                saved = further()
+            except StorageError:
+                self._writing, self._unsaved_best = None, save if save.best is not None else None
                 raise
-            self._at.best = with_value(self._at.last, save.best) if save.best is not None else self._at.best
-            self._remove_old()
+            if saved is not None:
+                self._saved(saved, save)
         now = time.monotonic()
-        self.times.add(blocking=save.blocking + now - began, saving=now - save.began)
-        self._posts.saved(self._at.last, self._at.best, save_seconds_p95=self.times.p95())
+        save.blocking += now - began
+        if saved is not None:
+            self.times.add(blocking=save.blocking, saving=now - save.began)
+            self._posts.saved(saved, self._at.best, save_seconds_p95=self.times.p95())
+
+    def _saved(self, saved: SavedStep, save: Save) -> None:
+        self._writing, self._at.last = None, saved
+        self._at.best = with_value(saved, save.best) if save.best is not None else self._at.best
+        self._remove_old()
 
     def _remove_old(self) -> None:
         settings = self._run.config.settings

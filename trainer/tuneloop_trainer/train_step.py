@@ -41,8 +41,8 @@ class StepReport:
     """Some rank was asked to stop."""
     save: bool
     """Rank 0's clock says that it is time to save."""
-    written: bool = False
-    """Every rank has written its part of the checkpoint that was begun last: it can be committed now."""
+    saves_ready: bool = False
+    """No rank has to wait for its thread to take the save that was begun last a stage further."""
     input_seconds: float = 0.0
     """Time in which this rank read its rows and made batches of them; nothing is computed meanwhile."""
     forward_seconds: float = 0.0
@@ -57,13 +57,13 @@ def make_step(
     *,
     stop: bool,
     save: bool,
-    written: bool,
+    save_ready: bool,
     beat: Callable[[], None],
     before: StepReport | None = None,
 ) -> StepReport:
     """Make optimizer step `step`, counted from 0; collective.
 
-    `stop`, `save` and `written` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
+    `stop`, `save` and `save_ready` are this rank's flags. They ride on the all-reduce of the losses, which has one slot for each micro-batch so that the
     sum does not depend on the number of ranks. Raises NonFiniteLossError on all ranks alike.
     `beat` is called after each micro-batch. `before`: what this returned for the step before, in this attempt.
     """
@@ -85,11 +85,11 @@ def make_step(
         if share.live:
             losses[share.micro_batch] = loss.detach()
         beat()
-    flags.copy_(torch.tensor([stop, save, written]))
+    flags.copy_(torch.tensor([stop, save, save_ready]))
     times[engine.rank] = before.forward_seconds if before else 0.0
     engine.all_reduce_sum(report)
     mean = sum(losses.tolist()) / rows
-    stops, saves, writers = flags.tolist()
+    stops, saves, ready = flags.tolist()
     check_finite("loss", mean, step + 1)
     rate = learning_rate(run.schedule, step)
     grad_norm = engine.step(learning_rate=rate)
@@ -100,7 +100,7 @@ def make_step(
         learning_rate=rate,
         stop=stops > 0,
         save=saves > 0,
-        written=writers == engine.world_size,
+        saves_ready=ready == engine.world_size,
         input_seconds=input_seconds,
         forward_seconds=stopwatch.seconds(),
         ranks_before=tuple(times.tolist()),

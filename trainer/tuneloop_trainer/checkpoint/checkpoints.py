@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tuneloop_trainer.checkpoint import facts as facts_
@@ -12,18 +12,18 @@ from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
-from tuneloop_trainer.checkpoint.saving import Part, Snapshot, commit_parts, write_part, writing_folder
+from tuneloop_trainer.checkpoint.saving import Saving, Snapshot, in_thread
 from tuneloop_trainer.checkpoint.together import on_rank_0, together
 from tuneloop_trainer.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from concurrent.futures import Future
 
     from tuneloop_api.results import SavedStep
     from tuneloop_trainer.engine import Engine
 
-T = TypeVar("T")
+S = TypeVar("S", bound="SavedStep | None")
 
 
 class Checkpoints:
@@ -42,7 +42,7 @@ class Checkpoints:
         self._frozen = engine.frozen_digest()  # now: the first save does not have to wait for it
         self._snapshot = Snapshot(engine)
         self._manifest: Manifest | None = None
-        self._part: Future[Part] | None = None
+        self._saving: Saving | None = None
         self._deletion: Future[None] | None = None
         self._newest_whole: str | None = None
         self.skipped: tuple[tuple[str, str], ...] = ()
@@ -87,7 +87,7 @@ class Checkpoints:
 
     def begin(self, state: TrainState) -> None:
         """Copy the state and let a thread write it; only the copy is waited for. `finish` comes before the next `begin`."""
-        if self._part is not None:
+        if self._saving is not None:
             raise RuntimeError("the copy of the save before may not be overwritten while it is written")
         self._snapshot.take()
         self._manifest = Manifest(
@@ -106,24 +106,36 @@ class Checkpoints:
     def begin_again(self) -> None:
         """Let a thread write the copy of the last `begin`, whose `finish` failed, once more."""
         assert self._manifest is not None, "there is a copy"
-        file, folder = self._snapshot.file, writing_folder(self._folder, self._manifest)
         self._wait_for_deletion()  # it makes the room
-        self._part = _in_thread(lambda: write_part(file, folder, rank=self._engine.rank))
+        self._saving = Saving(self._engine, self._snapshot.file, self._manifest, folder=self._folder, fence=self._fence)
 
     @property
-    def written(self) -> bool:
-        """Whether this rank's part of a checkpoint is written, or has failed; `finish` does not wait where that holds for all ranks."""
-        return self._part is not None and self._part.done()
+    def ready(self) -> bool:
+        """Whether there is something that `advance` can do without waiting for this rank."""
+        return self._saving is not None and not self._saving.waits
 
-    def finish(self) -> SavedStep:
-        """Wait until all ranks have written what was begun, and commit it.
+    def advance(self) -> SavedStep | None:
+        """Take what was begun one stage further: first all parts are written, then they are committed; None after the first stage.
 
         Raises SaveFailedError, and then leaves the earlier checkpoints as they were; StorageError when a later attempt has started.
         """
-        assert self._manifest is not None and self._part is not None, "a save was begun"  # noqa: PT018  (one idea)
-        part, self._part = self._part.result(), None
-        saved = commit_parts(self._engine, part, self._manifest, folder=self._folder, fence=self._fence)
-        self._newest_whole = self._manifest.folder_name
+        assert self._saving is not None, "a save was begun"
+        return self._ended(self._saving.advance)
+
+    def finish(self) -> SavedStep:
+        """Wait until what was begun is committed. Raises as `advance` does."""
+        assert self._saving is not None, "a save was begun"
+        return self._ended(self._saving.finish)
+
+    def _ended(self, further: Callable[[], S]) -> S:
+        """Take a save further; it is over once there is a checkpoint, or an error."""
+        try:
+            saved = further()
+        except BaseException:
+            self._saving = None
+            raise
+        if saved is not None:
+            self._saving, self._newest_whole = None, Path(saved.path).name
         return saved
 
     def save(self, state: TrainState) -> SavedStep:
@@ -163,7 +175,7 @@ class Checkpoints:
             newest = order(self._newest_whole or "")
             passed = suspects(self._folder, up_to=newest[1]) if newest else []
             doomed = hide(self._folder, [*names, *passed])
-            self._deletion = _in_thread(lambda: delete(doomed))
+            self._deletion = in_thread(lambda: delete(doomed))
 
         on_rank_0(self._engine, remove_superfluous, doing=f"{self._folder}: old checkpoints cannot be removed")
 
@@ -234,10 +246,3 @@ class Checkpoints:
         masters.step = found.manifest.adam_step
         masters.push()
         return found.manifest.train_state
-
-
-def _in_thread(task: Callable[[], T]) -> Future[T]:
-    threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-    future = threads.submit(task)
-    threads.shutdown(wait=False)
-    return future

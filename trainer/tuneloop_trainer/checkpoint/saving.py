@@ -1,10 +1,11 @@
-"""One save: `take` copies, which training waits for; a thread writes the copy; `commit_parts` makes what all ranks wrote a checkpoint."""
+"""One save: `Snapshot.take` copies, which training waits for; `Saving` writes the copy and makes what all ranks wrote a checkpoint, in threads."""
 
 from __future__ import annotations
 
 import errno
 import shutil
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 from tuneloop_api.model import WireModel
 from tuneloop_api.results import SavedStep
@@ -16,6 +17,8 @@ from tuneloop_trainer.checkpoint.together import on_rank_0, plain_reason
 from tuneloop_trainer.errors import SaveFailedError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
     from pathlib import Path
 
     from torch import Tensor
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.engine import Engine
     from tuneloop_trainer.engine_masters import Fragment
 
+T = TypeVar("T")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -82,39 +86,84 @@ def write_part(file: RankFile, folder: Path, *, rank: int) -> Part:
     return Part(size=file.size, free=free, file=saved)
 
 
-def commit_parts(engine: Engine, part: Part, manifest: Manifest, *, folder: Path, fence: Fence) -> SavedStep:
-    """Make a checkpoint of what all ranks have written. Collective.
+class Saving:
+    """One save on its way: each rank writes its part in a thread; once all have, rank 0 commits them in a thread. Training goes on beside both.
 
-    Raises SaveFailedError on all ranks; what was written is removed then, and earlier checkpoints are as they were. Raises StorageError
-    when a later attempt has started.
+    Collective, all of it but `waits`.
     """
-    parts = [Part.from_wire(told) for told in engine.exchange(part.to_wire())]
-    needed, free = sum(each.size for each in parts), parts[0].free
-    doing = f"{folder}: the checkpoint of step {manifest.step} cannot be saved"
-    writing = writing_folder(folder, manifest)
-    failed = next((each for each in parts if each.problem is not None), None)
 
-    def in_words(problem: str | None, *, full: bool) -> str:
+    def __init__(self, engine: Engine, file: RankFile, manifest: Manifest, *, folder: Path, fence: Fence) -> None:
+        self._engine, self._manifest, self._folder, self._fence = engine, manifest, folder, fence
+        self._writing = writing_folder(folder, manifest)
+        self._part: Future[Part] | None = in_thread(lambda: write_part(file, self._writing, rank=engine.rank))
+        self._parts: list[Part] = []
+        self._commit: Future[str] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether `advance` would have to wait for this rank's thread."""
+        thread = self._part or self._commit
+        return thread is not None and not thread.done()
+
+    def advance(self) -> SavedStep | None:
+        """Let rank 0 commit what all ranks have written, and return None; the next time return the checkpoint.
+
+        Raises SaveFailedError on all ranks; what was written is removed then, and earlier checkpoints are as they were. Raises StorageError
+        when a later attempt has started.
+        """
+        if self._part is not None:
+            part, self._part = self._part.result(), None
+            self._parts = [Part.from_wire(told) for told in self._engine.exchange(part.to_wire())]
+            if self._engine.rank == 0:
+                self._commit = in_thread(self._commit_all)
+            return None
+        return self._end()
+
+    def finish(self) -> SavedStep:
+        """Wait for the checkpoint. Raises as `advance` does."""
+        return self.advance() or self._end()
+
+    def _end(self) -> SavedStep:
+        doing = self._doing
+        try:
+            path = on_rank_0(self._engine, self._committed, doing=doing, reason=self._reason)
+        except StorageError as error:
+            lost = on_rank_0(self._engine, self._give_up, doing=doing)
+            if lost is not None:
+                raise StorageError(lost) from error
+            raise SaveFailedError(error.message) from error
+        return SavedStep(step=self._manifest.step, path=path, time=self._manifest.saved_at)
+
+    @property
+    def _doing(self) -> str:
+        return f"{self._folder}: the checkpoint of step {self._manifest.step} cannot be saved"
+
+    def _commit_all(self) -> str:
+        failed = next((each for each in self._parts if each.problem is not None), None)
+        if failed is not None:
+            raise StorageError(f"{self._doing}: {self._in_words(failed.problem, full=failed.full)}")
+        files = [each.file for each in self._parts]
+        return str(commit(self._writing, self._manifest.model_copy(update={"files": files}), fence=self._fence))
+
+    def _committed(self) -> str:
+        assert self._commit is not None, "rank 0 has begun to commit"
+        return self._commit.result()
+
+    def _give_up(self) -> str | None:
+        shutil.rmtree(self._writing, ignore_errors=True)
+        return self._fence.lost()
+
+    def _reason(self, error: OSError) -> str:
+        return self._in_words(plain_reason(error), full=error.errno in _NO_SPACE)
+
+    def _in_words(self, problem: str | None, *, full: bool) -> str:
+        needed, free = sum(each.size for each in self._parts), self._parts[0].free
         return f"{problem}; it needs {needed:,} bytes, {free:,} were free" if full else str(problem)
 
-    def commit_all() -> str:
-        if failed is not None:
-            raise StorageError(f"{doing}: {in_words(failed.problem, full=failed.full)}")
-        files = [each.file for each in parts]
-        return str(commit(writing, manifest.model_copy(update={"files": files}), fence=fence))
 
-    def give_up() -> str | None:
-        shutil.rmtree(writing, ignore_errors=True)
-        return fence.lost()
-
-    def reason(error: OSError) -> str:
-        return in_words(plain_reason(error), full=error.errno in _NO_SPACE)
-
-    try:
-        path = on_rank_0(engine, commit_all, doing=doing, reason=reason)
-    except StorageError as error:
-        lost = on_rank_0(engine, give_up, doing=doing)
-        if lost is not None:
-            raise StorageError(lost) from error
-        raise SaveFailedError(error.message) from error
-    return SavedStep(step=manifest.step, path=path, time=manifest.saved_at)
+def in_thread(task: Callable[[], T]) -> Future[T]:
+    """Begin a task in a thread of its own."""
+    threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+    future = threads.submit(task)
+    threads.shutdown(wait=False)
+    return future
