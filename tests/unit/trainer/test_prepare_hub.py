@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,14 +24,16 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from run_configs import run_config
+from tuneloop_trainer import hub
 from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.model_source import open_model
+hub.WAITS_SECONDS = (0.01,) * len(hub.WAITS_SECONDS)
 found = []
 for source in json.loads(sys.argv[2]):
     config = run_config(Path(sys.argv[1]), model_source=source)
     try:
         model = open_model(config.settings.model, paths=config.paths)
-        found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir())})
+        found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir()), "path": str(model.path)})
     except StageError as error:
         found.append({"error": type(error).__name__, "message": error.message, "hint": error.hint or ""})
 print(json.dumps(found))
@@ -44,6 +47,10 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.asked: list[str] = []
+        self.busy, self.cut_off = 0, 0
+        """How many of the next answers are 503, and how many of the next weights break off in the middle."""
+        self.slow_seconds = 0.0
+        """How long the weights are on their way."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,6 +65,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
+        if self.server.busy:
+            self.server.busy -= 1
+            self.say(b"{}", status=503)
+            return
         match self.path.partition("?")[0].strip("/").split("/"):
             case [
                 "api",
@@ -80,10 +91,22 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "models", "org", "gated", *_]:
                 self.say(b"{}", status=403, headers={"X-Error-Code": "GatedRepo"})
             case ["org", "name", "resolve", _, name]:
-                path = self.server.folder / name
-                self.say(path.read_bytes(), headers={"ETag": f'"{oid(path)}"', "X-Repo-Commit": COMMIT})
+                self.say_file(self.server.folder / name)
             case _:
                 self.say(b"{}", status=404, headers={"X-Error-Code": "RepoNotFound"})
+
+    def say_file(self, path: Path) -> None:
+        body, headers = path.read_bytes(), {"ETag": f'"{oid(path)}"', "X-Repo-Commit": COMMIT}
+        if path.suffix != ".safetensors" or self.command == "HEAD":
+            self.say(body, headers=headers)
+            return
+        self.say(b"", headers=headers | {"Content-Length": str(len(body))})
+        is_cut_off = self.server.cut_off > 0
+        self.server.cut_off -= is_cut_off
+        for start in range(0, len(body) // (1 + is_cut_off), max(1, len(body) // 10)):
+            self.wfile.write(body[start : start + len(body) // 10])
+            time.sleep(self.server.slow_seconds / 10)
+        self.close_connection = is_cut_off
 
     def say(self, body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -157,6 +180,35 @@ def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hu
     assert gated["message"].endswith("hf://org/gated at revision 'main' is gated")
     assert "accept its licence" in gated["hint"]
     assert missing["message"].endswith("hf://org/none at revision 'main' does not exist, or is private")
+
+
+def served_weights(hub: Hub, opened: dict[str, str]) -> bool:
+    name = "model.safetensors"
+    return (Path(opened["path"]) / name).read_bytes() == (hub.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"busy": 4}, id="busy four times"),
+        pytest.param({"cut_off": 3}, id="breaks off three times"),
+        pytest.param({"slow_seconds": 2.0}, id="slow"),
+    ],
+)
+def test_a_hub_in_trouble_is_tried_until_all_is_there(tmp_path, hub, fault):
+    vars(hub).update(fault)
+    (found,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    assert found.get("revision") == COMMIT, found
+    assert served_weights(hub, found)
+
+
+def test_a_hub_that_stays_busy_is_named_after_five_tries(tmp_path, hub):
+    hub.busy = 1000
+    (refused,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    asked = [command for command in hub.asked if "/api/models/org/name" in command]
+    assert (refused["error"], len(asked)) == ("ModelAccessError", 5)
+    assert refused["message"].startswith("model.uri: hf://org/name at revision 'main': the hub refused: ")
+    assert "503" in refused["message"]
 
 
 def test_a_full_claim_is_no_fault_of_the_hub(tmp_path, monkeypatch):
