@@ -167,6 +167,8 @@ class CheckpointSettings(WireModel):
     keep_last: int = 2
     keep_best: int = 1
     resume: Literal["auto", "never"] = "auto"
+    resume_from: str | None = None
+    """Checkpoint of another job that `prepare` brings into this job's folder."""
     grace_seconds: int = 300
     cleanup: Literal["KeepBest", "KeepAll", "Delete"] = "KeepBest"
     """What `export` leaves of the checkpoints once the artifact is published."""

@@ -81,7 +81,10 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
     preflight = Preflight(config=config, model=model)
     shape = preflight.shape(classes=len(resolved.labels))
     data = bytes_to_write(sources)
-    checks: list[Callable[[], object]] = [lambda: preflight.require_room(shape, data=data)]
+    checks: list[Callable[[], object]] = [
+        lambda: preflight.require_room(shape, data=data),
+        lambda: _look_for_origin(config),
+    ]
     if shape is not None:
         checks.append(lambda: preflight.memory(shape, resolved))
     found = JobPlan(
@@ -97,6 +100,12 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
         ),
     )
     return found, list(_refusals(checks))
+
+
+def _look_for_origin(config: RunConfig) -> None:
+    from tuneloop_trainer.checkpoint.adopt import find_origin  # noqa: PLC0415  (loads torch)
+
+    find_origin(config)
 
 
 def _refusals(checks: list[Callable[[], object]]) -> Iterator[StageError]:

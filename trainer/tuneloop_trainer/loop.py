@@ -47,6 +47,9 @@ def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: 
     """Train from the newest checkpoint to the end; returns the result on rank 0, None on the others."""
     with heartbeat.through_pause():
         training_run = set_up(config)
+    if config.settings.checkpoint.resume_from is not None:  # its load takes the base model's own weights away
+        measure_before_training(training_run, beat=heartbeat.beat)
+    with heartbeat.through_pause():
         position = resume(training_run)
     stop.listen()  # not while it waits for others or loads: no Python runs then, and a gang that is not whole never comes to agree
     return Loop(training_run, position, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
@@ -98,8 +101,8 @@ class Loop:
         self._evaluate_if_due()
         while not self._finished():
             report = self._step()
-            if report.written:
-                self._saves.commit()
+            if report.saves_ready:
+                self._saves.advance()
             if report.stop:
                 self._save_and_leave()
             self._evaluate_if_due()
@@ -126,7 +129,7 @@ class Loop:
             self._at.step,
             stop=self._stop.asked,
             save=save,
-            written=self._saves.written,
+            save_ready=self._saves.ready,
             beat=self._heartbeat.beat,
             before=self._before,
         )

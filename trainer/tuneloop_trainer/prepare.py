@@ -51,6 +51,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     preflight = Preflight(config=config, model=model)
     with steps.step("checking the room on the claim", until=0.12):
         preflight.require_room(preflight.shape(), data=0 if found else bytes_to_write(sources))
+    if config.settings.checkpoint.resume_from is not None:
+        with steps.step("bringing in the checkpoint to go on from", until=0.15):
+            _adopt(config, dataset_digest=folder.name, model_revision=model.revision)
     manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
     resolved = resolve(
         config.settings,
@@ -92,6 +95,14 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
         for pool, name, sources in pools
         for index, source in enumerate(sources or ())
     ]
+
+
+def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
+    from tuneloop_trainer.checkpoint.adopt import adopt  # noqa: PLC0415  (loads torch)
+    from tuneloop_trainer.checkpoint.manifest import run_identity  # noqa: PLC0415
+
+    identity = run_identity(config.config_hash, dataset_digest=dataset_digest, model_revision=model_revision)
+    adopt(config, identity=identity)
 
 
 def _digest(inputs: Inputs, *, progress: Callable[[float], None]) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.results import PrepareResult
-from tuneloop_api.settings import digest_of
 from tuneloop_trainer import methods
 from tuneloop_trainer.batches import Course
 from tuneloop_trainer.checkpoint import Checkpoints
+from tuneloop_trainer.checkpoint.manifest import run_identity
 from tuneloop_trainer.data.shards import TokenizedSplit, open_split, read_manifest
 from tuneloop_trainer.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.errors import ConfigError
@@ -150,6 +150,8 @@ def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> 
         if engine.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
         engine.barrier()
-    identity = digest_of([config.config_hash, prepared.dataset_digest, prepared.model_revision])[:16]
+    identity = run_identity(
+        config.config_hash, dataset_digest=prepared.dataset_digest, model_revision=prepared.model_revision
+    )
     facts = {"numpy": version("numpy")}  # it draws the order of the rows
     return Checkpoints(folder, engine=engine, config_hash=identity, attempt=config.attempt, facts=facts)

@@ -9,7 +9,7 @@ from pydantic import Field
 from tuneloop_api.exit_codes import FailureClass
 from tuneloop_api.model import WireModel
 from tuneloop_api.rules import Rule, applies_only, not_together
-from tuneloop_api.v1alpha1.common import Duration, Name, longer_than_nothing
+from tuneloop_api.v1alpha1.common import Duration, FilesUri, Name, longer_than_nothing
 from tuneloop_api.v1alpha1.fine_tune_job_data import Count
 from tuneloop_api.v1alpha1.forms import NAME
 
@@ -30,10 +30,22 @@ class Checkpoint(WireModel):
     """Number of best checkpoints that are kept besides, 0 to 100; one that is to be published is kept in any case. Default: 1. For example `3`."""
     resume: Literal["auto", "never"] | None = None
     """Where a restart begins: `auto` goes on from the newest whole checkpoint of this job, `never` starts from step 0. Default: `auto`."""
+    resume_from: FilesUri | None = None
+    """Checkpoint of another job that training goes on from, with the same model, data, method and training settings: a job's folder, its folder `checkpoints`, or
+    one checkpoint. Read once, before the first attempt. Not together with resume `never`. Default: none. For example `pvc://models/jobs/reviews-1a2b3c4d`."""
     grace_period: Duration | None = None
     """Time that a training pod gets to save when it is asked to stop, before it is killed. Whole numbers with the units d, h, m, s. Default: 5m. For example `90s`."""
 
-    rules = (not_together("every", "every_steps"), longer_than_nothing("every"))
+    rules = (
+        not_together("every", "every_steps"),
+        longer_than_nothing("every"),
+        applies_only(
+            "resume_from",
+            to="resume: auto",
+            holds=lambda checkpoint: checkpoint.resume != "never",
+            cel="self.?resume.orValue('auto') == 'auto'",
+        ),
+    )
 
 
 class FailureRule(WireModel):

@@ -37,9 +37,11 @@ def path_of(uri: str) -> str:
 
 
 def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
-    """Return the claims that the model and the sources lie on."""
+    """Return the claims of all that the job reads: model, sources, a checkpoint to go on from."""
     sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or [])]
-    claims = (claim_of(uri) for uri in [spec.model.uri, *(source.uri for source in sources)])
+    resumed = spec.checkpoint.resume_from if spec.checkpoint else None
+    addresses = [spec.model.uri, *(source.uri for source in sources), *([resumed] if resumed else [])]
+    claims = map(claim_of, addresses)
     return frozenset(claim for claim in claims if claim is not None)
 
 

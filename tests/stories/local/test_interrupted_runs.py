@@ -8,11 +8,12 @@ import signal
 
 import pytest
 from tiny_models import sentences, tiny_bert
-from workspace import Workspace, job_manifest, processes_of, until
+from workspace import CLAIM, Workspace, job_manifest, processes_of, until
 
 pytestmark = pytest.mark.local_story
 
 STEPS = 40
+TRAINING = {"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def prepared(workspace: Workspace) -> Workspace:
     tiny_bert(workspace.claim / "model")
     workspace.write_rows("rows.csv", sentences(400))
-    workspace.write(
-        "job.yaml",
-        job_manifest(training={"maxSteps": STEPS, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3}),
-    )
+    workspace.write("job.yaml", job_manifest(training=TRAINING))
     return workspace
 
 
@@ -113,3 +111,28 @@ def test_the_number_of_nodes_does_not_change_the_losses(tmp_path, unbroken: Work
     assert ended.returncode == 0, ended.stdout + ended.stderr
     ours, theirs = workspace.losses(), unbroken.losses()
     assert max(abs(float(ours[step]) - float(theirs[step])) for step in range(1, 21)) < 1e-6
+
+
+def weights(workspace: Workspace, name: str) -> dict[str, str]:
+    """Return the digests of the published weights."""
+    manifest = json.loads((workspace.job_folder(name) / "artifact" / "manifest.json").read_text())
+    return {file["path"]: file["sha256"] for file in manifest["files"] if file["path"].endswith(".safetensors")}
+
+
+def test_another_job_goes_on_from_a_checkpoint_of_one_that_was_given_up(tmp_path, unbroken: Workspace) -> None:
+    workspace = prepared(Workspace(tmp_path))
+    process = workspace.start("run", "-f", "job.yaml", log="given-up.log")
+    until(workspace.committed, seconds=90, what="a checkpoint", process=process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    until(lambda: not processes_of(tmp_path), seconds=10, what="the end of every process of the run")
+    origin = f"pvc://{CLAIM}/jobs/{workspace.job_folder().name}"
+    manifest = job_manifest(training=TRAINING, checkpoint={"everySteps": 5, "resumeFrom": origin})
+    workspace.write("again.yaml", manifest | {"metadata": {"name": "again"}})
+    ended = workspace.tuneloop("run", "-f", "again.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    losses = workspace.losses("again")
+    assert min(losses) > max(5, max(workspace.committed()) - 5)
+    assert losses == {step: loss for step, loss in unbroken.losses().items() if step >= min(losses)}
+    assert weights(workspace, "again") == weights(unbroken, "reviews")
+    assert workspace.job("again")["status"]["resume"] == "exact"

@@ -57,6 +57,7 @@ class Manifest(WireModel):
     saved_at: str
     """RFC 3339, UTC."""
     config_hash: str
+    """`run_identity`."""
     frozen: str
     """`Engine.frozen_digest()`: the parameters that were not trained, and so are not here."""
     adam_step: int
@@ -94,6 +95,11 @@ class Manifest(WireModel):
         if manifest.encode() != content:
             raise ValueError("it differs from what was written")
         return manifest
+
+
+def run_identity(config_hash: str, *, dataset_digest: str, model_revision: str) -> str:
+    """Return the hash of all that a checkpoint must have in common with a run that goes on from it, 16 hex digits."""
+    return digest_of([config_hash, dataset_digest, model_revision])[:16]
 
 
 def folder_name(step: int, attempt: int) -> str:

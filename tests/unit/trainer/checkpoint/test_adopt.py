@@ -1,0 +1,144 @@
+"""A checkpoint of another job becomes a job's first: which one, and when it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from run_configs import run_config
+
+from tuneloop_trainer.checkpoint.adopt import adopt, find_origin
+from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, State
+from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
+from tuneloop_trainer.errors import ConfigError
+
+IDENTITY = "0123456789abcdef"
+ORIGIN = "jobs/old-12345678"
+
+
+def saved(claim: Path, step: int, *, attempt: int = 1, best: int | None = None, identity: str = IDENTITY) -> Path:
+    """Write a checkpoint of the old job; its one file says its step."""
+    content = f"step {step}".encode()
+    file = SavedFile(name="rank00000.safetensors", size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    manifest = Manifest(
+        step=step,
+        attempt=attempt,
+        saved_at="2026-11-25T10:00:00Z",
+        config_hash=identity,
+        frozen="fp32:0",
+        adam_step=step,
+        state=State(
+            data={"epoch": 0, "stepOfEpoch": step},
+            best=None if best is None else {"step": best, "metric": "accuracy", "value": 0.9},
+            extra={"bestSteps": [] if best is None else [best], "evaluatedStep": step},
+        ),
+        facts={},
+        files=[file],
+    )
+    folder = claim / ORIGIN / "checkpoints" / manifest.folder_name
+    folder.mkdir(parents=True)
+    (folder / file.name).write_bytes(content)
+    (folder / MANIFEST).write_bytes(manifest.encode())
+    return folder
+
+
+@pytest.fixture
+def claim(tmp_path: Path) -> Path:
+    return tmp_path / "claim"
+
+
+def config(claim: Path, uri: str = f"pvc://work/{ORIGIN}"):
+    made = run_config(claim.parent, checkpoint={"resumeFrom": uri})
+    return made.model_copy(update={"paths": made.paths.model_copy(update={"claims": {"work": str(claim)}})})
+
+
+def own(config) -> Path:
+    return Path(config.paths.job) / "checkpoints"
+
+
+def test_the_newest_whole_one_becomes_the_first_of_the_job(claim):
+    saved(claim, 20, attempt=1), saved(claim, 10, attempt=2)
+    job = config(claim)
+    adopt(job, identity=IDENTITY)
+    assert committed(own(job)) == ["step-00000010-a0"]
+    manifest = read_manifest(own(job) / "step-00000010-a0")
+    check_files(own(job) / "step-00000010-a0", manifest.files)
+    assert (manifest.attempt, manifest.adam_step) == (0, 10)
+
+
+def test_one_that_is_damaged_is_passed_over(claim):
+    saved(claim, 10)
+    (saved(claim, 20) / "rank00000.safetensors").write_bytes(b"step 21")
+    assert find_origin(config(claim)).step == 10
+
+
+@pytest.mark.parametrize(
+    "path", [ORIGIN, f"{ORIGIN}/", f"{ORIGIN}/checkpoints", f"{ORIGIN}/checkpoints/step-00000010-a1"]
+)
+def test_job_folder_and_checkpoint_are_understood(claim, path):
+    saved(claim, 10)
+    assert find_origin(config(claim, f"pvc://work/{path}")).step == 10
+
+
+def test_the_best_one_comes_too(claim):
+    saved(claim, 10, best=10), saved(claim, 20, best=10), saved(claim, 30, best=10)
+    job = config(claim)
+    adopt(job, identity=IDENTITY)
+    assert committed(own(job)) == ["step-00000030-a0", "step-00000010-a0"]
+    assert read_manifest(own(job) / "step-00000030-a0").state.best["step"] == 10
+
+
+def test_a_best_one_that_is_gone_is_forgotten(claim):
+    saved(claim, 30, best=10)
+    job = config(claim)
+    adopt(job, identity=IDENTITY)
+    state = read_manifest(own(job) / "step-00000030-a0").state
+    assert (state.best, state.extra["bestSteps"], state.data["stepOfEpoch"]) == (None, [], 30)
+
+
+def test_a_job_that_has_checkpoints_of_its_own_goes_on_from_them(claim):
+    saved(claim, 10)
+    job = config(claim)
+    adopt(job, identity=IDENTITY)
+    saved(claim, 20)
+    assert adopt(job, identity=IDENTITY) is None
+    assert committed(own(job)) == ["step-00000010-a0"]
+
+
+def test_what_is_left_of_a_copy_that_broke_off_does_not_matter(claim):
+    saved(claim, 10)
+    job = config(claim)
+    (own(job) / "step-00000010-a0.tmp").mkdir(parents=True)
+    adopt(job, identity=IDENTITY)
+    assert committed(own(job)) == ["step-00000010-a0"]
+
+
+def test_one_of_another_model_is_refused(claim):
+    saved(claim, 10, identity="f" * 16)
+    with pytest.raises(
+        ConfigError, match=r"checkpoint.resumeFrom: step-00000010-a1 .* another model, other data"
+    ) as raised:
+        adopt(config(claim), identity=IDENTITY)
+    assert "give its artifact as model.uri" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        pytest.param("pvc://work/jobs/none", "jobs/none does not exist", id="nothing there"),
+        pytest.param("pvc://work/jobs", "has no whole checkpoint: there is none", id="no checkpoint"),
+        pytest.param("pvc://other/jobs", "the claim 'other' is not mounted", id="another claim"),
+    ],
+)
+def test_an_address_without_a_checkpoint_is_refused_with_its_field(claim, uri, told):
+    (claim / "jobs").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=told) as raised:
+        find_origin(config(claim, uri))
+    assert raised.value.message.startswith("checkpoint.resumeFrom: ")
+
+
+def test_nothing_is_looked_for_where_the_field_is_not_given(claim):
+    made = run_config(claim.parent)
+    assert find_origin(made) is None
+    assert adopt(made, identity=IDENTITY) is None
