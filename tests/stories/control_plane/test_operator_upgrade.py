@@ -1,10 +1,10 @@
-"""A new version of the operator, with other images, takes over: what runs is left alone, what comes next is of the new version."""
+"""Another version of the operator, with other images, takes over, or the one before it again: what runs is left alone, what comes next is of that version."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from served_models import deploy, is_ready, take_down
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cluster.control_plane import ControlPlane
@@ -68,6 +68,51 @@ class Upgrade:
     """The status of the job at the end."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """What going back to the old version did, after the new one was at rest."""
+
+    before: World
+    """Under the old version, before the upgrade."""
+    after: World
+    written: list[Call]
+    """By both versions for the job that trains, from the upgrade on."""
+    end: Manifest
+    """The status of the job at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A namespace, one version after the other, and what is counted of them."""
+
+    bed: Bed
+    plane: ControlPlane
+    proxy: FaultProxy
+    folder: Path
+    common: Manifest
+    go: threading.Event
+    """The gang may end."""
+
+    def start(self, version: Manifest, *, pod: str, counted: bool = True) -> RunningOperator:
+        """Return an operator of a version, not running yet; `counted`: its calls go through the proxy."""
+        plane, how = (None, {"kubeconfig": self.proxy.kubeconfig}) if counted else (self.plane, {})
+        return RunningOperator(plane, self.folder, pod=pod, **how, **self.common, **version)
+
+    def begin(self) -> World:
+        """Let a gang train and a server serve."""
+        self.bed.submit()
+        deploy(self.bed, "api")
+        self.bed.wait_for_phase("reviews", "Running")
+        until(lambda: is_served(self.bed), seconds=60, what="a server")
+        return world(self.bed)
+
+    def serve_anew(self, servers: Traffic, *, image: str) -> World:
+        """Return what there is once a version has replaced the servers and is at rest."""
+        until(lambda: is_served(self.bed, image=image), seconds=60, what=f"a server of {image}")
+        servers.come_to_rest()
+        return world(self.bed)
+
+
 ENDS = {"SIGTERM": RunningOperator.terminate, "SIGKILL": RunningOperator.kill}
 
 
@@ -93,8 +138,8 @@ def upgrade(request, upgrades):
     return upgrades[request.param]
 
 
-def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable[[RunningOperator], Any]) -> Upgrade:
-    """End an operator while a gang trains and a server serves, let another version take over, and tell what that did."""
+@contextmanager
+def scene(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Scene]:
     go = threading.Event()
     scripts = {"reviews/train": before_the_end(succeed, Until(go))}
     common = {
@@ -108,23 +153,25 @@ def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable
         PodStatusPatcher(plane, namespace=namespace, scripts=scripts, nodes=[f"{namespace}-0", f"{namespace}-1"]),
         FaultProxy(plane, folder=folder / "proxy") as proxy,
     ):
-        with RunningOperator(plane, folder, pod="old", **common, **OLD) as old:
+        yield Scene(bed=bed, plane=plane, proxy=proxy, folder=folder, common=common, go=go)
+        take_down(bed)
+
+
+def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable[[RunningOperator], Any]) -> Upgrade:
+    """End an operator while a gang trains and a server serves, let another version take over, and tell what that did."""
+    with scene(plane, namespace, folder) as stage:
+        bed = stage.bed
+        with stage.start(OLD, pod="old", counted=False) as old:
             old.wait_ready().wait_leading()
-            bed.submit()
-            deploy(bed, "api")
-            bed.wait_for_phase("reviews", "Running")
-            until(lambda: is_served(bed), seconds=60, what="a server")
-            before = world(bed)
+            before = stage.begin()
             end(old)
-        with RunningOperator(None, folder, pod="new", kubeconfig=proxy.kubeconfig, **common, **NEW) as new:
+        with stage.start(NEW, pod="new") as new:
             new.wait_ready().wait_leading()
-            job, servers = Traffic(proxy, namespace, "reviews"), Traffic(proxy, namespace, "api")
-            until(lambda: servers.applied("deployments") and is_served(bed), seconds=60, what="a new server")
-            servers.come_to_rest()
-            after, written = world(bed), job.writes
-            go.set()
+            job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
+            after, written = stage.serve_anew(servers, image=NEW["server_image"]), job.writes
+            stage.go.set()
             bed.submit("fresh")
-            told = Upgrade(
+            return Upgrade(
                 before=before,
                 after=after,
                 written=written,
@@ -133,14 +180,33 @@ def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable
                 end=bed.wait_for_phase("reviews", "Succeeded"),
                 export=bed.stored("Job", "reviews-export"),
             )
-        take_down(bed)
-    return told
 
 
-def is_served(bed: Bed) -> bool:
+def rolled_back(plane: ControlPlane, namespace: str, folder: Path) -> Rollback:
+    """Upgrade the operator while a gang trains and a server serves, go back to the old version, and tell what both did."""
+    with scene(plane, namespace, folder) as stage:
+        with stage.start(OLD, pod="old", counted=False) as old:
+            old.wait_ready().wait_leading()
+            before = stage.begin()
+            old.terminate()
+        job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
+        for version, pod in ((NEW, "new"), (OLD, "old-again")):
+            with stage.start(version, pod=pod) as operator:
+                operator.wait_ready().wait_leading()
+                after, written = stage.serve_anew(servers, image=version["server_image"]), job.writes
+                if version is OLD:
+                    stage.go.set()
+                    end = stage.bed.wait_for_phase("reviews", "Succeeded")
+                operator.terminate()
+        return Rollback(before=before, after=after, written=written, end=end)
+
+
+def is_served(bed: Bed, *, image: str = OLD["server_image"]) -> bool:
     (servers,) = bed.all("Deployment") or [{}]
+    if not servers or container(servers)["image"] != image:
+        return False
     status = servers.get("status", {})
-    is_new = status.get("observedGeneration") == servers.get("metadata", {}).get("generation")
+    is_new = status.get("observedGeneration") == servers["metadata"]["generation"]
     is_rolled = status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1
     return is_new and is_rolled and is_ready(bed, "api")
 
@@ -195,3 +261,22 @@ def test_servers_follow_through_one_apply_and_stay_the_same_revision(upgrade):
     assert upgrade.after.servers["metadata"]["uid"] == upgrade.before.servers["metadata"]["uid"]
     before, after = container(upgrade.before.servers), container(upgrade.after.servers)
     assert (before["image"], after["image"]) == (OLD["server_image"], NEW["server_image"])
+
+
+@pytest.fixture(scope="module")
+def rollback(custom_resources, tmp_path_factory):
+    with fresh_namespace(custom_resources) as namespace:
+        return rolled_back(custom_resources, namespace, tmp_path_factory.mktemp("rollback"))
+
+
+def test_a_gang_that_trains_is_left_alone_by_an_upgrade_and_a_rollback(rollback):
+    assert rollback.after.gang == rollback.before.gang
+    assert rollback.after.train["spec"] == rollback.before.train["spec"]
+    assert rollback.written == []
+    assert (rollback.end["attempt"], rollback.end.get("restarts")) == (1, None)
+
+
+def test_after_a_rollback_the_servers_are_those_of_before(rollback):
+    before, after = rollback.before.servers, rollback.after.servers
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["spec"]["template"] == before["spec"]["template"]

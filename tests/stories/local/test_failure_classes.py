@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from workspace import Workspace, job_manifest, until
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
+
+    from gang_faults import Member
 
 pytestmark = pytest.mark.local_story
 
@@ -191,6 +194,42 @@ def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> 
         assert "memory" in failure["message"]
         assert "resources.memory" in failure["hint"]
         assert (found["restarts"]["failure"], found["restarts"]["lastReason"]) == (1, "OutOfMemoryHost")
+
+
+SLOW_PERIOD, SLOW_STOPPED = 0.03, 0.02
+"""Seconds: a rank stands still for two thirds of its time."""
+NAMED_SECONDS = 300.0
+"""Within which a slow rank must be named."""
+
+
+@at_once
+def test_a_rank_at_a_third_of_the_speed_is_named(workspace: Workspace) -> None:
+    with at_work(workspace) as process:
+        until(lambda: len(ranks(workspace.path)) == 2, seconds=SECONDS, what="two ranks", process=process)
+        over = threading.Event()
+        brake = threading.Thread(target=slow_down, args=(ranks(workspace.path)[1], over))
+        brake.start()
+        try:
+            until(lambda: findings(workspace), seconds=NAMED_SECONDS, what="a finding", process=process)
+        finally:
+            over.set()
+            brake.join()
+        assert findings(workspace)["reason"] == "Straggler"
+        assert findings(workspace)["message"].startswith("rank 1 takes ")
+
+
+def findings(workspace: Workspace) -> dict[str, Any]:
+    """Return the condition that tells what is wrong with a training, or nothing."""
+    told = (one for one in status(workspace).get("conditions", []) if one["type"] == "TrainingHealthy")
+    return next(told, {})
+
+
+def slow_down(member: Member, over: threading.Event) -> None:
+    """Let a process stand still again and again, as one does whose node has other work."""
+    while not over.wait(SLOW_PERIOD - SLOW_STOPPED):
+        member.send(signal.SIGSTOP)
+        over.wait(SLOW_STOPPED)
+        member.send(signal.SIGCONT)
 
 
 def cut_off(workspace: Workspace) -> None:
