@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from training_runs import DEMO, ROOT
+from training_runs import DEMO, REVIEWS, ROOT
 
 from tuneloop_cli.local.object_files import ObjectFiles
 
@@ -183,11 +183,7 @@ def model_name() -> str:
 def inputs(folder: Path) -> dict[str, Any]:
     """Return the blocks `model` and `data` of a job; a tiny model and its rows are made in the folder."""
     if DEMO.is_dir():
-        sentences = {
-            "uri": f"file://{DEMO}/movie-reviews.csv",
-            "columns": {"text": "sentence", "label": "rating"},
-            "labelRule": {"above": 0, "names": ["negative", "positive"], "dropWithin": 0.5},
-        }
+        sentences = REVIEWS | {"uri": f"file://{DEMO}/movie-reviews.csv"}
         return {"model": {"uri": f"file://{DEMO}/minilm"}, "data": {"train": [sentences]}}
     from tiny_models import sentences as made_sentences
     from tiny_models import tiny_bert

@@ -19,14 +19,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from training_runs import DEMO, hugging_face, ours, prepare
+from training_runs import DEMO, REVIEWS, hugging_face, ours, prepare
 
 OURS, THEIRS = ("tuneloop-1", "tuneloop-2"), ("trainer-1", "trainer-2")
-REVIEWS = {
-    "uri": "pvc://demo/movie-reviews.csv",
-    "columns": {"text": "sentence", "label": "rating"},
-    "labelRule": {"above": 0, "names": ["negative", "positive"], "dropWithin": 0.5},
-}
 
 
 def main() -> int:

@@ -24,6 +24,12 @@ from tuneloop_trainer.supervisor import KEEP_MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".tuneloop" / "claims" / "demo"
+REVIEWS = {
+    "uri": "pvc://demo/movie-reviews.csv",
+    "columns": {"text": "sentence", "label": "rating"},
+    "labelRule": {"above": 0, "names": ["negative", "positive"], "dropWithin": 0.5},
+}
+"""The source of the demo."""
 PEER = Path(__file__).with_name("hf_trainer_peer.py")
 SKIPPED_STEPS = 5
 """First steps, in which caches fill, are not timed."""

@@ -72,6 +72,10 @@ def write(path: Path, rows: list[tuple[str, str]]) -> None:
         pq.write_table(
             pa.table({"other": [1] * len(rows), "text": [t for t, _ in rows], "label": [s for _, s in rows]}), path
         )
+    elif path.suffix == ".arrow":
+        table = pa.table({"text": [t for t, _ in rows], "label": [s for _, s in rows]})
+        with pa.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table, max_chunksize=1000)
     elif path.suffix in {".csv", ".tsv"}:
         with path.open("w", newline="") as file:
             csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows([("text", "label"), *rows])
@@ -188,6 +192,25 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
     (tmp_path / "a.parquet").write_text("text,label\n")
     with pytest.raises(DataError, match=r"a.parquet: is damaged, or no parquet file"):
         read(tmp_path / "a.parquet")
+
+
+ROWS = [(f"text {index}", "ab"[index % 2]) for index in range(3000)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(part=st.floats(0, 1, exclude_max=True))
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])
+def test_a_file_that_was_cut_off_is_refused_or_gives_no_row_that_was_not_there(tmp_path_factory, suffix, part):
+    path = tmp_path_factory.mktemp("d") / f"rows{suffix}"
+    write(path, ROWS)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    try:
+        found = [(row.text, row.label) for row in read(path) if row.problem is None]
+    except DataError:
+        return
+    assert suffix != ".parquet", "a Parquet file ends with the list of its parts"
+    assert found == ROWS[: len(found)]
 
 
 def test_saved_data_sets_are_read_with_the_names_of_their_classes(tmp_path):
