@@ -51,6 +51,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
+    (FineTuneJob, {"checkpoint": {"resume": "never", "resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.checkpoint.resumeFrom: Forbidden: applies only to resume: auto"),
     (FineTuneJob, {"model": {"uri": "pvc://models/bert", "revision": "main"}}, "spec.model.revision: Forbidden: applies only to hf:// models"),
     (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "test": [TRAIN], "split": {}}}, "spec.data.split: Forbidden: applies only where rows are divided"),
     (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "split": {"validation": 0.1}}}, "spec.data.split.validation: Forbidden: cannot be combined with data.validation, which gives these rows"),
