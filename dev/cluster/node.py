@@ -69,7 +69,7 @@ class NodeCluster(RunningCluster):
             return
         machine.check()
         self._check_settings()
-        self._clear_the_way()
+        self.clear_the_way()
         bin_folder = binaries.ensure(*binaries.NODE, say=self.say)
         started = time.monotonic()
         try:
@@ -107,6 +107,22 @@ class NodeCluster(RunningCluster):
             network.remove()
         self._delete()
         self.say(f"node cluster in {self.state} is down after {time.monotonic() - started:.1f} s")
+
+    def clear_the_way(self) -> None:
+        """Put away what a cluster that was killed left on this machine; `up` does it too. Raises ClusterError if one runs."""
+        if not self._note.exists() and any(program.alive for program in processes.recorded(self.state)):
+            raise ClusterError(f"{self.state} holds a control plane without a node: `down` first")
+        other = network.owner()
+        if other and other != self.state and any(program.alive for program in processes.recorded(other)):
+            raise ClusterError(f"another node cluster is up on this machine, in {other}: `down --state {other}` first")
+        NodeCluster(self.state, say=self.say).down()
+        if other is None or other == self.state:
+            return
+        if lost := processes.working_in(other):
+            raise ClusterError(f"{other} was deleted under a running node cluster: end its processes first ({lost})")
+        NodeCluster(other, say=self.say).down()
+        if network.owner():  # its folder is gone, and with it the note of what there was to put back
+            network.remove()
 
     def load_image(self, archive: Path) -> None:
         """Import the images of a docker archive or OCI archive; pods find them with `imagePullPolicy: Never` or `IfNotPresent`."""
@@ -166,22 +182,6 @@ class NodeCluster(RunningCluster):
             raise MachineError(
                 f"the state folder's path is longer than {_LONGEST_STATE_PATH} characters, too long for unix sockets below it: {self.state}"
             )
-
-    def _clear_the_way(self) -> None:
-        """Put away what a cluster that was killed left here. Raises ClusterError if one runs."""
-        if not self._note.exists() and any(program.alive for program in processes.recorded(self.state)):
-            raise ClusterError(f"{self.state} holds a control plane without a node: `down` first")
-        other = network.owner()
-        if other and other != self.state and any(program.alive for program in processes.recorded(other)):
-            raise ClusterError(f"another node cluster is up on this machine, in {other}: `down --state {other}` first")
-        NodeCluster(self.state, say=self.say).down()
-        if other is None or other == self.state:
-            return
-        if lost := processes.working_in(other):
-            raise ClusterError(f"{other} was deleted under a running node cluster: end its processes first ({lost})")
-        NodeCluster(other, say=self.say).down()
-        if network.owner():  # its folder is gone, and with it the note of what there was to put back
-            network.remove()
 
     def _launch(self, bin_folder: Path) -> None:
         self.state.mkdir(parents=True, exist_ok=True)

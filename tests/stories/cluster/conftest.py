@@ -82,10 +82,11 @@ def node_cluster(request: pytest.FixtureRequest) -> Iterator[NodeCluster]:
         tempfile.mkdtemp(prefix="tuneloop-")
     )  # not pytest's: it deletes old folders, whatever is mounted there
     running = NodeCluster(state, mounts=python_mounts(Path(sys.prefix)), gpus=4, audit=True, say=say)
-    settings = machine.kernel_settings()
     try:
         if cluster_tier.required():
             machine.install_packages(say=say)
+        running.clear_the_way()  # a session that was killed leaves settings that `up` would put back under our eyes
+        settings = machine.kernel_settings()
         running.up()
     except (ClusterError, OSError) as error:
         cluster_tier.cannot_run(str(error))
