@@ -81,8 +81,11 @@ class Serving:
 
 def _load(config: ServerConfig, manifest: Manifest) -> Classifier:
     check_files(config, manifest)
-    from tuneloop_server.model import load  # noqa: PLC0415  (importing torch takes seconds, in which /healthz must already answer)
+    gc.disable()  # the objects of all these imports stay; collections need not walk over them, now or while requests wait
+    try:
+        from tuneloop_server.model import load  # noqa: PLC0415  (importing torch takes seconds, in which /healthz must already answer)
 
-    classifier = load(config, manifest)
-    gc.freeze()  # the objects of all these imports stay; collections need not walk over them while requests wait
-    return classifier
+        return load(config, manifest)
+    finally:
+        gc.freeze()
+        gc.enable()

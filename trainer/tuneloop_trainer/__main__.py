@@ -20,6 +20,7 @@ from tuneloop_api.exit_codes import ExitCode
 from tuneloop_api.run_config import RunConfig, Stage
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
+from tuneloop_trainer.imports import uncollected
 from tuneloop_trainer.last_words import without_secrets
 from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.stage_result import (
@@ -125,8 +126,10 @@ def _look(config: RunConfig, command: str) -> ExitCode:
 
 def _entry_point(stage: Stage) -> Callable[[RunConfig, Reporter], StageResult | None]:
     """Import a stage only when it runs: each needs other libraries, and loading them takes seconds."""
-    module, function = _ENTRY_POINTS[stage]
-    return cast("Callable[[RunConfig, Reporter], StageResult | None]", getattr(import_module(module), function))
+    name, function = _ENTRY_POINTS[stage]
+    with uncollected():
+        module = import_module(name)
+    return cast("Callable[[RunConfig, Reporter], StageResult | None]", getattr(module, function))
 
 
 def _end_badly(config: RunConfig, error: BaseException) -> ExitCode:

@@ -53,10 +53,11 @@ def _without_compilation() -> Iterator[None]:
 # DeepSpeed's Muon optimizer, which we never use, is decorated with @torch.compile: importing it loads torch._inductor.
 # transformers' detection losses and its assisted generation import scipy and scikit-learn where they are installed.
 # Measured on two cores: 5.2 s from start to a BERT class without this, 4.0 s with it.
-with _without_compilation():
+# transformers asks for them once, when it is imported itself.
+_unused = () if "transformers" in sys.modules else ("scipy", "sklearn")
+with _without_compilation(), _hidden(*_unused):
     import deepspeed
     import deepspeed.runtime.zero.muon.original_muon
-with _hidden("scipy", "sklearn"):
     import transformers.generation.utils
     import transformers.loss.loss_utils
     import transformers.modeling_utils

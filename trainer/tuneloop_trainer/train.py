@@ -12,8 +12,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.heartbeat import Heartbeat
+from tuneloop_trainer.imports import uncollected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tuneloop_api.results import TrainResult
     from tuneloop_api.run_config import RunConfig
     from tuneloop_trainer.report import Reporter
@@ -33,6 +36,15 @@ class StopRequest:
         self.asked = True
 
 
+def import_loop() -> Callable[..., TrainResult | None]:
+    """Import all that a rank needs, in an order that keeps out what it does not: DeepSpeed's part decides what transformers may import."""
+    with uncollected():
+        from tuneloop_trainer import engine_deepspeed  # noqa: F401, PLC0415  (first; heavy: see above)
+        from tuneloop_trainer.loop import run  # noqa: PLC0415
+
+    return run
+
+
 def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
     """Train as one rank of the gang; returns the result on rank 0, None on the others.
 
@@ -41,6 +53,5 @@ def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
     heartbeat = Heartbeat.from_environment(os.environ)
     with heartbeat.through_pause():
-        from tuneloop_trainer.loop import run  # noqa: PLC0415  (torch: see above)
-
+        run = import_loop()
     return run(config, reporter=reporter, stop=StopRequest(), heartbeat=heartbeat)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
 
 from tuneloop_trainer.errors import ConfigError
 
@@ -22,6 +21,8 @@ def build(model: Any, settings: MethodSettings, *, seed: int) -> nn.Module:
 
     They get no adapter: an adapter on weights that were drawn at random would be merged into other ones at export. Raises ConfigError if no layer has one of the given names.
     """
+    from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  (takes seconds that other methods need not wait)
+
     targets = ALL_LINEAR if settings.target_modules == [ALL_LINEAR] else settings.target_modules
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,

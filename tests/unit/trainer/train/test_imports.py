@@ -1,0 +1,41 @@
+"""What a rank imports before its first step: each second of it is waited for after every restart."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from tuneloop_trainer.imports import uncollected
+
+_SHOW = """
+import sys
+from tuneloop_trainer.train import import_loop
+import_loop()
+print(*sorted({"deepspeed", "peft", "scipy.optimize", "sklearn"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_rank_loads_deepspeed_and_none_of_the_libraries_that_full_training_does_not_use():
+    shown = subprocess.run([sys.executable, "-c", _SHOW], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.split() == ["deepspeed"]
+
+
+def test_what_was_imported_is_left_out_of_later_collections_also_when_an_import_fails():
+    was = gc.get_freeze_count()
+    try:
+        with pytest.raises(ImportError), uncollected():
+            _fail_without_collections()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > was
+    finally:
+        gc.unfreeze()
+
+
+def _fail_without_collections():
+    assert not gc.isenabled()
+    raise ImportError
