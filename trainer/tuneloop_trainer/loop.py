@@ -102,7 +102,7 @@ class Loop:
         while not self._finished():
             report = self._step()
             if report.saves_ready:
-                self._saves.advance()
+                self._saves.commit()
             if report.stop:
                 self._save_and_leave()
             self._evaluate_if_due()

@@ -71,7 +71,25 @@ def stop_process_group() -> None:
         dist.destroy_process_group()
 
 
-def exchange(value: Any, *, device: torch.device) -> list[Any]:
+class Channel:
+    """A line between all ranks for one thread of each beside training. Making it is a collective of all ranks, and so is `exchange`.
+
+    Its messages meet only each other: training's collectives go on meanwhile, and neither waits for the other. gloo, whatever training uses.
+    """
+
+    def __init__(self, *, doing: str) -> None:
+        """doing: what the threads do, for the error when one of them is lost."""
+        self.rank = dist.get_rank()
+        self._doing = doing
+        self._group: Any = dist.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Give every rank the JSON values of all ranks, in the order of ranks. Raises CollectiveError when one was lost."""
+        with lost_peers_named(self._doing):
+            return exchange(value, device=torch.device("cpu"), group=self._group)
+
+
+def exchange(value: Any, *, device: torch.device, group: dist.ProcessGroup | None = None) -> list[Any]:
     """Give every rank the JSON values of all ranks, in the order of ranks. Collective.
 
     Two all-reduces of disjoint rows: needs no object collective of torch, which would pickle.
@@ -80,10 +98,10 @@ def exchange(value: Any, *, device: torch.device) -> list[Any]:
     text = json.dumps(value, allow_nan=False).encode()
     lengths = torch.zeros(world_size, dtype=torch.int64, device=device)
     lengths[rank] = len(text)
-    dist.all_reduce(lengths)
+    dist.all_reduce(lengths, group=group)
     board = torch.zeros(world_size, int(lengths.max()), dtype=torch.uint8, device=device)
     board[rank, : len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8).to(device)
-    dist.all_reduce(board)
+    dist.all_reduce(board, group=group)
     rows = board.cpu().numpy()
     return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths.tolist(), strict=True)]
 

@@ -13,8 +13,6 @@ from tuneloop_trainer.resume import state_of, with_value
 from tuneloop_trainer.rhythm import SaveTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tuneloop_api.results import SavedStep
     from tuneloop_trainer.heartbeat import Heartbeat
     from tuneloop_trainer.progress import ProgressPosts
@@ -61,7 +59,7 @@ class Saves:
 
     @property
     def ready(self) -> bool:
-        """Whether `advance` has something to do that does not wait for this rank."""
+        """Whether there is something to `commit`, and this rank would not have to be waited for."""
         return self._run.checkpoints.ready
 
     def begin(self) -> None:
@@ -77,17 +75,10 @@ class Saves:
         if not self._run.config.settings.checkpoint.asynchronous:
             self.commit()
 
-    def advance(self) -> None:
-        """Take what was begun one stage further: from written by all ranks to committed, and from there to the end. Fails as `commit` does."""
-        self._or_go_on(self._run.checkpoints.advance)
-
     def commit(self) -> None:
         """Wait for the checkpoint that was begun, if any was. If that fails training goes on, and the next save may succeed."""
-        self._or_go_on(self._run.checkpoints.finish)
-
-    def _or_go_on(self, further: Callable[[], SavedStep | None]) -> None:
         try:
-            self._take(further)
+            self._finish()
         except SaveFailedError as error:
             LOG.warning("%s; training goes on, and it is tried again", error.message)
             self._failed = time.monotonic()
@@ -98,9 +89,9 @@ class Saves:
         self.commit()
         if self._unsaved_best is not None and self._unsaved_best.step != self._at.step:
             self._begin_again(self._unsaved_best)
-            self._take(self._run.checkpoints.finish)
+            self._finish()
         self._begin_here()
-        self._take(self._run.checkpoints.finish)
+        self._finish()
         self._run.checkpoints.close()
 
     def _begin_here(self) -> None:
@@ -124,24 +115,22 @@ class Saves:
         self._began = save.began
         save.blocking = time.monotonic() - save.began
 
-    def _take(self, further: Callable[[], SavedStep | None]) -> None:
+    def _finish(self) -> None:
         save = self._writing
         if save is None:
             return
         began = time.monotonic()
         with self._heartbeat.through_pause():
             try:
-                saved = further()
+                saved = self._run.checkpoints.finish()
             except StorageError:
                 self._writing, self._unsaved_best = None, save if save.best is not None else None
                 raise
-            if saved is not None:
-                self._saved(saved, save)
+            self._saved(saved, save)
         now = time.monotonic()
         save.blocking += now - began
-        if saved is not None:
-            self.times.add(blocking=save.blocking, saving=now - save.began)
-            self._posts.saved(saved, self._at.best, save_seconds_p95=self.times.p95())
+        self.times.add(blocking=save.blocking, saving=now - save.began)
+        self._posts.saved(saved, self._at.best, save_seconds_p95=self.times.p95())
 
     def _saved(self, saved: SavedStep, save: Save) -> None:
         self._writing, self._at.last = None, saved
@@ -152,9 +141,6 @@ class Saves:
         settings = self._run.config.settings
         needed = 1 if settings.output.checkpoint == "best" else 0
         best = max(settings.checkpoint.keep_best, needed)
-        try:
-            self._run.checkpoints.keep(
-                last=settings.checkpoint.keep_last, best=best, best_steps=self._at.selection.best_steps
-            )
-        except StorageError as error:
-            LOG.warning("%s", error.message)
+        self._run.checkpoints.keep(
+            last=settings.checkpoint.keep_last, best=best, best_steps=self._at.selection.best_steps
+        )

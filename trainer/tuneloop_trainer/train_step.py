@@ -42,7 +42,7 @@ class StepReport:
     save: bool
     """Rank 0's clock says that it is time to save."""
     saves_ready: bool = False
-    """No rank has to wait for its thread to take the save that was begun last a stage further."""
+    """Every rank's thread is done with the save that was begun last."""
     input_seconds: float = 0.0
     """Time in which this rank read its rows and made batches of them; nothing is computed meanwhile."""
     forward_seconds: float = 0.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_trainer.checkpoint import facts as facts_
 from tuneloop_trainer.checkpoint.fence import Fence
@@ -13,17 +14,18 @@ from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, or
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
 from tuneloop_trainer.checkpoint.saving import Saving, Snapshot, in_thread
-from tuneloop_trainer.checkpoint.together import on_rank_0, together
+from tuneloop_trainer.checkpoint.together import on_rank_0, plain_reason, together
 from tuneloop_trainer.errors import ConfigError, StorageError
+from tuneloop_trainer.process_group import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from tuneloop_api.results import SavedStep
     from tuneloop_trainer.engine import Engine
 
-S = TypeVar("S", bound="SavedStep | None")
+LOG = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -40,6 +42,7 @@ class Checkpoints:
         self._exact = True
         self._fence = Fence(folder, attempt=attempt)
         self._frozen = engine.frozen_digest()  # now: the first save does not have to wait for it
+        self._channel = Channel(doing="saving a checkpoint")
         self._snapshot = Snapshot(engine)
         self._manifest: Manifest | None = None
         self._saving: Saving | None = None
@@ -107,35 +110,24 @@ class Checkpoints:
         """Let a thread write the copy of the last `begin`, whose `finish` failed, once more."""
         assert self._manifest is not None, "there is a copy"
         self._wait_for_deletion()  # it makes the room
-        self._saving = Saving(self._engine, self._snapshot.file, self._manifest, folder=self._folder, fence=self._fence)
+        self._saving = Saving(
+            self._channel, self._snapshot.file, self._manifest, folder=self._folder, fence=self._fence
+        )
 
     @property
     def ready(self) -> bool:
-        """Whether there is something that `advance` can do without waiting for this rank."""
+        """Whether a save was begun, and `finish` would not have to wait on this rank."""
         return self._saving is not None and not self._saving.waits
 
-    def advance(self) -> SavedStep | None:
-        """Take what was begun one stage further: first all parts are written, then they are committed; None after the first stage.
+    def finish(self) -> SavedStep:
+        """Wait until what was begun is committed.
 
         Raises SaveFailedError, and then leaves the earlier checkpoints as they were; StorageError when a later attempt has started.
         """
         assert self._saving is not None, "a save was begun"
-        return self._ended(self._saving.advance)
-
-    def finish(self) -> SavedStep:
-        """Wait until what was begun is committed. Raises as `advance` does."""
-        assert self._saving is not None, "a save was begun"
-        return self._ended(self._saving.finish)
-
-    def _ended(self, further: Callable[[], S]) -> S:
-        """Take a save further; it is over once there is a checkpoint, or an error."""
-        try:
-            saved = further()
-        except BaseException:
-            self._saving = None
-            raise
-        if saved is not None:
-            self._saving, self._newest_whole = None, Path(saved.path).name
+        saving, self._saving = self._saving, None
+        saved = saving.finish()
+        self._newest_whole = Path(saved.path).name
         return saved
 
     def save(self, state: TrainState) -> SavedStep:
@@ -157,10 +149,10 @@ class Checkpoints:
         return names
 
     def keep(self, *, last: int, best: int, best_steps: Sequence[int]) -> None:
-        """Remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays. A thread deletes the files.
+        """Let a thread of rank 0 remove all but the newest `last` checkpoints and the `best` ones; the newest that is whole always stays.
 
         A checkpoint was read back from the disk before it was committed, so that none is removed for one that cannot be read.
-        best_steps: steps with the best results, best first. Raises StorageError.
+        best_steps: steps with the best results, best first. What cannot be removed is logged, and tried again the next time.
         """
 
         def remove_superfluous() -> None:
@@ -174,18 +166,24 @@ class Checkpoints:
             )
             newest = order(self._newest_whole or "")
             passed = suspects(self._folder, up_to=newest[1]) if newest else []
-            doomed = hide(self._folder, [*names, *passed])
-            self._deletion = in_thread(lambda: delete(doomed))
+            delete(hide(self._folder, [*names, *passed]))
 
-        on_rank_0(self._engine, remove_superfluous, doing=f"{self._folder}: old checkpoints cannot be removed")
+        if self._engine.rank == 0:
+            self._wait_for_deletion()
+            self._deletion = in_thread(remove_superfluous)
 
     def close(self) -> None:
-        """Wait until what was removed is deleted."""
+        """Wait until what is to be removed is."""
         self._wait_for_deletion()
 
     def _wait_for_deletion(self) -> None:
-        if self._deletion is not None:
-            self._deletion.result()
+        if self._deletion is None:
+            return
+        deletion, self._deletion = self._deletion, None
+        try:
+            deletion.result()
+        except OSError as error:
+            LOG.warning("%s: old checkpoints cannot be removed: %s", self._folder, plain_reason(error))
 
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -193,8 +191,11 @@ class Checkpoints:
         sweep(self._folder, attempt=self._attempt)
 
     def _committed(self) -> list[str]:
-        doing = f"{self._folder}: checkpoints cannot be listed"
-        names: list[str] = on_rank_0(self._engine, lambda: committed(self._folder), doing=doing)
+        def listed() -> list[str]:
+            self._wait_for_deletion()
+            return committed(self._folder)
+
+        names: list[str] = on_rank_0(self._engine, listed, doing=f"{self._folder}: checkpoints cannot be listed")
         return names
 
     def _of_step(self, step: int) -> tuple[Found | None, tuple[tuple[str, str], ...]]:

@@ -13,7 +13,7 @@ from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fragments import RankFile
 from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, SavedFile
 from tuneloop_trainer.checkpoint.resume import Damaged, check_files
-from tuneloop_trainer.checkpoint.together import on_rank_0, plain_reason
+from tuneloop_trainer.checkpoint.together import Ranks, on_rank_0, plain_reason
 from tuneloop_trainer.errors import SaveFailedError, StorageError
 
 if TYPE_CHECKING:
@@ -87,78 +87,62 @@ def write_part(file: RankFile, folder: Path, *, rank: int) -> Part:
 
 
 class Saving:
-    """One save on its way: each rank writes its part in a thread; once all have, rank 0 commits them in a thread. Training goes on beside both.
+    """One save on its way, in a thread of each rank: all write their parts, then rank 0 makes a checkpoint of them. Training goes on beside it.
 
-    Collective, all of it but `waits`.
+    The threads have a channel of their own; no step waits for what they tell each other.
     """
 
-    def __init__(self, engine: Engine, file: RankFile, manifest: Manifest, *, folder: Path, fence: Fence) -> None:
-        self._engine, self._manifest, self._folder, self._fence = engine, manifest, folder, fence
+    def __init__(self, channel: Ranks, file: RankFile, manifest: Manifest, *, folder: Path, fence: Fence) -> None:
+        self._channel, self._file, self._manifest, self._fence = channel, file, manifest, fence
         self._writing = writing_folder(folder, manifest)
-        self._part: Future[Part] | None = in_thread(lambda: write_part(file, self._writing, rank=engine.rank))
-        self._parts: list[Part] = []
-        self._commit: Future[str] | None = None
+        self._doing = f"{folder}: the checkpoint of step {manifest.step} cannot be saved"
+        self._thread = in_thread(self._run)
 
     @property
     def waits(self) -> bool:
-        """Whether `advance` would have to wait for this rank's thread."""
-        thread = self._part or self._commit
-        return thread is not None and not thread.done()
-
-    def advance(self) -> SavedStep | None:
-        """Let rank 0 commit what all ranks have written, and return None; the next time return the checkpoint.
-
-        Raises SaveFailedError on all ranks; what was written is removed then, and earlier checkpoints are as they were. Raises StorageError
-        when a later attempt has started.
-        """
-        if self._part is not None:
-            part, self._part = self._part.result(), None
-            self._parts = [Part.from_wire(told) for told in self._engine.exchange(part.to_wire())]
-            if self._engine.rank == 0:
-                self._commit = in_thread(self._commit_all)
-            return None
-        return self._end()
+        """Whether `finish` would have to wait."""
+        return not self._thread.done()
 
     def finish(self) -> SavedStep:
-        """Wait for the checkpoint. Raises as `advance` does."""
-        return self.advance() or self._end()
+        """Wait for the checkpoint.
 
-    def _end(self) -> SavedStep:
-        doing = self._doing
+        Raises SaveFailedError on all ranks; what was written is removed then, and earlier checkpoints are as they were. Raises StorageError
+        on all ranks when a later attempt has started.
+        """
+        return self._thread.result()
+
+    def _run(self) -> SavedStep:
+        part = write_part(self._file, self._writing, rank=self._channel.rank)
+        parts = [Part.from_wire(told) for told in self._channel.exchange(part.to_wire())]
         try:
-            path = on_rank_0(self._engine, self._committed, doing=doing, reason=self._reason)
+            path = on_rank_0(
+                self._channel,
+                lambda: self._commit(parts),
+                doing=self._doing,
+                reason=lambda error: _in_words(plain_reason(error), parts, full=error.errno in _NO_SPACE),
+            )
         except StorageError as error:
-            lost = on_rank_0(self._engine, self._give_up, doing=doing)
+            lost = on_rank_0(self._channel, self._give_up, doing=self._doing)
             if lost is not None:
                 raise StorageError(lost) from error
             raise SaveFailedError(error.message) from error
         return SavedStep(step=self._manifest.step, path=path, time=self._manifest.saved_at)
 
-    @property
-    def _doing(self) -> str:
-        return f"{self._folder}: the checkpoint of step {self._manifest.step} cannot be saved"
-
-    def _commit_all(self) -> str:
-        failed = next((each for each in self._parts if each.problem is not None), None)
+    def _commit(self, parts: list[Part]) -> str:
+        failed = next((each for each in parts if each.problem is not None), None)
         if failed is not None:
-            raise StorageError(f"{self._doing}: {self._in_words(failed.problem, full=failed.full)}")
-        files = [each.file for each in self._parts]
+            raise StorageError(f"{self._doing}: {_in_words(failed.problem, parts, full=failed.full)}")
+        files = [each.file for each in parts]
         return str(commit(self._writing, self._manifest.model_copy(update={"files": files}), fence=self._fence))
-
-    def _committed(self) -> str:
-        assert self._commit is not None, "rank 0 has begun to commit"
-        return self._commit.result()
 
     def _give_up(self) -> str | None:
         shutil.rmtree(self._writing, ignore_errors=True)
         return self._fence.lost()
 
-    def _reason(self, error: OSError) -> str:
-        return self._in_words(plain_reason(error), full=error.errno in _NO_SPACE)
 
-    def _in_words(self, problem: str | None, *, full: bool) -> str:
-        needed, free = sum(each.size for each in self._parts), self._parts[0].free
-        return f"{problem}; it needs {needed:,} bytes, {free:,} were free" if full else str(problem)
+def _in_words(problem: str | None, parts: list[Part], *, full: bool) -> str:
+    needed, free = sum(each.size for each in parts), parts[0].free
+    return f"{problem}; it needs {needed:,} bytes, {free:,} were free" if full else str(problem)
 
 
 def in_thread(task: Callable[[], T]) -> Future[T]:

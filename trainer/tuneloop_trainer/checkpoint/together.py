@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from safetensors import SafetensorError
 
@@ -11,7 +11,14 @@ from tuneloop_trainer.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_trainer.engine import Engine
+
+class Ranks(Protocol):
+    """This rank's line to all ranks: the engine for the training loop, a channel for a thread beside it."""
+
+    rank: int
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Give every rank the JSON values of all ranks, in the order of ranks. Collective."""
 
 
 def plain_reason(error: OSError) -> str:
@@ -21,7 +28,7 @@ def plain_reason(error: OSError) -> str:
 
 
 def together(
-    engine: Engine, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
+    ranks: Ranks, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
 ) -> list[Any]:
     """Run an action on every rank; return all their JSON values. Collective.
 
@@ -36,7 +43,7 @@ def together(
         problem = f"{doing}: {error}"
     except StorageError as error:
         problem = error.message
-    told = engine.exchange({"value": value, "problem": problem})
+    told = ranks.exchange({"value": value, "problem": problem})
     for answer in told:
         if answer["problem"] is not None:
             raise StorageError(answer["problem"])
@@ -44,7 +51,7 @@ def together(
 
 
 def on_rank_0(
-    engine: Engine, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
+    ranks: Ranks, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
 ) -> Any:
     """Run an action on rank 0 alone; return its JSON value on all ranks. Collective. Raises StorageError on all."""
-    return together(engine, action if engine.rank == 0 else lambda: None, doing=doing, reason=reason)[0]
+    return together(ranks, action if ranks.rank == 0 else lambda: None, doing=doing, reason=reason)[0]
