@@ -53,7 +53,7 @@ class Row:
 def main() -> int:
     """Return 0."""
     given = _options()
-    parts = given.only.split(",")
+    parts = given.only
     print(f"model: {model_name()}; two ranks, one thread each", flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="resilience-") as scratch:
@@ -82,9 +82,18 @@ def _options() -> argparse.Namespace:
     options.add_argument("--pairs", type=int, default=4, help="pairs of blocks with and without saves")
     options.add_argument("--minutes", type=float, default=4, help="length of the run for goodput")
     options.add_argument("--kill-every", type=float, default=300, help="seconds between two kills in it")
-    options.add_argument("--only", default=",".join(PARTS))
+    options.add_argument("--only", default=",".join(PARTS), type=_parts, metavar="PART,PART")
     options.add_argument("--out", type=Path, help="JSON file for all values")
     return options.parse_args()
+
+
+def _parts(text: str) -> list[str]:
+    unknown = sorted(set(text.split(",")) - set(PARTS))
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown)}: there is no such part; allowed: {', '.join(PARTS)}; for example kill,saves"
+        )
+    return text.split(",")
 
 
 def kills(folder: Path, *, trials: int) -> Iterator[Row]:
