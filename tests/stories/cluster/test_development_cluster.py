@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from cluster import processes
 from cluster.development import PACKAGES
+from waiting import until
 
 COMMAND = Path(__file__).parents[3] / "dev/cluster/cluster"
 PROBE = "dev.local/probe:1"
@@ -101,7 +101,9 @@ def test_pods_outlive_their_api_server_and_it_comes_back_with_its_data(node_clus
     _serve(node_cluster, namespace, headless=False)
     before = node_cluster.request("GET", f"/api/v1/namespaces/{namespace}/services/server").body
     address = f"http://{before['spec']['clusterIP']}/"
-    _eventually(lambda: _curl(address), until=bool, seconds=20)  # the rules of a new Service follow its pod's readiness
+    until(
+        lambda: _curl(address), seconds=20, what="an answer of the server"
+    )  # the rules of a new Service follow its pod's readiness
     node_cluster.plane.stop_api_server()
     try:
         with pytest.raises(ConnectionError):
@@ -164,10 +166,11 @@ def _run(cluster, namespace, *arguments, claim=None):
 
 
 def _outcome(cluster, namespace, name):
-    phase = _eventually(
-        lambda: cluster.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}").body["status"].get("phase"),
-        until=lambda phase: phase in {"Succeeded", "Failed"},
-    )
+    def ended():
+        phase = cluster.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}").body["status"].get("phase")
+        return phase if phase in {"Succeeded", "Failed"} else None
+
+    phase = until(ended, seconds=60, what=f"the end of pod {name}")
     return phase, cluster.kubectl("logs", "-n", namespace, name).stdout.strip()
 
 
@@ -193,11 +196,3 @@ def _apply(cluster, *manifests):
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     applied = cluster.kubectl("apply", "-f", "-", stdin=text)
     assert applied.returncode == 0, applied.stderr
-
-
-def _eventually(read, *, until, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not until(found := read()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from cluster import processes
+from waiting import until
 
 DEV = Path(__file__).parents[3] / "dev"
 
@@ -19,9 +19,12 @@ def test_the_job_controller_makes_pods_for_a_job(control_plane, namespace):
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "two"}}
     job["spec"] = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "template": {"spec": pod}}
     assert control_plane.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", job).status == 201
-    pods = _eventually(
-        lambda: control_plane.request("GET", f"/api/v1/namespaces/{namespace}/pods").body["items"], count=2
-    )
+
+    def both():
+        pods = control_plane.request("GET", f"/api/v1/namespaces/{namespace}/pods").body["items"]
+        return pods if len(pods) == 2 else None
+
+    pods = until(both, seconds=20, what="two pods")
     assert sorted(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for pod in pods) == ["0", "1"]
 
 
@@ -74,10 +77,7 @@ def test_a_control_plane_dies_with_the_process_that_started_it(tmp_path, control
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while any(program.alive for program in running):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(program.alive for program in running), seconds=10, what="the end of all programs")
 
 
 def _command(verb, state):
@@ -86,11 +86,3 @@ def _command(verb, state):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def _eventually(read, *, count):
-    deadline = time.monotonic() + 20
-    while len(found := read()) != count:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
