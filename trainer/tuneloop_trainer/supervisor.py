@@ -45,7 +45,7 @@ KEEP_MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776
 """How ranks on CPU allocate: freed memory stays with the process, in large pages. By default every gradient of an embedding is fetched
 from the kernel and zeroed page by page in each step: that is a third of the time of a step of MiniLM on two cores."""
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108  (the folder in it is made by tempfile)
-"""Where ranks beat, where it is there: on a disk to which a checkpoint is being flushed, one beat in four took 150 ms, and the step with it."""
+"""Where ranks beat, where it is there: a beat, and the step with it, must not wait for a disk to which a checkpoint is being flushed."""
 _LOOK_SECONDS = 0.5
 
 
