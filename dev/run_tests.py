@@ -26,6 +26,8 @@ class Tier:
     name: str
     folder: str
     minutes: int
+    workers: int = 1
+    """Processes that share the files out; more than there are cores, where tests mostly wait."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ class Outcome:
 
 
 TIERS = (
-    Tier("unit", "tests/unit", 3),
+    Tier("unit", "tests/unit", 3, workers=3),
     Tier("local stories", "tests/stories/local", 8),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
-    Tier("control plane", "tests/stories/control_plane", 10),
+    Tier("control plane", "tests/stories/control_plane", 10, workers=3),
     Tier("cluster", "tests/stories/cluster", 8),
 )
 
@@ -56,6 +58,8 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     started = time.monotonic()
     print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.folder]
+    if tier.workers > 1:
+        command += ["-n", str(tier.workers), "--dist", "loadfile"]
     code = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode
     seconds = time.monotonic() - started
     if not report.exists():

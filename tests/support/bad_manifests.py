@@ -17,8 +17,15 @@ from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_api.v1alpha1 import forms as f
 
 JOB, DEPLOYMENT = FineTuneJob, ModelDeployment
-GONE = object()
-"""In the place of a value: the field is left out."""
+
+
+class Absent(enum.Enum):
+    """In the place of a value."""
+
+    GONE = "the field is left out"
+
+
+GONE = Absent.GONE
 GOOD: dict[Any, dict[str, Any]] = {
     JOB: {
         "model": {"uri": "hf://FacebookAI/roberta-base"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import contextmanager
 from itertools import count
@@ -54,12 +55,11 @@ def cannot_run(reason: str) -> NoReturn:
 
 def sayer(config: pytest.Config) -> Callable[[str], None]:
     """Return what shows a line to the person who runs the tests, whatever pytest captures at the time."""
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
 
     def say(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            terminal.write_line(line)
+            print(line, file=sys.__stderr__, flush=True)  # a worker of pytest-xdist has no terminal reporter
 
     return say
 

@@ -45,6 +45,11 @@ class Traffic:
         return writes(self.calls, without=_NOT_OF_ONE_OBJECT)
 
     @property
+    def changes(self) -> list[Call]:
+        """The writes but Events, which tell of what was before, and may come late."""
+        return [call for call in self.writes if call.resource != "events"]
+
+    @property
     def made(self) -> Counter[tuple[str, str]]:
         """How often each object was created: (resource, name)."""
         return self._counted("create")

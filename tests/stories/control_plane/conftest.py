@@ -22,18 +22,31 @@ skipped with the reason; with TUNELOOP_REQUIRE_CLUSTER=1 they fail instead.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cluster_tier
 import pytest
 from cluster import binaries
 from cluster.control_plane import ControlPlane
 from cluster.errors import ClusterError
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
+
+
+class FolderScheduling(LoadFileScheduling):
+    """Gives each file here, and each folder, whose fixtures make one world for all its files, to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return (Path(self.config.rootpath) / file).relative_to(HERE).parts[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    return FolderScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

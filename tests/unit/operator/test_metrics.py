@@ -247,4 +247,4 @@ def test_the_operator_tells_how_its_work_goes(bed: Any, name: str, labels: dict[
         await bed.settle()
 
     asyncio.run(life())
-    assert value(told(metrics.text()), name, **labels) == 1
+    assert value(told(metrics.text()), name, **labels) >= 1  # on a slow machine it has tried again meanwhile

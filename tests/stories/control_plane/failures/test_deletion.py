@@ -26,11 +26,11 @@ def test_a_job_that_is_deleted_at_any_phase_leaves_what_was_asked_for(stage, pha
         job.traffic.come_to_rest(seconds=60)
         assert job.children() == []
         return
-    writes = len(job.traffic.writes)
+    changes = len(job.traffic.changes)
     job.traffic.come_to_rest(seconds=60)
     assert names(job.children()) == names(before)
     assert owners(job) == set()
-    assert len(job.traffic.writes) == writes
+    assert len(job.traffic.changes) == changes
 
 
 def is_whole(job: Job, phase: str) -> bool:
@@ -76,7 +76,7 @@ def test_a_namespace_that_is_deleted_with_jobs_at_every_phase_is_gone_within_a_m
     until(lambda: stage.ask("GET", "/api/v1/namespaces/doomed").status == 404, seconds=60, what="no namespace")
     for job in jobs:
         job.traffic.come_to_rest(seconds=60)
-        refused = [call for call in job.traffic.writes if call.code == 403]
+        refused = [call for call in job.traffic.changes if call.code == 403]
         made_anew = [key for key, count in job.traffic.made.items() if count > 1 and key[0] != "events"]
         assert len(refused) <= 2, (job.name, refused)
         assert made_anew == [], job.name

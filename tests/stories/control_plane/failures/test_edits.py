@@ -46,7 +46,7 @@ def test_at_each_phase_a_frozen_field_is_refused_and_a_mutable_one_is_taken_once
     job = stage.job(f"edited-{phase.lower()}")
     job.reach(phase)
     job.traffic.come_to_rest(seconds=60)
-    before, writes = job.bed.get("FineTuneJob", job.name), len(job.traffic.writes)
+    before, changes = job.bed.get("FineTuneJob", job.name), len(job.traffic.changes)
     if phase != "Pending":  # what has not started yet may be mended: the next story but one
         assert refused_fields(job) == FROZEN.keys()
         assert job.bed.get("FineTuneJob", job.name) == before
@@ -54,7 +54,7 @@ def test_at_each_phase_a_frozen_field_is_refused_and_a_mutable_one_is_taken_once
         job.edit(change)
     until(lambda: is_observed(job), seconds=30, what=f"all edits of {job.name} in its status")
     job.traffic.come_to_rest(seconds=60)
-    new = job.traffic.writes[writes:]
+    new = job.traffic.changes[changes:]
     assert {(call.verb, call.resource, call.subresource) for call in new} == {("patch", "finetunejobs", "status")}
     assert len(new) <= len(MUTABLE)
     after = job.bed.get("FineTuneJob", job.name)
