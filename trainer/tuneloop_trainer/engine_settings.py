@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from tuneloop_trainer.buckets import BUCKET
 from tuneloop_trainer.engine_deepspeed import HfDeepSpeedConfig
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def deepspeed_config(settings: EngineSettings) -> dict[str, Any]:
         "managed_gradient_accumulation": False,
         "gradient_clipping": settings.max_grad_norm if stage else 0.0,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage": stage, "overlap_comm": False} | _offload(settings),
+        "zero_optimization": {"stage": stage, "overlap_comm": False, "reduce_bucket_size": BUCKET} | _offload(settings),
         # its own Adam for the host is compiled at first use; torch's is there
         "zero_force_ds_cpu_optimizer": False,
         # its throughput timer waits for the device twice per step

@@ -41,9 +41,10 @@ STACKS_SECONDS = 2.0
 """How long the ranks get to print their stacks."""
 RESERVE_SECONDS = 10
 """Part of the grace period that the supervisor keeps for itself."""
-KEEP_MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
-"""How ranks on CPU allocate: freed memory stays with the process, in large pages. By default every gradient of an embedding is fetched
-from the kernel and zeroed page by page in each step: that is a third of the time of a step of MiniLM on two cores."""
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
+"""How ranks on CPU allocate: freed blocks of less than 32 MiB stay with the process, and memory comes in large pages. By default what a step frees
+is fetched from the kernel again and zeroed page by page: that is a fifth of the time of a step of MiniLM on two cores. Larger blocks go back,
+since in the heap the smaller ones that come to lie between them keep it growing."""
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108  (the folder in it is made by tempfile)
 """Where ranks beat, where it is there: a beat, and the step with it, must not wait for a disk to which a checkpoint is being flushed."""
 _LOOK_SECONDS = 0.5

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.results import MemoryPlan
+from tuneloop_trainer.buckets import BUCKET
 
 if TYPE_CHECKING:
     from tuneloop_api.results import Precision
     from tuneloop_trainer.preflight.model_shape import ModelShape
 
 MIB = 2**20
-LIBRARIES = 1100 * MIB
+LIBRARIES = 1000 * MIB
 """Of a rank on CPU: interpreter, libraries and what their first use loads (930 MiB), and what batches of changing lengths leave scattered in
-the heap (about 170 MiB with texts of up to 64 tokens). Measured with the versions that we pin."""
+the heap (about 70 MiB with texts of up to 64 tokens). Measured with the versions that we pin."""
 SHARED_LIBRARIES = 380 * MIB
 """The part of it that the ranks of a pod have in common: pages of the libraries' files."""
 CUDA_CONTEXT = 800 * MIB
@@ -25,17 +26,15 @@ CUDA_CONTEXT = 800 * MIB
 HOLES = 0.5
 """Part of what passes through the forward pass that stays behind as holes in the heap of a rank on CPU: glibc's aligned allocations do not
 fit into a hole that one of the same size has left. Measured."""
-BUCKET = 500_000_000
-"""Gradients that DeepSpeed reduces at a time, at most (`reduce_bucket_size`)."""
 GATHERED = 1_000_000_000
 """Parameters that ZeRO-3 holds whole at a time, at most (`stage3_max_live_parameters`)."""
-_FP32, _FP64 = 4, 8
+FETCHED = 50_000_000
+"""Parameters that it has on their way between ranks, at most (`stage3_prefetch_bucket_size`)."""
+_FP32 = 4
 _BYTES = {"fp32": 4, "bf16": 2}
 _MOMENTS = 2
 _SAVED = 3
 """A checkpoint has the parameter and both moments, in fp32."""
-_HEAP_COPIES = {0: 0, 1: 3, 2: 3, 3: 4}
-"""Copies of a bucket, by stage, that exchanges between ranks on CPU leave in the heap: flattened and received tensors, gathered weights. Measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +61,12 @@ def memory_plan(shape: ModelShape, layout: Layout) -> MemoryPlan:
     """Return the memory of the rank that needs most."""
     weights, gradients, optimizer = _weights(shape, layout), _gradients(shape, layout), _optimizer(shape, layout)
     activations = shape.kept.of(rows=layout.micro_batch, tokens=layout.tokens)
-    framework = _buckets(shape, layout) + (CUDA_CONTEXT if layout.gpu else LIBRARIES)
+    framework = _bucket(shape, layout) + (CUDA_CONTEXT if layout.gpu else LIBRARIES)
     if not layout.gpu:
         saved = saved_bytes(shape, ranks=layout.world_size)
         holes = round(HOLES * shape.passing.of(rows=layout.micro_batch, tokens=layout.tokens))
-        framework += max(
-            saved, holes - gradients - optimizer
-        )  # what is made after the first forward pass lies in its holes
+        # what is made after the first forward pass comes to lie in its holes
+        framework += max(saved, holes - gradients - optimizer)
     return MemoryPlan(
         weights=weights,
         gradients=gradients,
@@ -85,11 +83,15 @@ def saved_bytes(shape: ModelShape, *, ranks: int = 1) -> int:
 
 
 def _weights(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of the parameters: whole, or on stage 3 this rank's part and those that are gathered."""
+    """Return the bytes of the parameters: whole, or on stage 3 this rank's part and those that are gathered.
+
+    What is on its way between ranks on CPU is there a second time. Measured.
+    """
     size = _BYTES[layout.precision]
     if layout.stage < 3:
         return size * shape.parameters
-    return size * (layout.part(shape.parameters) + min(shape.parameters, GATHERED))
+    fetched = 0 if layout.gpu or layout.world_size == 1 else min(shape.parameters, FETCHED)
+    return size * (layout.part(shape.parameters) + min(shape.parameters, GATHERED) + fetched)
 
 
 def _gradients(shape: ModelShape, layout: Layout) -> int:
@@ -106,10 +108,6 @@ def _optimizer(shape: ModelShape, layout: Layout) -> int:
     return layout.part(sets * _FP32 * shape.trainable)
 
 
-def _buckets(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of ZeRO's reductions: the bucket, its copies on their way between ranks, and one gradient in fp64 for the norm."""
-    if layout.stage == 0:
-        return 0
-    bucket = _FP32 * min(shape.trainable, BUCKET)
-    copies = 0 if layout.world_size == 1 else 1 if layout.gpu else _HEAP_COPIES[layout.stage]
-    return (1 + copies) * bucket + _FP64 * shape.largest
+def _bucket(shape: ModelShape, layout: Layout) -> int:
+    """Return the bytes of what ZeRO reduces at a time."""
+    return _FP32 * min(shape.trainable, BUCKET) if layout.stage else 0

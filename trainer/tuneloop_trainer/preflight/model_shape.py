@@ -55,8 +55,6 @@ class ModelShape:
     """All parameters; one that is shared counts once."""
     trainable: int
     """Those that are trained."""
-    largest: int
-    """Numbers in the largest trained tensor."""
     kept: Law
     """What the forward pass keeps for the backward pass."""
     passing: Law
@@ -82,13 +80,11 @@ def shape_of(
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
         model = methods.build(model, settings.method, seed=0).train()
     counts = {id(parameter): parameter for parameter in model.parameters()}.values()
-    trained = [parameter.numel() for parameter in counts if parameter.requires_grad]
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
         kept, passing = _laws(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
     return ModelShape(
         parameters=sum(parameter.numel() for parameter in counts),
-        trainable=sum(trained),
-        largest=max(trained, default=0),
+        trainable=sum(parameter.numel() for parameter in counts if parameter.requires_grad),
         kept=kept,
         passing=passing,
     )

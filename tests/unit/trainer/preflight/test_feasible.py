@@ -13,12 +13,10 @@ from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 
 NOTHING = Law(per_token=0, per_pair=0)
 ACTIVE = ModelShape(
-    parameters=1_000_000, trainable=1_000_000, largest=1000, kept=Law(per_token=1_000_000, per_pair=0), passing=NOTHING
+    parameters=1_000_000, trainable=1_000_000, kept=Law(per_token=1_000_000, per_pair=0), passing=NOTHING
 )
 """Its memory goes with the micro-batch."""
-LARGE = ModelShape(
-    parameters=2_000_000_000, trainable=10, largest=10, kept=Law(per_token=1, per_pair=0), passing=NOTHING
-)
+LARGE = ModelShape(parameters=2_000_000_000, trainable=10, kept=Law(per_token=1, per_pair=0), passing=NOTHING)
 """Its memory goes with the weights, which only stage 3 shares out."""
 LAYOUT = Layout(tokens=128, micro_batch=16, stage=0, world_size=1, precision="fp32", gpu=False)
 GANG = replace(LAYOUT, world_size=4)
@@ -71,7 +69,7 @@ def test_micro_batches_divide_the_global_batch():
 
 
 def test_a_lower_stage_is_offered_where_the_buffers_of_zero_are_what_is_too_much():
-    full = replace(LARGE, parameters=50_000_000, trainable=50_000_000, largest=50_000_000)
+    full = replace(LARGE, parameters=50_000_000, trainable=50_000_000)
     assert offered(full, limit(full, LAYOUT), replace(LAYOUT, stage=2)) == "deepspeed.stage: 0"
 
 
@@ -92,7 +90,7 @@ def test_the_ranks_of_a_pod_share_the_pages_of_their_libraries():
 def test_a_refusal_names_field_value_need_and_way_out():
     with pytest.raises(
         ConfigError,
-        match=r"resources.memory: 1.5 GiB is too little: a rank needs 3.0 GiB at the peak \(each: weights 4 MiB, ",
+        match=r"resources.memory: 1.5 GiB is too little: a rank needs 2.9 GiB at the peak \(each: weights 4 MiB, ",
     ) as refused:
         refuse_too_large(ACTIVE, LAYOUT, pod=Pod(ranks=1, limit=3 * 2**29), global_batch=32)
-    assert refused.value.hint == "set training.microBatchSize: 2, or resources.memory: at least 4Gi"
+    assert refused.value.hint == "set training.microBatchSize: 4, or resources.memory: at least 3Gi"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tuneloop_trainer.buckets import BUCKET
 from tuneloop_trainer.preflight.memory_plan import (
-    BUCKET,
     CUDA_CONTEXT,
     GATHERED,
     LIBRARIES,
@@ -20,11 +20,10 @@ from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 SHAPE = ModelShape(
     parameters=10_000_000,
     trainable=10_000_000,
-    largest=1_000_000,
     kept=Law(per_token=100_000, per_pair=1000),
     passing=Law(per_token=10_000, per_pair=0),
 )
-LORA = replace(SHAPE, trainable=100_000, largest=10_000)
+LORA = replace(SHAPE, trainable=100_000)
 ALONE = Layout(tokens=64, micro_batch=16, stage=0, world_size=1, precision="fp32", gpu=False)
 
 
@@ -68,18 +67,23 @@ def test_holes_of_the_forward_pass_count_where_nothing_comes_to_lie_in_them():
 
 
 def test_the_buckets_of_zero_have_a_limit():
-    huge = replace(SHAPE, parameters=10**11, trainable=10**11, largest=0)
+    huge = replace(SHAPE, parameters=10**11, trainable=10**11)
     alone = replace(ALONE, stage=2, precision="bf16", gpu=True)
     assert memory_plan(huge, alone).framework == CUDA_CONTEXT + 4 * BUCKET
 
 
 def test_stage_3_shares_the_weights_out():
-    huge = replace(SHAPE, parameters=10**11, trainable=1, largest=1)
+    huge = replace(SHAPE, parameters=10**11, trainable=1)
     layout = replace(ALONE, stage=3, world_size=10, precision="bf16", gpu=True)
     assert memory_plan(huge, layout).weights == 2 * (10**10 + GATHERED)
+
+
+def test_what_is_on_its_way_between_ranks_on_cpu_is_there_twice():
+    alone, together = (memory_plan(SHAPE, replace(ALONE, stage=3, world_size=ranks)).weights for ranks in (1, 2))
+    assert (alone, together) == (4 * 20_000_000, 4 * 25_000_000)
 
 
 def test_a_gpu_computes_with_weights_of_two_bytes_and_holds_no_checkpoint():
     on_gpu = replace(ALONE, precision="bf16", stage=1, gpu=True)
     assert memory_plan(SHAPE, on_gpu).weights == 20_000_000
-    assert memory_plan(SHAPE, on_gpu).framework == CUDA_CONTEXT + 4 * 10_000_000 + 8 * 1_000_000
+    assert memory_plan(SHAPE, on_gpu).framework == CUDA_CONTEXT + 4 * BUCKET

@@ -14,8 +14,8 @@ from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 from tuneloop_trainer.preflight.space import Need, free_bytes, needs_of, require_room
 
 NOTHING = Law(per_token=0, per_pair=0)
-FULL = ModelShape(parameters=1000, trainable=1000, largest=1000, kept=NOTHING, passing=NOTHING)
-LORA = ModelShape(parameters=1000, trainable=10, largest=10, kept=NOTHING, passing=NOTHING)
+FULL = ModelShape(parameters=1000, trainable=1000, kept=NOTHING, passing=NOTHING)
+LORA = ModelShape(parameters=1000, trainable=10, kept=NOTHING, passing=NOTHING)
 CHECKPOINT = 3 * 4 * 1000
 """Bytes: parameter and two moments in fp32."""
 
