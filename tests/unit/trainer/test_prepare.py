@@ -227,7 +227,7 @@ def test_too_little_space_is_said_before_any_work(tmp_path, model, monkeypatch):
 
 def test_ranks_that_do_not_fit_into_their_pod_are_refused_with_what_would(tmp_path, model):
     gang = {"gpusPerNode": 0, "processesPerNode": 2, "memoryBytes": 2**30}
-    with pytest.raises(ConfigError, match=r"resources.memory: 1.0 GiB is too little: 2 ranks need 1.8 GiB") as refused:
+    with pytest.raises(ConfigError, match=r"resources.memory: 1.0 GiB is too little: 2 ranks need 1.6 GiB") as refused:
         run(tmp_path, model, gang=gang)
     assert refused.value.hint == "set resources.memory: at least 2Gi"
 
