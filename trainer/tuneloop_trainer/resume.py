@@ -44,6 +44,8 @@ def resume(run: TrainingRun) -> Position:
     if run.leads:
         for name, reason in run.checkpoints.skipped:
             LOG.warning("checkpoint %s is damaged and is left out: %s", name, reason)
+        for name, reason in run.checkpoints.unreadable:
+            LOG.warning("checkpoint %s is left out, and stays: %s", name, reason)
         if suspects:
             LOG.warning("checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(suspects))
     if found is None:

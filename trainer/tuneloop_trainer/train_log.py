@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+LOG = logging.getLogger(__name__)
 
 
 class TrainLog:
@@ -24,7 +27,10 @@ class TrainLog:
         unfinished = path.with_suffix(".tmp")
         unfinished.write_bytes(b"".join(kept))
         unfinished.replace(path)
-        self._file: IO[str] = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)
+        self._unwritten = b""
+        """What the disk has not taken yet; it may begin within a line, so that what is in the file is always a beginning of the log."""
+        self._refused = False
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yield what the log holds, oldest first."""
@@ -32,12 +38,28 @@ class TrainLog:
             yield from map(json.loads, file)
 
     def write(self, **line: float | str | None) -> None:
-        """Append one line."""
-        self._file.write(json.dumps(line) + "\n")
+        """Append one line. What a full or faulty disk refuses is told once, kept, and written before the next line."""
+        self._unwritten += json.dumps(line).encode() + b"\n"
+        try:
+            self._catch_up()
+        except OSError as error:
+            if not self._refused:
+                LOG.warning("%s: %s; training goes on, and the lines are kept for later", self._path, error.strerror)
+            self._refused = True
+        else:
+            self._refused = False
 
     def close(self) -> None:
-        """Close the file; every line is in it already."""
-        self._file.close()
+        """Write what the disk has refused so far once more, and close the file."""
+        try:
+            with self._file:
+                self._catch_up()
+        except OSError as error:
+            LOG.warning("%s: %s; its last lines may be missing", self._path, error.strerror)
+
+    def _catch_up(self) -> None:
+        while self._unwritten:
+            self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
 
 
 def _kept_lines(path: Path, *, step: int, evaluated_step: int) -> list[bytes]:

@@ -24,6 +24,7 @@ from tuneloop_cli.local.cluster import key_of
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.object_files import replace_file
 from tuneloop_cli.local.overlay import Hardware, overlay
+from tuneloop_cli.local.past_attempts import last_attempt
 from tuneloop_cli.local.pod_objects import is_terminal
 from tuneloop_cli.local.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
@@ -153,12 +154,19 @@ class LocalSession:
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
         if action is not Submission.STAY:
-            await self.node.cluster.apply(manifest)
+            applied = await self.node.cluster.apply(manifest)
+            await self._count_on(applied, action)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
         self.node.release(stored["metadata"]["uid"])
         self._release_source(stored)
         return Submitted(action=action, manifest=stored, overlay=lines)
+
+    async def _count_on(self, applied: Manifest, action: Submission) -> None:
+        """Let the attempts of a new object follow those of an earlier one whose checkpoints it goes on from."""
+        is_new = action in {Submission.CREATE, Submission.REPLACE}
+        if applied["kind"] == "FineTuneJob" and is_new and (last := last_attempt(applied, folders=self.node.folders)):
+            await self.node.cluster.patch_status(applied, {"attempt": last})
 
     async def _remove(self, old: Manifest) -> None:
         """Delete an object, and wait until all that belonged to it is gone: the next one may have its uid."""

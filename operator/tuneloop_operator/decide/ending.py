@@ -26,7 +26,7 @@ from tuneloop_operator.decide.runs import STAGES, child_of, job_of_run, nodes_of
 from tuneloop_operator.decide.usage import with_usage
 from tuneloop_operator.status.conditions import NO_ATTEMPT, QUEUED, condition, stamp, with_condition
 from tuneloop_operator.status.handover import with_exported, with_prepared, with_trained
-from tuneloop_operator.status.progress import with_checkpoint
+from tuneloop_operator.status.progress import with_checkpoint, with_start
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,7 +69,8 @@ def _succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -
         return None
     child = Child(name=job.name, uid=job.uid, ended=True, result=StageResult(path=result.path, sha256=result.sha256))
     status = with_child(status, stage, child)
-    if status.restarts is not None:  # a whole stage is as good as a checkpoint
+    is_repair = stage == "prepare" and status.attempt is not None  # whether training can read it now is not known
+    if status.restarts is not None and not is_repair:  # a whole stage is as good as a checkpoint
         status = status.model_copy(update={"restarts": after_checkpoint(status.restarts)})
     if stage == STAGES[-1]:
         return _completed(status, reason="Published", now=now)
@@ -235,9 +236,9 @@ def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineT
     job = job_of_run(seen, status)
     for pod in pods_of(seen, job) if job else ():
         message = handed_on(pod)
-        if message is not None and message.train is not None:
+        if message is not None and (told := message.train) is not None:
             with suppress(ValidationError):
-                status = with_checkpoint(status, latest=message.train.last, best=message.train.best)
+                status = with_checkpoint(with_start(status, told.start_step), latest=told.last, best=told.best)
     return status
 
 

@@ -18,7 +18,7 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import (
 )
 from tuneloop_operator.status.conditions import with_condition
 from tuneloop_operator.status.health import with_findings
-from tuneloop_operator.status.progress import percent, with_checkpoint, with_save_seconds
+from tuneloop_operator.status.progress import percent, with_checkpoint, with_save_seconds, with_start
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,7 +79,7 @@ def with_trained(status: FineTuneJobStatus, made: TrainSummary, *, now: datetime
             "conditions": with_findings(list(status.conditions or ()), made.findings, now=now) or None,
         }
     )
-    status = with_checkpoint(status, latest=made.last, best=made.best)
+    status = with_checkpoint(with_start(status, made.start_step), latest=made.last, best=made.best)
     return with_save_seconds(status, made.save_seconds_p95)
 
 

@@ -29,6 +29,7 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
     """Return the status with what the stage that is on said last; messages of another stage or attempt change nothing."""
     if message is None or message.stage != stage or (stage == "train" and message.attempt != status.attempt):
         return status
+    status = with_start(status, message.start_step)
     old = status.progress or Progress()
     evaluation = message.evaluation
     progress = Progress(
@@ -56,6 +57,21 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
     return with_save_seconds(status, message.save_seconds_p95)
 
 
+def with_start(status: FineTuneJobStatus, step: int | None) -> FineTuneJobStatus:
+    """Return the status with the step that the current attempt started from, as it tells it for the first time.
+
+    It starts from the newest whole checkpoint: a later one that is known of is damaged or gone.
+    """
+    progress, checkpoint = status.progress or Progress(), status.checkpoint
+    if step is None or progress.start_step is not None:
+        return status
+    status = status.model_copy(update={"progress": progress.model_copy(update={"start_step": step})})
+    if checkpoint is None or checkpoint.latest is None or checkpoint.latest.step <= step:
+        return status
+    found = SavedCheckpoint(step=step) if step else None
+    return status.model_copy(update={"checkpoint": checkpoint.model_copy(update={"latest": found, "best": None})})
+
+
 def with_checkpoint(
     status: FineTuneJobStatus, *, latest: SavedStep | None, best: SavedStep | None
 ) -> FineTuneJobStatus:
@@ -63,13 +79,14 @@ def with_checkpoint(
     if latest is None and best is None:
         return status
     old = status.checkpoint or CheckpointStatus()
-    newer = latest is not None and (old.latest is None or latest.step > old.latest.step)
+    known = old.latest.step if old.latest else -1
+    newer = latest is not None and latest.step > known
     restarts = status.restarts or Restarts()
     return status.model_copy(
         update={
             "checkpoint": old.model_copy(
                 update={
-                    "latest": _saved(latest) if newer and latest else old.latest,
+                    "latest": _saved(latest) if latest and latest.step >= known else old.latest,
                     "best": _saved(best) if best else old.best,
                 }
             ),

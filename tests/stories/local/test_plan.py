@@ -44,7 +44,7 @@ def test_a_job_that_does_not_fit_is_told_what_would(workspace):
     ended = workspace.tuneloop("plan", "-f", "job.yaml")
     assert ended.returncode == 2, ended.stderr
     assert "resources.memory: 512 MiB is too little" in ended.stdout
-    assert "set resources.memory: at least 2Gi" in ended.stdout
+    assert "set resources.memory: at least 1Gi" in ended.stdout
 
 
 CELLS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,35 @@ def test_a_claim_that_is_not_there_is_named_and_nothing_is_stored(workspace: Wor
 
     play(workspace, story)
     assert ObjectFiles(workspace.path / ".tuneloop").read_all("FineTuneJob") == []
+
+
+def test_a_job_whose_object_is_gone_goes_on_from_the_checkpoints_of_its_second_attempt(workspace: Workspace) -> None:
+    workspace.write_rows("rows.csv", sentences(200))
+    endless = manifest(
+        training={"maxSteps": 10**6, "globalBatchSize": 16, "microBatchSize": 4, "evaluateEvery": {"steps": 10**6}}
+    )
+
+    async def saves(session: LocalSession, *, above: int):
+        await session.submit(endless)
+        return await session.wait_for(
+            "FineTuneJob", "reviews", until=lambda job: newest_step(job) > above, seconds=SECONDS
+        )
+
+    async def is_deleted(session: LocalSession):
+        gone = session.node.cluster.peek(kind="FineTuneJob", namespace="default", name="reviews")
+        await session.node.cluster.delete(
+            kind="FineTuneJob", namespace="default", name="reviews", uid=gone["metadata"]["uid"]
+        )
+
+    first = play(workspace, partial(saves, above=0))
+    second = play(workspace, partial(saves, above=newest_step(first)))
+    play(workspace, is_deleted)
+    third = play(workspace, partial(saves, above=0))
+    assert second["status"]["attempt"] == 2
+    assert newest_step(third) > newest_step(second)
+    assert "restarts" not in third["status"]
+    assert len(folders(workspace)) == 1
+
+
+def newest_step(job) -> int:
+    return job.get("status", {}).get("checkpoint", {}).get("latest", {}).get("step", 0)

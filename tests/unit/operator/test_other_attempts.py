@@ -98,6 +98,25 @@ async def test_a_checkpoint_of_the_replay_ends_the_search_before_the_suspect_one
     assert (config.get("resumeBefore"), config["expectedStep"]) == (None, 80)
 
 
+@pytest.mark.parametrize("posts", [True, False], ids=["posted", "told only as it ended"])
+async def test_a_loss_that_is_not_finite_after_a_damaged_checkpoint_goes_back_behind_the_newest_whole_one(
+    bed: Bed, posts: bool
+) -> None:
+    await bed.train()
+    post(bed, step=100, latest=SAVED)
+    await bed.settle()
+    await fail(bed, "reviews-a1", "Hang", code=75)
+    await run_next(bed)
+    newest = SAVED | {"step": 70}
+    if posts:
+        post(bed, attempt=2, start_step=50, step=75, latest=newest)
+        await bed.settle(later=11)
+    told: dict[str, Any] = {} if posts else {"train": {"startStep": 50, "steps": 75, "worldSize": 2, "last": newest}}
+    await fail(bed, "reviews-a2", "NonFiniteLoss", code=76, step=75, **told)
+    assert run_config(bed, await run_next(bed))["resumeBefore"] == 70
+    assert bed.status["usage"]["lostSteps"] == 5
+
+
 @pytest.mark.parametrize(
     ("kinds", "avoided"),
     [
@@ -205,6 +224,30 @@ async def test_prepared_data_that_is_lost_is_made_again_and_training_goes_on(bed
     await prepare_again(bed, "d1")
     assert (bed.status["attempt"], bed.status["restarts"]["failure"]) == (2, 1)
     assert "reviews-a2" in bed.jobs
+
+
+async def seconds_until_prepared_again(bed: Bed) -> int:
+    """Return how long nothing is prepared; it has succeeded then, and the next gang runs."""
+    for second in range(60):
+        await bed.settle(later=min(second, 1))
+        if "ended" not in bed.status["children"]["prepare"]:
+            bed.succeed("reviews-prepare", cacheHit=True)
+            await bed.settle()
+            await run_next(bed)
+            return second
+    raise AssertionError("nothing is prepared again")
+
+
+async def test_prepared_data_that_is_lost_each_time_is_made_again_ever_later_and_then_no_more(bed: Bed) -> None:
+    await bed.train()
+    waits = []
+    for attempt in (1, 2, 3):
+        await fail(bed, f"reviews-a{attempt}", "PreparedDataLost", code=81, later=0)
+        waits.append(await seconds_until_prepared_again(bed))
+    await fail(bed, "reviews-a4", "PreparedDataLost", code=81, later=0)
+    assert waits == [0, 10, 20]
+    assert (bed.status["phase"], bed.status["attempt"]) == ("Failed", 4)
+    assert "failurePolicy.maxRestarts" in bed.status["failure"]["message"]
 
 
 async def test_other_data_than_training_began_with_is_refused(bed: Bed) -> None:

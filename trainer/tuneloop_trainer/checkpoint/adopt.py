@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.manifest import MANIFEST, WRITING, Manifest, State, order
-from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
+from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import sweep
 from tuneloop_trainer.data.locate import path_of_uri
-from tuneloop_trainer.durable import sync_tree
-from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.durable import replace_durably, sync_folder, sync_tree
+from tuneloop_trainer.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 FIELD = "checkpoint.resumeFrom"
 CHECKPOINTS = "checkpoints"
+BRINGING = "BRINGING"
+"""File beside the checkpoints while they are brought in: what is there may not be all."""
 BEFORE_ALL_ATTEMPTS = 0
 """Attempt of a checkpoint that was brought in: whatever this job saves itself is newer."""
 
@@ -32,7 +34,7 @@ def find_origin(config: RunConfig, *, identity: str | None = None) -> Found | No
     """Return the checkpoint that `checkpoint.resumeFrom` means, every byte of it checked; None where the field is not given.
 
     identity: `run_identity` of this job; None where the data set is not known yet. Raises ConfigError naming the field: nothing is there,
-    nothing is whole, or it was made by a run that this one cannot go on from.
+    nothing is whole, or it was made by a run that this one cannot go on from. Raises StorageError where it cannot be read at the moment.
     """
     uri = config.settings.checkpoint.resume_from
     if uri is None:
@@ -52,11 +54,13 @@ def find_origin(config: RunConfig, *, identity: str | None = None) -> Found | No
 def adopt(config: RunConfig, *, identity: str) -> Found | None:
     """Bring the checkpoint that `checkpoint.resumeFrom` means into this job's folder, unless there are checkpoints already.
 
-    Returns what was brought in. The best checkpoint of that job comes too where it is whole; else what is best is found anew. Raises as
-    `find_origin` does, StorageError where a training attempt has started, OSError.
+    Where that broke off, it brings what is missing. Returns what it goes on from. The best checkpoint of that job comes too where it is
+    whole; else what is best is found anew. Raises as `find_origin` does, StorageError where a training attempt has started, OSError.
     """
     folder = Path(config.paths.job) / CHECKPOINTS
-    if config.settings.checkpoint.resume_from is None or (folder.is_dir() and committed(folder)):
+    bringing = folder / BRINGING
+    complete = folder.is_dir() and committed(folder) and not bringing.exists()
+    if config.settings.checkpoint.resume_from is None or complete:
         return None
     found = find_origin(config, identity=identity)
     assert found is not None, "the field is given"
@@ -64,11 +68,14 @@ def adopt(config: RunConfig, *, identity: str) -> Found | None:
     fence = Fence(folder, attempt=BEFORE_ALL_ATTEMPTS)
     fence.take()
     sweep(folder, attempt=BEFORE_ALL_ATTEMPTS)
+    replace_durably(bringing, b"")
     best = _best_of(found)
     if best is not None and best.step != found.step:
         _bring(best.path, best.manifest, folder, fence=fence)
     manifest = found.manifest if best is not None else _without_best(found.manifest)
     _bring(found.path, manifest, folder, fence=fence)
+    bringing.unlink()
+    sync_folder(folder)
     LOG.info("goes on from step %d of %s", found.step, found.path)
     return found
 
@@ -100,9 +107,14 @@ def _newest_whole(candidates: Iterable[Path], *, uri: str) -> Found:
 
 
 def _checked(path: Path) -> Found:
-    """Return a checkpoint. Raises Damaged."""
-    manifest = read_manifest(path)
-    check_files(path, manifest.files)
+    """Return a checkpoint. Raises Damaged; StorageError where it may be whole: nothing is lost yet, and another try may succeed."""
+    try:
+        manifest = read_manifest(path)
+        check_files(path, manifest.files)
+    except Unreadable as problem:
+        raise StorageError(
+            f"{FIELD}: {path.name}: {problem}", hint="to begin with an older one, give the folder of that checkpoint"
+        ) from problem
     return Found(path, manifest)
 
 
@@ -127,8 +139,10 @@ def _without_best(manifest: Manifest) -> Manifest:
 
 
 def _bring(path: Path, manifest: Manifest, folder: Path, *, fence: Fence) -> None:
-    """Copy a checkpoint into a folder, as one of no attempt."""
+    """Copy a checkpoint into a folder, as one of no attempt, unless it is there."""
     manifest = manifest.model_copy(update={"attempt": BEFORE_ALL_ATTEMPTS})
+    if (folder / manifest.folder_name).exists():
+        return
     writing = folder / f"{manifest.folder_name}{WRITING}"
     shutil.copytree(path, writing, ignore=shutil.ignore_patterns(MANIFEST))
     sync_tree(writing)

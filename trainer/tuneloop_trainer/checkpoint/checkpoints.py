@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from tuneloop_trainer.checkpoint import facts as facts_
 from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
-from tuneloop_trainer.checkpoint.resume import Damaged, Found, check_files, committed, read_manifest
+from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
 from tuneloop_trainer.checkpoint.saving import Saving, Snapshot, in_thread
 from tuneloop_trainer.checkpoint.together import on_rank_0, plain_reason, together
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from tuneloop_trainer.engine import Engine
 
 LOG = logging.getLogger(__name__)
+
+Passed = tuple[tuple[str, str], ...]
+"""Checkpoints that were passed over: (folder name, what is wrong)."""
 
 
 class Checkpoints:
@@ -48,8 +52,10 @@ class Checkpoints:
         self._saving: Saving | None = None
         self._deletion: Future[None] | None = None
         self._newest_whole: str | None = None
-        self.skipped: tuple[tuple[str, str], ...] = ()
-        """Damaged checkpoints that `newest` passed over: (folder name, what is wrong)."""
+        self.skipped: Passed = ()
+        """Damaged checkpoints that `newest` passed over; `keep` removes them."""
+        self.unreadable: Passed = ()
+        """Those that it passed over since they could not be read at that moment; they may be whole."""
         on_rank_0(engine, self._start, doing=f"{folder}: cannot be used for checkpoints")
 
     @property
@@ -60,9 +66,15 @@ class Checkpoints:
     def newest(self) -> Found | None:
         """Return the newest checkpoint of which every byte is as it was written; None where there is none.
 
-        Raises ConfigError when it was made under another configuration, StorageError when the folder cannot be read.
+        Raises ConfigError when it was made under another configuration, StorageError when the folder cannot be read, or none is whole
+        and one may be: it cannot be read at the moment.
         """
-        found, self.skipped = self._newest_of(self._committed())
+        found, self.skipped, self.unreadable = self._newest_of(self._committed())
+        if found is None and self.unreadable:
+            raise StorageError(
+                f"{self._folder}: no whole checkpoint can be read{_in_words(self.unreadable)}",
+                hint="see what is wrong with the volume; a checkpoint that stays so may be removed by hand, to go on without it",
+            )
         if found is not None:
             self._newest_whole = found.path.name
             self._refuse_others(found)
@@ -82,9 +94,9 @@ class Checkpoints:
 
     def load_step(self, step: int) -> TrainState:
         """Fill the weights from the checkpoint of one step, to measure or publish it. Raises StorageError as `load` does."""
-        found, damaged = self._of_step(step)
+        found, damaged, unreadable = self._of_step(step)
         if found is None:
-            reasons = "".join(f"; {name}: {reason}" for name, reason in damaged)
+            reasons = _in_words(damaged + unreadable)
             raise StorageError(f"{self._folder}: there is no whole checkpoint of step {step}{reasons}")
         return self._fill(found)
 
@@ -198,12 +210,13 @@ class Checkpoints:
         names: list[str] = on_rank_0(self._engine, listed, doing=f"{self._folder}: checkpoints cannot be listed")
         return names
 
-    def _of_step(self, step: int) -> tuple[Found | None, tuple[tuple[str, str], ...]]:
+    def _of_step(self, step: int) -> tuple[Found | None, Passed, Passed]:
         return self._newest_of([name for name in self._committed() if (rank := order(name)) and rank[1] == step])
 
-    def _newest_of(self, names: Sequence[str]) -> tuple[Found | None, tuple[tuple[str, str], ...]]:
-        """Return the first that is whole, and what is wrong with those before it; each rank checks a part of the files."""
-        damaged: list[tuple[str, str]] = []
+    def _newest_of(self, names: Sequence[str]) -> tuple[Found | None, Passed, Passed]:
+        """Return the first that is whole, and those before it: damaged, unreadable. Each rank checks a part of the files."""
+        damaged: Passed = ()
+        unreadable: Passed = ()
         for name in names:
             path = self._folder / name
             manifest, problem = None, None
@@ -211,12 +224,16 @@ class Checkpoints:
                 manifest = read_manifest(path)
                 check_files(path, manifest.files[self._engine.rank :: self._engine.world_size])
             except Damaged as found:
-                problem = str(found)
-            problems = [text for text in self._engine.exchange(problem) if text is not None]
+                problem = [isinstance(found, Unreadable), str(found)]
+            problems = [told for told in self._engine.exchange(problem) if told is not None]
             if manifest is not None and not problems:
-                return Found(path, manifest, tuple(damaged)), tuple(damaged)
-            damaged.append((name, problems[0]))
-        return None, tuple(damaged)
+                return Found(path, manifest), damaged, unreadable
+            may_be_whole, reason = min(problems, key=itemgetter(0))  # what one rank saw damaged is damaged
+            if may_be_whole:
+                unreadable += ((name, reason),)
+            else:
+                damaged += ((name, reason),)
+        return None, damaged, unreadable
 
     def _refuse_others(self, found: Found) -> None:
         manifest = found.manifest
@@ -247,3 +264,7 @@ class Checkpoints:
         masters.step = found.manifest.adam_step
         masters.push()
         return found.manifest.train_state
+
+
+def _in_words(passed: Passed) -> str:
+    return "".join(f"; {name}: {reason}" for name, reason in passed)

@@ -21,8 +21,6 @@ class Found:
 
     path: Path
     manifest: Manifest
-    skipped: tuple[tuple[str, str], ...] = ()
-    """Newer checkpoints that are damaged: (folder name, what is wrong)."""
 
     @property
     def step(self) -> int:
@@ -34,6 +32,10 @@ class Damaged(Exception):  # noqa: N818  (a finding; it never leaves this packag
     """A checkpoint is not what was committed."""
 
 
+class Unreadable(Damaged):
+    """The storage failed while a checkpoint was read: it may be whole, and another try may succeed."""
+
+
 def committed(folder: Path) -> list[str]:
     """Return the names of committed checkpoints, newest first; whole or not. Raises OSError."""
     ranked = [(rank, path.name) for path in folder.iterdir() if (rank := order(path.name)) is not None]
@@ -41,13 +43,11 @@ def committed(folder: Path) -> list[str]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a checkpoint. Raises Damaged."""
+    """Return the manifest of a checkpoint. Raises Damaged, Unreadable."""
     try:
         manifest = Manifest.decode((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise Damaged(f"{MANIFEST} is missing") from None
     except OSError as error:
-        raise Damaged(f"{MANIFEST} cannot be read: {error.strerror or error}") from error
+        raise _unread(MANIFEST, error) from error
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{MANIFEST} is not what was written") from error
     if manifest.folder_name != folder.name:
@@ -56,18 +56,23 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, files: Sequence[SavedFile]) -> None:
-    """Raise Damaged when a file has another size or SHA-256 than the manifest says."""
+    """Raise Damaged when a file has another size or SHA-256 than the manifest says; Unreadable when that cannot be told."""
     for file in files:
         try:
             size, digest = _size_and_digest(folder / file.name)
-        except FileNotFoundError:
-            raise Damaged(f"{file.name} is missing") from None
         except OSError as error:
-            raise Damaged(f"{file.name} cannot be read: {error.strerror or error}") from error
+            raise _unread(file.name, error) from error
         if size != file.size:
             raise Damaged(f"{file.name} has {size} bytes, {file.size} were written")
         if digest != file.sha256:
             raise Damaged(f"{file.name} has another SHA-256 than what was written")
+
+
+def _unread(name: str, error: OSError) -> Damaged:
+    if isinstance(error, FileNotFoundError):
+        return Damaged(f"{name} is missing")
+    kind = Damaged if isinstance(error, NotADirectoryError | IsADirectoryError) else Unreadable
+    return kind(f"{name} cannot be read: {error.strerror or error}")
 
 
 def _size_and_digest(path: Path) -> tuple[int, str]:

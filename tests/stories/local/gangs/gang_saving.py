@@ -17,6 +17,7 @@ import torch
 from tuneloop_api.run_config import CheckpointSettings
 from tuneloop_trainer import checkpoint as package
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
+from tuneloop_trainer.checkpoint.resume import committed
 from tuneloop_trainer.engine import Engine, start_process_group
 from tuneloop_trainer.errors import ConfigError, StageError, StorageError
 from tuneloop_trainer.heartbeat import Heartbeat
@@ -68,6 +69,27 @@ def load_each(folders: list[str]) -> list[dict]:
             }
         )
     return outcomes
+
+
+def go_on_from(folder: str) -> dict:
+    """Go on from the newest checkpoint, save once more and keep two; return where it went on, and what is left."""
+    start_process_group()
+    engine = tiny.engine_for("net", stage=2)
+    checkpoints = opened(folder, engine, attempt=2)
+    found = checkpoints.newest()
+    checkpoints.load(found)
+    checkpoints.save(TrainState(step=found.step + 1))
+    checkpoints.keep(last=2, best=0, best_steps=[])
+    checkpoints.close()
+    engine.barrier()
+    left = committed(Path(folder))
+    return {"step": found.step, "skipped": checkpoints.skipped, "unreadable": checkpoints.unreadable, "left": left}
+
+
+def look_for_newest(folder: str) -> str:
+    """Return what is said where the newest checkpoint is looked for."""
+    start_process_group()
+    return said_by(opened(folder, tiny.engine_for("net", stage=2), attempt=2).newest)
 
 
 def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:

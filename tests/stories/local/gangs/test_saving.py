@@ -166,3 +166,34 @@ def test_a_damaged_newest_checkpoint_is_passed_over_by_name(tmp_path: Path) -> N
     ]
     assert nothing["step"] is None
     assert nothing["skipped"] == [[f"step-0000000{step}-a1", "MANIFEST.json is missing"] for step in (2, 1)]
+
+
+def make_unreadable(checkpoint: Path) -> None:
+    """Let the read of the second rank's file fail."""
+    file = checkpoint / "rank00001.safetensors"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # opens, and its first read is an EIO from the kernel
+
+
+@pytest.fixture
+def two_saved(tmp_path: Path) -> Path:
+    run_ranks(SCRIPT, "save_steps", world_size=2, folder=str(tmp_path), steps=[1, 2])
+    return tmp_path
+
+
+def test_a_newest_checkpoint_that_one_rank_cannot_read_is_passed_over_but_not_removed(two_saved: Path) -> None:
+    make_unreadable(two_saved / "step-00000002-a1")
+    for outcome in run_ranks(SCRIPT, "go_on_from", world_size=2, folder=str(two_saved)):
+        assert (outcome["step"], outcome["skipped"]) == (1, [])
+        assert outcome["unreadable"] == [
+            ["step-00000002-a1", "rank00001.safetensors cannot be read: Input/output error"]
+        ]
+        assert outcome["left"] == ["step-00000002-a2", "step-00000002-a1"]
+
+
+def test_where_none_is_whole_and_one_rank_cannot_read_one_the_storage_is_to_blame_on_all_ranks(two_saved: Path) -> None:
+    make_unreadable(two_saved / "step-00000001-a1")
+    (two_saved / "step-00000002-a1" / "MANIFEST.json").unlink()
+    for said in run_ranks(SCRIPT, "look_for_newest", world_size=2, folder=str(two_saved)):
+        assert said.startswith(f"StorageError: {two_saved}: ")
+        assert "step-00000001-a1: rank00001.safetensors cannot be read: Input/output error" in said

@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_
 
 
 def test_a_full_disk_at_the_end_is_an_error_of_the_storage_and_leaves_what_was_saved(make_run, operator) -> None:
-    config = posting_to(operator, make_run("full-to-the-end"))
+    config = posting_to(operator, make_run("full-to-the-end", steps=200))
     folder = checkpoints_of(config)
     with small_volume(folder, size="16m"), ThreadPoolExecutor(1) as pool:
         training = pool.submit(train_badly, config)

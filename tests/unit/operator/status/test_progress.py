@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuneloop_api.progress import ProgressMessage
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job_status import Restarts
+from tuneloop_api.v1alpha1.fine_tune_job_status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
 from tuneloop_operator.status.progress import duration_text, percent, with_progress
 
 Bed = Any
@@ -72,6 +72,65 @@ def test_only_a_newer_checkpoint_is_progress(step: int, left: int) -> None:
     status = with_progress(status, message(latest={"step": step, "path": "/p"}), stage="train")
     assert status.restarts is not None
     assert (status.restarts.without_progress, status.restarts.total) == (left, 2)
+
+
+def begun_again(*, known: int = 100) -> FineTuneJobStatus:
+    """Return the status of a second attempt that has said nothing yet; the first one saved at step `known`."""
+    saved = SavedCheckpoint(step=known, path="/old")
+    return FineTuneJobStatus(
+        attempt=2,
+        checkpoint=CheckpointStatus(latest=saved, best=saved),
+        restarts=Restarts(total=2, without_progress=2, since_checkpoint=2),
+    )
+
+
+def saved(step: int) -> dict[str, Any]:
+    return {"step": step, "path": f"/step-{step}"}
+
+
+@pytest.mark.parametrize(
+    ("said", "latest", "left"),
+    [
+        pytest.param({"startStep": 50, "latest": saved(50)}, saved(50), 2, id="going back is no progress"),
+        pytest.param({"startStep": 50, "latest": saved(70)}, saved(70), 0, id="what it saved since is"),
+        pytest.param({"startStep": 50}, {"step": 50}, 2, id="where it started was saved, whatever else it says"),
+        pytest.param({"startStep": 0}, None, 2, id="it began anew"),
+        pytest.param({"startStep": 0, "latest": saved(10)}, saved(10), 0, id="it began anew, and saved"),
+        pytest.param({"startStep": 100, "latest": saved(100)}, saved(100), 2, id="it found what is known of"),
+        pytest.param({"startStep": 120, "latest": saved(120)}, saved(120), 0, id="it found a newer one, unheard of"),
+    ],
+)
+def test_an_attempt_that_starts_below_the_newest_checkpoint_takes_its_place(
+    said: dict[str, Any], latest: dict[str, Any] | None, left: int
+) -> None:
+    status = with_progress(begun_again(), message(attempt=2, **said), stage="train").to_wire()
+    assert status["checkpoint"].get("latest") == latest
+    assert status["restarts"]["withoutProgress"] == status["restarts"]["sinceCheckpoint"] == left
+
+
+def test_a_checkpoint_that_is_passed_over_is_not_shown_as_the_best_one() -> None:
+    status = with_progress(begun_again(), message(attempt=2, startStep=50, latest=saved(50)), stage="train")
+    assert status.checkpoint is not None
+    assert status.checkpoint.best is None
+
+
+def test_an_attempt_that_went_back_goes_back_no_further() -> None:
+    status = begun_again()
+    for step in (50, 70, 60):
+        status = with_progress(status, message(attempt=2, startStep=50, latest=saved(step)), stage="train")
+    assert status.checkpoint is not None
+    assert status.checkpoint.latest == SavedCheckpoint(**saved(70))
+
+
+def test_a_late_post_of_an_older_attempt_moves_no_checkpoint() -> None:
+    status = begun_again()
+    assert with_progress(status, message(attempt=1, startStep=50, latest=saved(50)), stage="train") == status
+
+
+def test_a_save_of_an_attempt_that_started_at_step_0_is_not_lost_by_saying_so_again() -> None:
+    status = begun_again().model_copy(update={"progress": Progress(start_step=0)})
+    status = with_progress(status, message(attempt=2, startStep=0), stage="train")
+    assert status.checkpoint == begun_again().checkpoint
 
 
 @pytest.mark.parametrize("stranger", [message(attempt=2), message(stage="prepare", attempt=0)])

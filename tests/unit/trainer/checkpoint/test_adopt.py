@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
+from file_limits import no_file_grows_beyond
 from run_configs import run_config
 
 from tuneloop_trainer.checkpoint.adopt import adopt, find_origin
 from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, State
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
-from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.errors import ConfigError, StorageError
 
 IDENTITY = "0123456789abcdef"
 ORIGIN = "jobs/old-12345678"
 
 
-def saved(claim: Path, step: int, *, attempt: int = 1, best: int | None = None, identity: str = IDENTITY) -> Path:
+def saved(
+    claim: Path, step: int, *, attempt: int = 1, best: int | None = None, identity: str = IDENTITY, padding: int = 0
+) -> Path:
     """Write a checkpoint of the old job; its one file says its step."""
-    content = f"step {step}".encode()
+    content = f"step {step}".encode() + bytes(padding)
     file = SavedFile(name="rank00000.safetensors", size=len(content), sha256=hashlib.sha256(content).hexdigest())
     manifest = Manifest(
         step=step,
@@ -112,6 +116,55 @@ def test_what_is_left_of_a_copy_that_broke_off_does_not_matter(claim):
     (own(job) / "step-00000010-a0.tmp").mkdir(parents=True)
     adopt(job, identity=IDENTITY)
     assert committed(own(job)) == ["step-00000010-a0"]
+
+
+@pytest.fixture
+def broken_off(claim):
+    """A job whose copy of the newest checkpoint, a larger one, broke off after that of the best."""
+    saved(claim, 10, best=10), saved(claim, 30, best=10, padding=1 << 16)
+    job = config(claim)
+    with no_file_grows_beyond(1 << 15), pytest.raises(OSError, match="File too large"):
+        adopt(job, identity=IDENTITY)
+    return job
+
+
+def test_a_copy_that_broke_off_after_the_best_one_brings_the_newest_the_next_time(broken_off):
+    assert committed(own(broken_off)) == ["step-00000010-a0"]
+    assert adopt(broken_off, identity=IDENTITY).step == 30
+    assert committed(own(broken_off)) == ["step-00000030-a0", "step-00000010-a0"]
+    manifest = read_manifest(own(broken_off) / "step-00000030-a0")
+    check_files(own(broken_off) / "step-00000030-a0", manifest.files)
+    assert manifest.state.best["step"] == 10
+    assert adopt(broken_off, identity=IDENTITY) is None
+
+
+def test_what_was_brought_before_a_copy_broke_off_is_not_copied_again(broken_off):
+    before = (own(broken_off) / "step-00000010-a0").stat().st_ino
+    adopt(broken_off, identity=IDENTITY)
+    assert (own(broken_off) / "step-00000010-a0").stat().st_ino == before
+
+
+def test_the_other_job_may_be_deleted_once_its_checkpoints_are_here(claim):
+    saved(claim, 10, best=10), saved(claim, 30, best=10)
+    job = config(claim)
+    adopt(job, identity=IDENTITY)
+    shutil.rmtree(claim / ORIGIN)
+    assert adopt(job, identity=IDENTITY) is None
+
+
+@pytest.mark.parametrize("step", [pytest.param(30, id="the newest"), pytest.param(10, id="the best")])
+def test_one_that_cannot_be_read_at_the_moment_is_not_left_behind(claim, step):
+    files = {each: saved(claim, each, best=10) / "rank00000.safetensors" for each in (10, 30)}
+    content = files[step].read_bytes()
+    files[step].unlink()
+    files[step].symlink_to("/proc/self/mem")  # opens, and its first read is an EIO from the kernel
+    job = config(claim)
+    with pytest.raises(StorageError, match=f"resumeFrom: step-000000{step}-a1: .* cannot be read: Input/output error"):
+        adopt(job, identity=IDENTITY)
+    files[step].unlink()
+    files[step].write_bytes(content)
+    adopt(job, identity=IDENTITY)
+    assert committed(own(job)) == ["step-00000030-a0", "step-00000010-a0"]
 
 
 def test_one_of_another_model_is_refused(claim):

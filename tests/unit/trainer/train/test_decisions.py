@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from file_limits import no_file_grows_beyond
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -194,3 +195,61 @@ def test_a_log_is_one_clean_curve_over_restarts(tmp_path):
         ("step", 3),
     ]
     assert lines[0]["loss"] == 0.1 + 0.2
+
+
+@pytest.fixture
+def cut_short(tmp_path):
+    """A log that a full disk has cut in the middle of the line of step 3."""
+    path = tmp_path / "train.jsonl"
+    log = TrainLog(path, step=0, evaluated_step=-1)
+    write_steps(log, 1, 2)
+    with no_file_grows_beyond(path.stat().st_size + 10):
+        write_steps(log, 3, 4)
+    assert path.read_text().endswith('\n{"kind": "')
+    return log
+
+
+def write_steps(log: TrainLog, *steps: int) -> None:
+    for step in steps:
+        log.write(kind="step", step=step, loss=0.5)
+
+
+def steps_in(log: TrainLog) -> list[int]:
+    return [line["step"] for line in log.lines()]
+
+
+def test_a_log_is_whole_again_once_a_full_disk_has_space(cut_short):
+    write_steps(cut_short, 5)
+    assert steps_in(cut_short) == [1, 2, 3, 4, 5]
+    cut_short.close()
+
+
+def test_what_a_full_disk_kept_out_of_the_log_is_written_at_the_latest_when_it_is_closed(cut_short):
+    cut_short.close()
+    assert steps_in(cut_short) == [1, 2, 3, 4]
+
+
+def test_a_line_that_a_full_disk_cut_short_is_not_there_for_the_next_attempt(cut_short, tmp_path):
+    after = TrainLog(tmp_path / "train.jsonl", step=4, evaluated_step=-1)
+    assert steps_in(after) == [1, 2]
+    after.close()
+
+
+def test_a_full_disk_is_told_once_until_there_is_space_again(tmp_path, caplog):
+    path = tmp_path / "train.jsonl"
+    log = TrainLog(path, step=0, evaluated_step=-1)
+    for stretch in (1, 2):
+        with no_file_grows_beyond(path.stat().st_size):
+            write_steps(log, 1, 2)
+        assert [f"{path}: File too large" in text for text in caplog.messages] == [True] * stretch
+        write_steps(log, 3)
+    log.close()
+
+
+def test_a_disk_that_is_full_to_the_end_does_not_end_training_when_the_log_is_closed(tmp_path, caplog):
+    log = TrainLog(tmp_path / "train.jsonl", step=0, evaluated_step=-1)
+    with no_file_grows_beyond(0):
+        write_steps(log, 1)
+        log.close()
+    assert steps_in(log) == []
+    assert "train.jsonl: File too large; its last lines may be missing" in caplog.messages[-1]
