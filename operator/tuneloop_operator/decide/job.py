@@ -19,8 +19,8 @@ from tuneloop_operator.decide.opening import (
     with_child,
 )
 from tuneloop_operator.decide.placement import replanned, replans_in
-from tuneloop_operator.decide.runs import Run, child_of, job_of_run, quiet_in, run_of, stage_of
-from tuneloop_operator.decide.stages import BLAME_SECONDS, LIVE_MOVES, Move, move_of, strays
+from tuneloop_operator.decide.runs import Run, child_of, job_of_run, pods_of, quiet_in, run_of, stage_of
+from tuneloop_operator.decide.stages import LIVE_MOVES, Move, move_of, patience, strays
 from tuneloop_operator.status.conditions import moment, with_condition
 from tuneloop_operator.status.health import stale_in
 from tuneloop_operator.status.job import shown
@@ -201,7 +201,7 @@ def _wait(situation: Situation) -> Step:
     job = job_of_run(situation.seen, situation.status)
     if job is None or job.outcome_since is None:
         return Step(status=situation.status, decision=Decision(wake_in=_LOOK_AGAIN_SECONDS))
-    heard = BLAME_SECONDS - (situation.now - job.outcome_since).total_seconds()
+    heard = patience(pods_of(situation.seen, job)) - (situation.now - job.outcome_since).total_seconds()
     return Step(status=situation.status, decision=Decision(wake_in=max(heard, 0.1)))
 
 

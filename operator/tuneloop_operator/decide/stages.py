@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BLAME_SECONDS = 5.0
 """How long the pods of a failed gang may take to say why, as long as only echoes of the failure were heard."""
+SILENCE_SECONDS = 90.0
+"""The same, while one that ran says nothing at all: its node may be dead. Kubernetes tells so after 40 to 50 seconds and the pod's toleration of 30."""
 
 
 class Sight(StrEnum):
@@ -120,10 +122,16 @@ def strays(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobSeen, ...]:
     )
 
 
+def patience(pods: tuple[PodSeen, ...]) -> float:
+    """Return how many seconds the pods of a failed gang may take to say why."""
+    is_silent = any(pod.phase == "Running" and pod.ended is None and not pod.disruption for pod in pods)
+    return SILENCE_SECONDS if is_silent else BLAME_SECONDS
+
+
 def _has_said_why(job: JobSeen, pods: tuple[PodSeen, ...], *, now: datetime) -> bool:
     if all(pod.is_terminal for pod in pods):
         return True
     heard = blame(pods)
     if heard is not None and heard.noise == 0:
         return True
-    return job.outcome_since is None or (now - job.outcome_since).total_seconds() >= BLAME_SECONDS
+    return job.outcome_since is None or (now - job.outcome_since).total_seconds() >= patience(pods)

@@ -147,6 +147,32 @@ def unplaced(bed: Bed, job: str, *indices: int) -> None:
         bed.cluster.change(pod, spec={}, status={"phase": "Pending", "conditions": [reason]})
 
 
+async def hang_beside_silence(bed: Bed) -> None:
+    """Let one pod of a gang find that all stand still, while the other one, on another node, says nothing."""
+    await bed.train()
+    bed.cluster.change(bed.cluster.of_kind("Pod")["reviews-a1-1"], spec={"nodeName": "node-2"})
+    bed.end_pod("reviews-a1-0", exit_code=75, message=said("Hang"))
+    bed.end_job("reviews-a1", "FailureTarget")
+    await bed.settle()
+
+
+async def test_a_node_that_dies_without_a_word_is_blamed_and_not_the_one_that_waited_for_it(bed: Bed) -> None:
+    await hang_beside_silence(bed)
+    await bed.settle(later=80)
+    assert "failure" not in bed.status
+    lost = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+    bed.cluster.change(bed.cluster.of_kind("Pod")["reviews-a1-1"], status={"phase": "Running", "conditions": [lost]})
+    await bed.settle()
+    assert (bed.status["failure"]["class"], bed.status["failure"]["node"]) == ("NodeLost", "node-2")
+    assert (bed.status["restarts"]["disruption"], bed.status["restarts"].get("failure", 0)) == (1, 0)
+
+
+async def test_a_silence_that_lasts_keeps_a_hang_from_being_told_for_a_while_only(bed: Bed) -> None:
+    await hang_beside_silence(bed)
+    await bed.settle(later=91)
+    assert (bed.status["failure"]["class"], bed.status["failure"]["node"]) == ("Hang", "node-1")
+
+
 async def test_a_bad_node_is_better_than_none(bed: Bed) -> None:
     await bed.train()
     await fail(bed, "reviews-a1", "NodeLost", later=0)
