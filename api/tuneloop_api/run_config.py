@@ -253,6 +253,8 @@ class RunConfig(WireModel):
     rendezvous: Rendezvous | None = None
     """Only for `train`."""
     progress: ProgressEndpoint | None = None
+    begins_anew: bool | None = None
+    """Checkpoints that an earlier job has left in this one's folder are removed. Only for `prepare`, before the first attempt."""
     prepare_result: ResultReference | None = None
     """`prepare.json`, for `train` and `export`."""
     train_result: ResultReference | None = None

@@ -6,6 +6,7 @@ Read it from top to bottom: find the sources, check the model, name the data set
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     shape = preflight.shape(classes=len(resolved.labels))
     memory = preflight.memory(shape, resolved) if shape else None
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
+    if config.begins_anew:
+        _forget_checkpoints(config)
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
     return PrepareResult(
         dataset_digest=folder.name,
@@ -95,6 +98,13 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
         for pool, name, sources in pools
         for index, source in enumerate(sources or ())
     ]
+
+
+def _forget_checkpoints(config: RunConfig) -> None:
+    folder = Path(config.paths.job) / "checkpoints"
+    if folder.exists():
+        shutil.rmtree(folder)
+        LOG.info("checkpoints of an earlier run are removed: %s", folder)
 
 
 def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -146,10 +145,6 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
 
 def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> Checkpoints:
     folder = Path(config.paths.job) / "checkpoints"
-    if config.settings.checkpoint.resume == "never" and config.attempt <= 1:
-        if engine.rank == 0:
-            shutil.rmtree(folder, ignore_errors=True)
-        engine.barrier()
     identity = run_identity(
         config.config_hash, dataset_digest=prepared.dataset_digest, model_revision=prepared.model_revision
     )

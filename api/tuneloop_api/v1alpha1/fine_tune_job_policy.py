@@ -29,7 +29,8 @@ class Checkpoint(WireModel):
     keep_best: Annotated[int, Field(ge=0, le=100)] | None = None
     """Number of best checkpoints that are kept besides, 0 to 100; one that is to be published is kept in any case. Default: 1. For example `3`."""
     resume: Literal["auto", "never"] | None = None
-    """Where a restart begins: `auto` goes on from the newest whole checkpoint of this job, `never` starts from step 0. Default: `auto`."""
+    """Where the first attempt begins: `auto` goes on from the newest whole checkpoint in the job's folder, `never` removes those that an earlier run has left there
+    and starts from step 0. A restart goes on from this job's own in any case. Default: `auto`."""
     resume_from: FilesUri | None = None
     """Checkpoint of another job that training goes on from, with the same model, data, method and training settings: a job's folder, its folder `checkpoints`, or
     one checkpoint. Read once, before the first attempt. Not together with resume `never`. Default: none. For example `pvc://models/jobs/reviews-1a2b3c4d`."""

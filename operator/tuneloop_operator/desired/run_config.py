@@ -51,11 +51,12 @@ def run_config(
             token_path=settings.token_path,
             ca_path=f"{CONFIG_DIRECTORY}/{CA_FILE}" if settings.progress_ca else None,
         ),
+        begins_anew=_begins_anew(job) if stage == "prepare" else None,
         prepare_result=_result(children.prepare if children and stage != "prepare" else None),
         train_result=_result(children.train if children and stage == "export" else None),
         micro_batch_size=job.status.micro_batch_size if job.status and stage == "train" else None,
         resume_before=job.status.resume_before if job.status and stage == "train" else None,
-        expected_step=_expected_step(job, attempt=attempt) if stage == "train" else None,
+        expected_step=_expected_step(job) if stage == "train" else None,
     )
 
 
@@ -67,16 +68,20 @@ def attempt_settings(job: FineTuneJob) -> Settings:
     return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})
 
 
-def _expected_step(job: FineTuneJob, *, attempt: int) -> int | None:
+def _begins_anew(job: FineTuneJob) -> bool | None:
+    """Return whether nothing of an earlier job may be gone on from; None once there is something of this one."""
+    checkpoint = job.spec.checkpoint
+    is_first = job.status is None or job.status.attempt is None
+    return True if is_first and checkpoint is not None and checkpoint.resume == "never" else None
+
+
+def _expected_step(job: FineTuneJob) -> int | None:
     """Return the step of the newest checkpoint that an attempt must find; None where it may begin at step 0."""
-    status, checkpoint = job.status, job.spec.checkpoint
+    status = job.status
     if status is None or status.checkpoint is None or status.checkpoint.latest is None:
         return None
     is_accepted = (job.metadata.get("annotations") or {}).get(ACCEPT_LOST_CHECKPOINT) == "true"
-    begins_anew = checkpoint is not None and checkpoint.resume == "never" and attempt <= 1
-    if is_accepted or begins_anew or status.resume_before is not None:
-        return None
-    return status.checkpoint.latest.step
+    return None if is_accepted or status.resume_before is not None else status.checkpoint.latest.step
 
 
 def _result(child: Child | None) -> ResultReference | None:

@@ -238,6 +238,16 @@ def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
     assert plan.total == plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.framework
 
 
+@pytest.mark.parametrize("begins_anew", [True, None])
+def test_checkpoints_of_an_earlier_run_go_where_the_job_begins_anew(tmp_path, model, begins_anew):
+    write_csv(tmp_path / "train.csv", sentences(400))
+    config = run_config(tmp_path, model=model).model_copy(update={"begins_anew": begins_anew})
+    checkpoints = Path(config.paths.job) / "checkpoints"
+    (checkpoints / "step-00000010-a1").mkdir(parents=True)
+    prepare(config, Reporter(config))
+    assert checkpoints.exists() is (begins_anew is None)
+
+
 def start(tmp_path: Path, config: Any, *, stage: str = "prepare") -> subprocess.Popen[str]:
     path = tmp_path / "run.json"
     path.write_text(json.dumps(config.to_wire()))

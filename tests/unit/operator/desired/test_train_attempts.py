@@ -101,12 +101,29 @@ NEVER = {"checkpoint": {"resume": "never"}}
         pytest.param(a_job(status=SAVED, annotations=ACCEPTS), 2, None, id="a person accepts that it is lost"),
         pytest.param(a_job(status=SAVED, annotations=dict.fromkeys(ACCEPTS, "false")), 2, 300, id="a person does not"),
         pytest.param(a_job(status=SAVED | {"resumeBefore": 300}), 2, None, id="newer ones are set aside"),
-        pytest.param(a_job(status=SAVED, **NEVER), 1, None, id="it is to begin at step 0"),
+        pytest.param(a_job(status=SAVED, **NEVER), 1, 300, id="a queue took its nodes back, and gave them again"),
         pytest.param(a_job(status=SAVED, **NEVER), 2, 300, id="a restart of one that began at step 0"),
     ],
 )
 def test_an_attempt_is_told_which_checkpoint_it_must_find(job: FineTuneJob, attempt: int, step: int | None) -> None:
     assert told(job, attempt=attempt).expected_step == step
+
+
+@pytest.mark.parametrize(
+    ("job", "stage", "begins_anew"),
+    [
+        pytest.param(a_job(**NEVER), "prepare", True, id="before the first attempt"),
+        pytest.param(
+            a_job(status={"attempt": 1}, **NEVER), "prepare", None, id="data is prepared once more, after one"
+        ),
+        pytest.param(a_job(status=SAVED, **NEVER), "train", None, id="an attempt goes on"),
+        pytest.param(a_job(), "prepare", None, id="what is there may be gone on from"),
+    ],
+)
+def test_what_an_earlier_job_left_is_removed_before_the_first_attempt_alone(
+    job: FineTuneJob, stage: Stage, begins_anew: bool | None
+) -> None:
+    assert told(job, stage=stage, attempt=0).begins_anew is begins_anew
 
 
 BAD = {"avoidedNodes": [{"name": "node-1", "reason": "Hang"}, {"name": "node-2", "reason": "Collective"}]}
