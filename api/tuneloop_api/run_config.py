@@ -253,8 +253,8 @@ class RunConfig(WireModel):
     rendezvous: Rendezvous | None = None
     """Only for `train`."""
     progress: ProgressEndpoint | None = None
-    begins_anew: bool | None = None
-    """Checkpoints that an earlier job has left in this one's folder are removed. Only for `prepare`, before the first attempt."""
+    begins_anew: str | None = None
+    """Which run this is, where checkpoints of runs before it are to be removed from the job's folder, once. Only for `prepare`."""
     prepare_result: ResultReference | None = None
     """`prepare.json`, for `train` and `export`."""
     train_result: ResultReference | None = None

@@ -20,6 +20,7 @@ from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.shards import REPORT
 from tuneloop_trainer.data.steps import Steps
 from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION
+from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.model_source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.preflight import Preflight
@@ -67,8 +68,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     shape = preflight.shape(classes=len(resolved.labels))
     memory = preflight.memory(shape, resolved) if shape else None
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
-    if config.begins_anew:
-        _forget_checkpoints(config)
+    if config.begins_anew is not None:
+        _forget_checkpoints(Path(config.paths.job), run=config.begins_anew)
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
     return PrepareResult(
         dataset_digest=folder.name,
@@ -100,11 +101,16 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
     ]
 
 
-def _forget_checkpoints(config: RunConfig) -> None:
-    folder = Path(config.paths.job) / "checkpoints"
+def _forget_checkpoints(job: Path, *, run: str) -> None:
+    """Remove the checkpoints of earlier runs, once: this one may prepare its data a second time, when it has checkpoints of its own."""
+    begun, folder = job / "RUN", job / "checkpoints"
+    if begun.exists() and begun.read_text(encoding="utf-8") == run:
+        return
     if folder.exists():
         shutil.rmtree(folder)
         LOG.info("checkpoints of an earlier run are removed: %s", folder)
+    job.mkdir(parents=True, exist_ok=True)
+    replace_durably(begun, run.encode())
 
 
 def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:

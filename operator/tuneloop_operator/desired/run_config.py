@@ -68,11 +68,11 @@ def attempt_settings(job: FineTuneJob) -> Settings:
     return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})
 
 
-def _begins_anew(job: FineTuneJob) -> bool | None:
-    """Return whether nothing of an earlier job may be gone on from; None once there is something of this one."""
+def _begins_anew(job: FineTuneJob) -> str | None:
+    """Return the name of this run if nothing of an earlier one may be gone on from: when it was created."""
     checkpoint = job.spec.checkpoint
-    is_first = job.status is None or job.status.attempt is None
-    return True if is_first and checkpoint is not None and checkpoint.resume == "never" else None
+    is_anew = checkpoint is not None and checkpoint.resume == "never"
+    return job.metadata.get("creationTimestamp") if is_anew else None
 
 
 def _expected_step(job: FineTuneJob) -> int | None:

@@ -238,14 +238,16 @@ def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
     assert plan.total == plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.framework
 
 
-@pytest.mark.parametrize("begins_anew", [True, None])
-def test_checkpoints_of_an_earlier_run_go_where_the_job_begins_anew(tmp_path, model, begins_anew):
+def test_a_run_that_begins_anew_removes_the_checkpoints_of_earlier_runs_and_never_its_own(tmp_path, model):
     write_csv(tmp_path / "train.csv", sentences(400))
-    config = run_config(tmp_path, model=model).model_copy(update={"begins_anew": begins_anew})
-    checkpoints = Path(config.paths.job) / "checkpoints"
-    (checkpoints / "step-00000010-a1").mkdir(parents=True)
-    prepare(config, Reporter(config))
-    assert checkpoints.exists() is (begins_anew is None)
+    config = run_config(tmp_path, model=model)
+    checkpoint = Path(config.paths.job) / "checkpoints" / "step-00000010-a1"
+    left = []
+    for run in (None, "first", "first", "second"):
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        prepare(config.model_copy(update={"begins_anew": run}), Reporter(config))
+        left.append(checkpoint.exists())
+    assert left == [True, False, True, False]
 
 
 def start(tmp_path: Path, config: Any, *, stage: str = "prepare") -> subprocess.Popen[str]:

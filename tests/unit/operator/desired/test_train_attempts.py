@@ -110,20 +110,18 @@ def test_an_attempt_is_told_which_checkpoint_it_must_find(job: FineTuneJob, atte
 
 
 @pytest.mark.parametrize(
-    ("job", "stage", "begins_anew"),
+    ("job", "stage", "is_named"),
     [
-        pytest.param(a_job(**NEVER), "prepare", True, id="before the first attempt"),
-        pytest.param(
-            a_job(status={"attempt": 1}, **NEVER), "prepare", None, id="data is prepared once more, after one"
-        ),
-        pytest.param(a_job(status=SAVED, **NEVER), "train", None, id="an attempt goes on"),
-        pytest.param(a_job(), "prepare", None, id="what is there may be gone on from"),
+        pytest.param(a_job(**NEVER), "prepare", True, id="it begins anew"),
+        pytest.param(a_job(status={"attempt": 1}, **NEVER), "prepare", True, id="the same run prepares once more"),
+        pytest.param(a_job(**NEVER), "train", False, id="training removes nothing"),
+        pytest.param(a_job(), "prepare", False, id="what is there may be gone on from"),
     ],
 )
-def test_what_an_earlier_job_left_is_removed_before_the_first_attempt_alone(
-    job: FineTuneJob, stage: Stage, begins_anew: bool | None
-) -> None:
-    assert told(job, stage=stage, attempt=0).begins_anew is begins_anew
+def test_a_run_that_begins_anew_is_named_by_its_creation(job: FineTuneJob, stage: Stage, is_named: bool) -> None:
+    created = {"creationTimestamp": "2026-01-01T12:00:00Z"}
+    found = told(job.model_copy(update={"metadata": job.metadata | created}), stage=stage, attempt=0).begins_anew
+    assert found == (created["creationTimestamp"] if is_named else None)
 
 
 BAD = {"avoidedNodes": [{"name": "node-1", "reason": "Hang"}, {"name": "node-2", "reason": "Collective"}]}
