@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.errors import ClaimMissing, FolderInUse, FolderUnusable, LocalError, PortInUse
+from tuneloop_cli.local.errors import ClaimMissing, FolderInUse, FolderUnusable, LocalError, NotAccepted, PortInUse
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def session(folder: Path, *, ranks: int | None = None, port: int = 0) -> A
             yield entered
     except (FolderInUse, PortInUse) as error:
         raise TuneloopExit(Exit.IN_USE, str(error)) from error
-    except (ClaimMissing, FolderUnusable) as error:
+    except (ClaimMissing, FolderUnusable, NotAccepted) as error:
         raise TuneloopExit(Exit.BAD_INPUT, str(error)) from error
     except LocalError as error:
         raise TuneloopExit(Exit.FAILED, str(error)) from error

@@ -5,6 +5,7 @@ LocalError
 ├── FolderInUse      another process writes to the folder
 ├── PortInUse        the port to serve on is taken
 ├── ClaimMissing     a manifest names a claim that has no folder
+├── NotAccepted      a manifest is right, but cannot run here
 └── SessionFailed    a part of the session ended by itself: a defect
 """
 
@@ -29,6 +30,10 @@ class PortInUse(LocalError):  # noqa: N818
 
 class ClaimMissing(LocalError):  # noqa: N818
     """A manifest names a claim that has no folder."""
+
+
+class NotAccepted(LocalError):  # noqa: N818
+    """A manifest is right, but cannot run here."""
 
 
 class SessionFailed(LocalError):  # noqa: N818

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.local import machine
 from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.cluster import key_of
+from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.object_files import replace_file
 from tuneloop_cli.local.overlay import Hardware, overlay
@@ -28,6 +30,8 @@ from tuneloop_cli.local.past_attempts import last_attempt
 from tuneloop_cli.local.pod_objects import is_terminal
 from tuneloop_cli.local.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
+from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
+from tuneloop_operator.desired.metadata import JOB_LABEL
 from tuneloop_operator.operator_loop import Operator
 from tuneloop_operator.progress_server import LocalAuthenticator, ProgressServer
 from tuneloop_operator.settings import OperatorSettings
@@ -70,6 +74,7 @@ class LocalSession:
             await stack.enter_async_context(self.node)
             listening = socket.create_server((LOOPBACK, 0))
             settings = _settings(progress_port=listening.getsockname()[1])
+            self._settings = settings
             operator = Operator(cluster=self.node.cluster, settings=settings, clock=lambda: datetime.now(UTC))
             await self._serve_progress(operator, stack=stack, listening=listening)
             self.node.listen(operator.see)
@@ -87,12 +92,13 @@ class LocalSession:
         return await self._stack.__aexit__(kind, error, trace)
 
     async def submit(self, *manifests: Manifest) -> list[Submitted]:
-        """Bring validated manifests into the folder, jobs first. Raises ClaimMissing before anything is changed.
+        """Bring validated manifests into the folder, jobs first. Raises NotAccepted, ClaimMissing before anything is changed.
 
         A FineTuneJob that has failed begins anew and goes on from its checkpoints; one that has succeeded stays as it is.
         """
         ordered = sorted(manifests, key=lambda manifest: manifest["kind"] != "FineTuneJob")
         for manifest in ordered:
+            _demand_acceptance(manifest, settings=self._settings)
             demand_claims(manifest, folders=self.node.folders)
         return [await self._submit(manifest) for manifest in ordered]
 
@@ -134,7 +140,7 @@ class LocalSession:
             await self.node.cluster.apply(job | {"spec": job["spec"] | {"suspend": True}})
         for job in running:
             await self._until(partial(self._rests, job))
-            await self._until(partial(self._none_runs, job["metadata"]["uid"]))
+            await self._until(partial(self._none_runs, job["metadata"]))
 
     async def abort(self) -> None:
         """Kill every pod at once. Unfinished jobs go on from their newest checkpoint when they are submitted again."""
@@ -217,13 +223,28 @@ class LocalSession:
         found = self.node.cluster.peek(kind="FineTuneJob", namespace=namespace, name=name)
         return found is None or _is_at_rest(found)
 
-    def _none_runs(self, uid: str) -> bool:
-        pods = [each for each in self.node.cluster.dependents(uid) if each["kind"] == "Pod"]
-        return all(map(is_terminal, pods))
+    def _none_runs(self, job: Manifest) -> bool:
+        """Whether no pod of a job runs any more; the Job that owned a pod may be gone before it."""
+        return all(
+            is_terminal(pod)
+            for pod in self.node.cluster.all("Pod")
+            if pod["metadata"]["namespace"] == job["namespace"]
+            and pod["metadata"]["labels"].get(JOB_LABEL) == job["name"]
+        )
 
     def _tell_watchers(self, event: EventType, manifest: Manifest) -> None:
         for queue in self._watchers:
             queue.put_nowait((event, manifest))
+
+
+def _demand_acceptance(manifest: Manifest, *, settings: OperatorSettings) -> None:
+    """Raise NotAccepted with what the operator would refuse: nobody could mend it while a command waits for the end."""
+    if manifest["kind"] == "FineTuneJob":
+        refusals = job_refusals(FineTuneJob.from_wire(manifest).spec, settings)
+    else:
+        refusals = deployment_refusals(ModelDeployment.from_wire(manifest).spec, settings)
+    if refusals:
+        raise NotAccepted("\n".join(map(str, refusals)))
 
 
 def _settings(*, progress_port: int) -> OperatorSettings:

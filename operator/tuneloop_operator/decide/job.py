@@ -121,8 +121,9 @@ def _with_status(
     changed = {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}
     only_progress = changed <= _PROGRESS_FIELDS
     if only_progress and seen.progress_written is not None:
-        wait = settings.progress_interval_seconds - (now - seen.progress_written).total_seconds()
-        if wait > 0:
+        interval = settings.progress_interval_seconds
+        wait = interval - (now - seen.progress_written).total_seconds()
+        if 0 < wait <= interval:  # more is left only where the clock was set back
             return replace(decision, wake_in=min(wait, decision.wake_in or wait))
     return replace(decision, status=new, progress_only=only_progress)
 

@@ -77,12 +77,12 @@ def with_child(status: FineTuneJobStatus, stage: Stage, child: Child) -> FineTun
 
 
 def delay_left(status: FineTuneJobStatus, *, now: datetime) -> float:
-    """Return the seconds until the delay after the last restart is over; 0 if it is."""
+    """Return the seconds until the delay after the last restart is over; 0 if it is, or if the clock was set back behind it."""
     restarts = status.restarts or Restarts()
     if restarts.last_time is None:
         return 0.0
     waited = (now - moment(restarts.last_time)).total_seconds()
-    return max(delay_seconds(restarts.since_checkpoint) - waited, 0.0)
+    return max(delay_seconds(restarts.since_checkpoint) - waited, 0.0) if waited >= 0 else 0.0
 
 
 def children_to_create(

@@ -58,7 +58,14 @@ def _made_and_lost(status: FineTuneJobStatus, steps: tuple[int | None, int | Non
 
 
 def _stopped(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> datetime:
-    """Return when the gang stopped: its pods know better than the time at which it was noticed."""
+    """Return when the gang stopped: its pods know better than the time at which it was noticed.
+
+    Where all ended unseen, as when a laptop was switched off, it is the last time that one was heard of.
+    """
     job = job_of_run(seen, status)
-    ends = [pod.ended.finished for pod in (pods_of(seen, job) if job else ()) if pod.ended]
-    return min(max(ends, default=now), now)
+    pods = pods_of(seen, job) if job else ()
+    if ends := [pod.ended.finished for pod in pods if pod.ended]:
+        return min(max(ends), now)
+    heard = status.progress.last_heartbeat if status.progress else None
+    ended_unseen = bool(pods) and all(pod.is_terminal for pod in pods)
+    return min(moment(heard), now) if ended_unseen and heard else now

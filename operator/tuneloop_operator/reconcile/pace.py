@@ -15,6 +15,7 @@ class Pace:
 
     def wait(self, now: datetime) -> float:
         """Return 0 and count one that is let through now, or the seconds until one may be."""
+        self._next = min(self._next, now + self._interval)  # it can only be later where the clock was set back
         even = max(self._next, now - timedelta(seconds=1) + self._interval)
         if even > now:
             return (even - now).total_seconds()

@@ -46,6 +46,10 @@ class _Held:
     obstacle: Obstacle
     until: datetime
 
+    def holds(self, now: datetime) -> bool:
+        """Whether it is not tried yet; more is left than it began with only where the clock was set back."""
+        return 0 < (self.until - now).total_seconds() <= _HOLD_SECONDS
+
 
 class Reconciler:
     """Brings one object after the other to where it should be."""
@@ -73,7 +77,7 @@ class Reconciler:
 
         Raises `ClusterUnavailable`, and `Conflict` or `AlreadyExists` where somebody else writes at the same time again and again.
         """
-        if (held := self._held.get(key)) is not None and self._clock() < held.until:
+        if (held := self._held.get(key)) is not None and held.holds(self._clock()):
             return await self._report(key, held)
         live, refused = False, dict[str, str]()
         for _ in range(_MOST_ROUNDS):

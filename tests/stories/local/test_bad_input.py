@@ -64,6 +64,13 @@ CASES = [
         2,
         id="batch",
     ),
+    pytest.param(
+        {"model": {"uri": f"pvc://{CLAIM}/model", "labels": ["a", "b", "a"]}},
+        None,
+        ["spec.model.labels", "found"],
+        2,
+        id="labels that are alike",
+    ),
     pytest.param({"data": data("gone.csv")}, None, ["gone.csv"], None, id="missing file"),
     pytest.param(
         {"data": data()},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tuneloop_api.progress import ProgressMessage
 
 if TYPE_CHECKING:
     from conftest import Bed
@@ -93,6 +96,40 @@ async def test_only_running_time_counts_against_the_active_deadline(bed: Bed) ->
     await bed.settle(later=2)
     assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "DeadlineExceeded")
     assert "reviews-a2" not in bed.jobs
+
+
+async def test_a_night_in_which_the_machine_was_off_is_no_running_time(bed: Bed) -> None:
+    await bed.train()
+    message = ProgressMessage(
+        stage="train",
+        attempt=1,
+        sequence=1,
+        sent_at=(bed.now + timedelta(seconds=300)).isoformat(),
+        start_step=0,
+        step=9,
+    )
+    assert bed.operator.progress("team-a", "reviews", message)
+    await bed.settle(later=301)
+    await bed.settle(later=15 * 3600)
+    for index in range(2):
+        pod = bed.cluster.of_kind("Pod")[f"reviews-a1-{index}"]
+        bed.cluster.change(pod, status={"phase": "Failed", "reason": "NodeLost"})
+    bed.end_job("reviews-a1", "FailureTarget")
+    await bed.settle()
+    assert bed.status["failure"]["class"] == "NodeLost"
+    assert bed.status["usage"]["activeSeconds"] == 300
+
+
+async def test_a_clock_that_is_set_back_makes_no_delay_longer(bed: Bed) -> None:
+    await bed.train()
+    for attempt in (1, 2):
+        bed.fail(f"reviews-a{attempt}", exit_code=75)
+        await bed.settle()
+    assert "reviews-a3" not in bed.jobs
+    bed.now -= timedelta(hours=2)
+    bed.cluster.change(bed.job(), metadata=bed.job()["metadata"] | {"labels": {"looked-at": "again"}})
+    await bed.settle()
+    assert "reviews-a3" in bed.jobs
 
 
 async def test_a_job_that_has_used_its_gpu_hours_fails_and_says_what_it_used(bed: Bed) -> None:

@@ -30,3 +30,13 @@ def test_one_who_waits_as_told_is_let_through() -> None:
             now += timedelta(seconds=wait)
             assert pace.wait(now) == 0
     assert (now - START).total_seconds() > 5
+
+
+def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
+    pace = Pace(per_second=5)
+    while pace.wait(START) == 0:
+        pass
+    earlier = START - timedelta(hours=2)
+    wait = pace.wait(earlier)
+    assert wait <= 0.2
+    assert pace.wait(earlier + timedelta(seconds=wait)) == 0
