@@ -27,6 +27,8 @@ from tuneloop_api.run_config import Paths, ProgressEndpoint, ResultReference, Ru
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 
 STEPS = 60
+LONG = 800
+"""Steps of a run in the middle of which a test does something: seconds, on any machine."""
 SECONDS = 90.0
 
 
@@ -187,7 +189,7 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_is_space(make_run, operator) -> None:
-    longer = {"steps": 200}
+    longer = {"steps": LONG}
     expected = make_run("expected", **longer)
     train(expected)
     config = posting_to(operator, make_run("full-for-a-while", **longer))
@@ -202,7 +204,7 @@ def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_
             check_files(folder / name, manifest.files)
         filler.unlink()
         training.result()
-        last = operator.next(lambda message: message.latest is not None and message.latest.step == 200)
+        last = operator.next(lambda message: message.latest is not None and message.latest.step == LONG)
         assert "No space left on device" in told.unsaved
         assert max(manifest.step for manifest in kept.values()) >= first.latest.step
         assert last.unsaved is None
@@ -210,7 +212,7 @@ def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_
 
 
 def test_a_full_disk_at_the_end_is_an_error_of_the_storage_and_leaves_what_was_saved(make_run, operator) -> None:
-    config = posting_to(operator, make_run("full-to-the-end", steps=200))
+    config = posting_to(operator, make_run("full-to-the-end", steps=LONG))
     folder = checkpoints_of(config)
     with small_volume(folder, size="16m"), ThreadPoolExecutor(1) as pool:
         training = pool.submit(train_badly, config)
