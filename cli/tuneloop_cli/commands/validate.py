@@ -16,7 +16,7 @@ from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
-from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
+from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.run_config import run_config
 from tuneloop_operator.desired.storage import mount_path, path_of, storage_of
 from tuneloop_operator.settings import OperatorSettings
@@ -53,12 +53,7 @@ def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSett
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
     """Return what the operator would refuse, or which claims are missing; None if there is nothing."""
-    resource = loaded.resource
-    if isinstance(resource, FineTuneJob):
-        refusals = job_refusals(resource.spec, settings)
-    else:
-        refusals = deployment_refusals(resource.spec, settings)
-    if refusals:
+    if refusals := refusals_of(loaded.resource, settings):
         return "\n".join(str(refusal) for refusal in refusals)
     try:
         demand_claims(loaded.manifest, folders=folders, write=False)

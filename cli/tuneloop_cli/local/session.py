@@ -30,7 +30,7 @@ from tuneloop_cli.local.past_attempts import last_attempt
 from tuneloop_cli.local.pod_objects import is_terminal
 from tuneloop_cli.local.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
-from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
+from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.metadata import JOB_LABEL
 from tuneloop_operator.operator_loop import Operator
 from tuneloop_operator.progress_server import LocalAuthenticator, ProgressServer
@@ -73,9 +73,8 @@ class LocalSession:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.node)
             listening = socket.create_server((LOOPBACK, 0))
-            settings = _settings(progress_port=listening.getsockname()[1])
-            self._settings = settings
-            operator = Operator(cluster=self.node.cluster, settings=settings, clock=lambda: datetime.now(UTC))
+            self._settings = _settings(progress_port=listening.getsockname()[1])
+            operator = Operator(cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC))
             await self._serve_progress(operator, stack=stack, listening=listening)
             self.node.listen(operator.see)
             self.node.cluster.subscribe(self._tell_watchers)
@@ -239,11 +238,8 @@ class LocalSession:
 
 def _demand_acceptance(manifest: Manifest, *, settings: OperatorSettings) -> None:
     """Raise NotAccepted with what the operator would refuse: nobody could mend it while a command waits for the end."""
-    if manifest["kind"] == "FineTuneJob":
-        refusals = job_refusals(FineTuneJob.from_wire(manifest).spec, settings)
-    else:
-        refusals = deployment_refusals(ModelDeployment.from_wire(manifest).spec, settings)
-    if refusals:
+    kind = FineTuneJob if manifest["kind"] == "FineTuneJob" else ModelDeployment
+    if refusals := refusals_of(kind.from_wire(manifest), settings):
         raise NotAccepted("\n".join(map(str, refusals)))
 
 

@@ -6,10 +6,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1 import FineTuneJob
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
+    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
     from tuneloop_operator.settings import OperatorSettings
 
 
@@ -26,6 +28,13 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.field}: found {self.given}; {self.allowed}; for example {self.example}"
+
+
+def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSettings) -> tuple[Refusal, ...]:
+    """Return why the job or deployment cannot run here; empty if it can."""
+    if isinstance(resource, FineTuneJob):
+        return job_refusals(resource.spec, settings)
+    return deployment_refusals(resource.spec, settings)
 
 
 def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
