@@ -218,7 +218,7 @@ class Job(Story):
 
     def running(self) -> list[Manifest]:
         """Return its pods that have not ended."""
-        return [pod for pod in self.children("Pod") if pod["status"]["phase"] not in {"Succeeded", "Failed"}]
+        return [pod for pod in self.children("Pod") if is_on(pod)]
 
     def run_config(self, attempt: int) -> Manifest:
         """Return what the pods of an attempt were told."""
@@ -238,6 +238,11 @@ def waiting_to_start(go: threading.Event) -> Script:
         return Course((Bind(), Until(go), Run(), End(message=success(stage, index=index))))
 
     return script
+
+
+def is_on(pod: Manifest) -> bool:
+    """Whether a pod has not ended."""
+    return pod["status"]["phase"] not in {"Succeeded", "Failed"}
 
 
 def _nothing(job: Job) -> None:
