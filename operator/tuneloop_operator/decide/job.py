@@ -11,7 +11,7 @@ from tuneloop_operator.decide.deadlines import asks_in, due_in
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
 from tuneloop_operator.decide.ending import changed_data, closed, failed, failure_of, sent_back, succeeded
 from tuneloop_operator.decide.opening import (
-    children_to_create,
+    children_of_run,
     delay_left,
     gang_children_to_apply,
     opened,
@@ -141,9 +141,9 @@ def _open(situation: Situation) -> Step:
     name = child_of(status, stage)
     event = Event(reason="Started", message=f"{stage}: Job {name.name if name else ''}")
     follows = stage_of(seen.job.status or FineTuneJobStatus()) != stage  # the event of the stage before says enough
-    decision = Decision(
+    decision = replace(
+        children_of_run(seen, status, settings=situation.settings),
         apply=gang_children_to_apply(seen, status, settings=situation.settings),
-        create=children_to_create(seen, status, settings=situation.settings),
         events=() if follows else (event,),
     )
     return Step(status=status, decision=decision)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import config_hash, settings_of
 from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus, Lineage, Restarts
+from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.decide.placement import SHRUNK
 from tuneloop_operator.decide.restart import delay_seconds
 from tuneloop_operator.decide.runs import Run, child_of, run_of, stage_of
@@ -85,25 +86,31 @@ def delay_left(status: FineTuneJobStatus, *, now: datetime) -> float:
     return max(delay_seconds(restarts.since_checkpoint) - waited, 0.0) if waited >= 0 else 0.0
 
 
-def children_to_create(
-    seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings
-) -> tuple[Manifest, ...]:
-    """Return the ConfigMap, if it is not there, and the Job of the run that the status names."""
+def children_of_run(seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings) -> Decision:
+    """Return the creation of the Job of the run that the status names, and of its ConfigMap, if that is not there as it must be.
+
+    One is left by an earlier run of the name, which may have been told of another result of `prepare`.
+    """
     job = seen.job.model_copy(update={"status": status})
     stage, attempt = stage_of(status), status.attempt or 0
     number = attempt if stage == "train" else 0
     storage = storage_of(job.spec, default_claim=(status.resolved or {}).get(_CLAIM))
     if storage is None:
         raise ValueError(f"FineTuneJob {job.metadata['namespace']}/{job.metadata['name']} was started without a claim")
-    child = child_of(status, stage)
     config = run_config_map(job, stage=stage, attempt=number, storage=storage, settings=settings)
     made = (
         train_job(job, attempt=attempt, storage=storage, settings=settings)
         if stage == "train"
         else stage_job(job, stage=stage, storage=storage, settings=settings)
     )
-    has_config = child is not None and ("ConfigMap", child.name) in seen.present
-    return (made,) if has_config else (config, made)
+    name = config["metadata"]["name"]
+    stored = seen.present.get(("ConfigMap", name))
+    if stored is None:
+        return Decision(create=(config, made))
+    if covers(stored["metadata"].get("annotations"), config["metadata"]["annotations"]):
+        return Decision(create=(made,))
+    outdated = Deletion(kind="ConfigMap", name=name, uid=stored["metadata"]["uid"])
+    return Decision(delete=(outdated,), create=(config, made))
 
 
 def gang_children_to_apply(

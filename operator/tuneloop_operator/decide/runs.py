@@ -6,6 +6,7 @@ A run of a stage is wanted (its name may stand in the status), posted (the uid o
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.observed import JobSeen, ObservedJob, PodSeen
 
 STAGES: tuple[Stage, ...] = ("prepare", "train", "export")
-DELETION_SLACK_SECONDS = 10.0
-"""Clocks differ: a pod counts as gone this long after its grace period."""
+CLOCK_SLACK_SECONDS = 10.0
+"""Clocks differ: a pod counts as gone this long after its grace period, and as made by a Job that was let go this long after it."""
 
 
 class Run(StrEnum):
@@ -84,9 +85,14 @@ def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | No
     """Return when the last pod of the current gang began to run; None unless each of them did.
 
     The pods tell, not the moment at which it was seen: the operator may have been away for hours.
+    Those that ran before a queue let the gang go anew are another gang's, and counted.
     """
     job = job_of_run(seen, status)
-    begun = [pod.started for pod in (pods_of(seen, job) if job else ()) if pod.started is not None]
+    if job is None or job.suspended:
+        return None
+    let_go = job.started - timedelta(seconds=CLOCK_SLACK_SECONDS) if job.started else None
+    pods = [pod for pod in pods_of(seen, job) if let_go is None or pod.created >= let_go]
+    begun = [pod.started for pod in pods if pod.started is not None]
     return max(begun) if len(begun) >= nodes_of(seen, status) else None
 
 
@@ -104,4 +110,4 @@ def quiet_in(seen: ObservedJob, stage: Stage, *, now: datetime) -> float:
 def _gone_in(pod: PodSeen, *, now: datetime) -> float:
     if pod.gone_by is None:
         return float("inf")
-    return max((pod.gone_by - now).total_seconds() + DELETION_SLACK_SECONDS, 0.0)
+    return max((pod.gone_by - now).total_seconds() + CLOCK_SLACK_SECONDS, 0.0)

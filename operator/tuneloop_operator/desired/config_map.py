@@ -1,11 +1,12 @@
-"""The ConfigMap of a stage: named as its Job, immutable, created once."""
+"""The ConfigMap of a stage: named as its Job, and immutable: where a later run of that name is told something else, it is made anew."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.desired.metadata import job_labels, job_name, owned_metadata
+from tuneloop_api.settings import digest_of
+from tuneloop_operator.desired.metadata import DATA_DIGEST, job_labels, job_name, owned_metadata
 from tuneloop_operator.desired.run_config import CA_FILE, run_config
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ def run_config_map(
     data = {"run.json": json.dumps(config.to_wire(), indent=1, ensure_ascii=False)}
     if settings.progress_ca:
         data[CA_FILE] = settings.progress_ca
+    metadata = owned_metadata(
+        job,
+        name=job_name(job, stage=stage, attempt=attempt),
+        labels=job_labels(job, stage=stage, attempt=attempt),
+    )
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owned_metadata(
-            job,
-            name=job_name(job, stage=stage, attempt=attempt),
-            labels=job_labels(job, stage=stage, attempt=attempt),
-        ),
+        "metadata": metadata | {"annotations": {DATA_DIGEST: digest_of(data)}},
         "immutable": True,
         "data": data,
     }

@@ -17,6 +17,8 @@ DEPLOYMENT_LABEL = "tuneloop.dev/deployment"
 REVISION_LABEL = "tuneloop.dev/revision"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """By this Kueue finds the Jobs that it lets in."""
+DATA_DIGEST = "tuneloop.dev/data-digest"
+"""Annotation of a stage's ConfigMap: the digest of its data, which is not kept in memory."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
 """Annotation of a FineTuneJob: at `"true"` training may begin again at step 0 although its checkpoints are gone."""
 

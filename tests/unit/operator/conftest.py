@@ -261,33 +261,38 @@ class Bed:
                 "ownerReferences": [owner],
             }
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "node-1"}}
-            status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+            running = {"state": {"running": {"startedAt": self.stamp()}}}
+            ready = [{"type": "Ready", "status": "True"}]
+            status = {"phase": "Running", "conditions": ready, "containerStatuses": [running]}
             self.cluster.add(pod | {"status": status})
 
     def end_pod(self, name: str, *, exit_code: int, message: Any = "", reason: str = "") -> None:
         """Let a pod's container end."""
+        pod = self.cluster.objects["Pod", "team-a", name]
+        (container,) = pod["status"]["containerStatuses"]
         text = message if isinstance(message, str) else json.dumps(message)
         terminated = {"exitCode": exit_code, "message": text, "finishedAt": self.stamp()}
+        terminated |= container["state"].get("running", {})
         terminated |= {"reason": reason} if reason else {}
         status = {
             "phase": "Failed" if exit_code else "Succeeded",
             "containerStatuses": [{"state": {"terminated": terminated}}],
         }
-        self.cluster.change(self.cluster.objects["Pod", "team-a", name], status=status)
+        self.cluster.change(pod, status=status)
 
     def end_job(self, name: str, condition: str) -> None:
         """Let the Job controller decide on a Job: Complete, FailureTarget or Failed."""
         one = {"type": condition, "status": "True", "lastTransitionTime": self.stamp(), "message": "by the controller"}
         self.cluster.change(self.cluster.objects["Job", "team-a", name], status={"conditions": [one]})
 
-    def succeed(self, job: str, **made: Any) -> None:
+    def succeed(self, job: str, result: Manifest = RESULT, **made: Any) -> None:
         """Run a Job to its good end. `made`: fields of its summary in place of the usual ones."""
         stage = self.cluster.objects["Job", "team-a", job]["metadata"]["labels"]["tuneloop.dev/stage"]
         if f"{job}-0" not in self.cluster.of_kind("Pod"):
             self.start_pods(job)
         message = {"version": 1, "stage": stage, "outcome": "Succeeded"}
         for name in [name for name in self.cluster.of_kind("Pod") if name.startswith(f"{job}-")]:
-            whole = message | {"result": RESULT, stage: SUMMARIES[stage] | made} if name.endswith("-0") else message
+            whole = message | {"result": result, stage: SUMMARIES[stage] | made} if name.endswith("-0") else message
             self.end_pod(name, exit_code=0, message=whole)
         self.end_job(job, "Complete")
 

@@ -138,12 +138,14 @@ def test_a_gang_that_lost_a_pod_is_not_shown_as_queued_again(bed: Bed) -> None:
 
 
 def suspend(bed: Bed, name: str, *, suspended: bool) -> None:
-    """Suspend or resume a Job as a queue does; the Job controller deletes the pods of a suspended one."""
+    """Suspend or resume a Job as a queue does; the Job controller deletes the pods of a suspended one, and keeps when it was let go."""
     stored = bed.cluster.of_kind("Job")[name]
-    bed.cluster.change(stored, spec=stored["spec"] | {"suspend": suspended})
+    status = {} if suspended else {"startTime": bed.stamp()}
+    bed.cluster.change(stored, spec=stored["spec"] | {"suspend": suspended}, status=status)
     if suspended:
-        for pod in [one for name_, one in bed.cluster.of_kind("Pod").items() if name_.startswith(f"{name}-")]:
-            bed.cluster.remove(pod)
+        for pod in [one for one in bed.cluster.of_kind("Pod") if one.startswith(f"{name}-")]:
+            bed.end_pod(pod, exit_code=143)
+            bed.cluster.remove(bed.cluster.of_kind("Pod")[pod])
 
 
 def test_a_gang_that_a_queue_suspends_is_one_disruption_of_the_same_attempt(bed: Bed) -> None:
@@ -163,6 +165,28 @@ def test_a_gang_that_a_queue_suspends_is_one_disruption_of_the_same_attempt(bed:
         suspend(bed, "reviews-a1", suspended=True)
         await bed.settle()
         assert bed.status["restarts"]["disruption"] == 2
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("again", ["by the queue", "by its user"])
+def test_what_a_gang_used_before_a_queue_took_its_nodes_back_is_counted_once(bed: Bed, again: str) -> None:
+    async def life() -> None:
+        await bed.train()
+        await bed.settle(later=100)
+        suspend(bed, "reviews-a1", suspended=True)
+        await bed.settle()
+        assert bed.status["usage"]["activeSeconds"] == 100
+        await bed.settle(later=60)
+        suspend(bed, "reviews-a1", suspended=False)
+        await bed.settle(later=60)
+        assert bed.status["phase"] != "Running"  # let go, but no pod is up yet
+        if again == "by the queue":
+            suspend(bed, "reviews-a1", suspended=True)
+        else:
+            bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
+        await bed.settle()
+        assert bed.status["usage"]["activeSeconds"] == 100
 
     asyncio.run(life())
 

@@ -252,6 +252,25 @@ async def test_prepared_data_that_is_lost_is_made_again_and_training_goes_on(bed
     assert "reviews-a2" in bed.jobs
 
 
+async def test_an_export_is_told_of_the_result_that_was_made_anew(bed: Bed) -> None:
+    await bed.train()
+    bed.succeed("reviews-a1")
+    await bed.settle()
+    bed.fail("reviews-export", exit_code=81, message=said("PreparedDataLost", stage="export"))
+    await bed.settle()
+    bed.succeed("reviews-prepare", {"path": "/job/prepare.json", "sha256": "b" * 64}, cacheHit=True)
+    await bed.settle(later=60)
+    (config,) = [
+        json.loads(one["data"]["run.json"])
+        for name, one in bed.cluster.of_kind("ConfigMap").items()
+        if name == "reviews-export"
+    ]
+    assert config["prepareResult"]["sha256"] == "b" * 64
+    bed.succeed("reviews-export")
+    await bed.settle()
+    assert bed.status["phase"] == "Succeeded"
+
+
 async def seconds_until_prepared_again(bed: Bed) -> int:
     """Return how long nothing is prepared; it has succeeded then, and the next gang runs."""
     for second in range(60):
