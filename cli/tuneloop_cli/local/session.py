@@ -254,4 +254,5 @@ def _settings(*, progress_port: int) -> OperatorSettings:
 
 def _is_at_rest(job: Manifest) -> bool:
     status = job.get("status") or {}
-    return is_finished(job) or status.get("phase") == "Suspended" or "startTime" not in status
+    is_settled = status.get("phase") == "Suspended" and "runningSince" not in status
+    return is_finished(job) or is_settled or "startTime" not in status

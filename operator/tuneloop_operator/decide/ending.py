@@ -22,9 +22,21 @@ from tuneloop_operator.decide.deadlines import overdue
 from tuneloop_operator.decide.opening import with_child
 from tuneloop_operator.decide.placement import with_bad_node
 from tuneloop_operator.decide.restart import Action, Verdict, after_checkpoint, halved, verdict
-from tuneloop_operator.decide.runs import STAGES, child_of, job_of_run, nodes_of, pods_of, stage_of
+from tuneloop_operator.decide.runs import (
+    STAGES,
+    Run,
+    child_of,
+    job_of_run,
+    nodes_of,
+    pods_of,
+    pods_of_run,
+    quiet_in,
+    run_of,
+    running_since,
+    stage_of,
+)
 from tuneloop_operator.decide.usage import with_usage
-from tuneloop_operator.status.conditions import NO_ATTEMPT, QUEUED, condition, stamp, with_condition
+from tuneloop_operator.status.conditions import NO_ATTEMPT, QUEUED, condition, moment, stamp, with_condition
 from tuneloop_operator.status.handover import with_exported, with_prepared, with_trained
 from tuneloop_operator.status.progress import with_checkpoint, with_start
 
@@ -59,7 +71,7 @@ def _succeeded(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -
         status = with_prepared(status, message.prepare, image=pod.image, now=now)
     elif message.train is not None:
         status = with_trained(status, message.train, now=now)
-        status = _with_record(seen, status, reason="Succeeded", failure=None, now=now)
+        status = _with_record(seen, _with_usage(seen, status, now=now), reason="Succeeded", failure=None, now=now)
     elif message.export is not None:
         status = with_exported(status, message.export)
     else:
@@ -156,8 +168,33 @@ def _halved(status: FineTuneJobStatus) -> int | None:
 
 
 def closed(seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, now: datetime) -> FineTuneJobStatus:
-    """Return the status after a run that we ended although nothing had failed; no restart is counted."""
-    return _ended(seen, _with_last_checkpoint(seen, status), reason=reason, failure=None, now=now)
+    """Return the status after a run that we ended although nothing had failed; no restart is counted.
+
+    Its pods are still to save their checkpoint: what it has done and used is not known before (`settled`).
+    """
+    since = running_since(seen, status)
+    status = _without_speed(_with_child_ended(status))
+    if stage_of(status) == "train":
+        status = _with_record(seen, status, reason=reason, failure=None, now=now)
+    if status.running_since is None and since is None:
+        return _without_steps(status)
+    return status.model_copy(update={"running_since": status.running_since or stamp(since or now)})
+
+
+def settled(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status with what a run that we ended has done and used, once a pod of it has said so, or none runs any more."""
+    if run_of(status) is not Run.ENDED or status.running_since is None or not status.history:
+        return status
+    if _told(seen, status) is None and quiet_in(seen, "train", now=now) > 0:
+        return status
+    record = status.history[-1]
+    start_step, end_step = _steps(seen, status)
+    status = _with_last_checkpoint(seen, status)
+    is_known = any(pod.ended for pod in pods_of_run(seen, status))
+    status = _with_usage(seen, status, now=now if is_known or record.ended is None else moment(record.ended))
+    record = record.model_copy(update={"start_step": start_step, "end_step": end_step})
+    status = status.model_copy(update={"history": [*(status.history or ())[:-1], record]})
+    return _without_steps(status)
 
 
 def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
@@ -171,31 +208,48 @@ def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     restarts, policy = status.restarts or Restarts(), seen.job.spec.failure_policy
     preempted = Failure(failure_class=FailureClass.PREEMPTED.value)
     judged = verdict(preempted, restarts=restarts, policy=policy, now=stamp(now))
-    status = with_usage(seen, status, steps=_steps(seen, status), step_seconds=_step_seconds(seen, status), now=now)
+    status = _with_usage(seen, status, now=now)
     return status.model_copy(update={"restarts": judged.restarts}) if judged.restart else status
 
 
 def _ended(
     seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure: Failure | None, now: datetime
 ) -> FineTuneJobStatus:
-    stage = stage_of(status)
-    child = child_of(status, stage)
-    if child is not None:
-        status = with_child(status, stage, child.model_copy(update={"ended": True}))
-    if stage == "train":
-        status = _with_record(seen, status, reason=reason, failure=failure, now=now)
-    # speed and time left are those of a run that is over
-    stopped = dict.fromkeys(("tokens_per_second", "eta", "eta_seconds", "start_step", "step_seconds"))
-    progress = status.progress.model_copy(update=stopped) if status.progress else None
+    status = _with_child_ended(status)
+    if stage_of(status) == "train":
+        status = _with_record(seen, _with_usage(seen, status, now=now), reason=reason, failure=failure, now=now)
+    return _without_steps(_without_speed(status))
+
+
+def _with_child_ended(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    child = child_of(status, stage := stage_of(status))
+    return with_child(status, stage, child.model_copy(update={"ended": True})) if child is not None else status
+
+
+def _without_speed(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """Return the status without speed and time left: those of a run that is over."""
+    return _without_progress(status, "tokens_per_second", "eta", "eta_seconds")
+
+
+def _without_steps(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """Return the status ready for the next attempt, which says anew where it starts."""
+    return _without_progress(status, "start_step", "step_seconds")
+
+
+def _without_progress(status: FineTuneJobStatus, *names: str) -> FineTuneJobStatus:
+    progress = status.progress.model_copy(update=dict.fromkeys(names)) if status.progress else None
     return status.model_copy(update={"progress": progress})
+
+
+def _with_usage(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    return with_usage(seen, status, steps=_steps(seen, status), step_seconds=_step_seconds(seen, status), now=now)
 
 
 def _with_record(
     seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, failure: Failure | None, now: datetime
 ) -> FineTuneJobStatus:
     job = job_of_run(seen, status)
-    start_step, end_step = steps = _steps(seen, status)
-    status = with_usage(seen, status, steps=steps, step_seconds=_step_seconds(seen, status), now=now)
+    start_step, end_step = _steps(seen, status)
     record = AttemptRecord(
         attempt=status.attempt or 0,
         start_step=start_step,
@@ -226,16 +280,13 @@ def _step_seconds(seen: ObservedJob, status: FineTuneJobStatus) -> float | None:
 
 
 def _told(seen: ObservedJob, status: FineTuneJobStatus) -> TrainSummary | None:
-    job = job_of_run(seen, status)
-    messages = (handed_on(pod) for pod in (pods_of(seen, job) if job else ()))
+    messages = map(handed_on, pods_of_run(seen, status))
     return next((message.train for message in messages if message is not None and message.train is not None), None)
 
 
 def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineTuneJobStatus:
     """Return the status with the newest checkpoint that a pod named as it ended: its last post may be lost."""
-    job = job_of_run(seen, status)
-    for pod in pods_of(seen, job) if job else ():
-        message = handed_on(pod)
+    for message in map(handed_on, pods_of_run(seen, status)):
         if message is not None and (told := message.train) is not None:
             with suppress(ValidationError):
                 status = with_checkpoint(with_start(status, told.start_step), latest=told.last, best=told.best)

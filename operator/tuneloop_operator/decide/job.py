@@ -9,7 +9,7 @@ from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.deadlines import asks_in, due_in
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
-from tuneloop_operator.decide.ending import changed_data, closed, failed, failure_of, sent_back, succeeded
+from tuneloop_operator.decide.ending import changed_data, closed, failed, failure_of, sent_back, settled, succeeded
 from tuneloop_operator.decide.opening import (
     children_of_run,
     delay_left,
@@ -85,6 +85,7 @@ def _moved(
         return None
     decision = Decision(delete=tuple(_deletion(job) for job in left_over))
     for _ in range(_MOST_MOVES):
+        status = settled(seen, status, now=now)
         move = move_of(seen, status, now=now, settings=settings)
         if move in LIVE_MOVES and not seen.live:
             return None

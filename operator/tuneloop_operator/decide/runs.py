@@ -81,6 +81,13 @@ def pods_of(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
     return tuple(pod for pod in seen.pods if pod.owner == job.uid)
 
 
+def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
+    """Return the pods of the current run; they may outlive its Job."""
+    child, job = child_of(status, stage_of(status)), job_of_run(seen, status)
+    owner = job.uid if job else child and child.uid
+    return tuple(pod for pod in seen.pods if pod.owner == owner)
+
+
 def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | None:
     """Return when the last pod of the current gang began to run; None unless each of them did.
 

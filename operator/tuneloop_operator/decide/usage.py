@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.settings import settings_of
 from tuneloop_api.v1alpha1.fine_tune_job_status import Usage
-from tuneloop_operator.decide.runs import job_of_run, nodes_of, pods_of, running_since
+from tuneloop_operator.decide.runs import nodes_of, pods_of_run, running_since
 from tuneloop_operator.status.conditions import moment
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def _stopped(seen: ObservedJob, status: FineTuneJobStatus, *, since: datetime, n
 
     Where all ended unseen, as when a laptop was switched off, it is the last time that one was heard of.
     """
-    job = job_of_run(seen, status)
-    pods = pods_of(seen, job) if job else ()
+    pods = pods_of_run(seen, status)
     if ends := [pod.ended.finished for pod in pods if pod.ended and pod.ended.finished >= since]:
         return min(max(ends), now)
     heard = status.progress.last_heartbeat if status.progress else None

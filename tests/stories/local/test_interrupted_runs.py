@@ -72,6 +72,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace
     assert process.wait(timeout=60) == 130
     said = (tmp_path / "first.log").read_text()
     assert "Run the same command again to go on." in said
+    status = workspace.job()["status"]
+    assert status["checkpoint"]["latest"]["step"] == status["history"][-1]["endStep"] == max(workspace.committed())
+    assert status["usage"]["lostSteps"] == 0
     assert not processes_of(tmp_path)
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr

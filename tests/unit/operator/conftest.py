@@ -77,6 +77,7 @@ class MemoryCluster:
         """Number of the write (from 0) whose answer is lost."""
         self.refuse: dict[str, str] = {}
         """Message by kind of what may not be created."""
+        self.pods_take_their_time = False
         self.refused_pods: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
         self._clock = clock
@@ -148,13 +149,14 @@ class MemoryCluster:
         return self._tell("MODIFIED", stored)
 
     def remove(self, manifest: Manifest) -> None:
-        """Remove an object and what it owns."""
+        """Remove an object and what it owns; its pods later, where they take their time."""
         gone = self.objects.pop(self._key(manifest))
         gone["metadata"]["resourceVersion"] = str(next(self._numbers))
         self._tell("DELETED", gone)
         uid = gone["metadata"]["uid"]
         for other in list(self.objects.values()):
-            if any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences", ())):
+            is_owned = any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences", ()))
+            if is_owned and not (other["kind"] == "Pod" and self.pods_take_their_time):
                 self.remove(other)
 
     def of_kind(self, kind: str) -> dict[str, Manifest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -234,6 +235,45 @@ async def test_lost_steps_and_goodput_are_those_that_no_checkpoint_held(bed: Bed
     assert (usage["lostSteps"], usage["activeSeconds"]) == (50, 100)
     assert usage["usefulSeconds"] == pytest.approx(40)
     assert usage["goodput"] == pytest.approx(0.4)
+
+
+async def suspended_at_step_150(bed: Bed) -> None:
+    """Suspend a job that has run for 100 s, 50 steps after its newest checkpoint."""
+    await bed.train()
+    post(bed, step=150, latest=SAVED, step_seconds=60.0)
+    await bed.settle(later=100)
+    bed.cluster.pods_take_their_time = True
+    bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
+    await bed.settle()
+    assert (bed.status["phase"], bed.jobs) == ("Suspended", {"reviews-prepare"})
+
+
+async def test_what_the_pods_of_a_suspended_job_save_as_they_stop_is_not_lost_in_its_status(bed: Bed) -> None:
+    await suspended_at_step_150(bed)
+    assert "usage" not in bed.status
+    bed.now += timedelta(seconds=20)
+    told = {"startStep": 0, "steps": 155, "worldSize": 2, "last": SAVED | {"step": 155}, "stepSeconds": 62.0}
+    for name in ("reviews-a1-1", "reviews-a1-0"):
+        bed.end_pod(name, exit_code=79, message=said("Preempted", train=told))
+    await bed.settle()
+    assert (bed.status["checkpoint"]["latest"]["step"], bed.status["history"][0]["endStep"]) == (155, 155)
+    usage = bed.status["usage"]
+    assert (usage["lostSteps"], usage["activeSeconds"], usage["usefulSeconds"]) == (0, 120, 62)
+    assert "restarts" not in bed.status
+
+
+async def test_a_suspended_job_whose_pods_are_gone_unheard_is_counted_until_it_was_suspended(bed: Bed) -> None:
+    await suspended_at_step_150(bed)
+    for name in ("reviews-a1-0", "reviews-a1-1"):
+        bed.cluster.remove(bed.cluster.of_kind("Pod")[name])
+    bed.restart_operator()
+    await bed.settle(later=3600)
+    usage = bed.status["usage"]
+    assert (usage["lostSteps"], usage["activeSeconds"]) == (50, 100)
+    bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": False})
+    await bed.settle()
+    assert bed.status["attempt"] == 2
+    assert "startStep" not in bed.status["progress"]
 
 
 async def prepare_again(bed: Bed, digest: str) -> None:
