@@ -174,27 +174,40 @@ def closed(seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, now: da
     """
     since = running_since(seen, status)
     status = _without_speed(_with_child_ended(status))
-    if stage_of(status) == "train":
-        status = _with_record(seen, status, reason=reason, failure=None, now=now)
+    if stage_of(status) != "train":
+        return status
+    status = _with_record(seen, status, reason=reason, failure=None, now=now)
     if status.running_since is None and since is None:
         return _without_steps(status)
     return status.model_copy(update={"running_since": status.running_since or stamp(since or now)})
 
 
 def settled(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
-    """Return the status with what a run that we ended has done and used, once a pod of it has said so, or none runs any more."""
-    if run_of(status) is not Run.ENDED or status.running_since is None or not status.history:
+    """Return the status with what a gang has done and used that was closed or sent back: once a pod of it has said so, or none runs any more."""
+    stopped = _stopped_at(status)
+    if status.running_since is None or stopped is None:
         return status
-    if _told(seen, status) is None and quiet_in(seen, "train", now=now) > 0:
+    job, is_closed = job_of_run(seen, status), run_of(status) is Run.ENDED
+    may_speak = quiet_in(seen, "train", now=now) > 0 and (is_closed or (job is not None and job.suspended))
+    if may_speak and _told(seen, status) is None:
         return status
-    record = status.history[-1]
     start_step, end_step = _steps(seen, status)
     status = _with_last_checkpoint(seen, status)
     is_known = any(pod.ended for pod in pods_of_run(seen, status))
-    status = _with_usage(seen, status, now=now if is_known or record.ended is None else moment(record.ended))
-    record = record.model_copy(update={"start_step": start_step, "end_step": end_step})
-    status = status.model_copy(update={"history": [*(status.history or ())[:-1], record]})
-    return _without_steps(status)
+    status = _with_usage(seen, status, now=now if is_known else stopped)
+    if not is_closed or not status.history:
+        return status
+    record = status.history[-1].model_copy(update={"start_step": start_step, "end_step": end_step})
+    return _without_steps(status.model_copy(update={"history": [*status.history[:-1], record]}))
+
+
+def _stopped_at(status: FineTuneJobStatus) -> datetime | None:
+    """Return when we closed the run of the current gang, or a queue sent it back; None while it is on."""
+    if run_of(status) is Run.ENDED and status.history and status.history[-1].ended:
+        return moment(status.history[-1].ended)
+    ready, restarts = condition(status.conditions, "PodsReady"), status.restarts
+    is_queued = run_of(status) is Run.POSTED and ready is not None and ready.reason == QUEUED
+    return moment(restarts.last_time) if is_queued and restarts and restarts.last_time else None
 
 
 def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
@@ -208,8 +221,9 @@ def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     restarts, policy = status.restarts or Restarts(), seen.job.spec.failure_policy
     preempted = Failure(failure_class=FailureClass.PREEMPTED.value)
     judged = verdict(preempted, restarts=restarts, policy=policy, now=stamp(now))
-    status = _with_usage(seen, status, now=now)
-    return status.model_copy(update={"restarts": judged.restarts}) if judged.restart else status
+    if not judged.restart:  # the queue has the last word, and no count tells when it took them
+        return _with_usage(seen, status, now=now)
+    return status.model_copy(update={"restarts": judged.restarts})
 
 
 def _ended(

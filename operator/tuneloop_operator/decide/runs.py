@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.settings import settings_of
 from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus
 from tuneloop_operator.desired.metadata import job_name
-from tuneloop_operator.status.conditions import holds
+from tuneloop_operator.status.conditions import holds, moment
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,10 +82,15 @@ def pods_of(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
 
 
 def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
-    """Return the pods of the current run; they may outlive its Job."""
+    """Return the pods of the current run; they may outlive its Job. Those that were over before a queue let the gang go anew are another's."""
     child, job = child_of(status, stage_of(status)), job_of_run(seen, status)
     owner = job.uid if job else child and child.uid
-    return tuple(pod for pod in seen.pods if pod.owner == owner)
+    since = moment(status.running_since) if status.running_since else None
+    return tuple(pod for pod in seen.pods if pod.owner == owner and (since is None or not _was_over(pod, since)))
+
+
+def _was_over(pod: PodSeen, since: datetime) -> bool:
+    return pod.ended is not None and pod.ended.finished < since
 
 
 def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | None:

@@ -31,7 +31,7 @@ def with_usage(
     since = moment(status.running_since) if status.running_since else running_since(seen, status)
     if since is None:
         return status
-    ran = max((_stopped(seen, status, since=since, now=now) - since).total_seconds(), 0.0)
+    ran = max((_stopped(seen, status, now=now) - since).total_seconds(), 0.0)
     gpus = nodes_of(seen, status) * settings_of(seen.job.spec).gang.gpus_per_node
     usage, (made, lost) = status.usage or Usage(), _made_and_lost(status, steps)
     kept = (step_seconds or 0.0) * ((made - lost) / made if made else 0.0)
@@ -57,13 +57,13 @@ def _made_and_lost(status: FineTuneJobStatus, steps: tuple[int | None, int | Non
     return made, min(max(end - saved, 0), made)
 
 
-def _stopped(seen: ObservedJob, status: FineTuneJobStatus, *, since: datetime, now: datetime) -> datetime:
+def _stopped(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> datetime:
     """Return when the gang stopped: its pods know better than the time at which it was noticed.
 
     Where all ended unseen, as when a laptop was switched off, it is the last time that one was heard of.
     """
     pods = pods_of_run(seen, status)
-    if ends := [pod.ended.finished for pod in pods if pod.ended and pod.ended.finished >= since]:
+    if ends := [pod.ended.finished for pod in pods if pod.ended]:
         return min(max(ends), now)
     heard = status.progress.last_heartbeat if status.progress else None
     ended_unseen = bool(pods) and all(pod.is_terminal for pod in pods)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -187,6 +188,36 @@ def test_what_a_gang_used_before_a_queue_took_its_nodes_back_is_counted_once(bed
             bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
         await bed.settle()
         assert bed.status["usage"]["activeSeconds"] == 100
+
+    asyncio.run(life())
+
+
+def test_what_the_pods_of_a_gang_say_that_a_queue_sends_back_is_heard(bed: Bed) -> None:
+    saved = {"step": 155, "path": "/tuneloop/claims/models/step-155"}
+    said = {"version": 1, "stage": "train", "outcome": "Preempted", "failureClass": "Preempted"}
+    said |= {"train": {"startStep": 0, "steps": 155, "worldSize": 2, "last": saved, "stepSeconds": 62.0}}
+
+    async def life() -> None:
+        await bed.train()
+        await bed.settle(later=100)
+        stored = bed.cluster.of_kind("Job")["reviews-a1"]
+        bed.cluster.change(stored, spec=stored["spec"] | {"suspend": True})
+        await bed.settle()
+        assert (bed.status["phase"], bed.status["restarts"]["disruption"]) == ("Queued", 1)
+        bed.now += timedelta(seconds=20)
+        for name in ("reviews-a1-1", "reviews-a1-0"):
+            bed.end_pod(name, exit_code=79, message=said)
+            bed.cluster.remove(bed.cluster.of_kind("Pod")[name])
+        await bed.settle(later=300)
+        usage = bed.status["usage"]
+        assert (usage["activeSeconds"], usage["lostSteps"], usage["usefulSeconds"]) == (120, 0, 62)
+        assert bed.status["checkpoint"]["latest"]["step"] == 155
+        suspend(bed, "reviews-a1", suspended=False)
+        bed.start_pods("reviews-a1")
+        await bed.settle()
+        suspend(bed, "reviews-a1", suspended=True)
+        await bed.settle(later=50)
+        assert bed.status["usage"]["activeSeconds"] == 120  # the second time it was up for no second
 
     asyncio.run(life())
 

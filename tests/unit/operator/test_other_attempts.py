@@ -262,6 +262,17 @@ async def test_what_the_pods_of_a_suspended_job_save_as_they_stop_is_not_lost_in
     assert "restarts" not in bed.status
 
 
+async def test_a_job_that_is_suspended_while_its_data_is_prepared_has_used_nothing(bed: Bed) -> None:
+    bed.submit(resources={"nodes": 1, "gpusPerNode": 1})
+    await bed.settle()
+    bed.start_pods("reviews-prepare")
+    await bed.settle(later=100)
+    bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
+    await bed.settle()
+    assert bed.status["phase"] == "Suspended"
+    assert bed.status.keys().isdisjoint({"runningSince", "usage", "history"})
+
+
 async def test_a_suspended_job_whose_pods_are_gone_unheard_is_counted_until_it_was_suspended(bed: Bed) -> None:
     await suspended_at_step_150(bed)
     for name in ("reviews-a1-0", "reviews-a1-1"):
