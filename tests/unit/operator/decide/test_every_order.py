@@ -74,6 +74,10 @@ def check_settled(world: World) -> None:
     holding = [job.name for job in world.cluster[0] if not job.outcome and not job.deleting]
     assert not (world.finished and holding), f"a finished job holds nodes: {holding}"
     assert not (world.suspend and holding), f"a suspended job holds nodes: {holding}"
+    status = parsed(world.status)
+    at_work = any(pod.state in {"running", "imageless"} for pod in world.cluster[1])
+    is_over = status.get("phase") == "Suspended" and not at_work
+    assert not (is_over and "runningSince" in status), f"what a suspended gang used is not counted: {world}"
 
 
 def reaching(found: Explored) -> set[World]:
