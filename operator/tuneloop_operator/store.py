@@ -42,7 +42,9 @@ class Store:
         self._deleted: OrderedDict[str, Manifest] = OrderedDict()
         """The last version of deleted objects, by uid: what is older was told late."""
         self._departed: dict[str, list[Manifest]] = {}
-        """By the uid of a Job that is still there: pods of it that are gone, and had said why."""
+        """By the uid of a Job: pods of it that are gone, and had said why. It is there, or it is the last one of its FineTuneJob that is gone."""
+        self._last_gone: dict[tuple[str, str], str] = {}
+        """By namespace and name of a FineTuneJob: the uid of that last Job. Its pods may outlive it by their grace period."""
         self._progress: dict[str, ProgressMessage] = {}
 
     def put(self, manifest: Manifest) -> bool:
@@ -72,7 +74,12 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         self._drop(key)
-        self._departed.pop(uid or "", None)
+        if manifest["kind"] == "FineTuneJob":
+            self._departed.pop(self._last_gone.pop(key[1:], ""), None)
+        if manifest["kind"] == "Job" and uid is not None:
+            of = key[1], (known["metadata"].get("labels") or {}).get(JOB_LABEL, "")
+            self._departed.pop(self._last_gone.get(of, ""), None)
+            self._last_gone[of] = uid
         if manifest["kind"] == "Pod" and (job := self._job_of(manifest)) and _has_said_why(manifest):
             self._departed.setdefault(job, []).append(trimmed(_with_first_asked(manifest, known)))
         return True
@@ -137,11 +144,13 @@ class Store:
         return self._progress.get(uid)
 
     def _job_of(self, pod: Manifest) -> str | None:
-        """Return the uid of a pod's Job, if that is still there."""
+        """Return the uid of a pod's Job, if that is still there, or the last one that is gone."""
         owners = pod["metadata"].get("ownerReferences") or ()
         owner = next((one for one in owners if one["kind"] == "Job"), None)
         job = owner and self._objects.get(("Job", pod["metadata"]["namespace"], owner["name"]))
-        return owner["uid"] if owner and job and job["metadata"].get("uid") == owner["uid"] else None
+        is_there = bool(owner and job and job["metadata"].get("uid") == owner["uid"])
+        of = pod["metadata"]["namespace"], (pod["metadata"].get("labels") or {}).get(JOB_LABEL, "")
+        return owner["uid"] if owner and (is_there or self._last_gone.get(of) == owner["uid"]) else None
 
     def _drop(self, key: ObjectKey) -> None:
         self._by_kind[key[0]].pop(key)

@@ -144,7 +144,7 @@ class LocalCluster:
             return
         runs = "nodeName" in pod["spec"] and pod["status"].get("phase") not in {"Succeeded", "Failed"}
         grace = max(1, pod["spec"].get("terminationGracePeriodSeconds", 30)) if runs else 0  # 0: it may go at once
-        mark = {"deletionTimestamp": now(), "deletionGracePeriodSeconds": grace}
+        mark = {"deletionTimestamp": now(later=grace), "deletionGracePeriodSeconds": grace}
         self.update(pod | {"metadata": pod["metadata"] | mark})
 
     def _store(self, manifest: Manifest, *, event: EventType = "MODIFIED") -> Manifest:

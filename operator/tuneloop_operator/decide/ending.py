@@ -191,6 +191,8 @@ def settled(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> F
     may_speak = quiet_in(seen, "train", now=now) > 0 and (is_closed or (job is not None and job.suspended))
     if may_speak and _told(seen, status) is None:
         return status
+    if not is_closed and (job is None or not job.suspended):  # let go anew: its pods may be the next ones
+        return with_usage(seen, status, steps=(None, None), step_seconds=None, now=stopped)
     start_step, end_step = _steps(seen, status)
     status = _with_last_checkpoint(seen, status)
     is_known = any(pod.ended for pod in pods_of_run(seen, status))
@@ -221,6 +223,10 @@ def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     restarts, policy = status.restarts or Restarts(), seen.job.spec.failure_policy
     preempted = Failure(failure_class=FailureClass.PREEMPTED.value)
     judged = verdict(preempted, restarts=restarts, policy=policy, now=stamp(now))
+    if status.running_since is None:  # it came up while no operator ran
+        begun = [pod.started for pod in pods_of(seen, job) if pod.started is not None and not pod.is_terminal]
+        is_whole = len(begun) >= nodes_of(seen, status)
+        status = status.model_copy(update={"running_since": stamp(max(begun)) if is_whole else None})
     if not judged.restart:  # the queue has the last word, and no count tells when it took them
         return _with_usage(seen, status, now=now)
     return status.model_copy(update={"restarts": judged.restarts})

@@ -250,8 +250,11 @@ def _remove(situation: Situation) -> Step:
 
 
 def _rest(situation: Situation) -> Step:
-    """Do nothing; a job that is over is deleted when its time has come."""
+    """Do nothing; a job that is over is deleted when its time has come, and what a gang used is counted once it is gone."""
     job, status = situation.seen.job, situation.status
+    if status.running_since is not None:
+        wait = min(quiet_in(situation.seen, "train", now=situation.now), _LOOK_AGAIN_SECONDS)
+        return Step(status=status, decision=Decision(wake_in=wait))
     ttl = job.spec.ttl_seconds_after_finished
     if ttl is None or status.completion_time is None:
         return Step(status=status)

@@ -81,6 +81,12 @@ def pods_of(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
     return tuple(pod for pod in seen.pods if pod.owner == job.uid)
 
 
+def pods_let_go(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
+    """Return the pods that a Job has had since it was last let go: earlier ones, which a queue took away, are another gang's."""
+    since = job.started - timedelta(seconds=CLOCK_SLACK_SECONDS) if job.started else None
+    return tuple(pod for pod in pods_of(seen, job) if since is None or pod.created >= since)
+
+
 def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
     """Return the pods of the current run; they may outlive its Job. Those that were over before a queue let the gang go anew are another's."""
     child, job = child_of(status, stage_of(status)), job_of_run(seen, status)
@@ -97,14 +103,11 @@ def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | No
     """Return when the last pod of the current gang began to run; None unless each of them did.
 
     The pods tell, not the moment at which it was seen: the operator may have been away for hours.
-    Those that ran before a queue let the gang go anew are another gang's, and counted.
     """
     job = job_of_run(seen, status)
     if job is None or job.suspended:
         return None
-    let_go = job.started - timedelta(seconds=CLOCK_SLACK_SECONDS) if job.started else None
-    pods = [pod for pod in pods_of(seen, job) if let_go is None or pod.created >= let_go]
-    begun = [pod.started for pod in pods if pod.started is not None]
+    begun = [pod.started for pod in pods_let_go(seen, job) if pod.started is not None]
     return max(begun) if len(begun) >= nodes_of(seen, status) else None
 
 

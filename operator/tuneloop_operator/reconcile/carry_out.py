@@ -61,6 +61,8 @@ async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
         raise _conflict(manifest, why="it has another owner")
     if not covers(existing["metadata"].get("labels"), metadata["labels"]):  # by which it would be found
         raise _conflict(manifest, why="somebody took our labels off")
+    if not covers(existing["metadata"].get("annotations") or {}, metadata.get("annotations") or {}):
+        raise AlreadyExists(f"{manifest['kind']} {metadata['name']} of an earlier run is not gone yet")
     return existing
 
 

@@ -46,7 +46,7 @@ def observe_job(
         job=job,
         manifest=manifest,
         jobs=tuple(sorted(jobs, key=lambda one: one.name)),
-        pods=_pods([*children, *(pod for job_ in jobs for pod in _departed(store, job_.uid))]),
+        pods=_pods([*children, *(pod for gang in sorted(_gangs(job, jobs)) for pod in _departed(store, gang))]),
         present=_present(children, uid=uid),
         progress=store.progress(uid),
         progress_written=progress_written,
@@ -106,6 +106,13 @@ def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str],
         for child in children
         if child["kind"] not in {"Job", "Pod"} and owner_uid(child) == uid
     }
+
+
+def _gangs(job: FineTuneJob, jobs: Iterable[JobSeen]) -> set[str]:
+    """Return the uids of a FineTuneJob's Jobs: those that are there, and that of the last gang, whose pods outlive it."""
+    children = job.status.children if job.status else None
+    last = children.train.uid if children and children.train else None
+    return {one.uid for one in jobs} | ({last} if last else set())
 
 
 def _departed(store: Store, job_uid: str) -> Iterator[Manifest]:

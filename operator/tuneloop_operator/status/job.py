@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.runs import Run, child_of, job_of_run, nodes_of, pods_of, run_of, running_since, stage_of
+from tuneloop_operator.decide.runs import (
+    Run,
+    child_of,
+    job_of_run,
+    nodes_of,
+    pods_let_go,
+    run_of,
+    running_since,
+    stage_of,
+)
 from tuneloop_operator.status.conditions import (
     NO_ATTEMPT,
     PODS_REFUSED,
@@ -32,7 +41,8 @@ def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> Fin
     pods = _gang(seen, status)
     nodes = nodes_of(seen, status)
     training = stage_of(status) == "train" and run_of(status) is not Run.WANTED
-    is_up = training and run_of(status) is Run.POSTED and _up(pods) == nodes
+    is_queued = (job := job_of_run(seen, status)) is not None and job.suspended
+    is_up = training and run_of(status) is Run.POSTED and _up(pods) == nodes and not is_queued
     return status.model_copy(
         update={
             "observed_generation": seen.job.metadata.get("generation"),
@@ -97,7 +107,7 @@ def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
     job = job_of_run(seen, status)
     if stage_of(status) != "train" or run_of(status) is not Run.POSTED or job is None:
         return ()
-    return pods_of(seen, job)
+    return pods_let_go(seen, job)
 
 
 def _conditions(

@@ -118,7 +118,16 @@ def gang_pod(**status: Any) -> dict[str, Any]:
     return one | {"metadata": one["metadata"] | {"ownerReferences": [owner]}, "status": status}
 
 
-GANG = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"namespace": "n", "name": "reviews-a1", "uid": "j", "resourceVersion": "5"}}  # fmt: skip
+def gang(attempt: int, uid: str) -> dict[str, Any]:
+    metadata = {"namespace": "n", "name": f"reviews-a{attempt}", "uid": uid, "resourceVersion": "5"}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"labels": {JOB: "reviews"}}}
+
+
+GANG, NEXT_GANG = gang(1, "j"), gang(2, "k")
+FINE_TUNE_JOB = {
+    "kind": "FineTuneJob",
+    "metadata": {"namespace": "n", "name": "reviews", "uid": "f", "resourceVersion": "1"},
+}
 ENDED = {"containerStatuses": [{"state": {"terminated": {"exitCode": 79}}}]}
 DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
@@ -126,22 +135,30 @@ DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
 @pytest.mark.parametrize(
     ("status", "kept"), [(ENDED, 1), (DISRUPTED, 1), ({"phase": "Failed"}, 1), ({"phase": "Running"}, 0)]
 )
-def test_a_pod_that_said_why_is_remembered_as_long_as_its_job(status: dict[str, Any], kept: int) -> None:
+def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_gone_too(
+    status: dict[str, Any], kept: int
+) -> None:
     store = Store()
     store.put(GANG)
     store.put(gang_pod(**status))
     store.remove(gang_pod(**status))
     assert len(list(store.departed("j"))) == kept
     store.remove(GANG)
+    assert len(list(store.departed("j"))) == kept
+    store.put(NEXT_GANG)
+    store.remove(NEXT_GANG)
     assert list(store.departed("j")) == []
 
 
-def test_a_pod_that_outlives_its_job_is_not_remembered() -> None:
+def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job() -> None:
     store = Store()
+    store.put(FINE_TUNE_JOB)
     store.put(GANG)
     store.put(gang_pod(**ENDED))
     store.remove(GANG)
     store.remove(gang_pod(**ENDED))
+    assert len(list(store.departed("j"))) == 1
+    store.remove(FINE_TUNE_JOB)
     assert list(store.departed("j")) == []
 
 

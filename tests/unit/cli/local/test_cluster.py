@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from local_manifests import config_map, fine_tune_job, job
@@ -131,10 +132,12 @@ def test_what_lost_its_owner_while_nobody_ran_goes_at_the_next_start(cluster, tm
 
 
 def test_a_pod_that_runs_is_only_marked_and_keeps_its_grace(cluster):
+    before = datetime.now(UTC).replace(microsecond=0)
     created = run(cluster.create(pod(nodeName="here", terminationGracePeriodSeconds=7)))
     run(cluster.delete(kind="Pod", namespace="default", name="one", uid=created["metadata"]["uid"]))
     (marked,) = cluster.all("Pod")
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 7
+    assert datetime.fromisoformat(marked["metadata"]["deletionTimestamp"]) >= before + timedelta(seconds=7)
     marked["metadata"]["deletionGracePeriodSeconds"] = 0
     cluster.update(marked)
     assert cluster.all("Pod") == []
