@@ -36,7 +36,8 @@ KINDS: dict[str, str] = {
 }
 """What is compared: our kinds, and all that comes of them. Events tell the way, not the end, and Leases who led."""
 _MADE_BY_KUBERNETES = frozenset({("ConfigMap", "kube-root-ca.crt")})
-_DROPPED = ("managedFields", "resourceVersion", "selfLink", "goodput")
+_DROPPED = ("managedFields", "resourceVersion", "selfLink", "goodput", "tuneloop.dev/data-digest")
+"""The digest is of data that are compared themselves, masked."""
 _DURATIONS = frozenset({"activeSeconds", "gpuSeconds", "usefulSeconds"})
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
