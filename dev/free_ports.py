@@ -25,7 +25,7 @@ def free_ports(count: int) -> list[int]:
     """
     below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = random.SystemRandom().sample(range(below // 2, below), _TRIES)
-    return list(itertools.islice((port for port in candidates if _is_reserved(port) and _is_free(port)), count))
+    return list(itertools.islice((port for port in candidates if _reserve(port) and _is_free(port)), count))
 
 
 def free_port() -> int:
@@ -34,8 +34,8 @@ def free_port() -> int:
     return port
 
 
-def _is_reserved(port: int) -> bool:
-    """Whether this process now has the port's lock; nobody else had chosen it then."""
+def _reserve(port: int) -> bool:
+    """Take the port's lock; return whether nobody else had it."""
     folder = Path(tempfile.gettempdir()) / f"tuneloop-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     file = (folder / str(port)).open("w")

@@ -77,9 +77,7 @@ class Store:
         if manifest["kind"] == "FineTuneJob":
             self._departed.pop(self._last_gone.pop(key[1:], ""), None)
         if manifest["kind"] == "Job" and uid is not None:
-            of = key[1], (known["metadata"].get("labels") or {}).get(JOB_LABEL, "")
-            self._departed.pop(self._last_gone.get(of, ""), None)
-            self._last_gone[of] = uid
+            self._remember_last_gone(known, uid)
         if manifest["kind"] == "Pod" and (job := self._job_of(manifest)) and _has_said_why(manifest):
             self._departed.setdefault(job, []).append(trimmed(_with_first_asked(manifest, known)))
         return True
@@ -151,6 +149,15 @@ class Store:
         is_there = bool(owner and job and job["metadata"].get("uid") == owner["uid"])
         of = pod["metadata"]["namespace"], (pod["metadata"].get("labels") or {}).get(JOB_LABEL, "")
         return owner["uid"] if owner and (is_there or self._last_gone.get(of) == owner["uid"]) else None
+
+    def _remember_last_gone(self, job: Manifest, uid: str) -> None:
+        """Let a Job that is gone take the place of the one before it, as long as its FineTuneJob is there."""
+        of = job["metadata"]["namespace"], (job["metadata"].get("labels") or {}).get(JOB_LABEL, "")
+        self._departed.pop(self._last_gone.pop(of, ""), None)
+        if ("FineTuneJob", *of) in self._objects:
+            self._last_gone[of] = uid
+        else:
+            self._departed.pop(uid, None)
 
     def _drop(self, key: ObjectKey) -> None:
         self._by_kind[key[0]].pop(key)

@@ -177,9 +177,9 @@ def closed(seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, now: da
     if stage_of(status) != "train":
         return status
     status = _with_record(seen, status, reason=reason, failure=None, now=now)
-    if status.running_since is None and since is None:
-        return _without_steps(status)
-    return status.model_copy(update={"running_since": status.running_since or stamp(since or now)})
+    if status.running_since is None:
+        status = status.model_copy(update={"running_since": stamp(since) if since else None})
+    return status if status.running_since else _without_steps(status)
 
 
 def settled(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:

@@ -25,6 +25,15 @@ def send_back(bed: Bed, *, grace: int = 300) -> None:
     ask_to_stop(bed, grace=grace)
 
 
+async def sent_back_after_100_s(bed: Bed, **spec: Any) -> None:
+    await bed.prepare(**spec)
+    bed.start_pods("reviews-a1")
+    await bed.settle()
+    await bed.settle(later=100)
+    send_back(bed)
+    await bed.settle()
+
+
 def ask_to_stop(bed: Bed, *, grace: int) -> None:
     by = (bed.now + timedelta(seconds=grace)).strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in PODS:
@@ -73,12 +82,7 @@ async def test_a_suspended_gang_whose_node_is_lost_is_counted_once_its_time_is_o
 
 
 async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_active_time(bed: Bed) -> None:
-    await bed.prepare(failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-    await bed.settle(later=100)
-    send_back(bed)
-    await bed.settle()
+    await sent_back_after_100_s(bed, failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
     bed.now += timedelta(seconds=20)
     stop(bed)
     await bed.settle()
@@ -88,12 +92,7 @@ async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_acti
 
 
 async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(bed: Bed) -> None:
-    await bed.prepare(failurePolicy={"startDeadline": "5m"})
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-    await bed.settle(later=100)
-    send_back(bed)
-    await bed.settle()
+    await sent_back_after_100_s(bed, failurePolicy={"startDeadline": "5m"})
     bed.now += timedelta(seconds=30)
     admit(bed)
     await bed.settle()
@@ -108,10 +107,7 @@ async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(bed:
 async def test_a_gang_that_was_sent_back_and_let_go_anew_while_no_operator_ran_is_counted_without_its_wait(
     bed: Bed,
 ) -> None:
-    await bed.train()
-    await bed.settle(later=100)
-    send_back(bed)
-    await bed.settle()
+    await sent_back_after_100_s(bed)
     watchers, bed.cluster.watchers = bed.cluster.watchers, []
     for name in PODS:
         bed.cluster.remove(bed.cluster.of_kind("Pod")[name])

@@ -139,6 +139,7 @@ def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_go
     status: dict[str, Any], kept: int
 ) -> None:
     store = Store()
+    store.put(FINE_TUNE_JOB)
     store.put(GANG)
     store.put(gang_pod(**status))
     store.remove(gang_pod(**status))
@@ -159,6 +160,17 @@ def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job(
     store.remove(gang_pod(**ENDED))
     assert len(list(store.departed("j"))) == 1
     store.remove(FINE_TUNE_JOB)
+    assert list(store.departed("j")) == []
+
+
+def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first() -> None:
+    store = Store()
+    store.put(FINE_TUNE_JOB)
+    store.put(GANG)
+    store.put(gang_pod(**ENDED))
+    store.remove(gang_pod(**ENDED))
+    store.remove(FINE_TUNE_JOB)
+    store.remove(GANG)
     assert list(store.departed("j")) == []
 
 
