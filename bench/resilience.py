@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 from resilience_runs import Fault, GangRun, model_name
 from resilience_saves import EVERY, hashing, save_costs
 
-from tuneloop_trainer.hang import FLOOR_SECONDS, HangWatch
-from tuneloop_trainer.heartbeat import Beat
-from tuneloop_trainer.speed import Speed
+from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
+from tuneloop_trainer.supervisor.heartbeat import Beat
+from tuneloop_trainer.training.speed import Speed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tuneloop_trainer.run_setup import TrainingRun
-    from tuneloop_trainer.train_step import StepReport
+    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.step import StepReport
 
 
 @dataclass
@@ -87,13 +87,13 @@ def main(command: str, run_json: str, plan_json: str) -> int:
 
     config = load_run_config(Path(run_json), stage="train")
     if command == "supervise":
-        from tuneloop_trainer.supervisor import supervise
+        from tuneloop_trainer.supervisor.supervisor import supervise
 
         return supervise(config, [sys.executable, __file__, "train", run_json, plan_json])
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from tuneloop_trainer import loop
     from tuneloop_trainer.report import Reporter
-    from tuneloop_trainer.train import train
+    from tuneloop_trainer.training import loop
+    from tuneloop_trainer.training.rank import train
 
     loop.make_step = Watch(json.loads(Path(plan_json).read_text()), loop.make_step).step
     train(config, Reporter(config))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from training_runs import DEMO, REVIEWS, ROOT
 
-from tuneloop_cli.local.object_files import ObjectFiles
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

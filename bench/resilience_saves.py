@@ -17,7 +17,7 @@ from typing import Any
 from resilience_runs import inputs
 from training_runs import free_port, prepare, run_config
 
-from tuneloop_api.run_config import Rendezvous, ResultReference
+from tuneloop_api.contract.run_config import Rendezvous, ResultReference
 from tuneloop_trainer.checkpoint.manifest import SavedFile
 from tuneloop_trainer.checkpoint.resume import check_files
 

@@ -269,9 +269,9 @@ def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespac
 
 def run_offline(arguments: argparse.Namespace) -> int:
     """For each line with seconds on stdin: classify the texts, tokenizing included, longest last; print texts/s, per wall and per CPU time."""
-    from tuneloop_api.server_config import ServerConfig
-    from tuneloop_server.artifact_check import read_manifest
-    from tuneloop_server.model import load as load_model
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.artifact import read_manifest
+    from tuneloop_server.runtimes.torch_model import load as load_model
 
     config = ServerConfig(
         namespace="b", name="b", revision="b", artifact_path=str(arguments.artifact), artifact_uri="b"

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from tuneloop_api.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
-from tuneloop_api.settings import config_hash
-from tuneloop_trainer.supervisor import KEEP_MEMORY
+from tuneloop_api.contract.defaults import config_hash
+from tuneloop_api.contract.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
+from tuneloop_trainer.supervisor.supervisor import KEEP_MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".tuneloop" / "claims" / "demo"

@@ -7,10 +7,10 @@ import asyncio
 import os
 import sys
 
-from tuneloop_operator.environment import SettingsError
-from tuneloop_operator.process_settings import ProcessSettings, explained_variables
-from tuneloop_operator.settings import OperatorSettings
-from tuneloop_operator.tls import CertificateError, ServerCertificate
+from tuneloop_operator.progress.tls import CertificateError, ServerCertificate
+from tuneloop_operator.settings.environment import SettingsError
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.process import ProcessSettings, explained_variables
 
 _WRONG_SETTINGS = 2
 
@@ -31,8 +31,8 @@ def main() -> int:
 def _run(settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate) -> int:
     # these imports take longest, and wrong settings should be told at once
     from tuneloop_operator.errors import NoConfiguration  # noqa: PLC0415
-    from tuneloop_operator.health import CannotListen  # noqa: PLC0415
     from tuneloop_operator.logs import write_logs  # noqa: PLC0415
+    from tuneloop_operator.probes import CannotListen  # noqa: PLC0415
     from tuneloop_operator.process import OperatorProcess  # noqa: PLC0415
 
     write_logs(settings.log_level)

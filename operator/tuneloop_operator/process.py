@@ -14,26 +14,26 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tuneloop_operator import handlers
+from tuneloop_operator.cluster import watch as handlers
 from tuneloop_operator.cluster.api_server import ApiServer
-from tuneloop_operator.desired.endpoint_slice import progress_endpoint_slice
-from tuneloop_operator.desired.metadata import JOB_LABEL
+from tuneloop_operator.controller.event_recorder import EventPoster
+from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
+from tuneloop_operator.desired.common.metadata import JOB_LABEL
 from tuneloop_operator.errors import ClusterError, OperatorError
-from tuneloop_operator.health import health_application, metrics_application, served
-from tuneloop_operator.kubernetes_events import EventPoster
-from tuneloop_operator.leader import Leader
-from tuneloop_operator.metrics import Metrics
-from tuneloop_operator.operator_loop import Operator
-from tuneloop_operator.progress_server import ProgressServer
-from tuneloop_operator.token_review import TokenReviewAuthenticator
+from tuneloop_operator.leader.leader import Leader
+from tuneloop_operator.metrics.process import Metrics
+from tuneloop_operator.probes import health_application, metrics_application, served
+from tuneloop_operator.progress.server import ProgressServer
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from tuneloop_operator.cluster import Manifest
-    from tuneloop_operator.process_settings import ProcessSettings
-    from tuneloop_operator.settings import OperatorSettings
-    from tuneloop_operator.tls import ServerCertificate
+    from tuneloop_operator.progress.tls import ServerCertificate
+    from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.settings.process import ProcessSettings
 
 _LOG = logging.getLogger(__name__)
 _FINISH_SECONDS = 0.7

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import uvicorn
 from pydantic import ValidationError
 
-from tuneloop_api.exit_codes import ExitCode
-from tuneloop_api.server_config import ServerConfig
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.app import create_app
-from tuneloop_server.artifact_check import read_manifest
+from tuneloop_server.artifact import read_manifest
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.lifecycle import Serving
 from tuneloop_server.monitoring import Monitoring
-from tuneloop_server.serving import Serving
 
 if TYPE_CHECKING:
     from types import FrameType

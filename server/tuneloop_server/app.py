@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tuneloop_server.errors import Reason
-    from tuneloop_server.serving import Serving
+    from tuneloop_server.lifecycle import Serving
 
 MOST_BODY_BYTES = 1024 * 1024
 _PREDICT = ("/", "/predict")

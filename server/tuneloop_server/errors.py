@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from tuneloop_api.exit_codes import ExitCode
+    from tuneloop_api.contract.exit_codes import ExitCode
 
 Reason: TypeAlias = Literal["ok", "validation", "overloaded", "unavailable", "model_error"]
 """Why a request ended as it did: the label `reason` of `tuneloop_requests_total`."""

@@ -10,8 +10,8 @@ from prometheus_client.metrics import MetricWrapperBase
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tuneloop_api.artifact import Manifest
-    from tuneloop_api.server_config import ServerConfig
+    from tuneloop_api.contract.artifact import Manifest
+    from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.errors import Reason
     from tuneloop_server.predictions import Prediction
 

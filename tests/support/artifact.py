@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_api.artifact import MANIFEST, ArtifactFile, Manifest
+from tuneloop_api.contract.artifact import MANIFEST, ArtifactFile, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
-from tuneloop_api.v1alpha1 import forms as f
+from tuneloop_api.wire import text_formats as f
 
 JOB, DEPLOYMENT = FineTuneJob, ModelDeployment
 

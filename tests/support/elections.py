@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, LostLeadership
-from tuneloop_operator.leader import Leader
+from tuneloop_operator.leader.leader import Leader
 
 Manifest = dict[str, Any]
 Outcome = Manifest | Exception | None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ranks import start_and_wait
 
-from tuneloop_api.run_config import RunConfig
+from tuneloop_api.contract.run_config import RunConfig
 
 
 def run_gangs(paths: Sequence[Path], *, timeout: float = 150.0) -> None:

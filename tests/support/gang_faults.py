@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.local.object_files import ObjectFiles
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

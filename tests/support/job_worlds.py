@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from stage_messages import success
 
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_operator.decide.job import decide
-from tuneloop_operator.observed import ContainerEnd, JobSeen, ObservedJob, PodSeen
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.decide.fine_tune_job.job import decide
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.state.observed import ContainerEnd, JobSeen, ObservedJob, PodSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuneloop_cli.local import processes
 from tuneloop_cli.local.node import LocalNode
+from tuneloop_cli.local.processes import processes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from run_configs import run_config
 
-from tuneloop_api.results import DataCounts, PrepareResult, Resolved
-from tuneloop_api.run_config import Rendezvous, ResultReference, RunConfig
-from tuneloop_trainer.data.shard_writer import ShardWriter
-from tuneloop_trainer.data.shards import MANIFEST, TOKENIZER, DatasetManifest, TokenizerFacts
+from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
+from tuneloop_api.contract.run_config import Rendezvous, ResultReference, RunConfig
+from tuneloop_trainer.data.dataset.shard_writer import ShardWriter
+from tuneloop_trainer.data.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, TokenizerFacts
 
 DEMO = Path(__file__).parents[2] / ".tuneloop" / "claims" / "demo"
 """The real model and the real sentences; `dev/real_data.py` puts them there."""

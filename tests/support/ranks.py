@@ -22,10 +22,10 @@ from typing import Any
 from free_ports import free_port
 
 _PRELOADED = [
-    "tuneloop_trainer.engine",
+    "tuneloop_trainer.engine.engine",
     "tuneloop_trainer.checkpoint",
-    "tuneloop_trainer.train",
-    "tuneloop_trainer.loop",
+    "tuneloop_trainer.training.rank",
+    "tuneloop_trainer.training.loop",
     "tuneloop_trainer.export.stage",
     "transformers.models.bert.modeling_bert",
     "peft",

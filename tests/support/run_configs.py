@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tuneloop_api.run_config import JobIdentity, Paths, RunConfig, Settings, Stage
-from tuneloop_api.settings import config_hash
+from tuneloop_api.contract.defaults import config_hash
+from tuneloop_api.contract.run_config import JobIdentity, Paths, RunConfig, Settings, Stage
 
 CLAIM = "work"
 

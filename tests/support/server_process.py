@@ -18,12 +18,12 @@ import httpx
 from free_ports import free_port
 from tiny_models import WORDS
 
-from tuneloop_api.server_config import ServerConfig
+from tuneloop_api.contract.server_config import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.artifact import Manifest
+    from tuneloop_api.contract.artifact import Manifest
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
-from tuneloop_api.results import (
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
+from tuneloop_api.contract.results import (
     DataCounts,
     ExportSummary,
     Measured,
@@ -14,7 +14,7 @@ from tuneloop_api.results import (
     TrainSummary,
     fit_termination_message,
 )
-from tuneloop_api.run_config import ResultReference
+from tuneloop_api.contract.run_config import ResultReference
 
 TOTAL_STEPS = 100
 EXIT_CODE_OF_CLASS = {kind: int(code) for code, kind in CLASS_OF_EXIT_CODE.items()} | {

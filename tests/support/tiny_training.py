@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
-from tuneloop_trainer.engine import Engine, EngineSettings
+from tuneloop_trainer.engine.engine import Engine, EngineSettings
 
 MICRO_BATCHES, ROWS, CLASSES, FEATURES = 4, 8, 3, 16
 SETTINGS = {

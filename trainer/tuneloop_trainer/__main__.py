@@ -1,6 +1,6 @@
 """Runs one stage: `python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON`.
 
-`check` is `prepare` up to tokenization, and leaves nothing behind; `plan` is the same, and writes what it found to its output as JSON; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.exit_codes`.
+`check` is `prepare` up to tokenization, and leaves nothing behind; `plan` is the same, and writes what it found to its output as JSON; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.contract.exit_codes`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NoReturn, cast, get_args
 
 from pydantic import ValidationError
 
-from tuneloop_api.exit_codes import ExitCode
-from tuneloop_api.run_config import RunConfig, Stage
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
 from tuneloop_trainer.imports import uncollected
-from tuneloop_trainer.last_words import without_secrets
+from tuneloop_trainer.redaction import without_secrets
 from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.stage_result import (
     RANK_MESSAGE_VARIABLE,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from tuneloop_api.results import TerminationMessage
+    from tuneloop_api.contract.results import TerminationMessage
     from tuneloop_trainer.stage_result import StageResult
 
 _ENTRY_POINTS = {
     "prepare": ("tuneloop_trainer.prepare", "prepare"),
-    "train": ("tuneloop_trainer.train", "train"),
+    "train": ("tuneloop_trainer.training.rank", "train"),
     "export": ("tuneloop_trainer.export.stage", "export"),
 }
 _STAGE_OF = {"supervise": "train", "check": "prepare", "plan": "prepare"}
@@ -107,7 +107,7 @@ def run_stage(config: RunConfig) -> ExitCode:
 def _supervise(config: RunConfig, run_json: Path) -> int:
     rank = [sys.executable, "-m", "tuneloop_trainer", "train", str(run_json)]
     try:
-        return int(import_module("tuneloop_trainer.supervisor").supervise(config, rank))
+        return int(import_module("tuneloop_trainer.supervisor.supervisor").supervise(config, rank))
     except ConfigError as error:
         return _end_badly(config, error)
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuneloop_api.job_plan import JobPlan, PlannedMemory, PlannedModel, PlannedSpace, Problem
-from tuneloop_trainer.data.assign import Assigned, assign
+from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel, PlannedSpace, Problem
 from tuneloop_trainer.data.collect import collect
-from tuneloop_trainer.data.folder import bytes_to_write
+from tuneloop_trainer.data.dataset.folder import bytes_to_write
+from tuneloop_trainer.data.dataset.shards import SPLITS
+from tuneloop_trainer.data.dataset.tokenize import default_max_tokens, wrap
 from tuneloop_trainer.data.plan import resolve
-from tuneloop_trainer.data.shards import SPLITS
-from tuneloop_trainer.data.spool import read_spool
-from tuneloop_trainer.data.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.data.sources.spool import read_spool
+from tuneloop_trainer.data.steps.assign import Assigned, assign
 from tuneloop_trainer.errors import StageError
-from tuneloop_trainer.model_source import PretrainedModel, open_model
+from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
 from tuneloop_trainer.preflight.preflight import Preflight
@@ -29,10 +29,10 @@ from tuneloop_trainer.prepare import locate_sources, refuse_too_long
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tuneloop_api.results import Resolved
-    from tuneloop_api.run_config import RunConfig
+    from tuneloop_api.contract.results import Resolved
+    from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.data.collect import LocatedSource
-    from tuneloop_trainer.preflight.model_shape import ModelShape
+    from tuneloop_trainer.models.trace import ModelShape
 
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
@@ -103,7 +103,7 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
 
 
 def _look_for_origin(config: RunConfig) -> None:
-    from tuneloop_trainer.checkpoint.adopt import find_origin  # noqa: PLC0415  (loads torch)
+    from tuneloop_trainer.checkpoint.import_checkpoint import find_origin  # noqa: PLC0415  (loads torch)
 
     find_origin(config)
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import TrainSummary
+    from tuneloop_api.contract.results import TrainSummary
 
 
 class StageError(Exception):

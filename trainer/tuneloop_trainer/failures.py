@@ -8,11 +8,11 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
 from tuneloop_trainer.errors import StageError
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import TrainSummary
+    from tuneloop_api.contract.results import TrainSummary
 
 _STORAGE_ERRORS = {
     errno.ENOSPC: "make room on the volume, or give the claim more",

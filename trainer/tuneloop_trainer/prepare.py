@@ -10,25 +10,25 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_api.results import PrepareResult
-from tuneloop_trainer.data.build import Inputs, build_dataset
+from tuneloop_api.contract.results import PrepareResult
 from tuneloop_trainer.data.collect import LocatedSource
-from tuneloop_trainer.data.digest import dataset_digest
-from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
-from tuneloop_trainer.data.locate import files_of
+from tuneloop_trainer.data.dataset.digest import dataset_digest
+from tuneloop_trainer.data.dataset.folder import bytes_to_write, find_dataset
+from tuneloop_trainer.data.dataset.shards import REPORT
+from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
+from tuneloop_trainer.data.pipeline import Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
-from tuneloop_trainer.data.shards import REPORT
-from tuneloop_trainer.data.steps import Steps
-from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION
+from tuneloop_trainer.data.prepare_progress import Steps
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.model_source import PretrainedModel, open_model
+from tuneloop_trainer.locate import files_of
+from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.preflight import Preflight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_api.run_config import RunConfig
+    from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.report import Reporter
 
 LOG = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _forget_checkpoints(job: Path, *, run: str) -> None:
 
 
 def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
-    from tuneloop_trainer.checkpoint.adopt import adopt  # noqa: PLC0415  (loads torch)
+    from tuneloop_trainer.checkpoint.import_checkpoint import adopt  # noqa: PLC0415  (loads torch)
     from tuneloop_trainer.checkpoint.manifest import run_identity  # noqa: PLC0415
 
     identity = run_identity(config.config_hash, dataset_digest=dataset_digest, model_revision=model_revision)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.progress import ProgressMessage
+from tuneloop_api.contract.progress import ProgressMessage
 
 if TYPE_CHECKING:
-    from tuneloop_api.run_config import ProgressEndpoint, RunConfig
+    from tuneloop_api.contract.run_config import ProgressEndpoint, RunConfig
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from tuneloop_api.model import WireModel
-from tuneloop_api.results import (
+from tuneloop_api.contract.results import (
     ExportResult,
     ExportSummary,
     PrepareResult,
@@ -20,13 +19,14 @@ from tuneloop_api.results import (
     TrainSummary,
     fit_termination_message,
 )
-from tuneloop_api.run_config import ResultReference
+from tuneloop_api.contract.run_config import ResultReference
+from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
-from tuneloop_trainer.last_words import last_lines, without_secrets
+from tuneloop_trainer.redaction import last_lines, without_secrets
 
 if TYPE_CHECKING:
-    from tuneloop_api.run_config import Stage
+    from tuneloop_api.contract.run_config import Stage
     from tuneloop_trainer.failures import Failure
 
 StageResult = PrepareResult | TrainResult | ExportResult

@@ -1,8 +1,8 @@
 """Version v1alpha1 of the custom resources: the only source of the CRDs in `crds/`."""
 
-from tuneloop_api.v1alpha1.fine_tune_job import FineTuneJob, FineTuneJobSpec
-from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus
-from tuneloop_api.v1alpha1.model_deployment import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
+from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJob, FineTuneJobSpec
+from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
+from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
 
 GROUP = "tuneloop.dev"
 VERSION = "v1alpha1"

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from tuneloop_api.model import WireModel, without_nulls
-from tuneloop_api.rules import Rule
-from tuneloop_api.v1alpha1.forms import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
+from tuneloop_api.wire.model import WireModel, without_nulls
+from tuneloop_api.wire.rules import Rule
+from tuneloop_api.wire.text_formats import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.lock import is_at_work
-from tuneloop_cli.local.object_files import ObjectFiles
+from tuneloop_cli.local.cluster.lock import is_at_work
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.table import table
 from tuneloop_cli.views.values import utc_now

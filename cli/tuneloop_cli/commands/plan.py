@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tuneloop_api.job_plan import JobPlan
+from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_cli.commands.manifests_given import the_only
+from tuneloop_cli.commands.load_arguments import the_only
 from tuneloop_cli.commands.validate import ask_trainer, refusal_of, what_it_said
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.pod_plan import Folders
+from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM
 from tuneloop_cli.views.plan_page import plan_page
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

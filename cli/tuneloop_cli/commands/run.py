@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
-from tuneloop_cli.commands.at_work import Interrupts, either, session
-from tuneloop_cli.commands.manifests_given import the_only
+from tuneloop_cli.commands.load_arguments import the_only
+from tuneloop_cli.commands.session_scope import Interrupts, either, session
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.local.submission import Submission

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.commands.at_work import Interrupts, either, session
-from tuneloop_cli.commands.manifests_given import the_only
+from tuneloop_cli.commands.load_arguments import the_only
+from tuneloop_cli.commands.session_scope import Interrupts, either, session
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.views.values import at
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_cli.commands.manifests_given import manifests_in
+from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.errors import ClaimMissing
-from tuneloop_cli.local.pod_plan import Folders
+from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.run_config import run_config
-from tuneloop_operator.desired.storage import mount_path, path_of, storage_of
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.desired.common.storage import mount_path, path_of, storage_of
+from tuneloop_operator.desired.fine_tune_job.run_config import run_config
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from tuneloop_cli.manifests.load import LoadedManifest

@@ -8,7 +8,7 @@ from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.submission import claim_written, claims_read
 
 if TYPE_CHECKING:
-    from tuneloop_cli.local.pod_plan import Folders
+    from tuneloop_cli.local.kubelet.pod_plan import Folders
     from tuneloop_operator.cluster import Manifest
 
 

@@ -11,23 +11,23 @@ import threading
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from tuneloop_cli.local import machine, ports, processes
-from tuneloop_cli.local.agent import Agent
-from tuneloop_cli.local.cluster import LocalCluster
-from tuneloop_cli.local.controllers import Controllers
+from tuneloop_cli.local.cluster.cluster import LocalCluster
+from tuneloop_cli.local.cluster.lock import writer_lock
+from tuneloop_cli.local.cluster.object_files import KINDS
+from tuneloop_cli.local.controllers.controllers import Controllers
 from tuneloop_cli.local.errors import PortInUse, SessionFailed
-from tuneloop_cli.local.leftovers import forget_servers, write_off_pods
-from tuneloop_cli.local.lock import writer_lock
-from tuneloop_cli.local.object_files import KINDS
-from tuneloop_cli.local.pod_plan import Folders
-from tuneloop_cli.local.pod_run import Machine
-from tuneloop_cli.local.watchdog import Watchdog
+from tuneloop_cli.local.kubelet.agent import Agent
+from tuneloop_cli.local.kubelet.leftovers import forget_servers, write_off_pods
+from tuneloop_cli.local.kubelet.pod_plan import Folders
+from tuneloop_cli.local.kubelet.pod_run import Machine
+from tuneloop_cli.local.processes import machine, ports, processes
+from tuneloop_cli.local.processes.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tuneloop_cli.local.cluster import EventType, Subscriber
+    from tuneloop_cli.local.cluster.cluster import EventType, Subscriber
     from tuneloop_operator.cluster import Kind, Manifest
 
 _OURS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.local.submission import DEFAULT_CLAIM
-from tuneloop_operator.desired.storage import storage_of
+from tuneloop_operator.desired.common.storage import storage_of
 
 if TYPE_CHECKING:
-    from tuneloop_cli.local.pod_plan import Folders
+    from tuneloop_cli.local.kubelet.pod_plan import Folders
     from tuneloop_operator.cluster import Manifest
 
 _FENCE = "checkpoints/ATTEMPT"

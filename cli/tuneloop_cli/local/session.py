@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_cli.local import machine
 from tuneloop_cli.local.claims import demand_claims
-from tuneloop_cli.local.cluster import key_of
+from tuneloop_cli.local.cluster.cluster import key_of
+from tuneloop_cli.local.cluster.object_files import replace_file
+from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.node import LocalNode, is_finished
-from tuneloop_cli.local.object_files import replace_file
 from tuneloop_cli.local.overlay import Hardware, overlay
 from tuneloop_cli.local.past_attempts import last_attempt
-from tuneloop_cli.local.pod_objects import is_terminal
-from tuneloop_cli.local.ports import LOOPBACK
+from tuneloop_cli.local.processes import machine
+from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
+from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.metadata import JOB_LABEL
-from tuneloop_operator.operator_loop import Operator
-from tuneloop_operator.progress_server import LocalAuthenticator, ProgressServer
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.desired.common.metadata import JOB_LABEL
+from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
     from types import TracebackType
 
-    from tuneloop_cli.local.cluster import EventType
+    from tuneloop_cli.local.cluster.cluster import EventType
     from tuneloop_operator.cluster import Kind, Manifest
 
 _PROGRESS_INTERVAL_SECONDS = 1.0

@@ -10,7 +10,7 @@ import uuid
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.settings import digest_of
+from tuneloop_api.contract.defaults import digest_of
 from tuneloop_api.v1alpha1 import FineTuneJob
 
 if TYPE_CHECKING:

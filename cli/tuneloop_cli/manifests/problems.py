@@ -8,9 +8,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.rules import EXAMPLE
 from tuneloop_api.v1alpha1.common import ObjectMeta
-from tuneloop_api.v1alpha1.forms import FORMS
+from tuneloop_api.wire.rules import EXAMPLE
+from tuneloop_api.wire.text_formats import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

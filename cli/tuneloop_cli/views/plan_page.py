@@ -11,7 +11,7 @@ from tuneloop_cli.views.values import size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.job_plan import JobPlan, PlannedMemory, PlannedSpace
+    from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedSpace
 
 
 def plan_page(name: str, plan: JobPlan) -> str:

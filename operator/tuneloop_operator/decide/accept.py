@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
-    from tuneloop_operator.settings import OperatorSettings
+    from tuneloop_operator.settings.operator import OperatorSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from chart_values import PROMETHEUS, VARIANTS
 from helm_chart import CHART, ROOT, HelmError, environment_of, identity, of_kind, operator_pod
 from pod_security import offences
 
-from tuneloop_api import crd
-from tuneloop_operator.desired.endpoint_slice import PORT_NAME
-from tuneloop_operator.process_settings import ProcessSettings
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_api.crd import generator as crd
+from tuneloop_operator.desired.common.endpoint_slice import PORT_NAME
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.process import ProcessSettings
 
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}

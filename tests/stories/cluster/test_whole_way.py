@@ -16,7 +16,7 @@ from helm_chart import Right, reviewed_rights
 from waiting import until
 from workspace import CLAIM, deployment_manifest
 
-from tuneloop_api.artifact import MANIFEST, Manifest
+from tuneloop_api.contract.artifact import MANIFEST, Manifest
 
 pytestmark = pytest.mark.timeout(600)
 

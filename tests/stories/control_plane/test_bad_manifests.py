@@ -13,11 +13,12 @@ from operator_bed import Bed
 from operator_process import RunningOperator
 from waiting import until
 
-from tuneloop_api import crd
-from tuneloop_api.rules import EXAMPLE
-from tuneloop_api.v1alpha1 import API_VERSION, forms
+from tuneloop_api.crd import generator as crd
+from tuneloop_api.v1alpha1 import API_VERSION
+from tuneloop_api.wire import text_formats as forms
+from tuneloop_api.wire.rules import EXAMPLE
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.settings.operator import OperatorSettings
 
 STRICT = {"fieldValidation": "Strict"}
 REFUSED_HERE = [bad for bad in BAD_MANIFESTS if bad.by is not By.OPERATOR]

@@ -14,7 +14,7 @@ from cluster.control_plane import ControlPlane
 from helm_chart import CHART, ROOT, identity, operator_pod, parsed
 from waiting import until
 
-from tuneloop_operator.desired.compare import covers
+from tuneloop_operator.desired.common.compare import covers
 
 NOT_SERVED = {"Certificate", "Issuer", "ServiceMonitor", "PodMonitor"}
 """Kinds of other projects, which this API server does not have."""

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tuneloop_api import crd
+from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
-from tuneloop_api.v1alpha1.forms import FORMS
+from tuneloop_api.wire.text_formats import FORMS
 
 STRICT = {"fieldValidation": "Strict"}
 TRAIN = {"uri": "pvc://models/reviews.csv"}

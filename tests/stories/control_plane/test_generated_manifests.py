@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from manifest_cases import random_value, smallest
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
-from tuneloop_operator.decide.deployment import decide as decide_deployment
-from tuneloop_operator.decide.job import decide as decide_job
-from tuneloop_operator.desired.config_map import run_config_map
-from tuneloop_operator.desired.stage_job import stage_job
-from tuneloop_operator.desired.storage import storage_of
-from tuneloop_operator.desired.train_job import train_job
-from tuneloop_operator.observed import ObservedDeployment, ObservedJob
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.decide.fine_tune_job.job import decide as decide_job
+from tuneloop_operator.decide.model_deployment.deployment import decide as decide_deployment
+from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
+from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
+from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.state.observed import ObservedDeployment, ObservedJob
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STRICT = {"dryRun": "All", "fieldValidation": "Strict"}

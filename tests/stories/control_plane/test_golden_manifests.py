@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tuneloop_operator.desired.compare import covers
+from tuneloop_operator.desired.common.compare import covers
 
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane

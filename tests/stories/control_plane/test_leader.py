@@ -13,9 +13,9 @@ import pytest
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
-from tuneloop_operator.desired.endpoint_slice import progress_endpoint_slice
+from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
 from tuneloop_operator.errors import ClusterUnavailable, LostLeadership, NotLeading
-from tuneloop_operator.leader import Leader
+from tuneloop_operator.leader.leader import Leader
 
 
 @asynccontextmanager

@@ -22,8 +22,8 @@ from pod_status_patcher import PodStatusPatcher
 from served_models import deploy, deployment_status
 from waiting import until
 
-from tuneloop_api.exit_codes import FailureClass
-from tuneloop_operator.token_review import audience_of
+from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_operator.progress.token_review import audience_of
 
 if TYPE_CHECKING:
     from pathlib import Path

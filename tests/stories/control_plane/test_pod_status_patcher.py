@@ -27,9 +27,9 @@ from pod_courses import (
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
-from tuneloop_api.exit_codes import FailureClass
-from tuneloop_operator.decide.classify import handed_on
-from tuneloop_operator.reconcile.observe import _pod_seen
+from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_operator.controller.observe import _pod_seen
+from tuneloop_operator.decide.fine_tune_job.classify import handed_on
 
 NAME = "reviews-a1"
 NODES = [f"played-{number}" for number in range(3)]

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from cluster.control_plane import ControlPlane
 
-from tuneloop_api.progress import ProgressMessage, progress_path
+from tuneloop_api.contract.progress import ProgressMessage, progress_path
 from tuneloop_operator.cluster.api_server import ApiServer, Call
-from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
-from tuneloop_operator.progress_server import ProgressServer
-from tuneloop_operator.store import Store
-from tuneloop_operator.token_review import TokenReviewAuthenticator, audience_of
+from tuneloop_operator.controller.store import Store
+from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.progress.server import ProgressServer
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
 
 Manifest = dict[str, Any]
 MESSAGE = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from images import container, targets
 
-from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.contract.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 IMPORT_SECONDS = 300.0
@@ -33,7 +33,10 @@ def test_the_server_says_how_it_is_called(server_image):
 
 def test_deepspeed_finds_its_torch(trainer_image):
     ended = run(
-        trainer_image, "python", "-c", "import tuneloop_trainer.engine_deepspeed, torch; print(torch.__version__)"
+        trainer_image,
+        "python",
+        "-c",
+        "import tuneloop_trainer.engine.deepspeed_import, torch; print(torch.__version__)",
     )
     assert ended.returncode == 0, ended.stderr
 

@@ -10,9 +10,9 @@ import pytest
 from tiny_models import sentences, tiny_bert
 from workspace import Workspace, job_manifest
 
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.node import is_finished
-from tuneloop_cli.local.object_files import ObjectFiles
 from tuneloop_cli.local.session import LocalSession
 from tuneloop_cli.local.submission import Submission
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tuneloop_api import crd
+from tuneloop_api.crd import generator as crd
 
 ROOT = Path(__file__).parents[3]
 FORBIDDEN = {

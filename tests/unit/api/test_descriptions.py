@@ -12,8 +12,8 @@ from bad_manifests import put
 from manifest_cases import smallest
 from pydantic.alias_generators import to_snake
 
-from tuneloop_api import crd
-from tuneloop_api.settings import settings_of
+from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import pytest
 from pydantic import BeforeValidator, ValidationError
 
-from tuneloop_api.model import WireModel, without_nulls
-from tuneloop_api.rules import Rule, applies_only, exactly_one, not_together
+from tuneloop_api.wire.model import WireModel, without_nulls
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
 
 
 class Inner(WireModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.job_plan import JobPlan
+from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_cli.commands.plan import show_plan
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.views.plan_page import plan_page

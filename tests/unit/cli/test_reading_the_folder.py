@@ -12,9 +12,9 @@ import pytest
 
 from tuneloop_cli import main as program
 from tuneloop_cli.commands.logs import logs_of, print_logs
+from tuneloop_cli.local.cluster.lock import is_at_work, writer_lock
 from tuneloop_cli.local.errors import FolderInUse, FolderUnusable
-from tuneloop_cli.local.lock import is_at_work, writer_lock
-from tuneloop_cli.local.processes import start_time
+from tuneloop_cli.local.processes.processes import start_time
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

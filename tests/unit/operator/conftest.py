@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.controller.queue import WorkQueue
 from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, Refused
-from tuneloop_operator.operator_loop import Operator
-from tuneloop_operator.settings import OperatorSettings
-from tuneloop_operator.work_queue import WorkQueue
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

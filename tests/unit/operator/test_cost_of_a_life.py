@@ -7,7 +7,7 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_operator.operator_loop import Operator
+from tuneloop_operator.controller.operator import Operator
 
 if TYPE_CHECKING:
     from tuneloop_operator.decide.decision import Event

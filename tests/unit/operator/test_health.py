@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from free_ports import free_port
 
-from tuneloop_operator.health import CannotListen, health_application, metrics_application, served
+from tuneloop_operator.probes import CannotListen, health_application, metrics_application, served
 
 if TYPE_CHECKING:
     from aiohttp import web

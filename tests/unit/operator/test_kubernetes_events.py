@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tuneloop_operator.controller.event_recorder import EventPoster
+from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable
-from tuneloop_operator.kubernetes_events import EventPoster
-from tuneloop_operator.operator_loop import Operator
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

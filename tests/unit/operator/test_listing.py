@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.listing import Listing, Page, Scope
-from tuneloop_operator.operator_loop import Operator
-from tuneloop_operator.settings import OperatorSettings
-from tuneloop_operator.store import Store
+from tuneloop_operator.controller.listing import Listing, Page, Scope
+from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.controller.store import Store
+from tuneloop_operator.settings.operator import OperatorSettings
 
 PODS = Scope("Pod", None)
 Manifest = dict[str, Any]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tuneloop_api.progress import ProgressMessage
+from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_operator.cluster.transport import Call
+from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.controller.queue import Key
+from tuneloop_operator.controller.store import Store
 from tuneloop_operator.errors import ClusterUnavailable
-from tuneloop_operator.metrics import Metrics
-from tuneloop_operator.operator_loop import Operator
-from tuneloop_operator.store import Store
-from tuneloop_operator.work_queue import Key
+from tuneloop_operator.metrics.process import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneloop_api.progress import ProgressMessage
+from tuneloop_api.contract.progress import ProgressMessage
 
 if TYPE_CHECKING:
     from conftest import Bed

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop_operator.environment import SettingsError
-from tuneloop_operator.process_settings import ProcessSettings, explained_variables
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.settings.environment import SettingsError
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.process import ProcessSettings, explained_variables
 
 POD = {
     "TUNELOOP_POD_NAMESPACE": "tuneloop-system",

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tuneloop_api.progress import ProgressMessage, progress_path
-from tuneloop_operator.progress_server import Identity, LocalAuthenticator, ProgressServer
+from tuneloop_api.contract.progress import ProgressMessage, progress_path
+from tuneloop_operator.progress.server import Identity, LocalAuthenticator, ProgressServer
 
 MESSAGE = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 TOKEN = "s3cret"

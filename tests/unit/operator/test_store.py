@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.progress import ProgressMessage
-from tuneloop_operator.store import Store
+from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_operator.controller.store import Store
 
 JOB = "tuneloop.dev/job"
 

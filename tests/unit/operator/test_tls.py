@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from operator_process import make_certificate
 
-from tuneloop_operator.tls import CertificateError, ServerCertificate
+from tuneloop_operator.progress.tls import CertificateError, ServerCertificate
 
 if TYPE_CHECKING:
     from pathlib import Path

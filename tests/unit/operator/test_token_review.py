@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
-from tuneloop_operator.desired.metadata import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, STAGE_LABEL
 from tuneloop_operator.errors import ClusterUnavailable
-from tuneloop_operator.token_review import TokenReviewAuthenticator, audience_of
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
 
 Manifest = dict[str, Any]
 HOLDER = TokenIdentity(username="system:serviceaccount:team-a:default", pod_name="reviews-a1-0", pod_uid="pod")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_operator.work_queue import Key, Schedule, WorkQueue, backoff_seconds
+from tuneloop_operator.controller.queue import Key, Schedule, WorkQueue, backoff_seconds
 
 KEYS = [Key("FineTuneJob", namespace, name) for namespace in ("a", "b") for name in ("x", "y", "z")]
 ACTIONS = st.lists(

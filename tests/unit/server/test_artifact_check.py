@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from server_process import configuration, run_to_its_end
 
-from tuneloop_api.exit_codes import ExitCode
-from tuneloop_server.artifact_check import check_files, read_manifest, show_checked_model
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_server.artifact import check_files, read_manifest, show_checked_model
 from tuneloop_server.errors import CannotServe
 
 
@@ -111,7 +111,7 @@ def test_only_checked_files_are_shown_to_the_loader(copy, artifact, tmp_path):
 
 
 def test_extra_files_change_no_prediction(copy, artifact):
-    from tuneloop_server.model import load
+    from tuneloop_server.runtimes.torch_model import load
 
     (copy / "model/pytorch_model.bin").write_bytes(b"not weights")
     (copy / "model/adapter_config.json").write_text('{"peft_type": "LORA"}')
@@ -150,7 +150,7 @@ def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
     ],
 )
 def test_a_model_that_does_not_fit_its_manifest_is_not_served(copy, artifact, damage, message):
-    from tuneloop_server.model import load
+    from tuneloop_server.runtimes.torch_model import load
 
     with pytest.raises(CannotServe) as refused:
         load(configuration(copy), damage(copy, artifact.manifest))

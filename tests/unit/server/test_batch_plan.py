@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_server.batch_plan import (
+from tuneloop_server.batching.batch_plan import (
     LONGEST_RETRY,
     MOST_LOOKAHEAD,
     PASS_TOKENS,

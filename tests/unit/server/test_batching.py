@@ -11,8 +11,8 @@ from artifact import manifest_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.server_config import BatchingSettings, ServerConfig
-from tuneloop_server.batching import Batcher
+from tuneloop_api.contract.server_config import BatchingSettings, ServerConfig
+from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.errors import Refused
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.predictions import Encoded, Prediction

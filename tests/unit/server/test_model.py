@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from server_process import configuration
 from tiny_models import tiny_bert
 
-from tuneloop_server.model import cores_within, load
-from tuneloop_server.packed_linear import PackedLinear, pack_linears
+from tuneloop_server.runtimes.packed_linear import PackedLinear, pack_linears
+from tuneloop_server.runtimes.torch_model import cores_within, load
 
 
 @pytest.fixture(scope="module")

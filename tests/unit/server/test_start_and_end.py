@@ -23,7 +23,7 @@ from server_process import (
     word_salads,
 )
 
-from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.contract.exit_codes import ExitCode
 
 
 def test_drain_under_load_loses_nothing(artifact, tmp_path):

@@ -23,9 +23,9 @@ from pod_courses import (
 )
 from pod_status import patch_after
 
-from tuneloop_api.exit_codes import FailureClass
-from tuneloop_operator.decide.classify import blame, handed_on
-from tuneloop_operator.reconcile.observe import _pod_seen
+from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_operator.controller.observe import _pod_seen
+from tuneloop_operator.decide.fine_tune_job.classify import blame, handed_on
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENDED_BY_OTHERS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuneloop_trainer.last_words import last_lines, without_secrets
+from tuneloop_trainer.redaction import last_lines, without_secrets
 
 
 def test_the_newest_lines_are_kept_short_and_plain():

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from run_configs import run_config
 
-from tuneloop_api.exit_codes import ExitCode
-from tuneloop_api.results import (
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.contract.results import (
     DataCounts,
     MemoryPlan,
     PrepareResult,
@@ -25,7 +25,7 @@ from tuneloop_api.results import (
     TrainResult,
     fit_termination_message,
 )
-from tuneloop_api.run_config import RunConfig
+from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_trainer import __main__ as program
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.failures import failure_of

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tuneloop_api.results import DataCounts, PrepareResult, Resolved
-from tuneloop_trainer import precision
+from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
+from tuneloop_trainer.engine import precision
 
 
 def prepared(planned: str) -> PrepareResult:

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_bert
 
-from tuneloop_trainer import hub as hub_module
+from tuneloop_trainer.models import hub as hub_module
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PROGRAM = """
 import json, sys
 from pathlib import Path
 from run_configs import run_config
-from tuneloop_trainer import hub
+from tuneloop_trainer.models import hub
 from tuneloop_trainer.errors import StageError
-from tuneloop_trainer.model_source import open_model
+from tuneloop_trainer.models.source import open_model
 hub.WAITS_SECONDS = (0.01,) * len(hub.WAITS_SECONDS)
 found = []
 for source in json.loads(sys.argv[2]):

@@ -13,7 +13,7 @@ from run_configs import run_config
 from tiny_models import tiny_bert
 
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
-from tuneloop_trainer.model_source import PretrainedModel, open_model
+from tuneloop_trainer.models.source import PretrainedModel, open_model
 
 
 def opened(tmp_path: Path, **source) -> PretrainedModel:
@@ -104,7 +104,7 @@ def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_p
     """In a process of its own: the hub's address is read when its client is imported."""
     program = (
         "import sys; from run_configs import run_config; from pathlib import Path\n"
-        "from tuneloop_trainer.model_source import open_model\n"
+        "from tuneloop_trainer.models.source import open_model\n"
         "config = run_config(Path(sys.argv[1]), model_source={'uri': 'hf://org/name', 'revision': 'v1'})\n"
         "try: open_model(config.settings.model, paths=config.paths)\n"
         "except Exception as error: print(type(error).__name__, error, error.hint)\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuneloop_api.results import Finding, SavedStep
-from tuneloop_trainer.progress import ProgressPosts
-from tuneloop_trainer.speed import Speed
-from tuneloop_trainer.train_step import StepReport
+from tuneloop_api.contract.results import Finding, SavedStep
+from tuneloop_trainer.training.progress import ProgressPosts
+from tuneloop_trainer.training.speed import Speed
+from tuneloop_trainer.training.step import StepReport
 
 
 class Posts:

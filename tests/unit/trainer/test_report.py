@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from run_configs import run_config
 
-from tuneloop_api.progress import ProgressMessage
-from tuneloop_api.run_config import ProgressEndpoint, RunConfig
+from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_api.contract.run_config import ProgressEndpoint, RunConfig
 from tuneloop_trainer.report import Reporter
 
 

@@ -8,23 +8,23 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tuneloop_trainer.checkpoint import facts as facts_
+from tuneloop_trainer.checkpoint import fingerprint as facts_
 from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
+from tuneloop_trainer.checkpoint.on_all_ranks import on_rank_0, plain_reason, together
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
 from tuneloop_trainer.checkpoint.saving import Saving, Snapshot, in_thread
-from tuneloop_trainer.checkpoint.together import on_rank_0, plain_reason, together
+from tuneloop_trainer.engine.process_group import Channel
 from tuneloop_trainer.errors import ConfigError, StorageError
-from tuneloop_trainer.process_group import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from tuneloop_api.results import SavedStep
-    from tuneloop_trainer.engine import Engine
+    from tuneloop_api.contract.results import SavedStep
+    from tuneloop_trainer.engine.engine import Engine
 
 LOG = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tuneloop_trainer.engine_masters import Fragment
+    from tuneloop_trainer.engine.master_weights import Fragment
 
 KEYS = ("param", "exp_avg", "exp_avg_sq")
 BUFFER = "buffer"

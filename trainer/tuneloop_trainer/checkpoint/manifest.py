@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from tuneloop_api.model import WireModel
-from tuneloop_api.settings import digest_of
+from tuneloop_api.contract.defaults import digest_of
+from tuneloop_api.wire.model import WireModel
 
 MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")

@@ -7,13 +7,13 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from tuneloop_api.model import WireModel
-from tuneloop_api.results import SavedStep
+from tuneloop_api.contract.results import SavedStep
+from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fragments import RankFile
 from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, SavedFile
+from tuneloop_trainer.checkpoint.on_all_ranks import Ranks, on_rank_0, plain_reason
 from tuneloop_trainer.checkpoint.resume import Damaged, check_files
-from tuneloop_trainer.checkpoint.together import Ranks, on_rank_0, plain_reason
 from tuneloop_trainer.errors import SaveFailedError, StorageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_trainer.checkpoint.fence import Fence
-    from tuneloop_trainer.engine import Engine
-    from tuneloop_trainer.engine_masters import Fragment
+    from tuneloop_trainer.engine.engine import Engine
+    from tuneloop_trainer.engine.master_weights import Fragment
 
 T = TypeVar("T")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

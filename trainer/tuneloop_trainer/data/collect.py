@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from tuneloop_trainer.data.deduplicate import text_key
-from tuneloop_trainer.data.raw import BadReason, RawRow, WantedColumns
-from tuneloop_trainer.data.rows import BadRows, LeftOut, RowRules, refuse_too_many, usable
-from tuneloop_trainer.data.sources import read_file
-from tuneloop_trainer.data.spool import TextSpool
-from tuneloop_trainer.data.table import RowTable, TableBuilder, place_of
+from tuneloop_trainer.data.formats.rows import BadRows, LeftOut, RowRules, refuse_too_many, usable
+from tuneloop_trainer.data.formats.table import RowTable, TableBuilder, place_of
+from tuneloop_trainer.data.sources.raw import BadReason, RawRow, WantedColumns
+from tuneloop_trainer.data.sources.sources import read_file
+from tuneloop_trainer.data.sources.spool import TextSpool
+from tuneloop_trainer.data.steps.deduplicate import text_key
 from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tuneloop_api.run_config import DataSettings, SourceSettings
-    from tuneloop_trainer.data.locate import DataFile
+    from tuneloop_api.contract.run_config import DataSettings, SourceSettings
+    from tuneloop_trainer.locate import DataFile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from tuneloop_api.results import Resolved
+from tuneloop_api.contract.results import Resolved
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneloop_api.run_config import Settings, TrainingSettings
-    from tuneloop_trainer.model_source import Architecture
+    from tuneloop_api.contract.run_config import Settings, TrainingSettings
+    from tuneloop_trainer.models.source import Architecture
 
 LARGEST_MICRO_BATCH = 16
 LEARNING_RATES: dict[Architecture, float] = {"encoder": 2e-5, "decoder": 1e-5, "encoder-decoder": 3e-4}

@@ -13,7 +13,7 @@ from tuneloop_trainer.diagnosis.learning_rate import too_high, too_low
 from tuneloop_trainer.diagnosis.slow_input import input_bound
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import Finding
+    from tuneloop_api.contract.results import Finding
     from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
 
 

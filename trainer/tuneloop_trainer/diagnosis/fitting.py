@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuneloop_api.results import Finding
+from tuneloop_api.contract.results import Finding
 from tuneloop_trainer.diagnosis.curves import learned_nothing
 
 if TYPE_CHECKING:

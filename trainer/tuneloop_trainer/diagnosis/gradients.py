@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tuneloop_api.results import Finding
+from tuneloop_api.contract.results import Finding
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, SPAN_STEPS, DeadTensors
 
 if TYPE_CHECKING:
     from tuneloop_trainer.diagnosis.curves import Curves, Facts
-    from tuneloop_trainer.engine import Engine
+    from tuneloop_trainer.engine.engine import Engine
 
 STANDING_STILL = 0.01
 """AdamW moves a weight by the learning rate times m / (sqrt(v) + epsilon), m and v being means of its newest gradients and of their

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.results import Finding
+from tuneloop_api.contract.results import Finding
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS, STUCK, learned_nothing
 
 if TYPE_CHECKING:

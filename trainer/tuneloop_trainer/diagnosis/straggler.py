@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuneloop_api.results import Finding
+from tuneloop_api.contract.results import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,15 +10,15 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_trainer import methods
-from tuneloop_trainer.data.shards import TOKENIZER, read_manifest
+from tuneloop_trainer.data.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import lora
 from tuneloop_trainer.tasks.text_classification import load_model
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tuneloop_api.results import PrepareResult, TrainResult
-    from tuneloop_api.run_config import Settings
+    from tuneloop_api.contract.results import PrepareResult, TrainResult
+    from tuneloop_api.contract.run_config import Settings
 
 MODEL, ADAPTER = "model", "adapter"
 

@@ -11,7 +11,7 @@ from tuneloop_trainer.checkpoint.resume import committed
 from tuneloop_trainer.checkpoint.retention import remove, suspects, sweep
 
 if TYPE_CHECKING:
-    from tuneloop_api.run_config import RunConfig
+    from tuneloop_api.contract.run_config import RunConfig
 
 LOG = logging.getLogger(__name__)
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.crd import to_yaml
+from tuneloop_api.crd.generator import to_yaml
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tuneloop_api.results import Measured, PrepareResult, TrainResult
-    from tuneloop_api.run_config import Settings
-    from tuneloop_trainer.evaluate.measure import Evaluation
+    from tuneloop_api.contract.results import Measured, PrepareResult, TrainResult
+    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_trainer.evaluation.measure import Evaluation
 
 FEW_ROWS = 30
 _SHOWN_CLASSES = 20

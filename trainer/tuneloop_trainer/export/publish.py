@@ -7,8 +7,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tuneloop_api.artifact import MANIFEST, Manifest
-from tuneloop_api.exit_codes import ExitCode
+from tuneloop_api.contract.artifact import MANIFEST, Manifest
+from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_trainer.durable import sync_folder, sync_tree
 from tuneloop_trainer.errors import StageError, StorageError
 from tuneloop_trainer.export.verify import describe, verify_artifact
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tuneloop_api.artifact import ArtifactFile
+    from tuneloop_api.contract.artifact import ArtifactFile
 
 ARTIFACT, DRAFT, OLD = "artifact", "artifact.tmp", "artifact.old"
 READABLE = 0o644

@@ -11,16 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.artifact import MANIFEST, Manifest
-from tuneloop_api.results import ExportResult, PrepareResult, TrainResult
-from tuneloop_trainer.evaluate.intervals import Bootstrap
-from tuneloop_trainer.evaluate.measure import measure
-from tuneloop_trainer.export.agreement import check_agreement, sample
+from tuneloop_api.contract.artifact import MANIFEST, Manifest
+from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
+from tuneloop_trainer.evaluation.intervals import Bootstrap
+from tuneloop_trainer.evaluation.measure import measure
+from tuneloop_trainer.export.baseline_comparison import Ladder, build_ladder
 from tuneloop_trainer.export.build import load_written, write_model
 from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.inputs import read_split
-from tuneloop_trainer.export.ladder import Ladder, build_ladder
 from tuneloop_trainer.export.model_card import Facts, license_of, model_card
+from tuneloop_trainer.export.parity import check_agreement, sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
 from tuneloop_trainer.methods import DESCRIPTION, TrainedMethod
 from tuneloop_trainer.stage_result import read_result
@@ -28,11 +28,11 @@ from tuneloop_trainer.stage_result import read_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_api.artifact import ArtifactFile
-    from tuneloop_api.run_config import RunConfig
-    from tuneloop_trainer.evaluate.measure import Evaluation
-    from tuneloop_trainer.evaluation_loop import Predictions
+    from tuneloop_api.contract.artifact import ArtifactFile
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.training.evaluation_loop import Predictions
 
 LOG = logging.getLogger(__name__)
 SEED = 42

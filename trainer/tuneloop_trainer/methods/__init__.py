@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
-from tuneloop_api.model import WireModel
-from tuneloop_api.run_config import MethodSettings
+from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import full, lora
 from tuneloop_trainer.tasks.text_classification import load_model

@@ -11,7 +11,7 @@ from tuneloop_trainer.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-    from tuneloop_api.run_config import MethodSettings
+    from tuneloop_api.contract.run_config import MethodSettings
 
 ALL_LINEAR = "all-linear"
 

@@ -12,9 +12,9 @@ from tuneloop_trainer.preflight.memory_plan import MIB, SHARED_LIBRARIES, memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.results import MemoryPlan
+    from tuneloop_api.contract.results import MemoryPlan
+    from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.preflight.memory_plan import Layout
-    from tuneloop_trainer.preflight.model_shape import ModelShape
 
 GIB = 1024 * MIB
 _SHORTEST = 16

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.results import MemoryPlan
-from tuneloop_trainer.buckets import BUCKET
+from tuneloop_api.contract.results import MemoryPlan
+from tuneloop_trainer.engine.buckets import BUCKET
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import Precision
-    from tuneloop_trainer.preflight.model_shape import ModelShape
+    from tuneloop_api.contract.results import Precision
+    from tuneloop_trainer.models.trace import ModelShape
 
 MIB = 2**20
 LIBRARIES = 1000 * MIB

@@ -14,10 +14,10 @@ from tuneloop_trainer.preflight.memory_plan import Layout, memory_plan
 from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
 
 if TYPE_CHECKING:
-    from tuneloop_api.results import MemoryPlan, Resolved
-    from tuneloop_api.run_config import RunConfig, Settings
-    from tuneloop_trainer.model_source import PretrainedModel
-    from tuneloop_trainer.preflight.model_shape import ModelShape
+    from tuneloop_api.contract.results import MemoryPlan, Resolved
+    from tuneloop_api.contract.run_config import RunConfig, Settings
+    from tuneloop_trainer.models.source import PretrainedModel
+    from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.preflight.space import Need
 
 LOG = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Preflight:
 
         Raises ModelAccessError or ConfigError where training could not build it.
         """
-        from tuneloop_trainer.preflight.model_shape import shape_of  # noqa: PLC0415  (loads peft)
+        from tuneloop_trainer.models.trace import shape_of  # noqa: PLC0415  (loads peft)
 
         try:
             return shape_of(

@@ -13,8 +13,8 @@ from tuneloop_trainer.preflight.memory_plan import saved_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuneloop_api.run_config import Settings
-    from tuneloop_trainer.preflight.model_shape import ModelShape
+    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_trainer.models.trace import ModelShape
 
 _FP32 = 4
 _MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or give the claim more"

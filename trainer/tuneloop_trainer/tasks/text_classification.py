@@ -111,6 +111,6 @@ def _whole(parameters: list[nn.Parameter]) -> AbstractContextManager[Any]:
     """Hold parameters in one piece: under ZeRO-3 each rank has a slice, and rank 0's values are handed to all."""
     if not any(hasattr(parameter, "ds_id") for parameter in parameters):
         return nullcontext()
-    from tuneloop_trainer.engine_deepspeed import deepspeed  # noqa: PLC0415  (export needs no DeepSpeed)
+    from tuneloop_trainer.engine.deepspeed_import import deepspeed  # noqa: PLC0415  (export needs no DeepSpeed)
 
     return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)

@@ -7,8 +7,8 @@ from api_server_stories import Manifest, fine_tune_job, tell
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
+from tuneloop_operator.controller.store import trimmed
 from tuneloop_operator.errors import Conflict, Refused
-from tuneloop_operator.store import trimmed
 
 STATUS = {"phase": "Running", "attempt": 1}
 

@@ -10,8 +10,8 @@ from api_server_stories import Manifest, config_map, fine_tune_job, service, tel
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
+from tuneloop_operator.controller.store import trimmed
 from tuneloop_operator.errors import AlreadyExists, Conflict, NotLeading
-from tuneloop_operator.store import trimmed
 
 
 def test_the_second_create_finds_the_first(control_plane: ControlPlane, namespace: str) -> None:

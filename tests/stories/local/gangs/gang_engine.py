@@ -12,7 +12,7 @@ import tiny_training as tiny
 import torch
 from torch import nn
 
-from tuneloop_trainer.engine import Engine, start_process_group, zero3_context
+from tuneloop_trainer.engine.engine import Engine, start_process_group, zero3_context
 from tuneloop_trainer.errors import CollectiveError, ConfigError
 
 CASES = [{"stage": stage} for stage in (0, 1, 2, 3)] + [{"stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]

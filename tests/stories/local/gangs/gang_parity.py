@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tuneloop_trainer.engine import Engine, start_process_group
+from tuneloop_trainer.engine.engine import Engine, start_process_group
 
 STEPS, ROWS = 4, 8
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny_training as tiny
 
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
-from tuneloop_trainer.engine import start_process_group
+from tuneloop_trainer.engine.engine import start_process_group
 
 STEPS, SAVED_AT = 8, 4
 

@@ -14,16 +14,16 @@ from types import SimpleNamespace
 import tiny_training as tiny
 import torch
 
-from tuneloop_api.run_config import CheckpointSettings
+from tuneloop_api.contract.run_config import CheckpointSettings
 from tuneloop_trainer import checkpoint as package
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
 from tuneloop_trainer.checkpoint.resume import committed
-from tuneloop_trainer.engine import Engine, start_process_group
+from tuneloop_trainer.engine.engine import Engine, start_process_group
 from tuneloop_trainer.errors import ConfigError, StageError, StorageError
-from tuneloop_trainer.heartbeat import Heartbeat
-from tuneloop_trainer.resume import Position
-from tuneloop_trainer.saves import Saves
-from tuneloop_trainer.selection import Best, Selection
+from tuneloop_trainer.supervisor.heartbeat import Heartbeat
+from tuneloop_trainer.training.resume import Position
+from tuneloop_trainer.training.saves import Saves
+from tuneloop_trainer.training.selection import Best, Selection
 
 PACKAGE = str(Path(package.__file__).parent)
 

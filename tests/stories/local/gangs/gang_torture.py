@@ -16,7 +16,7 @@ import torch
 from free_ports import free_port
 
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
-from tuneloop_trainer.engine import Engine, start_process_group
+from tuneloop_trainer.engine.engine import Engine, start_process_group
 
 LONGEST_LIFE_SECONDS = 0.03
 """About five saves."""

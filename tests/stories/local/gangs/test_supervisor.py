@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from run_configs import run_config
 
-from tuneloop_api.run_config import Rendezvous
+from tuneloop_api.contract.run_config import Rendezvous
 
 DRIVER = """
 import json, sys
 from pathlib import Path
-from tuneloop_api.run_config import RunConfig
-from tuneloop_trainer.supervisor import Limits, supervise
+from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_trainer.supervisor.supervisor import Limits, supervise
 limits = Limits(hang_floor=float(sys.argv[2]), settle=0.5, stacks=0.5)
 config = RunConfig.from_wire(json.loads(Path(sys.argv[1]).read_bytes()))
 sys.exit(supervise(config, sys.argv[3:], limits=limits))
@@ -212,7 +212,7 @@ def test_a_rank_that_does_not_leave_in_time_is_killed(tmp_path):
 BEATING = """
 import faulthandler; faulthandler.register(signal.SIGUSR1, all_threads=True)
 sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)
-from tuneloop_trainer.heartbeat import Heartbeat
+from tuneloop_trainer.supervisor.heartbeat import Heartbeat
 heart = Heartbeat.from_environment(os.environ)
 def wait_for_the_other_rank():
     for step in range(1, 1000):
@@ -250,7 +250,7 @@ def test_long_steps_are_no_hang(tmp_path):
 
 def test_a_long_pause_beats(tmp_path):
     body = "with heart.through_pause(): time.sleep(3)\n        sys.exit(0)"
-    script = "import tuneloop_trainer.heartbeat as h; h._PAUSE_BEAT_SECONDS = 0.2\n" + BEATING.format(
+    script = "import tuneloop_trainer.supervisor.heartbeat as h; h._PAUSE_BEAT_SECONDS = 0.2\n" + BEATING.format(
         body=body, slow=0.1
     )
     script = "sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)\n" + script

@@ -22,8 +22,8 @@ from prepared_runs import training_run, write_dataset, write_run
 from ranks import GangOutcome, start_and_wait
 from tiny_models import sentences, tiny_bert
 
-from tuneloop_api.progress import ProgressMessage
-from tuneloop_api.run_config import Paths, ProgressEndpoint, ResultReference, RunConfig
+from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_api.contract.run_config import Paths, ProgressEndpoint, ResultReference, RunConfig
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 
 STEPS = 60

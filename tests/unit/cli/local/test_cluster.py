@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from local_manifests import config_map, fine_tune_job, job
 
-from tuneloop_cli.local.cluster import LocalCluster
+from tuneloop_cli.local.cluster.cluster import LocalCluster
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.errors import LocalError
-from tuneloop_cli.local.object_files import ObjectFiles
 from tuneloop_operator.errors import AlreadyExists, Conflict, Refused
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from local_manifests import config_map, fine_tune_job, job
 
-from tuneloop_cli.local.fields import HONOURED, INERT, check_fields
+from tuneloop_cli.local.cluster.fields import HONOURED, INERT, check_fields
 from tuneloop_operator.errors import Refused
 
 
@@ -87,13 +87,14 @@ def test_no_field_is_both_honoured_and_without_effect():
 
 def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-    from tuneloop_operator.desired import serving, storage
-    from tuneloop_operator.desired.config_map import run_config_map
-    from tuneloop_operator.desired.network_policy import gang_policy
-    from tuneloop_operator.desired.service import rendezvous_service, revision_service, stable_service
-    from tuneloop_operator.desired.stage_job import stage_job
-    from tuneloop_operator.desired.train_job import train_job
-    from tuneloop_operator.settings import OperatorSettings
+    from tuneloop_operator.desired.common import storage
+    from tuneloop_operator.desired.common.service import rendezvous_service, revision_service, stable_service
+    from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
+    from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+    from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
+    from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+    from tuneloop_operator.desired.model_deployment import serving
+    from tuneloop_operator.settings.operator import OperatorSettings
 
     settings = OperatorSettings(default_claim="default")
     identity = {"uid": "6d0a2b0e-5f5b-4b3e-9a30-5d1f3a6f2c11", "creationTimestamp": str(datetime.now(UTC))}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_manifests import job
 
-from tuneloop_cli.local.job_controller import job_step
-from tuneloop_cli.local.pod_objects import is_true
+from tuneloop_cli.local.cluster.pod_objects import is_true
+from tuneloop_cli.local.controllers.job_controller import job_step
 
 NOW = "2026-01-31T12:00:00Z"
 

@@ -9,7 +9,7 @@ import pytest
 from local_manifests import config_map, job
 from local_node import POLITE, alive, eventually, log_of, play, talking_pod, terminated
 
-from tuneloop_cli.local.processes import POD_UID_VARIABLE
+from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
 
 STUBBORN = (
     "python", "-S", "-c",

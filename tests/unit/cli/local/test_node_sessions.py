@@ -18,11 +18,11 @@ import pytest
 from local_manifests import config_map, fine_tune_job, job
 from local_node import POLITE, SECONDS, alive, eventually, only_pod, play, talking_pod, terminated
 
-from tuneloop_cli.local.cluster import LocalCluster
+from tuneloop_cli.local.cluster.cluster import LocalCluster
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.local.cluster.pod_objects import is_true
 from tuneloop_cli.local.errors import FolderInUse, PortInUse, SessionFailed
 from tuneloop_cli.local.node import LocalNode
-from tuneloop_cli.local.object_files import ObjectFiles
-from tuneloop_cli.local.pod_objects import is_true
 from tuneloop_operator.errors import Refused
 
 SLEEP = ("python", "-S", "-c", "import time; time.sleep(600)")
@@ -148,7 +148,9 @@ def test_what_even_the_watchdog_could_not_end_is_ended_by_the_next_session(tmp_p
     with at_work(tmp_path, job("gang", *TREE)) as process:
         uids = all_running(tmp_path, pods=1)
         until(lambda: len(alive(uids)) == 3, "its tree")
-        (watchdog,) = [each for each in children(process.pid) if b"tuneloop_cli.local.watchdog" in command(each)]
+        (watchdog,) = [
+            each for each in children(process.pid) if b"tuneloop_cli.local.processes.watchdog" in command(each)
+        ]
         os.kill(watchdog, signal.SIGKILL)
     until(lambda: len(alive(uids)) == 2, "the survivors")
     play(tmp_path, lambda node: asyncio.sleep(0))

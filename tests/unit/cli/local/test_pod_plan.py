@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from local_manifests import config_map
 
-from tuneloop_api.run_config import RUN_CONFIG_PATH
-from tuneloop_cli.local.pod_plan import Folders, devices_of, plan_process
+from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
+from tuneloop_cli.local.kubelet.pod_plan import Folders, devices_of, plan_process
 
 ROOT = Path("/folder")
 CLAIM = "/tuneloop/claims/demo"

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tuneloop_cli.local.ports import LOOPBACK, Ports, is_free
+from tuneloop_cli.local.processes.ports import LOOPBACK, Ports, is_free
 
 
 @pytest.fixture

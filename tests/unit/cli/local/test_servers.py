@@ -12,10 +12,10 @@ import pytest
 from local_manifests import config_map
 from local_node import eventually
 
-from tuneloop_cli.local.leftovers import forget_servers
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.local.kubelet.leftovers import forget_servers
 from tuneloop_cli.local.node import LocalNode
-from tuneloop_cli.local.object_files import ObjectFiles
-from tuneloop_operator.status.deployment import LOCAL_URL
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 SECONDS = 20.0
 # answers 200 while the file `sick` is not there; ends at once where `broken` is
@@ -218,7 +218,7 @@ def test_between_sessions_nothing_claims_to_answer(tmp_path):
 
 
 def test_a_deployment_remembers_only_which_revision_it_served(tmp_path):
-    from tuneloop_cli.local.cluster import LocalCluster
+    from tuneloop_cli.local.cluster.cluster import LocalCluster
 
     cluster = LocalCluster(tmp_path)
     manifest = {

@@ -8,7 +8,7 @@ import pytest
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.settings.operator import OperatorSettings
 
 CLUSTER = OperatorSettings()
 LOCAL = OperatorSettings(local=True, default_claim="default")

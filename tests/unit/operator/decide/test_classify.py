@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
-from tuneloop_api.results import TerminationMessage, fit_termination_message
-from tuneloop_operator.decide.classify import Blame, blame
-from tuneloop_operator.decide.hints import HINTS
-from tuneloop_operator.decide.restart import ACTION_OF_CLASS
-from tuneloop_operator.observed import ContainerEnd, PodSeen
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.results import TerminationMessage, fit_termination_message
+from tuneloop_operator.decide.fine_tune_job.classify import Blame, blame
+from tuneloop_operator.decide.fine_tune_job.hints import HINTS
+from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS
+from tuneloop_operator.state.observed import ContainerEnd, PodSeen
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop_operator.decide.job import _MOVES
-from tuneloop_operator.decide.runs import Run
-from tuneloop_operator.decide.stages import LIVE_MOVES, TABLE, Move, Sight
+from tuneloop_operator.decide.fine_tune_job.job import _MOVES
+from tuneloop_operator.decide.fine_tune_job.stages import LIVE_MOVES, TABLE, Move, Sight
+from tuneloop_operator.state.runs import Run
 
 
 def test_the_table_is_whole() -> None:

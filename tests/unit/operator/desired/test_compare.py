@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.desired.compare import covers
+from tuneloop_operator.desired.common.compare import covers
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 import yaml
 
-from tuneloop_api.crd import to_yaml
+from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_operator.desired.config_map import run_config_map
-from tuneloop_operator.desired.network_policy import gang_policy
-from tuneloop_operator.desired.service import rendezvous_service, revision_service, stable_service
-from tuneloop_operator.desired.serving import ArtifactSeen, server_config, server_config_map, server_deployment
-from tuneloop_operator.desired.stage_job import stage_job
-from tuneloop_operator.desired.storage import storage_of
-from tuneloop_operator.desired.train_job import train_job
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.desired.common.service import rendezvous_service, revision_service, stable_service
+from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
+from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
+from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.desired.model_deployment.serving import (
+    ArtifactSeen,
+    server_config,
+    server_config_map,
+    server_deployment,
+)
+from tuneloop_operator.settings.operator import OperatorSettings
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "operator"
 SETTINGS = OperatorSettings(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.desired.pod import image_of
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.desired.common.pod import image_of
+from tuneloop_operator.settings.operator import OperatorSettings
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneloop_api.settings import config_hash, settings_of
+from tuneloop_api.contract.defaults import config_hash, settings_of
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_operator.desired.run_config import run_config
-from tuneloop_operator.desired.stage_job import stage_job
-from tuneloop_operator.desired.storage import storage_of
-from tuneloop_operator.desired.train_job import train_job
-from tuneloop_operator.settings import OperatorSettings
+from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.fine_tune_job.run_config import run_config
+from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
+from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
-    from tuneloop_api.run_config import RunConfig, Stage
+    from tuneloop_api.contract.run_config import RunConfig, Stage
 
 SPEC: dict[str, Any] = {
     "model": {"uri": "hf://FacebookAI/roberta-base"},

@@ -10,7 +10,7 @@ import pytest
 from elections import Manifest, Server
 
 from tuneloop_operator.errors import ClusterUnavailable, LostLeadership
-from tuneloop_operator.leader import Leader
+from tuneloop_operator.leader.leader import Leader
 
 
 class Instant:

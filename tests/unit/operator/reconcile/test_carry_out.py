@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tuneloop_operator.controller.carry_out import carry_out
+from tuneloop_operator.controller.store import Store
 from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.errors import ClusterUnavailable
-from tuneloop_operator.reconcile.carry_out import carry_out
-from tuneloop_operator.store import Store
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.reconcile.observe import observe_job, short_of_pods
-from tuneloop_operator.store import Store
+from tuneloop_operator.controller.observe import observe_job, short_of_pods
+from tuneloop_operator.controller.store import Store
 
 JOB: dict[str, Any] = {
     "apiVersion": "tuneloop.dev/v1alpha1",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_operator.reconcile.pace import Pace
+from tuneloop_operator.controller.rate_limiter import Pace
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuneloop_api.results import DataCounts, MemoryPlan, PrepareSummary, Resolved, TrainSummary
-from tuneloop_api.v1alpha1.fine_tune_job_status import FineTuneJobStatus, Progress
-from tuneloop_operator.status.handover import with_prepared, with_trained
+from tuneloop_api.contract.results import DataCounts, MemoryPlan, PrepareSummary, Resolved, TrainSummary
+from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, Progress
+from tuneloop_operator.status.fine_tune_job.handover import with_prepared, with_trained
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

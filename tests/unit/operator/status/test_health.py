@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.progress import ProgressMessage
-from tuneloop_api.results import Finding
+from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_api.contract.results import Finding
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.v1alpha1.common import Condition, Conditions
-from tuneloop_api.v1alpha1.fine_tune_job_status import Child, Children, FineTuneJobStatus, Progress
-from tuneloop_operator.observed import ObservedJob
-from tuneloop_operator.status.conditions import condition, stamp
-from tuneloop_operator.status.health import STALE_SECONDS, stale_in, with_health
+from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus, Progress
+from tuneloop_operator.state.conditions import condition, stamp
+from tuneloop_operator.state.observed import ObservedJob
+from tuneloop_operator.status.fine_tune_job.training_health import STALE_SECONDS, stale_in, with_health
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OVER_FITTING = Finding(name="OverFitting", message="the loss on validation rises", advice="Train fewer epochs")

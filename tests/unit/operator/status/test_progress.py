@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.progress import ProgressMessage
+from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job_status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
-from tuneloop_operator.status.progress import duration_text, percent, with_progress
+from tuneloop_api.v1alpha1.fine_tune_job.status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
+from tuneloop_operator.status.fine_tune_job.progress import duration_text, percent, with_progress
 
 Bed = Any
 

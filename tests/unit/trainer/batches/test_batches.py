@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepared_runs import DEMO, movie_sentences
 
-from tuneloop_trainer.batches import Course, Tokens, count_tokens, pad, plan_epoch, random_seed, shares
+from tuneloop_trainer.training.batch_schedule import Course, Tokens, count_tokens, pad, plan_epoch, random_seed, shares
 
 SIZES = st.tuples(st.integers(1, 700), st.integers(1, 12), st.integers(1, 4))
 

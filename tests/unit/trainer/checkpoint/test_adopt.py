@@ -10,7 +10,7 @@ import pytest
 from file_limits import no_file_grows_beyond
 from run_configs import run_config
 
-from tuneloop_trainer.checkpoint.adopt import adopt, find_origin
+from tuneloop_trainer.checkpoint.import_checkpoint import adopt, find_origin
 from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, State
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 from tuneloop_trainer.errors import ConfigError, StorageError

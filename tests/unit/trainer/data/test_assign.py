@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.run_config import DataSettings, DeduplicateSettings, SourceSettings, SplitSettings
-from tuneloop_trainer.data.assign import Assigned, assign
-from tuneloop_trainer.data.deduplicate import text_key
-from tuneloop_trainer.data.locate import DataFile
-from tuneloop_trainer.data.split import divide
-from tuneloop_trainer.data.table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder
+from tuneloop_api.contract.run_config import DataSettings, DeduplicateSettings, SourceSettings, SplitSettings
+from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder
+from tuneloop_trainer.data.steps.assign import Assigned, assign
+from tuneloop_trainer.data.steps.deduplicate import text_key
+from tuneloop_trainer.data.steps.split import divide
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.locate import DataFile
 
 SOURCE = [SourceSettings(uri="file:///a.csv")]
 

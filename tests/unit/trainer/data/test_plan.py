@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_configs import run_config
 
-from tuneloop_api.results import Resolved
+from tuneloop_api.contract.results import Resolved
 from tuneloop_trainer.data.plan import planned_micro_batch, resolve
 from tuneloop_trainer.errors import ConfigError
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.run_config import ValidationSettings
-from tuneloop_api.v1alpha1.fine_tune_job_data import LabelRule
-from tuneloop_trainer.data.labels import class_of, in_order
-from tuneloop_trainer.data.raw import BadReason, RawRow
-from tuneloop_trainer.data.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable
+from tuneloop_api.contract.run_config import ValidationSettings
+from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+from tuneloop_trainer.data.formats.labels import class_of, in_order
+from tuneloop_trainer.data.formats.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable
+from tuneloop_trainer.data.sources.raw import BadReason, RawRow
 from tuneloop_trainer.errors import DataError
 
 RULE = LabelRule(above=0.0, names=["bad", "good"], drop_within=0.5)

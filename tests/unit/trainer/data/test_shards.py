@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.results import DataCounts
-from tuneloop_trainer.data.shard_writer import ShardWriter, TextWriter
-from tuneloop_trainer.data.shards import (
+from tuneloop_api.contract.results import DataCounts
+from tuneloop_trainer.data.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.data.dataset.shards import (
     MANIFEST,
     DatasetManifest,
     SplitFiles,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.run_config import SourceSettings
-from tuneloop_trainer.data.locate import FORMATS, DataFile, files_of, path_of_uri
-from tuneloop_trainer.data.raw import BATCH_ROWS, BadReason, RawRow, WantedColumns
-from tuneloop_trainer.data.sources import read_file
+from tuneloop_api.contract.run_config import SourceSettings
+from tuneloop_trainer.data.sources.raw import BATCH_ROWS, BadReason, RawRow, WantedColumns
+from tuneloop_trainer.data.sources.sources import read_file
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.locate import FORMATS, DataFile, files_of, path_of_uri
 
 WANTED = WantedColumns(text="text", label="label")
 CELL = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tuneloop_api.results import TERMINATION_MESSAGE_BYTES, TerminationMessage, TrainSummary, fit_termination_message
+from tuneloop_api.contract.results import (
+    TERMINATION_MESSAGE_BYTES,
+    TerminationMessage,
+    TrainSummary,
+    fit_termination_message,
+)
 from tuneloop_trainer.diagnosis import findings
 from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
 

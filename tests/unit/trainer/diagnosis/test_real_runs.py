@@ -54,8 +54,8 @@ def dead_bert(folder: Path) -> None:
 
 def train(path: str, slow: bool) -> None:
     """Be the one rank of a run; its data lies on a slow volume, if that is wanted."""
-    from tuneloop_trainer import run_setup
     from tuneloop_trainer.__main__ import main
+    from tuneloop_trainer.training import setup as run_setup
 
     if slow:
         opened = run_setup.open_split

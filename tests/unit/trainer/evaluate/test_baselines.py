@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuneloop_trainer.evaluate.baselines import (
+from tuneloop_trainer.evaluation.baselines import (
     MAX_CHARACTERS,
     Texts,
     cut_length,

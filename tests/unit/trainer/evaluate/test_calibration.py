@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuneloop_trainer.evaluate.calibration import expected_calibration_error, fit_temperature
-from tuneloop_trainer.evaluate.metrics import log_losses, log_probabilities
+from tuneloop_trainer.evaluation.calibration import expected_calibration_error, fit_temperature
+from tuneloop_trainer.evaluation.metrics import log_losses, log_probabilities
 
 
 def calibrated_rows(rows: int, classes: int, *, seed: int = 0):

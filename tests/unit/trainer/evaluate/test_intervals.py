@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuneloop_trainer.evaluate.intervals import CHUNK, Bootstrap, Interval
-from tuneloop_trainer.evaluate.metrics import accuracy, confusion_matrix, macro_f1
+from tuneloop_trainer.evaluation.intervals import CHUNK, Bootstrap, Interval
+from tuneloop_trainer.evaluation.metrics import accuracy, confusion_matrix, macro_f1
 
 
 def predictions(rows: int, right: float, *, classes: int = 2, seed: int = 0):
@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_rows_drawn_in_chunks_cover_every_resample(monkeypatch):
-    monkeypatch.setattr("tuneloop_trainer.evaluate.intervals.CHUNK", 1200)
+    monkeypatch.setattr("tuneloop_trainer.evaluation.intervals.CHUNK", 1200)
     values = np.random.default_rng(0).normal(size=500)
     found = Bootstrap(resamples=1001).of_mean(values)
     spread = 1.96 * values.std() / np.sqrt(500)
@@ -65,7 +65,7 @@ def test_pieces_change_nothing(monkeypatch):
     truth, predicted = predictions(300, 0.8, classes=4)
     confusion = confusion_matrix(truth, predicted, classes=4)
     whole = Bootstrap(resamples=101).of_confusion(confusion, macro_f1)
-    monkeypatch.setattr("tuneloop_trainer.evaluate.intervals.CHUNK", 160)
+    monkeypatch.setattr("tuneloop_trainer.evaluation.intervals.CHUNK", 160)
     assert Bootstrap(resamples=101).of_confusion(confusion, macro_f1) == whole
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuneloop_trainer.evaluate.intervals import Bootstrap
-from tuneloop_trainer.evaluate.measure import gain, measure, rung
-from tuneloop_trainer.evaluation_loop import Predictions
+from tuneloop_trainer.evaluation.intervals import Bootstrap
+from tuneloop_trainer.evaluation.measure import gain, measure, rung
+from tuneloop_trainer.training.evaluation_loop import Predictions
 
 BOOTSTRAP = Bootstrap(resamples=200)
 

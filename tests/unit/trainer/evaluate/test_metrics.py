@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from tuneloop_trainer.evaluate.metrics import (
+from tuneloop_trainer.evaluation.metrics import (
     accuracy,
     auroc,
     confusion_matrix,

@@ -15,12 +15,12 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from tuneloop_api.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
-from tuneloop_api.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
-from tuneloop_api.settings import config_hash
+from tuneloop_api.contract.defaults import config_hash
+from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
+from tuneloop_api.contract.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
 from tuneloop_trainer import methods
-from tuneloop_trainer.data.shard_writer import ShardWriter, TextWriter
-from tuneloop_trainer.data.shards import MANIFEST, DatasetManifest, TokenizerFacts
+from tuneloop_trainer.data.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.data.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts
 from tuneloop_trainer.stage_result import write_result
 from tuneloop_trainer.tasks.text_classification import load_model
 
@@ -242,8 +242,8 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
 
 
 def _predict(model: torch.nn.Module, dataset: Path, name: str, path: Path) -> None:
-    from tuneloop_trainer.batches import pad
-    from tuneloop_trainer.data.shards import open_split
+    from tuneloop_trainer.data.dataset.shards import open_split
+    from tuneloop_trainer.training.batch_schedule import pad
 
     split = open_split(dataset, name)
     parts = []

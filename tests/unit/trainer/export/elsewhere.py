@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tuneloop_api.run_config import RunConfig
+from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.export.stage import export
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tuneloop_api.results import Finding, Measured
+from tuneloop_api.contract.results import Finding, Measured
 from tuneloop_trainer.export.model_card import _course, _verdict, license_of
 from tuneloop_trainer.export.stage import export
 

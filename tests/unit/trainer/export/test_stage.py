@@ -15,9 +15,9 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tuneloop_api.results import TrainResult
-from tuneloop_api.run_config import MethodSettings
-from tuneloop_trainer.data.shards import read_texts
+from tuneloop_api.contract.results import TrainResult
+from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_trainer.data.dataset.shards import read_texts
 from tuneloop_trainer.errors import ConfigError, NonFiniteLossError, StageError, StorageError
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop_api.artifact import Manifest
+from tuneloop_api.contract.artifact import Manifest
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.export.publish import draft, list_files, publish
 from tuneloop_trainer.export.verify import verify_artifact

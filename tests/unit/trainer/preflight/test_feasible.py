@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.models.trace import Law, ModelShape
 from tuneloop_trainer.preflight.feasible import Pod, nearest, refuse_too_large
 from tuneloop_trainer.preflight.memory_plan import SHARED_LIBRARIES, Layout, memory_plan
-from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 
 NOTHING = Law(per_token=0, per_pair=0)
 ACTIVE = ModelShape(

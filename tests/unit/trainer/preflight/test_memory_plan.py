@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tuneloop_trainer.buckets import BUCKET
+from tuneloop_trainer.engine.buckets import BUCKET
+from tuneloop_trainer.models.trace import Law, ModelShape
 from tuneloop_trainer.preflight.memory_plan import (
     CUDA_CONTEXT,
     GATHERED,
@@ -15,7 +16,6 @@ from tuneloop_trainer.preflight.memory_plan import (
     memory_plan,
     saved_bytes,
 )
-from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 
 SHAPE = ModelShape(
     parameters=10_000_000,

@@ -16,7 +16,7 @@ from tiny_models import tiny_bert
 from transformers import BertConfig, BertModel
 
 from tuneloop_trainer import methods
-from tuneloop_trainer.preflight.model_shape import ModelShape, shape_of
+from tuneloop_trainer.models.trace import ModelShape, shape_of
 from tuneloop_trainer.tasks.text_classification import load_model
 
 CLASSES = 3

@@ -9,8 +9,8 @@ import pytest
 from run_configs import run_config
 
 from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.models.trace import Law, ModelShape
 from tuneloop_trainer.preflight.feasible import GIB
-from tuneloop_trainer.preflight.model_shape import Law, ModelShape
 from tuneloop_trainer.preflight.space import Need, free_bytes, needs_of, require_room
 
 NOTHING = Law(per_token=0, per_pair=0)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_trainer.hang import FIRST_STEP_SECONDS, HangWatch
-from tuneloop_trainer.heartbeat import Beat
-from tuneloop_trainer.speed import Speed
+from tuneloop_trainer.supervisor.hang import FIRST_STEP_SECONDS, HangWatch
+from tuneloop_trainer.supervisor.heartbeat import Beat
+from tuneloop_trainer.training.speed import Speed
 
 HOUR = 3600.0
 

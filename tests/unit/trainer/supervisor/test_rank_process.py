@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 
-from tuneloop_trainer.rank_process import RankProcess
+from tuneloop_trainer.supervisor.rank_process import RankProcess
 
 
 class Narrow(io.RawIOBase):

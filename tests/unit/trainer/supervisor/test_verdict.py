@@ -6,10 +6,10 @@ from itertools import permutations
 
 import pytest
 
-from tuneloop_api.results import TerminationMessage
-from tuneloop_trainer.hang import HangWatch
-from tuneloop_trainer.heartbeat import Beat
-from tuneloop_trainer.verdict import PodState, RankEnd, telling, verdict
+from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_trainer.supervisor.hang import HangWatch
+from tuneloop_trainer.supervisor.heartbeat import Beat
+from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, telling, verdict
 
 
 def end(rank: int, code: int, **given) -> RankEnd:

@@ -12,7 +12,7 @@ from prepared_runs import training_run, write_dataset, write_run
 from ranks import start_and_wait
 from tiny_models import sentences
 
-from tuneloop_api.run_config import RunConfig
+from tuneloop_api.contract.run_config import RunConfig
 
 STEPS, FAULT = 150, 80
 CLS = 2
@@ -43,8 +43,8 @@ def config_of(folder: Path, *, tiny_model: Path, dataset: Path) -> RunConfig:
 
 def train_with_fault(path: str, fault: str | None) -> int:
     """Be one rank of a run in whose weights something goes wrong before step `FAULT`."""
-    from tuneloop_trainer import engine
     from tuneloop_trainer.__main__ import main
+    from tuneloop_trainer.engine import engine
 
     class FaultyEngine(engine.Engine):
         made = 0
@@ -56,7 +56,7 @@ def train_with_fault(path: str, fault: str | None) -> int:
                 spoil(self.model, fault)
             return norm
 
-    from tuneloop_trainer import run_setup
+    from tuneloop_trainer.training import setup as run_setup
 
     run_setup.Engine = FaultyEngine
     os.environ["TUNELOOP_RANK_MESSAGE"] = f"{path}.message.{os.environ['RANK']}"

@@ -8,13 +8,13 @@ from file_limits import no_file_grows_beyond
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
-from tuneloop_api.v1alpha1.fine_tune_job_training import EvaluateEvery
-from tuneloop_trainer.rhythm import Rhythm, SaveTimes, planned_seconds
-from tuneloop_trainer.schedule import Schedule, learning_rate
-from tuneloop_trainer.selection import Selection
-from tuneloop_trainer.speed import Speed
-from tuneloop_trainer.train_log import TrainLog
+from tuneloop_api.contract.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
+from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery
+from tuneloop_trainer.training.intervals import Rhythm, SaveTimes, planned_seconds
+from tuneloop_trainer.training.lr_schedule import Schedule, learning_rate
+from tuneloop_trainer.training.selection import Selection
+from tuneloop_trainer.training.speed import Speed
+from tuneloop_trainer.training.train_log import TrainLog
 
 
 def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:

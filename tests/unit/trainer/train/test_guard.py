@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from tuneloop_trainer.errors import NonFiniteLossError
 from tuneloop_trainer.failures import failure_of
-from tuneloop_trainer.guard import PATIENCE_AT_END_STEPS, PATIENCE_STEPS, WINDOW_STEPS, Guard, guessing_loss
 from tuneloop_trainer.stage_result import failed
+from tuneloop_trainer.training.loss_spikes import (
+    PATIENCE_AT_END_STEPS,
+    PATIENCE_STEPS,
+    WINDOW_STEPS,
+    Guard,
+    guessing_loss,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from tuneloop_trainer.imports import uncollected
 
 _SHOW = """
 import sys
-from tuneloop_trainer.train import import_loop
+from tuneloop_trainer.training.rank import import_loop
 import_loop()
 print(*sorted({"deepspeed", "peft", "scipy.optimize", "sklearn"} & set(sys.modules)))
 """

@@ -15,7 +15,7 @@ from forked_gangs import run_gangs
 from free_ports import free_port
 from prepared_runs import training_run, write_run
 
-from tuneloop_api.run_config import Rendezvous, RunConfig
+from tuneloop_api.contract.run_config import Rendezvous, RunConfig
 
 DEADLINE = 90.0
 STEPS = 120

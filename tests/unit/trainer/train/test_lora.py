@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfig, DistilBertModel
 
-from tuneloop_api.run_config import MethodSettings
+from tuneloop_api.contract.run_config import MethodSettings
 from tuneloop_trainer import methods
 from tuneloop_trainer.tasks.text_classification import load_model
 

@@ -9,10 +9,10 @@ import pytest
 from forked_gangs import run_gangs
 from prepared_runs import training_run, write_run
 
-from tuneloop_api.results import PrepareResult
+from tuneloop_api.contract.results import PrepareResult
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.run_setup import with_micro_batch
 from tuneloop_trainer.stage_result import read_result
+from tuneloop_trainer.training.setup import with_micro_batch
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from forked_gangs import run_gangs
 from prepared_runs import training_run, write_run
 from safetensors.numpy import load_file
 
-from tuneloop_api.run_config import RunConfig
-from tuneloop_trainer.batches import pad
-from tuneloop_trainer.data.shards import open_split
+from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_trainer.data.dataset.shards import open_split
 from tuneloop_trainer.methods import merge, rebuild
+from tuneloop_trainer.training.batch_schedule import pad
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What passes between Tuneloop's programs: run configuration, defaults, results, progress, artifact, exit codes."""

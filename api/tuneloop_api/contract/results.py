@@ -1,0 +1,288 @@
+"""What a stage hands on: `prepare.json`, `train.json`, `export.json` on the claim, and the termination message.
+
+The termination message is the durable channel to the operator, which cannot read the volume; Kubernetes cuts it at 4096 bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.contract.run_config import ResultReference, Stage
+from tuneloop_api.wire.model import WireModel
+
+TERMINATION_MESSAGE_BYTES = 4096
+MOST_LAST_LINES = 20
+LONGEST_LAST_LINE = 200
+"""Characters."""
+Precision: TypeAlias = Literal["fp32", "bf16"]
+
+
+class Resolved(WireModel):
+    """Every value that was left to be chosen, chosen once by `prepare`."""
+
+    labels: list[str]
+    """Class names in the order of their ids."""
+    max_tokens: int
+    """Longer texts are cut to this many tokens, special tokens included."""
+    global_batch_size: int
+    micro_batch_size: int
+    """Rows of one global micro-batch; never depends on the number of ranks."""
+    steps_per_epoch: int
+    """Optimizer steps in one pass: ceil(training rows / global batch)."""
+    total_steps: int
+    """Optimizer steps of the whole run."""
+    warmup_steps: int
+    learning_rate: float
+    precision: Precision
+    """As planned; a gang whose GPUs have no bf16 trains in fp32 (`TrainResult.precision`) unless the spec says otherwise."""
+    stage: int
+    """ZeRO stage."""
+
+
+class MemoryPlan(WireModel):
+    """Memory of one rank at its peak, in bytes, as planned; on a GPU that of the GPU, on CPU that of the process."""
+
+    weights: int
+    """Parameters as the model computes with them."""
+    gradients: int
+    optimizer: int
+    """Adam's two moments, and the fp32 master weights where the model computes in bf16."""
+    activations: int
+    """What one micro-batch of the longest rows keeps for the backward pass."""
+    framework: int
+    """Interpreter, libraries, buffers of communication and checkpoints."""
+    total: int
+
+
+FindingName: TypeAlias = Literal[
+    "OverFitting",
+    "UnderFitting",
+    "LearningRateTooHigh",
+    "LearningRateTooLow",
+    "InputBound",
+    "DeadGradients",
+    "Straggler",
+]
+
+
+class Finding(WireModel):
+    """Something that is wrong with how the training goes, found from its own curves."""
+
+    name: FindingName
+    message: str
+    """What was seen, with numbers."""
+    advice: str
+    """What to change."""
+
+
+class DataCounts(WireModel):
+    """What became of the rows."""
+
+    rows: int
+    """Usable rows in all splits."""
+    splits: dict[str, int]
+    """Rows by split: train, validation, test."""
+    bad: int
+    """Rows that could not be used."""
+    duplicates: int
+    """Repeated rows that were removed."""
+    truncated: int
+    """Rows that were cut to `max_tokens`."""
+
+
+class PrepareResult(WireModel):
+    """`prepare.json`."""
+
+    version: Literal[1] = 1
+    dataset_digest: str
+    """Names the folder under `Paths.datasets`; a hash of all that the prepared data depends on."""
+    dataset_path: str
+    """That folder."""
+    model_path: str
+    """Folder of the pre-trained model in Hugging Face layout."""
+    model_revision: str
+    """Commit of a hub model, or digest of the weights."""
+    model_type: str
+    """`model_type` of its config, for example `bert`."""
+    counts: DataCounts
+    resolved: Resolved
+    report_path: str
+    """Data report (JSON)."""
+    cache_hit: bool
+    """The prepared data was there already."""
+    memory: MemoryPlan | None = None
+    """Of one training rank."""
+
+
+class SavedStep(WireModel):
+    """A committed checkpoint."""
+
+    step: int
+    path: str
+    time: str | None = None
+    metric: str | None = None
+    value: float | None = None
+
+
+class TrainResult(WireModel):
+    """`train.json`."""
+
+    version: Literal[1] = 1
+    attempt: int
+    world_size: int
+    start_step: int
+    """Step that this attempt started from."""
+    steps: int
+    """Optimizer steps done in all."""
+    stopped_early: bool
+    last: SavedStep
+    best: SavedStep | None = None
+    weights_path: str
+    """Folder with the trained weights to publish: safetensors of the trainable parameters, by name."""
+    predictions: dict[str, str]
+    """Safetensors files with `logits` float32 [N, C], `labels` int64 [N], `rows` int64 [N]: `validation`, `test`, `before-test`."""
+    log_path: str
+    """JSONL with one line per step: step, loss, grad_norm, learning_rate, tokens, seconds; and evaluation lines."""
+    resume: Literal["exact", "rounding"]
+    precision: Precision
+    """In which the forward and backward passes were made."""
+    micro_batch_size: int | None = None
+    """Rows of a micro-batch of this attempt."""
+    tokens_per_second: float
+    padding_fraction: float
+    """Padding tokens / all tokens that were computed, over the training run."""
+    step_seconds: float = 0.0
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    """95th percentile of the time from the begin of a save to its commit."""
+    peak_memory_bytes: int | None = None
+    """Largest memory of one rank: of its GPU, or of its process."""
+    findings: list[Finding] = Field(default=[])
+    """What the curves of the training tell."""
+
+
+class Measured(WireModel):
+    """A number with its 95 % interval."""
+
+    name: str
+    split: str = "test"
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class ExportResult(WireModel):
+    """`export.json`."""
+
+    version: Literal[1] = 1
+    artifact_path: str
+    artifact_uri: str
+    digest: str
+    """`sha256:…` of the canonical manifest."""
+    size_bytes: int
+    formats: list[str]
+    metrics: list[Measured]
+    baselines: list[Measured]
+    """Accuracy of majority, tfidf-linear, before-training on the test rows."""
+    paired: Measured | None = None
+    """Accuracy of the model minus that of tfidf-linear on the same rows, with a paired interval."""
+
+
+class PrepareSummary(WireModel):
+    """What the status shows of `prepare`."""
+
+    counts: DataCounts
+    resolved: Resolved
+    dataset_digest: str
+    model_revision: str
+    report_path: str
+    cache_hit: bool
+    memory: MemoryPlan | None = None
+
+
+class TrainSummary(WireModel):
+    """What the status shows of `train`."""
+
+    start_step: int
+    steps: int
+    world_size: int
+    stopped_early: bool = False
+    loss: float | None = None
+    last: SavedStep | None = None
+    best: SavedStep | None = None
+    resume: Literal["exact", "rounding"] = "exact"
+    precision: Precision | None = None
+    step_seconds: float = 0.0
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    findings: Annotated[list[Finding], Field(max_length=6)] | None = None
+
+
+class ExportSummary(WireModel):
+    """What the status shows of `export`."""
+
+    artifact_uri: str
+    digest: str
+    size_bytes: int
+    formats: list[str]
+    metrics: list[Measured]
+    baselines: list[Measured]
+    paired: Measured | None = None
+
+
+class TerminationMessage(WireModel):
+    """What a stage says as it ends, at most 4096 bytes of JSON."""
+
+    version: Literal[1] = 1
+    stage: Stage
+    outcome: Literal["Succeeded", "Failed", "Preempted"]
+    failure_class: Annotated[FailureClass | None, Field(strict=False)] = None
+    message: str | None = None
+    """What happened, in one sentence that a user can read."""
+    hint: str | None = None
+    """What to do about it."""
+    rank: int | None = None
+    """Rank that failed first."""
+    step: int | None = None
+    """Last step that was made."""
+    last_lines: Annotated[list[str], Field(max_length=MOST_LAST_LINES)] | None = None
+    """What the failing process wrote last, oldest first, without secrets."""
+    result: ResultReference | None = None
+    prepare: PrepareSummary | None = None
+    train: TrainSummary | None = None
+    export: ExportSummary | None = None
+
+
+def fit_termination_message(message: TerminationMessage) -> bytes:
+    """Return the message as JSON of at most 4096 bytes.
+
+    What is longest and least needed goes first: labels of `resolved` beyond 20 (fewer if they are long), then the oldest of the last lines,
+    then text is cut. Raises ValueError if it still does not fit (summaries are bounded by their own fields, so that this is a defect).
+    """
+    wire = message.to_wire()
+    text = _encode(wire)
+    if len(text) > TERMINATION_MESSAGE_BYTES and message.prepare is not None:
+        labels = wire["prepare"]["resolved"]["labels"] = message.prepare.resolved.labels[:20]
+        while len(text := _encode(wire)) > TERMINATION_MESSAGE_BYTES and labels:
+            labels.pop()
+    while len(text) > TERMINATION_MESSAGE_BYTES and wire.get("lastLines"):
+        wire["lastLines"].pop(0)
+        text = _encode(wire)
+    for field in ("hint", "message"):
+        over = len(text) - TERMINATION_MESSAGE_BYTES
+        if over > 0 and field in wire:
+            kept = wire[field].encode()[: max(0, len(wire[field].encode()) - over - 3)]
+            wire[field] = kept.decode(errors="ignore") + "…"
+            text = _encode(wire)
+    if len(text) > TERMINATION_MESSAGE_BYTES:
+        raise ValueError(f"termination message of {message.stage} has {len(text)} bytes, 4096 are allowed")
+    return text
+
+
+def _encode(wire: dict[str, Any]) -> bytes:
+    """Return compact JSON; half a surrogate pair, as names of files in another encoding have, becomes a question mark."""
+    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

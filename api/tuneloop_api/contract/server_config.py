@@ -1,0 +1,49 @@
+"""ServerConfig: what the operator tells a model server, as JSON in an immutable ConfigMap mounted at `/etc/tuneloop/server.json`.
+
+The server never reads the custom resource: it reads this. The file belongs to one revision and never changes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tuneloop_api.wire.model import WireModel
+
+SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
+SERVER_PORT = 8080
+
+
+class BatchingSettings(WireModel):
+    """How requests are grouped into forward passes (`spec.batching` with its defaults)."""
+
+    max_batch_size: int = 16
+    """Most texts in one forward pass."""
+    max_delay_milliseconds: int = 5
+    """Longest wait for more texts while the model is idle."""
+    max_queue: int = 256
+    """Texts that may wait; beyond it requests are answered 429 with Retry-After."""
+
+
+class ServerConfig(WireModel):
+    """Everything that a model server needs to know."""
+
+    version: Literal[1] = 1
+    namespace: str
+    name: str
+    """The ModelDeployment."""
+    revision: str
+    """Hash of the artifact and of these settings; part of the Deployment's name."""
+    artifact_path: str
+    """Folder of the artifact: `manifest.json`, `model/`, … lie in it. Mounted read-only."""
+    artifact_uri: str
+    """The same folder as `pvc://CLAIM/PATH`, for what is said to users."""
+    digest: str | None = None
+    """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
+    batching: BatchingSettings = BatchingSettings()
+    host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)
+    port: int = SERVER_PORT
+    """Where the server listens; local mode may rewrite it."""
+    startup_seconds: int = 600
+    """Time that loading may take."""
+    drain_seconds: int = 45
+    """Time that requests in flight get after SIGTERM."""

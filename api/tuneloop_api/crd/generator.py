@@ -1,0 +1,283 @@
+"""Writes the CustomResourceDefinitions in `crds/` from the models: `python -m tuneloop_api.crd [--check] [DIR]`.
+
+The schema is structural, carries no default (defaults would be filled in before the CEL rules run), and forbids unknown fields by being
+complete. Field docstrings become the descriptions that `kubectl explain` shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
+from tuneloop_api.wire.rules import EXAMPLE
+from tuneloop_api.wire.text_formats import FORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic_core.core_schema import ModelSchema
+
+    from tuneloop_api.wire.model import WireModel
+    from tuneloop_api.wire.rules import Rule
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of `kubectl get`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    wide: bool = False
+    """Shown only by `-o wide`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A kind, as the API server serves it."""
+
+    model: type[WireModel]
+    short_name: str
+    columns: tuple[Column, ...]
+    mutable_once_started: frozenset[str] | None = None
+    """Fields of `spec` that stay mutable after `status.startTime`; None for a kind that never freezes."""
+
+    @property
+    def plural(self) -> str:
+        """The name in paths and files."""
+        return f"{self.model.__name__.lower()}s"
+
+
+_AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date")
+RESOURCES = (
+    Resource(
+        model=FineTuneJob,
+        short_name="ftj",
+        mutable_once_started=FineTuneJob.mutable_once_started,
+        columns=(
+            Column(name="Phase", path=".status.phase"),
+            Column(name="Progress", path=".status.progress.percent"),
+            Column(name="Step", path=".status.progress.step", type="integer"),
+            Column(name="Loss", path=".status.progress.loss", type="number"),
+            Column(name="ETA", path=".status.progress.eta"),
+            Column(name="Workers", path=".status.workers"),
+            Column(name="Restarts", path=".status.restarts.total", type="integer"),
+            _AGE,
+            Column(name="Failure", path=".status.failure.class", wide=True),
+            Column(name="Artifact", path=".status.artifact.uri", wide=True),
+        ),
+    ),
+    Resource(
+        model=ModelDeployment,
+        short_name="mdep",
+        columns=(
+            Column(name="Phase", path=".status.phase"),
+            Column(name="Stable", path=".status.stable.revision"),
+            Column(name="Ready", path=".status.ready"),
+            _AGE,
+        ),
+    ),
+)
+
+
+_STANDARD: Json = {  # checked by the API server itself; a rule may name metadata.name because it stands here
+    "apiVersion": {"type": "string", "maxLength": 253},
+    "kind": {"type": "string", "maxLength": 63},
+    "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
+}
+
+
+def definition(resource: Resource) -> Json:
+    """Return the CustomResourceDefinition of a kind."""
+    kind = resource.model.__name__
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": resource.plural, "singular": kind.lower()}
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_printer_column(column) for column in resource.columns],
+        "schema": {"openAPIV3Schema": root_schema(resource)},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": names | {"shortNames": [resource.short_name], "categories": ["tuneloop"]},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+def root_schema(resource: Resource) -> Json:
+    """Return the schema of a kind's objects, with the rules that freeze the spec of one that has started."""
+    schema = structural(resource.model.model_json_schema(by_alias=True, schema_generator=_WithRules))
+    schema["properties"] |= _STANDARD
+    schema["required"] = ["spec"]
+    if resource.mutable_once_started is not None:
+        frozen = _frozen(schema["properties"]["spec"], mutable=resource.mutable_once_started)
+        schema["x-kubernetes-validations"] += [_immutable(path) for path in frozen]
+    return schema
+
+
+class _WithRules(GenerateJsonSchema):
+    """Pydantic's generator, which also writes down each model's rules."""
+
+    def model_schema(self, schema: ModelSchema) -> Json:
+        generated = super().model_schema(schema)
+        rules: tuple[Rule, ...] = schema["cls"].rules
+        written = [_validation(rule, generated["properties"]) for rule in rules]
+        return generated | ({"x-kubernetes-validations": written} if rules else {})
+
+
+def _validation(rule: Rule, properties: Json) -> Json:
+    written = {"rule": rule.cel, "message": rule.message, "reason": rule.reason}
+    # the server shows what was given only for a rule of the field itself
+    if rule.field is not None and _is_scalar(properties.get(rule.field, {})):
+        said, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
+        text = json.dumps(f"{said}; found %s{example}{rest}")
+        written["messageExpression"] = (
+            f"{text}.format([self.{rule.field}])"  # unlike `+`, its cost is known to be small
+        )
+    return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})
+
+
+def _is_scalar(field: Json) -> bool:
+    return any(
+        option.get("type") in {"string", "integer", "number", "boolean"} for option in [field, *field.get("anyOf", ())]
+    )
+
+
+def _frozen(schema: Json, *, mutable: frozenset[str], above: str = "") -> Iterator[str]:
+    """Yield the paths below `spec` that hold no mutable field, each as high up as possible."""
+    for name, field in schema["properties"].items():
+        path = f"{above}{name}"
+        if path in mutable:
+            continue
+        if any(other.startswith(f"{path}.") for other in mutable):
+            yield from _frozen(field, mutable=mutable, above=f"{path}.")
+        else:
+            yield path
+
+
+def _immutable(path: str) -> Json:
+    """Return the rule that freezes one field. Optional syntax (`self.spec.?x`) would be shorter, but hides its size from the cost estimate."""
+    now, before = (_present(root, path) for root in ("self", "oldSelf"))
+    started = "has(oldSelf.status) && has(oldSelf.status.startTime)"
+    return {
+        "rule": f"!({started}) || ({now} ? {before} && self.spec.{path} == oldSelf.spec.{path} : !({before}))",
+        "message": "is frozen once the job has started (status.startTime is set): create a new job to change it",
+        "fieldPath": f".spec.{path}",
+        "reason": "FieldValueForbidden",
+    }
+
+
+def _present(root: str, path: str) -> str:
+    parts = f"{root}.spec.{path}".split(".")
+    return " && ".join(f"has({'.'.join(parts[:end])})" for end in range(3, len(parts) + 1))
+
+
+def structural(schema: Json, definitions: Mapping[str, Json] | None = None) -> Json:
+    """Rewrite one node of pydantic's JSON Schema as a node of a Kubernetes structural schema (OpenAPI 3.0, nothing nullable)."""
+    definitions = schema.get("$defs", definitions) or {}
+    node = {key: value for key, value in schema.items() if key not in {"$defs", "title", "default"}}
+    if reference := node.pop("$ref", None):
+        return structural({**definitions[reference.rsplit("/", 1)[-1]], **node}, definitions)
+    options = [option for option in node.pop("anyOf", []) if option != {"type": "null"}]
+    if options:
+        (only,) = options  # `X | None` is an optional X; there are no other unions
+        return structural({**only, **node}, definitions)
+    _rewrite_leaf(node)
+    values = node.pop("additionalProperties", None)
+    if values is True:
+        node["x-kubernetes-preserve-unknown-fields"] = True
+    elif values:  # False, pydantic's "nothing else", is what a structural schema means anyway
+        node["additionalProperties"] = structural(values, definitions)
+    if "items" in node:
+        node["items"] = structural(node["items"], definitions)
+    if "properties" in node:
+        node["properties"] = {name: structural(field, definitions) for name, field in node["properties"].items()}
+    return node
+
+
+def _rewrite_leaf(node: Json) -> None:
+    """Write in place what belongs to one value as OpenAPI 3.0 and the API server have it."""
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
+    for bound in ("minimum", "maximum"):
+        if (limit := node.pop(f"exclusive{bound.title()}", None)) is not None:
+            node |= {bound: limit, f"exclusive{bound.title()}": True}
+    if form := FORMS.get(node.get("pattern", "")):  # the server would show the bare pattern; a rule has words
+        del node["pattern"]
+        node["x-kubernetes-validations"] = [{"rule": f"self.matches(r'{form.pattern}')", "message": form.message}]
+    if "description" in node:
+        node["description"] = " ".join(node["description"].split())
+
+
+def _printer_column(column: Column) -> Json:
+    shown = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return shown | ({"priority": 1} if column.wide else {})
+
+
+def to_yaml(value: Any, indent: str = "") -> str:
+    """Return JSON data as block YAML; this package depends on no YAML library."""
+    if isinstance(value, dict) and value:
+        return "".join(f"{indent}{_scalar(key)}:{_below(item, indent)}" for key, item in value.items())
+    if isinstance(value, list) and value:
+        items = (to_yaml(item, f"{indent}  ") for item in value)
+        return "".join(f"{indent}- {item.removeprefix(f'{indent}  ')}" for item in items)
+    return f"{indent}{_scalar(value)}\n"
+
+
+def _below(value: Any, indent: str) -> str:
+    if not value or not isinstance(value, dict | list):
+        return f" {_scalar(value)}\n"
+    return "\n" + to_yaml(value, f"{indent}  " if isinstance(value, dict) else indent)
+
+
+_NOT_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|nan|inf")
+
+
+def _scalar(value: Any) -> str:
+    """Return a scalar, quoted wherever a YAML parser could take it for something else."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9./_-]*", value) and not _NOT_TEXT.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def files() -> dict[str, str]:
+    """Return what `crds/` must hold: text by file name."""
+    note = "# Generated from api/tuneloop_api by `python -m tuneloop_api.crd`; do not edit.\n"
+    return {f"{resource.plural}.yaml": note + to_yaml(definition(resource)) for resource in RESOURCES}
+
+
+def main() -> int:
+    """Write the files, or with --check only say which ones differ; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tuneloop_api.crd", description="Write the CRDs from the models.")
+    parser.add_argument("directory", nargs="?", type=Path, default=Path("crds"), metavar="DIR", help="default: crds")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
+    arguments = parser.parse_args()
+    paths = {arguments.directory / name: text for name, text in files().items()}
+    stale = [path for path, text in paths.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if arguments.check:
+        for path in stale:
+            print(f"{path} is stale: run `python -m tuneloop_api.crd {arguments.directory}`", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(paths[path], encoding="utf-8")
+        print(f"wrote {path}")
+    return 0

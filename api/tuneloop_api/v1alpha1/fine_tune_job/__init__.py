@@ -1,0 +1,1 @@
+"""The FineTuneJob, one block of its spec or status a file."""

@@ -1,0 +1,200 @@
+"""The first half of a FineTuneJob's spec: the model to start from, and the rows to learn from and to measure on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.common import FilesUri, ModelUri
+from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.rules import Rule, applies_only
+from tuneloop_api.wire.text_formats import LINE, REVISION, SPLIT_NAME
+
+ColumnName = Annotated[str, LINE.text(most=128)]
+ClassName = Annotated[str, LINE.text(most=128)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class ModelSource(WireModel):
+    """The pre-trained model to start from."""
+
+    uri: ModelUri
+    """Where the model is: `hf://ORG/NAME` on the Hugging Face hub, `pvc://CLAIM/PATH` for a folder on a PersistentVolumeClaim of this namespace, or `file:///PATH`
+    (local mode only; refused in a cluster). Its weights must be safetensors: pickled ones are refused. For example `hf://FacebookAI/roberta-base`."""
+    revision: Annotated[str, REVISION.text(most=256)] | None = None
+    """Branch, tag or commit of a model on the hub; refused for other addresses. Default: `main`. The commit that it meant is recorded in `status.lineage`.
+    For example `refs/pr/1`."""
+    labels: Annotated[list[ClassName], Field(min_length=2, max_length=1000)] | None = None
+    """Names of the classes in the order of their ids, no two alike. Rows with another label are bad rows. Default: the distinct labels of the data, sorted.
+    For example `[negative, neutral, positive]`."""
+
+    rules = (
+        applies_only(
+            "revision",
+            to="hf:// models",
+            hint="a folder has no revisions",
+            cel="self.uri.startsWith('hf://')",
+            holds=lambda model: model.uri.startswith("hf://"),
+        ),
+    )
+
+
+class Columns(WireModel):
+    """Which columns of a source hold what."""
+
+    text: ColumnName | None = None
+    """Name of the column that holds the text to classify. Default: `text`. For example `review_body`."""
+    label: ColumnName | None = None
+    """Name of the column that holds the label, or the number that `labelRule` turns into one. Default: `label`. For example `stars`."""
+
+
+class LabelRule(WireModel):
+    """Turns a number into one of two classes."""
+
+    above: float
+    """Rows whose number is greater than this get the second name, all others the first. For example `3`."""
+    names: Annotated[list[ClassName], Field(min_length=2, max_length=2)]
+    """Names of the two classes: first that of rows at or below `above`, then that of rows over it. They must differ. For example `[negative, positive]`."""
+    drop_within: Annotated[float, Field(ge=0)] | None = None
+    """Rows whose number is closer to `above` than this are left out, since they are too ambiguous to learn from. Default: 0, no row is left out. For example `0.5`."""
+
+    rules = (
+        Rule(
+            field="names",
+            message="must be two different names; for example [negative, positive]",
+            cel="self.names[0] != self.names[1]",
+            holds=lambda rule: rule.names[0] != rule.names[1],
+        ),
+    )
+
+
+class Source(WireModel):
+    """Rows from one file, one folder of files, or one saved data set."""
+
+    uri: FilesUri
+    """A `.csv`, `.tsv`, `.jsonl` or `.parquet` file, a folder of such files, or a folder written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or
+    `file:///PATH` (local mode only; refused in a cluster). For example `pvc://models/reviews.csv`."""
+    split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
+    """Split to read from a folder written by `datasets.save_to_disk` that holds several. Other sources have no splits. Default: `train`. For example `test`."""
+    columns: Columns | None = None
+    """Names of the columns, where they differ from `text` and `label`. For example `{text: review_body, label: stars}`."""
+    label_rule: LabelRule | None = None
+    """How a number, such as a rating, becomes one of two classes. Default: the label column is the label. For example `{above: 3, names: [negative, positive]}`."""
+    limit: Count | None = None
+    """Number of rows to read at most, from the start of the source. Default: all. For example `1000`."""
+
+
+class RowValidation(WireModel):
+    """What to do with rows that cannot be used."""
+
+    max_bad_fraction: Fraction | None = None
+    """Largest tolerated fraction of bad rows (no text, no label, wrong type, unknown class), from 0 to 1; they are left out, and the job fails if there are more.
+    Default: 0, one bad row fails the job. For example `0.01`."""
+    samples: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Number of bad rows that the data report shows, 0 to 1000. Default: 20. For example `100`."""
+
+
+class Split(WireModel):
+    """How rows are divided when `validation` or `test` is not given."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Fraction of the training rows that is set aside for choosing checkpoints and thresholds; refused where `data.validation` gives them. Together with `test` it must
+    leave rows to train on. Default: 0.1. For example `0.15`."""
+    test: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Fraction of the training rows that is set aside for the final measurement; refused where `data.test` gives them. Together with `validation` it must leave rows to
+    train on. Default: 0.1. For example `0.2`."""
+    method: Literal["hash", "random"] | None = None
+    """`hash` divides by the row's own content, so that a row never changes side when data is added; it is not stratified. `random` divides by the seed.
+    Default: `hash`."""
+    stratify: bool | None = None
+    """Whether every split keeps the proportions of the classes. Applies only to `method: random`, and not together with `groupBy`. Default: true there."""
+    group_by: ColumnName | None = None
+    """Name of a column: rows with the same value in it stay on one side, so that related rows do not leak from training into the measurement. Default: no column.
+    For example `user_id`."""
+    seed: Seed | None = None
+    """Seed of the division; the same seed and rows give the same splits. Default: 42. For example `7`."""
+
+    rules = (
+        applies_only(
+            "stratify",
+            to="method: random",
+            hint="a hash split keeps every row on its side",
+            cel="self.?method.orValue('hash') == 'random'",
+            holds=lambda split: split.method == "random",
+        ),
+        Rule(
+            field="stratify",
+            message="cannot be combined with groupBy; leave one of the two out",
+            cel="!(self.?stratify.orValue(false) && has(self.groupBy))",
+            holds=lambda split: not (split.stratify and split.group_by is not None),
+        ),
+        Rule(
+            field="validation",
+            message="validation and test must leave rows to train on: less than 1 together (each is 0.1 by default)",
+            cel="self.?validation.orValue(0.1) + self.?test.orValue(0.1) < 1.0",
+            holds=lambda split: (split.validation or 0.1) + (split.test or 0.1) < 1,
+        ),
+    )
+
+
+class Deduplicate(WireModel):
+    """Which repeated rows are removed."""
+
+    exact: bool | None = None
+    """Whether only the first of rows with the same text is kept (case, Unicode form and white space aside). Default: true."""
+    across_splits: bool | None = None
+    """Whether rows of the training split are removed whose text stands in validation or test too. With false, such an overlap fails the job. Default: true."""
+
+
+def _own_source(split: str) -> Rule:
+    """Return the rule that no fraction is asked for a split that has sources; where both have, the rule for `split` says it."""
+    other = "test" if split == "validation" else "validation"
+
+    def holds(data: Any) -> bool:
+        asked = data.split is not None and getattr(data.split, split) is not None
+        return not asked or getattr(data, split) is None or getattr(data, other) is not None
+
+    return Rule(
+        field=f"split.{split}",
+        reason="FieldValueForbidden",
+        message=f"cannot be combined with data.{split}, which gives these rows; leave one of the two out",
+        cel=f"!(has(self.split) && has(self.split.{split}) && has(self.{split})) || has(self.{other})",
+        holds=holds,
+    )
+
+
+class Data(WireModel):
+    """The rows to learn from and to measure on."""
+
+    train: Annotated[list[Source], Field(min_length=1, max_length=64)]
+    """Sources of the rows to train on, 1 to 64; validation and test are split off from them where they are not given. For example `[{uri: pvc://models/reviews.csv}]`."""
+    validation: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
+    """Sources of the rows that choose the best checkpoint, 1 to 64. Default: a fraction of the training rows (`split.validation`).
+    For example `[{uri: pvc://models/validation.csv}]`."""
+    test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
+    """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
+    For example `[{uri: pvc://models/test.csv}]`."""
+    validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
+    """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
+    split: Split | None = None
+    """How training rows are set aside for the splits that have no source of their own; refused where both `validation` and `test` are given.
+    For example `{validation: 0.1, test: 0.2, groupBy: user_id}`."""
+    deduplicate: Deduplicate | None = None
+    """Which repeated rows are removed before training. Default: all of them. For example `{exact: false}`."""
+    max_tokens: Annotated[int, Field(ge=8, le=1048576)] | None = None
+    """Number of tokens that a text is cut to, 8 to 1048576; more than the model can read fails the job. Default: the 99.5th percentile of the training texts, at most what
+    the model can read; it is shown in `status.resolved`. For example `256`."""
+
+    rules = (
+        Rule(
+            field="split",
+            reason="FieldValueForbidden",
+            message="applies only where rows are divided: validation and test both have their own sources; leave split out",
+            cel="!(has(self.split) && has(self.validation) && has(self.test))",
+            holds=lambda data: data.split is None or data.validation is None or data.test is None,
+        ),
+        *(_own_source(split) for split in ("validation", "test")),
+    )

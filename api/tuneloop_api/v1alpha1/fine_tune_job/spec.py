@@ -1,0 +1,211 @@
+"""FineTuneJob: what to train, on what, how, where; and what became of it.
+
+A default is written in the field's text and filled in by the operator or by `prepare` (`status.resolved`), never by the CRD.
+A field stands here only together with the code that honours it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.common import (
+    Cpu,
+    Image,
+    Memory,
+    Metadata,
+    ResourceAmounts,
+    Storage,
+    named,
+)
+from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job.policy import (
+    Budget,
+    Checkpoint,
+    Cleanup,
+    FailurePolicy,
+    Output,
+    Preflight,
+    Scheduling,
+)
+from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
+from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
+from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.rules import Rule
+from tuneloop_api.wire.text_formats import GPU_RESOURCE
+
+
+class Evaluation(WireModel):
+    """How the result is measured."""
+
+    bootstrap_samples: Annotated[int, Field(ge=100, le=100000)] | None = None
+    """Number of resamples behind each 95 % interval, 100 to 100000: more make the ends steadier, and take longer. Default: 2000. For example `10000`."""
+    baselines: bool | None = None
+    """Whether simpler means are measured on the same rows: the majority class, TF-IDF with a linear classifier, and the model before training. Default: true."""
+
+
+class DeepSpeed(WireModel):
+    """How memory is shared between ranks."""
+
+    stage: Annotated[int, Field(ge=0, le=3)] | None = None
+    """ZeRO stage, what is divided between the ranks: 0 nothing, 1 optimizer states, 2 gradients too, 3 parameters too. A higher stage takes less memory and more
+    communication; the model is the same. Default: 2 on GPUs or with `offloadOptimizer: cpu` (1 for a single rank), else 0. For example `3`."""
+    offload_optimizer: Literal["none", "cpu"] | None = None
+    """Where the optimizer states lie and the step is made: `none` on the GPUs, `cpu` in the nodes' memory, which takes less of a GPU and more time. Not together with
+    `stage: 0`. Default: `none`."""
+
+    rules = (
+        Rule(
+            field="offloadOptimizer",
+            reason="FieldValueForbidden",
+            message="cannot be cpu with stage: 0, which shares nothing out; for example stage: 2 with offloadOptimizer: cpu",
+            cel="self.?offloadOptimizer.orValue('none') == 'none' || self.?stage.orValue(2) != 0",
+            holds=lambda deepspeed: deepspeed.offload_optimizer != "cpu" or deepspeed.stage != 0,
+        ),
+    )
+
+
+def _most_ranks(gpus_per_node: int | None) -> float:
+    """Return how many ranks fit on a node: one per GPU, any number on CPU."""
+    gpus = 1 if gpus_per_node is None else gpus_per_node
+    return gpus or math.inf
+
+
+class Resources(WireModel):
+    """Nodes, GPUs and memory of the training pods, and of the two CPU stages."""
+
+    nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Number of training pods, each on a node of its own, 1 to 1024. More than one need a claim that can be mounted ReadWriteMany. Default: 1. For example `2`."""
+    gpus_per_node: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Number of GPUs of each training pod, 0 to 64; 0 trains on CPU. Default: 1. For example `8`."""
+    processes_per_node: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Number of ranks (processes) of each training pod, 1 to 256. A rank has a GPU of its own, so that there are at most `gpusPerNode` of them, but for jobs on CPU.
+    Default: one per GPU, at least one. For example `4`."""
+    gpu_resource: Annotated[str, GPU_RESOURCE.text(most=316)] | None = None
+    """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
+    For example `amd.com/gpu`."""
+    cpu: Cpu | None = None
+    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit.
+    For example `"8"` or `7500m`."""
+    memory: Memory | None = None
+    """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
+    limit. For example `64Gi`."""
+    prepare: ResourceAmounts | None = None
+    """CPU and memory of the pod that prepares the data; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
+    export: ResourceAmounts | None = None
+    """CPU and memory of the pod that exports and measures the model; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
+
+    rules = (
+        Rule(
+            field="processesPerNode",
+            message="must be at most gpusPerNode (1 by default), one GPU for each rank; for example gpusPerNode: 4 with processesPerNode: 4, or gpusPerNode: 0 for ranks on CPU",
+            cel="!has(self.processesPerNode) || self.?gpusPerNode.orValue(1) == 0 || self.processesPerNode <= self.?gpusPerNode.orValue(1)",
+            holds=lambda resources: (resources.processes_per_node or 1) <= _most_ranks(resources.gpus_per_node),
+        ),
+    )
+
+
+def _merges(output: Output | None) -> bool:
+    return output is not None and output.merge_adapter is not None
+
+
+def _is_full(method: Method | None) -> bool:
+    return method is not None and method.type == "full"
+
+
+def _least_nodes(scheduling: Scheduling | None) -> int:
+    return (scheduling and scheduling.min_nodes) or 1
+
+
+class FineTuneJobSpec(WireModel):
+    """What to train, on what, how and where."""
+
+    model: ModelSource
+    """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
+    task: Literal["text-classification"]
+    """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes."""
+    data: Data
+    """The rows to learn from and to measure on, and how they are checked, divided and cleaned. For example `{train: [{uri: pvc://models/reviews.csv}]}`."""
+    method: Method | None = None
+    """Which parameters are trained, and how: all of them, or low-rank adapters (LoRA). Default: LoRA of rank 16. For example `{type: full}`."""
+    training: Training | None = None
+    """Length of the training, its batches, learning rate, optimizer and evaluations. For example `{epochs: 2, learningRate: 2e-4}`."""
+    evaluation: Evaluation | None = None
+    """How the exported model is measured on the test split. For example `{bootstrapSamples: 10000}`."""
+    deepspeed: DeepSpeed | None = None
+    """How DeepSpeed shares memory between the ranks. For example `{stage: 3}`."""
+    resources: Resources | None = None
+    """Nodes, GPUs, cores and memory of the training, and of the two stages on CPU around it. Default: one node with one GPU. For example `{nodes: 2, gpusPerNode: 8}`."""
+    image: Image | None = None
+    """Image of the trainer, best with its digest. Default: the operator's setting. For example `registry.example.com/trainer:1.2.0`."""
+    storage: Storage | None = None
+    """Where data sets, checkpoints and the artifact are kept. Default: the operator's claim; without one, the job is refused. For example `{claim: models}`."""
+    checkpoint: Checkpoint | None = None
+    """When training progress is saved, how much of it is kept, and whether a restart uses it. For example `{every: 10m, keepLast: 3}`."""
+    failure_policy: FailurePolicy | None = None
+    """How often training is restarted before the job fails. For example `{maxRestarts: 10}`."""
+    scheduling: Scheduling | None = None
+    """Where the training pods run, and what happens if there is not enough room. For example `{queueName: team-a}`."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Seconds that all training pods may run, all attempts together, before the job fails; waiting for room, for a queue or for a restart does not count. May be changed
+    while the job runs. Default: none. For example `86400`."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seconds after which a job that has succeeded or failed is deleted; its artifact and its checkpoints stay on the claim. May be changed while the job runs.
+    Default: none, it stays. For example `604800`."""
+    cleanup: Cleanup | None = None
+    """What is left of a job that has succeeded. For example `{checkpoints: KeepAll}`."""
+    preflight: Preflight | None = None
+    """What is checked before any GPU is held. For example `{dryRun: true}`."""
+    budget: Budget | None = None
+    """What the job may cost. For example `{maxGpuHours: 64}`."""
+    suspend: bool | None = None
+    """Whether the job rests: true stops training and keeps its checkpoints, false lets it go on from them. May be changed while the job runs. Default: false."""
+    output: Output | None = None
+    """Which checkpoint is published, and in which form. For example `{checkpoint: last}`."""
+
+    rules = (
+        Rule(
+            field="output.mergeAdapter",
+            reason="FieldValueForbidden",
+            message="applies only to method.type: lora (full training has no adapter); leave it out",
+            cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
+            holds=lambda spec: not (_merges(spec.output) and _is_full(spec.method)),
+        ),
+        Rule(
+            field="scheduling.minNodes",
+            message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",
+            cel="!has(self.scheduling) || !has(self.scheduling.minNodes) || self.scheduling.minNodes <= (has(self.resources) ? self.resources.?nodes.orValue(1) : 1)",
+            holds=lambda spec: _least_nodes(spec.scheduling) <= ((spec.resources and spec.resources.nodes) or 1),
+        ),
+    )
+
+
+class FineTuneJob(WireModel):
+    """A language model to be fine-tuned: data preparation, training, export."""
+
+    api_version: Literal["tuneloop.dev/v1alpha1"]
+    """Always `tuneloop.dev/v1alpha1`."""
+    kind: Literal["FineTuneJob"]
+    """Always `FineTuneJob`."""
+    metadata: Metadata
+    """Standard object metadata. The name is a DNS label of at most 48 characters."""
+    spec: FineTuneJobSpec
+    """What to train, on what, how and where."""
+    status: FineTuneJobStatus | None = None
+    """What became of the job."""
+
+    rules = (named(most=48),)
+    mutable_once_started: ClassVar[frozenset[str]] = frozenset(
+        {
+            "suspend",
+            "activeDeadlineSeconds",
+            "ttlSecondsAfterFinished",
+            "scheduling.priorityClassName",
+            "failurePolicy.maxRestarts",
+            "failurePolicy.maxTotalRestarts",
+            "failurePolicy.maxDisruptions",
+        }
+    )
+    """Fields of `spec` that may change after `status.startTime` is set; all others are frozen from then on."""

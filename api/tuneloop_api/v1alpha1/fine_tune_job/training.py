@@ -1,0 +1,134 @@
+"""The part of a FineTuneJob's spec that says how to learn: which parameters, how long, with which optimizer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.fine_tune_job.data import Count, Seed
+from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
+from tuneloop_api.wire.text_formats import LAYER_NAME
+
+LayerName: TypeAlias = Annotated[str, LAYER_NAME.text(most=256)]
+
+
+class Method(WireModel):
+    """Which parameters are trained, and how."""
+
+    type: Literal["full", "lora"] | None = None
+    """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. Default: `lora`."""
+    rank: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Rank of the LoRA matrices, 1 to 1024: more can learn more, and takes more memory. Applies only to `type: lora`. Default: 16. For example `8`."""
+    alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """The LoRA update is scaled by alpha / rank. From 1 to 4096. Applies only to `type: lora`. Default: 2 x rank. For example `32`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Probability with which an input of the LoRA matrices is dropped, at least 0 and less than 1. Applies only to `type: lora`. Default: 0.05. For example `0.1`."""
+    target_modules: Annotated[list[LayerName], Field(min_length=1, max_length=64)] | None = None
+    """Linear layers that get adapters: their names or the ends of them, or `all-linear` for all but the head. Applies only to `type: lora`. A name that no layer has fails
+    the job. Default: `[all-linear]`. For example `[query, value]`."""
+
+    rules = tuple(
+        applies_only(
+            field,
+            to="type: lora",
+            cel="self.?type.orValue('lora') == 'lora'",
+            holds=lambda method: method.type != "full",
+        )
+        for field in ("rank", "alpha", "dropout", "target_modules")
+    )
+
+
+class EvaluateEvery(WireModel):
+    """How often the validation split is measured: exactly one of the two."""
+
+    steps: Count | None = None
+    """Number of optimizer steps between two evaluations. Not together with `epochs`. Default: none, epochs are counted. For example `100`."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Number of passes over the training split between two evaluations; may be a fraction. Not together with `steps`. Default: 1. For example `0.5`."""
+
+    rules = (exactly_one("steps", "epochs"),)
+
+
+MetricName = Literal["loss", "accuracy", "macro_f1", "mcc"]
+
+
+class EarlyStopping(WireModel):
+    """Stop when the validation split gets no better."""
+
+    metric: MetricName | None = None
+    """Validation metric that is watched: loss is to fall, the others are to rise. Default: `training.bestMetric`."""
+    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Number of evaluations in a row without an improvement after which training stops, 1 to 1000. Default: 3. For example `5`."""
+    min_delta: Annotated[float, Field(ge=0)] | None = None
+    """Smallest change of the metric that counts as an improvement, in the metric's own unit. Default: 0, any change. For example `0.001`."""
+
+
+class Training(WireModel):
+    """Length, batches and optimizer."""
+
+    epochs: Annotated[float, Field(gt=0, le=10000)] | None = None
+    """Number of passes over the training split, more than 0 and at most 10000; may be a fraction. Not together with `maxSteps`. Default: 3. For example `1.5`."""
+    max_steps: Count | None = None
+    """Number of optimizer steps after which training ends, instead of a number of passes. Not together with `epochs`. Default: none, `epochs` decides.
+    For example `2000`."""
+    global_batch_size: Annotated[int, Field(ge=1, le=1048576)] | None = None
+    """Number of rows in one optimizer step, over all nodes together, so that the result does not depend on the number of nodes. From 1 to 1048576. Default: 32.
+    For example `64`."""
+    micro_batch_size: Annotated[int, Field(ge=1, le=1048576)] | None = None
+    """Number of rows in one forward pass of one rank: less takes less memory, and does not change the result but for rounding. `globalBatchSize` must be a multiple of it.
+    Default: planned from the data and shown in `status.resolved`. For example `8`."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Learning rate at its peak, after the warm-up: more than 0 and at most 10, as a number and not as text. Default: by method and model, as shown in `status.resolved`.
+    For example `2e-4`."""
+    scheduler: Literal["linear", "cosine", "constant", "wsd"] | None = None
+    """Course of the learning rate after the warm-up: `linear` and `cosine` fall to zero, `constant` stays at the peak, `wsd` (warm-up, stable, decay) stays and falls at
+    the end. Default: `linear`."""
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Fraction of all steps in which the learning rate rises to its peak, 0 to 1. Not together with `warmupSteps`. Default: 0.06. For example `0.1`."""
+    warmup_steps: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Number of steps in which the learning rate rises to its peak, at most as many as the whole run has. Not together with `warmupRatio`. Default: none, `warmupRatio`
+    decides. For example `100`."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Decoupled weight decay of AdamW, 0 to 10; biases and norms have none. Default: 0.01. For example `0.1`."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay of AdamW's mean of gradients, at least 0 and less than 1. Default: 0.9. For example `0.95`."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay of AdamW's mean of squared gradients, at least 0 and less than 1. Default: 0.999. For example `0.98`."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] | None = None
+    """What AdamW adds to its denominator so that it is never zero: more than 0 and at most 1. Default: 1e-8. For example `1e-6`."""
+    max_grad_norm: Annotated[float, Field(ge=0)] | None = None
+    """Norm to which a longer gradient is cut; 0 turns that off. Default: 1.0. For example `0.5`."""
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+    """Number format of the forward and backward pass: `auto` is bf16 on GPUs that have it, and fp32 elsewhere. Default: `auto`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Probability with which the model's own layers drop a value in training, at least 0 and less than 1. Default: what the model's configuration says.
+    For example `0.1`."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Part of the probability that the loss spreads over all classes alike, at least 0 and less than 1. Default: 0, none. For example `0.1`."""
+    evaluate_every: EvaluateEvery | None = None
+    """How often the validation split is measured: either `steps` or `epochs`. Default: every epoch. For example `{steps: 100}`."""
+    early_stopping: EarlyStopping | None = None
+    """When to stop early, because the validation split gets no better; `{}` takes the defaults. Default: train to the end. For example `{patience: 5}`."""
+    best_metric: MetricName | None = None
+    """Validation metric that chooses the best checkpoint: loss is to be low, the others are to be high. Default: `loss`."""
+    seed: Seed | None = None
+    """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
+
+    rules = (
+        not_together("epochs", "max_steps"),
+        not_together("warmup_ratio", "warmup_steps"),
+        Rule(
+            field="microBatchSize",
+            message="globalBatchSize (32 by default) must be a multiple of it; for example globalBatchSize: 32 with microBatchSize: 8",
+            cel="!has(self.microBatchSize) || self.?globalBatchSize.orValue(32) % self.microBatchSize == 0",
+            holds=lambda training: (training.global_batch_size or 32) % (training.micro_batch_size or 1) == 0,
+        ),
+        Rule(
+            field="warmupSteps",
+            message="must be at most maxSteps, the length of the whole run; for example maxSteps: 1000 with warmupSteps: 60",
+            cel="!(has(self.warmupSteps) && has(self.maxSteps)) || self.warmupSteps <= self.maxSteps",
+            holds=lambda training: training.max_steps is None or (training.warmup_steps or 0) <= training.max_steps,
+        ),
+    )

@@ -1,0 +1,140 @@
+"""ModelDeployment: which model to serve, how, and what is being served."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.common import (
+    Conditions,
+    Duration,
+    Image,
+    LongText,
+    Metadata,
+    ModelUri,
+    ObjectReference,
+    ResourceAmounts,
+    ShortText,
+    longer_than_nothing,
+    named,
+)
+from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.rules import applies_only, exactly_one
+from tuneloop_api.wire.text_formats import DIGEST
+
+
+class ServedModel(WireModel):
+    """The artifact to serve: exactly one of the two."""
+
+    fine_tune_job_ref: ObjectReference | None = None
+    """A FineTuneJob in this namespace, whose artifact is served once it has succeeded. Not together with `uri`. For example `{name: reviews}`."""
+    uri: ModelUri | None = None
+    """Folder of an artifact that a FineTuneJob published: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). A model of the hub is refused: it is
+    no such artifact. Not together with `fineTuneJobRef`. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
+    digest: Annotated[str, DIGEST.text(most=71)] | None = None
+    """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
+    Default: whatever artifact is there. For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
+
+    rules = (
+        exactly_one("fine_tune_job_ref", "uri"),
+        applies_only(
+            "digest",
+            to="uri",
+            hint="a FineTuneJob's digest is in its status",
+            cel="has(self.uri)",
+            holds=lambda model: model.uri is not None,
+        ),
+    )
+
+
+class Batching(WireModel):
+    """How requests are grouped into forward passes."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Number of texts in one forward pass at most, 1 to 1024: more give more texts per second, and take more memory. Default: 16. For example `32`."""
+    max_delay_milliseconds: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Time in milliseconds that a text waits at most for others to join it while the model is idle, 0 to 1000. Default: 5. For example `10`."""
+    max_queue: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Number of texts that may wait, 1 to 65536; what comes beyond it is answered 429 with Retry-After. Default: 256. For example `1024`."""
+
+
+class Lifecycle(WireModel):
+    """How the server starts and stops."""
+
+    startup: Duration | None = None
+    """Time that a server may take to load its model before it is started anew. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
+    For example `30m`."""
+    drain: Duration | None = None
+    """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
+
+    rules = (longer_than_nothing("startup"),)
+
+
+class ModelDeploymentSpec(WireModel):
+    """Which model to serve, and how."""
+
+    model: ServedModel
+    """The artifact to serve: either the one of a FineTuneJob, or the one in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Number of server pods, 0 to 1000; they share the requests. Default: 1. For example `3`."""
+    batching: Batching | None = None
+    """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
+    lifecycle: Lifecycle | None = None
+    """How long a server may take to start and to stop. For example `{startup: 30m}`."""
+    resources: ResourceAmounts | None = None
+    """CPU and memory of each server pod. Default: no request and no limit. For example `{cpu: "4", memory: 8Gi}`."""
+    image: Image | None = None
+    """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
+
+
+DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]
+
+
+class ServedRevision(WireModel):
+    """One immutable version of what is served."""
+
+    revision: ShortText
+    """Hash of the artifact and the server's settings; part of its Deployment's name."""
+    digest: ShortText
+    """SHA-256 of the manifest of the artifact, as `sha256:…`."""
+    uri: LongText
+    """Folder of the artifact, as `pvc://CLAIM/PATH`."""
+    replicas: int | None = None
+    """Number of server pods that this revision is to have."""
+    ready_replicas: int | None = None
+    """Number of its server pods that answer requests."""
+
+
+class ModelDeploymentStatus(WireModel):
+    """What is being served."""
+
+    observed_generation: int | None = None
+    """The `metadata.generation` that this status was computed from."""
+    phase: DeploymentPhase | None = None
+    """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
+    conditions: Conditions | None = None
+    """Aspects of the state, one entry each: Accepted, ModelAvailable and Ready. Accepted is False where the spec is refused, and says why."""
+    stable: ServedRevision | None = None
+    """The revision that answers requests now: one version of artifact and settings."""
+    ready: ShortText | None = None
+    """How many of the server pods are ready, for example `1/1`."""
+    url: LongText | None = None
+    """Address of the server inside the cluster; in local mode its address on this machine."""
+
+
+class ModelDeployment(WireModel):
+    """A fine-tuned model that is served over HTTP."""
+
+    api_version: Literal["tuneloop.dev/v1alpha1"]
+    """Always `tuneloop.dev/v1alpha1`."""
+    kind: Literal["ModelDeployment"]
+    """Always `ModelDeployment`."""
+    metadata: Metadata
+    """Standard object metadata. The name is a DNS label of at most 36 characters."""
+    spec: ModelDeploymentSpec
+    """Which model to serve, and how."""
+    status: ModelDeploymentStatus | None = None
+    """What is being served."""
+
+    rules = (named(most=36),)

@@ -1,0 +1,74 @@
+"""The base of every model on the wire: camelCase names, no unknown field, no coercion, no inf or nan, null means absent."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tuneloop_api.wire.rules import Rule
+
+
+class WireModel(BaseModel):
+    """A frozen model that reads and writes JSON as the API server does."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """Conditions over several fields; the API server checks the same ones."""
+
+    @classmethod
+    def from_wire(cls, data: object) -> Self:
+        """Read decoded JSON exactly as the API server does: by the wire's names alone, where `model_validate` also takes Python's."""
+        return cls.model_validate(data, by_alias=True, by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_server_reads(cls, data: Any) -> Any:
+        """Drop the nulls of known fields, and read 2.0 as 2: JSON has one kind of number, and the API server prunes nulls."""
+        if not isinstance(data, dict):
+            return data
+        known = {name for python, field in cls.model_fields.items() for name in (python, field.alias)}
+        return {key: _whole(value) for key, value in data.items() if value is not None or key not in known}
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        broken = [rule for rule in self.rules if not rule.holds(self)]
+        if broken:
+            raise ValidationError.from_exception_data(type(self).__name__, [_details(rule, self) for rule in broken])
+        return self
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON data with the wire's names, without fields that are not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def without_nulls(value: object) -> object:
+    """Drop the nulls of a map, as the API server does; for the fields that are maps: `Annotated[dict[…], BeforeValidator(without_nulls)]`."""
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _details(rule: Rule, model: WireModel) -> InitErrorDetails:
+    """Return a broken rule as an error at the wrong field, with what was given there."""
+    error = PydanticCustomError("rule", "{message}", {"message": rule.message})
+    location = tuple(rule.field.split(".")) if rule.field else ()
+    given: Any = model.to_wire()
+    for name in location:
+        given = given.get(name)
+    return InitErrorDetails(type=error, loc=location, input=given)

@@ -1,0 +1,1 @@
+"""The API server of local mode: objects as files in one folder, one writer."""

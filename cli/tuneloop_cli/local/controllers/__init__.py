@@ -1,0 +1,1 @@
+"""The controllers of local mode: Jobs and Deployments."""

@@ -1,0 +1,129 @@
+"""Drives the Job and Deployment controllers: hears of changes, takes the next step of what changed, carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.cluster.clock import now
+from tuneloop_cli.local.cluster.pod_objects import is_active, is_ready
+from tuneloop_cli.local.controllers.deployment_controller import deployment_step
+from tuneloop_cli.local.controllers.job_controller import FINALIZER, job_step
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
+
+if TYPE_CHECKING:
+    from tuneloop_cli.local.cluster.cluster import EventType, LocalCluster
+    from tuneloop_operator.cluster import Manifest
+
+    Key = tuple[str, str, str, str]
+    """Kind, namespace, name, uid."""
+
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""Those of Kubernetes: no vowels, so that no words come out."""
+
+
+class Controllers:
+    """Both controllers of one folder."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self._changed: dict[Key, None] = {}
+        self._wake = asyncio.Event()
+
+    def see(self, _event: EventType, manifest: Manifest) -> None:
+        """Take notice of a change of any object."""
+        metadata = manifest["metadata"]
+        if manifest["kind"] in {"Job", "Deployment"}:
+            self._add((manifest["kind"], metadata["namespace"], metadata["name"], metadata["uid"]))
+        if manifest["kind"] == "Pod":
+            for owner in metadata.get("ownerReferences", ()):
+                self._add((owner["kind"], metadata["namespace"], owner["name"], owner["uid"]))
+        if manifest["kind"] == "Service":
+            self._add(("Service", metadata["namespace"], metadata["name"], metadata["uid"]))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._changed:
+                key = next(iter(self._changed))
+                del self._changed[key]
+                await self._take_step(key)
+
+    def _add(self, key: Key) -> None:
+        self._changed[key] = None
+        self._wake.set()
+
+    async def _take_step(self, key: Key) -> None:
+        kind, namespace, name, uid = key
+        stored = self._cluster.peek(kind=kind, namespace=namespace, name=name)  # type: ignore[arg-type]
+        there = stored if stored is not None and stored["metadata"]["uid"] == uid else None
+        pods = [pod for pod in self._cluster.all("Pod", namespace=namespace) if uid in _owner_uids(pod)]
+        if kind == "Job" and there is not None:
+            await self._step_job(there, pods)
+        elif kind == "Job":
+            self._release(pods)
+        elif kind == "Deployment" and there is not None:
+            await self._step_deployment(there, pods)
+        elif kind == "Service" and there is not None:
+            await self._show_address(there)
+
+    async def _step_job(self, job: Manifest, pods: list[Manifest]) -> None:
+        step = job_step(job, pods, now=now(), suffix=_suffix)
+        for pod in step.create:
+            await self._cluster.create(pod)
+        for pod in step.delete:
+            await self._delete(pod)
+        await self._cluster.patch_status(job, step.status)
+        self._release(list(step.release))
+
+    async def _step_deployment(self, deployment: Manifest, pods: list[Manifest]) -> None:
+        step = deployment_step(deployment, pods, now=now(), suffix=_suffix)
+        for pod in step.create:
+            await self._cluster.create(pod)
+        for pod in step.delete:
+            await self._delete(pod)
+        await self._cluster.patch_status(deployment, step.status)
+        for service in self._cluster.all("Service", namespace=deployment["metadata"]["namespace"]):
+            await self._show_address(service)
+
+    async def _show_address(self, service: Manifest) -> None:
+        """Write into a Service's annotations where it leads to on this machine: to its first ready server."""
+        wanted = (service["spec"].get("selector") or {}).items()
+        pods = self._cluster.all("Pod", namespace=service["metadata"]["namespace"])
+        urls = (
+            pod["metadata"]["annotations"][LOCAL_URL]
+            for pod in pods
+            if wanted and wanted <= pod["metadata"]["labels"].items()
+            if is_active(pod) and is_ready(pod) and LOCAL_URL in pod["metadata"]["annotations"]
+        )
+        annotations = {**service["metadata"].get("annotations", {}), LOCAL_URL: next(urls, "")}
+        if not annotations[LOCAL_URL]:
+            del annotations[LOCAL_URL]
+        if annotations != service["metadata"].get("annotations", {}):
+            self._cluster.update(service | {"metadata": service["metadata"] | {"annotations": annotations}})
+
+    async def _delete(self, pod: Manifest) -> None:
+        metadata = pod["metadata"]
+        await self._cluster.delete(
+            kind="Pod", namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
+        )
+
+    def _release(self, pods: list[Manifest]) -> None:
+        """Take the finalizer off pods that are counted; one that was only waiting for that is gone then."""
+        for seen in pods:
+            metadata = seen["metadata"]
+            pod = self._cluster.peek(kind="Pod", namespace=metadata["namespace"], name=metadata["name"])
+            if pod is not None and pod["metadata"]["uid"] == metadata["uid"]:
+                kept = [each for each in pod["metadata"].get("finalizers", ()) if each != FINALIZER]
+                self._cluster.update(pod | {"metadata": pod["metadata"] | {"finalizers": kept}})
+
+
+def _owner_uids(manifest: Manifest) -> set[str]:
+    return {owner["uid"] for owner in manifest["metadata"].get("ownerReferences", ())}
+
+
+def _suffix() -> str:
+    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))

@@ -1,0 +1,1 @@
+"""The kubelet of local mode: a pod is a group of processes."""

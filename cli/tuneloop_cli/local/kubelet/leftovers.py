@@ -1,0 +1,48 @@
+"""What an earlier session left behind, made honest: pods that nobody runs any more, servers that do not answer, folders without a pod."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.cluster.clock import now
+from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
+from tuneloop_cli.local.kubelet import pod_status
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
+
+if TYPE_CHECKING:
+    from tuneloop_cli.local.cluster.cluster import LocalCluster
+    from tuneloop_cli.local.kubelet.pod_plan import Folders
+    from tuneloop_operator.cluster import Manifest
+
+
+def write_off_pods(cluster: LocalCluster, *, folders: Folders) -> None:
+    """Say of each pod that was running that it is lost, let go those that were being deleted, and drop folders without a pod."""
+    for pod in cluster.all("Pod"):
+        if "nodeName" in pod["spec"] and not is_terminal(pod):
+            pod["status"] = pod_status.lost(pod, now=now())
+        if is_deleted(pod):
+            pod["metadata"]["deletionGracePeriodSeconds"] = 0
+        cluster.update(pod)
+    known = {folders.pod(pod) for pod in cluster.all("Pod")}
+    for folder in folders.root.glob("pods/*/*"):
+        if folder not in known:
+            shutil.rmtree(folder)
+
+
+def forget_servers(cluster: LocalCluster) -> None:
+    """Keep of a deployment's status only which revision it served: between sessions nothing answers."""
+    for deployment in cluster.all("ModelDeployment"):
+        if "status" in deployment:
+            stable = {name: value for name, value in deployment["status"].items() if name == "stable"}
+            stable.get("stable", {}).pop("readyReplicas", None)
+            cluster.update(deployment | {"status": stable})
+    for deployment in cluster.all("Deployment"):
+        cluster.update(deployment | {"status": {}})
+    for service in cluster.all("Service"):
+        cluster.update(_without_address(service))
+
+
+def _without_address(service: Manifest) -> Manifest:
+    service["metadata"].get("annotations", {}).pop(LOCAL_URL, None)
+    return service

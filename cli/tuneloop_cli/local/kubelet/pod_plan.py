@@ -1,0 +1,173 @@
+"""From a pod and its ConfigMaps to a process: command, environment, files. Pure.
+
+There are no mounts. The trainer and the server take every path from their configuration file, so it is enough to rewrite the mount
+prefixes in it, and in command and environment; of a path, the longest prefix counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
+from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
+from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneloop_operator.cluster import Manifest
+
+_TERMINATION_MESSAGE = "/dev/termination-log"
+_FIELD = re.compile(r"metadata\.(name|namespace|uid|labels|annotations)(?:\['([^']+)'\])?")
+_RUN_JSON, _SERVER_JSON = Path(RUN_CONFIG_PATH).name, Path(SERVER_CONFIG_PATH).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where things lie on this machine; all paths are absolute."""
+
+    root: Path
+
+    def pod(self, pod: Manifest) -> Path:
+        """Return the folder that goes with the pod."""
+        return self.root.joinpath("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
+
+    def log(self, pod: Manifest) -> Path:
+        """Return the file with the pod's output."""
+        return self.root.joinpath("logs", pod["metadata"]["namespace"], f"{pod['metadata']['name']}.log")
+
+    def claim(self, name: str) -> Path:
+        """Return the folder that stands for a PersistentVolumeClaim."""
+        return self.root / "claims" / name
+
+    @property
+    def secrets(self) -> Path:
+        """The folder with the session's token."""
+        return self.root / "secrets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessPlan:
+    """A process to start, and the files that it needs before."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    files: dict[Path, str]
+    folders: tuple[Path, ...]
+    termination_message: Path
+
+
+def config_maps_of(pod: Manifest) -> list[str]:
+    """Return the names of the ConfigMaps that the pod reads."""
+    return [volume["configMap"]["name"] for volume in pod["spec"].get("volumes", ()) if "configMap" in volume]
+
+
+def plan_process(
+    pod: Manifest,
+    *,
+    config_maps: Mapping[str, Manifest],
+    folders: Folders,
+    port: int,
+    devices: str,
+    inherited: Mapping[str, str],
+) -> ProcessPlan:
+    """Return the process of a pod. Raises ValueError for an environment variable that cannot be known.
+
+    `port` is the rendezvous port of its Job, or the one that a server listens on; `devices` is CUDA_VISIBLE_DEVICES. The pod's
+    environment comes on top of the `inherited` one.
+    """
+    container = pod["spec"]["containers"][0]
+    own = folders.pod(pod)
+    message = own / "termination-message"
+    scratch, fixed = _mounts(pod, folders=folders)
+    fixed[container.get("terminationMessagePath", _TERMINATION_MESSAGE)] = message
+    files = {
+        own / volume["name"] / name: _file(name, text, mounts=fixed, port=port)
+        for volume in pod["spec"].get("volumes", ())
+        if "configMap" in volume
+        for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
+    }
+    environment = {**inherited, "CUDA_VISIBLE_DEVICES": devices}
+    environment |= {each["name"]: _rewritten(_value(each, pod), fixed | scratch) for each in container.get("env", ())}
+    words = [*container.get("command", ()), *container.get("args", ())]
+    program = sys.executable if words[0] in {"python", "python3"} else words[0]
+    return ProcessPlan(
+        command=(program, *(_rewritten(word, fixed | scratch) for word in words[1:])),
+        environment=environment | {POD_UID_VARIABLE: pod["metadata"]["uid"]},
+        files=files,
+        folders=tuple(scratch.values()),
+        termination_message=message,
+    )
+
+
+def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:
+    """Return CUDA_VISIBLE_DEVICES: the pods of a gang share the machine's GPUs in the order of their indexes."""
+    limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
+    count = sum(int(amount) for name, amount in limits.items() if name not in {"cpu", "memory"})
+    first = count * int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
+    return ",".join(gpus[first : first + count])
+
+
+def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the mount paths of scratch volumes, and those of all others, with the folders behind them.
+
+    Scratch paths such as /tmp are also places of the machine, to which a `file:///tmp/…` of the configuration means to lead.
+    """
+    scratch, fixed = {}, {}
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
+    for mount in pod["spec"]["containers"][0].get("volumeMounts", ()):
+        volume, path = volumes[mount["name"]], mount["mountPath"]
+        if "emptyDir" in volume:
+            scratch[path] = folders.pod(pod) / volume["name"]
+        elif "configMap" in volume:
+            fixed[path] = folders.pod(pod) / volume["name"]
+        elif "projected" in volume:
+            fixed[path] = folders.secrets
+        else:
+            fixed[path] = folders.claim(volume["persistentVolumeClaim"]["claimName"])
+    return scratch, fixed
+
+
+def _file(name: str, text: str, *, mounts: Mapping[str, Path], port: int) -> str:
+    if name not in {_RUN_JSON, _SERVER_JSON}:
+        return text
+    config = _rewritten_json(json.loads(text), mounts)
+    if name == _SERVER_JSON:
+        config |= {"host": LOOPBACK, "port": port}
+    else:
+        config["paths"].setdefault("terminationMessage", str(mounts[_TERMINATION_MESSAGE]))
+        if "rendezvous" in config:
+            config["rendezvous"] = {"address": LOOPBACK, "port": port}
+    return json.dumps(config, indent=1, ensure_ascii=False)
+
+
+def _rewritten_json(value: Any, mounts: Mapping[str, Path]) -> Any:
+    if isinstance(value, dict):
+        return {key: _rewritten_json(inner, mounts) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rewritten_json(inner, mounts) for inner in value]
+    return _rewritten(value, mounts) if isinstance(value, str) else value
+
+
+def _rewritten(text: str, mounts: Mapping[str, Path]) -> str:
+    for prefix in sorted(mounts, key=len, reverse=True):
+        if text == prefix or text.startswith(f"{prefix}/"):
+            return f"{mounts[prefix]}{text[len(prefix) :]}"
+    return text
+
+
+def _value(variable: dict[str, Any], pod: Manifest) -> str:
+    if "valueFrom" not in variable:
+        return str(variable.get("value", ""))
+    path = variable["valueFrom"]["fieldRef"]["fieldPath"]
+    match = _FIELD.fullmatch(path)
+    if match is None:
+        raise ValueError(f"env {variable['name']}: the field {path} is not known in local mode")
+    field = pod["metadata"].get(match[1]) or ""
+    return str(field.get(match[2], "") if isinstance(field, dict) else field)

@@ -1,0 +1,212 @@
+"""One pod's life: wait for what it needs, run its process, end it when asked, and say in its status what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.contract.results import TERMINATION_MESSAGE_BYTES
+from tuneloop_cli.local.cluster.clock import now
+from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
+from tuneloop_cli.local.kubelet import pod_status
+from tuneloop_cli.local.kubelet.container import Container, first_of
+from tuneloop_cli.local.kubelet.pod_plan import ProcessPlan, config_maps_of, devices_of, plan_process
+from tuneloop_cli.local.kubelet.probe import watch_probes
+from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from tuneloop_cli.local.cluster.cluster import LocalCluster
+    from tuneloop_cli.local.kubelet.pod_plan import Folders
+    from tuneloop_cli.local.processes.ports import Ports
+    from tuneloop_cli.local.processes.watchdog import Watchdog
+    from tuneloop_operator.cluster import Manifest
+
+_NODE = "this-machine"
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _FORGIVEN_AFTER_SECONDS = 1.0, 60.0, 600.0
+_TAIL_LINES, _TAIL_BYTES = 80, 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the pods of a session share."""
+
+    cluster: LocalCluster
+    folders: Folders
+    ports: Ports
+    watchdog: Watchdog
+    gpus: tuple[str, ...]
+    serve_port: int
+    """Port of the first server; 0 takes a free one."""
+
+
+@dataclass(kw_only=True, eq=False)
+class PodRun:
+    """The run of one pod. The events are set by the agent, once."""
+
+    machine: Machine
+    namespace: str
+    name: str
+    uid: str
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its end is asked for."""
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """… because the session ends."""
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    """… without the grace period."""
+
+    async def run(self) -> None:
+        """Run the pod from its start to its end."""
+        pod = self._pod()
+        if pod is not None and not is_terminal(pod) and not is_deleted(pod):
+            pod["spec"]["nodeName"] = _NODE
+            self.machine.cluster.update(pod)
+            plan = await self._planned()
+            if plan is not None:
+                await self._repeat(plan)
+            if self.leave.is_set():
+                self._write(_stopped_unless_done)
+        self.machine.ports.release(self.uid)
+        pod = self._pod()
+        if pod is not None and is_deleted(pod):
+            pod["metadata"]["deletionGracePeriodSeconds"] = 0
+            self.machine.cluster.update(pod)
+
+    async def _planned(self) -> ProcessPlan | None:
+        """Return the process once all that it needs is there; None if the pod's end is asked for before."""
+        while not self.stop.is_set():
+            pod = self._present()
+            found = {name: self._config_map(name) for name in config_maps_of(pod)}
+            maps = {name: manifest for name, manifest in found.items() if manifest is not None}
+            if len(maps) == len(found):
+                return self._prepared(pod, maps)
+            self._write(partial(_cannot_start, missing=sorted(found.keys() - maps.keys())))
+            await first_of(self.stop.wait(), seconds=0.5)
+        return None
+
+    def _prepared(self, pod: Manifest, config_maps: dict[str, Manifest]) -> ProcessPlan:
+        plan = plan_process(
+            pod,
+            config_maps=config_maps,
+            folders=self.machine.folders,
+            port=self._port(pod),
+            devices=devices_of(pod, self.machine.gpus),
+            inherited=os.environ,
+        )
+        for folder in plan.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, text in plan.files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return plan
+
+    def _port(self, pod: Manifest) -> int:
+        """Return the pod's port: its Job's for the rendezvous, or one of its own to serve on."""
+        ports = self.machine.ports
+        if not _container(pod).get("ports"):
+            (owner,) = pod["metadata"].get("ownerReferences") or [{"uid": self.uid}]
+            return ports.reserve(owner["uid"])
+        wanted = self.machine.serve_port
+        port = ports.reserve(self.uid, wanted=0 if ports.holds(wanted) else wanted)
+        pod["metadata"].setdefault("annotations", {})[LOCAL_URL] = f"http://{LOOPBACK}:{port}"
+        self.machine.cluster.update(pod)
+        return port
+
+    async def _repeat(self, plan: ProcessPlan) -> None:
+        """Run the process once, or, where the pod's restart policy says so, again and again with growing pauses."""
+        pause = _FIRST_PAUSE_SECONDS
+        while not self.stop.is_set():
+            began = time.monotonic()
+            await self._once(plan)
+            if is_terminal(self._present()):
+                return
+            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _FORGIVEN_AFTER_SECONDS else pause
+            await first_of(self.stop.wait(), seconds=pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _once(self, plan: ProcessPlan) -> None:
+        started, pod, folders = now(), self._present(), self.machine.folders
+        log, cwd = folders.log(pod), folders.pod(pod)
+        for folder in (log.parent, cwd):
+            folder.mkdir(parents=True, exist_ok=True)
+        plan.termination_message.unlink(missing_ok=True)
+        container = await Container.start(plan, pod_uid=self.uid, root=folders.root, cwd=cwd, log=log)
+        self.machine.watchdog.guard(container.record)
+        try:
+            await self._attend(container, pod, started=started)
+        finally:
+            code = await container.bury(root=folders.root, watchdog=self.machine.watchdog)
+        message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
+        last = pod["spec"].get("restartPolicy", "Always") == "Never" or self.stop.is_set()
+        self._write(
+            lambda pod: pod_status.terminated(
+                pod, exit_code=code, message=message, started=started, last=last, now=now()
+            )
+        )
+
+    async def _attend(self, container: Container, pod: Manifest, *, started: str) -> None:
+        """Return when the process has ended, or has to: its end was asked for and its time is over, or a probe failed."""
+
+        def ready(holds: bool) -> None:  # noqa: FBT001  (called by the probe with what it found)
+            self._write(lambda pod: pod_status.running(pod, started=started, ready=holds, now=now()))
+
+        probed = bool(_container(pod).get("ports"))
+        ready(not probed)
+        waits: list[Coroutine[Any, Any, object]] = [container.ended(), self.stop.wait()]
+        if probed:
+            port = self.machine.ports.reserve(self.uid)
+            waits.append(watch_probes(_container(pod), port=port, ready=ready))
+        await first_of(*waits)
+        grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
+        await container.end(grace_seconds=grace, hurry=self.hurry)
+
+    def _write(self, change: Callable[[Manifest], pod_status.Status]) -> None:
+        pod = self._present()
+        self.machine.cluster.update(pod | {"status": change(pod)})
+
+    def _present(self) -> Manifest:
+        pod = self._pod()
+        assert pod is not None, "a pod with a node stays until its run lets it go"
+        return pod
+
+    def _pod(self) -> Manifest | None:
+        pod = self.machine.cluster.peek(kind="Pod", namespace=self.namespace, name=self.name)
+        return pod if pod is not None and pod["metadata"]["uid"] == self.uid else None
+
+    def _config_map(self, name: str) -> Manifest | None:
+        return self.machine.cluster.peek(kind="ConfigMap", namespace=self.namespace, name=name)
+
+
+def _container(pod: Manifest) -> dict[str, Any]:
+    container: dict[str, Any] = pod["spec"]["containers"][0]
+    return container
+
+
+def _cannot_start(pod: Manifest, *, missing: list[str]) -> pod_status.Status:
+    said = f"ConfigMap {', '.join(missing)} not found"
+    return pod_status.waiting(pod, reason="CreateContainerConfigError", message=said, now=now())
+
+
+def _stopped_unless_done(pod: Manifest) -> pod_status.Status:
+    done = pod["status"].get("phase") == "Succeeded"
+    return pod["status"] if done else pod_status.stopped(pod, now=now())
+
+
+def _termination_message(path: Path, container: dict[str, Any], *, log: Path, failed: bool) -> str:
+    """Return what the container left to be said; the end of its log where it left nothing and failed, if the pod wants that."""
+    if path.exists():
+        with path.open("rb") as file:
+            return file.read(TERMINATION_MESSAGE_BYTES).decode(errors="replace")
+    if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+    return ""

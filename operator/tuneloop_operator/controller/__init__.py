@@ -1,0 +1,1 @@
+"""Reads what the watch shows, reconciles one object after the other, writes: the only part that works."""

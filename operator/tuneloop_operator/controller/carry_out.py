@@ -1,0 +1,73 @@
+"""Does what was decided, through the cluster, in the decision's order; every reply goes into the store at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from tuneloop_operator.controller.observe import owner_uid
+from tuneloop_operator.desired.common.compare import covers
+from tuneloop_operator.errors import AlreadyExists, NameConflict, Refused
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Cluster, Kind, Manifest
+    from tuneloop_operator.controller.store import Store
+    from tuneloop_operator.decide.decision import Decision
+
+
+async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, store: Store) -> None:
+    """Write the status, then delete, apply, create. An owner that is deleted itself is forgotten.
+
+    Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` naming the child that stands in the way,
+    `ClusterUnavailable`. What was done until then stays done: the next decision goes on from there.
+    """
+    if decision.status is not None:
+        store.put(await cluster.patch_status(owner, decision.status))
+    namespace, uid = owner["metadata"]["namespace"], owner["metadata"]["uid"]
+    for deletion in decision.delete:
+        await cluster.delete(kind=deletion.kind, namespace=namespace, name=deletion.name, uid=deletion.uid)
+        if deletion.uid == uid:  # the watch may be late, and nothing is to be decided for it again
+            store.remove(store.get(deletion.kind, namespace=namespace, name=deletion.name) or owner)
+    for manifest in decision.apply:
+        store.put(await _applied(manifest, uid=uid, cluster=cluster))
+    for manifest in decision.create:
+        store.put(await _created(manifest, uid=uid, cluster=cluster))
+
+
+async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifest:
+    metadata = manifest["metadata"]
+    kind = cast("Kind", manifest["kind"])
+    existing = await cluster.get(kind=kind, namespace=metadata["namespace"], name=metadata["name"])
+    if existing is not None and owner_uid(existing) != uid:
+        raise _conflict(manifest, why="it has another owner")
+    try:
+        return await cluster.apply(manifest)
+    except Refused as error:
+        raise Refused(f"{manifest['kind']} {metadata['name']}: {error}") from error
+
+
+async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifest:
+    """Create the object; one of ours that is already there is a create whose answer was lost."""
+    metadata = manifest["metadata"]
+    try:
+        return await cluster.create(manifest)
+    except Refused as error:
+        raise Refused(f"{manifest['kind']} {metadata['name']}: {error}") from error
+    except AlreadyExists:
+        kind = cast("Kind", manifest["kind"])
+        existing = await cluster.get(kind=kind, namespace=metadata["namespace"], name=metadata["name"])
+    if existing is None:
+        raise AlreadyExists(f"{manifest['kind']} {metadata['name']} was there and is gone")
+    if owner_uid(existing) != uid:
+        raise _conflict(manifest, why="it has another owner")
+    if not covers(existing["metadata"].get("labels"), metadata["labels"]):  # by which it would be found
+        raise _conflict(manifest, why="somebody took our labels off")
+    if not covers(existing["metadata"].get("annotations") or {}, metadata.get("annotations") or {}):
+        raise AlreadyExists(f"{manifest['kind']} {metadata['name']} of an earlier run is not gone yet")
+    return existing
+
+
+def _conflict(manifest: Manifest, *, why: str) -> NameConflict:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return NameConflict(
+        f"{kind} {name} is not ours: {why}. It is left alone; delete or rename it, or create this object under another name."
+    )

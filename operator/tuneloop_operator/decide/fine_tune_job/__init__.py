@@ -1,0 +1,1 @@
+"""Decisions about a FineTuneJob, one policy a file. Pure."""

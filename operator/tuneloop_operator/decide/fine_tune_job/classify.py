@@ -1,0 +1,191 @@
+"""Which pod is to blame, what went wrong in it, and what a person can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
+from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_api.v1alpha1.fine_tune_job.status import Failure
+from tuneloop_operator.decide.fine_tune_job.hints import HINTS
+from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS, Action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tuneloop_operator.state.observed import ContainerEnd, PodSeen
+
+_CLASS_OF_DISRUPTION = {  # reasons of the pod condition DisruptionTarget
+    "PreemptionByScheduler": FailureClass.PREEMPTED,
+    "DeletionByTaintManager": FailureClass.NODE_LOST,
+    "DeletionByPodGC": FailureClass.NODE_LOST,
+    "EvictionByEvictionAPI": FailureClass.EVICTED,
+    "TerminationByKubelet": FailureClass.EVICTED,
+}
+_CLASS_OF_POD_REASON = {  # `status.reason` of a pod
+    "Evicted": FailureClass.EVICTED,
+    "Preempting": FailureClass.PREEMPTED,
+    "NodeLost": FailureClass.NODE_LOST,
+    "NodeShutdown": FailureClass.NODE_LOST,
+    "Terminated": FailureClass.NODE_LOST,
+    "NodeAffinity": FailureClass.NODE_LOST,
+    "UnexpectedAdmissionError": FailureClass.NODE_LOST,
+}
+_CANNOT_START = frozenset({"StartError", "ContainerCannotRun", "CreateContainerConfigError", "InvalidImageName"})
+_SIGTERM = 143
+_NOISE = {FailureClass.UNKNOWN: 1, FailureClass.HANG: 2, FailureClass.COLLECTIVE: 3}
+"""Classes that another rank's end may bring about, the more likely the greater; all others are 0."""
+_SIGNALLED = 4
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """A pod's end, judged."""
+
+    failure: Failure
+    noise: int
+    """0: this pod says by itself what went wrong; more: it may only be the echo of another one's end."""
+    finished: datetime
+    index: int
+
+
+def blame(pods: Iterable[PodSeen]) -> Blame | None:
+    """Return the end that tells best why these pods of one attempt failed; None if none of them has ended.
+
+    Pods that were deleted before they ended are asked only if there is no other: the Job controller deletes the rest of a gang.
+    """
+    ended = [pod for pod in pods if pod.phase == "Failed" or pod.disruption or _failed(pod.ended)]
+    own = [pod for pod in ended if pod.disruption or not _deleted_first(pod)]
+    judged = [_judge(pod) for pod in own or ended]
+    return min(judged, key=lambda one: (one.noise, one.finished, one.index), default=None)
+
+
+def handed_on(pod: PodSeen) -> TerminationMessage | None:
+    """Return what a pod of ours said as it ended; None if it said nothing that can be understood."""
+    return _read(pod.ended.message) if pod.ended else None
+
+
+def vanished(*, name: str, stage: str) -> Failure:
+    """Return the failure of a Job that is gone although nobody of ours deleted it."""
+    return _failure(FailureClass.EVICTED, stage=stage, message=f"Job {name} was deleted while it ran")
+
+
+def unexplained(*, name: str, stage: str, message: str) -> Failure:
+    """Return the failure of a Job that failed without a pod that could say why: they were deleted."""
+    said = f": {message}" if message else ""
+    return _failure(FailureClass.EVICTED, stage=stage, message=f"the pods of Job {name} are gone{said}")
+
+
+def unfinished(*, name: str, stage: str) -> Failure:
+    """Return the failure of a Job that succeeded without saying what it made."""
+    return _failure(
+        FailureClass.UNKNOWN,
+        stage=stage,
+        message=f"Job {name} succeeded, but did not say in a readable way what it made",
+    )
+
+
+def without_image(pod: PodSeen) -> Failure:
+    """Return the failure of a pod that cannot get its image, or cannot be made."""
+    kind = FailureClass.CONFIG if pod.waiting == "CreateContainerConfigError" else FailureClass.IMAGE_PULL
+    return _failure(kind, stage=pod.stage, message=f"{pod.waiting}: {pod.waiting_message}".rstrip(": "), pod=pod)
+
+
+def not_started(message: str, *, stage: str, pod: PodSeen | None = None) -> Failure:
+    """Return the failure of a run whose pods did not come up in time."""
+    return _failure(FailureClass.START_DEADLINE, stage=stage, message=message, pod=pod)
+
+
+def _failed(end: ContainerEnd | None) -> bool:
+    return end is not None and end.exit_code != 0
+
+
+def _deleted_first(pod: PodSeen) -> bool:
+    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless SIGTERM ended it."""
+    if pod.deletion_asked is None:
+        return False
+    if pod.ended is None or pod.ended.finished > pod.deletion_asked:
+        return True
+    return pod.ended.exit_code == _SIGTERM and pod.ended.finished == pod.deletion_asked
+
+
+def _judge(pod: PodSeen) -> Blame:
+    said = _read(pod.ended.message) if pod.ended else None
+    failure_class = _class(pod, said)
+    noise = _NOISE.get(failure_class, 0)
+    if pod.ended and pod.ended.exit_code == _SIGTERM and failure_class is FailureClass.UNKNOWN:
+        noise = _SIGNALLED
+    failure = _failure(failure_class, stage=pod.stage, message=_message(pod, said), pod=pod, said=said)
+    finished = pod.ended.finished if pod.ended else (pod.deletion_asked or datetime.max.replace(tzinfo=UTC))
+    return Blame(failure=failure, noise=noise, finished=finished, index=pod.index)
+
+
+def _class(pod: PodSeen, said: TerminationMessage | None) -> FailureClass:
+    if pod.disruption or pod.reason:
+        return _CLASS_OF_DISRUPTION.get(pod.disruption) or _CLASS_OF_POD_REASON.get(pod.reason, FailureClass.EVICTED)
+    if _deleted_first(pod):
+        return FailureClass.EVICTED
+    return FailureClass.UNKNOWN if pod.ended is None else _class_of_end(pod.ended, said)
+
+
+def _class_of_end(end: ContainerEnd, said: TerminationMessage | None) -> FailureClass:
+    if end.reason == "OOMKilled":
+        return FailureClass.OUT_OF_MEMORY_HOST
+    if end.reason in _CANNOT_START:
+        return FailureClass.CONFIG
+    if said is not None and said.failure_class is not None:
+        return said.failure_class
+    return CLASS_OF_EXIT_CODE.get(end.exit_code, FailureClass.UNKNOWN)
+
+
+def _message(pod: PodSeen, said: TerminationMessage | None) -> str:
+    if said is not None and said.message:
+        return said.message
+    if pod.disruption or pod.reason or pod.ended is None:
+        return f"pod {pod.name}: {pod.message or pod.disruption or pod.reason or 'deleted'}"
+    end = pod.ended
+    if end.reason == "OOMKilled":
+        return f"pod {pod.name} used more memory than its limit"
+    lines = [line for line in end.message.splitlines() if line.strip()]
+    told = f": {lines[-1].strip()}" if lines and said is None else ""
+    return f"pod {pod.name} ended with exit code {end.exit_code}{told}"
+
+
+def _failure(
+    kind: FailureClass,
+    *,
+    stage: str,
+    message: str,
+    pod: PodSeen | None = None,
+    said: TerminationMessage | None = None,
+) -> Failure:
+    end = pod.ended if pod else None
+    lines = (said.last_lines or []) if said else end.message.splitlines()[-_LAST_LINES:] if end else []
+    return Failure(
+        failure_class=kind.value,
+        stage=stage,
+        exit_code=end.exit_code if end else None,
+        rank=said.rank if said else None,
+        step=said.step if said else None,
+        pod=pod.name if pod else None,
+        node=pod.node if pod else None,
+        message=message[:4096],
+        hint=(said.hint if said and said.hint else HINTS[kind])[:4096],
+        last_lines=[line[:256] for line in lines] or None,
+        retryable=ACTION_OF_CLASS[kind] is not Action.FAIL,
+    )
+
+
+def _read(text: str) -> TerminationMessage | None:
+    """Return the message that a stage of ours wrote; anything else is the end of a log."""
+    if not text.startswith("{"):
+        return None
+    try:
+        return TerminationMessage.model_validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,147 @@
+"""What follows a failure: the table of classes, the job's own rules, the limits, and the delay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
+
+_FIRST_DELAY_SECONDS = 10.0
+_LONGEST_DELAY_SECONDS = 600.0
+_MOST_REDUCTIONS = 2
+
+
+class Action(StrEnum):
+    """What follows a failure."""
+
+    RESTART = "Restart"
+    """Counts against `maxRestarts` (without a newer checkpoint) and `maxTotalRestarts`."""
+    RESTART_FREE = "RestartFree"
+    """Counts against `maxDisruptions`: nobody's fault."""
+    REDUCE_MICRO_BATCH = "ReduceMicroBatch"
+    """A restart with half the rows in a micro-batch and the same global batch; twice at most."""
+    REPLAY = "Replay"
+    """One checkpoint back, and the same steps once more: training is deterministic, so that only a fault of the hardware does not come again."""
+    PREPARE_AGAIN = "PrepareAgain"
+    """A restart before which the data is prepared anew."""
+    FAIL = "Fail"
+    """The same would happen again."""
+
+
+ACTION_OF_CLASS = {
+    FailureClass.OUT_OF_MEMORY_HOST: Action.RESTART,
+    FailureClass.COLLECTIVE: Action.RESTART,
+    FailureClass.HANG: Action.RESTART,
+    FailureClass.STORAGE: Action.RESTART,
+    FailureClass.UNKNOWN: Action.RESTART,
+    FailureClass.EVICTED: Action.RESTART_FREE,
+    FailureClass.NODE_LOST: Action.RESTART_FREE,
+    FailureClass.PREEMPTED: Action.RESTART_FREE,
+    FailureClass.OUT_OF_MEMORY_GPU: Action.REDUCE_MICRO_BATCH,
+    FailureClass.NON_FINITE_LOSS: Action.REPLAY,
+    FailureClass.PREPARED_DATA_LOST: Action.PREPARE_AGAIN,
+    FailureClass.USER_CODE: Action.FAIL,
+    FailureClass.DATA: Action.FAIL,
+    FailureClass.CONFIG: Action.FAIL,
+    FailureClass.MODEL_ACCESS: Action.FAIL,
+    FailureClass.IMAGE_PULL: Action.FAIL,
+    FailureClass.CHECKPOINT_LOST: Action.FAIL,
+    FailureClass.START_DEADLINE: Action.FAIL,
+    FailureClass.DEADLINE_EXCEEDED: Action.FAIL,
+    FailureClass.BUDGET_EXCEEDED: Action.FAIL,
+}
+_OURS = frozenset({FailureClass.START_DEADLINE, FailureClass.DEADLINE_EXCEEDED, FailureClass.BUDGET_EXCEEDED})
+"""Ends that we make, because the spec says so: no rule undoes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a failure leads to."""
+
+    action: Action
+    """FAIL also where a limit was reached."""
+    restarts: Restarts
+    """The counters afterwards; unchanged where nothing is restarted."""
+    exhausted: str = ""
+    """The limit that was reached, as a sentence; empty where none was."""
+
+    @property
+    def restart(self) -> bool:
+        """Whether another run follows."""
+        return self.action is not Action.FAIL
+
+
+def action_of(failure: Failure, policy: FailurePolicy | None) -> Action:
+    """Return what follows a failure by the job's own rules, the first that fits, else by the table."""
+    kind = FailureClass(failure.failure_class)
+    for rule in (policy and policy.rules_) or ():
+        fits = rule.failure_class is kind or failure.exit_code in (rule.exit_codes or ())
+        if fits and kind not in _OURS:
+            return Action(rule.action)
+    return ACTION_OF_CLASS[kind]
+
+
+def verdict(failure: Failure, *, restarts: Restarts, policy: FailurePolicy | None, now: str) -> Verdict:
+    """Return what follows this failure, with the counters that say so."""
+    action = action_of(failure, policy)
+    if action is Action.FAIL:
+        return Verdict(action=action, restarts=restarts)
+    if exhausted := _exhausted(action, failure, restarts=restarts, policy=policy or FailurePolicy()):
+        return Verdict(action=Action.FAIL, restarts=restarts, exhausted=exhausted)
+    blamed = action not in {Action.RESTART_FREE, Action.REPLAY}
+    counted = restarts.model_copy(
+        update={
+            "total": restarts.total + 1,
+            "failure": restarts.failure + blamed,
+            "disruption": restarts.disruption + (action is Action.RESTART_FREE),
+            "without_progress": restarts.without_progress + blamed,
+            "since_checkpoint": restarts.since_checkpoint + 1,
+            "last_reason": failure.failure_class,
+            "last_time": now,
+        }
+    )
+    if action is Action.REDUCE_MICRO_BATCH:
+        counted = counted.model_copy(update={"reduced": (restarts.reduced or 0) + 1})
+    if action is Action.REPLAY:
+        counted = counted.model_copy(update={"non_finite_step": failure.step or 0})
+    return Verdict(action=action, restarts=counted)
+
+
+def _exhausted(action: Action, failure: Failure, *, restarts: Restarts, policy: FailurePolicy) -> str:
+    if action is Action.RESTART_FREE:
+        most = 100 if policy.max_disruptions is None else policy.max_disruptions
+        return f"disrupted more than {most} times (failurePolicy.maxDisruptions)" if restarts.disruption >= most else ""
+    if action is Action.REPLAY:
+        before = restarts.non_finite_step
+        again = before is not None and (failure.step or 0) <= before
+        return "it came again after training went one checkpoint back" if again else ""
+    if action is Action.REDUCE_MICRO_BATCH and (restarts.reduced or 0) >= _MOST_REDUCTIONS:
+        return f"the micro-batch was halved {_MOST_REDUCTIONS} times already"
+    most = 3 if policy.max_restarts is None else policy.max_restarts
+    if restarts.without_progress >= most:
+        return f"restarted {most} times without a newer checkpoint (failurePolicy.maxRestarts)"
+    most = 50 if policy.max_total_restarts is None else policy.max_total_restarts
+    return f"restarted {most} times in all (failurePolicy.maxTotalRestarts)" if restarts.failure >= most else ""
+
+
+def halved(micro_batch: int, *, global_batch: int) -> int | None:
+    """Return the largest divisor of the global batch that is at most half of a micro-batch; None if a micro-batch is one row already."""
+    return next((size for size in range(micro_batch // 2, 0, -1) if global_batch % size == 0), None)
+
+
+def after_checkpoint(restarts: Restarts) -> Restarts:
+    """Return the counters once a newer checkpoint, or a whole stage, is safe."""
+    return restarts.model_copy(update={"without_progress": 0, "since_checkpoint": 0})
+
+
+def delay_seconds(since_checkpoint: int) -> float:
+    """Return the wait before the restart with this number since the newest checkpoint: 0, 10, 20, 40 … 600 seconds."""
+    if since_checkpoint <= 1:
+        return 0.0
+    return min(_FIRST_DELAY_SECONDS * 2.0 ** min(since_checkpoint - 2, 16), _LONGEST_DELAY_SECONDS)

@@ -1,0 +1,1 @@
+"""Parts of the manifests of every kind. Pure."""

@@ -1,0 +1,41 @@
+"""Where the pods' progress posts go: to the operator that leads. The Service has no selector, so this is all that it leads to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.common.metadata import MANAGED_BY, MANAGER
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Manifest
+
+_SERVICE_NAME = "kubernetes.io/service-name"
+_SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+PORT_NAME = "https"
+"""As the Service names it: a slice's port belongs to the Service's port of the same name."""
+
+
+def progress_endpoint_slice(*, namespace: str, service: str, pod: str, address: str, port: int) -> Manifest:
+    """Return the slice of the progress Service that names one operator pod. `address`: its IPv4 or IPv6 address.
+
+    Raises ValueError if `address` is none.
+    """
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": service,
+            "namespace": namespace,
+            "labels": {MANAGED_BY: MANAGER, _SERVICE_NAME: service, _SLICE_MANAGED_BY: f"{MANAGER}.dev"},
+        },
+        "addressType": f"IPv{ip_address(address).version}",
+        "endpoints": [
+            {
+                "addresses": [address],
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "namespace": namespace, "name": pod},
+            }
+        ],
+        "ports": [{"name": PORT_NAME, "port": port, "protocol": "TCP"}],
+    }

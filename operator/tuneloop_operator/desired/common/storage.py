@@ -1,0 +1,89 @@
+"""Where things lie: claims, their mount paths, and a job's folder on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.contract.run_config import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec
+
+_CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
+
+
+def mount_path(claim: str) -> str:
+    """Return where a claim is mounted in every pod."""
+    return f"/tuneloop/claims/{claim}"
+
+
+def claim_of(uri: str) -> str | None:
+    """Return the claim of `pvc://CLAIM/PATH`, None for another kind of address."""
+    match = _CLAIM_URI.fullmatch(uri)
+    return match[1] if match else None
+
+
+def path_of(uri: str) -> str:
+    """Return the path in a pod of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ValueError for another address."""
+    if match := _CLAIM_URI.fullmatch(uri):
+        return f"{mount_path(match[1])}/{match[2]}"
+    if uri.startswith("file://"):
+        return uri.removeprefix("file://")
+    raise ValueError(f"{uri} is no path: pvc://CLAIM/PATH is one")
+
+
+def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
+    """Return the claims of all that the job reads: model, sources, a checkpoint to go on from."""
+    sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or [])]
+    resumed = spec.checkpoint.resume_from if spec.checkpoint else None
+    addresses = [spec.model.uri, *(source.uri for source in sources), *([resumed] if resumed else [])]
+    claims = map(claim_of, addresses)
+    return frozenset(claim for claim in claims if claim is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStorage:
+    """The claims of one job."""
+
+    claim: str
+    """Holds what the job writes."""
+    sub_path: str | None
+    read_only: frozenset[str]
+    """Claims that hold only what it reads."""
+
+    def paths(self, job: FineTuneJob) -> Paths:
+        """Return every path that the job's stages use."""
+        inside = f"{self.sub_path}/" if self.sub_path else ""
+        root = f"{mount_path(self.claim)}/{inside}"
+        folder = f"jobs/{job.metadata['name']}-{job.metadata['uid'][:8]}"
+        return Paths(
+            claims={claim: mount_path(claim) for claim in sorted({self.claim, *self.read_only})},
+            datasets=f"{root}datasets",
+            models=f"{root}models",
+            job=f"{root}{folder}",
+            job_uri=f"pvc://{self.claim}/{inside}{folder}",
+        )
+
+
+def storage_of(spec: FineTuneJobSpec, *, default_claim: str | None) -> JobStorage | None:
+    """Return the job's claims, or None if neither it nor the operator names one to write to."""
+    storage = spec.storage
+    claim = (storage.claim if storage else None) or default_claim
+    if claim is None:
+        return None
+    return JobStorage(claim=claim, sub_path=storage.sub_path if storage else None, read_only=claims_of(spec) - {claim})
+
+
+def claim_volumes(*, writable: Iterable[str], read_only: Iterable[str]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the volumes of a pod for these claims, and its container's mounts."""
+    claims = {**dict.fromkeys(writable, False), **dict.fromkeys(read_only, True)}
+    volumes, mounts = [], []
+    for number, (claim, is_read_only) in enumerate(sorted(claims.items())):
+        reads = {"readOnly": True} if is_read_only else {}
+        volumes.append({"name": f"claim-{number}", "persistentVolumeClaim": {"claimName": claim, **reads}})
+        mounts.append({"name": f"claim-{number}", "mountPath": mount_path(claim), **reads})
+    return volumes, mounts

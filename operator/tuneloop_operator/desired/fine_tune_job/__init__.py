@@ -1,0 +1,1 @@
+"""The manifests of a FineTuneJob's children. Pure."""

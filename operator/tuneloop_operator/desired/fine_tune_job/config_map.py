@@ -1,0 +1,39 @@
+"""The ConfigMap of a stage: named as its Job, and immutable: where a later run of that name is told something else, it is made anew."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.defaults import digest_of
+from tuneloop_operator.desired.common.metadata import DATA_DIGEST, job_labels, job_name, owned_metadata
+from tuneloop_operator.desired.fine_tune_job.run_config import CA_FILE, run_config
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import Stage
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.common.storage import JobStorage
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+
+def run_config_map(
+    job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
+) -> Manifest:
+    """Return the ConfigMap that holds `run.json`, and the progress server's authority if it has one of its own."""
+    config = run_config(job, stage=stage, attempt=attempt, storage=storage, settings=settings)
+    data = {"run.json": json.dumps(config.to_wire(), indent=1, ensure_ascii=False)}
+    if settings.progress_ca:
+        data[CA_FILE] = settings.progress_ca
+    metadata = owned_metadata(
+        job,
+        name=job_name(job, stage=stage, attempt=attempt),
+        labels=job_labels(job, stage=stage, attempt=attempt),
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata | {"annotations": {DATA_DIGEST: digest_of(data)}},
+        "immutable": True,
+        "data": data,
+    }

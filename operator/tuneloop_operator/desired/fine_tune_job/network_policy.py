@@ -1,0 +1,26 @@
+"""Who may reach a training pod. The rendezvous has no authentication of its own: whoever reaches it can run code there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata, rendezvous_name
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+
+
+def gang_policy(job: FineTuneJob) -> Manifest:
+    """Only training pods of the same job may open connections to its training pods."""
+    labels = job_labels(job, stage="train")
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": owned_metadata(job, name=rendezvous_name(job), labels=labels),
+        "spec": {
+            "podSelector": {"matchLabels": labels},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": labels}}]}],
+        },
+    }

@@ -1,0 +1,88 @@
+"""The Job of a stage. `prepare` and `export` run one pod on CPU; `train_job` makes a gang of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
+from tuneloop_api.v1alpha1.common import ResourceAmounts
+from tuneloop_operator.desired.common.metadata import job_labels, job_name, owned_metadata
+from tuneloop_operator.desired.common.pod import (
+    container_security,
+    image_of,
+    plain_env,
+    pod_security,
+    same_requests_and_limits,
+    scratch_mounts,
+    scratch_volumes,
+)
+from tuneloop_operator.desired.common.storage import claim_volumes
+from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import Stage
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.common.storage import JobStorage
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+_TOKEN_SECONDS = 3600
+
+
+def stage_job(
+    job: FineTuneJob, *, stage: Literal["prepare", "export"], storage: JobStorage, settings: OperatorSettings
+) -> Manifest:
+    """Return the Job of `prepare` or `export`: one pod, never restarted by the Job controller."""
+    resources = job.spec.resources
+    asked = getattr(resources, stage) if resources else None
+    amounts: ResourceAmounts = asked or ResourceAmounts()
+    pod = stage_pod(job, stage=stage, attempt=0, storage=storage, settings=settings)
+    pod["containers"][0] |= {
+        "command": ["python", "-m", "tuneloop_trainer", stage, RUN_CONFIG_PATH],
+        "resources": same_requests_and_limits(amounts.to_wire()),
+    }
+    labels = job_labels(job, stage=stage, attempt=0)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owned_metadata(job, name=job_name(job, stage=stage), labels=labels),
+        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+def stage_pod(
+    job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
+) -> dict[str, Any]:
+    """Return what the pods of all stages share; the caller adds command and resources to its one container."""
+    volumes, mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(settings),
+        "containers": [
+            {
+                "name": "trainer",
+                **image_of((job.status and job.status.image) or job.spec.image or settings.trainer_image, settings),
+                "env": plain_env(),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": [
+                    *scratch_mounts(),
+                    {"name": "token", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
+                    *mounts,
+                ],
+            }
+        ],
+        "volumes": [
+            *scratch_volumes(config_map=job_name(job, stage=stage, attempt=attempt)),
+            {"name": "token", "projected": {"sources": [{"serviceAccountToken": _token(job)}]}},
+            *volumes,
+        ],
+    }
+
+
+def _token(job: FineTuneJob) -> dict[str, Any]:
+    """Return the projection of a token that is good for this job's progress and nothing else."""
+    audience = f"tuneloop.dev/{job.metadata['uid']}"
+    return {"audience": audience, "expirationSeconds": _TOKEN_SECONDS, "path": "token"}

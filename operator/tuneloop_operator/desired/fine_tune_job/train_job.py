@@ -1,0 +1,105 @@
+"""The gang of one training attempt: an Indexed Job, one pod per node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
+from tuneloop_api.v1alpha1.fine_tune_job.policy import Scheduling
+from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+from tuneloop_operator.desired.common.metadata import QUEUE_LABEL, job_labels, job_name, owned_metadata, rendezvous_name
+from tuneloop_operator.desired.common.pod import same_requests_and_limits
+from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
+from tuneloop_operator.desired.fine_tune_job.stage_job import stage_pod
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.common.storage import JobStorage
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+_LEAVE_BROKEN_NODE_SECONDS = 30
+_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+
+
+def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> Manifest:
+    """Return the Job of a training attempt (from 1). Any pod's end ends the gang: a restart is a new attempt.
+
+    With a queue it is created suspended, and Kueue lets it in. It never gets `kueue.x-k8s.io/job-min-parallelism`: a gang that Kueue
+    made smaller would wait for ranks that its configuration names; `minNodes` means a smaller next attempt.
+    """
+    nodes = attempt_settings(job).gang.nodes
+    queue = job.spec.scheduling.queue_name if job.spec.scheduling else None
+    labels = job_labels(job, stage="train", attempt=attempt)
+    spec = {
+        "completionMode": "Indexed",
+        "completions": nodes,
+        "parallelism": nodes,
+        "backoffLimit": 0,
+        # a pod that is being deleted fails the gang at once, not after its grace period
+        "podReplacementPolicy": "TerminatingOrFailed",
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": _gang_pod(job, attempt=attempt, storage=storage, settings=settings),
+        },
+    }
+    name = job_name(job, stage="train", attempt=attempt)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owned_metadata(job, name=name, labels=labels | ({QUEUE_LABEL: queue} if queue else {})),
+        "spec": spec | ({"suspend": True} if queue else {}),
+    }
+
+
+def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> dict[str, Any]:
+    """Return the pod of each node, whose first process is the supervisor of its ranks."""
+    resources = job.spec.resources or Resources()
+    filled = attempt_settings(job)
+    pod = stage_pod(job, stage="train", attempt=attempt, storage=storage, settings=settings)
+    pod |= {
+        "subdomain": rendezvous_name(job),
+        "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
+        "tolerations": [_leave_soon("not-ready"), _leave_soon("unreachable")],
+        **_placement(job),
+    }
+    pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    container = pod["containers"][0]
+    container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
+    container["env"].append(
+        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_INDEX_ANNOTATION}']"}}}
+    )
+    container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  (a memory volume of the pod)
+    gpus = filled.gang.gpus_per_node
+    container["resources"] = same_requests_and_limits(
+        {
+            "cpu": resources.cpu,
+            "memory": resources.memory,
+            resources.gpu_resource or "nvidia.com/gpu": str(gpus) if gpus else None,
+        }
+    )
+    return pod
+
+
+def _placement(job: FineTuneJob) -> dict[str, Any]:
+    """Return the fields of the pods that say how urgent they are, and which nodes they stay away from."""
+    scheduling = job.spec.scheduling or Scheduling()
+    placement: dict[str, Any] = {}
+    if scheduling.priority_class_name is not None:
+        placement["priorityClassName"] = scheduling.priority_class_name
+    avoided = (job.status.avoided_nodes if job.status else None) or []
+    if avoided and scheduling.avoid_bad_nodes is not False:
+        # one requirement for each node: the API server takes a single value in those on fields
+        others = [{"key": "metadata.name", "operator": "NotIn", "values": [node.name]} for node in avoided]
+        required = {"nodeSelectorTerms": [{"matchFields": others}]}
+        placement["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return placement
+
+
+def _leave_soon(state: str) -> dict[str, Any]:
+    return {
+        "key": f"node.kubernetes.io/{state}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": _LEAVE_BROKEN_NODE_SECONDS,
+    }

@@ -1,0 +1,1 @@
+"""The manifests of a ModelDeployment's children. Pure."""

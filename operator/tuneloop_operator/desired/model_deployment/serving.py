@@ -1,0 +1,135 @@
+"""One revision of a ModelDeployment: its configuration and its Deployment. A revision never changes, only its replicas do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.contract.defaults import digest_of
+from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH, SERVER_PORT, BatchingSettings, ServerConfig
+from tuneloop_api.v1alpha1.common import ResourceAmounts, seconds
+from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata, revision_name
+from tuneloop_operator.desired.common.pod import (
+    container_security,
+    image_of,
+    plain_env,
+    pod_security,
+    same_requests_and_limits,
+    scratch_mounts,
+    scratch_volumes,
+)
+from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+_PROBE_SECONDS = 5
+_SPARE_SECONDS = 10
+"""Between the end of draining and the kill."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactSeen:
+    """The artifact to serve."""
+
+    uri: str
+    digest: str | None
+
+
+def server_config(deployment: ModelDeployment, artifact: ArtifactSeen) -> ServerConfig:
+    """Return what the server of this spec and artifact is told; `revision` names all the rest."""
+    lifecycle = deployment.spec.lifecycle or Lifecycle()
+    batching = deployment.spec.batching
+    config = ServerConfig(
+        namespace=deployment.metadata["namespace"],
+        name=deployment.metadata["name"],
+        revision="",
+        artifact_path=path_of(artifact.uri),
+        artifact_uri=artifact.uri,
+        digest=artifact.digest,
+        batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
+        startup_seconds=seconds(lifecycle.startup or "10m"),
+        drain_seconds=seconds(lifecycle.drain or "45s"),
+    )
+    return config.model_copy(update={"revision": _revision(deployment, config)})
+
+
+def _revision(deployment: ModelDeployment, config: ServerConfig) -> str:
+    """Return 8 hex digits that name the artifact and everything about its pods but their number."""
+    resources = deployment.spec.resources
+    parts = [config.to_wire(), deployment.spec.image, resources.to_wire() if resources else None]
+    return digest_of(parts)[:8]
+
+
+def server_config_map(deployment: ModelDeployment, config: ServerConfig) -> Manifest:
+    """Return the ConfigMap that holds `server.json`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": owned_metadata(
+            deployment,
+            name=revision_name(deployment, config.revision),
+            labels=deployment_labels(deployment, config.revision),
+        ),
+        "immutable": True,
+        "data": {"server.json": json.dumps(config.to_wire(), indent=1, ensure_ascii=False)},
+    }
+
+
+def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> Manifest:
+    """Return the Deployment of a revision."""
+    labels = deployment_labels(deployment, config.revision)
+    replicas = deployment.spec.replicas
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels),
+        "spec": {
+            "replicas": 1 if replicas is None else replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(deployment, config, settings=settings)},
+        },
+    }
+
+
+def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> dict[str, Any]:
+    claim = claim_of(config.artifact_uri)
+    volumes, mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
+    amounts = deployment.spec.resources or ResourceAmounts()
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": config.drain_seconds + _SPARE_SECONDS,
+        "securityContext": pod_security(settings),
+        "containers": [
+            {
+                "name": "server",
+                **image_of(deployment.spec.image or settings.server_image, settings),
+                "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
+                "env": plain_env(),
+                "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
+                "resources": same_requests_and_limits(amounts.to_wire()),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                # loading ends with the first good answer of /readyz; the liveness probe only starts then
+                "startupProbe": _probe("/readyz", failures=config.startup_seconds) | {"periodSeconds": 1},
+                "livenessProbe": _probe("/healthz", failures=6),
+                "readinessProbe": _probe("/readyz", failures=2),
+                "volumeMounts": [*scratch_mounts(), *mounts],
+            }
+        ],
+        "volumes": [*scratch_volumes(config_map=revision_name(deployment, config.revision)), *volumes],
+    }
+
+
+def _probe(path: str, *, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": _PROBE_SECONDS,
+        "timeoutSeconds": _PROBE_SECONDS,
+        "failureThreshold": failures,
+    }

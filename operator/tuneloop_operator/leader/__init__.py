@@ -1,0 +1,1 @@
+"""Which replica may write: the Lease and the election over it."""

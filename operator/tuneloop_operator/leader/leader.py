@@ -1,0 +1,180 @@
+"""Which of several operators writes: the one that holds the Lease. The rules are in `lease`; here they meet the API server.
+
+An API server that is away stops the leader's writes after `renew_seconds`, not its process: when the API server is back and the Lease is
+still ours, it goes on. Only another holder, seen after we led, ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from tuneloop_operator.cluster.times import micro_time
+from tuneloop_operator.errors import AlreadyExists, ClusterError, Conflict, LostLeadership
+from tuneloop_operator.leader import lease as rules
+from tuneloop_operator.leader.lease import LeaseSettings, LeaseView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_operator.cluster import Kind, Manifest
+
+_LOG = logging.getLogger(__name__)
+_RELEASE_TRIES = 3
+
+
+class Leases(Protocol):
+    """What the leader asks of an API server."""
+
+    async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """Return the object as it is now, or None."""
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create the object. Raises `AlreadyExists`."""
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replace the object. Raises `Conflict` if its resourceVersion is no longer the manifest's."""
+
+
+def seconds_since_boot() -> float:
+    """Return a clock that no one can set, and that also counts while the machine sleeps: a leader that was asleep must notice."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def ignore(_: bool) -> None:  # noqa: FBT001  (the shape of `on_change`)
+    """Tell nobody."""
+
+
+class Leader:
+    """One operator's part in the election. `identity` must differ between all processes that are alive at one time."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        namespace: str,
+        name: str,
+        identity: str,
+        lease_seconds: float = 15.0,
+        renew_seconds: float = 10.0,
+        retry_seconds: float = 2.0,
+        clock: Callable[[], float] = seconds_since_boot,
+        on_change: Callable[[bool], None] = ignore,
+    ) -> None:
+        """A leader renews each `retry_seconds` and writes until `renew_seconds` after the last renewal; the others wait `lease_seconds`.
+
+        `on_change` is told True and False; it must not wait or raise. False may come as late as a renewal takes that gets no answer:
+        ask `leads` before a write.
+        """
+        self._leases = leases
+        self._namespace = namespace
+        self._name = name
+        self._settings = LeaseSettings(identity=identity, lease_seconds=lease_seconds, renew_seconds=renew_seconds)
+        self._retry_seconds = retry_seconds
+        self._clock = clock
+        self._on_change = on_change
+        self._view = LeaseView()
+        self._told = False
+        self._released = asyncio.Event()
+        self._busy = asyncio.Lock()
+
+    def leads(self) -> bool:
+        """Whether this operator may write now. Asks nobody."""
+        return not self._released.is_set() and rules.leads(self._view, self._clock(), settings=self._settings)
+
+    async def run(self) -> None:
+        """Take part until `release`. Raises `LostLeadership` when another holder is seen after we led."""
+        while not self._released.is_set():
+            async with self._busy:
+                await self._step()
+            self._tell()
+            # not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the release
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._released.wait()
+                return
+            self._tell()
+
+    async def release(self) -> None:
+        """Stop leading at once, and empty the Lease, so that the next one need not wait for its end. Failing is logged only."""
+        self._released.set()
+        self._tell()
+        async with self._busy:  # a renewal that is on its way would fill the Lease again
+            try:
+                await self._empty()
+            except ClusterError as error:
+                _LOG.warning("the Lease %s/%s could not be released: %s", self._namespace, self._name, error)
+
+    async def _step(self) -> None:
+        """Do what is to be done now; what must be read first is read."""
+        try:
+            if rules.next_action(self._view, self._clock(), settings=self._settings) == "renew":
+                await self._write()
+                return
+            await self._read()
+            await self._write()
+        except (Conflict, AlreadyExists):
+            self._view = rules.unsure(self._view)  # somebody was faster, or a lost answer was ours
+        except ClusterError as error:
+            self._view = rules.unsure(self._view)
+            _LOG.warning("the Lease %s/%s: %s", self._namespace, self._name, error)
+
+    async def _read(self) -> None:
+        found = await self._leases.get(kind="Lease", namespace=self._namespace, name=self._name)
+        had_led = self._view.has_led
+        self._view = rules.seen(self._view, found, at=self._clock(), settings=self._settings)
+        holder = rules.holder_of(found) if found is not None else ""
+        if had_led and holder and holder != self._settings.identity:
+            self._tell()
+            raise LostLeadership(f"{holder} leads now: it holds the Lease {self._namespace}/{self._name}")
+
+    async def _write(self) -> None:
+        """Create, take or renew the Lease, if it is time for one of them."""
+        sent, wall = self._clock(), micro_time(datetime.now(UTC))
+        action, lease = rules.next_action(self._view, sent, settings=self._settings), self._view.lease
+        if action == "create":
+            new = rules.new_lease(namespace=self._namespace, name=self._name, wall=wall, settings=self._settings)
+            stored = await self._leases.create(new)
+        elif action == "take" and lease is not None:
+            stored = await self._leases.replace(rules.taken(lease, wall=wall, settings=self._settings))
+        elif action == "renew" and lease is not None:
+            stored = await self._leases.replace(rules.renewed(lease, wall=wall, settings=self._settings))
+        else:
+            return
+        self._view = rules.written(self._view, stored, sent=sent)
+
+    async def _empty(self) -> None:
+        for _ in range(_RELEASE_TRIES):
+            if not self._view.known:
+                await self._read_again()
+            lease = self._view.lease
+            if lease is None or rules.holder_of(lease) != self._settings.identity:
+                return
+            try:
+                await self._leases.replace(rules.emptied(lease))
+            except Conflict:
+                self._view = rules.unsure(self._view)
+            else:
+                self._view = rules.given_up(rules.unsure(self._view))
+                return
+
+    async def _read_again(self) -> None:
+        found = await self._leases.get(kind="Lease", namespace=self._namespace, name=self._name)
+        self._view = rules.seen(self._view, found, at=self._clock(), settings=self._settings)
+
+    def _pause(self) -> float:
+        """Return the seconds until the next step; no longer than we may still write, so that the end of that is told in time."""
+        if self._view.renewed_at is None or not self._told:
+            return self._retry_seconds
+        left = self._view.renewed_at + self._settings.renew_seconds - self._clock()
+        return min(self._retry_seconds, max(left, 0.01))
+
+    def _tell(self) -> None:
+        if (leads := self.leads()) != self._told:
+            self._told = leads
+            _LOG.info("%s %s", self._settings.identity, "leads" if leads else "does not lead")
+            self._on_change(leads)

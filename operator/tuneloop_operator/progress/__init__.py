@@ -1,0 +1,1 @@
+"""The HTTPS server that takes the stages' progress posts, and who may post."""

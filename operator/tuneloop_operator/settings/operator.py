@@ -1,0 +1,84 @@
+"""What an administrator sets for the whole operator: what decisions look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from tuneloop_operator.settings.environment import read, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOKEN_DIRECTORY = "/var/run/secrets/tuneloop"  # noqa: S105  (a folder's name)
+_ID = "a whole number from 1 to 2147483647"
+_SECONDS = "a number of seconds from 0.1 to 86400"
+_IMAGE = "an image reference without spaces"
+
+
+class OperatorSettings(BaseModel):
+    """Settings of one operator process; the program reads them from its environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    trainer_image: str = setting(
+        "ghcr.io/tuneloop/trainer:0.1.0",
+        allowed=_IMAGE,
+        example="registry.example.com/tuneloop/trainer:0.1.0",
+        pattern=r"^\S+$",
+    )
+    """Image of `prepare`, `train` and `export` where the job names none."""
+    server_image: str = setting(
+        "ghcr.io/tuneloop/server:0.1.0",
+        allowed=_IMAGE,
+        example="registry.example.com/tuneloop/server:0.1.0",
+        pattern=r"^\S+$",
+    )
+    """Image of model servers where the deployment names none."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = setting(
+        None, allowed="Always, IfNotPresent or Never", example="IfNotPresent"
+    )
+    """imagePullPolicy of trainer and server pods; unset, it is the cluster's choice."""
+    default_claim: str | None = setting(
+        None,
+        allowed="the name of a PersistentVolumeClaim",
+        example="models",
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+    )
+    """Claim of jobs that name none."""
+    progress_url: str = setting(
+        "https://tuneloop-progress.tuneloop-system.svc:8443",
+        allowed="an http or https address without a path",
+        example="https://tuneloop-progress.tuneloop-system.svc:8443",
+        pattern=r"^https?://[^\s/]+$",
+    )
+    """Address of the progress server, as the pods reach it."""
+    progress_ca: str | None = None
+    """PEM text of the authority behind an `https` address; it is handed to the pods in their ConfigMap."""
+    progress_interval_seconds: float = setting(
+        10.0, allowed=_SECONDS, example="10", ge=0.1, le=86400, allow_inf_nan=False
+    )
+    """Least time between two status writes of a job that change nothing but its progress."""
+    progress_writes_per_second: float = setting(
+        20.0, allowed="a number from 0.1 to 1000", example="20", ge=0.1, le=1000, allow_inf_nan=False
+    )
+    """Most status writes a second, over all jobs, that change nothing but progress."""
+    token_path: str = f"{TOKEN_DIRECTORY}/token"
+    """File in the pods with the token that they post progress with."""
+    uid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
+    """User of every pod; it owns what lies on the claims."""
+    gid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
+    """Group of every pod, and of the volumes' files."""
+    start_deadline_seconds: float = setting(
+        1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False
+    )
+    """How long the pods of a run may take to start (room, image, admission) before the job fails, where the job does not say."""
+    local: bool = False
+    """Pods are processes of this machine: `file:///` is allowed, and there are no network policies."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the `TUNELOOP_…` variables that are meant for decisions. Raises SettingsError."""
+        return read(cls, environment)

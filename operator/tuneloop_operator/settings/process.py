@@ -1,0 +1,88 @@
+"""What an administrator sets for the operator as a process: what it watches, where it listens, who it is."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+from tuneloop_operator.settings.environment import explained, read, refuse_unknown, setting
+from tuneloop_operator.settings.operator import OperatorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_PORT = "a port number from 1 to 65535"
+_NAME = "the name of a Kubernetes object"
+
+
+def _split(value: object) -> object:
+    return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
+
+
+def _address(value: str) -> str:
+    return str(ip_address(value))
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+_Namespace = Annotated[str, StringConstraints(pattern=_LABEL, max_length=63)]
+
+
+class ProcessSettings(BaseModel):
+    """Settings of one operator process that no decision looks at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    namespaces: Annotated[tuple[_Namespace, ...], BeforeValidator(_split)] = setting(
+        (), allowed="namespaces with commas between them", example="team-a,team-b"
+    )
+    """Namespaces to watch, with commas between them; empty: all."""
+    tls_directory: Path = setting(Path("/etc/tuneloop/tls"), allowed="a folder", example="/etc/tuneloop/tls")
+    """Folder with tls.crt, tls.key and ca.crt of the progress server; ca.crt is handed to the pods."""
+    progress_port: int = setting(8443, allowed=_PORT, example="8443", ge=1, le=65535)
+    """Port of the progress server (HTTPS)."""
+    health_port: int = setting(8081, allowed=_PORT, example="8081", ge=1, le=65535)
+    """Port of /healthz and /readyz (plain HTTP)."""
+    metrics_port: int = setting(8080, allowed=_PORT, example="8080", ge=1, le=65535)
+    """Port of /metrics (plain HTTP, Prometheus text)."""
+    pod_namespace: str = setting(allowed="a namespace", example="tuneloop-system", pattern=_LABEL, max_length=63)
+    """Namespace of this pod, from the downward API: the Lease and the EndpointSlice are there."""
+    pod_name: str = setting(allowed=_NAME, example="tuneloop-operator-0", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    """Name of this pod, from the downward API: its identity in the Lease."""
+    pod_ip: Annotated[str, AfterValidator(_address)] = setting(allowed="an IP address", example="10.0.0.7")
+    """Address of this pod, from the downward API: progress is posted to it while it leads."""
+    lease_name: str = setting(
+        "tuneloop-operator", allowed=_NAME, example="tuneloop-operator", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+    )
+    """Lease that tells which replica leads."""
+    progress_service: str = setting(
+        "tuneloop-progress", allowed="the name of a Service", example="tuneloop-progress", pattern=_LABEL, max_length=63
+    )
+    """Service without a selector whose EndpointSlice (same name) the leader writes."""
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = setting(
+        "INFO", allowed="DEBUG, INFO, WARNING or ERROR", example="INFO"
+    )
+    """Least level of the log lines that are written."""
+    workers: int = setting(8, allowed="a whole number from 1 to 64", example="8", ge=1, le=64)
+    """How many objects are worked on at the same time."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the `TUNELOOP_…` variables that are meant for the process.
+
+        Raises SettingsError, also for a variable with our prefix that neither these settings nor OperatorSettings know.
+        """
+        refuse_unknown(environment, models=(cls, OperatorSettings))
+        return read(cls, environment)
+
+
+def explained_variables() -> Iterator[str]:
+    """Yield for each variable that the program reads its name, default and meaning."""
+    return explained((ProcessSettings, OperatorSettings))

@@ -1,0 +1,80 @@
+"""Checks an artifact before anything of it is loaded: the manifest against the expected digest, every file against the manifest.
+
+Loading then goes through a folder that shows only the files that were checked, since transformers reads whatever lies beside them
+(an adapter, an index of other shards). It finds damage and mix-ups; it is no defence against whoever can write both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tuneloop_api.contract.artifact import MANIFEST, ArtifactFile, Manifest
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_server.errors import CannotServe
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.server_config import ServerConfig
+
+_MODEL = "model"
+_AGAIN = "publish the artifact again, or correct spec.model"
+
+
+def read_manifest(config: ServerConfig) -> Manifest:
+    """Return the manifest. Raises CannotServe if it is missing, is no manifest, or has another digest than the expected one."""
+    path = Path(config.artifact_path) / MANIFEST
+    try:
+        manifest = Manifest.from_wire(json.loads(path.read_bytes()))
+    except OSError as error:
+        message = f"{config.artifact_uri}: {MANIFEST} cannot be read ({error.strerror}); expected the folder of a published artifact"
+        raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise _damaged(config, f"{MANIFEST} is no manifest of version 1: {field}: {first['msg']}; {_AGAIN}") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(config, f"{MANIFEST} is not JSON ({error}); {_AGAIN}") from error
+    if config.digest is not None and manifest.digest() != config.digest:
+        raise _damaged(config, f"{MANIFEST} has the digest {manifest.digest()}, expected {config.digest}; {_AGAIN}")
+    return manifest
+
+
+def check_files(config: ServerConfig, manifest: Manifest) -> None:
+    """Compare every file with the manifest. Raises CannotServe naming the first file that differs, what was found and expected."""
+    for file in manifest.files:
+        problem = _problem(Path(config.artifact_path), file)
+        if problem is not None:
+            raise _damaged(config, f"{file.path}: {problem}; {_AGAIN}")
+
+
+def show_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path) -> None:
+    """Fill an empty folder with links to the checked files of `model/`, and to nothing else."""
+    for file in manifest.files:
+        path = PurePosixPath(file.path)
+        if path.parts[0] == _MODEL:
+            link = folder.joinpath(*path.parts[1:])
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(Path(config.artifact_path).resolve() / path)
+
+
+def _problem(artifact: Path, file: ArtifactFile) -> str | None:
+    path = PurePosixPath(file.path)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return "expected a path inside the artifact"
+    try:
+        with (artifact / path).open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+            size = content.tell()
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); expected a file of {file.size} bytes"
+    if size != file.size:
+        return f"found {size} bytes, expected {file.size}"
+    return None if digest == file.sha256 else f"found SHA-256 {digest}, expected {file.sha256}"
+
+
+def _damaged(config: ServerConfig, message: str) -> CannotServe:
+    return CannotServe(f"{config.artifact_uri}: {message}", exit_code=ExitCode.STORAGE)

@@ -1,0 +1,167 @@
+"""Reads CSV, TSV and JSON-lines files: UTF-8, a batch of rows at a time."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import itertools
+import json
+from typing import TYPE_CHECKING, TextIO
+
+from tuneloop_trainer.data.sources.raw import (
+    BATCH_CHARACTERS,
+    BATCH_ROWS,
+    BadReason,
+    RawBatch,
+    RawRow,
+    WantedColumns,
+    column_positions,
+    excerpt_of,
+    raw_row,
+)
+from tuneloop_trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tuneloop_trainer.locate import DataFile
+
+_LARGEST_CELL = 2**31 - 1
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
+    """Read CSV or TSV as RFC 4180 has it: the first line names the columns; quoted cells may hold quotes and line breaks."""
+    csv.field_size_limit(_LARGEST_CELL)
+    delimiter = "\t" if file.format == "tsv" else ","
+    with file.path.open(encoding="utf-8-sig", newline="") as lines:
+        records = _records(_decoded(lines, file=file), delimiter=delimiter, file=file)
+        header = _header(records, file=file)
+        positions = column_positions(header, wanted=wanted, file=file.name, field=field)
+        rows = (_delimited_row(line, cells, positions=positions, width=len(header)) for line, cells in records)
+        yield from _batches(rows, lines=lines, file=file)
+
+
+def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
+    """Read one JSON object a line. Each wanted column must stand in some object of the first batch."""
+    with file.path.open(encoding="utf-8-sig", newline="\n") as lines:
+        values = _json_values(_decoded(lines, file=file), file=file)
+        first = list(itertools.islice(values, BATCH_ROWS))
+        known = list(dict.fromkeys(name for _, value in first if isinstance(value, dict) for name in value))
+        positions = column_positions(known, wanted=wanted, file=file.name, field=field) if known else ()
+        names = tuple(known[position] for position in positions) or wanted.names
+        rows = (_json_row(number, value, names=names) for number, value in itertools.chain(first, values))
+        yield from _batches(rows, lines=lines, file=file)
+
+
+def _records(lines: Iterator[str], *, delimiter: str, file: DataFile) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (first line, cells) of each record, or (first line, what is wrong) for one that cannot be split."""
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        first_line = records.line_num + 1
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise _never_closed(file, line=first_line) from error
+            yield first_line, str(error)
+        else:
+            if cells:
+                yield first_line, cells
+
+
+def _header(records: Iterator[tuple[int, list[str] | str]], *, file: DataFile) -> list[str]:
+    line, cells = next(records, (1, []))
+    if isinstance(cells, str):
+        raise DataError(f"{file.name}: line {line}: the column names cannot be read: {cells}")
+    if not cells:
+        raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
+    if any("\0" in cell for cell in cells):
+        raise DataError(
+            f"{file.name}: line {line}: the column names hold zero bytes: the file is UTF-16, or no text",
+            hint="convert the file, for example: iconv -f UTF-16LE -t utf-8 old > new",
+        )
+    return cells
+
+
+def _never_closed(file: DataFile, *, line: int) -> DataError:
+    return DataError(
+        f"{file.name}: line {line}: a quoted cell begins in this row and is never closed",
+        hint='close it, and double the quotes inside quoted cells: "she said ""yes"""',
+    )
+
+
+def _delimited_row(line: int, cells: list[str] | str, *, positions: tuple[int, ...], width: int) -> RawRow:
+    if isinstance(cells, str):
+        return RawRow(line, problem=BadReason.MALFORMED_CSV, excerpt=cells)
+    if len(cells) != width:
+        found = f"{len(cells)} cells, the header has {width}: {', '.join(cells)}"
+        return RawRow(line, problem=BadReason.WRONG_CELLS, excerpt=excerpt_of(found))
+    return raw_row(line, [cells[position] for position in positions])
+
+
+def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object]]:
+    """Yield (line, object), or (line, text) where the line is no JSON object."""
+    written = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    for index, (number, line) in enumerate(written):
+        if index == 0 and line.lstrip().startswith("["):
+            raise DataError(
+                f"{file.name}: holds a JSON array; one object a line is needed",
+                hint="convert it: jq -c '.[]' old.json > new.jsonl",
+            )
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        yield number, value if isinstance(value, dict) else line
+
+
+def _json_row(number: int, value: object, *, names: tuple[str, ...]) -> RawRow:
+    if not isinstance(value, dict):
+        return RawRow(number, problem=BadReason.MALFORMED_JSON, excerpt=excerpt_of(value))
+    return raw_row(number, [value.get(name) for name in names])
+
+
+def _batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterator[RawBatch]:
+    size = max(1, file.path.stat().st_size)
+    batch: list[RawRow] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += len(row.text) if isinstance(row.text, str) else 0
+        if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield RawBatch(batch, min(1.0, lines.buffer.tell() / size))
+            batch, characters = [], 0
+    if batch:
+        yield RawBatch(batch, 1.0)
+
+
+def _decoded(lines: TextIO, *, file: DataFile) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(file.path, name=file.name) from error
+
+
+def _wrong_encoding(path: Path, *, name: str) -> DataError:
+    """Find the first byte that is not UTF-8: the decoder knows only its place in a buffer."""
+    offset = 0
+    with path.open("rb") as file:
+        beginning = file.read(2)
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                where = f"line {number}, byte {offset + error.start} (0x{byte:02x})"
+                known = "UTF-16" if beginning in _UTF16 else "windows-1252"
+                return DataError(
+                    f"{name}: {where} is not UTF-8",
+                    hint=f"convert the file, for example: iconv -f {known} -t utf-8 old > new",
+                )
+            offset += len(line)
+    return DataError(f"{name}: is not UTF-8")

@@ -1,0 +1,1 @@
+"""The steps between the rows that were read and the rows that are trained on, one a file."""

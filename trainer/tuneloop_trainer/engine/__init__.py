@@ -1,0 +1,1 @@
+"""The only caller of DeepSpeed: forward, backward, step, exact on any number of ranks."""

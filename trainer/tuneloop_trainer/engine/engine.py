@@ -1,0 +1,272 @@
+"""The engine: one model on all ranks through DeepSpeed, made exact on every ZeRO stage; the only caller of DeepSpeed.
+
+The training loop sees `forward`, `backward`, `step` and a few collectives. Whatever it does is done by every rank, in the same
+order and the same number of times: with ZeRO-3 a forward pass alone is a collective.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+import xxhash
+from torch import Tensor, nn
+
+from tuneloop_trainer.engine.deepspeed_import import deepspeed
+from tuneloop_trainer.engine.master_weights import Masters, full_shape, trainable
+from tuneloop_trainer.engine.process_group import exchange, lost_peers_named, start_process_group, stop_process_group
+from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, zero3_context
+from tuneloop_trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
+
+_NORM_BLOCK = 1 << 15
+"""Elements for each thread."""
+_SMALL_GRADIENT = 1 << 16
+"""Elements. Smaller gradients are summed over the ranks in one piece."""
+
+
+class Engine:
+    """A model and its AdamW, spread over the ranks of the process group.
+
+    `model` is in fp32, or was loaded inside `zero3_context`. Raises ConfigError when none of its parameters is trainable.
+    """
+
+    def __init__(self, model: nn.Module, settings: EngineSettings) -> None:
+        _compute_repeatably()
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        self.stage = settings.effective_stage
+        self.settings = settings
+        self._norm = 0.0
+        adam = torch.optim.AdamW(
+            _parameter_groups(model, weight_decay=settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+            fused=True,
+        )
+        if self.stage == 0:
+            adam.register_step_pre_hook(lambda optimizer, *_: self._clip(optimizer))
+        with lost_peers_named("setting up DeepSpeed"), _quietly():
+            self._deepspeed: Any = deepspeed.initialize(model=model, optimizer=adam, config=deepspeed_config(settings))[
+                0
+            ]
+        self.model: nn.Module = self._deepspeed.module
+        self.device: torch.device = torch.device(self._deepspeed.device)
+        self.masters = Masters(self._deepspeed, rank=self.rank, world_size=self.world_size)
+        self._deepspeed.enable_backward_allreduce = self.stage > 0  # on stage 0 the gradients are averaged here
+        self._first_buffers = {name: buffer.detach().clone() for name, buffer in self._buffers()}
+        self._frozen_digest: str | None = None
+        self._always_add_gradients()
+
+    def forward(self, **inputs: Tensor) -> Any:
+        """Run the model; also for evaluation, under `torch.no_grad()`, as often on every rank."""
+        with lost_peers_named("in a forward pass"):
+            return self._deepspeed(**{name: value.to(self.device) for name, value in inputs.items()})
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a scalar loss. The ranks' gradients are averaged: scale a sum by world size / targets."""
+        with lost_peers_named("in a backward pass"):
+            self._deepspeed.backward(loss, scale_wrt_gas=False)
+
+    def step(self, *, learning_rate: float) -> float:
+        """Make one optimizer step from all gradients since the last one.
+
+        Returns the global L2 norm of the gradient before clipping, summed in fp64. Infinity: it was not finite, nothing moved.
+        """
+        for group in self._deepspeed.optimizer.param_groups:
+            group["lr"] = learning_rate
+        with lost_peers_named("in an optimizer step"):
+            if self.stage == 0:
+                _average_gradients([p for _, p in trainable(self.model)], world_size=self.world_size)
+            self._deepspeed.step()
+        self._always_add_gradients()
+        return float(self._deepspeed.get_global_grad_norm()) if self.stage else self._norm
+
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Sum a float64 vector over all ranks, in place; returns it."""
+        with lost_peers_named("summing over the ranks"):
+            if values.device == self.device:
+                dist.all_reduce(values)
+                return values
+            there = values.to(self.device)
+            dist.all_reduce(there)
+            return values.copy_(there)
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        self.all_reduce_sum(torch.zeros(1, dtype=torch.float64))
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Give every rank the JSON values of all ranks, in the order of ranks. Collective."""
+        with lost_peers_named("exchanging values"):
+            return exchange(value, device=self.device)
+
+    def peak_memory_bytes(self) -> int:
+        """Return the largest memory that one rank has had so far: on its GPU, or of its process (resident set). Collective."""
+        own = torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else _peak_resident_bytes()
+        return max(self.exchange(own))
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Return the trained parameters in fp32, and the saved buffers that changed, by name, on CPU. Collective.
+
+        Only rank 0 gets them; the others get {}. A shared parameter is there once, by its first name.
+        """
+        owned = {fragment.name: fragment for fragment in self.masters.fragments()}
+        state: dict[str, Tensor] = {}
+        for name, parameter in trainable(self.model):
+            shape = full_shape(parameter)
+            full = torch.zeros(math.prod(shape), device=self.device)
+            if name in owned:
+                fragment = owned[name]
+                full[fragment.start : fragment.start + fragment.count] = fragment.views["param"]
+            with lost_peers_named("gathering parameters"):
+                # as integers: only one rank adds something to each element, so that every bit survives, -0.0 and NaN too
+                dist.reduce(full.view(torch.int32), dst=0)
+            if self.rank == 0:
+                state[name] = full.view(shape).cpu()
+        return (state | self.changed_buffers()) if self.rank == 0 else {}
+
+    def changed_buffers(self) -> dict[str, Tensor]:
+        """Return this rank's saved buffers that training changed (running statistics), by name, on CPU."""
+        return {
+            name: buffer.detach().cpu().clone()
+            for name, buffer in self._buffers()
+            if not torch.equal(buffer, self._first_buffers[name])
+        }
+
+    @torch.no_grad()
+    def load_buffers(self, values: dict[str, Tensor]) -> None:
+        """Set saved buffers by name."""
+        buffers = dict(self._buffers())
+        for name, value in values.items():
+            buffers[name].copy_(value)
+
+    def frozen_digest(self) -> str:
+        """Return a checksum of all parameters that are not trained, with the precision that they are held in. Collective.
+
+        The same for every stage and world size; computed once.
+        """
+        if self._frozen_digest is None:
+            digest = xxhash.xxh3_128()
+            frozen = [(name, p) for name, p in self.model.named_parameters() if not p.requires_grad]
+            for name, parameter in frozen:
+                with deepspeed.zero.GatheredParameters([parameter], enabled=self.stage == 3):
+                    digest.update(name.encode())
+                    digest.update(_bytes_of(parameter))
+            self._frozen_digest = f"{self.settings.precision}:{digest.hexdigest()}"
+        return self._frozen_digest
+
+    def close(self) -> None:
+        """Free what DeepSpeed holds; the process group stays (`stop_process_group` ends it)."""
+        self._deepspeed.destroy()
+
+    def _buffers(self) -> Iterable[tuple[str, Tensor]]:
+        saved = self.model.state_dict().keys()
+        return [(name, buffer) for name, buffer in self.model.named_buffers() if name in saved]
+
+    def _always_add_gradients(self) -> None:
+        """Let ZeRO-3 add every gradient to an empty buffer.
+
+        It overwrites its buffer while no forward pass has been counted since the last step, and never clears it. With two
+        losses in one step the first gradient is lost; a head that a step does not use gets its last gradient again. No error.
+        """
+        if self.stage == 3:
+            self._deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
+            self._deepspeed.optimizer.micro_step_id = 1
+
+    @torch.no_grad()
+    def _clip(self, optimizer: torch.optim.Optimizer) -> None:
+        """Do on stage 0 what ZeRO does on the others: the norm in fp64, and no step from gradients that are not finite."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = _norm_in_fp64(p.grad for p in parameters if p.grad is not None).float()
+        self._norm = float(norm)
+        if not math.isfinite(self._norm):
+            self._norm = math.inf
+            for parameter in parameters:
+                parameter.grad = None  # AdamW leaves such parameters as they are
+        elif self.settings.max_grad_norm > 0:
+            factor = 1.0 / torch.clamp((norm + 1e-6) / self.settings.max_grad_norm, min=1.0)
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+
+def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: matrices decay, vectors (biases, and the weights of norms) do not. Raises ConfigError when both are empty."""
+    parameters = [parameter for _, parameter in trainable(model)]
+    if not parameters:
+        raise ConfigError("method: it leaves no parameter to train; target modules must name layers of this model")
+    decayed = [parameter for parameter in parameters if len(full_shape(parameter)) > 1]
+    plain = [parameter for parameter in parameters if len(full_shape(parameter)) <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+@torch.no_grad()
+def _average_gradients(parameters: list[nn.Parameter], *, world_size: int) -> None:
+    """Average every gradient over the ranks, in place. Collective. An unused parameter's is zero, as on the other stages.
+
+    DeepSpeed gathers all of them in one piece and copies them back, even on one rank: four passes over as much memory as the model has.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    if world_size == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    small = [gradient for gradient in gradients if gradient.numel() < _SMALL_GRADIENT]
+    together = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.zeros(0)
+    for summed in (together, *(gradient for gradient in gradients if gradient.numel() >= _SMALL_GRADIENT)):
+        dist.all_reduce(summed)
+        summed.div_(world_size)
+    for gradient, mean in zip(small, together.split([gradient.numel() for gradient in small]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def _norm_in_fp64(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the L2 norm of all elements, summed in fp64.
+
+    In blocks that fit into a core's cache: torch turns its whole argument into fp64 first, which took a quarter of a step of MiniLM.
+    """
+    size = _NORM_BLOCK * torch.get_num_threads()
+    blocks = [block for tensor in tensors for block in tensor.reshape(-1).split(size)]
+    return torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(block, dtype=torch.float64) for block in blocks])
+    )
+
+
+def _peak_resident_bytes() -> int:
+    """Return the largest resident set of this process; `getrusage` would add what the process that started it had."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor of any type."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Drop the memory tables that DeepSpeed prints while it sets up, whatever its log level; errors come as exceptions."""
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
+def _compute_repeatably() -> None:
+    """Ask for kernels that give the same bits each time; where there is none, torch goes on with what it has."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to repeat itself
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # it would fill every fresh tensor, which nothing reads
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it through a module class
+    torch.backends.cudnn.benchmark = False

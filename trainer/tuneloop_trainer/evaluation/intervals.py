@@ -1,0 +1,98 @@
+"""95 % intervals by the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): rows are drawn with replacement, seeded.
+
+What depends on the rows only through counts (a confusion matrix, who was right) is drawn as counts: the counts of N rows drawn with
+replacement are multinomial, so this is the same bootstrap without touching a row. Where every row agrees the interval has no width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuneloop_trainer.evaluation.metrics import auroc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from tuneloop_trainer.evaluation.metrics import Floats, Integers
+
+TAILS = (2.5, 97.5)
+CHUNK = 4_000_000
+"""Numbers drawn at a time: bounds memory to some 100 MiB whatever the number of rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A value, and the ends of its 95 % interval; the ends are None where no resample had a value."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """How often to resample, and from which seed."""
+
+    resamples: int = 2000
+    seed: int = 42
+
+    def of_confusion(self, confusion: Integers, statistic: Callable[[NDArray[Any]], Floats]) -> Interval:
+        """Return the interval of a statistic that takes confusion matrices [..., C, C] and returns [...]."""
+        drawn = [statistic(counts.reshape(-1, *confusion.shape)) for counts in self._counts(confusion.ravel())]
+        return _percentiles(statistic(confusion), np.concatenate(drawn))
+
+    def of_mean(self, values: NDArray[Any]) -> Interval:
+        """Return the interval of the mean of one value per row."""
+        means = [values[rows].mean(axis=1) for rows in self._rows(len(values))]
+        return _percentiles(values.mean(), np.concatenate(means))
+
+    def of_auroc(self, scores: NDArray[Any], labels: Integers) -> Interval:
+        """Return the interval of the AUROC; resamples with one class only have none and are left out."""
+        count = len(scores)
+        areas = [auroc(scores, labels, _weights(rows, count)) for rows in self._rows(count)]
+        return _percentiles(auroc(scores, labels), np.concatenate(areas))
+
+    def of_accuracy_difference(self, right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> Interval:
+        """Return accuracy minus the other's accuracy, both on the same rows, which are drawn together."""
+        gains = right.astype(np.int64) - other_right.astype(np.int64)
+        counts = np.bincount(gains + 1, minlength=3)
+        drawn = np.concatenate(list(self._counts(counts)))
+        return _percentiles(gains.mean(), (drawn[:, 2] - drawn[:, 0]) / len(gains))
+
+    def _counts(self, counts: Integers) -> Iterator[Integers]:
+        """Yield int64 [b, K] of b resamples at a time, `resamples` in all: how many of N rows fall into each of K kinds.
+
+        Kinds that no row is of are not drawn: of a confusion matrix of many classes they are nearly all.
+        """
+        generator, rows, there = np.random.default_rng(self.seed), int(counts.sum()), np.flatnonzero(counts)
+        at_once = max(1, CHUNK // len(counts))
+        for start in range(0, self.resamples, at_once):
+            drawn = np.zeros((min(at_once, self.resamples - start), len(counts)), dtype=np.int64)
+            drawn[:, there] = generator.multinomial(rows, counts[there] / rows, size=len(drawn))
+            yield drawn
+
+    def _rows(self, count: int) -> Iterator[Integers]:
+        """Yield row numbers [b, N] of b resamples at a time, `resamples` in all."""
+        generator = np.random.default_rng(self.seed)
+        at_once = max(1, CHUNK // count)
+        for start in range(0, self.resamples, at_once):
+            yield generator.integers(0, count, size=(min(at_once, self.resamples - start), count))
+
+
+def _weights(rows: Integers, count: int) -> Integers:
+    """Return int64 [b, N]: how often each row was drawn."""
+    offsets = np.arange(len(rows))[:, None] * count
+    return np.bincount((rows + offsets).ravel(), minlength=rows.size).reshape(rows.shape)
+
+
+def _percentiles(value: Any, drawn: Floats) -> Interval:
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Interval(value=float(value), low=None, high=None)
+    low, high = np.percentile(drawn, TAILS)
+    return Interval(value=float(value), low=float(low), high=float(high))

@@ -1,0 +1,128 @@
+"""From the address of a source to the files that it means."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from tuneloop_trainer.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneloop_api.contract.run_config import SourceSettings
+
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow"]
+FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+}
+_ALLOWED = (
+    ".csv, .tsv, .jsonl, .ndjson, .json (one object a line) or .parquet, or a folder written by datasets.save_to_disk"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One file of a source."""
+
+    path: Path
+    format: Format
+    name: str
+    """How it is called in messages: the address, and the path below it."""
+
+
+def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
+    """Return where `pvc://CLAIM/PATH` or `file:///PATH` lies. Raises ConfigError naming the field."""
+    scheme, _, rest = uri.partition("://")
+    if ".." in Path(rest).parts:
+        raise ConfigError(f"{field}: {uri} has '..' in its path; give the path itself")
+    if scheme == "file":
+        return Path(rest)
+    if scheme != "pvc":
+        raise ConfigError(f"{field}: {uri} cannot be read here; allowed are pvc://CLAIM/PATH and file:///PATH")
+    claim, _, below = rest.partition("/")
+    if claim not in claims:
+        mounted = ", ".join(sorted(claims)) or "none"
+        raise ConfigError(f"{field}: {uri}: the claim {claim!r} is not mounted; mounted: {mounted}")
+    return Path(claims[claim]) / below
+
+
+def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:
+    """Return the files of a source in reading order. Raises DataError if there are none that can be read."""
+    path = path_of_uri(source.uri, claims=claims, field=f"{field}.uri")
+    if not path.exists():
+        raise DataError(f"{field}.uri: {source.uri} does not exist", hint=_neighbours(path))
+    if path.is_dir() and _is_saved_data_set(path):
+        return _saved_data_set(path, source=source, field=field)
+    if source.split != "train":
+        raise ConfigError(
+            f"{field}.split: {source.split!r} is for folders written by datasets.save_to_disk; {source.uri} is none",
+            hint="leave split out, and give the file or folder of that split as the uri",
+        )
+    if path.is_dir():
+        return _folder(path, uri=source.uri, field=field)
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{field}.uri: {source.uri} has no known extension; allowed: {_ALLOWED}")
+    return [DataFile(path=path, format=FORMATS[path.suffix.lower()], name=source.uri)]
+
+
+def _folder(path: Path, *, uri: str, field: str) -> list[DataFile]:
+    found = sorted(
+        file.relative_to(path) for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))
+    )
+    files = [
+        DataFile(path=path / file, format=FORMATS[file.suffix.lower()], name=f"{uri.rstrip('/')}/{file.as_posix()}")
+        for file in found
+        if file.suffix.lower() in FORMATS
+    ]
+    if not files:
+        there = ", ".join(file.as_posix() for file in found[:5]) or "nothing"
+        raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {_ALLOWED}; there is {there}")
+    return files
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _is_saved_data_set(path: Path) -> bool:
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def _saved_data_set(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
+    """Return the `.arrow` files of a folder that `datasets.save_to_disk` wrote: their names stand in `state.json`."""
+    name = source.uri.rstrip("/")
+    if (path / "dataset_dict.json").is_file():
+        splits = [str(split) for split in _json(path / "dataset_dict.json").get("splits", [])]
+        if source.split not in splits:
+            raise DataError(f"{field}.split: {source.uri} has no split {source.split!r}; it has {', '.join(splits)}")
+        path, name = path / source.split, f"{name}/{source.split}"
+    elif source.split != "train":
+        raise DataError(f"{field}.split: {source.uri} holds one data set without splits; leave split out")
+    files = [str(file["filename"]) for file in _json(path / "state.json").get("_data_files", [])]
+    if not files:
+        raise DataError(f"{field}.uri: {name}/state.json names no data file")
+    return [DataFile(path=path / file, format="arrow", name=f"{name}/{file}") for file in files]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _neighbours(path: Path) -> str:
+    """Say what lies where the file should be, or which folder above it is missing."""
+    folder = path.parent
+    while not folder.is_dir():
+        path, folder = folder, folder.parent
+    names = sorted(entry.name for entry in folder.iterdir())[:10]
+    return f"{folder} holds {', '.join(names) or 'nothing'}"

@@ -1,0 +1,87 @@
+"""Fetches a model from the Hugging Face hub into the claim."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.failures import failure_of
+from tuneloop_trainer.models.source import TOKENIZER_FILES, check_files
+
+LOG = logging.getLogger(__name__)
+WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)
+"""Between one try and the next, where the hub may be well again soon."""
+_WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+
+
+def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
+    """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
+
+    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last one ended.
+    Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
+    """
+    for wait in (*WAITS_SECONDS, None):
+        try:
+            return _fetch(uri, revision=revision, cache=cache)
+        except ModelAccessError:
+            raise
+        except Exception as error:  # the client raises its own, the HTTP library's and the system's
+            if failure_of(error).exit_code == ExitCode.STORAGE:
+                raise
+            refused = _refused(uri, revision=revision, error=error)
+            if wait is None or not _may_pass(error):
+                raise refused from error
+            LOG.warning("%s; it is tried again in %.0f s", refused.message, wait)
+        time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
+    repository = uri.removeprefix("hf://")
+    found = HfApi().model_info(repository, revision=revision)
+    check_files({file.rfilename for file in found.siblings or []}, uri=uri)
+    folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)
+    return Path(folder), str(found.sha)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the next try may succeed: the hub was not reached, broke off, or said that it is busy."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= _SERVER_ERROR or error.response.status_code == _TOO_MANY_REQUESTS
+    return not isinstance(error, OfflineModeIsEnabled)
+
+
+def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
+    what = f"model.uri: {uri} at revision {revision!r}"
+    if isinstance(error, GatedRepoError):
+        return ModelAccessError(f"{what} is gated", hint="accept its licence on the hub, and give the pod HF_TOKEN")
+    if isinstance(error, RevisionNotFoundError):
+        return ModelAccessError(f"{what}: there is no such branch, tag or commit")
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelAccessError(
+            f"{what} does not exist, or is private", hint="check the name; for a private one give HF_TOKEN"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return ModelAccessError(f"{what}: the hub refused: {_first_line(error)}")
+    return ModelAccessError(
+        f"{what} cannot be fetched: {type(error).__name__}: {_first_line(error)}",
+        hint="without access to huggingface.co, put the model's folder on a claim and use pvc://CLAIM/PATH",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

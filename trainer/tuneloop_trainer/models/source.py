@@ -1,0 +1,230 @@
+"""Finds the pre-trained model, and checks that it can be fine-tuned before any work is done on the data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneloop_api.contract.defaults import digest_of
+from tuneloop_trainer.data.dataset.shard_writer import file_sha256
+from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.locate import path_of_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tuneloop_api.contract.run_config import Paths
+    from tuneloop_api.v1alpha1.fine_tune_job.data import ModelSource
+
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+)
+_VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_CONVERT = (
+    "convert them once where you trust them: AutoModel.from_pretrained(OLD).save_pretrained(NEW) writes safetensors"
+)
+_POSITIONS_AFTER_PADDING = frozenset(
+    [
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "longformer",
+        "luke",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    ]
+)
+"""Models whose first positions stand for padding: they read `pad_token_id + 1` tokens fewer than they have positions."""
+_NO_LIMIT = 1_000_000_000
+"""Tokenizers write a huge `model_max_length` where there is none."""
+
+Architecture = Literal["encoder", "decoder", "encoder-decoder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedModel:
+    """A model folder that was checked."""
+
+    path: Path
+    revision: str
+    """Commit of a hub model, or `sha256:…` of configuration and weights."""
+    model_type: str
+    architecture: Architecture
+    vocabulary: int
+    """Rows of the embedding."""
+    max_tokens: int | None
+    """Longest input; None: no limit."""
+    tokenizer: Any
+    """The fast tokenizer."""
+    tokenizer_digest: str
+
+
+def open_model(source: ModelSource, *, paths: Paths) -> PretrainedModel:
+    """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here."""
+    if source.uri.startswith("hf://"):
+        from tuneloop_trainer.models.hub import fetch_model  # noqa: PLC0415  (needed for hub models alone)
+
+        folder, revision = fetch_model(source.uri, revision=source.revision or "main", cache=Path(paths.models))
+    else:
+        folder, revision = path_of_uri(source.uri, claims=paths.claims, field="model.uri"), None
+    _require_folder(folder, uri=source.uri)
+    check_files({path.name for path in folder.iterdir()}, uri=source.uri)
+    weights = _check_weights(folder, uri=source.uri)
+    config = _load_config(folder, uri=source.uri)
+    tokenizer = _load_tokenizer(folder, uri=source.uri)
+    return PretrainedModel(
+        path=folder,
+        revision=revision or digest_of_files([folder / "config.json", *weights]),
+        model_type=config.model_type,
+        architecture=_architecture(config),
+        vocabulary=config.get_text_config().vocab_size,
+        max_tokens=_longest_input(config, tokenizer=tokenizer),
+        tokenizer=tokenizer,
+        tokenizer_digest=digest_of_files(tokenizer_files(folder)),
+    )
+
+
+def check_files(names: Collection[str], *, uri: str) -> None:
+    """Raise ModelAccessError unless configuration, tokenizer and safetensors weights are among the files."""
+    if "config.json" not in names:
+        raise ModelAccessError(
+            f"model.uri: {uri} has no config.json",
+            hint="give the folder that save_pretrained wrote, in Hugging Face layout",
+        )
+    if WEIGHTS not in names and WEIGHTS_INDEX not in names:
+        pickles = sorted(name for name in names if name.endswith(_PICKLES))
+        if pickles:
+            raise ModelAccessError(
+                f"model.uri: {uri} has only pickled weights ({', '.join(pickles[:3])}), which can run code when they are loaded",
+                hint=_CONVERT,
+            )
+        raise ModelAccessError(f"model.uri: {uri} has no weights: neither {WEIGHTS} nor {WEIGHTS_INDEX}")
+    if _VOCABULARIES.isdisjoint(names):
+        raise ModelAccessError(
+            f"model.uri: {uri} has no tokenizer (tokenizer.json)",
+            hint="save it beside the model: tokenizer.save_pretrained(FOLDER)",
+        )
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the tokenizer's files that are there, in fixed order."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Return `sha256:…` over names, sizes and contents."""
+    return "sha256:" + digest_of([[path.name, path.stat().st_size, file_sha256(path)] for path in files])
+
+
+def _require_folder(folder: Path, *, uri: str) -> None:
+    if not folder.is_dir():
+        there = "is a file, a folder is needed" if folder.exists() else "does not exist"
+        raise ModelAccessError(f"model.uri: {uri} {there}", hint="give the folder that holds config.json")
+
+
+def _check_weights(folder: Path, *, uri: str) -> list[Path]:
+    """Return the weight files. Raises ModelAccessError if one is missing, cut off or a Git LFS pointer."""
+    names = [WEIGHTS] if (folder / WEIGHTS).is_file() else _indexed(folder / WEIGHTS_INDEX, uri=uri)
+    for name in names:
+        if not (folder / name).is_file():
+            raise ModelAccessError(f"model.uri: {uri} lacks {name}, which {WEIGHTS_INDEX} names")
+        _check_whole(folder / name, uri=uri)
+    return [folder / name for name in names]
+
+
+def _indexed(index: Path, *, uri: str) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelAccessError(f"model.uri: {uri}: {index.name} cannot be read: {error}") from error
+
+
+def _check_whole(path: Path, *, uri: str) -> None:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415  (loads numpy's part only here)
+
+    with path.open("rb") as file:
+        pointer = file.read(40).startswith(b"version https://git-lfs")
+    if pointer:
+        raise ModelAccessError(
+            f"model.uri: {uri}: {path.name} is a Git LFS pointer, not the weights", hint="run: git lfs pull"
+        )
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelAccessError(
+            f"model.uri: {uri}: {path.name} is damaged or cut off: {error}", hint="copy the model again"
+        ) from error
+
+
+def _load_config(folder: Path, *, uri: str) -> Any:
+    from transformers import AutoConfig  # noqa: PLC0415  (seconds)
+    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS,
+    )
+
+    try:
+        model_type = json.loads((folder / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelAccessError(f"model.uri: {uri}: config.json cannot be read: {error}") from error
+    if model_type not in CLASSIFIERS:
+        raise ModelAccessError(
+            f"model.uri: {uri}: models of type {model_type!r} cannot classify texts (AutoModelForSequenceClassification)",
+            hint="take for example a bert, roberta, modernbert, llama or qwen3 model",
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelAccessError(f"model.uri: {uri}: config.json cannot be used: {error}") from error
+
+
+def _load_tokenizer(folder: Path, *, uri: str) -> Any:
+    from transformers import AutoTokenizer  # noqa: PLC0415  (seconds)
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # the libraries raise anything for a damaged file, even bare Exception
+        text = str(error).strip().splitlines()
+        raise ModelAccessError(
+            f"model.uri: {uri}: the tokenizer cannot be loaded: {text[0] if text else type(error).__name__}"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelAccessError(
+            f"model.uri: {uri} has no fast tokenizer", hint="save one: it is the file tokenizer.json"
+        )
+    return tokenizer
+
+
+def _architecture(config: Any) -> Architecture:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as ENCODERS  # noqa: PLC0415
+
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    return "encoder" if config.model_type in ENCODERS else "decoder"
+
+
+def _longest_input(config: Any, *, tokenizer: Any) -> int | None:
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is not None and positions > 0 and config.model_type in _POSITIONS_AFTER_PADDING:
+        positions -= (text.pad_token_id or 0) + 1
+    limits = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None and 0 < limit < _NO_LIMIT]
+    return int(min(limits)) if limits else None

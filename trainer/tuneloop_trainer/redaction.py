@@ -1,0 +1,44 @@
+"""What a process wrote before it failed, fit to be shown in an object's status: few lines, short ones, without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.results import LONGEST_LAST_LINE, MOST_LAST_LINES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_SHORTEST_SECRET = 6
+"""A shorter value would hide words that are no secret."""
+_SECRET_FORMS = (
+    (re.compile(r"\b(hf_|sk-|ghp_|AKIA)[A-Za-z0-9_-]{12,}"), r"\1***"),
+    (re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
+    (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "***"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"), "***"),
+)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def last_lines(lines: Sequence[str]) -> list[str]:
+    """Return the newest 20 lines that are not blank, each of at most 200 characters, without secrets and control characters."""
+    plain = (_CONTROL.sub("", line).rstrip() for line in lines)
+    newest = [line for line in plain if line][-MOST_LAST_LINES:]
+    return [_cut(without_secrets(line)) for line in newest]
+
+
+def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return a text in which `***` stands for the values of environment variables that are named as secrets, and for what looks like one."""
+    for name, value in environment.items():
+        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    for form, shown in _SECRET_FORMS:
+        text = form.sub(shown, text)
+    return text
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST_LAST_LINE else f"{line[: LONGEST_LAST_LINE - 1]}…"

@@ -1,0 +1,256 @@
+"""PID 1 of a training pod: starts the ranks, passes signals and output on, finds hangs, and tells how it ended.
+
+It imports nothing heavy and has no threads. Whatever ends it, no rank outlives it.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
+from tuneloop_trainer.supervisor.cgroup import oom_kills, usable_cores
+from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
+from tuneloop_trainer.supervisor.heartbeat import HEARTBEAT_VARIABLE, read_beat
+from tuneloop_trainer.supervisor.orphans import end_orphans
+from tuneloop_trainer.supervisor.rank_process import RankProcess, adopt_orphans, start_rank
+from tuneloop_trainer.supervisor.signal_pipe import SignalPipe
+from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, Verdict, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tuneloop_api.contract.run_config import GangSettings, RunConfig
+
+SETTLE_SECONDS = 2.0
+"""How long other ranks may tell their own story after the first has failed."""
+STACKS_SECONDS = 2.0
+"""How long the ranks get to print their stacks."""
+RESERVE_SECONDS = 10
+"""Part of the grace period that the supervisor keeps for itself."""
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
+"""How ranks on CPU allocate: freed blocks of less than 32 MiB stay with the process, and memory comes in large pages. By default what a step frees
+is fetched from the kernel again and zeroed page by page: that is a fifth of the time of a step of MiniLM on two cores. Larger blocks go back,
+since in the heap the smaller ones that come to lie between them keep it growing."""
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108  (the folder in it is made by tempfile)
+"""Where ranks beat, where it is there: a beat, and the step with it, must not wait for a disk to which a checkpoint is being flushed."""
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How patient the supervisor is, in seconds."""
+
+    hang_floor: float = FLOOR_SECONDS
+    settle: float = SETTLE_SECONDS
+    stacks: float = STACKS_SECONDS
+
+
+def supervise(config: RunConfig, command: Sequence[str], *, limits: Limits | None = None) -> int:
+    """Run the ranks of this pod to their end; returns the exit code, and leaves the pod's termination message.
+
+    `command` starts one rank. Raises ConfigError if the configuration has no rendezvous.
+    """
+    memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="tuneloop-", dir=memory) as scratch:
+        supervisor = _Supervisor(config, limits=limits or Limits(), scratch=Path(scratch))
+        end = supervisor.run(command)
+    with suppress(OSError):
+        write_termination_message(end.message, Path(config.paths.termination_message))
+    _tell(f"ends with exit code {end.exit_code}" + (f": {end.message.message}" if end.message.message else ""))
+    return end.exit_code
+
+
+def rank_environment(
+    config: RunConfig, local_rank: int, environment: Mapping[str, str], *, cores: int
+) -> dict[str, str]:
+    """Return the environment of a rank: its place in the gang, its share of the cores, and how it allocates; what is set stays.
+
+    Raises ConfigError if the configuration has no rendezvous.
+    """
+    if config.rendezvous is None:
+        raise ConfigError("rendezvous: missing; a training pod needs the address and port of rank 0")
+    gang = config.settings.gang
+    processes = gang.processes_per_node
+    own = {
+        "RANK": int(environment.get("NODE_RANK", "0")) * processes + local_rank,
+        "WORLD_SIZE": gang.nodes * processes,
+        "LOCAL_RANK": local_rank,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": config.rendezvous.address,
+        "MASTER_PORT": config.rendezvous.port,
+    }
+    return _defaults(gang, cores=cores) | dict(environment) | {name: str(value) for name, value in own.items()}
+
+
+def _defaults(gang: GangSettings, *, cores: int) -> dict[str, str]:
+    """Return what a rank gets unless it is set already.
+
+    A rank on CPU has one thread: how many threads share out a sum decides its last digits, and the losses must not depend on the number of
+    nodes. More cores are used by more ranks.
+    """
+    if gang.gpus_per_node:
+        return {"OMP_NUM_THREADS": str(max(1, cores // gang.processes_per_node))}
+    return {"OMP_NUM_THREADS": "1", "GLIBC_TUNABLES": KEEP_MEMORY}
+
+
+@dataclass
+class _Supervisor:
+    """The ranks of one pod and what has happened to them."""
+
+    config: RunConfig
+    limits: Limits
+    scratch: Path
+    alive: dict[int, RankProcess] = field(default_factory=dict)
+    """By process id."""
+    ranks: list[RankProcess] = field(default_factory=list)
+    ends: list[RankEnd] = field(default_factory=list)
+    asked_to_stop: bool = False
+    hang: str | None = None
+    kill_at: float | None = None
+    """When the ranks that are left are killed."""
+    killed: bool = False
+
+    def run(self, command: Sequence[str]) -> Verdict:
+        """Start the ranks and stay until the last is gone."""
+        adopt_orphans()
+        oom_kills_before = oom_kills()
+        pipe = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+        with selectors.DefaultSelector() as selector, pipe as signals:
+            selector.register(signals.read_end, selectors.EVENT_READ)
+            self._start(command, selector)
+            watch = HangWatch(
+                now=time.monotonic(),
+                floor_seconds=self.limits.hang_floor,
+                limit_seconds=self.config.settings.gang.hang_seconds,
+            )
+            while self.alive:
+                self._pass_output_on(selector)
+                if signals.arrived() & {signal.SIGTERM, signal.SIGINT}:
+                    self._stop_ranks()
+                self._reap()
+                self._look_for_hang(watch)
+                self._kill_if_due()
+        end_orphans()
+        pod = PodState(
+            step=watch.step,
+            out_of_memory_kills=oom_kills() - oom_kills_before,
+            asked_to_stop=self.asked_to_stop,
+            hang=self.hang,
+        )
+        return verdict(self.ends, pod)
+
+    def _start(self, command: Sequence[str], selector: selectors.BaseSelector) -> None:
+        processes = self.config.settings.gang.processes_per_node
+        cores = usable_cores()
+        for local_rank in range(processes):
+            environment = rank_environment(self.config, local_rank, os.environ, cores=cores)
+            heartbeat, message = (self.scratch / f"{name}.{local_rank}" for name in ("heartbeat", "message"))
+            rank = start_rank(
+                command,
+                rank=int(environment["RANK"]),
+                environment=environment
+                | {HEARTBEAT_VARIABLE: str(heartbeat), RANK_MESSAGE_VARIABLE: str(message), "PYTHONUNBUFFERED": "1"},
+                heartbeat=heartbeat,
+                message=message,
+                prefix=f"[rank {environment['RANK']}] " if processes > 1 else "",
+            )
+            self.alive[rank.process.pid] = rank
+            self.ranks.append(rank)
+            for source, target in rank.outputs:
+                selector.register(source, selectors.EVENT_READ, (rank, source, target))
+
+    def _stop_ranks(self) -> None:
+        """SIGTERM or SIGINT: the ranks save and leave, within the grace period."""
+        if not self.asked_to_stop:
+            self.asked_to_stop = True
+            grace = self.config.settings.checkpoint.grace_seconds
+            patience = max(grace - RESERVE_SECONDS, grace / 2)
+            self._kill_no_later_than(time.monotonic() + patience)
+            _tell(f"asked to stop; the ranks have {patience:.0f} s to save")
+        for rank in self.alive.values():
+            rank.send(signal.SIGTERM)
+
+    def _pass_output_on(self, selector: selectors.BaseSelector) -> None:
+        for key, _ in selector.select(_LOOK_SECONDS):
+            if key.data is not None:
+                rank, source, target = key.data
+                if not rank.pass_on(source, target):
+                    selector.unregister(source)
+
+    def _reap(self) -> None:
+        """Take note of every child that has ended, our own ranks and orphans that came to us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            rank = self.alive.pop(pid, None)
+            if rank is not None:
+                self._note_end(rank, os.waitstatus_to_exitcode(status))
+
+    def _note_end(self, rank: RankProcess, code: int) -> None:
+        rank.process.returncode = code
+        rank.end_group()
+        rank.pass_rest_on()
+        end = RankEnd(
+            rank=rank.rank,
+            exit_code=code if code >= 0 else 128 - code,
+            by_supervisor=self.killed and code == -signal.SIGKILL,
+            message=_read_message(rank.message),
+            last_lines=tuple(rank.last_lines),
+        )
+        self.ends.append(end)
+        if end.exit_code != 0 and not self.killed:
+            _tell(f"rank {end.rank} ended with exit code {end.exit_code}")
+            if end.exit_code != ExitCode.PREEMPTED:  # then all ranks leave, each in its time
+                self._kill_no_later_than(time.monotonic() + self.limits.settle)
+
+    def _look_for_hang(self, watch: HangWatch) -> None:
+        now = time.monotonic()
+        watch.see([read_beat(rank.heartbeat) for rank in self.ranks], now=now)
+        if self.hang is None and self.kill_at is None and watch.hangs(now=now):
+            stopped = [str(rank.rank) for rank in self.alive.values() if rank.stopped()]
+            state = f"; in state T (stopped): rank {', '.join(stopped)}" if stopped else ""
+            self.hang = (
+                f"no step and no other sign of life for {watch.limit_seconds:.0f} s after step {watch.step}{state}"
+            )
+            _tell(f"{self.hang}; the stacks of all ranks follow")
+            for rank in self.alive.values():
+                rank.send(signal.SIGUSR1)
+            self._kill_no_later_than(now + self.limits.stacks)
+
+    def _kill_no_later_than(self, when: float) -> None:
+        self.kill_at = when if self.kill_at is None else min(self.kill_at, when)
+
+    def _kill_if_due(self) -> None:
+        if self.kill_at is not None and time.monotonic() >= self.kill_at and not self.killed:
+            self.killed = True
+            for rank in self.alive.values():
+                rank.send(signal.SIGKILL)
+
+
+def _read_message(path: Path) -> TerminationMessage | None:
+    try:
+        return TerminationMessage.model_validate_json(path.read_bytes())
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def _tell(text: str) -> None:
+    print(f"supervisor: {text}", file=sys.stderr, flush=True)

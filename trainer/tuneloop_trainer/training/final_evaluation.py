@@ -1,0 +1,76 @@
+"""What is measured outside the steps: the test split before training, and the chosen weights on validation and test after it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer import methods
+from tuneloop_trainer.training.evaluation_loop import Predictions, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tuneloop_trainer.training.setup import TrainingRun
+
+LOG = logging.getLogger(__name__)
+BEFORE_TEST = "before-test"
+
+
+def predictions_path(job: Path, name: str) -> Path:
+    """Return the predictions file of a split, or of `before-test`."""
+    return job / "predictions" / f"{name}.safetensors"
+
+
+def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> Predictions:
+    """Return the current weights' predictions for a split; collective, the same on all ranks."""
+    return predict(
+        run.engine,
+        run.splits[name],
+        classes=len(run.resolved.labels),
+        batch_size=run.resolved.micro_batch_size,
+        pad_id=run.pad_id,
+        beat=beat,
+    )
+
+
+def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> None:
+    """Keep the test predictions of the untrained model as a baseline; done once, however often training restarts."""
+    path = predictions_path(run.job, BEFORE_TEST)
+    there = run.engine.exchange(path.exists())[0]  # rank 0's answer: another node may see the volume later
+    if there or not run.config.settings.evaluation.baselines:
+        return
+    predictions = predict_split(run, "test", beat=beat)
+    if run.leads:
+        predictions.write(path)
+        LOG.info("before training: test accuracy %.4f", predictions.metrics()["accuracy"])
+
+
+def measure_after_training(
+    run: TrainingRun, validation: Predictions | None, *, beat: Callable[[], None]
+) -> dict[str, dict[str, float]]:
+    """Write the predictions of the current weights for validation and test; returns their metrics.
+
+    `validation`: what these very weights predicted during training, if that is still at hand.
+    """
+    measured = {
+        "validation": validation or predict_split(run, "validation", beat=beat),
+        "test": predict_split(run, "test", beat=beat),
+    }
+    if run.leads:
+        for name, predictions in measured.items():
+            predictions.write(predictions_path(run.job, name))
+    return {name: predictions.metrics() for name, predictions in measured.items()}
+
+
+def write_weights(run: TrainingRun, *, step: int) -> Path:
+    """Write the current weights to the folder that `export` reads; collective. Returns the folder."""
+    folder = run.job / "weights"
+    weights = run.engine.trainable_state()
+    if run.leads:
+        description = methods.TrainedMethod(
+            method=run.config.settings.method, labels=run.resolved.labels, pad_token_id=run.pad_id, step=step
+        )
+        methods.save(folder, weights, description)
+    return folder

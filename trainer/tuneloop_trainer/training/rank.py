@@ -1,0 +1,57 @@
+"""One training rank, from its start to its end: shows signs of life, then runs the loop.
+
+This module imports nothing heavy: stacks must be printable before torch's seconds of import.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.imports import uncollected
+from tuneloop_trainer.supervisor.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.contract.results import TrainResult
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_trainer.report import Reporter
+
+
+class StopRequest:
+    """Whether this rank was asked to stop; all ranks agree on it once per step."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def listen(self) -> None:
+        """Take SIGTERM as the request to save and leave; before, it ends the process, for there is nothing to save."""
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def import_loop() -> Callable[..., TrainResult | None]:
+    """Import all that a rank needs, in an order that keeps out what it does not: DeepSpeed's part decides what transformers may import."""
+    with uncollected():
+        from tuneloop_trainer.engine import deepspeed_import as engine_deepspeed  # noqa: F401, PLC0415  (first; heavy: see above)
+        from tuneloop_trainer.training.loop import run  # noqa: PLC0415
+
+    return run
+
+
+def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
+    """Train as one rank of the gang; returns the result on rank 0, None on the others.
+
+    Raises Preempted after SIGTERM, and every error of the trainer.
+    """
+    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
+    heartbeat = Heartbeat.from_environment(os.environ)
+    with heartbeat.through_pause():
+        run = import_loop()
+    return run(config, reporter=reporter, stop=StopRequest(), heartbeat=heartbeat)

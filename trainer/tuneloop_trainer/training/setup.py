@@ -1,0 +1,152 @@
+"""What a training run works with: the prepared data, the model on its engine, the checkpoints. Built once per attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.results import PrepareResult
+from tuneloop_trainer import methods
+from tuneloop_trainer.checkpoint import Checkpoints
+from tuneloop_trainer.checkpoint.manifest import run_identity
+from tuneloop_trainer.data.dataset.shards import TokenizedSplit, open_split, read_manifest
+from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
+from tuneloop_trainer.engine.precision import with_precision_of_gang
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.stage_result import read_result
+from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.training.batch_schedule import Course
+from tuneloop_trainer.training.intervals import Rhythm
+from tuneloop_trainer.training.lr_schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tuneloop_api.contract.results import Resolved
+    from tuneloop_api.contract.run_config import RunConfig, TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """Everything that stays the same from the first step to the last."""
+
+    config: RunConfig
+    prepared: PrepareResult
+    splits: dict[str, TokenizedSplit]
+    """train, validation, test."""
+    pad_id: int
+    course: Course
+    schedule: Schedule
+    rhythm: Rhythm
+    engine: Engine
+    checkpoints: Checkpoints
+
+    @property
+    def training(self) -> TrainingSettings:
+        """The spec's block of hyper-parameters."""
+        return self.config.settings.training
+
+    @property
+    def resolved(self) -> Resolved:
+        """What `prepare` chose, with the precision that this gang has."""
+        return self.prepared.resolved
+
+    @property
+    def job(self) -> Path:
+        """The job's own folder."""
+        return Path(self.config.paths.job)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes what is written once."""
+        return self.engine.rank == 0
+
+
+def set_up(config: RunConfig) -> TrainingRun:
+    """Join the gang and load everything; collective."""
+    start_process_group()
+    prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
+    prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
+    prepared = with_micro_batch(prepared, config.micro_batch_size)
+    dataset = Path(prepared.dataset_path)
+    splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
+    pad_id = read_manifest(dataset).tokenizer.pad_token_id
+    engine = _engine(config, prepared, pad_id=pad_id)
+    training, resolved = config.settings.training, prepared.resolved
+    return TrainingRun(
+        config=config,
+        prepared=prepared,
+        splits=splits,
+        pad_id=pad_id,
+        course=Course(
+            splits["train"].lengths,
+            seed=training.seed,
+            global_batch=resolved.global_batch_size,
+            micro_batch=resolved.micro_batch_size,
+        ),
+        schedule=Schedule(
+            scheduler=training.scheduler,
+            peak=resolved.learning_rate,
+            warmup_steps=resolved.warmup_steps,
+            total_steps=resolved.total_steps,
+        ),
+        rhythm=Rhythm(
+            evaluate_every=training.evaluate_every,
+            checkpoint=config.settings.checkpoint,
+            steps_per_epoch=resolved.steps_per_epoch,
+            total_steps=resolved.total_steps,
+        ),
+        engine=engine,
+        checkpoints=_checkpoints(config, prepared, engine),
+    )
+
+
+def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult:
+    """Return the plan with micro-batches of so many rows (None: as planned); the global batch stays.
+
+    Raises ConfigError if they do not divide the global batch.
+    """
+    if rows is None:
+        return prepared
+    if rows < 1 or prepared.resolved.global_batch_size % rows:
+        raise ConfigError(
+            f"run.json: microBatchSize: {rows} does not divide the global batch of {prepared.resolved.global_batch_size} rows"
+        )
+    return prepared.model_copy(update={"resolved": prepared.resolved.model_copy(update={"micro_batch_size": rows})})
+
+
+def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
+    training, resolved = config.settings.training, prepared.resolved
+    settings = EngineSettings(
+        stage=resolved.stage,
+        precision=resolved.precision,
+        micro_batch_size=resolved.micro_batch_size,
+        max_grad_norm=training.max_grad_norm,
+        learning_rate=resolved.learning_rate,
+        weight_decay=training.weight_decay,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        epsilon=training.epsilon,
+        offload_optimizer=config.settings.deepspeed.offload_optimizer == "cpu",
+    )
+    with zero3_context(settings):
+        model: nn.Module = load_model(
+            Path(prepared.model_path),
+            labels=resolved.labels,
+            pad_token_id=pad_id,
+            dropout=training.dropout,
+            seed=training.seed,
+        )
+    model = methods.build(model, config.settings.method, seed=training.seed)
+    return Engine(model.train(), settings)
+
+
+def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> Checkpoints:
+    folder = Path(config.paths.job) / "checkpoints"
+    identity = run_identity(
+        config.config_hash, dataset_digest=prepared.dataset_digest, model_revision=prepared.model_revision
+    )
+    facts = {"numpy": version("numpy")}  # it draws the order of the rows
+    return Checkpoints(folder, engine=engine, config_hash=identity, attempt=config.attempt, facts=facts)
