@@ -19,10 +19,10 @@ from tuneloop_operator.cluster.api_server import ApiServer
 from tuneloop_operator.controller.event_recorder import EventPoster
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
-from tuneloop_operator.desired.common.metadata import JOB_LABEL
 from tuneloop_operator.errors import ClusterError, OperatorError
 from tuneloop_operator.leader.leader import Leader
 from tuneloop_operator.metrics.process import Metrics
+from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.probes import health_application, metrics_application, served
 from tuneloop_operator.progress.server import ProgressServer
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator

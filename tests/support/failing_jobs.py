@@ -22,7 +22,7 @@ from pod_courses import Bind, Course, End, Run, Until, by_attempt, fail
 from stage_messages import success
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 
 if TYPE_CHECKING:
     import threading

@@ -17,7 +17,7 @@ from end_state import EndState
 from fault_proxy import Call, DropAfter, DropBefore, Kill, Match, Notification, Rule, SkipEvent, tally, writes
 from pod_courses import Script, by_attempt, by_index, fail, hang, succeed
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 
 _NOT_COUNTED = ("leases", "events", "endpointslices")
 """They have a plan of their own: how many there are depends on time, or on who else the operator works for."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stage_messages import EXIT_CODE_OF_CLASS, failure, success
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 
 if TYPE_CHECKING:
     import threading

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE
 from tuneloop_api.contract.results import (
     DataCounts,
     ExportSummary,
@@ -15,6 +15,7 @@ from tuneloop_api.contract.results import (
     fit_termination_message,
 )
 from tuneloop_api.contract.run_config import ResultReference
+from tuneloop_api.wire.failure_class import FailureClass
 
 TOTAL_STEPS = 100
 EXIT_CODE_OF_CLASS = {kind: int(code) for code, kind in CLASS_OF_EXIT_CODE.items()} | {

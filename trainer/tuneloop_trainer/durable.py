@@ -1,7 +1,8 @@
-"""Writing so that it survives a power cut, and small files that readers never see in part."""
+"""Files: written so that they survive a power cut, never seen in part, named by their SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -49,3 +50,9 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
+from tuneloop_api.wire.failure_class import FailureClass
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import TrainSummary

@@ -8,7 +8,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_trainer.errors import StageError
 
 if TYPE_CHECKING:

@@ -5,32 +5,9 @@ The codes follow sysexits(3) where it has a fitting one. 137 and 143 (128 + sign
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
-
-class FailureClass(StrEnum):
-    """What went wrong, as far as it decides what happens next."""
-
-    OUT_OF_MEMORY_GPU = "OutOfMemoryGpu"
-    OUT_OF_MEMORY_HOST = "OutOfMemoryHost"
-    COLLECTIVE = "Collective"
-    HANG = "Hang"
-    STORAGE = "Storage"
-    EVICTED = "Evicted"
-    NODE_LOST = "NodeLost"
-    PREEMPTED = "Preempted"
-    NON_FINITE_LOSS = "NonFiniteLoss"
-    USER_CODE = "UserCode"
-    DATA = "Data"
-    CONFIG = "Config"
-    MODEL_ACCESS = "ModelAccess"
-    IMAGE_PULL = "ImagePull"
-    CHECKPOINT_LOST = "CheckpointLost"
-    PREPARED_DATA_LOST = "PreparedDataLost"
-    START_DEADLINE = "StartDeadline"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    BUDGET_EXCEEDED = "BudgetExceeded"
-    UNKNOWN = "Unknown"
+from tuneloop_api.wire.failure_class import FailureClass
 
 
 class ExitCode(IntEnum):

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.contract.run_config import ResultReference, Stage
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import WireModel
 
 TERMINATION_MESSAGE_BYTES = 4096

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.errors import ClaimMissing
+from tuneloop_cli.local.folders import demand_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
 from tuneloop_operator.decide.accept import refusals_of

@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.errors import NotAccepted
+from tuneloop_cli.local.folders import demand_claims, last_attempt
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.overlay import Hardware, overlay
-from tuneloop_cli.local.past_attempts import last_attempt
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.common.metadata import JOB_LABEL
+from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
 from tuneloop_operator.settings.operator import OperatorSettings
 

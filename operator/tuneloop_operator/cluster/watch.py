@@ -17,9 +17,9 @@ import aiohttp
 import kopf
 
 from tuneloop_operator.cluster.connection import read_connection
+from tuneloop_operator.cluster.pages import Page, Scope
 from tuneloop_operator.cluster.resources import resource_of
-from tuneloop_operator.controller.listing import Page, Scope
-from tuneloop_operator.desired.common.metadata import MANAGED_BY, MANAGER
+from tuneloop_operator.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

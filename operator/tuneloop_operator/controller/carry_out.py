@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from tuneloop_operator.controller.observe import owner_uid
+from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.errors import AlreadyExists, NameConflict, Refused
 

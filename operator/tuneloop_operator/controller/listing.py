@@ -6,35 +6,14 @@ Pure: pages in, verdicts out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.cluster.pages import Page, Scope
     from tuneloop_operator.controller.store import Store
-
-
-class Scope(NamedTuple):
-    """What one list covers."""
-
-    kind: Kind
-    namespace: str | None
-    """None: all namespaces."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """One page of a list, as the API server answered it."""
-
-    scope: Scope
-    items: tuple[Manifest, ...]
-    """With `kind` and `apiVersion` in each."""
-    version: str
-    """resourceVersion of the whole list: all its pages show the same moment."""
-    is_first: bool
-    is_last: bool
 
 
 class Listing:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from tuneloop_api.contract.run_config import Stage
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.store import FIRST_ASKED
-from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.names import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.state.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
 
 if TYPE_CHECKING:
@@ -86,18 +87,6 @@ def observe_deployment(
         live=live,
         obstacle=obstacle,
     )
-
-
-def owner_of(manifest: Manifest) -> dict[str, Any] | None:
-    """Return the reference to the controlling owner."""
-    references = manifest["metadata"].get("ownerReferences") or ()
-    return next((reference for reference in references if reference.get("controller")), None)
-
-
-def owner_uid(manifest: Manifest) -> str | None:
-    """Return the uid of the controlling owner."""
-    owner = owner_of(manifest)
-    return owner["uid"] if owner else None
 
 
 def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str], Manifest]:

@@ -7,13 +7,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from tuneloop_operator.cluster.owners import owner_of
 from tuneloop_operator.controller.listing import Listing
-from tuneloop_operator.controller.observe import owner_of
 from tuneloop_operator.controller.queue import Key, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
 from tuneloop_operator.controller.store import Store
-from tuneloop_operator.desired.common.metadata import DEPLOYMENT_LABEL, JOB_LABEL
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
+from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
-    from tuneloop_operator.controller.listing import Page, Scope
+    from tuneloop_operator.cluster.pages import Page, Scope
     from tuneloop_operator.controller.reconciler import Tell
     from tuneloop_operator.settings.operator import OperatorSettings
 

@@ -12,8 +12,8 @@ from tuneloop_operator.controller.observe import observe_deployment, observe_job
 from tuneloop_operator.controller.rate_limiter import Pace
 from tuneloop_operator.decide.fine_tune_job.job import decide as decide_job
 from tuneloop_operator.decide.model_deployment.deployment import decide as decide_deployment
-from tuneloop_operator.desired.common.metadata import DEPLOYMENT_LABEL, JOB_LABEL, MANAGED_BY, MANAGER
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
+from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL, MANAGED_BY, MANAGER
 from tuneloop_operator.state.observed import Obstacle
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from tuneloop_operator.desired.common.metadata import DEPLOYMENT_LABEL, JOB_LABEL
+from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -11,9 +11,9 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job.status import JobPhase
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase
+from tuneloop_api.wire.failure_class import FailureClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

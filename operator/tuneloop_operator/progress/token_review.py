@@ -9,8 +9,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, get_args
 
 from tuneloop_api.contract.run_config import Stage
-from tuneloop_operator.controller.observe import owner_uid
-from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.cluster.owners import owner_uid
+from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.server import Identity
 
 if TYPE_CHECKING:

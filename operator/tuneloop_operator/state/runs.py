@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import settings_of
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
-from tuneloop_operator.desired.common.metadata import job_name
+from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import holds, moment
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pod_status_patcher import PodStatusPatcher
 from served_models import deploy, deployment_status
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.progress.token_review import audience_of
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pod_courses import (
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.controller.observe import _pod_seen
 from tuneloop_operator.decide.fine_tune_job.classify import handed_on
 

@@ -16,7 +16,7 @@ from cluster.control_plane import ControlPlane
 from tuneloop_api.contract.progress import ProgressMessage, progress_path
 from tuneloop_operator.cluster.api_server import ApiServer, Call
 from tuneloop_operator.controller.store import Store
-from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.server import ProgressServer
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tuneloop_operator.cluster import watch as handlers
-from tuneloop_operator.controller.listing import Scope
+from tuneloop_operator.cluster.pages import Scope
 
 POD = {"metadata": {"namespace": "a", "name": "x", "uid": "1", "resourceVersion": "5"}}
 

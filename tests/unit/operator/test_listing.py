@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.controller.listing import Listing, Page, Scope
+from tuneloop_operator.cluster.pages import Page, Scope
+from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.settings.operator import OperatorSettings

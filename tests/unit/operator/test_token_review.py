@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
-from tuneloop_operator.desired.common.metadata import ATTEMPT_LABEL, STAGE_LABEL
 from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
 
 Manifest = dict[str, Any]

@@ -23,7 +23,7 @@ from pod_courses import (
 )
 from pod_status import patch_after
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.controller.observe import _pod_seen
 from tuneloop_operator.decide.fine_tune_job.classify import blame, handed_on
 

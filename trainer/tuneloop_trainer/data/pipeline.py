@@ -29,7 +29,7 @@ from tuneloop_trainer.data.dataset.tokenize import (
     write_splits,
 )
 from tuneloop_trainer.data.steps.assign import Assigned, assign
-from tuneloop_trainer.models.source import PretrainedModel, tokenizer_files
+from tuneloop_trainer.models.files import tokenizer_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.data.dataset.tokenize import TextTokenizer
     from tuneloop_trainer.data.prepare_progress import Steps
+    from tuneloop_trainer.models.source import PretrainedModel
 
 LOG = logging.getLogger(__name__)
 

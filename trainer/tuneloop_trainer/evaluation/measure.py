@@ -20,7 +20,7 @@ from tuneloop_trainer.evaluation.metrics import (
 
 if TYPE_CHECKING:
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
-    from tuneloop_trainer.training.evaluation_loop import Predictions
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 GAIN = "accuracy_gain_over_tfidf_linear"
 

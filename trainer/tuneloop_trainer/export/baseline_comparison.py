@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import Measured
     from tuneloop_trainer.evaluation.intervals import Bootstrap
     from tuneloop_trainer.evaluation.metrics import Integers
-    from tuneloop_trainer.training.evaluation_loop import Predictions
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)

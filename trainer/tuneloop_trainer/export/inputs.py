@@ -9,10 +9,10 @@ import numpy as np
 from safetensors import SafetensorError
 
 from tuneloop_trainer.errors import NonFiniteLossError, StorageError
-from tuneloop_trainer.training.evaluation_loop import read_predictions
+from tuneloop_trainer.evaluation.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from tuneloop_trainer.training.evaluation_loop import Predictions
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 
 def read_split(predictions: dict[str, str], split: str) -> Predictions:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import Precision
-    from tuneloop_trainer.training.evaluation_loop import Predictions
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 ROWS = 96
 BATCH = 16

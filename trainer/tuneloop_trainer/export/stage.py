@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import ArtifactFile
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.evaluation.measure import Evaluation
+    from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.report import Reporter
-    from tuneloop_trainer.training.evaluation_loop import Predictions
 
 LOG = logging.getLogger(__name__)
 SEED = 42

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.contract.artifact import MANIFEST, ArtifactFile, Manifest
-from tuneloop_trainer.data.dataset.shard_writer import file_sha256
+from tuneloop_trainer.durable import file_sha256
 from tuneloop_trainer.errors import StorageError
 
 if TYPE_CHECKING:

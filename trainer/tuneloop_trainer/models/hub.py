@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of
-from tuneloop_trainer.models.source import TOKENIZER_FILES, check_files
+from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
 
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)

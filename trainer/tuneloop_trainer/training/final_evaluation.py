@@ -6,12 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer import methods
-from tuneloop_trainer.training.evaluation_loop import Predictions, predict
+from tuneloop_trainer.training.evaluation_loop import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.training.setup import TrainingRun
 
 LOG = logging.getLogger(__name__)

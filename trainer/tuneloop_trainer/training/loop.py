@@ -35,10 +35,10 @@ from tuneloop_trainer.training.train_log import TrainLog
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.diagnosis.curves import Curves
+    from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
-    from tuneloop_trainer.training.evaluation_loop import Predictions
-    from tuneloop_trainer.training.rank import StopRequest
+    from tuneloop_trainer.training.stop_request import StopRequest
 
 LOG = logging.getLogger(__name__)
 

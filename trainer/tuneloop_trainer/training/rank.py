@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_trainer.imports import uncollected
 from tuneloop_trainer.supervisor.heartbeat import Heartbeat
+from tuneloop_trainer.training.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import TrainResult
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.report import Reporter
-
-
-class StopRequest:
-    """Whether this rank was asked to stop; all ranks agree on it once per step."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def listen(self) -> None:
-        """Take SIGTERM as the request to save and leave; before, it ends the process, for there is nothing to save."""
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
 
 
 def import_loop() -> Callable[..., TrainResult | None]:

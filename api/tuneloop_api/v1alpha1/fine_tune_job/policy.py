@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.common import Duration, FilesUri, Name, longer_than_nothing
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import WireModel
 from tuneloop_api.wire.rules import Rule, applies_only, not_together
 from tuneloop_api.wire.text_formats import NAME

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE
 from tuneloop_api.contract.results import TerminationMessage
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS
 from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS, Action
 

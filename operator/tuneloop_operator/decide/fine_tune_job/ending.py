@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job.status import (
     AttemptRecord,
     Child,
@@ -17,11 +16,12 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     Restarts,
     StageResult,
 )
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import blame, handed_on, unexplained, unfinished, vanished
 from tuneloop_operator.decide.fine_tune_job.deadlines import overdue
 from tuneloop_operator.decide.fine_tune_job.opening import with_child
 from tuneloop_operator.decide.fine_tune_job.placement import with_bad_node
-from tuneloop_operator.decide.fine_tune_job.restart import Action, Verdict, after_checkpoint, halved, verdict
+from tuneloop_operator.decide.fine_tune_job.restart import Action, Verdict, halved, verdict
 from tuneloop_operator.decide.fine_tune_job.usage import with_usage
 from tuneloop_operator.state.conditions import NO_ATTEMPT, QUEUED, condition, moment, stamp, with_condition
 from tuneloop_operator.state.runs import (
@@ -38,7 +38,7 @@ from tuneloop_operator.state.runs import (
     stage_of,
 )
 from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
-from tuneloop_operator.status.fine_tune_job.progress import with_checkpoint, with_start
+from tuneloop_operator.status.fine_tune_job.progress import after_checkpoint, with_checkpoint, with_start
 
 if TYPE_CHECKING:
     from datetime import datetime

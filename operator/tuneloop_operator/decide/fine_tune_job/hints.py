@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 
 HINTS = {
     FailureClass.OUT_OF_MEMORY_GPU: "Set a smaller training.microBatchSize or data.maxTokens, or raise deepspeed.stage; the result of training stays the same with another microBatchSize.",

@@ -10,13 +10,13 @@ from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
 from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers
-from tuneloop_operator.desired.common.metadata import job_name
-from tuneloop_operator.desired.common.service import rendezvous_service
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
 from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import moment, stamp, with_condition
 from tuneloop_operator.state.runs import Run, child_of, run_of, stage_of
 

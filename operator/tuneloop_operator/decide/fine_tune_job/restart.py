@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
+from tuneloop_api.wire.failure_class import FailureClass
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
@@ -133,11 +133,6 @@ def _exhausted(action: Action, failure: Failure, *, restarts: Restarts, policy: 
 def halved(micro_batch: int, *, global_batch: int) -> int | None:
     """Return the largest divisor of the global batch that is at most half of a micro-batch; None if a micro-batch is one row already."""
     return next((size for size in range(micro_batch // 2, 0, -1) if global_batch % size == 0), None)
-
-
-def after_checkpoint(restarts: Restarts) -> Restarts:
-    """Return the counters once a newer checkpoint, or a whole stage, is safe."""
-    return restarts.model_copy(update={"without_progress": 0, "since_checkpoint": 0})
 
 
 def delay_seconds(since_checkpoint: int) -> float:

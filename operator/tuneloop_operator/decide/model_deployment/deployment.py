@@ -8,14 +8,14 @@ from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.desired.common.compare import covers
-from tuneloop_operator.desired.common.metadata import REVISION_LABEL, revision_name
-from tuneloop_operator.desired.common.service import revision_service, stable_service
+from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactSeen,
     server_config,
     server_config_map,
     server_deployment,
 )
+from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import holds, with_condition
 from tuneloop_operator.status.model_deployment.deployment import Serving, shown, waiting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.desired.common.metadata import MANAGED_BY, MANAGER
+from tuneloop_operator.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_operator.names import (
+    ATTEMPT_LABEL,
+    DEPLOYMENT_LABEL,
+    JOB_LABEL,
+    MANAGED_BY,
+    MANAGER,
+    REVISION_LABEL,
+    STAGE_LABEL,
+)
+
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
-MANAGER = "tuneloop"
-JOB_LABEL = "tuneloop.dev/job"
-STAGE_LABEL = "tuneloop.dev/stage"
-ATTEMPT_LABEL = "tuneloop.dev/attempt"
-DEPLOYMENT_LABEL = "tuneloop.dev/deployment"
-REVISION_LABEL = "tuneloop.dev/revision"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-"""By this Kueue finds the Jobs that it lets in."""
-DATA_DIGEST = "tuneloop.dev/data-digest"
-"""Annotation of a stage's ConfigMap: the digest of its data, which is not kept in memory."""
-ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
-"""Annotation of a FineTuneJob: at `"true"` training may begin again at step 0 although its checkpoints are gone."""
-
-
-def job_name(job: FineTuneJob, *, stage: Stage, attempt: int = 0) -> str:
-    """Return the name of a stage's Job, which is also its ConfigMap's."""
-    return f"{job.metadata['name']}-{f'a{attempt}' if stage == 'train' else stage}"
-
-
-def rendezvous_name(job: FineTuneJob) -> str:
-    """Return the name of the gang's Service and NetworkPolicy."""
-    return f"{job.metadata['name']}-train"
-
-
-def revision_name(deployment: ModelDeployment, revision: str) -> str:
-    """Return the name of a revision's Deployment, Service and ConfigMap."""
-    return f"{deployment.metadata['name']}-{revision}"
 
 
 def job_labels(job: FineTuneJob, *, stage: Stage | None = None, attempt: int | None = None) -> dict[str, str]:

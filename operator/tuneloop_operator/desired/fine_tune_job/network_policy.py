@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata, rendezvous_name
+from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
+from tuneloop_operator.names import rendezvous_name
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob

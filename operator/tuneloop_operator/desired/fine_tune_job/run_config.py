@@ -14,8 +14,8 @@ from tuneloop_api.contract.run_config import (
     RunConfig,
     Settings,
 )
-from tuneloop_operator.desired.common.metadata import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY
+from tuneloop_operator.names import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage

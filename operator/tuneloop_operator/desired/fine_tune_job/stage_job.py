@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
-from tuneloop_operator.desired.common.metadata import job_labels, job_name, owned_metadata
+from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,
     image_of,
@@ -17,6 +17,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_volumes
+from tuneloop_operator.names import job_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
 
 if TYPE_CHECKING:

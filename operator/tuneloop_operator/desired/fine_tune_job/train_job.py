@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.fine_tune_job.policy import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
-from tuneloop_operator.desired.common.metadata import QUEUE_LABEL, job_labels, job_name, owned_metadata, rendezvous_name
+from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import same_requests_and_limits
 from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_pod
+from tuneloop_operator.names import QUEUE_LABEL, job_name, rendezvous_name
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob

@@ -10,7 +10,7 @@ from tuneloop_api.contract.defaults import digest_of
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH, SERVER_PORT, BatchingSettings, ServerConfig
 from tuneloop_api.v1alpha1.common import ResourceAmounts, seconds
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
-from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata, revision_name
+from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,
     image_of,
@@ -21,6 +21,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
+from tuneloop_operator.names import revision_name
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment

@@ -12,7 +12,6 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     Restarts,
     SavedCheckpoint,
 )
-from tuneloop_operator.decide.fine_tune_job.restart import after_checkpoint
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.progress import ProgressMessage
@@ -133,3 +132,8 @@ def _fraction(message: ProgressMessage) -> float:
 
 def _saved(saved: SavedStep) -> SavedCheckpoint:
     return SavedCheckpoint(step=saved.step, path=saved.path, time=saved.time, metric=saved.metric, value=saved.value)
+
+
+def after_checkpoint(restarts: Restarts) -> Restarts:
+    """Return the counters once a newer checkpoint, or a whole stage, is safe."""
+    return restarts.model_copy(update={"without_progress": 0, "since_checkpoint": 0})

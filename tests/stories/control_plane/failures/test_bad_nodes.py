@@ -10,7 +10,8 @@ from stage_messages import failure
 from stories_at_once import at_once
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.failure_class import FailureClass
 
 SHORT_GRACE = {"gracePeriod": "2s"}
 ONE_DISRUPTION = {"total": 1, "failure": 0, "disruption": 1}

@@ -8,8 +8,8 @@ from pod_courses import Until, before_the_end, fail, succeed
 from stories_at_once import at_once
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.failure_class import FailureClass
 
 MERGE = {"content_type": "application/merge-patch+json"}
 FROZEN = {

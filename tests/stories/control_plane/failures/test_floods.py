@@ -15,9 +15,10 @@ from stage_messages import saved, success
 from stories_at_once import at_once
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.progress import progress_path
 from tuneloop_api.contract.results import TerminationMessage, TrainSummary, fit_termination_message
+from tuneloop_api.wire.failure_class import FailureClass
 
 STATUS_BYTES = 16384
 LONG = "Größenänderung 🤖 of a tensor that is not there\n" * 400

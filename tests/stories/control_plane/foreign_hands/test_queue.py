@@ -7,7 +7,7 @@ from pod_courses import by_attempt, fail, never_scheduled, succeed
 from stories_at_once import at_once
 from waiting import until
 
-from tuneloop_api.contract.exit_codes import FailureClass
+from tuneloop_api.wire.failure_class import FailureClass
 
 QUEUE = {"queueName": "team-a"}
 ADMITTED = {

@@ -88,12 +88,13 @@ def test_no_field_is_both_honoured_and_without_effect():
 def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.desired.common import storage
-    from tuneloop_operator.desired.common.service import rendezvous_service, revision_service, stable_service
     from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
     from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+    from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
     from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
     from tuneloop_operator.desired.fine_tune_job.train_job import train_job
     from tuneloop_operator.desired.model_deployment import serving
+    from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
     from tuneloop_operator.settings.operator import OperatorSettings
 
     settings = OperatorSettings(default_claim="default")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from local_manifests import fine_tune_job
 
-from tuneloop_cli.local.claims import demand_claims
 from tuneloop_cli.local.errors import ClaimMissing
+from tuneloop_cli.local.folders import demand_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import Submission, claim_written, claims_read, identity, submission
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode, FailureClass
+from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
 from tuneloop_api.contract.results import TerminationMessage, fit_termination_message
+from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import Blame, blame
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS
 from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop_api.contract.exit_codes import FailureClass
 from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
-from tuneloop_operator.decide.fine_tune_job.restart import Verdict, after_checkpoint, delay_seconds, verdict
+from tuneloop_api.wire.failure_class import FailureClass
+from tuneloop_operator.decide.fine_tune_job.restart import Verdict, delay_seconds, verdict
+from tuneloop_operator.status.fine_tune_job.progress import after_checkpoint
 
 NOW = "2026-01-01T00:00:00Z"
 HANG, LOST, DATA = FailureClass.HANG, FailureClass.NODE_LOST, FailureClass.DATA

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import digest_of
-from tuneloop_trainer.data.dataset.shard_writer import file_sha256
+from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

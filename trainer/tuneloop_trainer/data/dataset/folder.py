@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from tuneloop_trainer.data.dataset.shard_writer import file_sha256
 from tuneloop_trainer.data.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, read_manifest
-from tuneloop_trainer.durable import sync_folder, sync_tree
+from tuneloop_trainer.durable import file_sha256, sync_folder, sync_tree
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.failures import errno_of
-from tuneloop_trainer.models.source import digest_of_files, tokenizer_files
+from tuneloop_trainer.models.files import digest_of_files, tokenizer_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.data.dataset.shards import SPLITS
+from tuneloop_trainer.data.splits import SPLITS
 from tuneloop_trainer.data.steps.split import class_counts
 
 if TYPE_CHECKING:

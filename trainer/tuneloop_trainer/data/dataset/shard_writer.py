@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from tuneloop_trainer.data.dataset.shards import Shard, SplitFiles, TextFile
+from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,9 +93,3 @@ class ShardWriter:
             Shard(file=path.name, rows=len(lengths), tokens=self._tokens, sha256=file_sha256(path)),
         )
         self._ids, self._labels, self._rows, self._tokens = [], [], [], 0
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MANIFEST = "dataset.json"
 REPORT = "report.json"
 TOKENIZER = "tokenizer"
-SPLITS = ("train", "validation", "test")
 _HEADER_LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
 

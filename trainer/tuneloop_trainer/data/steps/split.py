@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xxhash
 
-from tuneloop_trainer.data.dataset.shards import SPLITS
 from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
+from tuneloop_trainer.data.splits import SPLITS
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.measure import gain, measure, rung
-from tuneloop_trainer.training.evaluation_loop import Predictions
+from tuneloop_trainer.evaluation.predictions import Predictions
 
 BOOTSTRAP = Bootstrap(resamples=200)
 

@@ -1,0 +1,29 @@
+"""The Service that gives the gang's pods their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
+from tuneloop_operator.desired.fine_tune_job.run_config import RENDEZVOUS_PORT
+from tuneloop_operator.names import rendezvous_name
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_operator.cluster import Manifest
+
+
+def rendezvous_service(job: FineTuneJob) -> Manifest:
+    """Headless Service: gives each training pod a DNS name, even before it is ready."""
+    labels = job_labels(job, stage="train")
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owned_metadata(job, name=rendezvous_name(job), labels=labels),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": labels,
+            "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP"}],
+        },
+    }

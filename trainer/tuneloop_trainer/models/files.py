@@ -1,0 +1,66 @@
+"""Which files a model consists of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.defaults import digest_of
+from tuneloop_trainer.durable import file_sha256
+from tuneloop_trainer.errors import ModelAccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+)
+
+_VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_CONVERT = (
+    "convert them once where you trust them: AutoModel.from_pretrained(OLD).save_pretrained(NEW) writes safetensors"
+)
+
+
+def check_files(names: Collection[str], *, uri: str) -> None:
+    """Raise ModelAccessError unless configuration, tokenizer and safetensors weights are among the files."""
+    if "config.json" not in names:
+        raise ModelAccessError(
+            f"model.uri: {uri} has no config.json",
+            hint="give the folder that save_pretrained wrote, in Hugging Face layout",
+        )
+    if WEIGHTS not in names and WEIGHTS_INDEX not in names:
+        pickles = sorted(name for name in names if name.endswith(_PICKLES))
+        if pickles:
+            raise ModelAccessError(
+                f"model.uri: {uri} has only pickled weights ({', '.join(pickles[:3])}), which can run code when they are loaded",
+                hint=_CONVERT,
+            )
+        raise ModelAccessError(f"model.uri: {uri} has no weights: neither {WEIGHTS} nor {WEIGHTS_INDEX}")
+    if _VOCABULARIES.isdisjoint(names):
+        raise ModelAccessError(
+            f"model.uri: {uri} has no tokenizer (tokenizer.json)",
+            hint="save it beside the model: tokenizer.save_pretrained(FOLDER)",
+        )
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the tokenizer's files that are there, in fixed order."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Return `sha256:…` over names, sizes and contents."""
+    return "sha256:" + digest_of([[path.name, path.stat().st_size, file_sha256(path)] for path in files])
