@@ -49,7 +49,7 @@ class Watch:
                 "save": save,
                 "pause": began - paused,
                 "copy": copied,
-                "tokens": run.course.tokens(step).real,
+                "tokens": run.batch_schedule.tokens(step).real,
             }
         )
         return report

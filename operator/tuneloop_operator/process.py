@@ -126,8 +126,8 @@ class OperatorProcess:
                 asyncio.create_task(
                     handlers.watch(
                         namespaces=self._settings.namespaces,
-                        see=operator.see,
-                        see_page=operator.see_page,
+                        on_event=operator.on_event,
+                        on_list_page=operator.on_list_page,
                         spawned=self._take_signals,
                     ),
                     name="watch",

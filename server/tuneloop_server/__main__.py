@@ -42,20 +42,20 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, serving: Serving) -> None:
         super().__init__(config)
         self._serving = serving
-        self._deaf_at: float | None = None
+        self._stop_listening_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
         """Begin to drain; a second signal ends at once."""
-        if self._deaf_at is not None:
+        if self._stop_listening_at is not None:
             self.should_exit = self.force_exit = True
             return
         self._serving.drain()
         grace = min(_GRACE_SECONDS, self._serving.config.drain_seconds)
-        self._deaf_at = time.monotonic() + grace
+        self._stop_listening_at = time.monotonic() + grace
 
     async def on_tick(self, counter: int) -> bool:
         """Say every 0.1 s whether to stop listening."""
-        if self._deaf_at is not None and time.monotonic() >= self._deaf_at:
+        if self._stop_listening_at is not None and time.monotonic() >= self._stop_listening_at:
             self.should_exit = True
         return await super().on_tick(counter)
 

@@ -17,7 +17,7 @@ from stage_messages import success
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.decide.fine_tune_job.job import decide
 from tuneloop_operator.settings.operator import OperatorSettings
-from tuneloop_operator.state.observed import ContainerEnd, JobSeen, ObservedJob, PodSeen
+from tuneloop_operator.state.observed import ContainerEnd, JobView, ObservedJob, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,8 +130,8 @@ def steady(status: dict[str, Any]) -> str:
     return text.replace(NOW.strftime("%Y-%m-%dT%H:%M:%SZ"), THEN.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def job_seen(job: Job) -> JobSeen:
-    return JobSeen(
+def job_seen(job: Job) -> JobView:
+    return JobView(
         name=job.name,
         uid=job.uid,
         stage=job.stage,  # type: ignore[arg-type]  # one of the three
@@ -143,7 +143,7 @@ def job_seen(job: Job) -> JobSeen:
     )
 
 
-def pod_seen(pod: Pod) -> PodSeen:
+def pod_seen(pod: Pod) -> PodView:
     owner = pod.owner.split("#")[0]
     job = Job(name=owner, uid=pod.owner)
     end, phase = None, "Pending" if pod.state == "imageless" else "Running"
@@ -151,7 +151,7 @@ def pod_seen(pod: Pod) -> PodSeen:
         end, phase = ContainerEnd(exit_code=0, message=success(job.stage), finished=THEN), "Succeeded"
     elif pod.state in _EXIT_CODES:
         end, phase = ContainerEnd(exit_code=_EXIT_CODES[pod.state], finished=THEN), "Failed"
-    return PodSeen(
+    return PodView(
         name=f"{owner}-{pod.index}",
         uid=f"{pod.owner}-{pod.index}",
         stage=job.stage,  # type: ignore[arg-type]  # one of the three

@@ -20,8 +20,8 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
-from tuneloop_trainer.imports import uncollected
-from tuneloop_trainer.redaction import without_secrets
+from tuneloop_trainer.imports import gc_paused
+from tuneloop_trainer.redaction import redact
 from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.stage_result import (
     RANK_MESSAGE_VARIABLE,
@@ -127,7 +127,7 @@ def _look(config: RunConfig, command: str) -> ExitCode:
 def _entry_point(stage: Stage) -> Callable[[RunConfig, Reporter], StageResult | None]:
     """Import a stage only when it runs: each needs other libraries, and loading them takes seconds."""
     name, function = _ENTRY_POINTS[stage]
-    with uncollected():
+    with gc_paused():
         module = import_module(name)
     return cast("Callable[[RunConfig, Reporter], StageResult | None]", getattr(module, function))
 
@@ -164,7 +164,7 @@ def _limit_hub_access(config: RunConfig) -> None:
 
 def _say(failure: Failure) -> None:
     for line in (*failure.traceback, f"error: {failure.message}"):
-        print(without_secrets(line), file=sys.stderr)
+        print(redact(line), file=sys.stderr)
     if failure.hint:
         print(f"hint: {failure.hint}", file=sys.stderr)
 

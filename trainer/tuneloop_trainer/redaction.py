@@ -27,10 +27,10 @@ def last_lines(lines: Sequence[str]) -> list[str]:
     """Return the newest 20 lines that are not blank, each of at most 200 characters, without secrets and control characters."""
     plain = (_CONTROL.sub("", line).rstrip() for line in lines)
     newest = [line for line in plain if line][-MOST_LAST_LINES:]
-    return [_cut(without_secrets(line)) for line in newest]
+    return [_cut(redact(line)) for line in newest]
 
 
-def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
+def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return a text in which `***` stands for the values of environment variables that are named as secrets, and for what looks like one."""
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:

@@ -23,7 +23,7 @@ from tuneloop_api.contract.run_config import ResultReference
 from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
-from tuneloop_trainer.redaction import last_lines, without_secrets
+from tuneloop_trainer.redaction import last_lines, redact
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
@@ -89,7 +89,7 @@ def failed(failure: Failure, *, stage: Stage, rank: int | None) -> TerminationMe
         stage=stage,
         outcome="Preempted" if preempted else "Failed",
         failure_class=failure.failure_class,
-        message=without_secrets(failure.message),
+        message=redact(failure.message),
         hint=failure.hint,
         rank=rank,
         step=failure.step or (failure.train.steps if failure.train else None),

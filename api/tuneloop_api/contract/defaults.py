@@ -14,7 +14,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec, Resources
 _SAME_NAME = ("model", "task", "data", "method", "training", "evaluation", "deepspeed", "output")
 
 
-def settings_of(spec: FineTuneJobSpec) -> Settings:
+def with_defaults(spec: FineTuneJobSpec) -> Settings:
     """Return the spec's blocks with every default that needs no data filled in."""
     wire = spec.to_wire()
     blocks = {name: wire[name] for name in _SAME_NAME if name in wire}

@@ -54,7 +54,7 @@ def memory_bytes(quantity: str) -> int:
     return int(float(number) * _UNITS[quantity.removeprefix(number)])
 
 
-def longer_than_nothing(field: str) -> Rule:
+def positive_duration(field: str) -> Rule:
     """Return the rule for an optional `Duration` (Python name) that may not be 0s, 0m and so on."""
     name = to_camel(field)
 
@@ -70,7 +70,7 @@ def longer_than_nothing(field: str) -> Rule:
     )
 
 
-def named(*, most: int) -> Rule:
+def name_rule(*, most: int) -> Rule:
     """Return the rule for a kind's own name: the names of its children are built from it, so it must leave them room."""
 
     def holds(kind: Any) -> bool:

@@ -13,7 +13,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing
-from tuneloop_cli.local.folders import demand_claims
+from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
 from tuneloop_operator.decide.accept import refusals_of
@@ -56,7 +56,7 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
     if refusals := refusals_of(loaded.resource, settings):
         return "\n".join(str(refusal) for refusal in refusals)
     try:
-        demand_claims(loaded.manifest, folders=folders, write=False)
+        require_claims(loaded.manifest, folders=folders, write=False)
     except ClaimMissing as error:
         return str(error)
     return None

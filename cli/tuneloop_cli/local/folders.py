@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-def demand_claims(manifest: Manifest, *, folders: Folders, write: bool = True) -> None:
+def require_claims(manifest: Manifest, *, folders: Folders, write: bool = True) -> None:
     """Make the folder of the claim that a job writes to (unless not `write`). Raises ClaimMissing for a claim that it reads from and that is not there."""
     for claim in sorted(claims_read(manifest)):
         if not folders.claim(claim).is_dir():

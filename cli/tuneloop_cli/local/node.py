@@ -141,8 +141,8 @@ class LocalNode:
 
     def _tell_workers(self, event: EventType, manifest: Manifest) -> None:
         if not self._is_held(manifest):
-            self._controllers.see(event, manifest)
-            self._agent.see(event, manifest)
+            self._controllers.on_event(event, manifest)
+            self._agent.on_event(event, manifest)
 
     def _is_held(self, manifest: Manifest) -> bool:
         return bool(self._held) and self._root(manifest) in self._held

@@ -23,7 +23,7 @@ from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.errors import NotAccepted
-from tuneloop_cli.local.folders import demand_claims, last_attempt
+from tuneloop_cli.local.folders import last_attempt, require_claims
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.overlay import Hardware, overlay
 from tuneloop_cli.local.processes import machine
@@ -75,7 +75,7 @@ class LocalSession:
             self._settings = _settings(progress_port=listening.getsockname()[1])
             operator = Operator(cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC))
             await self._serve_progress(operator, stack=stack, listening=listening)
-            self.node.listen(operator.see)
+            self.node.listen(operator.on_event)
             self.node.cluster.subscribe(self._tell_watchers)
             self._working = self.node.tasks.create_task(operator.run())
             stack.callback(self._working.cancel)
@@ -97,7 +97,7 @@ class LocalSession:
         ordered = sorted(manifests, key=lambda manifest: manifest["kind"] != "FineTuneJob")
         for manifest in ordered:
             _demand_acceptance(manifest, settings=self._settings)
-            demand_claims(manifest, folders=self.node.folders)
+            require_claims(manifest, folders=self.node.folders)
         return [await self._submit(manifest) for manifest in ordered]
 
     async def watch(

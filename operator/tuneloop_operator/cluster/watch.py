@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.cluster import Kind, Manifest
 
-    See = Callable[[str | None, Manifest], None]
-    SeePage = Callable[[Page], None]
+    OnEvent = Callable[[str | None, Manifest], None]
+    OnListPage = Callable[[Page], None]
 
 _LOG = logging.getLogger(__name__)
 OURS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
@@ -44,7 +44,11 @@ def scopes(namespaces: Collection[str]) -> list[Scope]:
 
 
 async def watch(
-    *, namespaces: Collection[str], see: See, see_page: SeePage, spawned: Callable[[], None] = lambda: None
+    *,
+    namespaces: Collection[str],
+    on_event: OnEvent,
+    on_list_page: OnListPage,
+    spawned: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Watch our kinds and their children for as long as the task lives; when kopf gives up, begin anew with fresh lists.
 
@@ -52,7 +56,7 @@ async def watch(
     """
     for wait in backoffs():
         tasks = await kopf.spawn_tasks(
-            registry=_registry(see, see_page),
+            registry=_registry(on_event, on_list_page),
             settings=watch_settings(),
             standalone=True,
             clusterwide=not namespaces,
@@ -140,14 +144,14 @@ def page_of(url: str, query: dict[str, str], body: Any) -> Page | None:
     )
 
 
-def _registry(see: See, see_page: SeePage) -> Any:
+def _registry(on_event: OnEvent, on_list_page: OnListPage) -> Any:
     registry = kopf.OperatorRegistry()
 
     async def login(**_: Any) -> Any:
-        return await _session(see_page)
+        return await _session(on_list_page)
 
     async def seen(event: Any, **_: Any) -> None:
-        see(event["type"], event["object"])
+        on_event(event["type"], event["object"])
 
     kopf.on.login(registry=registry)(login)
     for kind in OURS + CHILDREN:
@@ -155,7 +159,7 @@ def _registry(see: See, see_page: SeePage) -> Any:
     return registry
 
 
-async def _session(see_page: SeePage) -> Any:
+async def _session(on_list_page: OnListPage) -> Any:
     """Return an HTTP session for kopf that takes the objects out of each page of a list."""
 
     class Reply(aiohttp.ClientResponse):
@@ -164,7 +168,7 @@ async def _session(see_page: SeePage) -> Any:
             page = page_of(self.url.path, dict(self.url.query), body)
             if page is None:
                 return body
-            see_page(page)
+            on_list_page(page)
             return body | {"items": []}
 
     connection = await read_connection()

@@ -11,14 +11,14 @@ from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.store import FIRST_ASKED
 from tuneloop_operator.names import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
-from tuneloop_operator.state.observed import ContainerEnd, JobSeen, ObservedDeployment, ObservedJob, PodSeen
+from tuneloop_operator.state.observed import ContainerEnd, JobView, ObservedDeployment, ObservedJob, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.controller.store import Store
-    from tuneloop_operator.state.observed import Obstacle
+    from tuneloop_operator.state.observed import Blocker
 
 _INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 _STAGES = frozenset(get_args(Stage))
@@ -32,7 +32,7 @@ def observe_job(
     live: bool = False,
     refused: Mapping[str, str] | None = None,
     progress_written: datetime | None = None,
-    obstacle: Obstacle | None = None,
+    blocker: Blocker | None = None,
 ) -> ObservedJob:
     """Return a FineTuneJob with all that belongs to it. Raises ValidationError if it does not fit the schema.
 
@@ -47,12 +47,12 @@ def observe_job(
         job=job,
         manifest=manifest,
         jobs=tuple(sorted(jobs, key=lambda one: one.name)),
-        pods=_pods([*children, *(pod for gang in sorted(_gangs(job, jobs)) for pod in _departed(store, gang))]),
+        pods=_pods([*children, *(pod for gang in sorted(_gangs(job, jobs)) for pod in _terminated_pods(store, gang))]),
         present=_present(children, uid=uid),
         progress=store.progress(uid),
         progress_written=progress_written,
         live=live,
-        obstacle=obstacle,
+        blocker=blocker,
     )
 
 
@@ -72,7 +72,7 @@ def short_of_pods(store: Store, manifest: Manifest) -> tuple[str, ...]:
 
 
 def observe_deployment(
-    store: Store, manifest: Manifest, *, live: bool = False, obstacle: Obstacle | None = None
+    store: Store, manifest: Manifest, *, live: bool = False, blocker: Blocker | None = None
 ) -> ObservedDeployment:
     """Return a ModelDeployment with all that belongs to it. Raises ValidationError if it does not fit the schema."""
     deployment = ModelDeployment.from_wire(manifest)
@@ -85,7 +85,7 @@ def observe_deployment(
         source=FineTuneJob.from_wire(source) if source else None,
         present=_present(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace), uid=uid),
         live=live,
-        obstacle=obstacle,
+        blocker=blocker,
     )
 
 
@@ -97,23 +97,23 @@ def _present(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str],
     }
 
 
-def _gangs(job: FineTuneJob, jobs: Iterable[JobSeen]) -> set[str]:
+def _gangs(job: FineTuneJob, jobs: Iterable[JobView]) -> set[str]:
     """Return the uids of a FineTuneJob's Jobs: those that are there, and that of the last gang, whose pods outlive it."""
     children = job.status.children if job.status else None
     last = children.train.uid if children and children.train else None
     return {one.uid for one in jobs} | ({last} if last else set())
 
 
-def _departed(store: Store, job_uid: str) -> Iterator[Manifest]:
+def _terminated_pods(store: Store, job_uid: str) -> Iterator[Manifest]:
     """Yield a Job's pods that are gone, as what they are now: over."""
-    for pod in store.departed(job_uid):
+    for pod in store.terminated_pods(job_uid):
         status = pod["status"]
         over = status.get("phase") if status.get("phase") in {"Succeeded", "Failed"} else "Failed"
         kept = [one for one in status.get("conditions") or () if one["type"] != "Ready"]
         yield pod | {"status": status | {"phase": over, "conditions": kept}}
 
 
-def _pods(children: Iterable[Manifest]) -> tuple[PodSeen, ...]:
+def _pods(children: Iterable[Manifest]) -> tuple[PodView, ...]:
     """Return the pods with the job's label; a pod names its Job alone as its owner, and may outlive it."""
     pods = [_pod_seen(child) for child in children if _is_stage(child, kind="Pod") and owner_uid(child) is not None]
     return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
@@ -140,7 +140,7 @@ def _is_suspended(job: Manifest) -> bool:
     return told or bool((job.get("spec") or {}).get("suspend"))
 
 
-def _job_seen(manifest: Manifest, *, refused: str) -> JobSeen:
+def _job_seen(manifest: Manifest, *, refused: str) -> JobView:
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     outcome, since, message = None, None, ""
     for condition in status.get("conditions") or ():
@@ -149,7 +149,7 @@ def _job_seen(manifest: Manifest, *, refused: str) -> JobSeen:
             outcome, message = kind, condition.get("message", "")
             since = _time(condition.get("lastTransitionTime"))
     labels, suspended = metadata["labels"], _is_suspended(manifest)
-    return JobSeen(
+    return JobView(
         name=metadata["name"],
         uid=metadata["uid"],
         stage=labels[STAGE_LABEL],
@@ -173,7 +173,7 @@ _OUTCOMES = {
 }
 
 
-def _pod_seen(manifest: Manifest) -> PodSeen:
+def _pod_seen(manifest: Manifest) -> PodView:
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     container = (status.get("containerStatuses") or [{}])[0]
@@ -184,7 +184,7 @@ def _pod_seen(manifest: Manifest) -> PodSeen:
     asked_by = _time(asked.get("deletionTimestamp"))
     grace = timedelta(seconds=asked.get("deletionGracePeriodSeconds") or 0)
     labels = metadata["labels"]
-    return PodSeen(
+    return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         stage=labels[STAGE_LABEL],

@@ -74,7 +74,7 @@ class Operator:
         self._is_stopping = False
         self._open_or_close()
 
-    def see(self, event_type: str | None, manifest: Manifest) -> None:
+    def on_event(self, event_type: str | None, manifest: Manifest) -> None:
         """Take in a change: ADDED, MODIFIED, DELETED, or None for an object of the first list. Kind and apiVersion must stand in it."""
         if event_type == "DELETED":
             self.store.remove(manifest)
@@ -82,13 +82,13 @@ class Operator:
             self.store.put(manifest)
         self._enqueue(manifest)
 
-    def see_page(self, page: Page) -> None:
+    def on_list_page(self, page: Page) -> None:
         """Take in a page of a list; what a whole list shows to be gone is forgotten like something whose deletion was told."""
         for manifest in page.items:
             if self.store.put(manifest):
                 self._enqueue(manifest)
         for manifest in self._listing.take(page, self.store):
-            self.see("DELETED", manifest)
+            self.on_event("DELETED", manifest)
         self._open_or_close()
 
     def progress(self, namespace: str, name: str, message: ProgressMessage) -> bool:
@@ -158,7 +158,7 @@ class Operator:
             if (key := await self._queue.get()) is None:
                 return
             if not self._may_work.is_set():  # it was closed while this worker waited for a key
-                self._queue.done(key, again_in=0.0)
+                self._queue.done(key, requeue_after=0.0)
                 continue
             await self._reconcile(key)
 
@@ -167,7 +167,7 @@ class Operator:
         begun = time.monotonic()
         failure: Exception | None = None
         try:
-            again_in = await self._reconciler.reconcile(key)
+            requeue_after = await self._reconciler.reconcile(key)
         except OperatorError as error:
             failure = error
             asked = error.retry_after if isinstance(error, ClusterUnavailable) else 0.0
@@ -178,7 +178,7 @@ class Operator:
             wait = self._queue.failed(key)
             _LOG.exception("%s %s/%s: unexpected error; again in %.1f s", *key, wait)
         else:
-            self._queue.done(key, again_in=again_in)
+            self._queue.done(key, requeue_after=requeue_after)
         self._instruments.reconciled(key, seconds=time.monotonic() - begun, error=failure)
 
     def _enqueue(self, manifest: Manifest) -> None:

@@ -157,12 +157,12 @@ class WorkQueue:
                 async with asyncio.timeout(self.next_in()):
                     await self._changed.wait()
 
-    def done(self, key: Key, *, again_in: float | None = None) -> None:
+    def done(self, key: Key, *, requeue_after: float | None = None) -> None:
         """End the work on a key that went well."""
         self._failures.pop(key, None)
         self._schedule.hold(key, until=None)
-        if again_in is not None:
-            self.add(key, after=again_in)
+        if requeue_after is not None:
+            self.add(key, after=requeue_after)
         self._schedule.done(key, self._now())
         self._notify()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 
-class Pace:
+class RateLimiter:
     """Lets through so many a second on average, and one second's worth at once after a pause."""
 
     def __init__(self, *, per_second: float) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.observe import observe_deployment, observe_job, short_of_pods
-from tuneloop_operator.controller.rate_limiter import Pace
+from tuneloop_operator.controller.rate_limiter import RateLimiter
 from tuneloop_operator.decide.fine_tune_job.job import decide as decide_job
 from tuneloop_operator.decide.model_deployment.deployment import decide as decide_deployment
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL, MANAGED_BY, MANAGER
-from tuneloop_operator.state.observed import Obstacle
+from tuneloop_operator.state.observed import Blocker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -43,7 +43,7 @@ _CHILDREN: dict[str, tuple[str, tuple[Kind, ...]]] = {
 class _Held:
     """What stood in the way, and until when it is not tried again: our own status writes are seen as changes, too."""
 
-    obstacle: Obstacle
+    blocker: Blocker
     until: datetime
 
     def holds(self, now: datetime) -> bool:
@@ -70,7 +70,7 @@ class Reconciler:
         self._tell = tell
         self._progress_written: dict[Key, datetime] = {}
         self._held: dict[Key, _Held] = {}
-        self._pace = Pace(per_second=settings.progress_writes_per_second)
+        self._pace = RateLimiter(per_second=settings.progress_writes_per_second)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do all that can be done now for an object; return the seconds until it must be looked at again, None if never.
@@ -91,13 +91,13 @@ class Reconciler:
                 live, refused = True, await self._look(key)
                 continue
             if not _writes(decision):
-                return decision.wake_in
+                return decision.requeue_after
             if _is_mere_progress(decision) and (wait := self._pace.wait(self._clock())) > 0:
                 return wait
-            obstacle = await self._carry_out(key, decision, manifest)
-            if obstacle is not None:
-                _LOG.warning("%s %s/%s: %s", *key, obstacle.message)
-                self._held[key] = _Held(obstacle=obstacle, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
+            blocker = await self._carry_out(key, decision, manifest)
+            if blocker is not None:
+                _LOG.warning("%s %s/%s: %s", *key, blocker.message)
+                self._held[key] = _Held(blocker=blocker, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
                 return await self._report(key, self._held[key])
             live, refused = False, {}
         raise Conflict(f"{key.kind} {key.namespace}/{key.name} did not settle in {_MOST_ROUNDS} rounds")
@@ -107,7 +107,7 @@ class Reconciler:
         manifest = self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
         if manifest is None:
             return None
-        decision = self._decide(key, manifest, live=False, obstacle=held.obstacle)
+        decision = self._decide(key, manifest, live=False, blocker=held.blocker)
         await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
         await self._announce(key, decision, manifest)
         return (held.until - self._clock()).total_seconds()
@@ -119,11 +119,11 @@ class Reconciler:
         *,
         live: bool,
         refused: Mapping[str, str] | None = None,
-        obstacle: Obstacle | None = None,
+        blocker: Blocker | None = None,
     ) -> Decision:
         now = self._clock()
         if manifest["kind"] == "ModelDeployment":
-            served = observe_deployment(self._store, manifest, live=live, obstacle=obstacle)
+            served = observe_deployment(self._store, manifest, live=live, blocker=blocker)
             return decide_deployment(served, now=now, settings=self.settings)
         seen = observe_job(
             self._store,
@@ -131,11 +131,11 @@ class Reconciler:
             live=live,
             refused=refused,
             progress_written=self._progress_written.get(key),
-            obstacle=obstacle,
+            blocker=blocker,
         )
         return decide_job(seen, now=now, settings=self.settings)
 
-    async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Obstacle | None:
+    async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Blocker | None:
         """Write; return what stood in the way."""
         try:
             await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
@@ -143,9 +143,9 @@ class Reconciler:
             await self._reread(manifest)
             return None
         except NameConflict as error:
-            return Obstacle(reason="NameConflict", message=str(error))
+            return Blocker(reason="NameConflict", message=str(error))
         except Refused as error:
-            return Obstacle(reason="Refused", message=str(error))
+            return Blocker(reason="Refused", message=str(error))
         if decision.progress_only:
             self._progress_written[key] = self._clock()
         await self._announce(key, decision, manifest)

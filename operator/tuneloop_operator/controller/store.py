@@ -41,7 +41,7 @@ class Store:
         self._by_label: dict[tuple[str, str, str], dict[ObjectKey, None]] = {}
         self._deleted: OrderedDict[str, Manifest] = OrderedDict()
         """The last version of deleted objects, by uid: what is older was told late."""
-        self._departed: dict[str, list[Manifest]] = {}
+        self._terminated_pods: dict[str, list[Manifest]] = {}
         """By the uid of a Job: pods of it that are gone, and had said why. It is there, or it is the last one of its FineTuneJob that is gone."""
         self._last_gone: dict[tuple[str, str], str] = {}
         """By namespace and name of a FineTuneJob: the uid of that last Job. Its pods may outlive it by their grace period."""
@@ -75,11 +75,11 @@ class Store:
             return False
         self._drop(key)
         if manifest["kind"] == "FineTuneJob":
-            self._departed.pop(self._last_gone.pop(key[1:], ""), None)
+            self._terminated_pods.pop(self._last_gone.pop(key[1:], ""), None)
         if manifest["kind"] == "Job" and uid is not None:
             self._remember_last_gone(known, uid)
         if manifest["kind"] == "Pod" and (job := self._job_of(manifest)) and _has_said_why(manifest):
-            self._departed.setdefault(job, []).append(trimmed(_with_first_asked(manifest, known)))
+            self._terminated_pods.setdefault(job, []).append(trimmed(_with_first_asked(manifest, known)))
         return True
 
     def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest | None:
@@ -92,9 +92,9 @@ class Store:
             if kind is None or key[0] == kind:
                 yield self._objects[key]
 
-    def departed(self, job_uid: str) -> Iterator[Manifest]:
+    def terminated_pods(self, job_uid: str) -> Iterator[Manifest]:
         """Yield the last versions of a Job's pods that are gone, and had ended or were about to be taken away: only they know why."""
-        yield from self._departed.get(job_uid, ())
+        yield from self._terminated_pods.get(job_uid, ())
 
     def serving(self, job: str, *, namespace: str) -> Iterator[Manifest]:
         """Yield the ModelDeployments that take their model from this FineTuneJob."""
@@ -153,11 +153,11 @@ class Store:
     def _remember_last_gone(self, job: Manifest, uid: str) -> None:
         """Let a Job that is gone take the place of the one before it, as long as its FineTuneJob is there."""
         of = job["metadata"]["namespace"], (job["metadata"].get("labels") or {}).get(JOB_LABEL, "")
-        self._departed.pop(self._last_gone.pop(of, ""), None)
+        self._terminated_pods.pop(self._last_gone.pop(of, ""), None)
         if ("FineTuneJob", *of) in self._objects:
             self._last_gone[of] = uid
         else:
-            self._departed.pop(uid, None)
+            self._terminated_pods.pop(uid, None)
 
     def _drop(self, key: ObjectKey) -> None:
         self._by_kind[key[0]].pop(key)

@@ -40,6 +40,6 @@ class Decision:
     delete: tuple[Deletion, ...] = ()
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
-    wake_in: float | None = None
+    requeue_after: float | None = None
     """Seconds after which to decide again even if nothing is seen."""
     events: tuple[Event, ...] = ()

@@ -29,7 +29,7 @@ class ContainerEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodSeen:
+class PodView:
     """One pod of a stage."""
 
     name: str
@@ -70,7 +70,7 @@ class PodSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSeen:
+class JobView:
     """The Job of one stage."""
 
     name: str
@@ -93,7 +93,7 @@ class JobSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obstacle:
+class Blocker:
     """Why an object could not be created or applied."""
 
     reason: Literal["NameConflict", "Refused"]
@@ -107,9 +107,9 @@ class ObservedJob:
     job: FineTuneJob
     manifest: Manifest
     """As stored, for the write of its status."""
-    jobs: tuple[JobSeen, ...] = ()
+    jobs: tuple[JobView, ...] = ()
     """Those that it owns."""
-    pods: tuple[PodSeen, ...] = ()
+    pods: tuple[PodView, ...] = ()
     """Those of all its Jobs."""
     present: Mapping[ObjectName, Manifest]
     """Other children that exist: ConfigMaps, Service, NetworkPolicy."""
@@ -118,7 +118,7 @@ class ObservedJob:
     """When its progress was last written to its status by this process."""
     live: bool = False
     """All of this was read from the API server just now."""
-    obstacle: Obstacle | None = None
+    blocker: Blocker | None = None
     """What kept the last round from being carried out."""
 
     @property
@@ -140,4 +140,4 @@ class ObservedDeployment:
     present: Mapping[ObjectName, Manifest]
     """Children that exist: Deployments, Services, ConfigMaps."""
     live: bool = False
-    obstacle: Obstacle | None = None
+    blocker: Blocker | None = None

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
 from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import holds, moment
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.run_config import Stage
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
 STAGES: tuple[Stage, ...] = ("prepare", "train", "export")
 CLOCK_SLACK_SECONDS = 10.0
@@ -29,8 +29,8 @@ CLOCK_SLACK_SECONDS = 10.0
 class Run(StrEnum):
     """How far the run of the current stage is, by the status alone."""
 
-    WANTED = "Wanted"
-    POSTED = "Posted"
+    PENDING = "Pending"
+    CREATED = "Created"
     ENDED = "Ended"
     DONE = "Done"
     """All stages have succeeded, or the job has failed."""
@@ -63,31 +63,31 @@ def run_of(status: FineTuneJobStatus) -> Run:
     child = child_of(status, stage_of(status))
     if child is not None and child.ended:
         return Run.ENDED
-    return Run.POSTED if child is not None and child.uid is not None else Run.WANTED
+    return Run.CREATED if child is not None and child.uid is not None else Run.PENDING
 
 
-def job_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> JobSeen | None:
+def job_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> JobView | None:
     """Return the Job of the current run: by uid once that is known, before by name."""
     stage = stage_of(status)
     child = child_of(status, stage)
-    if run_of(status) is Run.POSTED and child is not None:
+    if run_of(status) is Run.CREATED and child is not None:
         return next((job for job in seen.jobs if job.uid == child.uid), None)
     name = job_name(seen.job, stage=stage, attempt=status.attempt or 0)
     return next((job for job in seen.jobs if job.name == name), None)
 
 
-def pods_of(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
+def pods_of(seen: ObservedJob, job: JobView) -> tuple[PodView, ...]:
     """Return the pods of one Job."""
     return tuple(pod for pod in seen.pods if pod.owner == job.uid)
 
 
-def pods_let_go(seen: ObservedJob, job: JobSeen) -> tuple[PodSeen, ...]:
+def pods_let_go(seen: ObservedJob, job: JobView) -> tuple[PodView, ...]:
     """Return the pods that a Job has had since it was last let go: earlier ones, which a queue took away, are another gang's."""
     since = job.started - timedelta(seconds=CLOCK_SLACK_SECONDS) if job.started else None
     return tuple(pod for pod in pods_of(seen, job) if since is None or pod.created >= since)
 
 
-def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
+def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
     """Return the pods of the current run; they may outlive its Job. Those that were over before a queue let the gang go anew are another's."""
     child, job = child_of(status, stage_of(status)), job_of_run(seen, status)
     owner = job.uid if job else child and child.uid
@@ -95,7 +95,7 @@ def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, 
     return tuple(pod for pod in seen.pods if pod.owner == owner and (since is None or not _was_over(pod, since)))
 
 
-def _was_over(pod: PodSeen, since: datetime) -> bool:
+def _was_over(pod: PodView, since: datetime) -> bool:
     return pod.ended is not None and pod.ended.finished < since
 
 
@@ -113,7 +113,7 @@ def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | No
 
 def nodes_of(seen: ObservedJob, status: FineTuneJobStatus) -> int:
     """Return the number of nodes of the current attempt."""
-    return status.nodes or settings_of(seen.job.spec).gang.nodes
+    return status.nodes or with_defaults(seen.job.spec).gang.nodes
 
 
 def quiet_in(seen: ObservedJob, stage: Stage, *, now: datetime) -> float:
@@ -122,7 +122,7 @@ def quiet_in(seen: ObservedJob, stage: Stage, *, now: datetime) -> float:
     return max(left, default=0.0)
 
 
-def _gone_in(pod: PodSeen, *, now: datetime) -> float:
+def _gone_in(pod: PodView, *, now: datetime) -> float:
     if pod.gone_by is None:
         return float("inf")
     return max((pod.gone_by - now).total_seconds() + CLOCK_SLACK_SECONDS, 0.0)

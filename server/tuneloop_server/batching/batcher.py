@@ -89,7 +89,7 @@ class Batcher:
     async def run(self) -> None:
         """Run passes until cancelled."""
         while True:
-            await self._enough()
+            await self._wait_for_batch()
             batch = self._take()
             if batch:
                 await self._pass(batch)
@@ -114,7 +114,7 @@ class Batcher:
             return self._model.encode(texts)
         return await asyncio.to_thread(self._model.encode, texts)
 
-    async def _enough(self) -> None:
+    async def _wait_for_batch(self) -> None:
         """Wait for a text; then, at most `max_delay_milliseconds`, for as many as are likely to come."""
         while not self._queue:
             await self._next_arrival()

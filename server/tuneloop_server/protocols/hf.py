@@ -29,7 +29,7 @@ _FUNCTIONS = ("softmax", "sigmoid", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class HfRequest:
     """A request that was understood."""
 
     texts: list[str]
@@ -39,7 +39,7 @@ class Question:
     function: Literal["softmax", "sigmoid", "none"]
 
 
-def read(body: bytes) -> Question:
+def read(body: bytes) -> HfRequest:
     """Return what a request asks for. Raises Refused: 400 if the body is not JSON, 422 naming the field that is wrong."""
     try:
         document = json.loads(body)
@@ -58,7 +58,7 @@ def read(body: bytes) -> Question:
         _refuse("parameters", parameters, 'expected an object, for example {"top_k": 2}')
     _known(parameters, _PARAMETERS, above="parameters.")
     inputs = document["inputs"]
-    return Question(
+    return HfRequest(
         texts=_texts(inputs),
         many=isinstance(inputs, list),
         top_k=_top_k(parameters.get("top_k")),
@@ -66,19 +66,19 @@ def read(body: bytes) -> Question:
     )
 
 
-def write(question: Question, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> bytes:
+def write(question: HfRequest, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> bytes:
     """Return the answer's JSON."""
     rows = [_row(question, prediction, labels) for prediction in predictions]
     return json.dumps(rows if question.many else rows[0], ensure_ascii=False).encode()
 
 
-def _row(question: Question, prediction: Prediction, labels: Sequence[str]) -> list[dict[str, Any]]:
+def _row(question: HfRequest, prediction: Prediction, labels: Sequence[str]) -> list[dict[str, Any]]:
     scores = _scores(question, prediction)
     best_first = sorted(range(len(labels)), key=scores.__getitem__, reverse=True)
     return [{"label": labels[index], "score": scores[index]} for index in best_first[: question.top_k]]
 
 
-def _scores(question: Question, prediction: Prediction) -> list[float]:
+def _scores(question: HfRequest, prediction: Prediction) -> list[float]:
     if question.function == "softmax":
         return prediction.probabilities
     if question.function == "none":

@@ -29,7 +29,7 @@ from waiting import until
 
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.controller.observe import _pod_seen
-from tuneloop_operator.decide.fine_tune_job.classify import handed_on
+from tuneloop_operator.decide.fine_tune_job.classify import termination_message_of
 
 NAME = "reviews-a1"
 NODES = [f"played-{number}" for number in range(3)]
@@ -119,7 +119,7 @@ def test_a_pod_that_succeeded_hands_on_its_result(bed, patcher, name):
     with patcher(scripts={"train": name}):
         bed.create(2)
         bed.wait("Complete")
-    said = [handed_on(_pod_seen(pod)) for pod in bed.pods()]
+    said = [termination_message_of(_pod_seen(pod)) for pod in bed.pods()]
     assert [message.result is not None for message in said] == [True, False]
 
 

@@ -12,7 +12,7 @@ from bad_manifests import put
 from manifest_cases import smallest
 from pydantic.alias_generators import to_snake
 
-from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
@@ -129,7 +129,7 @@ def block_of(path: str) -> str | None:
 
 def filled_in(path: str) -> Any:
     """Return what stands in the settings of a job that leaves everything out; None for what others fill in: the operator or `prepare`."""
-    found: Any = settings_of(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).to_wire()
+    found: Any = with_defaults(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).to_wire()
     ours = (
         path.removeprefix("spec.")
         .replace("[0]", "")

@@ -205,7 +205,7 @@ class Bed:
             self._show("ADDED", manifest)
 
     def _show(self, type_: str, manifest: Manifest) -> None:
-        self.operator.see(type_, copy.deepcopy(manifest))
+        self.operator.on_event(type_, copy.deepcopy(manifest))
 
     async def settle(self, *, later: float = 0.0) -> None:
         """Let the operator do all that it can, `later` seconds from now."""

@@ -57,7 +57,7 @@ def test_a_success_whose_pod_was_not_told_of_yet_is_looked_at(bed: Any) -> None:
         bed.start_pods("reviews-prepare")
         bed.cluster.watchers.clear()
         bed.succeed("reviews-prepare")
-        bed.operator.see("MODIFIED", copy.deepcopy(bed.cluster.of_kind("Job")["reviews-prepare"]))
+        bed.operator.on_event("MODIFIED", copy.deepcopy(bed.cluster.of_kind("Job")["reviews-prepare"]))
         await bed.settle()
         assert bed.status["phase"] == "Queued"
 

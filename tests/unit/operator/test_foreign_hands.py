@@ -20,7 +20,7 @@ def take_off(bed: Bed, kind: str, name: str, label: str) -> None:
     del stored["metadata"]["labels"][label]
     watchers, bed.cluster.watchers = bed.cluster.watchers, []
     changed = bed.cluster.change(stored, metadata=stored["metadata"])
-    bed.operator.see("DELETED" if label == MANAGED else "MODIFIED", changed)
+    bed.operator.on_event("DELETED" if label == MANAGED else "MODIFIED", changed)
     if label == MANAGED:  # what others write from now on, such as its status, is not told
         bed.cluster.change(changed)
     bed.cluster.watchers = watchers

@@ -96,7 +96,7 @@ class SeenBed:
 
     def list(self, scope: Scope) -> None:
         items = tuple(self.bed.cluster.of_kind(scope.kind).values())
-        self.operator.see_page(page(*items, version=1000, scope=scope))
+        self.operator.on_list_page(page(*items, version=1000, scope=scope))
 
     async def settle(self) -> None:
         """Let the operator do what it can; it has done all once the loop has nothing left that is ready to run."""
@@ -142,8 +142,8 @@ def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(bed: 
         bed.submit()
         job = bed.job()
         seen.list(seen.scopes[0])
-        seen.operator.see_page(page(version=2000, scope=seen.scopes[0]))
-        seen.operator.see("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
+        seen.operator.on_list_page(page(version=2000, scope=seen.scopes[0]))
+        seen.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
         assert not seen.operator.knows_job("team-a", "reviews")
 
     asyncio.run(life())

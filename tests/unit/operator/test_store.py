@@ -143,12 +143,12 @@ def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_go
     store.put(GANG)
     store.put(gang_pod(**status))
     store.remove(gang_pod(**status))
-    assert len(list(store.departed("j"))) == kept
+    assert len(list(store.terminated_pods("j"))) == kept
     store.remove(GANG)
-    assert len(list(store.departed("j"))) == kept
+    assert len(list(store.terminated_pods("j"))) == kept
     store.put(NEXT_GANG)
     store.remove(NEXT_GANG)
-    assert list(store.departed("j")) == []
+    assert list(store.terminated_pods("j")) == []
 
 
 def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job() -> None:
@@ -158,9 +158,9 @@ def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job(
     store.put(gang_pod(**ENDED))
     store.remove(GANG)
     store.remove(gang_pod(**ENDED))
-    assert len(list(store.departed("j"))) == 1
+    assert len(list(store.terminated_pods("j"))) == 1
     store.remove(FINE_TUNE_JOB)
-    assert list(store.departed("j")) == []
+    assert list(store.terminated_pods("j")) == []
 
 
 def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first() -> None:
@@ -171,7 +171,7 @@ def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first()
     store.remove(gang_pod(**ENDED))
     store.remove(FINE_TUNE_JOB)
     store.remove(GANG)
-    assert list(store.departed("j")) == []
+    assert list(store.terminated_pods("j")) == []
 
 
 def test_what_no_decision_looks_at_is_not_kept() -> None:

@@ -132,7 +132,7 @@ def test_idle_comes_once_nothing_is_due_and_close_ends_the_workers() -> None:
         async def worker() -> None:
             while (key := await queue.get()) is not None:
                 seen.append(key)
-                queue.done(key, again_in=3600 if len(seen) == 1 else None)
+                queue.done(key, requeue_after=3600 if len(seen) == 1 else None)
 
         workers = [asyncio.create_task(worker()) for _ in range(3)]
         for key in KEYS:

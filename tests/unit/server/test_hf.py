@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuneloop_server.errors import Refused
 from tuneloop_server.predictions import Prediction
-from tuneloop_server.protocols.hf import Question, read, write
+from tuneloop_server.protocols.hf import HfRequest, read, write
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -33,13 +33,15 @@ def refusal(body: bytes | dict) -> Refused:
 @pytest.mark.parametrize(
     ("document", "question"),
     [
-        pytest.param({"inputs": "a"}, Question(texts=["a"], many=False, top_k=None, function="softmax"), id="one text"),
         pytest.param(
-            {"inputs": ["a", ""]}, Question(texts=["a", ""], many=True, top_k=None, function="softmax"), id="a list"
+            {"inputs": "a"}, HfRequest(texts=["a"], many=False, top_k=None, function="softmax"), id="one text"
+        ),
+        pytest.param(
+            {"inputs": ["a", ""]}, HfRequest(texts=["a", ""], many=True, top_k=None, function="softmax"), id="a list"
         ),
         pytest.param(
             {"inputs": "é", "parameters": {"top_k": 1, "function_to_apply": "sigmoid"}},
-            Question(texts=["é"], many=False, top_k=1, function="sigmoid"),
+            HfRequest(texts=["é"], many=False, top_k=1, function="sigmoid"),
             id="both parameters",
         ),
         pytest.param(
@@ -48,7 +50,7 @@ def refusal(body: bytes | dict) -> Refused:
                 "parameters": {"top_k": None, "function_to_apply": None},
                 "options": {"wait_for_model": True},
             },
-            Question(texts=["a"], many=False, top_k=None, function="softmax"),
+            HfRequest(texts=["a"], many=False, top_k=None, function="softmax"),
             id="nulls are defaults, and options of old clients change nothing",
         ),
     ],
@@ -140,7 +142,7 @@ def test_any_body_is_either_understood_or_refused_in_one_short_line(body):
 
 
 def answer(*predictions: Prediction, many: bool = False, top_k: int | None = None, function: str = "softmax") -> object:
-    question = Question(texts=["a"] * len(predictions), many=many, top_k=top_k, function=function)
+    question = HfRequest(texts=["a"] * len(predictions), many=many, top_k=top_k, function=function)
     return json.loads(write(question, predictions, labels=LABELS))
 
 

@@ -25,7 +25,7 @@ from pod_status import patch_after
 
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.controller.observe import _pod_seen
-from tuneloop_operator.decide.fine_tune_job.classify import blame, handed_on
+from tuneloop_operator.decide.fine_tune_job.classify import blame, termination_message_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENDED_BY_OTHERS = {
@@ -66,14 +66,14 @@ def played(script, *, stage="train", index=0, image="registry.example/trainer:1"
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "export"])
 def test_a_success_hands_on_what_its_stage_made(stage):
-    message = handed_on(played(succeed, stage=stage))
+    message = termination_message_of(played(succeed, stage=stage))
     assert (message.stage, message.outcome) == (stage, "Succeeded")
     assert message.result is not None
     assert getattr(message, stage) is not None
 
 
 def test_of_a_gang_the_first_pod_alone_says_what_was_made():
-    assert handed_on(played(succeed, index=1)).result is None
+    assert termination_message_of(played(succeed, index=1)).result is None
 
 
 @pytest.mark.parametrize("kind", ENDED_BY_THEIR_PODS)
@@ -86,7 +86,7 @@ def test_another_exit_code_can_be_given():
 
 
 def test_a_failure_can_name_its_newest_checkpoint():
-    assert handed_on(played(fail(FailureClass.COLLECTIVE, saved_step=40))).train.last.step == 40
+    assert termination_message_of(played(fail(FailureClass.COLLECTIVE, saved_step=40))).train.last.step == 40
 
 
 @pytest.mark.parametrize("script", [no_image, fail(FailureClass.IMAGE_PULL)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuneloop_trainer.redaction import last_lines, without_secrets
+from tuneloop_trainer.redaction import last_lines, redact
 
 
 def test_the_newest_lines_are_kept_short_and_plain():
@@ -24,4 +24,4 @@ def test_the_newest_lines_are_kept_short_and_plain():
     ],
 )
 def test_what_is_or_looks_like_a_secret_is_hidden(text, shown):
-    assert without_secrets(text, {"HF_TOKEN": "opensesame", "MY_PASSWORD": "an", "HOME": "ordinary"}) == shown
+    assert redact(text, {"HF_TOKEN": "opensesame", "MY_PASSWORD": "an", "HOME": "ordinary"}) == shown

@@ -22,7 +22,7 @@ class Posts:
 
 def test_a_checkpoint_at_every_step_does_not_hold_the_step_back() -> None:
     posts = Posts()
-    progress = ProgressPosts(reporter=posts, speaks=True, total_steps=10, steps_per_epoch=5)
+    progress = ProgressPosts(reporter=posts, is_main_rank=True, total_steps=10, steps_per_epoch=5)
     progress.started(0, latest=None, best=None)
     speed = Speed()
     for step in range(1, 4):
@@ -35,7 +35,7 @@ def test_a_checkpoint_at_every_step_does_not_hold_the_step_back() -> None:
 
 def test_what_was_found_goes_with_every_later_message_until_it_is_over() -> None:
     posts = Posts()
-    progress = ProgressPosts(reporter=posts, speaks=True, total_steps=10, steps_per_epoch=5)
+    progress = ProgressPosts(reporter=posts, is_main_rank=True, total_steps=10, steps_per_epoch=5)
     finding = Finding(name="InputBound", message="half of a step's time", advice="a faster volume")
     for found in ([finding], []):
         progress.found(found)
@@ -46,5 +46,5 @@ def test_what_was_found_goes_with_every_later_message_until_it_is_over() -> None
 
 def test_the_other_ranks_are_silent() -> None:
     posts = Posts()
-    ProgressPosts(reporter=posts, speaks=False, total_steps=10, steps_per_epoch=5).phase("evaluating")
+    ProgressPosts(reporter=posts, is_main_rank=False, total_steps=10, steps_per_epoch=5).phase("evaluating")
     assert posts.posted == []

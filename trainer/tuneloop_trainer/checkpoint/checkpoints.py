@@ -14,8 +14,8 @@ from tuneloop_trainer.checkpoint.fragments import SavedFragments
 from tuneloop_trainer.checkpoint.manifest import Manifest, State, TrainState, order
 from tuneloop_trainer.checkpoint.on_all_ranks import on_rank_0, plain_reason, together
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
-from tuneloop_trainer.checkpoint.retention import delete, hide, set_aside, superfluous, suspects, sweep
-from tuneloop_trainer.checkpoint.saving import Saving, Snapshot, in_thread
+from tuneloop_trainer.checkpoint.retention import delete, hide, quarantine, quarantined, superfluous, sweep
+from tuneloop_trainer.checkpoint.saving import AsyncSave, Snapshot, in_thread
 from tuneloop_trainer.engine.process_group import Channel
 from tuneloop_trainer.errors import ConfigError, StorageError
 
@@ -49,7 +49,7 @@ class Checkpoints:
         self._channel = Channel(doing="saving a checkpoint")
         self._snapshot = Snapshot(engine)
         self._manifest: Manifest | None = None
-        self._saving: Saving | None = None
+        self._saving: AsyncSave | None = None
         self._deletion: Future[None] | None = None
         self._newest_whole: str | None = None
         self.skipped: Passed = ()
@@ -122,7 +122,7 @@ class Checkpoints:
         """Let a thread write the copy of the last `begin`, whose `finish` failed, once more."""
         assert self._manifest is not None, "there is a copy"
         self._wait_for_deletion()  # it makes the room
-        self._saving = Saving(
+        self._saving = AsyncSave(
             self._channel, self._snapshot.file, self._manifest, folder=self._folder, fence=self._fence
         )
 
@@ -147,14 +147,14 @@ class Checkpoints:
         self.begin(state)
         return self.finish()
 
-    def set_aside(self, *, before: int) -> list[str]:
+    def quarantine(self, *, before: int) -> list[str]:
         """Let no attempt go on any more from what earlier ones saved at step `before` or later; return the names of all such checkpoints.
 
         They stay until a later step was saved. Raises StorageError.
         """
 
         def rename() -> list[str]:
-            return set_aside(self._folder, before=before, attempt=self._attempt)
+            return quarantine(self._folder, before=before, attempt=self._attempt)
 
         doing = f"{self._folder}: checkpoints cannot be set aside"
         names: list[str] = on_rank_0(self._engine, rename, doing=doing)
@@ -177,7 +177,7 @@ class Checkpoints:
                 damaged={name for name, _ in self.skipped},
             )
             newest = order(self._newest_whole or "")
-            passed = suspects(self._folder, up_to=newest[1]) if newest else []
+            passed = quarantined(self._folder, up_to=newest[1]) if newest else []
             delete(hide(self._folder, [*names, *passed]))
 
         if self._engine.rank == 0:

@@ -35,7 +35,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-class RankFile:
+class ShardFile:
     """The bytes of one rank's file in memory."""
 
     def __init__(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> None:

@@ -55,7 +55,7 @@ def delete(doomed: Sequence[Path]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def set_aside(folder: Path, *, before: int, attempt: int) -> list[str]:
+def quarantine(folder: Path, *, before: int, attempt: int) -> list[str]:
     """Rename what earlier attempts saved at step `before` or later, so that nobody goes on from it; return all names set aside so far.
 
     What this very attempt saved, in an earlier start, came after the trouble. Raises OSError.
@@ -66,10 +66,10 @@ def set_aside(folder: Path, *, before: int, attempt: int) -> list[str]:
         if rank and rank[0] < attempt and rank[1] >= before:
             (folder / name).rename(folder / f"{name}{SUSPECT}")
     sync_folder(folder)
-    return suspects(folder)
+    return quarantined(folder)
 
 
-def suspects(folder: Path, *, up_to: int | None = None) -> list[str]:
+def quarantined(folder: Path, *, up_to: int | None = None) -> list[str]:
     """Return the checkpoints that were set aside, those of later steps left out. Raises OSError."""
     ranked = [(order(path.name.removesuffix(SUSPECT)), path) for path in folder.iterdir() if path.suffix == SUSPECT]
     return [path.name for rank, path in ranked if rank is not None and (up_to is None or rank[1] <= up_to)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tuneloop_api.contract.results import SavedStep
 from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.checkpoint.commit import commit
-from tuneloop_trainer.checkpoint.fragments import RankFile
+from tuneloop_trainer.checkpoint.fragments import ShardFile
 from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, SavedFile
 from tuneloop_trainer.checkpoint.on_all_ranks import Ranks, on_rank_0, plain_reason
 from tuneloop_trainer.checkpoint.resume import Damaged, check_files
@@ -36,14 +36,14 @@ class Snapshot:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.file = RankFile(*self._tensors())
+        self.file = ShardFile(*self._tensors())
         self.adam_step = 0
 
     def take(self) -> None:
         """Copy masters, moments and (on rank 0) changed buffers."""
         fragments, buffers = self._tensors()
         if not self.file.fits(fragments, buffers):
-            self.file = RankFile(fragments, buffers)
+            self.file = ShardFile(fragments, buffers)
         self.file.refresh(fragments, buffers)
         self.adam_step = self._engine.masters.step
 
@@ -71,7 +71,7 @@ def writing_folder(folder: Path, manifest: Manifest) -> Path:
     return folder / f"{manifest.folder_name}{WRITING}"
 
 
-def write_part(file: RankFile, folder: Path, *, rank: int) -> Part:
+def write_part(file: ShardFile, folder: Path, *, rank: int) -> Part:
     """Write this rank's file, make it durable, and read it back from the disk. Runs in a thread, and touches nothing but the copy."""
     free = 0
     try:
@@ -86,13 +86,13 @@ def write_part(file: RankFile, folder: Path, *, rank: int) -> Part:
     return Part(size=file.size, free=free, file=saved)
 
 
-class Saving:
+class AsyncSave:
     """One save on its way, in a thread of each rank: all write their parts, then rank 0 makes a checkpoint of them. Training goes on beside it.
 
     The threads have a channel of their own; no step waits for what they tell each other.
     """
 
-    def __init__(self, channel: Ranks, file: RankFile, manifest: Manifest, *, folder: Path, fence: Fence) -> None:
+    def __init__(self, channel: Ranks, file: ShardFile, manifest: Manifest, *, folder: Path, fence: Fence) -> None:
         self._channel, self._file, self._manifest, self._fence = channel, file, manifest, fence
         self._writing = writing_folder(folder, manifest)
         self._doing = f"{folder}: the checkpoint of step {manifest.step} cannot be saved"

@@ -22,7 +22,7 @@ def findings(curves: Curves, facts: Facts, dead: DeadTensors, *, over: bool = Fa
 
     A run that learned nothing has one cause of these: the more particular one is told.
     """
-    if facts.guessing_loss == 0:  # one class alone: there is nothing to learn
+    if facts.class_prior_entropy == 0:  # one class alone: there is nothing to learn
         return []
     cause = (
         dead_gradients(curves, facts, dead)

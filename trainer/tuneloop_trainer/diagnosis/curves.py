@@ -36,7 +36,7 @@ class Facts:
     """Highest learning rate."""
     planned_path: float
     """Sum of the learning rates of all planned steps."""
-    guessing_loss: float
+    class_prior_entropy: float
     """Loss of a model that knows how often each class occurs and nothing else."""
     validation_rows: int
     epsilon: float
@@ -98,7 +98,7 @@ def learned_nothing(curves: Curves, facts: Facts, *, over: bool) -> bool:
     """
     if curves.steps < FEWEST_STEPS or not (over or curves.steps >= NEARLY_OVER * facts.total_steps):
         return False
-    return bool(curves.span_means()[-1] >= STUCK * facts.guessing_loss)
+    return bool(curves.span_means()[-1] >= STUCK * facts.class_prior_entropy)
 
 
 @dataclass(frozen=True)

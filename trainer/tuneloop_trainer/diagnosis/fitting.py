@@ -58,7 +58,7 @@ def under_fitting(curves: Curves, facts: Facts, *, over: bool) -> Finding | None
     newest = float(curves.span_means()[-1])
     message = (
         f"the training loss is {newest:.3g} after {curves.steps} steps, and a model that only knows how often each class occurs has "
-        f"{facts.guessing_loss:.3g}"
+        f"{facts.class_prior_entropy:.3g}"
     )
     epochs = max(3, 2 * math.ceil(curves.steps / facts.steps_per_epoch))
     larger = "method.rank: 64 or method.type: full" if facts.lora else "a larger model"

@@ -24,7 +24,7 @@ _STILL_LEARNING = 0.5
 
 def dead_gradients(curves: Curves, facts: Facts, dead: DeadTensors) -> Finding | None:
     """Tell whether the gradient, or that of whole matrices, has vanished while the loss is not small."""
-    if curves.steps < FEWEST_STEPS or curves.span_means()[-1] < _STILL_LEARNING * facts.guessing_loss:
+    if curves.steps < FEWEST_STEPS or curves.span_means()[-1] < _STILL_LEARNING * facts.class_prior_entropy:
         return None
     loss, norm = float(curves.span_means()[-1]), median(curves.grad_norms[-SPAN_STEPS:])
     if norm < STANDING_STILL * facts.epsilon * facts.trained_numbers**0.5:

@@ -37,7 +37,7 @@ def too_high(curves: Curves, facts: Facts, *, over: bool) -> Finding | None:
     means = curves.span_means()
     if not len(means):
         return None
-    guessing, newest, lowest = facts.guessing_loss, float(means[-1]), float(means.min())
+    guessing, newest, lowest = facts.class_prior_entropy, float(means[-1]), float(means.min())
     start = max(guessing, curves.losses[0])
     worst = float(means.max())
     if worst > WORSE_THAN_GUESSING * start:
@@ -64,7 +64,7 @@ def too_low(curves: Curves, facts: Facts) -> Finding | None:
     if curves.steps < max(FEWEST_STEPS, _FIFTH * facts.total_steps) or facts.planned_path >= PART * WEIGHT_SIZE:
         return None
     first, newest = float(means[0]), float(means[-1])
-    if newest < STUCK * first or newest < _STILL_LEARNING * facts.guessing_loss:
+    if newest < STUCK * first or newest < _STILL_LEARNING * facts.class_prior_entropy:
         return None
     message = (
         f"the training loss was {first:.3g} and is {newest:.3g} after {curves.steps} of {facts.total_steps} steps; with a learning rate of "

@@ -19,7 +19,7 @@ import xxhash
 from torch import Tensor, nn
 
 from tuneloop_trainer.engine.deepspeed_import import deepspeed
-from tuneloop_trainer.engine.master_weights import Masters, full_shape, trainable
+from tuneloop_trainer.engine.master_weights import MasterWeights, full_shape, trainable
 from tuneloop_trainer.engine.process_group import exchange, lost_peers_named, start_process_group, stop_process_group
 from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, zero3_context
 from tuneloop_trainer.errors import ConfigError
@@ -62,7 +62,7 @@ class Engine:
             ]
         self.model: nn.Module = self._deepspeed.module
         self.device: torch.device = torch.device(self._deepspeed.device)
-        self.masters = Masters(self._deepspeed, rank=self.rank, world_size=self.world_size)
+        self.masters = MasterWeights(self._deepspeed, rank=self.rank, world_size=self.world_size)
         self._deepspeed.enable_backward_allreduce = self.stage > 0  # on stage 0 the gradients are averaged here
         self._first_buffers = {name: buffer.detach().clone() for name, buffer in self._buffers()}
         self._frozen_digest: str | None = None

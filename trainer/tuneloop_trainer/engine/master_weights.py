@@ -47,7 +47,7 @@ def full_shape(parameter: Tensor) -> tuple[int, ...]:
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
-class Masters:
+class MasterWeights:
     """The fp32 masters and Adam moments behind one DeepSpeed engine."""
 
     def __init__(self, deepspeed_engine: Any, *, rank: int, world_size: int) -> None:

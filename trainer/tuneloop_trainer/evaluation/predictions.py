@@ -44,9 +44,9 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write a safetensors file that is whole or absent."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        save_file({"logits": self.logits, "labels": self.labels, "rows": self.rows}, unfinished)
-        unfinished.replace(path)
+        no_result = path.with_suffix(".tmp")
+        save_file({"logits": self.logits, "labels": self.labels, "rows": self.rows}, no_result)
+        no_result.replace(path)
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_trainer.checkpoint.manifest import order
 from tuneloop_trainer.checkpoint.resume import committed
-from tuneloop_trainer.checkpoint.retention import remove, suspects, sweep
+from tuneloop_trainer.checkpoint.retention import quarantined, remove, sweep
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import RunConfig
@@ -28,7 +28,7 @@ def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -
         names = committed(folder)
         published = [name for name in names if (rank := order(name)) and rank[1] == published_step]
         kept = published[:1] if keep == "KeepBest" else []
-        remove(folder, [name for name in [*names, *suspects(folder)] if name not in kept])
+        remove(folder, [name for name in [*names, *quarantined(folder)] if name not in kept])
         sweep(folder, attempt=attempt)
     except OSError as error:
         LOG.warning("%s: checkpoints cannot be removed: %s", folder, error)

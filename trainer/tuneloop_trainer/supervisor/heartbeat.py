@@ -61,9 +61,9 @@ class Heartbeat:
         now = time.monotonic()
         if self._path is not None and (self._line != self._written or now - self._beaten >= SHORTEST_PAUSE_SECONDS):
             self._written, self._beaten = self._line, now
-            unfinished = self._path.with_suffix(f".{threading.get_ident()}")
-            unfinished.write_text(self._line)
-            unfinished.replace(self._path)
+            no_result = self._path.with_suffix(f".{threading.get_ident()}")
+            no_result.write_text(self._line)
+            no_result.replace(self._path)
 
     @contextmanager
     def through_pause(self) -> Iterator[None]:

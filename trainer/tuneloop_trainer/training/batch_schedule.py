@@ -95,7 +95,7 @@ class Share:
     """False for a dummy: every rank makes the same number of forward and backward calls, those of a dummy with weight zero."""
 
 
-class Course:
+class BatchSchedule:
     """The whole run: which rows each step t trains, over as many epochs as it takes."""
 
     def __init__(self, lengths: Int64s, *, seed: int, global_batch: int, micro_batch: int) -> None:

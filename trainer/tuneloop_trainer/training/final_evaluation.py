@@ -43,7 +43,7 @@ def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> No
     if there or not run.config.settings.evaluation.baselines:
         return
     predictions = predict_split(run, "test", beat=beat)
-    if run.leads:
+    if run.is_main_rank:
         predictions.write(path)
         LOG.info("before training: test accuracy %.4f", predictions.metrics()["accuracy"])
 
@@ -59,7 +59,7 @@ def measure_after_training(
         "validation": validation or predict_split(run, "validation", beat=beat),
         "test": predict_split(run, "test", beat=beat),
     }
-    if run.leads:
+    if run.is_main_rank:
         for name, predictions in measured.items():
             predictions.write(predictions_path(run.job, name))
     return {name: predictions.metrics() for name, predictions in measured.items()}
@@ -69,7 +69,7 @@ def write_weights(run: TrainingRun, *, step: int) -> Path:
     """Write the current weights to the folder that `export` reads; collective. Returns the folder."""
     folder = run.job / "weights"
     weights = run.engine.trainable_state()
-    if run.leads:
+    if run.is_main_rank:
         description = methods.TrainedMethod(
             method=run.config.settings.method, labels=run.resolved.labels, pad_token_id=run.pad_id, step=step
         )

@@ -50,7 +50,7 @@ class SaveTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rhythm:
+class SaveAndEvalIntervals:
     """How often the validation split is measured and progress is saved."""
 
     evaluate_every: EvaluateEvery

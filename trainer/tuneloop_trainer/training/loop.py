@@ -23,10 +23,10 @@ from tuneloop_trainer.training.final_evaluation import (
     write_weights,
 )
 from tuneloop_trainer.training.listeners.diagnosis import Watch
-from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, Guard, check_finite, guessing_loss
+from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, LossSpikeDetector, check_finite, class_prior_entropy
 from tuneloop_trainer.training.progress import ProgressPosts
 from tuneloop_trainer.training.resume import Position, load_chosen, resume
-from tuneloop_trainer.training.saves import Saves
+from tuneloop_trainer.training.saves import CheckpointSaver
 from tuneloop_trainer.training.setup import TrainingRun, set_up
 from tuneloop_trainer.training.speed import Speed
 from tuneloop_trainer.training.step import StepReport, make_step
@@ -69,14 +69,14 @@ class Loop:
         """Validation predictions of the steps that may be published."""
         self._posts = ProgressPosts(
             reporter=reporter,
-            speaks=run.leads,
+            is_main_rank=run.is_main_rank,
             total_steps=run.resolved.total_steps,
             steps_per_epoch=run.resolved.steps_per_epoch,
         )
-        self._saves = Saves(run, position, posts=self._posts, heartbeat=heartbeat)
+        self._saves = CheckpointSaver(run, position, posts=self._posts, heartbeat=heartbeat)
         evaluated = position.selection.evaluated_step
         path = run.job / "logs" / "train.jsonl"
-        self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.leads else None
+        self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.is_main_rank else None
         self._watch = Watch(run, self._log)
         self._guard = _guard(run, self._watch.curves)
         self._before: StepReport | None = None
@@ -123,7 +123,7 @@ class Loop:
         """Make the next step, and tell of it."""
         began = time.monotonic()
         done = self._at.step + 1
-        save = self._run.leads and self._saves.due(done)
+        save = self._run.is_main_rank and self._saves.due(done)
         report = make_step(
             self._run,
             self._at.step,
@@ -133,7 +133,7 @@ class Loop:
             beat=self._heartbeat.beat,
             before=self._before,
         )
-        tokens = self._run.course.tokens(self._at.step)
+        tokens = self._run.batch_schedule.tokens(self._at.step)
         seconds = time.monotonic() - began
         self._at.step = done
         self._speed.add(seconds=seconds, tokens=tokens.real)
@@ -142,7 +142,10 @@ class Loop:
         self._write_step(report, tokens, seconds)
         self._watch.ranks(done, report, tokens=self._shared_out, step_seconds=seconds)
         self._posts.found(self._watch.found)
-        self._before, self._shared_out = report, self._run.course.tokens_by_rank(done - 1, self._run.engine.world_size)
+        self._before, self._shared_out = (
+            report,
+            self._run.batch_schedule.tokens_by_rank(done - 1, self._run.engine.world_size),
+        )
         self._guard.see(done, report.loss)
         return report
 
@@ -161,7 +164,7 @@ class Loop:
         metric = self._run.training.best_metric
         self._posts.evaluated(metric, metrics[metric])
         self._watch.write(kind="evaluation", step=step, epoch=self._epoch(), split="validation", **metrics)
-        if self._run.leads:
+        if self._run.is_main_rank:
             LOG.info(
                 "step %d: validation %s", step, ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             )
@@ -226,7 +229,7 @@ class Loop:
     def _result(self, weights: str, *, peak_memory: int) -> TrainResult:
         at, run = self._at, self._run
         assert at.last is not None, "the last step is always saved"
-        trained = sum((run.course.tokens(step) for step in range(at.step)), Tokens(0, 0))
+        trained = sum((run.batch_schedule.tokens(step) for step in range(at.step)), Tokens(0, 0))
         files = {name: predictions_path(run.job, name) for name in ("validation", "test", BEFORE_TEST)}
         return TrainResult(
             attempt=run.config.attempt,
@@ -268,8 +271,8 @@ class Loop:
         return self._at.step / self._run.resolved.steps_per_epoch
 
 
-def _guard(run: TrainingRun, curves: Curves) -> Guard:
+def _guard(run: TrainingRun, curves: Curves) -> LossSpikeDetector:
     """Return the guard as it was when this point of the run was reached for the first time, by rank 0's log. Collective."""
-    guard = Guard(guessing_loss=guessing_loss(run.splits["train"].labels))
+    guard = LossSpikeDetector(class_prior_entropy=class_prior_entropy(run.splits["train"].labels))
     guard.remember(run.engine.exchange(curves.losses[-HISTORY_STEPS:].tolist())[0])
     return guard

@@ -69,11 +69,11 @@ class Rise:
         )
 
 
-class Guard:
+class LossSpikeDetector:
     """Watches the losses of a run. `guessing_loss`: `guessing_loss(labels)` of the training rows."""
 
-    def __init__(self, *, guessing_loss: float) -> None:
-        self._floor = _PART_OF_GUESSING * guessing_loss
+    def __init__(self, *, class_prior_entropy: float) -> None:
+        self._floor = _PART_OF_GUESSING * class_prior_entropy
         self._usual: deque[float] = deque(maxlen=WINDOW_STEPS)
         self.rise: Rise | None = None
 
@@ -126,7 +126,7 @@ def check_finite(what: str, value: float, step: int) -> None:
         raise NonFiniteLossError(f"the {what} of step {step} is {value}", hint=_HINT, step=step)
 
 
-def guessing_loss(labels: NDArray[np.int64]) -> float:
+def class_prior_entropy(labels: NDArray[np.int64]) -> float:
     """Return the cross-entropy, in nats, of a model that knows how often each class occurs and nothing else.
 
     labels: int64 [N], class ids. It is the entropy of the classes' shares: ln C for C equally frequent classes.

@@ -22,7 +22,7 @@ class ProgressPosts:
     """Keeps what was said last, so that every message is complete."""
 
     reporter: Reporter
-    speaks: bool
+    is_main_rank: bool
     """Only rank 0 does."""
     total_steps: int
     steps_per_epoch: int
@@ -47,7 +47,7 @@ class ProgressPosts:
 
     def step(self, done: int, report: StepReport, speed: Speed) -> None:
         """Keep how a step went, and say it if the last message is old enough."""
-        if not self.speaks:
+        if not self.is_main_rank:
             return
         seconds_left = speed.seconds_for(self.total_steps - done)
         self._fields |= dict(  # noqa: C408  (the fields' names stand as in the message)
@@ -82,7 +82,7 @@ class ProgressPosts:
         self._post(unsaved=reason)
 
     def _post(self, **fields: Any) -> None:
-        if self.speaks:
+        if self.is_main_rank:
             self._fields |= fields
             self._posted = time.monotonic()
             self.reporter.post(**self._fields)

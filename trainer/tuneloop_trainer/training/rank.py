@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.imports import uncollected
+from tuneloop_trainer.imports import gc_paused
 from tuneloop_trainer.supervisor.heartbeat import Heartbeat
 from tuneloop_trainer.training.stop_request import StopRequest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def import_loop() -> Callable[..., TrainResult | None]:
     """Import all that a rank needs, in an order that keeps out what it does not: DeepSpeed's part decides what transformers may import."""
-    with uncollected():
+    with gc_paused():
         from tuneloop_trainer.engine import deepspeed_import as engine_deepspeed  # noqa: F401, PLC0415  (first; heavy: see above)
         from tuneloop_trainer.training.loop import run  # noqa: PLC0415
 

@@ -39,38 +39,40 @@ def resume(run: TrainingRun) -> Position:
     Raises CheckpointLostError where there must be one and none is whole, and the errors of `Checkpoints`.
     """
     before = run.config.resume_before
-    suspects = [] if before is None else run.checkpoints.set_aside(before=before)
+    quarantined = [] if before is None else run.checkpoints.quarantine(before=before)
     found = run.checkpoints.newest()
-    if run.leads:
+    if run.is_main_rank:
         for name, reason in run.checkpoints.skipped:
             LOG.warning("checkpoint %s is damaged and is left out: %s", name, reason)
         for name, reason in run.checkpoints.unreadable:
             LOG.warning("checkpoint %s is left out, and stays: %s", name, reason)
-        if suspects:
-            LOG.warning("checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(suspects))
+        if quarantined:
+            LOG.warning(
+                "checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(quarantined)
+            )
     if found is None:
-        _refuse_to_begin_again(run, suspects)
+        _refuse_to_begin_again(run, quarantined)
         return Position()
     expected = run.config.expected_step
-    if run.leads and not suspects and expected is not None and found.step < expected:
+    if run.is_main_rank and not quarantined and expected is not None and found.step < expected:
         LOG.warning("a checkpoint of step %d is known of; the newest whole one is of step %d", expected, found.step)
     state = run.checkpoints.load(found)
     position = Position(step=state.step, selection=selection_of(state), last=_saved(found))
     best = position.selection.best
     if best is not None and (at_best := run.checkpoints.find_step(best.step)) is not None:
         position.best = with_value(_saved(at_best), best)
-    if run.leads:
+    if run.is_main_rank:
         LOG.info("goes on after step %d of %d from %s", state.step, run.resolved.total_steps, found.path)
     return position
 
 
-def _refuse_to_begin_again(run: TrainingRun, suspects: Sequence[str]) -> None:
+def _refuse_to_begin_again(run: TrainingRun, quarantined: Sequence[str]) -> None:
     """Raise CheckpointLostError where steps would be lost unseen: something was saved, and it is gone or damaged.
 
     Where all that there was has been set aside on purpose, training begins again at step 0.
     """
     expected, damaged = run.config.expected_step, run.checkpoints.skipped
-    if expected is None or (suspects and not damaged):
+    if expected is None or (quarantined and not damaged):
         return
     reasons = "".join(f"; {name} is damaged: {reason}" for name, reason in damaged)
     raise CheckpointLostError(

@@ -36,7 +36,7 @@ class Save:
     """Seconds that training has waited for it."""
 
 
-class Saves:
+class CheckpointSaver:
     """Collective, all of it but `due` and `ready`; `due` counts on rank 0 alone."""
 
     def __init__(self, run: TrainingRun, position: Position, *, posts: ProgressPosts, heartbeat: Heartbeat) -> None:

@@ -17,8 +17,8 @@ from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import read_result
 from tuneloop_trainer.tasks.text_classification import load_model
-from tuneloop_trainer.training.batch_schedule import Course
-from tuneloop_trainer.training.intervals import Rhythm
+from tuneloop_trainer.training.batch_schedule import BatchSchedule
+from tuneloop_trainer.training.intervals import SaveAndEvalIntervals
 from tuneloop_trainer.training.lr_schedule import Schedule
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class TrainingRun:
     splits: dict[str, TokenizedSplit]
     """train, validation, test."""
     pad_id: int
-    course: Course
+    batch_schedule: BatchSchedule
     schedule: Schedule
-    rhythm: Rhythm
+    rhythm: SaveAndEvalIntervals
     engine: Engine
     checkpoints: Checkpoints
 
@@ -59,7 +59,7 @@ class TrainingRun:
         return Path(self.config.paths.job)
 
     @property
-    def leads(self) -> bool:
+    def is_main_rank(self) -> bool:
         """Whether this rank writes what is written once."""
         return self.engine.rank == 0
 
@@ -80,7 +80,7 @@ def set_up(config: RunConfig) -> TrainingRun:
         prepared=prepared,
         splits=splits,
         pad_id=pad_id,
-        course=Course(
+        batch_schedule=BatchSchedule(
             splits["train"].lengths,
             seed=training.seed,
             global_batch=resolved.global_batch_size,
@@ -92,7 +92,7 @@ def set_up(config: RunConfig) -> TrainingRun:
             warmup_steps=resolved.warmup_steps,
             total_steps=resolved.total_steps,
         ),
-        rhythm=Rhythm(
+        rhythm=SaveAndEvalIntervals(
             evaluate_every=training.evaluate_every,
             checkpoint=config.settings.checkpoint,
             steps_per_epoch=resolved.steps_per_epoch,

@@ -68,7 +68,7 @@ def make_step(
     `beat` is called after each micro-batch. `before`: what this returned for the step before, in this attempt.
     """
     engine = run.engine
-    micro_batches = run.course.micro_batches(step)
+    micro_batches = run.batch_schedule.micro_batches(step)
     rows = sum(len(micro_batch) for micro_batch in micro_batches)
     input_seconds = 0.0
     stopwatch = Stopwatch(engine.device)

@@ -24,9 +24,9 @@ class TrainLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         kept = _kept_lines(path, step=step, evaluated_step=evaluated_step)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_bytes(b"".join(kept))
-        unfinished.replace(path)
+        no_result = path.with_suffix(".tmp")
+        no_result.write_bytes(b"".join(kept))
+        no_result.replace(path)
         self._file = path.open("ab", buffering=0)
         self._unwritten = b""
         """What the disk has not taken yet; it may begin within a line, so that what is in the file is always a beginning of the log."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import Duration, FilesUri, Name, longer_than_nothing
+from tuneloop_api.v1alpha1.common import Duration, FilesUri, Name, positive_duration
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import WireModel
@@ -39,7 +39,7 @@ class Checkpoint(WireModel):
 
     rules = (
         not_together("every", "every_steps"),
-        longer_than_nothing("every"),
+        positive_duration("every"),
         applies_only(
             "resume_from",
             to="resume: auto",
@@ -91,7 +91,7 @@ class FailurePolicy(WireModel):
     """Time without a step or another sign of life after which training counts as hung and is restarted. Whole numbers with the units d, h, m, s, longer than 0s.
     Default: ten times the 95th percentile of the step time, at least 60s, and 10m for the first step. For example `10m`."""
 
-    rules = (longer_than_nothing("start_deadline"), longer_than_nothing("hang_timeout"))
+    rules = (positive_duration("start_deadline"), positive_duration("hang_timeout"))
 
 
 class Scheduling(WireModel):
@@ -117,7 +117,7 @@ class Scheduling(WireModel):
             cel="has(self.minNodes)",
             holds=lambda scheduling: scheduling.min_nodes is not None,
         ),
-        longer_than_nothing("shrink_after"),
+        positive_duration("shrink_after"),
     )
 
 

@@ -18,7 +18,7 @@ from tuneloop_api.v1alpha1.common import (
     Metadata,
     ResourceAmounts,
     Storage,
-    named,
+    name_rule,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job.policy import (
@@ -196,7 +196,7 @@ class FineTuneJob(WireModel):
     status: FineTuneJobStatus | None = None
     """What became of the job."""
 
-    rules = (named(most=48),)
+    rules = (name_rule(most=48),)
     mutable_once_started: ClassVar[frozenset[str]] = frozenset(
         {
             "suspend",

@@ -16,8 +16,8 @@ from tuneloop_api.v1alpha1.common import (
     ObjectReference,
     ResourceAmounts,
     ShortText,
-    longer_than_nothing,
-    named,
+    name_rule,
+    positive_duration,
 )
 from tuneloop_api.wire.model import WireModel
 from tuneloop_api.wire.rules import applies_only, exactly_one
@@ -68,7 +68,7 @@ class Lifecycle(WireModel):
     drain: Duration | None = None
     """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
 
-    rules = (longer_than_nothing("startup"),)
+    rules = (positive_duration("startup"),)
 
 
 class ModelDeploymentSpec(WireModel):
@@ -137,4 +137,4 @@ class ModelDeployment(WireModel):
     status: ModelDeploymentStatus | None = None
     """What is being served."""
 
-    rules = (named(most=36),)
+    rules = (name_rule(most=36),)

@@ -31,7 +31,7 @@ class Controllers:
         self._changed: dict[Key, None] = {}
         self._wake = asyncio.Event()
 
-    def see(self, _event: EventType, manifest: Manifest) -> None:
+    def on_event(self, _event: EventType, manifest: Manifest) -> None:
         """Take notice of a change of any object."""
         metadata = manifest["metadata"]
         if manifest["kind"] in {"Job", "Deployment"}:

@@ -25,7 +25,7 @@ class Agent:
         self._ends: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    def see(self, event: EventType, manifest: Manifest) -> None:
+    def on_event(self, event: EventType, manifest: Manifest) -> None:
         """Take notice of a change of any object."""
         if manifest["kind"] == "Job" and event == "DELETED":
             self._machine.ports.release(manifest["metadata"]["uid"])
@@ -43,10 +43,10 @@ class Agent:
         """End every pod because the session ends, with its grace period or at once, and wait for it."""
         self._closing = True
         for run in self._runs.values():
-            run.leave.set()
+            run.session_closing.set()
             run.stop.set()
             if not grace:
-                run.hurry.set()
+                run.kill_now.set()
         await asyncio.gather(*self._ends, return_exceptions=True)  # their group tells what they raise
 
     def _start(self, pod: Manifest) -> None:

@@ -55,13 +55,13 @@ class Container:
         """Wait until the first process has ended."""
         await self._process.wait()
 
-    async def end(self, *, grace_seconds: float, hurry: asyncio.Event) -> None:
+    async def end(self, *, grace_seconds: float, kill_now: asyncio.Event) -> None:
         """Send SIGTERM; return when the process has ended, its time is over, or `hurry` is set."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-            await first_of(self.ended(), hurry.wait(), seconds=grace_seconds)
+            await first_of(self.ended(), kill_now.wait(), seconds=grace_seconds)
 
-    async def bury(self, *, root: Path, watchdog: Watchdog) -> int:
+    async def reap(self, *, root: Path, watchdog: Watchdog) -> int:
         """Kill what is left of the pod; return its exit code, 128 + signal for one that was killed."""
         await asyncio.to_thread(processes.kill_all, [self._record])
         code = await self._process.wait()

@@ -57,9 +57,9 @@ class PodRun:
     uid: str
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Its end is asked for."""
-    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    session_closing: asyncio.Event = field(default_factory=asyncio.Event)
     """… because the session ends."""
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    kill_now: asyncio.Event = field(default_factory=asyncio.Event)
     """… without the grace period."""
 
     async def run(self) -> None:
@@ -71,7 +71,7 @@ class PodRun:
             plan = await self._planned()
             if plan is not None:
                 await self._repeat(plan)
-            if self.leave.is_set():
+            if self.session_closing.is_set():
                 self._write(_stopped_unless_done)
         self.machine.ports.release(self.uid)
         pod = self._pod()
@@ -142,7 +142,7 @@ class PodRun:
         try:
             await self._attend(container, pod, started=started)
         finally:
-            code = await container.bury(root=folders.root, watchdog=self.machine.watchdog)
+            code = await container.reap(root=folders.root, watchdog=self.machine.watchdog)
         message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
         last = pod["spec"].get("restartPolicy", "Always") == "Never" or self.stop.is_set()
         self._write(
@@ -165,7 +165,7 @@ class PodRun:
             waits.append(watch_probes(_container(pod), port=port, ready=ready))
         await first_of(*waits)
         grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
-        await container.end(grace_seconds=grace, hurry=self.hurry)
+        await container.end(grace_seconds=grace, kill_now=self.kill_now)
 
     def _write(self, change: Callable[[Manifest], pod_status.Status]) -> None:
         pod = self._present()

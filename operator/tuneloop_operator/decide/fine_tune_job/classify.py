@@ -18,7 +18,7 @@ from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS, Acti
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneloop_operator.state.observed import ContainerEnd, PodSeen
+    from tuneloop_operator.state.observed import ContainerEnd, PodView
 
 _CLASS_OF_DISRUPTION = {  # reasons of the pod condition DisruptionTarget
     "PreemptionByScheduler": FailureClass.PREEMPTED,
@@ -49,13 +49,13 @@ class Blame:
     """A pod's end, judged."""
 
     failure: Failure
-    noise: int
+    echo_rank: int
     """0: this pod says by itself what went wrong; more: it may only be the echo of another one's end."""
     finished: datetime
     index: int
 
 
-def blame(pods: Iterable[PodSeen]) -> Blame | None:
+def blame(pods: Iterable[PodView]) -> Blame | None:
     """Return the end that tells best why these pods of one attempt failed; None if none of them has ended.
 
     Pods that were deleted before they ended are asked only if there is no other: the Job controller deletes the rest of a gang.
@@ -63,26 +63,26 @@ def blame(pods: Iterable[PodSeen]) -> Blame | None:
     ended = [pod for pod in pods if pod.phase == "Failed" or pod.disruption or _failed(pod.ended)]
     own = [pod for pod in ended if pod.disruption or not _deleted_first(pod)]
     judged = [_judge(pod) for pod in own or ended]
-    return min(judged, key=lambda one: (one.noise, one.finished, one.index), default=None)
+    return min(judged, key=lambda one: (one.echo_rank, one.finished, one.index), default=None)
 
 
-def handed_on(pod: PodSeen) -> TerminationMessage | None:
+def termination_message_of(pod: PodView) -> TerminationMessage | None:
     """Return what a pod of ours said as it ended; None if it said nothing that can be understood."""
     return _read(pod.ended.message) if pod.ended else None
 
 
-def vanished(*, name: str, stage: str) -> Failure:
+def job_deleted(*, name: str, stage: str) -> Failure:
     """Return the failure of a Job that is gone although nobody of ours deleted it."""
     return _failure(FailureClass.EVICTED, stage=stage, message=f"Job {name} was deleted while it ran")
 
 
-def unexplained(*, name: str, stage: str, message: str) -> Failure:
+def pods_gone(*, name: str, stage: str, message: str) -> Failure:
     """Return the failure of a Job that failed without a pod that could say why: they were deleted."""
     said = f": {message}" if message else ""
     return _failure(FailureClass.EVICTED, stage=stage, message=f"the pods of Job {name} are gone{said}")
 
 
-def unfinished(*, name: str, stage: str) -> Failure:
+def no_result(*, name: str, stage: str) -> Failure:
     """Return the failure of a Job that succeeded without saying what it made."""
     return _failure(
         FailureClass.UNKNOWN,
@@ -91,13 +91,13 @@ def unfinished(*, name: str, stage: str) -> Failure:
     )
 
 
-def without_image(pod: PodSeen) -> Failure:
+def without_image(pod: PodView) -> Failure:
     """Return the failure of a pod that cannot get its image, or cannot be made."""
     kind = FailureClass.CONFIG if pod.waiting == "CreateContainerConfigError" else FailureClass.IMAGE_PULL
     return _failure(kind, stage=pod.stage, message=f"{pod.waiting}: {pod.waiting_message}".rstrip(": "), pod=pod)
 
 
-def not_started(message: str, *, stage: str, pod: PodSeen | None = None) -> Failure:
+def not_started(message: str, *, stage: str, pod: PodView | None = None) -> Failure:
     """Return the failure of a run whose pods did not come up in time."""
     return _failure(FailureClass.START_DEADLINE, stage=stage, message=message, pod=pod)
 
@@ -106,7 +106,7 @@ def _failed(end: ContainerEnd | None) -> bool:
     return end is not None and end.exit_code != 0
 
 
-def _deleted_first(pod: PodSeen) -> bool:
+def _deleted_first(pod: PodView) -> bool:
     """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless SIGTERM ended it."""
     if pod.deletion_asked is None:
         return False
@@ -115,18 +115,18 @@ def _deleted_first(pod: PodSeen) -> bool:
     return pod.ended.exit_code == _SIGTERM and pod.ended.finished == pod.deletion_asked
 
 
-def _judge(pod: PodSeen) -> Blame:
+def _judge(pod: PodView) -> Blame:
     said = _read(pod.ended.message) if pod.ended else None
     failure_class = _class(pod, said)
-    noise = _NOISE.get(failure_class, 0)
+    echo_rank = _NOISE.get(failure_class, 0)
     if pod.ended and pod.ended.exit_code == _SIGTERM and failure_class is FailureClass.UNKNOWN:
-        noise = _SIGNALLED
+        echo_rank = _SIGNALLED
     failure = _failure(failure_class, stage=pod.stage, message=_message(pod, said), pod=pod, said=said)
     finished = pod.ended.finished if pod.ended else (pod.deletion_asked or datetime.max.replace(tzinfo=UTC))
-    return Blame(failure=failure, noise=noise, finished=finished, index=pod.index)
+    return Blame(failure=failure, echo_rank=echo_rank, finished=finished, index=pod.index)
 
 
-def _class(pod: PodSeen, said: TerminationMessage | None) -> FailureClass:
+def _class(pod: PodView, said: TerminationMessage | None) -> FailureClass:
     if pod.disruption or pod.reason:
         return _CLASS_OF_DISRUPTION.get(pod.disruption) or _CLASS_OF_POD_REASON.get(pod.reason, FailureClass.EVICTED)
     if _deleted_first(pod):
@@ -144,7 +144,7 @@ def _class_of_end(end: ContainerEnd, said: TerminationMessage | None) -> Failure
     return CLASS_OF_EXIT_CODE.get(end.exit_code, FailureClass.UNKNOWN)
 
 
-def _message(pod: PodSeen, said: TerminationMessage | None) -> str:
+def _message(pod: PodView, said: TerminationMessage | None) -> str:
     if said is not None and said.message:
         return said.message
     if pod.disruption or pod.reason or pod.ended is None:
@@ -162,7 +162,7 @@ def _failure(
     *,
     stage: str,
     message: str,
-    pod: PodSeen | None = None,
+    pod: PodView | None = None,
     said: TerminationMessage | None = None,
 ) -> Failure:
     end = pod.ended if pod else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.common import seconds
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Usage
 from tuneloop_api.wire.failure_class import FailureClass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError"})
 _NEVER = frozenset({"InvalidImageName"})
@@ -49,13 +49,15 @@ def overdue(
     return min(struck, key=lambda clock: clock.at).failure if struck else None
 
 
-def due_in(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> float | None:
+def requeue_after(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> float | None:
     """Return the seconds until the next clock strikes; None if none runs."""
     left = [(clock.at - now).total_seconds() for clock in _clocks(seen, status, settings=settings)]
     return max(min(left), 0.0) if left else None
 
 
-def waits_for_start(seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen) -> bool:
+def waits_for_start(seen: ObservedJob, status: FineTuneJobStatus, job: JobView) -> bool:
     """Whether the pods of a run, which no queue holds, have never all run."""
     if job.suspended or job.deleting or job.outcome is not None:
         return False
@@ -64,7 +66,7 @@ def waits_for_start(seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen) 
     return not any(pod.phase != "Pending" for pod in pods_of(seen, job))
 
 
-def waiting_since(job: JobSeen) -> datetime:
+def waiting_since(job: JobView) -> datetime:
     """Return since when a Job may have pods: its creation, or the moment at which a queue let it go."""
     return max(job.started, job.created) if job.started else job.created
 
@@ -97,21 +99,21 @@ def _clocks(seen: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorS
 
 
 def _start_clocks(
-    seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen, *, settings: OperatorSettings
+    seen: ObservedJob, status: FineTuneJobStatus, job: JobView, *, settings: OperatorSettings
 ) -> Iterator[_Clock]:
     pods = pods_of(seen, job)
     policy = seen.job.spec.failure_policy
     given = policy.start_deadline if policy else None
-    patience = timedelta(seconds=seconds(given) if given else settings.start_deadline_seconds)
-    failure = _why_not_started(seen, status, job, pods, patience=patience)
-    yield _Clock(at=waiting_since(job) + patience, failure=failure)
+    start_deadline = timedelta(seconds=seconds(given) if given else settings.start_deadline_seconds)
+    failure = _why_not_started(seen, status, job, pods, start_deadline=start_deadline)
+    yield _Clock(at=waiting_since(job) + start_deadline, failure=failure)
 
 
 def _why_not_started(
-    seen: ObservedJob, status: FineTuneJobStatus, job: JobSeen, pods: tuple[PodSeen, ...], *, patience: timedelta
+    seen: ObservedJob, status: FineTuneJobStatus, job: JobView, pods: tuple[PodView, ...], *, start_deadline: timedelta
 ) -> Failure:
     stage = stage_of(status)
-    begin = f"not started within {duration_text(int(patience.total_seconds()))}"
+    begin = f"not started within {duration_text(int(start_deadline.total_seconds()))}"
     for pod in pods:
         if pod.waiting in _NO_IMAGE:
             return without_image(pod)
@@ -132,7 +134,7 @@ def _running_clocks(seen: ObservedJob, status: FineTuneJobStatus, *, since: date
         left = spec.active_deadline_seconds - usage.active_seconds
         text = f"training has run for {spec.active_deadline_seconds} s in all (activeDeadlineSeconds)"
         yield _Clock(at=since + timedelta(seconds=left), failure=_over(FailureClass.DEADLINE_EXCEEDED, text))
-    gpus = nodes_of(seen, status) * settings_of(spec).gang.gpus_per_node
+    gpus = nodes_of(seen, status) * with_defaults(spec).gang.gpus_per_node
     most = spec.budget.max_gpu_hours if spec.budget else None
     if most is not None and gpus:
         left = (most * 3600 - usage.gpu_seconds) / gpus

@@ -17,7 +17,13 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     StageResult,
 )
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.decide.fine_tune_job.classify import blame, handed_on, unexplained, unfinished, vanished
+from tuneloop_operator.decide.fine_tune_job.classify import (
+    blame,
+    job_deleted,
+    no_result,
+    pods_gone,
+    termination_message_of,
+)
 from tuneloop_operator.decide.fine_tune_job.deadlines import overdue
 from tuneloop_operator.decide.fine_tune_job.opening import with_child
 from tuneloop_operator.decide.fine_tune_job.placement import with_bad_node
@@ -45,7 +51,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import TerminationMessage, TrainSummary
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import ObservedJob, PodView
 
 _HISTORY = 10
 _ONE_ROW = "a micro-batch is one row already"
@@ -94,14 +100,14 @@ def failure_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, s
     job, stage = job_of_run(seen, status), stage_of(status)
     if job is None:
         child = child_of(status, stage)
-        return vanished(name=child.name if child else stage, stage=stage)
+        return job_deleted(name=child.name if child else stage, stage=stage)
     if job.outcome == "Succeeded":
-        return unfinished(name=job.name, stage=stage)
+        return no_result(name=job.name, stage=stage)
     pods = pods_of(seen, job)
     if job.outcome is None and (late := overdue(seen, status, now=now, settings=settings)):
         return late
     found = blame(pods)
-    return found.failure if found else unexplained(name=job.name, stage=stage, message=job.outcome_message)
+    return found.failure if found else pods_gone(name=job.name, stage=stage, message=job.outcome_message)
 
 
 def changed_data(seen: ObservedJob, status: FineTuneJobStatus) -> Failure | None:
@@ -132,7 +138,7 @@ def failed(
     bad_nodes = None if one_machine else with_bad_node(seen.job.spec, status, failure)
     status = _ended(seen, status, reason="Failed", failure=failure, now=now)
     if judged.restart:
-        changed = {"restarts": judged.restarts, "avoided_nodes": bad_nodes} | _otherwise(status, judged.action)
+        changed = {"restarts": judged.restarts, "avoided_nodes": bad_nodes} | retry_changes(status, judged.action)
         return status.model_copy(update=changed | {"failure": failure.model_copy(update={"retryable": True})}), True
     message = failure.message or failure.failure_class
     if judged.exhausted:
@@ -148,7 +154,7 @@ def failed(
     return status.model_copy(update=ended), False
 
 
-def _otherwise(status: FineTuneJobStatus, action: Action) -> dict[str, Any]:
+def retry_changes(status: FineTuneJobStatus, action: Action) -> dict[str, Any]:
     """Return what the next attempt does in another way than the one that failed."""
     if action is Action.REDUCE_MICRO_BATCH:
         return {"micro_batch_size": _halved(status), "resume": "rounding"}
@@ -182,7 +188,7 @@ def closed(seen: ObservedJob, status: FineTuneJobStatus, *, reason: str, now: da
     return status if status.running_since else _without_steps(status)
 
 
-def settled(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+def with_final_usage(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status with what a gang has done and used that was closed or sent back: once a pod of it has said so, or none runs any more."""
     stopped = _stopped_at(status)
     if status.running_since is None or stopped is None:
@@ -208,11 +214,11 @@ def _stopped_at(status: FineTuneJobStatus) -> datetime | None:
     if run_of(status) is Run.ENDED and status.history and status.history[-1].ended:
         return moment(status.history[-1].ended)
     ready, restarts = condition(status.conditions, "PodsReady"), status.restarts
-    is_queued = run_of(status) is Run.POSTED and ready is not None and ready.reason == QUEUED
+    is_queued = run_of(status) is Run.CREATED and ready is not None and ready.reason == QUEUED
     return moment(restarts.last_time) if is_queued and restarts and restarts.last_time else None
 
 
-def sent_back(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+def requeued_by_queue(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status after a queue took the gang's nodes back, which is a disruption: the same attempt goes on once it is admitted again.
 
     The condition tells that it was not in the queue before, and, written with the count, that it is counted.
@@ -300,23 +306,23 @@ def _step_seconds(seen: ObservedJob, status: FineTuneJobStatus) -> float | None:
 
 
 def _told(seen: ObservedJob, status: FineTuneJobStatus) -> TrainSummary | None:
-    messages = map(handed_on, pods_of_run(seen, status))
+    messages = map(termination_message_of, pods_of_run(seen, status))
     return next((message.train for message in messages if message is not None and message.train is not None), None)
 
 
 def _with_last_checkpoint(seen: ObservedJob, status: FineTuneJobStatus) -> FineTuneJobStatus:
     """Return the status with the newest checkpoint that a pod named as it ended: its last post may be lost."""
-    for message in map(handed_on, pods_of_run(seen, status)):
+    for message in map(termination_message_of, pods_of_run(seen, status)):
         if message is not None and (told := message.train) is not None:
             with suppress(ValidationError):
                 status = with_checkpoint(with_start(status, told.start_step), latest=told.last, best=told.best)
     return status
 
 
-def _handed_on(pods: tuple[PodSeen, ...]) -> tuple[PodSeen, TerminationMessage] | None:
+def _handed_on(pods: tuple[PodView, ...]) -> tuple[PodView, TerminationMessage] | None:
     """Return the first pod, by rank, that succeeded and said what it made."""
     for pod in sorted(pods, key=lambda pod: pod.index):
-        message = handed_on(pod)
+        message = termination_message_of(pod)
         if message is not None and message.outcome == "Succeeded" and message.result is not None:
             return pod, message
     return None

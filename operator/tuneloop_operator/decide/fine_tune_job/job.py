@@ -8,26 +8,32 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event
-from tuneloop_operator.decide.fine_tune_job.deadlines import asks_in, due_in
+from tuneloop_operator.decide.fine_tune_job.deadlines import asks_in, requeue_after
 from tuneloop_operator.decide.fine_tune_job.ending import (
     changed_data,
     closed,
     failed,
     failure_of,
-    sent_back,
-    settled,
+    requeued_by_queue,
     succeeded,
+    with_final_usage,
 )
 from tuneloop_operator.decide.fine_tune_job.opening import (
+    attempt_released,
     children_of_run,
     delay_left,
     gang_children_to_apply,
     opened,
-    unposted,
     with_child,
 )
 from tuneloop_operator.decide.fine_tune_job.placement import replanned, replans_in
-from tuneloop_operator.decide.fine_tune_job.stages import LIVE_MOVES, Move, move_of, patience, strays
+from tuneloop_operator.decide.fine_tune_job.stages import (
+    IRREVERSIBLE,
+    Transition,
+    blame_window,
+    orphaned_jobs,
+    transition_of,
+)
 from tuneloop_operator.state.conditions import moment, with_condition
 from tuneloop_operator.state.runs import Run, child_of, job_of_run, pods_of, quiet_in, run_of, stage_of
 from tuneloop_operator.status.fine_tune_job.job import shown
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.fine_tune_job.status import Failure
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob
+    from tuneloop_operator.state.observed import JobView, ObservedJob
 
 _LOOK_AGAIN_SECONDS = 30.0
 """How long something that should go away is waited for before it is looked at again."""
@@ -77,9 +83,9 @@ def decide(seen: ObservedJob, *, now: datetime, settings: OperatorSettings) -> D
     status = seen.job.status or FineTuneJobStatus()
     if status.start_time is None and (refused := _refused(seen, status, now=now, settings=settings)):
         return _with_status(seen, refused, Decision(), now=now, settings=settings)
-    if seen.obstacle is not None:  # what was decided last round could not be done: say so, and try again later
-        return _with_status(seen, unposted(status), Decision(), now=now, settings=settings)
-    if run_of(status) is Run.POSTED:
+    if seen.blocker is not None:  # what was decided last round could not be done: say so, and try again later
+        return _with_status(seen, attempt_released(status), Decision(), now=now, settings=settings)
+    if run_of(status) is Run.CREATED:
         status = with_progress(status, seen.progress, stage=stage_of(status))
     return _moved(seen, status, now=now, settings=settings) or Decision(look=True)
 
@@ -88,14 +94,14 @@ def _moved(
     seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> Decision | None:
     """Make every move that can be made now; None if the next one needs a live look."""
-    left_over = strays(seen, status)
+    left_over = orphaned_jobs(seen, status)
     if left_over and not seen.live:
         return None
     decision = Decision(delete=tuple(_deletion(job) for job in left_over))
     for _ in range(_MOST_MOVES):
-        status = settled(seen, status, now=now)
-        move = move_of(seen, status, now=now, settings=settings)
-        if move in LIVE_MOVES and not seen.live:
+        status = with_final_usage(seen, status, now=now)
+        move = transition_of(seen, status, now=now, settings=settings)
+        if move in IRREVERSIBLE and not seen.live:
             return None
         step = _MOVES[move](Situation(seen=seen, status=status, now=now, settings=settings))
         if step.decision.look:
@@ -133,7 +139,7 @@ def _with_status(
         interval = settings.progress_interval_seconds
         wait = interval - (now - seen.progress_written).total_seconds()
         if 0 < wait <= interval:  # more is left only where the clock was set back
-            return replace(decision, wake_in=min(wait, decision.wake_in or wait))
+            return replace(decision, requeue_after=min(wait, decision.requeue_after or wait))
     return replace(decision, status=new, progress_only=only_progress)
 
 
@@ -141,11 +147,11 @@ def _open(situation: Situation) -> Step:
     seen, status, now = situation.seen, situation.status, situation.now
     stage = stage_of(status)
     if (wait := delay_left(status, now=now)) > 0:
-        return Step(status=status, decision=Decision(wake_in=wait))
+        return Step(status=status, decision=Decision(requeue_after=wait))
     if child_of(status, stage) is not None and not seen.live:
         return Step(status=status, decision=Decision(look=True))
     if (wait := quiet_in(seen, stage, now=now)) > 0:
-        return Step(status=status, decision=Decision(wake_in=min(wait, _LOOK_AGAIN_SECONDS)))
+        return Step(status=status, decision=Decision(requeue_after=min(wait, _LOOK_AGAIN_SECONDS)))
     status = opened(seen, status, now=now, settings=situation.settings)
     name = child_of(status, stage)
     event = Event(reason="Started", message=f"{stage}: Job {name.name if name else ''}")
@@ -177,9 +183,9 @@ def _watch(situation: Situation) -> Step:
     seen, status, now = situation.seen, situation.status, situation.now
     if replanned(seen, status, now=now) is not None:
         return _replan(situation)
-    status = sent_back(seen, status, now=now)
+    status = requeued_by_queue(seen, status, now=now)
     wait = _soonest(
-        due_in(seen, status, now=now, settings=situation.settings),
+        requeue_after(seen, status, now=now, settings=situation.settings),
         replans_in(seen, status, now=now),
         stale_in(status, now=now),
         asks_in(seen, status, now=now),
@@ -189,7 +195,7 @@ def _watch(situation: Situation) -> Step:
     missing = gang_children_to_apply(seen, status, settings=situation.settings)
     if missing and not seen.live:  # the children may be going because the job is gone, unseen
         return Step(status=status, decision=Decision(look=True))
-    return Step(status=status, decision=Decision(apply=missing, wake_in=wait))
+    return Step(status=status, decision=Decision(apply=missing, requeue_after=wait))
 
 
 def _replan(situation: Situation) -> Step:
@@ -210,9 +216,9 @@ def _soonest(*waits: float | None) -> float | None:
 def _wait(situation: Situation) -> Step:
     job = job_of_run(situation.seen, situation.status)
     if job is None or job.outcome_since is None:
-        return Step(status=situation.status, decision=Decision(wake_in=_LOOK_AGAIN_SECONDS))
-    heard = patience(pods_of(situation.seen, job)) - (situation.now - job.outcome_since).total_seconds()
-    return Step(status=situation.status, decision=Decision(wake_in=max(heard, 0.1)))
+        return Step(status=situation.status, decision=Decision(requeue_after=_LOOK_AGAIN_SECONDS))
+    heard = blame_window(pods_of(situation.seen, job)) - (situation.now - job.outcome_since).total_seconds()
+    return Step(status=situation.status, decision=Decision(requeue_after=max(heard, 0.1)))
 
 
 def _succeed(situation: Situation) -> Step:
@@ -262,34 +268,34 @@ def _rest(situation: Situation) -> Step:
     job, status = situation.seen.job, situation.status
     if status.running_since is not None:
         wait = min(quiet_in(situation.seen, "train", now=situation.now), _LOOK_AGAIN_SECONDS)
-        return Step(status=status, decision=Decision(wake_in=wait))
+        return Step(status=status, decision=Decision(requeue_after=wait))
     ttl = job.spec.ttl_seconds_after_finished
     if ttl is None or status.completion_time is None:
         return Step(status=status)
     left = ttl - (situation.now - moment(status.completion_time)).total_seconds()
     if left > 0:
-        return Step(status=status, decision=Decision(wake_in=left))
+        return Step(status=status, decision=Decision(requeue_after=left))
     if not situation.seen.live:  # the time may have been raised just now
         return Step(status=status, decision=Decision(look=True))
     itself = Deletion(kind="FineTuneJob", name=job.metadata["name"], uid=situation.seen.uid)
     return Step(status=status, decision=Decision(delete=(itself,)))
 
 
-_MOVES: dict[Move, Callable[[Situation], Step]] = {
-    Move.OPEN: _open,
-    Move.ADOPT: _adopt,
-    Move.WATCH: _watch,
-    Move.WAIT: _wait,
-    Move.SUCCEED: _succeed,
-    Move.FAIL: _fail,
-    Move.LOSE: _fail,
-    Move.CLOSE: _close,
-    Move.REMOVE: _remove,
-    Move.REST: _rest,
+_MOVES: dict[Transition, Callable[[Situation], Step]] = {
+    Transition.CREATE: _open,
+    Transition.RECORD_UID: _adopt,
+    Transition.WATCH: _watch,
+    Transition.WAIT: _wait,
+    Transition.SUCCEED: _succeed,
+    Transition.FAIL: _fail,
+    Transition.MARK_LOST: _fail,
+    Transition.SUSPEND: _close,
+    Transition.REMOVE: _remove,
+    Transition.IDLE: _rest,
 }
 
 
-def _deletion(job: JobSeen) -> Deletion:
+def _deletion(job: JobView) -> Deletion:
     return Deletion(kind="Job", name=job.name, uid=job.uid)
 
 
@@ -299,5 +305,5 @@ def _joined(first: Decision, second: Decision) -> Decision:
         apply=(*first.apply, *second.apply),
         create=(*first.create, *second.create),
         events=(*first.events, *second.events),
-        wake_in=second.wake_in,
+        requeue_after=second.requeue_after,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import config_hash, settings_of
+from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus, Lineage, Restarts
 from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
@@ -63,9 +63,9 @@ def _nodes(status: FineTuneJobStatus) -> int | None:
     return status.nodes if was_opened or (last is not None and last.reason == SHRUNK) else None
 
 
-def unposted(status: FineTuneJobStatus) -> FineTuneJobStatus:
+def attempt_released(status: FineTuneJobStatus) -> FineTuneJobStatus:
     """Return the status after the API server refused the run that it names: its attempt's number may be used again."""
-    if stage_of(status) != "train" or run_of(status) is not Run.WANTED:
+    if stage_of(status) != "train" or run_of(status) is not Run.PENDING:
         return status
     children = (status.children or Children()).model_copy(update={"train": None})
     return status.model_copy(update={"children": children})
@@ -140,7 +140,7 @@ def _started(
             "start_time": stamp(now),
             "image": seen.job.spec.image or settings.trainer_image,
             "resolved": (status.resolved or {}) | ({_CLAIM: storage.claim} if storage else {}),
-            "lineage": Lineage(config_hash=config_hash(settings_of(seen.job.spec))),
+            "lineage": Lineage(config_hash=config_hash(with_defaults(seen.job.spec))),
             "conditions": with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now),
         }
     )

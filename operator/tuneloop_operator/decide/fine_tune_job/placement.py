@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
     from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, FineTuneJobStatus
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
 SHRUNK, READMITTED = "Shrunk", "NodesReadmitted"
 """How an attempt ended that was given up for a smaller one, or for one that takes bad nodes, too."""
@@ -68,7 +68,7 @@ def with_bad_node(spec: FineTuneJobSpec, status: FineTuneJobStatus, failure: Fai
 
 def replanned(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> Replan | None:
     """Return the plan of the next attempt if the current one has looked for nodes long enough; None if it goes on."""
-    found = _homeless(seen, status)
+    found = _unschedulable_gang(seen, status)
     if found is None:
         return None
     job, pods = found
@@ -90,7 +90,7 @@ def replanned(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
 
 def replans_in(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> float | None:
     """Return the seconds until `replanned` may give up; None if it will not."""
-    found = _homeless(seen, status)
+    found = _unschedulable_gang(seen, status)
     if found is None:
         return None
     waited = (now - waiting_since(found[0])).total_seconds()
@@ -101,7 +101,7 @@ def replans_in(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -
     return max(min(limits) - waited, 0.0) if limits else None
 
 
-def _homeless(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobSeen, tuple[PodSeen, ...]] | None:
+def _unschedulable_gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobView, tuple[PodView, ...]] | None:
     """Return Job and pods of a gang of which some pods have no node."""
     job = job_of_run(seen, status)
     if stage_of(status) != "train" or job is None or not waits_for_start(seen, status, job):
@@ -110,7 +110,7 @@ def _homeless(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobSeen, tu
     return (job, pods) if job.refused or any(pod.unschedulable for pod in pods) else None
 
 
-def _fewer(seen: ObservedJob, status: FineTuneJobStatus, pods: tuple[PodSeen, ...]) -> int | None:
+def _fewer(seen: ObservedJob, status: FineTuneJobStatus, pods: tuple[PodView, ...]) -> int | None:
     """Return the nodes of a smaller attempt: as many as have a pod now, and not below the least; None if it is as small as it may be."""
     scheduling = seen.job.spec.scheduling
     least = scheduling.min_nodes if scheduling else None

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
-BLAME_SECONDS = 5.0
+BLAME_WINDOW_SECONDS = 5.0
 """How long the pods of a failed gang may take to say why, as long as only echoes of the failure were heard."""
 SILENCE_SECONDS = 90.0
 """The same, while one that ran says nothing at all: its node may be dead. Kubernetes tells so after 40 to 50 seconds and the pod's toleration of 30."""
 
 
-class Sight(StrEnum):
+class JobState(StrEnum):
     """What is seen of the run's Job."""
 
     ABSENT = "Absent"
     ACTIVE = "Active"
-    LEAVING = "Leaving"
+    TERMINATING = "Terminating"
     """It is being deleted."""
     FAILING = "Failing"
     """It has failed, but its pods have not said why yet."""
@@ -35,84 +35,88 @@ class Sight(StrEnum):
     SUCCEEDED = "Succeeded"
 
 
-class Move(StrEnum):
+class Transition(StrEnum):
     """What is done next."""
 
-    OPEN = "Open"
+    CREATE = "Create"
     """Write the next run into the status, then create its Job."""
-    ADOPT = "Adopt"
+    RECORD_UID = "RecordUid"
     """Record the uid of the Job that exists."""
     WATCH = "Watch"
     WAIT = "Wait"
     """Something has to go away first."""
     SUCCEED = "Succeed"
     FAIL = "Fail"
-    LOSE = "Lose"
+    MARK_LOST = "MarkLost"
     """The Job is gone although nobody of ours deleted it."""
-    CLOSE = "Close"
+    SUSPEND = "Suspend"
     """End the run because the job is suspended."""
     REMOVE = "Remove"
     """Delete the Job."""
-    REST = "Rest"
+    IDLE = "Idle"
 
 
-TABLE: dict[tuple[Run, Sight], tuple[Move, Move]] = {
+TABLE: dict[tuple[Run, JobState], tuple[Transition, Transition]] = {
     # (run, sight): (move, move while suspended)
-    (Run.WANTED, Sight.ABSENT): (Move.OPEN, Move.REST),
-    (Run.WANTED, Sight.ACTIVE): (Move.ADOPT, Move.ADOPT),
-    (Run.WANTED, Sight.LEAVING): (Move.WAIT, Move.REST),
-    (Run.WANTED, Sight.FAILING): (Move.ADOPT, Move.ADOPT),
-    (Run.WANTED, Sight.FAILED): (Move.ADOPT, Move.ADOPT),
-    (Run.WANTED, Sight.SUCCEEDED): (Move.ADOPT, Move.ADOPT),
-    (Run.POSTED, Sight.ABSENT): (Move.LOSE, Move.CLOSE),
-    (Run.POSTED, Sight.ACTIVE): (Move.WATCH, Move.CLOSE),
-    (Run.POSTED, Sight.LEAVING): (Move.WAIT, Move.CLOSE),
-    (Run.POSTED, Sight.FAILING): (Move.WAIT, Move.WAIT),
-    (Run.POSTED, Sight.FAILED): (Move.FAIL, Move.FAIL),
-    (Run.POSTED, Sight.SUCCEEDED): (Move.SUCCEED, Move.SUCCEED),
-    (Run.ENDED, Sight.ABSENT): (Move.OPEN, Move.REST),
-    (Run.ENDED, Sight.ACTIVE): (Move.REMOVE, Move.REMOVE),
-    (Run.ENDED, Sight.LEAVING): (Move.WAIT, Move.REST),
-    (Run.ENDED, Sight.FAILING): (Move.REMOVE, Move.REMOVE),
-    (Run.ENDED, Sight.FAILED): (Move.REMOVE, Move.REMOVE),
-    (Run.ENDED, Sight.SUCCEEDED): (Move.REMOVE, Move.REMOVE),
-    (Run.DONE, Sight.ABSENT): (Move.REST, Move.REST),
-    (Run.DONE, Sight.ACTIVE): (Move.REMOVE, Move.REMOVE),
-    (Run.DONE, Sight.LEAVING): (Move.REST, Move.REST),
-    (Run.DONE, Sight.FAILING): (Move.REST, Move.REST),
-    (Run.DONE, Sight.FAILED): (Move.REST, Move.REST),
-    (Run.DONE, Sight.SUCCEEDED): (Move.REST, Move.REST),
+    (Run.PENDING, JobState.ABSENT): (Transition.CREATE, Transition.IDLE),
+    (Run.PENDING, JobState.ACTIVE): (Transition.RECORD_UID, Transition.RECORD_UID),
+    (Run.PENDING, JobState.TERMINATING): (Transition.WAIT, Transition.IDLE),
+    (Run.PENDING, JobState.FAILING): (Transition.RECORD_UID, Transition.RECORD_UID),
+    (Run.PENDING, JobState.FAILED): (Transition.RECORD_UID, Transition.RECORD_UID),
+    (Run.PENDING, JobState.SUCCEEDED): (Transition.RECORD_UID, Transition.RECORD_UID),
+    (Run.CREATED, JobState.ABSENT): (Transition.MARK_LOST, Transition.SUSPEND),
+    (Run.CREATED, JobState.ACTIVE): (Transition.WATCH, Transition.SUSPEND),
+    (Run.CREATED, JobState.TERMINATING): (Transition.WAIT, Transition.SUSPEND),
+    (Run.CREATED, JobState.FAILING): (Transition.WAIT, Transition.WAIT),
+    (Run.CREATED, JobState.FAILED): (Transition.FAIL, Transition.FAIL),
+    (Run.CREATED, JobState.SUCCEEDED): (Transition.SUCCEED, Transition.SUCCEED),
+    (Run.ENDED, JobState.ABSENT): (Transition.CREATE, Transition.IDLE),
+    (Run.ENDED, JobState.ACTIVE): (Transition.REMOVE, Transition.REMOVE),
+    (Run.ENDED, JobState.TERMINATING): (Transition.WAIT, Transition.IDLE),
+    (Run.ENDED, JobState.FAILING): (Transition.REMOVE, Transition.REMOVE),
+    (Run.ENDED, JobState.FAILED): (Transition.REMOVE, Transition.REMOVE),
+    (Run.ENDED, JobState.SUCCEEDED): (Transition.REMOVE, Transition.REMOVE),
+    (Run.DONE, JobState.ABSENT): (Transition.IDLE, Transition.IDLE),
+    (Run.DONE, JobState.ACTIVE): (Transition.REMOVE, Transition.REMOVE),
+    (Run.DONE, JobState.TERMINATING): (Transition.IDLE, Transition.IDLE),
+    (Run.DONE, JobState.FAILING): (Transition.IDLE, Transition.IDLE),
+    (Run.DONE, JobState.FAILED): (Transition.IDLE, Transition.IDLE),
+    (Run.DONE, JobState.SUCCEEDED): (Transition.IDLE, Transition.IDLE),
 }
-LIVE_MOVES = frozenset({Move.FAIL, Move.LOSE, Move.CLOSE, Move.REMOVE})
+IRREVERSIBLE = frozenset({Transition.FAIL, Transition.MARK_LOST, Transition.SUSPEND, Transition.REMOVE})
 """Moves that cannot be taken back, so that they are never made on what the watch told alone. Success is none of them: a Job that has
 succeeded stays so, however old the news is, and the write of the status fails if the FineTuneJob has changed."""
 
 
-def sight_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> Sight:
+def job_state_of(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> JobState:
     """Return what is seen of the current run's Job."""
     job, run = job_of_run(seen, status), run_of(status)
     if job is None:
-        return Sight.ABSENT
+        return JobState.ABSENT
     if job.deleting:
-        return Sight.LEAVING
+        return JobState.TERMINATING
     pods = pods_of(seen, job)
     if job.outcome is None:
-        is_over = run is Run.POSTED and overdue(seen, status, now=now, settings=settings) is not None
-        return Sight.FAILED if is_over else Sight.ACTIVE
+        is_over = run is Run.CREATED and overdue(seen, status, now=now, settings=settings) is not None
+        return JobState.FAILED if is_over else JobState.ACTIVE
     if run is Run.ENDED and job.stage == "train":
-        return Sight.ABSENT  # its name is not needed again, and its pods' logs are
+        return JobState.ABSENT  # its name is not needed again, and its pods' logs are
     if job.outcome == "Succeeded":
-        return Sight.SUCCEEDED
-    return Sight.FAILED if _has_said_why(job, pods, now=now) else Sight.FAILING
+        return JobState.SUCCEEDED
+    return JobState.FAILED if _has_said_why(job, pods, now=now) else JobState.FAILING
 
 
-def move_of(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings) -> Move:
+def transition_of(
+    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+) -> Transition:
     """Return the one move that the table gives."""
-    row = TABLE[run_of(status), sight_of(seen, status, now=now, settings=settings)]
+    row = TABLE[run_of(status), job_state_of(seen, status, now=now, settings=settings)]
     return row[bool(seen.job.spec.suspend)]
 
 
-def strays(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobSeen, ...]:
+def orphaned_jobs(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobView, ...]:
     """Return training Jobs that run although they are not the current attempt: a create whose answer came very late."""
     current = job_of_run(seen, status)
     return tuple(
@@ -122,16 +126,16 @@ def strays(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobSeen, ...]:
     )
 
 
-def patience(pods: tuple[PodSeen, ...]) -> float:
+def blame_window(pods: tuple[PodView, ...]) -> float:
     """Return how many seconds the pods of a failed gang may take to say why."""
     is_silent = any(pod.phase == "Running" and pod.ended is None and not pod.disruption for pod in pods)
-    return SILENCE_SECONDS if is_silent else BLAME_SECONDS
+    return SILENCE_SECONDS if is_silent else BLAME_WINDOW_SECONDS
 
 
-def _has_said_why(job: JobSeen, pods: tuple[PodSeen, ...], *, now: datetime) -> bool:
+def _has_said_why(job: JobView, pods: tuple[PodView, ...], *, now: datetime) -> bool:
     if all(pod.is_terminal for pod in pods):
         return True
     heard = blame(pods)
-    if heard is not None and heard.noise == 0:
+    if heard is not None and heard.echo_rank == 0:
         return True
-    return job.outcome_since is None or (now - job.outcome_since).total_seconds() >= patience(pods)
+    return job.outcome_since is None or (now - job.outcome_since).total_seconds() >= blame_window(pods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Usage
 from tuneloop_operator.state.conditions import moment
 from tuneloop_operator.state.runs import nodes_of, pods_of_run, running_since
@@ -32,7 +32,7 @@ def with_usage(
     if since is None:
         return status
     ran = max((_stopped(seen, status, now=now) - since).total_seconds(), 0.0)
-    gpus = nodes_of(seen, status) * settings_of(seen.job.spec).gang.gpus_per_node
+    gpus = nodes_of(seen, status) * with_defaults(seen.job.spec).gang.gpus_per_node
     usage, (made, lost) = status.usage or Usage(), _made_and_lost(status, steps)
     kept = (step_seconds or 0.0) * ((made - lost) / made if made else 0.0)
     active, useful = usage.active_seconds + ran, usage.useful_seconds + min(kept, ran)

@@ -42,7 +42,7 @@ def decide(seen: ObservedDeployment, *, now: datetime, settings: OperatorSetting
     config = server_config(seen.deployment, artifact)
     serving = _serving(seen, config)
     status = shown(seen, serving, now=now)
-    if seen.obstacle is not None:
+    if seen.blocker is not None:
         return _only_status(seen, status)
     return _decided(seen, config, status, settings=settings)
 
@@ -129,8 +129,10 @@ def _refused(seen: ObservedDeployment, *, reason: str, message: str, now: dateti
     return status.model_copy(update=update)
 
 
-def _only_status(seen: ObservedDeployment, status: ModelDeploymentStatus, *, wake_in: float | None = None) -> Decision:
-    return Decision(status=_if_changed(seen, status), wake_in=wake_in)
+def _only_status(
+    seen: ObservedDeployment, status: ModelDeploymentStatus, *, requeue_after: float | None = None
+) -> Decision:
+    return Decision(status=_if_changed(seen, status), requeue_after=requeue_after)
 
 
 def _if_changed(seen: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:

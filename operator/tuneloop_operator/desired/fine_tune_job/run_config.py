@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import config_hash, settings_of
+from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.contract.progress import progress_path
 from tuneloop_api.contract.run_config import (
     JobIdentity,
@@ -33,7 +33,7 @@ def run_config(
 ) -> RunConfig:
     """Return what a stage is told. `attempt` is 0 for all but `train`; results of earlier stages come from the status."""
     namespace, name = job.metadata["namespace"], job.metadata["name"]
-    filled = settings_of(job.spec) if stage != "train" else attempt_settings(job)
+    filled = with_defaults(job.spec) if stage != "train" else attempt_settings(job)
     children = job.status.children if job.status else None
     rendezvous = Rendezvous(
         address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
@@ -62,7 +62,7 @@ def run_config(
 
 def attempt_settings(job: FineTuneJob) -> Settings:
     """Return the settings of the current training attempt: it may have fewer nodes than the spec asks for."""
-    filled = settings_of(job.spec)
+    filled = with_defaults(job.spec)
     if job.status is None or job.status.nodes is None:
         return filled
     return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})

@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus, JobPhase
-    from tuneloop_operator.state.observed import JobSeen, ObservedJob, PodSeen
+    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
-_OBSTACLES = ("NameConflict", "Refused")
+_BLOCKERS = ("NameConflict", "Refused")
 
 
 def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status with everything in it that follows from what is seen now."""
     pods = _gang(seen, status)
     nodes = nodes_of(seen, status)
-    training = stage_of(status) == "train" and run_of(status) is not Run.WANTED
+    training = stage_of(status) == "train" and run_of(status) is not Run.PENDING
     is_queued = (job := job_of_run(seen, status)) is not None and job.suspended
-    is_up = training and run_of(status) is Run.POSTED and _up(pods) == nodes and not is_queued
+    is_up = training and run_of(status) is Run.CREATED and _up(pods) == nodes and not is_queued
     return status.model_copy(
         update={
             "observed_generation": seen.job.metadata.get("generation"),
@@ -54,14 +54,14 @@ def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> Fin
     )
 
 
-def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int) -> JobPhase:
+def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int) -> JobPhase:
     """Return the one word for where the job is."""
     if holds(status.conditions, "Failed"):
         return "Failed"
     if holds(status.conditions, "Complete"):
         return "Succeeded"
     run, stage = run_of(status), stage_of(status)
-    if seen.job.spec.suspend and run is not Run.POSTED:
+    if seen.job.spec.suspend and run is not Run.CREATED:
         return "Suspended"
     if status.start_time is None:
         return "Pending"
@@ -93,40 +93,40 @@ def _was_up(seen: ObservedJob, status: FineTuneJobStatus) -> bool:
     return before is not None and before.phase == "Running" and before.attempt == status.attempt
 
 
-def _up(pods: tuple[PodSeen, ...]) -> int:
+def _up(pods: tuple[PodView, ...]) -> int:
     """Return how many pods are ready; one that has finished its part well counts, as the others are about to."""
     return sum(pod.ready or _is_done(pod) for pod in pods)
 
 
-def _is_done(pod: PodSeen) -> bool:
+def _is_done(pod: PodView) -> bool:
     """Whether the pod has done its part; the kubelet takes its readiness away some time before it says that it succeeded."""
     return pod.phase == "Succeeded" or (pod.ended is not None and pod.ended.exit_code == 0)
 
 
-def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodSeen, ...]:
+def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
     job = job_of_run(seen, status)
-    if stage_of(status) != "train" or run_of(status) is not Run.POSTED or job is None:
+    if stage_of(status) != "train" or run_of(status) is not Run.CREATED or job is None:
         return ()
     return pods_let_go(seen, job)
 
 
 def _conditions(
-    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int, now: datetime
+    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int, now: datetime
 ) -> Conditions:
     conditions = list(status.conditions or ())
-    if stage_of(status) == "train" and run_of(status) is Run.POSTED:
+    if stage_of(status) == "train" and run_of(status) is Run.CREATED:
         reason, message = _why_not_ready(seen, status, pods=pods, nodes=nodes)
         conditions = with_condition(
             conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
         )
     elif condition(conditions, "PodsReady") is not None or _has_ended(child_of(status, "train")):
         conditions = with_condition(conditions, "PodsReady", true=False, reason=NO_ATTEMPT, now=now)
-    for type_ in _OBSTACLES:
-        if seen.obstacle is not None and seen.obstacle.reason == type_:
+    for type_ in _BLOCKERS:
+        if seen.blocker is not None and seen.blocker.reason == type_:
             conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=seen.obstacle.message, now=now
+                conditions, type_, true=True, reason=type_, message=seen.blocker.message, now=now
             )
-        elif run_of(status) in {Run.POSTED, Run.DONE}:  # what was in the way no longer is
+        elif run_of(status) in {Run.CREATED, Run.DONE}:  # what was in the way no longer is
             conditions = without_condition(conditions, type_)
     return with_health(seen, status, conditions, now=now)
 
@@ -137,7 +137,7 @@ def _has_ended(gang: Child | None) -> bool:
 
 
 def _why_not_ready(
-    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodSeen, ...], nodes: int
+    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int
 ) -> tuple[str, str]:
     """Return reason and message, both empty if all pods are ready."""
     job = job_of_run(seen, status)
@@ -156,7 +156,7 @@ def _why_not_ready(
     return ("", "all pods are ready") if _up(pods) == nodes else ("Starting", "not all pods are ready")
 
 
-def _refused(seen: ObservedJob, job: JobSeen | None, *, missing: bool) -> str:
+def _refused(seen: ObservedJob, job: JobView | None, *, missing: bool) -> str:
     """Return why pods of the gang could not be created; what an earlier live look told holds as long as pods are missing."""
     if job is None or not missing or seen.live:
         return job.refused if job is not None and missing else ""

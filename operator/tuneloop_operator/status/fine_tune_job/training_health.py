@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import settings_of
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_operator.state.conditions import condition, moment, with_condition, without_condition
 from tuneloop_operator.state.runs import Run, run_of, stage_of
 
@@ -27,7 +27,7 @@ _MOST_TEXT = 4096
 
 def with_health(seen: ObservedJob, status: FineTuneJobStatus, conditions: Conditions, *, now: datetime) -> Conditions:
     """Return the conditions with what the newest progress message tells, and how old it is."""
-    if stage_of(status) != "train" or run_of(status) is not Run.POSTED:
+    if stage_of(status) != "train" or run_of(status) is not Run.CREATED:
         return without_condition(conditions, "ProgressStale")
     message = seen.progress
     if message is not None and message.stage == "train" and message.attempt == status.attempt:
@@ -67,7 +67,7 @@ def _with_saving(seen: ObservedJob, conditions: Conditions, message: ProgressMes
         )
     else:
         conditions = _recovered(conditions, "CheckpointFresh", reason="Saved", now=now)
-    grace = settings_of(seen.job.spec).checkpoint.grace_seconds
+    grace = with_defaults(seen.job.spec).checkpoint.grace_seconds
     needed = message.save_seconds_p95
     if needed is not None and needed > grace - min(RESERVE_SECONDS, grace / 2):
         text = f"a save takes {needed:.0f} s, a pod that is stopped gets {grace} s (checkpoint.gracePeriod): its last steps would be lost"

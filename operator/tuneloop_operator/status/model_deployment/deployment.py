@@ -49,15 +49,15 @@ def shown(seen: ObservedDeployment, serving: Serving, *, now: datetime) -> Model
         "Ready",
         true=phase == "Ready",
         reason="AllReady" if phase == "Ready" else phase,
-        message=(seen.obstacle.message if seen.obstacle else serving.trouble)
+        message=(seen.blocker.message if seen.blocker else serving.trouble)
         or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
         now=now,
     )
     for type_ in ("NameConflict", "Refused"):
         conditions = without_condition(conditions, type_)
-        if seen.obstacle is not None and seen.obstacle.reason == type_:
+        if seen.blocker is not None and seen.blocker.reason == type_:
             conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=seen.obstacle.message, now=now
+                conditions, type_, true=True, reason=type_, message=seen.blocker.message, now=now
             )
     return status.model_copy(
         update={
@@ -106,7 +106,7 @@ def _phase(seen: ObservedDeployment, serving: Serving, stable: ServedRevision | 
         return "Loading"
     if stable.revision != serving.revision:
         return "Progressing"
-    return "Ready" if serving.ready >= serving.replicas and seen.obstacle is None else "Degraded"
+    return "Ready" if serving.ready >= serving.replicas and seen.blocker is None else "Degraded"
 
 
 def _url(seen: ObservedDeployment) -> str:

@@ -22,7 +22,7 @@ from tuneloop_trainer.engine.engine import Engine, start_process_group
 from tuneloop_trainer.errors import ConfigError, StageError, StorageError
 from tuneloop_trainer.supervisor.heartbeat import Heartbeat
 from tuneloop_trainer.training.resume import Position
-from tuneloop_trainer.training.saves import Saves
+from tuneloop_trainer.training.saves import CheckpointSaver
 from tuneloop_trainer.training.selection import Best, Selection
 
 PACKAGE = str(Path(package.__file__).parent)
@@ -204,7 +204,7 @@ def lose_the_best_once(folder: str) -> dict:
     told: list[str | None] = []
     posts = SimpleNamespace(unsaved=told.append, saved=lambda *_, **__: told.append(None))
     position = Position()
-    saves = Saves(run, position, posts=posts, heartbeat=Heartbeat(None))
+    saves = CheckpointSaver(run, position, posts=posts, heartbeat=Heartbeat(None))
     saved, best = [], {}
     for step in range(1, 5):
         tiny.train(engine, "net", start=step - 1, end=step)

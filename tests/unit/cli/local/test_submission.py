@@ -4,7 +4,7 @@ import pytest
 from local_manifests import fine_tune_job
 
 from tuneloop_cli.local.errors import ClaimMissing
-from tuneloop_cli.local.folders import demand_claims
+from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import Submission, claim_written, claims_read, identity, submission
 
@@ -69,11 +69,11 @@ def test_name_and_spec_make_the_folder():
 def test_a_claim_without_a_folder_is_an_error_that_says_which_to_make(tmp_path):
     folders = Folders(root=tmp_path)
     with pytest.raises(ClaimMissing) as missing:
-        demand_claims(fine_tune_job(), folders=folders)
+        require_claims(fine_tune_job(), folders=folders)
     assert str(tmp_path / "claims" / "demo") in str(missing.value)
     assert not folders.claim("demo").exists()
     folders.claim("demo").mkdir(parents=True)
-    demand_claims(fine_tune_job(), folders=folders)
+    require_claims(fine_tune_job(), folders=folders)
 
 
 def test_the_claim_that_a_job_writes_to_is_made_for_it(tmp_path):
@@ -82,7 +82,7 @@ def test_the_claim_that_a_job_writes_to_is_made_for_it(tmp_path):
         manifest = fine_tune_job(storage={"claim": "out"})
         if name == "demo":
             folders.claim("demo").mkdir(parents=True)
-        demand_claims(manifest, folders=folders)
+        require_claims(manifest, folders=folders)
     assert folders.claim("out").is_dir()
 
 

@@ -13,20 +13,20 @@ from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import Blame, blame
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS
 from tuneloop_operator.decide.fine_tune_job.restart import ACTION_OF_CLASS
-from tuneloop_operator.state.observed import ContainerEnd, PodSeen
+from tuneloop_operator.state.observed import ContainerEnd, PodView
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def pod(
     index: int = 0, *, code: int | None = None, at: float = 0, text: str = "", why: str = "", **facts: Any
-) -> PodSeen:
+) -> PodView:
     """Return a pod that ended `at` seconds after NOW."""
     end = None
     if code is not None:
         end = ContainerEnd(exit_code=code, reason=why, message=text, finished=NOW + timedelta(seconds=at))
     given = {"phase": "Running" if code is None else "Failed"} | facts
-    return PodSeen(
+    return PodView(
         name=f"r-a1-{index}",
         uid=str(index),
         stage="train",
@@ -44,7 +44,7 @@ def said(failure_class: FailureClass, **fields: Any) -> str:
     return fit_termination_message(message).decode()
 
 
-def told(*pods: PodSeen) -> Blame:
+def told(*pods: PodView) -> Blame:
     found = blame(pods)
     assert found is not None
     return found
@@ -79,7 +79,7 @@ def told(*pods: PodSeen) -> Blame:
         ),
     ],
 )
-def test_each_end_has_its_class(seen: PodSeen, expected: FailureClass) -> None:
+def test_each_end_has_its_class(seen: PodView, expected: FailureClass) -> None:
     assert told(seen).failure.failure_class == expected
 
 
@@ -105,7 +105,7 @@ DELETED = {"deletion_asked": NOW - timedelta(seconds=1), "gone_by": NOW + timede
         ),
     ],
 )
-def test_the_pod_that_tells_most_is_blamed(pods: tuple[PodSeen, ...], rank: int) -> None:
+def test_the_pod_that_tells_most_is_blamed(pods: tuple[PodView, ...], rank: int) -> None:
     by_name = {pod.name: pod for pod in pods}
     blamed = by_name[told(*pods).failure.pod or ""]
     assert (blamed.index, blamed.ended) == (rank, by_name[f"r-a1-{rank}"].ended)
@@ -136,8 +136,8 @@ def test_pods_that_run_are_not_blamed() -> None:
 
 
 def test_an_echo_is_told_from_a_cause() -> None:
-    assert told(LOST_PEER).noise > 0
-    assert told(pod(code=71)).noise == 0
+    assert told(LOST_PEER).echo_rank > 0
+    assert told(pod(code=71)).echo_rank == 0
 
 
 def test_what_the_stage_says_is_what_the_user_reads() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneloop_api.contract.defaults import config_hash, settings_of
+from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
@@ -75,7 +75,7 @@ def test_pods_and_ranks_are_those_of_the_attempt(status: dict[str, Any] | None, 
 
 def test_checkpoints_of_an_attempt_fit_those_of_a_smaller_one() -> None:
     job = a_job(status={"nodes": 1})
-    assert told(job).config_hash == config_hash(settings_of(job.spec)) == told(a_job()).config_hash
+    assert told(job).config_hash == config_hash(with_defaults(job.spec)) == told(a_job()).config_hash
 
 
 @pytest.mark.parametrize("stage", ["prepare", "export"])

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepared_runs import DEMO, movie_sentences
 
-from tuneloop_trainer.training.batch_schedule import Course, Tokens, count_tokens, pad, plan_epoch, random_seed, shares
+from tuneloop_trainer.training.batch_schedule import (
+    BatchSchedule,
+    Tokens,
+    count_tokens,
+    pad,
+    plan_epoch,
+    random_seed,
+    shares,
+)
 
 SIZES = st.tuples(st.integers(1, 700), st.integers(1, 12), st.integers(1, 4))
 
@@ -71,17 +79,17 @@ def test_real_sentences_are_padded_by_less_than_five_percent(global_batch, micro
     tokenizer = AutoTokenizer.from_pretrained(DEMO / "minilm")
     ids = tokenizer([text for text, _ in movie_sentences()], truncation=True, max_length=64)["input_ids"]
     lengths = np.array([len(tokens) for tokens in ids])
-    course = Course(lengths, seed=42, global_batch=global_batch, micro_batch=micro_batch)
-    epoch = sum((course.tokens(step) for step in range(course.steps_per_epoch)), Tokens(0, 0))
+    batch_schedule = BatchSchedule(lengths, seed=42, global_batch=global_batch, micro_batch=micro_batch)
+    epoch = sum((batch_schedule.tokens(step) for step in range(batch_schedule.steps_per_epoch)), Tokens(0, 0))
     assert epoch.real == lengths.sum()
     assert epoch.padding_fraction < 0.05
 
 
 def test_a_run_goes_on_into_the_next_epoch():
-    course = Course(lengths_of(10), seed=1, global_batch=4, micro_batch=2)
-    assert course.steps_per_epoch == 3
+    batch_schedule = BatchSchedule(lengths_of(10), seed=1, global_batch=4, micro_batch=2)
+    assert batch_schedule.steps_per_epoch == 3
     epochs = [
-        [row for step in range(3 * epoch, 3 * epoch + 3) for rows in course.micro_batches(step) for row in rows]
+        [row for step in range(3 * epoch, 3 * epoch + 3) for rows in batch_schedule.micro_batches(step) for row in rows]
         for epoch in (0, 1)
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tuneloop_trainer.checkpoint.manifest import folder_name, order
 from tuneloop_trainer.checkpoint.resume import committed
-from tuneloop_trainer.checkpoint.retention import remove, set_aside, superfluous, suspects, sweep
+from tuneloop_trainer.checkpoint.retention import quarantine, quarantined, remove, superfluous, sweep
 
 
 def names(*places: tuple[int, int]) -> list[str]:
@@ -93,15 +93,15 @@ def after_a_bad_loss(tmp_path: Path) -> Path:
 def test_what_earlier_attempts_saved_from_a_step_on_is_set_aside_for_good(after_a_bad_loss: Path) -> None:
     aside = ["step-00000020-a1.suspect", "step-00000030-a2.suspect"]
     for _ in range(2):  # a queue may start the same attempt a second time
-        assert sorted(set_aside(after_a_bad_loss, before=20, attempt=3)) == aside
+        assert sorted(quarantine(after_a_bad_loss, before=20, attempt=3)) == aside
         assert committed(after_a_bad_loss) == ["step-00000040-a3", "step-00000010-a1"]
 
 
 def test_suspects_are_kept_until_a_step_was_passed(after_a_bad_loss: Path) -> None:
-    set_aside(after_a_bad_loss, before=20, attempt=3)
-    assert suspects(after_a_bad_loss, up_to=19) == []
-    assert suspects(after_a_bad_loss, up_to=20) == ["step-00000020-a1.suspect"]
-    remove(after_a_bad_loss, suspects(after_a_bad_loss, up_to=30))
+    quarantine(after_a_bad_loss, before=20, attempt=3)
+    assert quarantined(after_a_bad_loss, up_to=19) == []
+    assert quarantined(after_a_bad_loss, up_to=20) == ["step-00000020-a1.suspect"]
+    remove(after_a_bad_loss, quarantined(after_a_bad_loss, up_to=30))
     assert folders(after_a_bad_loss) == set(names((10, 1), (40, 3)))
 
 

@@ -88,7 +88,7 @@ def test_under_fitting(steps, over, found):
 
 
 def test_labels_that_are_seldom_are_no_success():
-    seldom = facts(guessing_loss=0.0560)  # of 99 rows to 1
+    seldom = facts(class_prior_entropy=0.0560)  # of 99 rows to 1
     assert named(curves(np.full(STEPS, 0.055)), seldom, over=True) == ["UnderFitting"]
     assert named(curves(np.full(STEPS, 0.02)), seldom, over=True) == []
 
@@ -157,7 +157,7 @@ def test_one_cause_is_told_of_a_run_that_learned_nothing():
 
 
 def test_one_class_alone_tells_nothing():
-    assert named(curves(np.zeros(STEPS)), facts(guessing_loss=0.0), over=True) == []
+    assert named(curves(np.zeros(STEPS)), facts(class_prior_entropy=0.0), over=True) == []
 
 
 def test_a_curve_that_is_read_back_from_the_log_is_the_same():

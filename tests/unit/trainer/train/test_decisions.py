@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tuneloop_api.contract.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery
-from tuneloop_trainer.training.intervals import Rhythm, SaveTimes, planned_seconds
+from tuneloop_trainer.training.intervals import SaveAndEvalIntervals, SaveTimes, planned_seconds
 from tuneloop_trainer.training.lr_schedule import Schedule, learning_rate
 from tuneloop_trainer.training.selection import Selection
 from tuneloop_trainer.training.speed import Speed
@@ -61,7 +61,7 @@ def test_a_learning_rate_is_never_zero_and_never_above_the_peak(scheduler, warmu
     ],
 )
 def test_when_the_validation_split_is_measured(every, due):
-    rhythm = Rhythm(
+    rhythm = SaveAndEvalIntervals(
         evaluate_every=EvaluateEvery(**every),
         checkpoint=CheckpointSettings(every_steps=5),
         steps_per_epoch=5,
@@ -73,7 +73,9 @@ def test_when_the_validation_split_is_measured(every, due):
 def test_when_progress_is_saved():
     def rhythm(**every):
         settings = CheckpointSettings(**every)
-        return Rhythm(evaluate_every=EvaluateEvery(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10)
+        return SaveAndEvalIntervals(
+            evaluate_every=EvaluateEvery(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10
+        )
 
     assert [
         step for step in range(1, 11) if rhythm(every_steps=3).save_due(step, seconds_since_save=1e9, planned=1.0)

@@ -17,8 +17,8 @@ from tuneloop_trainer.training.loss_spikes import (
     PATIENCE_AT_END_STEPS,
     PATIENCE_STEPS,
     WINDOW_STEPS,
-    Guard,
-    guessing_loss,
+    LossSpikeDetector,
+    class_prior_entropy,
 )
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 GUESSING = math.log(2)
 
 
-def watched(losses: Sequence[float], guard: Guard | None = None) -> Guard:
-    guard = guard or Guard(guessing_loss=GUESSING)
+def watched(losses: Sequence[float], guard: LossSpikeDetector | None = None) -> LossSpikeDetector:
+    guard = guard or LossSpikeDetector(class_prior_entropy=GUESSING)
     for step, loss in enumerate(losses, 1):
         guard.see(step, loss)
     return guard
@@ -100,7 +100,7 @@ def test_no_rise(losses, why):
 def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, resumed_after):
     losses = [*healthy(seed=seed, steps=400, wrong=0.1), 9.0]
     unbroken = watched(losses)
-    rebuilt = Guard(guessing_loss=GUESSING)
+    rebuilt = LossSpikeDetector(class_prior_entropy=GUESSING)
     rebuilt.remember(losses[:resumed_after])
     for step, loss in enumerate(losses[resumed_after:], resumed_after + 1):
         rebuilt.see(step, loss)
@@ -117,4 +117,4 @@ def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, 
     ],
 )
 def test_what_guessing_costs(labels, loss):
-    assert guessing_loss(np.array(labels)) == pytest.approx(loss, abs=1e-6)
+    assert class_prior_entropy(np.array(labels)) == pytest.approx(loss, abs=1e-6)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tuneloop_trainer.imports import uncollected
+from tuneloop_trainer.imports import gc_paused
 
 _SHOW = """
 import sys
@@ -28,7 +28,7 @@ def test_a_rank_loads_deepspeed_and_none_of_the_libraries_that_full_training_doe
 def test_what_was_imported_is_left_out_of_later_collections_also_when_an_import_fails():
     was = gc.get_freeze_count()
     try:
-        with pytest.raises(ImportError), uncollected():
+        with pytest.raises(ImportError), gc_paused():
             _fail_without_collections()
         assert gc.isenabled()
         assert gc.get_freeze_count() > was
