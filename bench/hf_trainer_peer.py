@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
-from tuneloop_trainer.data.dataset.shards import open_split, read_manifest
+from tuneloop_trainer.dataset.shards import open_split, read_manifest
 
 SKIPPED_STEPS = 5
 

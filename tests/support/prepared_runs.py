@@ -15,8 +15,8 @@ from run_configs import run_config
 
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
 from tuneloop_api.contract.run_config import Rendezvous, ResultReference, RunConfig
-from tuneloop_trainer.data.dataset.shard_writer import ShardWriter
-from tuneloop_trainer.data.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, TokenizerFacts
+from tuneloop_trainer.dataset.shard_writer import ShardWriter
+from tuneloop_trainer.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, TokenizerFacts
 
 DEMO = Path(__file__).parents[2] / ".tuneloop" / "claims" / "demo"
 """The real model and the real sentences; `dev/real_data.py` puts them there."""

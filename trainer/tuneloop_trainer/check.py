@@ -13,12 +13,12 @@ import numpy as np
 
 from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel, PlannedSpace, Problem
 from tuneloop_trainer.data.collect import collect
-from tuneloop_trainer.data.dataset.folder import bytes_to_write
-from tuneloop_trainer.data.dataset.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.data.folder import bytes_to_write
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.sources.spool import read_spool
-from tuneloop_trainer.data.splits import SPLITS
 from tuneloop_trainer.data.steps.assign import Assigned, assign
+from tuneloop_trainer.data.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_trainer.data.collect import LocatedSource
-from tuneloop_trainer.data.dataset.digest import dataset_digest
-from tuneloop_trainer.data.dataset.folder import bytes_to_write, find_dataset
-from tuneloop_trainer.data.dataset.shards import REPORT
+from tuneloop_trainer.data.digest import dataset_digest
+from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
 from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.pipeline import Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import Steps
+from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import files_of

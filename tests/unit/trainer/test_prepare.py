@@ -22,8 +22,8 @@ from transformers import AutoTokenizer
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import PrepareResult, TerminationMessage
-from tuneloop_trainer.data.dataset import folder as dataset_folder
-from tuneloop_trainer.data.dataset.shards import open_split, read_manifest, read_texts
+from tuneloop_trainer.data import folder as dataset_folder
+from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_texts
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter

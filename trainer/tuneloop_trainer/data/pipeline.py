@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
-from tuneloop_trainer.data.dataset.folder import draft_folder, publish
-from tuneloop_trainer.data.dataset.report_data import data_report, summary
-from tuneloop_trainer.data.dataset.shards import (
-    REPORT,
-    TOKENIZER,
-    DatasetManifest,
-    SplitFiles,
-    TokenizerFacts,
-    read_manifest,
-)
-from tuneloop_trainer.data.dataset.tokenize import (
+from tuneloop_trainer.data.folder import draft_folder, publish
+from tuneloop_trainer.data.report_data import data_report, summary
+from tuneloop_trainer.data.steps.assign import Assigned, assign
+from tuneloop_trainer.data.tokenize import (
     KeptRows,
     TokenizedTexts,
     default_max_tokens,
@@ -28,7 +21,14 @@ from tuneloop_trainer.data.dataset.tokenize import (
     wrap,
     write_splits,
 )
-from tuneloop_trainer.data.steps.assign import Assigned, assign
+from tuneloop_trainer.dataset.shards import (
+    REPORT,
+    TOKENIZER,
+    DatasetManifest,
+    SplitFiles,
+    TokenizerFacts,
+    read_manifest,
+)
 from tuneloop_trainer.models.files import tokenizer_files
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_api.contract.run_config import Settings
-    from tuneloop_trainer.data.dataset.tokenize import TextTokenizer
     from tuneloop_trainer.data.prepare_progress import Steps
+    from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.models.source import PretrainedModel
 
 LOG = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.data.dataset.shards import open_split, read_texts
+from tuneloop_trainer.dataset.shards import open_split, read_texts
 from tuneloop_trainer.evaluation.baselines import Texts, cut_length, majority, sampled, tfidf_linear
 from tuneloop_trainer.evaluation.measure import gain, rung
 

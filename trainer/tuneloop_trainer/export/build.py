@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_trainer import methods
-from tuneloop_trainer.data.dataset.shards import TOKENIZER, read_manifest
+from tuneloop_trainer.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import lora
 from tuneloop_trainer.tasks.text_classification import load_model
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from tuneloop_trainer.data.dataset.shards import open_split, read_texts
+from tuneloop_trainer.dataset.shards import open_split, read_texts
 from tuneloop_trainer.errors import StageError, StorageError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tuneloop_trainer.data.dataset.shards import TokenizedSplit
+    from tuneloop_trainer.dataset.shards import TokenizedSplit
 
     Int64s = NDArray[np.int64]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tuneloop_trainer.data.dataset.shards import TokenizedSplit
+    from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.engine.engine import Engine
 
 _GATHER = 1 << 20

@@ -11,7 +11,7 @@ from tuneloop_api.contract.results import PrepareResult
 from tuneloop_trainer import methods
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.checkpoint.manifest import run_identity
-from tuneloop_trainer.data.dataset.shards import TokenizedSplit, open_split, read_manifest
+from tuneloop_trainer.dataset.shards import TokenizedSplit, open_split, read_manifest
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneloop_api.contract.results import DataCounts
-from tuneloop_trainer.data.dataset.shard_writer import ShardWriter, TextWriter
-from tuneloop_trainer.data.dataset.shards import (
+from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.dataset.shards import (
     MANIFEST,
     DatasetManifest,
     SplitFiles,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WORDS, tiny_tokenizer
 
-from tuneloop_trainer.data.dataset.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.data.tokenize import default_max_tokens, wrap
 from tuneloop_trainer.errors import ModelAccessError
 
 TOKENIZER = tiny_tokenizer()

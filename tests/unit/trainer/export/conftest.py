@@ -19,8 +19,8 @@ from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
 from tuneloop_api.contract.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
 from tuneloop_trainer import methods
-from tuneloop_trainer.data.dataset.shard_writer import ShardWriter, TextWriter
-from tuneloop_trainer.data.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts
+from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts
 from tuneloop_trainer.stage_result import write_result
 from tuneloop_trainer.tasks.text_classification import load_model
 
@@ -242,7 +242,7 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
 
 
 def _predict(model: torch.nn.Module, dataset: Path, name: str, path: Path) -> None:
-    from tuneloop_trainer.data.dataset.shards import open_split
+    from tuneloop_trainer.dataset.shards import open_split
     from tuneloop_trainer.training.batch_schedule import pad
 
     split = open_split(dataset, name)

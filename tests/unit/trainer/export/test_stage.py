@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_api.contract.results import TrainResult
 from tuneloop_api.contract.run_config import MethodSettings
-from tuneloop_trainer.data.dataset.shards import read_texts
+from tuneloop_trainer.dataset.shards import read_texts
 from tuneloop_trainer.errors import ConfigError, NonFiniteLossError, StageError, StorageError
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact

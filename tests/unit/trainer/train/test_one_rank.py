@@ -12,7 +12,7 @@ from prepared_runs import training_run, write_run
 from safetensors.numpy import load_file
 
 from tuneloop_api.contract.run_config import RunConfig
-from tuneloop_trainer.data.dataset.shards import open_split
+from tuneloop_trainer.dataset.shards import open_split
 from tuneloop_trainer.methods import merge, rebuild
 from tuneloop_trainer.training.batch_schedule import pad
 

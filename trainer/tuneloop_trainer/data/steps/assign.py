@@ -9,9 +9,9 @@ import numpy as np
 
 from tuneloop_trainer.data.formats.labels import in_order
 from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
-from tuneloop_trainer.data.splits import SPLITS
 from tuneloop_trainer.data.steps.deduplicate import conflicting, equal_ids, leaking, repeated
 from tuneloop_trainer.data.steps.split import divide, refuse_unusable
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import xxhash
 
 from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
-from tuneloop_trainer.data.splits import SPLITS
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:

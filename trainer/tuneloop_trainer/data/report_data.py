@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.data.splits import SPLITS
 from tuneloop_trainer.data.steps.split import class_counts
+from tuneloop_trainer.dataset.splits import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from tuneloop_trainer.data.dataset.shards import Shard, SplitFiles, TextFile
+from tuneloop_trainer.dataset.shards import Shard, SplitFiles, TextFile
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tuneloop_trainer.data.dataset.shard_writer import ShardWriter, TextWriter
 from tuneloop_trainer.data.sources.raw import excerpt_of
 from tuneloop_trainer.data.sources.spool import read_spool
-from tuneloop_trainer.data.splits import SPLITS
+from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, ModelAccessError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tuneloop_trainer.data.dataset.shards import SplitFiles, TextFile
     from tuneloop_trainer.data.formats.table import RowTable
     from tuneloop_trainer.data.steps.assign import Assigned
+    from tuneloop_trainer.dataset.shards import SplitFiles, TextFile
 
 PERCENTILE = 99.5
 ROUND_TO = 8

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from tuneloop_trainer.data.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, read_manifest
+from tuneloop_trainer.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, read_manifest
 from tuneloop_trainer.durable import file_sha256, sync_folder, sync_tree
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.failures import errno_of

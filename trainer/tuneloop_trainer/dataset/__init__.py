@@ -1,0 +1,1 @@
+"""The prepared data set on the claim: what lies in its folder, and reading it back."""
