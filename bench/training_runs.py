@@ -69,7 +69,7 @@ def run_config(folder: Path, *, stage: str, source: dict[str, Any], **blocks: An
                 claims={"demo": str(DEMO)},
                 datasets=str(folder / "datasets"),
                 models=str(folder / "models"),
-                job=str(folder / "job"),
+                job_dir=str(folder / "job"),
                 job_uri="pvc://bench/job",
                 termination_message=str(folder / "termination.json"),
             ).to_wire(),

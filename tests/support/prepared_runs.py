@@ -89,7 +89,7 @@ def training_run(
         cache_hit=False,
     )
     data = json.dumps(result.to_wire()).encode()
-    path = Path(config.paths.job) / "prepare.json"
+    path = Path(config.paths.job_dir) / "prepare.json"
     path.write_bytes(data)
     return config.model_copy(
         update={

@@ -52,7 +52,7 @@ def run_config(
             claims={CLAIM: str(tmp_path)},
             datasets=str(tmp_path / "datasets"),
             models=str(tmp_path / "models"),
-            job=str(tmp_path / "job"),
+            job_dir=str(tmp_path / "job"),
             job_uri=f"pvc://{CLAIM}/job",
             termination_message=str(tmp_path / "termination.json"),
         ),

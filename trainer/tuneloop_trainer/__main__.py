@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NoReturn, cast, get_args
 
 from pydantic import ValidationError
 
+from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
 from tuneloop_trainer.imports import gc_paused
@@ -74,6 +76,7 @@ def load_run_config(path: Path, *, stage: str) -> RunConfig:
     """Read a run configuration for this stage. Raises ConfigError with the path of the first wrong field."""
     try:
         config = RunConfig.from_wire(json.loads(path.read_bytes()))
+        config = changed(config, settings=with_defaults(config.settings))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -93,7 +96,7 @@ def run_stage(config: RunConfig) -> ExitCode:
             signal.signal(number, _stop)
     try:
         result = _entry_point(config.stage)(config, reporter)
-        reference = write_result(result, stage=config.stage, job=Path(config.paths.job)) if result else None
+        reference = write_result(result, stage=config.stage, job=Path(config.paths.job_dir)) if result else None
         _leave_message(config, succeeded(result, stage=config.stage, reference=reference))
     except BaseException as error:  # noqa: BLE001  (this is the top: every end is told to the operator)
         for number in _STOP_SIGNALS:

@@ -68,8 +68,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     shape = preflight.shape(classes=len(resolved.labels))
     memory = preflight.memory(shape, resolved) if shape else None
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
-    if config.begins_anew is not None:
-        _forget_checkpoints(Path(config.paths.job), run=config.begins_anew)
+    if config.fresh_run_id is not None:
+        _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
     return PrepareResult(
         dataset_digest=folder.name,

@@ -20,7 +20,7 @@ from tuneloop_api.contract.results import (
     fit_termination_message,
 )
 from tuneloop_api.contract.run_config import ResultReference
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
 from tuneloop_trainer.redaction import last_lines, redact
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.failures import Failure
 
 StageResult = PrepareResult | TrainResult | ExportResult
-Result = TypeVar("Result", bound=WireModel)
+Result = TypeVar("Result", bound=MessageModel)
 RANK_MESSAGE_VARIABLE = "TUNELOOP_RANK_MESSAGE"
 """Environment variable with the file that a rank leaves its termination message in, for the supervisor to read."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tuneloop_api.contract.defaults import digest_of
 from tuneloop_api.contract.results import Measured
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.model import MessageModel
 
 MANIFEST = "manifest.json"
 
 
-class ArtifactFile(WireModel):
+class ArtifactFile(MessageModel):
     """One file of the artifact."""
 
     path: str
@@ -24,7 +24,7 @@ class ArtifactFile(WireModel):
     sha256: str
 
 
-class Manifest(WireModel):
+class Manifest(MessageModel):
     """`manifest.json`."""
 
     schema_version: Literal[1] = 1

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from tuneloop_api.contract.results import MemoryPlan, Resolved
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 
 
-class Problem(WireModel):
+class Problem(MessageModel):
     """Why the job cannot run as it is."""
 
     message: str
     hint: str | None = None
 
 
-class PlannedModel(WireModel):
+class PlannedModel(MessageModel):
     """The model as the method trains it."""
 
     type: str
@@ -26,7 +26,7 @@ class PlannedModel(WireModel):
     trainable: int | None = None
 
 
-class PlannedMemory(WireModel):
+class PlannedMemory(MessageModel):
     """Memory of a training pod, in bytes."""
 
     rank: MemoryPlan
@@ -38,7 +38,7 @@ class PlannedMemory(WireModel):
     """Settings that would fit, where these do not; the smallest change first."""
 
 
-class PlannedSpace(WireModel):
+class PlannedSpace(MessageModel):
     """Room on the claim, in bytes."""
 
     needs: dict[str, int]
@@ -46,7 +46,7 @@ class PlannedSpace(WireModel):
     free: int
 
 
-class JobPlan(WireModel):
+class JobPlan(MessageModel):
     """All that can be known of a job without tokenizing its data."""
 
     version: int = 1

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tuneloop_api.contract.results import Finding, SavedStep
 from tuneloop_api.contract.run_config import Stage
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 
 MAX_BODY_BYTES = 65536
 
 
-class EvaluationPoint(WireModel):
+class EvaluationPoint(MessageModel):
     """The newest validation result."""
 
     name: str
     value: float
 
 
-class ProgressMessage(WireModel):
+class ProgressMessage(MessageModel):
     """How far a stage is. Times are RFC 3339 in UTC."""
 
     version: Literal[1] = 1
@@ -50,7 +52,7 @@ class ProgressMessage(WireModel):
     """Time spent in the optimizer steps of this attempt."""
     save_seconds_p95: float | None = None
     """95th percentile of the time from the begin of a save to its commit."""
-    unsaved: str | None = None
+    save_error: Annotated[str | None, Field(alias="unsaved")] = None
     """Why the newest save failed; None once one has succeeded again."""
     findings: list[Finding] | None = None
     """What the curves of the training tell so far."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tuneloop_api.contract.run_config import ResultReference, Stage
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 
 TERMINATION_MESSAGE_BYTES = 4096
 MOST_LAST_LINES = 20
@@ -21,7 +21,7 @@ LONGEST_LAST_LINE = 200
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
-class Resolved(WireModel):
+class Resolved(MessageModel):
     """Every value that was left to be chosen, chosen once by `prepare`."""
 
     labels: list[str]
@@ -39,11 +39,10 @@ class Resolved(WireModel):
     learning_rate: float
     precision: Precision
     """As planned; a gang whose GPUs have no bf16 trains in fp32 (`TrainResult.precision`) unless the spec says otherwise."""
-    stage: int
-    """ZeRO stage."""
+    zero_stage: Annotated[int, Field(alias="stage")]
 
 
-class MemoryPlan(WireModel):
+class MemoryPlan(MessageModel):
     """Memory of one rank at its peak, in bytes, as planned; on a GPU that of the GPU, on CPU that of the process."""
 
     weights: int
@@ -69,7 +68,7 @@ FindingName: TypeAlias = Literal[
 ]
 
 
-class Finding(WireModel):
+class Finding(MessageModel):
     """Something that is wrong with how the training goes, found from its own curves."""
 
     name: FindingName
@@ -79,7 +78,7 @@ class Finding(WireModel):
     """What to change."""
 
 
-class DataCounts(WireModel):
+class DataCounts(MessageModel):
     """What became of the rows."""
 
     rows: int
@@ -94,7 +93,7 @@ class DataCounts(WireModel):
     """Rows that were cut to `max_tokens`."""
 
 
-class PrepareResult(WireModel):
+class PrepareResult(MessageModel):
     """`prepare.json`."""
 
     version: Literal[1] = 1
@@ -118,7 +117,7 @@ class PrepareResult(WireModel):
     """Of one training rank."""
 
 
-class SavedStep(WireModel):
+class SavedStep(MessageModel):
     """A committed checkpoint."""
 
     step: int
@@ -128,7 +127,7 @@ class SavedStep(WireModel):
     value: float | None = None
 
 
-class TrainResult(WireModel):
+class TrainResult(MessageModel):
     """`train.json`."""
 
     version: Literal[1] = 1
@@ -165,7 +164,7 @@ class TrainResult(WireModel):
     """What the curves of the training tell."""
 
 
-class Measured(WireModel):
+class Measured(MessageModel):
     """A number with its 95 % interval."""
 
     name: str
@@ -175,7 +174,7 @@ class Measured(WireModel):
     high: float | None = None
 
 
-class ExportResult(WireModel):
+class ExportResult(MessageModel):
     """`export.json`."""
 
     version: Literal[1] = 1
@@ -192,7 +191,7 @@ class ExportResult(WireModel):
     """Accuracy of the model minus that of tfidf-linear on the same rows, with a paired interval."""
 
 
-class PrepareSummary(WireModel):
+class PrepareSummary(MessageModel):
     """What the status shows of `prepare`."""
 
     counts: DataCounts
@@ -204,7 +203,7 @@ class PrepareSummary(WireModel):
     memory: MemoryPlan | None = None
 
 
-class TrainSummary(WireModel):
+class TrainSummary(MessageModel):
     """What the status shows of `train`."""
 
     start_step: int
@@ -222,7 +221,7 @@ class TrainSummary(WireModel):
     findings: Annotated[list[Finding], Field(max_length=6)] | None = None
 
 
-class ExportSummary(WireModel):
+class ExportSummary(MessageModel):
     """What the status shows of `export`."""
 
     artifact_uri: str
@@ -234,7 +233,7 @@ class ExportSummary(WireModel):
     paired: Measured | None = None
 
 
-class TerminationMessage(WireModel):
+class TerminationMessage(MessageModel):
     """What a stage says as it ends, at most 4096 bytes of JSON."""
 
     version: Literal[1] = 1

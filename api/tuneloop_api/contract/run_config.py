@@ -1,25 +1,27 @@
 """RunConfig: what the operator tells a stage, as JSON in an immutable ConfigMap mounted at `/etc/tuneloop/run.json`.
 
-The trainer never reads the custom resource: it reads this. The settings repeat the spec's blocks with every documented default
-filled in (this file is the defaults' only source); what stays None is chosen by `prepare` from the data and the model,
-and handed on in `PrepareResult.resolved`.
+The trainer never reads the custom resource: it reads this. `settings` holds what the spec sets, and nothing else: the program that reads the
+file fills in its own defaults (`defaults.with_defaults`), so that a job keeps the defaults of the image that it began with. This file is the
+defaults' only source. What stays None is chosen by `prepare` from the data and the model, and handed on in `PrepareResult.resolved`.
+
+Where a default or the meaning of a field changes, count up the version of its block in `defaults.IDENTITY_VERSIONS`: a checkpoint from before
+is then not taken for one of the same run. A new field with a default needs nothing.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule, ModelSource
-from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, MetricName
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
+from tuneloop_api.wire.model import MessageModel
 
 RUN_CONFIG_PATH = "/etc/tuneloop/run.json"
 Stage = Literal["prepare", "train", "export"]
 
 
-class JobIdentity(WireModel):
+class JobIdentity(MessageModel):
     """The FineTuneJob that a stage works for."""
 
     namespace: str
@@ -27,31 +29,56 @@ class JobIdentity(WireModel):
     uid: str
 
 
-class ColumnSettings(WireModel):
+class SettingsBlock(MessageModel):
+    """A block of settings, which is written without what nobody has set."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON data with the wire's names of what was set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+
+class ModelSettings(SettingsBlock):
+    """The pre-trained model to start from."""
+
+    uri: str
+    revision: str | None = None
+    labels: list[str] | None = None
+
+
+class ColumnSettings(SettingsBlock):
     """Column names of a source."""
 
     text: str = "text"
     label: str = "label"
 
 
-class SourceSettings(WireModel):
+class LabelRuleSettings(SettingsBlock):
+    """Turns a number into one of two classes."""
+
+    above: float
+    names: list[str]
+    """Of the rows at or below `above`, and of those over it."""
+    drop_within: float | None = None
+
+
+class SourceSettings(SettingsBlock):
     """Rows from one file, folder or saved data set."""
 
     uri: str
     split: str = "train"
     columns: ColumnSettings = ColumnSettings()
-    label_rule: LabelRule | None = None
+    label_rule: LabelRuleSettings | None = None
     limit: int | None = None
 
 
-class ValidationSettings(WireModel):
+class ValidationSettings(SettingsBlock):
     """What to do with rows that cannot be used."""
 
     max_bad_fraction: float = 0.0
     samples: int = 20
 
 
-class SplitSettings(WireModel):
+class SplitSettings(SettingsBlock):
     """How rows are divided."""
 
     validation: float = 0.1
@@ -63,14 +90,14 @@ class SplitSettings(WireModel):
     seed: int = 42
 
 
-class DeduplicateSettings(WireModel):
+class DeduplicateSettings(SettingsBlock):
     """Which repeated rows are removed."""
 
     exact: bool = True
     across_splits: bool = True
 
 
-class DataSettings(WireModel):
+class DataSettings(SettingsBlock):
     """The rows to learn from and to measure on."""
 
     train: list[SourceSettings]
@@ -82,7 +109,7 @@ class DataSettings(WireModel):
     max_tokens: int | None = None
 
 
-class MethodSettings(WireModel):
+class MethodSettings(SettingsBlock):
     """Which parameters are trained."""
 
     type: Literal["full", "lora"] = "lora"
@@ -93,7 +120,14 @@ class MethodSettings(WireModel):
     target_modules: list[str] = Field(default=["all-linear"])
 
 
-class EarlyStoppingSettings(WireModel):
+class EvaluateEverySettings(SettingsBlock):
+    """How often the validation split is measured; exactly one of the two is set."""
+
+    steps: int | None = None
+    epochs: float | None = None
+
+
+class EarlyStoppingSettings(SettingsBlock):
     """Stop when the validation split gets no better."""
 
     metric: MetricName | None = None
@@ -102,19 +136,19 @@ class EarlyStoppingSettings(WireModel):
     min_delta: float = 0.0
 
 
-class TrainingSettings(WireModel):
+class TrainingSettings(SettingsBlock):
     """Length, batches and optimizer."""
 
     epochs: float | None = None
     max_steps: int | None = None
-    """Exactly one of `epochs` and `max_steps` is set (epochs: 3 where the spec gives neither)."""
+    """Exactly one of `epochs` and `max_steps` is set, once the defaults are filled in (epochs: 3 where the spec gives neither)."""
     global_batch_size: int = 32
     micro_batch_size: int | None = None
     learning_rate: float | None = None
     scheduler: Literal["linear", "cosine", "constant", "wsd"] = "linear"
     warmup_ratio: float | None = None
     warmup_steps: int | None = None
-    """Exactly one of `warmup_ratio` and `warmup_steps` is set (ratio: 0.06 where the spec gives neither)."""
+    """Exactly one of `warmup_ratio` and `warmup_steps` is set, once the defaults are filled in (ratio: 0.06 where the spec gives neither)."""
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
@@ -123,20 +157,20 @@ class TrainingSettings(WireModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     dropout: float | None = None
     label_smoothing: float = 0.0
-    evaluate_every: EvaluateEvery = EvaluateEvery(epochs=1.0)
+    evaluate_every: EvaluateEverySettings = EvaluateEverySettings(epochs=1.0)
     early_stopping: EarlyStoppingSettings | None = None
     best_metric: MetricName = "loss"
     seed: int = 42
 
 
-class EvaluationSettings(WireModel):
+class EvaluationSettings(SettingsBlock):
     """How the result is measured."""
 
     bootstrap_samples: int = 2000
     baselines: bool = True
 
 
-class DeepSpeedSettings(WireModel):
+class DeepSpeedSettings(SettingsBlock):
     """How memory is shared between ranks."""
 
     stage: int | None = None
@@ -144,19 +178,20 @@ class DeepSpeedSettings(WireModel):
     offload_optimizer: Literal["none", "cpu"] = "none"
 
 
-class GangSettings(WireModel):
+class GangSettings(SettingsBlock):
     """The shape of the training gang; world size = nodes x processes_per_node."""
 
     nodes: int = 1
     gpus_per_node: int = 1
     processes_per_node: int = 1
+    """One for each GPU, at least one, once the defaults are filled in."""
     memory_bytes: int | None = None
     """Memory that a training pod may use; None: no limit."""
     hang_seconds: int | None = None
     """How long the ranks may be silent; None: found from the time of a step."""
 
 
-class CheckpointSettings(WireModel):
+class CheckpointSettings(SettingsBlock):
     """When and how training progress is saved."""
 
     every_seconds: int | None = None
@@ -174,17 +209,17 @@ class CheckpointSettings(WireModel):
     """What `export` leaves of the checkpoints once the artifact is published."""
 
 
-class OutputSettings(WireModel):
+class OutputSettings(SettingsBlock):
     """What is published."""
 
     checkpoint: Literal["best", "last"] = "best"
     merge_adapter: bool = True
 
 
-class Settings(WireModel):
-    """The spec with its defaults."""
+class Settings(SettingsBlock):
+    """The blocks of the spec that a stage needs."""
 
-    model: ModelSource
+    model: ModelSettings
     task: Literal["text-classification"]
     data: DataSettings
     method: MethodSettings = MethodSettings()
@@ -196,7 +231,7 @@ class Settings(WireModel):
     output: OutputSettings = OutputSettings()
 
 
-class Paths(WireModel):
+class Paths(MessageModel):
     """Every path that a stage may use. Local mode rewrites the prefixes; nothing else knows where things lie."""
 
     claims: dict[str, str]
@@ -205,7 +240,7 @@ class Paths(WireModel):
     """Prepared data, one folder per digest."""
     models: str
     """Models taken from the hub."""
-    job: str
+    job_dir: Annotated[str, Field(alias="job")]
     """This job's own folder: checkpoints/, artifact/, logs/ and the stage results lie in it."""
     job_uri: str
     """The same folder as `pvc://CLAIM/PATH`, for what is said to users."""
@@ -213,14 +248,14 @@ class Paths(WireModel):
     """File that the stage writes its `TerminationMessage` to."""
 
 
-class Rendezvous(WireModel):
+class Rendezvous(MessageModel):
     """Where rank 0 listens."""
 
     address: str
     port: int
 
 
-class ProgressEndpoint(WireModel):
+class ProgressEndpoint(MessageModel):
     """Where progress is posted."""
 
     url: str
@@ -231,14 +266,14 @@ class ProgressEndpoint(WireModel):
     """Certificate authority of an `https` address."""
 
 
-class ResultReference(WireModel):
+class ResultReference(MessageModel):
     """A file on the claim, by path and content."""
 
     path: str
     sha256: str
 
 
-class RunConfig(WireModel):
+class RunConfig(MessageModel):
     """Everything a stage needs to know."""
 
     version: Literal[1] = 1
@@ -248,13 +283,13 @@ class RunConfig(WireModel):
     """Training attempt from 1; 0 for the other stages."""
     settings: Settings
     config_hash: str
-    """`config_hash(settings)`: names what the training result depends on."""
+    """Identity of the run (`defaults.config_hash`), computed once, when the job began."""
     paths: Paths
     rendezvous: Rendezvous | None = None
     """Only for `train`."""
     progress: ProgressEndpoint | None = None
-    begins_anew: str | None = None
-    """Which run this is, where checkpoints of runs before it are to be removed from the job's folder, once. Only for `prepare`."""
+    fresh_run_id: Annotated[str | None, Field(alias="beginsAnew")] = None
+    """Names a run that must not go on from the checkpoints of earlier runs: `prepare` removes them once for each name. Only for `prepare`."""
     prepare_result: ResultReference | None = None
     """`prepare.json`, for `train` and `export`."""
     train_result: ResultReference | None = None
@@ -262,6 +297,10 @@ class RunConfig(WireModel):
     micro_batch_size: int | None = None
     """Rows of a micro-batch in place of the planned number, after a GPU ran out of memory. Only for `train`."""
     resume_before: int | None = None
-    """Only checkpoints of fewer steps are gone on from, and newer ones are set aside: one of them led to a loss that is not finite. Only for `train`."""
+    """Training goes on from a checkpoint of fewer steps, and puts newer ones in quarantine: one of them led to a loss that is not finite. Only for `train`."""
     expected_step: int | None = None
-    """Step of the newest checkpoint that is known of; where none is found, training must not begin again at step 0 unseen. Only for `train`."""
+    """Step of the newest checkpoint that the operator knows of. If the trainer finds no checkpoint, it fails and does not begin at step 0. Only for `train`."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON data with the wire's names; of the settings only what was set."""
+        return super().to_wire() | {"settings": self.settings.to_wire()}

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 
 SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
 SERVER_PORT = 8080
 
 
-class BatchingSettings(WireModel):
+class BatchingSettings(MessageModel):
     """How requests are grouped into forward passes (`spec.batching` with its defaults)."""
 
     max_batch_size: int = 16
@@ -24,7 +24,7 @@ class BatchingSettings(WireModel):
     """Texts that may wait; beyond it requests are answered 429 with Retry-After."""
 
 
-class ServerConfig(WireModel):
+class ServerConfig(MessageModel):
     """Everything that a model server needs to know."""
 
     version: Literal[1] = 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pydantic_core.core_schema import ModelSchema
 
-    from tuneloop_api.wire.model import WireModel
+    from tuneloop_api.wire.model import SpecModel
     from tuneloop_api.wire.rules import Rule
 
 Json: TypeAlias = dict[str, Any]
@@ -46,7 +46,7 @@ class Column:
 class Resource:
     """A kind, as the API server serves it."""
 
-    model: type[WireModel]
+    model: type[SpecModel]
     short_name: str
     columns: tuple[Column, ...]
     mutable_once_started: frozenset[str] | None = None

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from tuneloop_api.wire.model import WireModel, without_nulls
+from tuneloop_api.wire.model import MessageModel, SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
 
@@ -97,7 +97,7 @@ def _small_enough(annotations: dict[str, str]) -> dict[str, str]:
     return annotations
 
 
-class ObjectMeta(WireModel):
+class ObjectMeta(SpecModel):
     """The metadata that the API server accepts; what it fills in itself is not looked at."""
 
     name: str | None = None
@@ -128,14 +128,14 @@ Metadata: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked_metadata
 """Object metadata as it stands in the manifest, in which a field or a label that the API server would refuse is an error."""
 
 
-class ObjectReference(WireModel):
+class ObjectReference(SpecModel):
     """A reference to an object in the same namespace."""
 
     name: Name
     """Name of the object in this namespace: a-z, 0-9, - and ., beginning and ending with a letter or digit. For example `reviews`."""
 
 
-class ResourceAmounts(WireModel):
+class ResourceAmounts(SpecModel):
     """CPU and memory of one pod, as Kubernetes quantities."""
 
     cpu: Cpu | None = None
@@ -145,7 +145,7 @@ class ResourceAmounts(WireModel):
     For example `16Gi`."""
 
 
-class Storage(WireModel):
+class Storage(SpecModel):
     """Where data sets, checkpoints and artifacts live."""
 
     claim: Name | None = None
@@ -156,7 +156,7 @@ class Storage(WireModel):
     For example `team-a/reviews`."""
 
 
-class Condition(WireModel):
+class Condition(MessageModel):
     """One aspect of an object's state, as metav1.Condition."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)]

@@ -1,25 +1,32 @@
-"""The base of every model on the wire: camelCase names, no unknown field, no coercion, no inf or nan, null means absent."""
+"""The bases of every model on the wire: camelCase names, no coercion, no inf or nan, null means absent.
+
+People write a `SpecModel`: an unknown field is an error there, since somebody expects it to do something. Programs write a `MessageModel`:
+the reader may be of another release than the writer, so that the reader ignores fields that it does not know.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from tuneloop_api.wire.rules import Rule
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 
 Model = TypeVar("Model", bound="WireModel")
 
 
 class WireModel(BaseModel):
-    """A frozen model that reads and writes JSON as the API server does."""
+    """What both bases have in common: a frozen model that reads and writes JSON as the API server does. Derive from one of the two."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
-        extra="forbid",
         frozen=True,
         strict=True,
         allow_inf_nan=False,
@@ -53,6 +60,49 @@ class WireModel(BaseModel):
     def to_wire(self) -> dict[str, Any]:
         """Return plain JSON data with the wire's names, without fields that are not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class SpecModel(WireModel):
+    """A model that people write: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MessageModel(WireModel):
+    """A model that a program writes for another program: a field that only a later release knows is ignored.
+
+    What makes old and new releases read each other: a new field has a default, a field is never renamed or given another meaning, and
+    a set of words that may grow is `Open`.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+
+KEPT = object()
+"""The fallback of an `Open` field that keeps an unknown word as it is: for words that are only shown to people."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Marks a field of a message whose words a later release may extend: `Annotated[Literal["exact", "rounding"], Open("rounding")]`.
+
+    A word that this release does not know is read as `fallback`, so that the rest of the message stays readable.
+    """
+
+    fallback: object
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Wrap the field's own validation."""
+        plain = core_schema.plain_serializer_function_ser_schema(lambda word: word)
+        return core_schema.no_info_wrap_validator_function(self._read, handler(source), serialization=plain)
+
+    def _read(self, value: object, validate: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return validate(value)
+        except ValidationError:
+            if not isinstance(value, str):
+                raise
+            return value if self.fallback is KEPT else self.fallback
 
 
 def changed(model: Model, /, **fields: Any) -> Model:

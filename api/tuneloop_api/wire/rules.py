@@ -1,6 +1,6 @@
 """Conditions over several fields of a model, written once: the text for people, the check in Python, and its twin in CEL.
 
-A model lists its rules beside its fields (`rules = (...)`). `WireModel` runs the Python side; `crd` writes the CEL side into the CRD, where
+A model lists its rules beside its fields (`rules = (...)`). The models run the Python side; `crd` writes the CEL side into the CRD, where
 the API server runs it. The contract tests hold the two against each other.
 """
 

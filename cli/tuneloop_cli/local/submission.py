@@ -10,8 +10,8 @@ import uuid
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.defaults import digest_of
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.canonical import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -129,7 +129,9 @@ def block_of(path: str) -> str | None:
 
 def filled_in(path: str) -> Any:
     """Return what stands in the settings of a job that leaves everything out; None for what others fill in: the operator or `prepare`."""
-    found: Any = with_defaults(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).to_wire()
+    found: Any = with_defaults(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
     ours = (
         path.removeprefix("spec.")
         .replace("[0]", "")

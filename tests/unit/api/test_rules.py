@@ -7,11 +7,11 @@ from typing import Annotated
 import pytest
 from pydantic import BeforeValidator, ValidationError
 
-from tuneloop_api.wire.model import WireModel, without_nulls
+from tuneloop_api.wire.model import SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
 
 
-class Inner(WireModel):
+class Inner(SpecModel):
     type: str | None = None
     max_rank: int | None = None
     first_way: int | None = None
@@ -29,7 +29,7 @@ class Inner(WireModel):
     )
 
 
-class Outer(WireModel):
+class Outer(SpecModel):
     inner: Inner | None = None
     items: list[Inner] | None = None
     counts: Annotated[dict[str, int], BeforeValidator(without_nulls)] | None = None
@@ -67,7 +67,7 @@ def test_a_rule_holds_for_a_model_made_in_python_too():
 
 
 def test_braces_in_a_message_are_kept():
-    class Braces(WireModel):
+    class Braces(SpecModel):
         rules = (Rule(cel="false", holds=lambda _: False, message="give {steps: 1}"),)
 
     with pytest.raises(ValidationError, match=r"give \{steps: 1\}"):

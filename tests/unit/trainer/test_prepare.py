@@ -241,11 +241,11 @@ def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
 def test_a_run_that_begins_anew_removes_the_checkpoints_of_earlier_runs_and_never_its_own(tmp_path, model):
     write_csv(tmp_path / "train.csv", sentences(400))
     config = run_config(tmp_path, model=model)
-    checkpoint = Path(config.paths.job) / "checkpoints" / "step-00000010-a1"
+    checkpoint = Path(config.paths.job_dir) / "checkpoints" / "step-00000010-a1"
     left = []
     for run in (None, "first", "first", "second"):
         checkpoint.mkdir(parents=True, exist_ok=True)
-        prepare(config.model_copy(update={"begins_anew": run}), Reporter(config))
+        prepare(config.model_copy(update={"fresh_run_id": run}), Reporter(config))
         left.append(checkpoint.exists())
     assert left == [True, False, True, False]
 

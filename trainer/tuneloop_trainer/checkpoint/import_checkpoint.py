@@ -57,7 +57,7 @@ def adopt(config: RunConfig, *, identity: str) -> Found | None:
     Where that broke off, it brings what is missing. Returns what it goes on from. The best checkpoint of that job comes too where it is
     whole; else what is best is found anew. Raises as `find_origin` does, StorageError where a training attempt has started, OSError.
     """
-    folder = Path(config.paths.job) / CHECKPOINTS
+    folder = Path(config.paths.job_dir) / CHECKPOINTS
     bringing = folder / BRINGING
     complete = folder.is_dir() and committed(folder) and not bringing.exists()
     if config.settings.checkpoint.resume_from is None or complete:

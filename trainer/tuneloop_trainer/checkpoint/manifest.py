@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from tuneloop_api.contract.defaults import digest_of
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.model import MessageModel
 
 MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
@@ -31,7 +31,7 @@ class TrainState:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class SavedFile(WireModel):
+class SavedFile(MessageModel):
     """One file of a checkpoint."""
 
     name: str
@@ -39,7 +39,7 @@ class SavedFile(WireModel):
     sha256: str
 
 
-class State(WireModel):
+class State(MessageModel):
     """`TrainState` in the manifest."""
 
     data: dict[str, Any]
@@ -48,7 +48,7 @@ class State(WireModel):
     extra: dict[str, Any]
 
 
-class Manifest(WireModel):
+class Manifest(MessageModel):
     """Written last; a folder without one that verifies is no checkpoint."""
 
     version: Literal[1] = 1

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from tuneloop_api.contract.results import SavedStep
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fragments import ShardFile
 from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, SavedFile
@@ -52,7 +52,7 @@ class Snapshot:
         return list(self._engine.masters.fragments()), buffers
 
 
-class Part(WireModel):
+class Part(MessageModel):
     """What became of one rank's part of a checkpoint."""
 
     size: int

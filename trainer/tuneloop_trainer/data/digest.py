@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import digest_of
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:

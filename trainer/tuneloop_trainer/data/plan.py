@@ -38,7 +38,7 @@ def resolve(
         warmup_steps=_warmup_steps(training, total_steps=total_steps),
         learning_rate=_learning_rate(settings, architecture=architecture),
         precision=precision,
-        stage=_stage(settings, precision=precision),
+        zero_stage=_stage(settings, precision=precision),
     )
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from tuneloop_api.contract.results import DataCounts
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.errors import PreparedDataLostError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _HEADER_LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
 
 
-class Shard(WireModel):
+class Shard(MessageModel):
     """One file of tokens."""
 
     file: str
@@ -46,7 +46,7 @@ class Shard(WireModel):
     sha256: str
 
 
-class TextFile(WireModel):
+class TextFile(MessageModel):
     """One file of raw texts and labels."""
 
     file: str
@@ -54,7 +54,7 @@ class TextFile(WireModel):
     sha256: str
 
 
-class SplitFiles(WireModel):
+class SplitFiles(MessageModel):
     """One split: its files in reading order."""
 
     rows: int
@@ -64,7 +64,7 @@ class SplitFiles(WireModel):
     texts: list[TextFile]
 
 
-class TokenizerFacts(WireModel):
+class TokenizerFacts(MessageModel):
     """What training needs to know about the tokenizer."""
 
     files_digest: str
@@ -77,7 +77,7 @@ class TokenizerFacts(WireModel):
     """Longest input of the model; None: the model has no limit."""
 
 
-class DatasetManifest(WireModel):
+class DatasetManifest(MessageModel):
     """`dataset.json`."""
 
     version: Literal[1] = 1

@@ -21,7 +21,7 @@ def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -
 
     attempt: the one that training ended with. May be done again.
     """
-    folder, keep = Path(config.paths.job) / "checkpoints", config.settings.checkpoint.cleanup
+    folder, keep = Path(config.paths.job_dir) / "checkpoints", config.settings.checkpoint.cleanup
     if keep == "KeepAll" or not folder.exists():
         return
     try:

@@ -43,7 +43,7 @@ CARD = "README.md"
 
 
 def export(config: RunConfig, reporter: Reporter) -> ExportResult:
-    """Publish the trained model as `<paths.job>/artifact`; on any error the folder is what it was before.
+    """Publish the trained model as `<paths.job_dir>/artifact`; on any error the folder is what it was before.
 
     Raises ConfigError or StorageError if an input is missing or changed, NonFiniteLossError if the model's logits are not finite,
     StageError if the built files do not give the logits that training measured, StorageError if the volume is full.
@@ -56,7 +56,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     validation = read_split(trained.predictions, "validation")
     evaluation = measure(validation=validation, test=test, bootstrap=bootstrap)
     ladder = _ladder(config, prepared, trained, test=test, bootstrap=bootstrap, reporter=reporter)
-    with draft(Path(config.paths.job)) as folder:
+    with draft(Path(config.paths.job_dir)) as folder:
         reporter.post(detail="building the model's files", fraction=0.5)
         parts = write_model(folder, settings=config.settings, prepared=prepared, trained=trained)
         reporter.post(detail="comparing the files with training", fraction=0.7)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from safetensors.torch import load_file, save_file
 
 from tuneloop_api.contract.run_config import MethodSettings
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import full, lora
 from tuneloop_trainer.tasks.text_classification import load_model
@@ -27,7 +27,7 @@ TRAINABLE = "trainable.safetensors"
 DESCRIPTION = "method.json"
 
 
-class TrainedMethod(WireModel):
+class TrainedMethod(MessageModel):
     """`method.json`: how the trained weights belong to the base model."""
 
     method: MethodSettings

@@ -18,8 +18,7 @@ from tuneloop_trainer.models.files import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import Paths
-    from tuneloop_api.v1alpha1.fine_tune_job.data import ModelSource
+    from tuneloop_api.contract.run_config import ModelSettings, Paths
 
 _POSITIONS_AFTER_PADDING = frozenset(
     [
@@ -62,7 +61,7 @@ class PretrainedModel:
     tokenizer_digest: str
 
 
-def open_model(source: ModelSource, *, paths: Paths) -> PretrainedModel:
+def open_model(source: ModelSettings, *, paths: Paths) -> PretrainedModel:
     """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here."""
     if source.uri.startswith("hf://"):
         from tuneloop_trainer.models.hub import fetch_model  # noqa: PLC0415  (needed for hub models alone)

@@ -70,7 +70,7 @@ class Preflight:
         return Layout(
             tokens=resolved.max_tokens,
             micro_batch=resolved.micro_batch_size,
-            stage=resolved.stage,
+            stage=resolved.zero_stage,
             world_size=gang.nodes * gang.processes_per_node,
             precision=resolved.precision,
             gpu=gang.gpus_per_node > 0,
@@ -85,12 +85,12 @@ class Preflight:
 
     def needs(self, shape: ModelShape | None, *, data: int) -> list[Need]:
         """Return what the job still has to write to its claim. data: bytes of the data set, 0 if it is there."""
-        return needs_of(shape, self.settings, job=Path(self.config.paths.job), data=data)
+        return needs_of(shape, self.settings, job=Path(self.config.paths.job_dir), data=data)
 
     def free(self) -> int:
         """Return the free bytes of the claim."""
-        return free_bytes(Path(self.config.paths.job))
+        return free_bytes(Path(self.config.paths.job_dir))
 
     def require_room(self, shape: ModelShape | None, *, data: int) -> None:
         """Raise StorageError if the claim has no room for all that the job will write."""
-        require_room(self.needs(shape, data=data), folder=Path(self.config.paths.job), free=self.free())
+        require_room(self.needs(shape, data=data), folder=Path(self.config.paths.job_dir), free=self.free())

@@ -9,8 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import CheckpointSettings
-    from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery
+    from tuneloop_api.contract.run_config import CheckpointSettings, EvaluateEverySettings
 
 LONGEST_SECONDS, SHORTEST_SECONDS = 900.0, 10.0
 """Bounds of the planned time between two saves."""
@@ -53,7 +52,7 @@ class SaveTimes:
 class SaveAndEvalIntervals:
     """How often the validation split is measured and progress is saved."""
 
-    evaluate_every: EvaluateEvery
+    evaluate_every: EvaluateEverySettings
     checkpoint: CheckpointSettings
     steps_per_epoch: int
     total_steps: int

@@ -75,11 +75,11 @@ class ProgressPosts:
 
     def saved(self, latest: SavedStep, best: SavedStep | None, *, save_seconds_p95: float | None = None) -> None:
         """Say that a checkpoint was committed."""
-        self._post(latest=latest, best=best, save_seconds_p95=save_seconds_p95, unsaved=None)
+        self._post(latest=latest, best=best, save_seconds_p95=save_seconds_p95, save_error=None)
 
     def unsaved(self, reason: str) -> None:
         """Say why a checkpoint was not saved; training goes on."""
-        self._post(unsaved=reason)
+        self._post(save_error=reason)
 
     def _post(self, **fields: Any) -> None:
         if self.is_main_rank:

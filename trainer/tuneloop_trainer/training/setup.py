@@ -56,7 +56,7 @@ class TrainingRun:
     @property
     def job(self) -> Path:
         """The job's own folder."""
-        return Path(self.config.paths.job)
+        return Path(self.config.paths.job_dir)
 
     @property
     def is_main_rank(self) -> bool:
@@ -120,7 +120,7 @@ def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
     training, resolved = config.settings.training, prepared.resolved
     settings = EngineSettings(
-        stage=resolved.stage,
+        stage=resolved.zero_stage,
         precision=resolved.precision,
         micro_batch_size=resolved.micro_batch_size,
         max_grad_norm=training.max_grad_norm,
@@ -144,7 +144,7 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
 
 
 def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> Checkpoints:
-    folder = Path(config.paths.job) / "checkpoints"
+    folder = Path(config.paths.job_dir) / "checkpoints"
     identity = run_identity(
         config.config_hash, dataset_digest=prepared.dataset_digest, model_revision=prepared.model_revision
     )

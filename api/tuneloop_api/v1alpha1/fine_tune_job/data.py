@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import FilesUri, ModelUri
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
 from tuneloop_api.wire.text_formats import LINE, REVISION, SPLIT_NAME
 
@@ -18,7 +18,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class ModelSource(WireModel):
+class ModelSource(SpecModel):
     """The pre-trained model to start from."""
 
     uri: ModelUri
@@ -42,7 +42,7 @@ class ModelSource(WireModel):
     )
 
 
-class Columns(WireModel):
+class Columns(SpecModel):
     """Which columns of a source hold what."""
 
     text: ColumnName | None = None
@@ -51,7 +51,7 @@ class Columns(WireModel):
     """Name of the column that holds the label, or the number that `labelRule` turns into one. Default: `label`. For example `stars`."""
 
 
-class LabelRule(WireModel):
+class LabelRule(SpecModel):
     """Turns a number into one of two classes."""
 
     above: float
@@ -71,7 +71,7 @@ class LabelRule(WireModel):
     )
 
 
-class Source(WireModel):
+class Source(SpecModel):
     """Rows from one file, one folder of files, or one saved data set."""
 
     uri: FilesUri
@@ -87,7 +87,7 @@ class Source(WireModel):
     """Number of rows to read at most, from the start of the source. Default: all. For example `1000`."""
 
 
-class RowValidation(WireModel):
+class RowValidation(SpecModel):
     """What to do with rows that cannot be used."""
 
     max_bad_fraction: Fraction | None = None
@@ -97,7 +97,7 @@ class RowValidation(WireModel):
     """Number of bad rows that the data report shows, 0 to 1000. Default: 20. For example `100`."""
 
 
-class Split(WireModel):
+class Split(SpecModel):
     """How rows are divided when `validation` or `test` is not given."""
 
     validation: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -140,7 +140,7 @@ class Split(WireModel):
     )
 
 
-class Deduplicate(WireModel):
+class Deduplicate(SpecModel):
     """Which repeated rows are removed."""
 
     exact: bool | None = None
@@ -166,7 +166,7 @@ def _own_source(split: str) -> Rule:
     )
 
 
-class Data(WireModel):
+class Data(SpecModel):
     """The rows to learn from and to measure on."""
 
     train: Annotated[list[Source], Field(min_length=1, max_length=64)]

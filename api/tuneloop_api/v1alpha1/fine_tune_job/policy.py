@@ -9,12 +9,12 @@ from pydantic import Field
 from tuneloop_api.v1alpha1.common import Duration, FilesUri, Name, positive_duration
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, not_together
 from tuneloop_api.wire.text_formats import NAME
 
 
-class Checkpoint(WireModel):
+class Checkpoint(SpecModel):
     """When and how training progress is saved."""
 
     every: Duration | None = None
@@ -49,7 +49,7 @@ class Checkpoint(WireModel):
     )
 
 
-class FailureRule(WireModel):
+class FailureRule(SpecModel):
     """What follows some failures, in place of the built-in action."""
 
     failure_class: Annotated[FailureClass | None, Field(alias="class", strict=False)] = None
@@ -71,7 +71,7 @@ class FailureRule(WireModel):
     )
 
 
-class FailurePolicy(WireModel):
+class FailurePolicy(SpecModel):
     """How often training is restarted, and how long it may take to start or be silent."""
 
     max_restarts: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -94,7 +94,7 @@ class FailurePolicy(WireModel):
     rules = (positive_duration("start_deadline"), positive_duration("hang_timeout"))
 
 
-class Scheduling(WireModel):
+class Scheduling(SpecModel):
     """Where the training pods run, and what happens if there is not enough room."""
 
     queue_name: Annotated[str, NAME.text(most=63)] | None = None
@@ -121,7 +121,7 @@ class Scheduling(WireModel):
     )
 
 
-class Cleanup(WireModel):
+class Cleanup(SpecModel):
     """What is left of a job that has succeeded."""
 
     checkpoints: Literal["KeepBest", "KeepAll", "Delete"] | None = None
@@ -129,21 +129,21 @@ class Cleanup(WireModel):
     keeps its checkpoints. Default: `KeepBest`."""
 
 
-class Preflight(WireModel):
+class Preflight(SpecModel):
     """What is checked before any GPU is held."""
 
     dry_run: bool | None = None
     """Whether the job ends after its preparation: model, data, space and memory are checked, the plan is in `status.resolved`, and nothing is trained. Default: false."""
 
 
-class Budget(WireModel):
+class Budget(SpecModel):
     """What the job may cost."""
 
     max_gpu_hours: Annotated[float, Field(gt=0)] | None = None
     """Hours of GPUs held by training pods, all attempts together, after which the job fails; its checkpoints stay. Default: none. For example `64`."""
 
 
-class Output(WireModel):
+class Output(SpecModel):
     """What is published."""
 
     checkpoint: Literal["best", "last"] | None = None

@@ -32,12 +32,12 @@ from tuneloop_api.v1alpha1.fine_tune_job.policy import (
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import GPU_RESOURCE
 
 
-class Evaluation(WireModel):
+class Evaluation(SpecModel):
     """How the result is measured."""
 
     bootstrap_samples: Annotated[int, Field(ge=100, le=100000)] | None = None
@@ -46,7 +46,7 @@ class Evaluation(WireModel):
     """Whether simpler means are measured on the same rows: the majority class, TF-IDF with a linear classifier, and the model before training. Default: true."""
 
 
-class DeepSpeed(WireModel):
+class DeepSpeed(SpecModel):
     """How memory is shared between ranks."""
 
     stage: Annotated[int, Field(ge=0, le=3)] | None = None
@@ -73,7 +73,7 @@ def _most_ranks(gpus_per_node: int | None) -> float:
     return gpus or math.inf
 
 
-class Resources(WireModel):
+class Resources(SpecModel):
     """Nodes, GPUs and memory of the training pods, and of the two CPU stages."""
 
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -119,7 +119,7 @@ def _least_nodes(scheduling: Scheduling | None) -> int:
     return (scheduling and scheduling.min_nodes) or 1
 
 
-class FineTuneJobSpec(WireModel):
+class FineTuneJobSpec(SpecModel):
     """What to train, on what, how and where."""
 
     model: ModelSource
@@ -182,7 +182,7 @@ class FineTuneJobSpec(WireModel):
     )
 
 
-class FineTuneJob(WireModel):
+class FineTuneJob(SpecModel):
     """A language model to be fine-tuned: data preparation, training, export."""
 
     api_version: Literal["tuneloop.dev/v1alpha1"]

@@ -13,10 +13,10 @@ from tuneloop_api.v1alpha1.common import (
     ShortText,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import ArtifactStatus, DataStatus, EvaluationStatus
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel, Open
 
 
-class StageResult(WireModel):
+class StageResult(MessageModel):
     """What a stage handed on: a file on the claim."""
 
     path: LongText
@@ -25,7 +25,7 @@ class StageResult(WireModel):
     """SHA-256 of the file's content; the next stage reads nothing else."""
 
 
-class Child(WireModel):
+class Child(MessageModel):
     """The Job of a stage, by name and uid."""
 
     name: Name
@@ -38,7 +38,7 @@ class Child(WireModel):
     """What the Job handed on to the next stage, once it succeeded."""
 
 
-class Children(WireModel):
+class Children(MessageModel):
     """The Jobs of the three stages."""
 
     prepare: Child | None = None
@@ -49,7 +49,7 @@ class Children(WireModel):
     """Job that exports, measures and publishes the model."""
 
 
-class Restarts(WireModel):
+class Restarts(MessageModel):
     """How often training was restarted, and why."""
 
     total: int = 0
@@ -72,7 +72,7 @@ class Restarts(WireModel):
     """When the last restart was decided (RFC 3339)."""
 
 
-class EvaluationValue(WireModel):
+class EvaluationValue(MessageModel):
     """The newest validation result."""
 
     name: ShortText
@@ -81,7 +81,7 @@ class EvaluationValue(WireModel):
     """What the metric was on the validation split."""
 
 
-class Progress(WireModel):
+class Progress(MessageModel):
     """How far the current stage is."""
 
     percent: ShortText | None = None
@@ -112,7 +112,7 @@ class Progress(WireModel):
     """When the pods last reported how far they are (RFC 3339)."""
 
 
-class SavedCheckpoint(WireModel):
+class SavedCheckpoint(MessageModel):
     """A checkpoint that was committed."""
 
     step: int
@@ -127,7 +127,7 @@ class SavedCheckpoint(WireModel):
     """What that metric was at the checkpoint."""
 
 
-class CheckpointStatus(WireModel):
+class CheckpointStatus(MessageModel):
     """The checkpoints that a restart would use."""
 
     latest: SavedCheckpoint | None = None
@@ -138,7 +138,7 @@ class CheckpointStatus(WireModel):
     """Time from the begin of a save to the whole checkpoint, as 95th percentile; a grace period below it is too short to save in."""
 
 
-class AttemptRecord(WireModel):
+class AttemptRecord(MessageModel):
     """One finished training attempt."""
 
     attempt: int
@@ -161,7 +161,7 @@ class AttemptRecord(WireModel):
     """How many nodes the attempt ran on, with one training pod each."""
 
 
-class AvoidedNode(WireModel):
+class AvoidedNode(MessageModel):
     """A node that later attempts stay away from."""
 
     name: ShortText
@@ -170,7 +170,7 @@ class AvoidedNode(WireModel):
     """Class of the failures that happened there, as in `status.failure.class`."""
 
 
-class Usage(WireModel):
+class Usage(MessageModel):
     """What the training has used, up to the end of the last attempt or the last time that its pods stopped running."""
 
     gpu_seconds: float = 0
@@ -185,7 +185,7 @@ class Usage(WireModel):
     """Useful seconds as a part of the active ones, 0 to 1; the rest went into starting, loading, measuring, saving and lost steps."""
 
 
-class Failure(WireModel):
+class Failure(MessageModel):
     """Why the job failed, or why training was last restarted."""
 
     failure_class: Annotated[ShortText, Field(alias="class")]
@@ -212,7 +212,7 @@ class Failure(WireModel):
     """Whether a restart may help; false where the same would happen again."""
 
 
-class Lineage(WireModel):
+class Lineage(MessageModel):
     """Where the artifact comes from."""
 
     model_revision: ShortText | None = None
@@ -230,12 +230,12 @@ JobPhase = Literal[
 ]
 
 
-class FineTuneJobStatus(WireModel):
+class FineTuneJobStatus(MessageModel):
     """What became of the job."""
 
     observed_generation: int | None = None
     """The `metadata.generation` that this status was computed from."""
-    phase: JobPhase | None = None
+    phase: Annotated[JobPhase | None, Open(None)] = None
     """Where the job is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
     """Aspects of the state, one entry each: Accepted, Prepared, PodsReady, Complete, Failed and others. Accepted is False where the spec is refused, and says why."""
@@ -271,7 +271,7 @@ class FineTuneJobStatus(WireModel):
     """How many of the training pods are ready, for example `2/2`."""
     checkpoint: CheckpointStatus | None = None
     """The checkpoints that a restart would use."""
-    resume: Literal["exact", "rounding"] | None = None
+    resume: Annotated[Literal["exact", "rounding"] | None, Open("rounding")] = None
     """How restarts so far went on: `exact` if every bit is as if there had been none, `rounding` if results differ in the last digits."""
     history: Annotated[list[AttemptRecord], Field(max_length=10)] | None = None
     """The last ten attempts that have ended, newest last."""

@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from tuneloop_api.v1alpha1.common import LongText, ShortText
-from tuneloop_api.wire.model import WireModel, without_nulls
+from tuneloop_api.wire.model import MessageModel, without_nulls
 
 
-class DataStatus(WireModel):
+class DataStatus(MessageModel):
     """What `prepare` made of the sources."""
 
     rows: int | None = None
@@ -25,7 +25,7 @@ class DataStatus(WireModel):
     """Path of the data report, which says what was left out and why, as the pods see it."""
 
 
-class MetricValue(WireModel):
+class MetricValue(MessageModel):
     """One measured number with its 95 % interval."""
 
     name: ShortText
@@ -40,7 +40,7 @@ class MetricValue(WireModel):
     """Upper end of the 95 % interval."""
 
 
-class BaselineValue(WireModel):
+class BaselineValue(MessageModel):
     """The accuracy of something simpler, on the same rows."""
 
     name: ShortText
@@ -53,7 +53,7 @@ class BaselineValue(WireModel):
     """Upper end of the 95 % interval."""
 
 
-class EvaluationStatus(WireModel):
+class EvaluationStatus(MessageModel):
     """What the exported model achieved on the test split."""
 
     metrics: Annotated[list[MetricValue], Field(max_length=64)] | None = None
@@ -62,7 +62,7 @@ class EvaluationStatus(WireModel):
     """What simpler means achieve on the same rows; the model should do better."""
 
 
-class ArtifactStatus(WireModel):
+class ArtifactStatus(MessageModel):
     """The published model."""
 
     uri: LongText

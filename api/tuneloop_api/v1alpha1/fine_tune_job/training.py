@@ -7,14 +7,14 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count, Seed
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
 from tuneloop_api.wire.text_formats import LAYER_NAME
 
 LayerName: TypeAlias = Annotated[str, LAYER_NAME.text(most=256)]
 
 
-class Method(WireModel):
+class Method(SpecModel):
     """Which parameters are trained, and how."""
 
     type: Literal["full", "lora"] | None = None
@@ -40,7 +40,7 @@ class Method(WireModel):
     )
 
 
-class EvaluateEvery(WireModel):
+class EvaluateEvery(SpecModel):
     """How often the validation split is measured: exactly one of the two."""
 
     steps: Count | None = None
@@ -54,7 +54,7 @@ class EvaluateEvery(WireModel):
 MetricName = Literal["loss", "accuracy", "macro_f1", "mcc"]
 
 
-class EarlyStopping(WireModel):
+class EarlyStopping(SpecModel):
     """Stop when the validation split gets no better."""
 
     metric: MetricName | None = None
@@ -65,7 +65,7 @@ class EarlyStopping(WireModel):
     """Smallest change of the metric that counts as an improvement, in the metric's own unit. Default: 0, any change. For example `0.001`."""
 
 
-class Training(WireModel):
+class Training(SpecModel):
     """Length, batches and optimizer."""
 
     epochs: Annotated[float, Field(gt=0, le=10000)] | None = None

@@ -19,12 +19,12 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import MessageModel, Open, SpecModel
 from tuneloop_api.wire.rules import applies_only, exactly_one
 from tuneloop_api.wire.text_formats import DIGEST
 
 
-class ServedModel(WireModel):
+class ServedModel(SpecModel):
     """The artifact to serve: exactly one of the two."""
 
     fine_tune_job_ref: ObjectReference | None = None
@@ -48,7 +48,7 @@ class ServedModel(WireModel):
     )
 
 
-class Batching(WireModel):
+class Batching(SpecModel):
     """How requests are grouped into forward passes."""
 
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -59,7 +59,7 @@ class Batching(WireModel):
     """Number of texts that may wait, 1 to 65536; what comes beyond it is answered 429 with Retry-After. Default: 256. For example `1024`."""
 
 
-class Lifecycle(WireModel):
+class Lifecycle(SpecModel):
     """How the server starts and stops."""
 
     startup: Duration | None = None
@@ -71,7 +71,7 @@ class Lifecycle(WireModel):
     rules = (positive_duration("startup"),)
 
 
-class ModelDeploymentSpec(WireModel):
+class ModelDeploymentSpec(SpecModel):
     """Which model to serve, and how."""
 
     model: ServedModel
@@ -91,7 +91,7 @@ class ModelDeploymentSpec(WireModel):
 DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]
 
 
-class ServedRevision(WireModel):
+class ServedRevision(MessageModel):
     """One immutable version of what is served."""
 
     revision: ShortText
@@ -106,12 +106,12 @@ class ServedRevision(WireModel):
     """Number of its server pods that answer requests."""
 
 
-class ModelDeploymentStatus(WireModel):
+class ModelDeploymentStatus(MessageModel):
     """What is being served."""
 
     observed_generation: int | None = None
     """The `metadata.generation` that this status was computed from."""
-    phase: DeploymentPhase | None = None
+    phase: Annotated[DeploymentPhase | None, Open(None)] = None
     """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
     """Aspects of the state, one entry each: Accepted, ModelAvailable and Ready. Accepted is False where the spec is refused, and says why."""
@@ -123,7 +123,7 @@ class ModelDeploymentStatus(WireModel):
     """Address of the server inside the cluster; in local mode its address on this machine."""
 
 
-class ModelDeployment(WireModel):
+class ModelDeployment(SpecModel):
     """A fine-tuned model that is served over HTTP."""
 
     api_version: Literal["tuneloop.dev/v1alpha1"]

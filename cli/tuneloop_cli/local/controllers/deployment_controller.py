@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.defaults import digest_of
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_cli.local.cluster.pod_objects import (
     is_active,
     is_deleted,

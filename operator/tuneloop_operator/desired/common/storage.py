@@ -64,7 +64,7 @@ class JobStorage:
             claims={claim: mount_path(claim) for claim in sorted({self.claim, *self.read_only})},
             datasets=f"{root}datasets",
             models=f"{root}models",
-            job=f"{root}{folder}",
+            job_dir=f"{root}{folder}",
             job_uri=f"pvc://{self.claim}/{inside}{folder}",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import digest_of
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.fine_tune_job.run_config import CA_FILE, run_config
 from tuneloop_operator.names import DATA_DIGEST, job_name

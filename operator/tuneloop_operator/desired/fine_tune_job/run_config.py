@@ -1,10 +1,10 @@
-"""From spec, attempt and what earlier stages handed on to the RunConfig of a stage."""
+"""The RunConfig of a stage, from the spec, the attempt and the results of earlier stages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import config_hash, with_defaults
+from tuneloop_api.contract.defaults import as_set, config_hash, is_of_first_release, with_defaults
 from tuneloop_api.contract.progress import progress_path
 from tuneloop_api.contract.run_config import (
     JobIdentity,
@@ -14,13 +14,14 @@ from tuneloop_api.contract.run_config import (
     RunConfig,
     Settings,
 )
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY
 from tuneloop_operator.names import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_api.v1alpha1 import FineTuneJob
-    from tuneloop_api.v1alpha1.fine_tune_job.status import Child
+    from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus
     from tuneloop_operator.desired.common.storage import JobStorage
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -31,9 +32,9 @@ RENDEZVOUS_PORT = 29500
 def run_config(
     job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
 ) -> RunConfig:
-    """Return what a stage is told. `attempt` is 0 for all but `train`; results of earlier stages come from the status."""
+    """Return the RunConfig of a stage. `attempt` is 0 for all stages but `train`; results of earlier stages come from the status."""
     namespace, name = job.metadata["namespace"], job.metadata["name"]
-    filled = with_defaults(job.spec) if stage != "train" else attempt_settings(job)
+    identity = run_identity(job)
     children = job.status.children if job.status else None
     rendezvous = Rendezvous(
         address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
@@ -42,8 +43,8 @@ def run_config(
         stage=stage,
         job=JobIdentity(namespace=namespace, name=name, uid=job.metadata["uid"]),
         attempt=attempt,
-        settings=filled,
-        config_hash=config_hash(filled),
+        settings=stage_settings(job, stage=stage, identity=identity),
+        config_hash=identity,
         paths=storage.paths(job),
         rendezvous=rendezvous if stage == "train" else None,
         progress=ProgressEndpoint(
@@ -51,7 +52,7 @@ def run_config(
             token_path=settings.token_path,
             ca_path=f"{CONFIG_DIRECTORY}/{CA_FILE}" if settings.progress_ca else None,
         ),
-        begins_anew=_begins_anew(job) if stage == "prepare" else None,
+        fresh_run_id=_fresh_run_id(job) if stage == "prepare" else None,
         prepare_result=_result(children.prepare if children and stage != "prepare" else None),
         train_result=_result(children.train if children and stage == "export" else None),
         micro_batch_size=job.status.micro_batch_size if job.status and stage == "train" else None,
@@ -60,23 +61,42 @@ def run_config(
     )
 
 
+def run_identity(job: FineTuneJob) -> str:
+    """Return the hash that the job got when it began. A job keeps its hash for life: a later operator may compute another one."""
+    lineage = job.status.lineage if job.status else None
+    return (lineage and lineage.config_hash) or config_hash(as_set(job.spec))
+
+
 def attempt_settings(job: FineTuneJob) -> Settings:
-    """Return the settings of the current training attempt: it may have fewer nodes than the spec asks for."""
-    filled = with_defaults(job.spec)
-    if job.status is None or job.status.nodes is None:
-        return filled
-    return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})
+    """Return the settings of the current training attempt with all defaults, for what the operator itself decides."""
+    return _with_nodes(with_defaults(job.spec), job.status)
 
 
-def _begins_anew(job: FineTuneJob) -> str | None:
-    """Return the name of this run if nothing of an earlier one may be gone on from: when it was created."""
+def stage_settings(job: FineTuneJob, *, stage: Stage, identity: str) -> Settings:
+    """Return the settings of a stage: what the spec sets.
+
+    The image of the job fills in its own defaults, but for that of release 0.1.0: its trainer expects to find epochs and warm-up.
+    """
+    settings = with_defaults(job.spec) if is_of_first_release(identity) else as_set(job.spec)
+    return _with_nodes(settings, job.status) if stage == "train" else settings
+
+
+def _with_nodes(settings: Settings, status: FineTuneJobStatus | None) -> Settings:
+    """Return the settings with the nodes of the current attempt, which may be fewer than the spec asks for."""
+    if status is None or status.nodes is None:
+        return settings
+    return changed(settings, gang=changed(settings.gang, nodes=status.nodes))
+
+
+def _fresh_run_id(job: FineTuneJob) -> str | None:
+    """Return the time of the job's creation as the name of a run that must not go on from earlier checkpoints; None if the run may."""
     checkpoint = job.spec.checkpoint
-    is_anew = checkpoint is not None and checkpoint.resume == "never"
-    return job.metadata.get("creationTimestamp") if is_anew else None
+    is_fresh = checkpoint is not None and checkpoint.resume == "never"
+    return job.metadata.get("creationTimestamp") if is_fresh else None
 
 
 def _expected_step(job: FineTuneJob) -> int | None:
-    """Return the step of the newest checkpoint that an attempt must find; None where it may begin at step 0."""
+    """Return the step of the newest checkpoint, which an attempt must find; None where the attempt may begin at step 0."""
     status = job.status
     if status is None or status.checkpoint is None or status.checkpoint.latest is None:
         return None

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.defaults import digest_of
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH, SERVER_PORT, BatchingSettings, ServerConfig
 from tuneloop_api.v1alpha1.common import ResourceAmounts, seconds
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,

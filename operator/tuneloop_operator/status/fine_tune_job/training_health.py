@@ -56,13 +56,13 @@ def stale_in(status: FineTuneJobStatus, *, now: datetime) -> float | None:
 
 
 def _with_saving(seen: ObservedJob, conditions: Conditions, message: ProgressMessage, *, now: datetime) -> Conditions:
-    if message.unsaved is not None:
+    if message.save_error is not None:
         conditions = with_condition(
             conditions,
             "CheckpointFresh",
             true=False,
             reason="SaveFailed",
-            message=message.unsaved[:_MOST_TEXT],
+            message=message.save_error[:_MOST_TEXT],
             now=now,
         )
     else:

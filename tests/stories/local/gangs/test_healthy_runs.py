@@ -48,8 +48,8 @@ def test_a_healthy_run_is_told_of_nothing(tmp_path: Path, model: Path, seed: int
         evaluation={"baselines": False},
     )
     run_gangs([write_run(config, tmp_path / "run.json")])
-    result = json.loads(Path(config.paths.job, "train.json").read_text())
-    lines = list(map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines()))
+    result = json.loads(Path(config.paths.job_dir, "train.json").read_text())
+    lines = list(map(json.loads, Path(config.paths.job_dir, "logs", "train.jsonl").read_text().splitlines()))
     accuracy = [line["accuracy"] for line in lines if line["kind"] == "evaluation"][-1]
     assert accuracy > 0.75, "it has not learned half of what there is to learn: this run is not healthy"
     assert result.get("findings", []) == []

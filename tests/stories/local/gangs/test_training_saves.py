@@ -73,23 +73,23 @@ def train_badly(config: RunConfig) -> GangOutcome:
 
 
 def run_json_of(config: RunConfig) -> Path:
-    return write_run(config, Path(config.paths.job, f"run-{config.attempt}.json"))
+    return write_run(config, Path(config.paths.job_dir, f"run-{config.attempt}.json"))
 
 
 def message_of(config: RunConfig) -> dict:
-    return json.loads(Path(config.paths.job, f"run-{config.attempt}.json.message.0").read_text())
+    return json.loads(Path(config.paths.job_dir, f"run-{config.attempt}.json.message.0").read_text())
 
 
 def again(config: RunConfig, folder: Path, **changes: Any) -> RunConfig:
     """Return the second attempt at a run, on a copy of its folder."""
-    job = shutil.copytree(config.paths.job, folder / "job")
-    paths = Paths(**(config.paths.model_dump() | {"job": str(job)}))
+    job = shutil.copytree(config.paths.job_dir, folder / "job")
+    paths = Paths(**(config.paths.model_dump() | {"job_dir": str(job)}))
     prepared = ResultReference(path=str(job / "prepare.json"), sha256=config.prepare_result.sha256)
     return config.model_copy(update={"attempt": 2, "paths": paths, "prepare_result": prepared} | changes)
 
 
 def checkpoints_of(config: RunConfig) -> Path:
-    return Path(config.paths.job, "checkpoints")
+    return Path(config.paths.job_dir, "checkpoints")
 
 
 def names_in(config: RunConfig) -> list[str]:
@@ -97,12 +97,12 @@ def names_in(config: RunConfig) -> list[str]:
 
 
 def result_of(config: RunConfig) -> dict:
-    return json.loads(Path(config.paths.job, "train.json").read_text())
+    return json.loads(Path(config.paths.job_dir, "train.json").read_text())
 
 
 def outcome(config: RunConfig) -> tuple[list[tuple], str]:
     """Return the loss of every step, and the digest of the weights that would be published."""
-    job = Path(config.paths.job)
+    job = Path(config.paths.job_dir)
     lines = map(json.loads, (job / "logs" / "train.jsonl").read_text().splitlines())
     weights = (job / "weights" / "trainable.safetensors").read_bytes()
     return [(line["step"], line["loss"]) for line in lines], sha256(weights).hexdigest()
@@ -171,7 +171,7 @@ def small_volume(folder: Path, *, size: str) -> Iterator[None]:
 
 
 def posting_to(operator: Operator, config: RunConfig) -> RunConfig:
-    token = Path(config.paths.job, "token")
+    token = Path(config.paths.job_dir, "token")
     token.write_text("token\n")
     endpoint = ProgressEndpoint(url=f"http://127.0.0.1:{operator.server_port}/progress", token_path=str(token))
     return config.model_copy(update={"progress": endpoint})
@@ -198,16 +198,16 @@ def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_
         training = pool.submit(train, config)
         first = operator.next(lambda message: message.latest is not None)
         filler = fill(folder)
-        told = operator.next(lambda message: message.unsaved is not None)
+        told = operator.next(lambda message: message.save_error is not None)
         kept = {name: read_manifest(folder / name) for name in committed(folder)}
         for name, manifest in kept.items():
             check_files(folder / name, manifest.files)
         filler.unlink()
         training.result()
         last = operator.next(lambda message: message.latest is not None and message.latest.step == LONG)
-        assert "No space left on device" in told.unsaved
+        assert "No space left on device" in told.save_error
         assert max(manifest.step for manifest in kept.values()) >= first.latest.step
-        assert last.unsaved is None
+        assert last.save_error is None
         assert outcome(config) == outcome(expected)
 
 

@@ -118,9 +118,9 @@ def test_an_attempt_is_told_which_checkpoint_it_must_find(job: FineTuneJob, atte
         pytest.param(a_job(), "prepare", False, id="what is there may be gone on from"),
     ],
 )
-def test_a_run_that_begins_anew_is_named_by_its_creation(job: FineTuneJob, stage: Stage, is_named: bool) -> None:
+def test_a_run_without_resume_is_named_by_its_creation(job: FineTuneJob, stage: Stage, is_named: bool) -> None:
     created = {"creationTimestamp": "2026-01-01T12:00:00Z"}
-    found = told(job.model_copy(update={"metadata": job.metadata | created}), stage=stage, attempt=0).begins_anew
+    found = told(job.model_copy(update={"metadata": job.metadata | created}), stage=stage, attempt=0).fresh_run_id
     assert found == (created["creationTimestamp"] if is_named else None)
 
 

@@ -62,7 +62,7 @@ def test_a_healthy_training_has_no_condition_of_its_own() -> None:
 
 
 def test_a_save_that_failed_is_told_until_one_succeeds() -> None:
-    failed = said(running(), unsaved="no space left")
+    failed = said(running(), save_error="no space left")
     one = found(failed, "CheckpointFresh")
     assert (one.status, one.reason, one.message) == ("False", "SaveFailed", "no space left")
     assert found(said(running(), failed), "CheckpointFresh").status == "True"
@@ -85,7 +85,7 @@ def test_what_the_curves_tell_is_said_with_its_advice_and_taken_back() -> None:
 
 
 def test_a_message_of_an_older_attempt_tells_nothing() -> None:
-    assert said(running(), attempt=2, unsaved="no space left") == []
+    assert said(running(), attempt=2, save_error="no space left") == []
 
 
 @pytest.mark.parametrize(("silent", "stale"), [(STALE_SECONDS - 1, False), (STALE_SECONDS + 1, True)])

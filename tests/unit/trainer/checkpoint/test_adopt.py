@@ -58,7 +58,7 @@ def config(claim: Path, uri: str = f"pvc://work/{ORIGIN}"):
 
 
 def own(config) -> Path:
-    return Path(config.paths.job) / "checkpoints"
+    return Path(config.paths.job_dir) / "checkpoints"
 
 
 def test_the_newest_whole_one_becomes_the_first_of_the_job(claim):

@@ -78,7 +78,7 @@ def test_the_learning_rate_follows_from_method_and_architecture(tmp_path, method
 )
 def test_precision_and_stage_follow_from_the_gang(tmp_path, gang, deepspeed, precision, stage):
     resolved = plan(tmp_path, gang=gang, deepspeed=deepspeed)
-    assert (resolved.precision, resolved.stage) == (precision, stage)
+    assert (resolved.precision, resolved.zero_stage) == (precision, stage)
 
 
 def test_the_plan_does_not_depend_on_the_number_of_nodes_where_the_result_would(tmp_path):

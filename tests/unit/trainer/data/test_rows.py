@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.run_config import ValidationSettings
-from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+from tuneloop_api.contract.run_config import LabelRuleSettings, ValidationSettings
 from tuneloop_trainer.data.formats.labels import class_of, in_order
 from tuneloop_trainer.data.formats.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable
 from tuneloop_trainer.data.sources.raw import BadReason, RawRow
 from tuneloop_trainer.errors import DataError
 
-RULE = LabelRule(above=0.0, names=["bad", "good"], drop_within=0.5)
+RULE = LabelRuleSettings(above=0.0, names=["bad", "good"], drop_within=0.5)
 PLAIN = RowRules(label_rule=None, known=None, grouped=False)
 
 
@@ -70,7 +69,7 @@ def test_a_label_rule_turns_numbers_into_two_classes_and_leaves_out_the_middle(v
 
 
 def test_without_drop_within_the_threshold_itself_belongs_to_the_first_class():
-    assert class_of(0, rule=LabelRule(above=0.0, names=["bad", "good"]), known=None) == "bad"
+    assert class_of(0, rule=LabelRuleSettings(above=0.0, names=["bad", "good"]), known=None) == "bad"
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))

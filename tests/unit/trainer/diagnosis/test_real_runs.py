@@ -92,9 +92,9 @@ def findings_of(
     )
     path = write_run(config, place / "run.json")
     run_ranks(Path(__file__), "train", world_size=1, path=str(path), slow=slow)
-    result = json.loads(Path(config.paths.job, "train.json").read_text())
+    result = json.loads(Path(config.paths.job_dir, "train.json").read_text())
     message = json.loads(Path(f"{path}.message").read_text())
-    lines = map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines())
+    lines = map(json.loads, Path(config.paths.job_dir, "logs", "train.jsonl").read_text().splitlines())
     logged = [line["name"] for line in lines if line["kind"] == "finding"]
     assert message["train"].get("findings", []) == result.get("findings", [])
     assert len(set(logged)) == len(logged)

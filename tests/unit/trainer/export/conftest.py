@@ -126,7 +126,7 @@ class RunMaker:
                 claims={"demo": str(claim)},
                 datasets=str(claim / "datasets"),
                 models=str(claim / "models"),
-                job=str(job),
+                job_dir=str(job),
                 job_uri="pvc://demo/jobs/reviews-1",
             ),
             prepare_result=write_result(prepared, stage="prepare", job=job),

@@ -32,7 +32,7 @@ def export_to_small_volumes(config: str, *, sizes: list[int]) -> list[dict]:
     _own_mounts()
     run, told = _read(config), []
     for size in sizes:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", run.paths.job], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", run.paths.job_dir], check=True)
         try:
             export(run, Silent())
         except StorageError as error:
@@ -40,7 +40,7 @@ def export_to_small_volumes(config: str, *, sizes: list[int]) -> list[dict]:
                 {
                     "message": error.message,
                     "hint": error.hint,
-                    "left": [path.name for path in Path(run.paths.job).iterdir()],
+                    "left": [path.name for path in Path(run.paths.job_dir).iterdir()],
                 }
             )
     return told

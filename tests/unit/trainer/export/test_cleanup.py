@@ -15,14 +15,14 @@ LEFT = {"KeepBest": ["step-00000020-a2"], "KeepAll": [*THERE, *LEFTOVERS], "Dele
 
 
 def left(config) -> list[str]:
-    return sorted(path.name for path in Path(config.paths.job, "checkpoints").glob("step-*"))
+    return sorted(path.name for path in Path(config.paths.job_dir, "checkpoints").glob("step-*"))
 
 
 @pytest.fixture
 def config(runs, request):
     config = runs.tiny(checkpoint={"cleanup": request.param})
     for name in (*THERE, *LEFTOVERS):
-        folder = Path(config.paths.job, "checkpoints", name)
+        folder = Path(config.paths.job_dir, "checkpoints", name)
         folder.mkdir(parents=True)
         (folder / "MANIFEST.json").write_text("{}")
     return config

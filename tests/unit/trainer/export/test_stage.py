@@ -41,7 +41,7 @@ def logits_of(folder: Path, texts: list[str]) -> torch.Tensor:
 
 
 def measured_logits(config) -> torch.Tensor:
-    return torch.from_numpy(load_file(Path(config.paths.job) / "test.safetensors")["logits"])
+    return torch.from_numpy(load_file(Path(config.paths.job_dir) / "test.safetensors")["logits"])
 
 
 def test_texts(config) -> list[str]:
@@ -53,7 +53,7 @@ test_texts.__test__ = False
 
 def with_train_result(config, **changes):
     """The same run, with other facts in train.json."""
-    job = Path(config.paths.job)
+    job = Path(config.paths.job_dir)
     trained = TrainResult.from_wire(json.loads((job / "train.json").read_bytes())).model_copy(update=changes)
     return config.model_copy(update={"train_result": write_result(trained, stage="train", job=job)})
 
@@ -133,7 +133,7 @@ def test_no_path_of_the_machine_stands_in_the_artifact(runs, posts, tmp_path, ti
 
 def test_an_older_artifact_gives_way(runs, posts):
     config = runs.tiny()
-    old = Path(config.paths.job) / "artifact"
+    old = Path(config.paths.job_dir) / "artifact"
     old.mkdir()
     (old / "manifest.json").write_text("{}")
     result = export(config, posts)
@@ -171,7 +171,7 @@ def test_progress_never_goes_back_and_ends_at_one(runs, posts):
 
 def test_baselines_can_be_left_out(runs, posts):
     config = runs.tiny(evaluation={"baselines": False})
-    Path(config.paths.job, "before-test.safetensors").unlink()
+    Path(config.paths.job_dir, "before-test.safetensors").unlink()
     result = export(config, posts)
     assert result.baselines == []
     assert result.paired is None
@@ -192,13 +192,13 @@ def test_a_missing_reference_is_a_configuration_error(runs, posts):
 
 def test_weights_that_are_not_what_was_measured_are_not_published(runs, posts):
     config = runs.tiny()
-    path = Path(config.paths.job) / "weights" / "trainable.safetensors"
+    path = Path(config.paths.job_dir) / "weights" / "trainable.safetensors"
     weights = load_tensors(path)
     weights["classifier.bias"][0] += 0.001
     save_tensors(weights, path)
     with pytest.raises(StageError, match=r"model in the artifact is not what was trained.*nothing was published"):
         export(config, posts)
-    assert not list(Path(config.paths.job).glob("artifact*"))
+    assert not list(Path(config.paths.job_dir).glob("artifact*"))
 
 
 def test_a_tokenizer_that_reads_otherwise_is_not_published(runs, posts):
@@ -211,7 +211,7 @@ def test_a_tokenizer_that_reads_otherwise_is_not_published(runs, posts):
 
 def test_predictions_of_other_rows_are_refused(runs, posts):
     config = runs.tiny()
-    path = Path(config.paths.job) / "test.safetensors"
+    path = Path(config.paths.job_dir) / "test.safetensors"
     tensors = load_file(path)
     save_file(tensors | {"rows": tensors["rows"][::-1].copy()}, path)
     with pytest.raises(StorageError, match="rows or labels differ"):
@@ -220,7 +220,7 @@ def test_predictions_of_other_rows_are_refused(runs, posts):
 
 def test_logits_that_are_not_finite_are_refused(runs, posts):
     config = runs.tiny()
-    path = Path(config.paths.job) / "test.safetensors"
+    path = Path(config.paths.job_dir) / "test.safetensors"
     tensors = load_file(path)
     tensors["logits"][3, 0] = float("nan")
     save_file(tensors, path)
@@ -230,7 +230,7 @@ def test_logits_that_are_not_finite_are_refused(runs, posts):
 
 def test_missing_predictions_are_told_by_name(runs, posts):
     config = runs.tiny()
-    (Path(config.paths.job) / "validation.safetensors").unlink()
+    (Path(config.paths.job_dir) / "validation.safetensors").unlink()
     with pytest.raises(StorageError, match=r"validation\.safetensors: cannot be read"):
         export(config, posts)
 
@@ -238,7 +238,7 @@ def test_missing_predictions_are_told_by_name(runs, posts):
 def test_another_process_gives_the_same_digest(runs, posts):
     config = runs.tiny(method=LORA)
     here = export(config, posts).digest
-    shutil.rmtree(Path(config.paths.job) / "artifact")
+    shutil.rmtree(Path(config.paths.job_dir) / "artifact")
     assert run_ranks(ELSEWHERE, "digest_of_export", world_size=1, config=json.dumps(config.to_wire())) == [here]
 
 
@@ -251,7 +251,7 @@ def test_a_full_volume_leaves_no_half_artifact(runs, posts, tmp_path):
     size = export(config, posts).size_bytes
     volume = tmp_path / "volume"
     volume.mkdir()
-    full = config.model_copy(update={"paths": config.paths.model_copy(update={"job": str(volume)})})
+    full = config.model_copy(update={"paths": config.paths.model_copy(update={"job_dir": str(volume)})})
     sizes = [int(size * share) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
     (told,) = run_ranks(
         ELSEWHERE, "export_to_small_volumes", world_size=1, config=json.dumps(full.to_wire()), sizes=sizes

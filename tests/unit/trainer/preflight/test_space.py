@@ -23,7 +23,7 @@ CHECKPOINT = 3 * 4 * 1000
 def needs(tmp_path: Path, shape: ModelShape = FULL, **settings: Any) -> dict[str, int]:
     settings = {"method": {"type": "full"}} | settings
     config = run_config(tmp_path, **settings)
-    found = needs_of(shape, config.settings, job=Path(config.paths.job), data=7)
+    found = needs_of(shape, config.settings, job=Path(config.paths.job_dir), data=7)
     return {need.name: need.size for need in found}
 
 

@@ -90,7 +90,7 @@ def test_a_bad_state_is_never_saved(tmp_path, tiny_model, learnable, fault, said
     message = json.loads(Path(f"{path}.message.0").read_text())
     assert (message["failureClass"], message["step"]) == ("NonFiniteLoss", FAULT)
     assert said in message["message"]
-    saved = [int(folder.name.split("-")[1]) for folder in Path(config.paths.job, "checkpoints").glob("step-*")]
+    saved = [int(folder.name.split("-")[1]) for folder in Path(config.paths.job_dir, "checkpoints").glob("step-*")]
     assert max(saved) == 70, saved  # the next would have been of step 80
 
 

@@ -8,8 +8,12 @@ from file_limits import no_file_grows_beyond
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.run_config import CheckpointSettings, EarlyStoppingSettings, TrainingSettings
-from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery
+from tuneloop_api.contract.run_config import (
+    CheckpointSettings,
+    EarlyStoppingSettings,
+    EvaluateEverySettings,
+    TrainingSettings,
+)
 from tuneloop_trainer.training.intervals import SaveAndEvalIntervals, SaveTimes, planned_seconds
 from tuneloop_trainer.training.lr_schedule import Schedule, learning_rate
 from tuneloop_trainer.training.selection import Selection
@@ -62,7 +66,7 @@ def test_a_learning_rate_is_never_zero_and_never_above_the_peak(scheduler, warmu
 )
 def test_when_the_validation_split_is_measured(every, due):
     rhythm = SaveAndEvalIntervals(
-        evaluate_every=EvaluateEvery(**every),
+        evaluate_every=EvaluateEverySettings(**every),
         checkpoint=CheckpointSettings(every_steps=5),
         steps_per_epoch=5,
         total_steps=10,
@@ -74,7 +78,7 @@ def test_when_progress_is_saved():
     def rhythm(**every):
         settings = CheckpointSettings(**every)
         return SaveAndEvalIntervals(
-            evaluate_every=EvaluateEvery(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10
+            evaluate_every=EvaluateEverySettings(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10
         )
 
     assert [

@@ -44,7 +44,7 @@ def config_of(folder: Path, *, tiny_model: Path, dataset: Path, ranks: int = 2, 
 def start(config: RunConfig, *, attempt: int) -> subprocess.Popen:
     """Start the supervisor for one attempt."""
     update = {"attempt": attempt, "rendezvous": Rendezvous(address="127.0.0.1", port=free_port())}
-    run_json = write_run(config.model_copy(update=update), Path(config.paths.job).parent / f"run-{attempt}.json")
+    run_json = write_run(config.model_copy(update=update), Path(config.paths.job_dir).parent / f"run-{attempt}.json")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tuneloop_trainer", "supervise", str(run_json)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -66,12 +66,12 @@ def wait_for_checkpoint(config: RunConfig, after: int) -> int:
 
 
 def saved_steps(config: RunConfig) -> list[int]:
-    folders = Path(config.paths.job, "checkpoints").glob("step-*-a?")
+    folders = Path(config.paths.job_dir, "checkpoints").glob("step-*-a?")
     return sorted(int(path.name.split("-")[1]) for path in folders)
 
 
 def log_lines(config: RunConfig, kind: str) -> list[dict]:
-    lines = map(json.loads, Path(config.paths.job, "logs", "train.jsonl").read_text().splitlines())
+    lines = map(json.loads, Path(config.paths.job_dir, "logs", "train.jsonl").read_text().splitlines())
     return [
         {name: value for name, value in line.items() if not name.endswith("seconds")}
         for line in lines
@@ -80,11 +80,11 @@ def log_lines(config: RunConfig, kind: str) -> list[dict]:
 
 
 def result_of(config: RunConfig) -> dict:
-    return json.loads(Path(config.paths.job, "train.json").read_text())
+    return json.loads(Path(config.paths.job_dir, "train.json").read_text())
 
 
 def digests(config: RunConfig) -> dict[str, str]:
-    job = Path(config.paths.job)
+    job = Path(config.paths.job_dir)
     files = [job / "weights" / "trainable.safetensors", *(job / "predictions").glob("*.safetensors")]
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
 

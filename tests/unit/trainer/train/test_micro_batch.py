@@ -27,7 +27,7 @@ def test_a_run_that_goes_on_with_another_micro_batch_repeats_to_rounding_only(co
     for attempt, rows in ((1, None), (2, 4)):
         changed = config.model_copy(update={"attempt": attempt, "micro_batch_size": rows})
         run_gangs([write_run(changed, tmp_path / f"run-{attempt}.json")])
-        result = json.loads(Path(config.paths.job, "train.json").read_text())
+        result = json.loads(Path(config.paths.job_dir, "train.json").read_text())
         found.append((result["microBatchSize"], result["resume"]))
     assert found == [(8, "exact"), (4, "rounding")]
 

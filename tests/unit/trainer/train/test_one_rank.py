@@ -47,7 +47,7 @@ def runs(tmp_path_factory, tiny_model, dataset):
         name: configured(tmp_path_factory.mktemp(name), tiny_model=tiny_model, dataset=dataset, **settings)
         for name, settings in wanted.items()
     }
-    run_gangs([write_run(config, Path(config.paths.job, "run.json")) for config in configs.values()])
+    run_gangs([write_run(config, Path(config.paths.job_dir, "run.json")) for config in configs.values()])
     return {name: look(config) for name, config in configs.items()}
 
 
@@ -65,14 +65,14 @@ def configured(folder: Path, *, tiny_model: Path, dataset: Path, **settings) -> 
 
 
 def look(config: RunConfig) -> Done:
-    job = Path(config.paths.job)
+    job = Path(config.paths.job_dir)
     lines = (job / "logs" / "train.jsonl").read_text().splitlines()
     return Done(config, json.loads((job / "train.json").read_text()), list(map(json.loads, lines)))
 
 
 def run_again(done: Done, **changes) -> Done:
     config = done.config.model_copy(update=changes)
-    run_gangs([write_run(config, Path(config.paths.job, "again.json"))])
+    run_gangs([write_run(config, Path(config.paths.job_dir, "again.json"))])
     return look(config)
 
 
@@ -173,4 +173,4 @@ def test_a_loss_that_is_not_finite_stops_training_before_anything_is_published(t
     with pytest.raises(AssertionError, match="of step .* is (nan|inf)"):
         run_gangs([run_json])
     assert json.loads((tmp_path / "run.json.message.0").read_text())["failureClass"] == "NonFiniteLoss"
-    assert not Path(config.paths.job, "weights").exists()
+    assert not Path(config.paths.job_dir, "weights").exists()

@@ -10,14 +10,14 @@ from tuneloop_trainer.data.sources.raw import BadReason, is_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+    from tuneloop_api.contract.run_config import LabelRuleSettings
 
 _INFINITE = (math.inf, -math.inf)
 LONGEST_LABEL = 128
 """As in `model.labels`: whatever is longer is a text in the wrong column."""
 
 
-def class_of(value: object, *, rule: LabelRule | None, known: frozenset[str] | None) -> str | BadReason | None:
+def class_of(value: object, *, rule: LabelRuleSettings | None, known: frozenset[str] | None) -> str | BadReason | None:
     """Return the class, or why there is none; None for a row that `labelRule.dropWithin` leaves out.
 
     `known`: the classes of `model.labels`, None where any class is allowed.
@@ -58,7 +58,7 @@ def _text_of(value: str | float) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _ruled(value: object, rule: LabelRule) -> str | BadReason | None:
+def _ruled(value: object, rule: LabelRuleSettings) -> str | BadReason | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return BadReason.MISSING_LABEL
     number = _number(value)

@@ -13,8 +13,7 @@ from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import ValidationSettings
-    from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+    from tuneloop_api.contract.run_config import LabelRuleSettings, ValidationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class LeftOut(Enum):
 class RowRules:
     """What a row of one source must be."""
 
-    label_rule: LabelRule | None
+    label_rule: LabelRuleSettings | None
     known: frozenset[str] | None
     grouped: bool
 
