@@ -2,10 +2,10 @@
 
     PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--texts CSV]
 
-Servers and the offline loop share core 0, clients are on core 1, all over loopback, in alternation. The peers are Starlette on uvicorn
-(uvloop, httptools), which is what FastAPI runs on, less FastAPI's own work per request, in the four usual shapes (bench/serve_peer.py).
-A text per request, keep-alive, each client sends when it is answered. `/core-s` is requests per second of CPU time of the server, which
-other load on the machine disturbs less than requests per second.
+Servers and the offline loop run on core 0, clients on core 1, over loopback, one after the other. The peers are Starlette on uvicorn
+(uvloop, httptools) in the four usual shapes (bench/serve_peer.py): what FastAPI runs on, without FastAPI's own work per request.
+Each client keeps its connection, sends one text per request, and sends the next request once it was answered. `/core-s` is requests per
+second of the server's CPU time: other load on the machine changes it less than requests per second.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SERVER_CORE, CLIENT_CORE = "0", 1
 CLIENTS = (1, 8, 64)
 TEXTS = 512
 BATCH = 16
-PEERS = ("thread each", "inline", "one worker", "queue")
+PEERS = ("thread pool", "inline", "one worker", "queue")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one run gave."""
+    """The figures of a run."""
 
     rate: float
     per_core_second: float
@@ -46,8 +46,8 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
-    """A server that answers."""
+class RunningServer:
+    """A server process and its port."""
 
     process: subprocess.Popen
     port: int
@@ -98,7 +98,7 @@ def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> N
     offline = start(
         ["bench/serve.py", "--offline", "--artifact", str(artifact), "--texts", str(arguments.texts)], pipe=True
     )
-    servers = {"tuneloop": start_ours(artifact, folder)}
+    servers = {"tuneloop": start_tuneloop(artifact, folder)}
     for name in arguments.peers:
         servers[name] = start_peer(name, artifact)
     results: dict[tuple[str, int], list[Figures]] = {}
@@ -106,7 +106,7 @@ def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> N
         for server in servers.values():
             wait_until_ready(server)
         for _ in range(arguments.rounds):
-            results.setdefault(("offline", 0), []).append(ask_offline(offline, arguments.seconds))
+            results.setdefault(("offline", 0), []).append(measure_offline(offline, arguments.seconds))
             for clients in arguments.clients:
                 for name, server in servers.items():
                     figures = asyncio.run(load(server, texts, clients=clients, seconds=arguments.seconds))
@@ -115,7 +115,7 @@ def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> N
         for process in (offline, *(server.process for server in servers.values())):
             process.send_signal(signal.SIGKILL)
             process.wait()
-    report({key: middle(runs) for key, runs in results.items()}, arguments)
+    report({key: median_of(runs) for key, runs in results.items()}, arguments)
 
 
 def start(command: list[str], *, pipe: bool = False) -> subprocess.Popen:
@@ -131,7 +131,7 @@ def start(command: list[str], *, pipe: bool = False) -> subprocess.Popen:
     )
 
 
-def start_ours(artifact: Path, folder: Path) -> Running:
+def start_tuneloop(artifact: Path, folder: Path) -> RunningServer:
     port = free_port()
     config = {
         "version": 1,
@@ -144,13 +144,13 @@ def start_ours(artifact: Path, folder: Path) -> Running:
     config |= {"artifactPath": str(artifact), "artifactUri": f"file://{artifact}", "batching": {"maxBatchSize": BATCH}}
     path = folder / "server.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    return Running(process=start(["-m", "tuneloop_server", str(path)]), port=port)
+    return RunningServer(process=start(["-m", "tuneloop_server", str(path)]), port=port)
 
 
-def start_peer(shape: str, artifact: Path) -> Running:
+def start_peer(shape: str, artifact: Path) -> RunningServer:
     port = free_port()
     command = ["bench/serve_peer.py", shape, str(port), str(artifact), str(BATCH)]
-    return Running(process=start(command), port=port)
+    return RunningServer(process=start(command), port=port)
 
 
 def free_port() -> int:
@@ -161,7 +161,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until_ready(server: Running, *, seconds: float = 120.0) -> None:
+def wait_until_ready(server: RunningServer, *, seconds: float = 120.0) -> None:
     import urllib.request
 
     deadline = time.monotonic() + seconds
@@ -176,7 +176,7 @@ def wait_until_ready(server: Running, *, seconds: float = 120.0) -> None:
             return
 
 
-async def load(server: Running, texts: list[str], *, clients: int, seconds: float) -> Figures:
+async def load(server: RunningServer, texts: list[str], *, clients: int, seconds: float) -> Figures:
     """Send for a while after a warm-up of a quarter of it; every answer must be 200."""
     latencies: list[float] = []
     counting = time.perf_counter() + seconds / 4
@@ -225,7 +225,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ask_offline(process: subprocess.Popen, seconds: float) -> Figures:
+def measure_offline(process: subprocess.Popen, seconds: float) -> Figures:
     process.stdin.write(f"{seconds}\n".encode())
     process.stdin.flush()
     if not select.select([process.stdout], [], [], seconds * 4 + 120)[0]:
@@ -234,7 +234,7 @@ def ask_offline(process: subprocess.Popen, seconds: float) -> Figures:
     return Figures(rate=float(rate), per_core_second=float(per_core_second))
 
 
-def middle(runs: list[Figures]) -> Figures:
+def median_of(runs: list[Figures]) -> Figures:
     return Figures(
         **{name: statistics.median(getattr(run, name) for run in runs) for name in Figures.__dataclass_fields__}
     )
@@ -250,21 +250,21 @@ def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespac
         f"{'clients':>7}  {'server':<12} {'req/s':>7} {'/core-s':>8} {'p50 ms':>8} {'p99 ms':>8}  {'of offline':>10}  tuneloop is"
     )
     for clients in arguments.clients:
-        ours = results["tuneloop", clients]
+        tuneloop = results["tuneloop", clients]
         for (name, count), figures in results.items():
             if count == clients:
-                than = (
+                comparison = (
                     ""
                     if name == "tuneloop"
-                    else f"{ours.rate / figures.rate:.2f} x, p99 {ours.p99 / figures.p99:.2f} x"
+                    else f"{tuneloop.rate / figures.rate:.2f} x, p99 {tuneloop.p99 / figures.p99:.2f} x"
                 )
                 print(
                     f"{clients:>7}  {name:<12} {figures.rate:>7.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} "
-                    f"{figures.p99 * 1e3:>8.1f}  {figures.rate / offline.rate:>10.0%}  {than}"
+                    f"{figures.p99 * 1e3:>8.1f}  {figures.rate / offline.rate:>10.0%}  {comparison}"
                 )
 
 
-# --- the other side: what runs on the server's core --------------------------------------------------------------------------------------
+# --- the offline loop, which runs on the server's core --------------------------------------------------------------------------------------
 
 
 def run_offline(arguments: argparse.Namespace) -> int:

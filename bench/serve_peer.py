@@ -1,9 +1,9 @@
 """Web servers around `transformers.pipeline` in the shapes that people write: `serve_peer.py SHAPE PORT ARTIFACT MOST_TEXTS`.
 
-thread each   a plain `def` endpoint: a thread pool calls the pipeline
+thread pool   a plain `def` endpoint: a thread pool calls the pipeline
 inline        an `async def` endpoint calls the pipeline itself
 one worker    one worker thread calls the pipeline, a text at a time
-queue         the queue of transformers' own page on web servers: what waits goes into one pipeline call, at most MOST_TEXTS
+queue         the queue of transformers' page on web servers: all waiting texts go into one pipeline call, at most MOST_TEXTS
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def peer_app(shape: str, classify: Pipeline, *, most: int) -> Starlette:
     async def answer(text: str) -> Any:
         if shape == "inline":
             return classify([text])[0]
-        if shape == "thread each":
+        if shape == "thread pool":
             return (await run_in_threadpool(classify, [text]))[0]
         if shape == "one worker":
             return (await asyncio.get_running_loop().run_in_executor(worker, classify, [text]))[0]
@@ -64,7 +64,7 @@ def peer_app(shape: str, classify: Pipeline, *, most: int) -> Starlette:
 
 
 async def _serve_queue(queue: asyncio.Queue, classify: Pipeline, worker: ThreadPoolExecutor, *, most: int) -> None:
-    """Take the first text, then what comes within 1 ms of the one before, then call the pipeline once."""
+    """Take the first text, then each text that arrives within 1 ms after the previous text, then call the pipeline once."""
     while True:
         batch = [await queue.get()]
         while len(batch) < most:

@@ -22,30 +22,30 @@ from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.app import create_app
 from tuneloop_server.artifact import read_manifest
 from tuneloop_server.errors import CannotServe
-from tuneloop_server.lifecycle import Serving
+from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.monitoring import Monitoring
 
 if TYPE_CHECKING:
     from types import FrameType
 
 _GRACE_SECONDS = 2.0
-"""Between SIGTERM and the end of listening: until every proxy has heard that this server is not ready any more."""
-_LAST_BYTES_SECONDS = 0.1
-"""Between the end of listening and the closing of idle connections: a connection accepted last may still bring its request."""
+"""From SIGTERM until the server stops listening: in this time every proxy learns that the server is not ready."""
+_LAST_REQUEST_SECONDS = 0.1
+"""From then until idle connections are closed: the connection that was accepted last may still send its request."""
 _KEEP_ALIVE_SECONDS = 75
-"""Longer than a proxy keeps an idle connection (60 s is common), so that the server is not the one that closes it."""
+"""Longer than a proxy keeps an idle connection (often 60 s), so that the proxy closes the connection, and no request meets a closed one."""
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn, stopped in the order that loses no request: not ready, then deaf, then done, with exit code 0."""
+    """uvicorn, stopped so that no request is lost: become not ready, stop listening, answer what was sent, exit with code 0."""
 
-    def __init__(self, config: uvicorn.Config, *, serving: Serving) -> None:
+    def __init__(self, config: uvicorn.Config, *, service: ModelService) -> None:
         super().__init__(config)
-        self._serving = serving
+        self._serving = service
         self._stop_listening_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
-        """Begin to drain; a second signal ends at once."""
+        """Drain; at a second signal, exit at once."""
         if self._stop_listening_at is not None:
             self.should_exit = self.force_exit = True
             return
@@ -54,16 +54,16 @@ class DrainingServer(uvicorn.Server):
         self._stop_listening_at = time.monotonic() + grace
 
     async def on_tick(self, counter: int) -> bool:
-        """Say every 0.1 s whether to stop listening."""
+        """Stop listening once it is time; uvicorn calls this every 0.1 s."""
         if self._stop_listening_at is not None and time.monotonic() >= self._stop_listening_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, answer what was sent, close."""
+        """Stop listening, answer the requests that were sent, close."""
         for server in self.servers:
             server.close()
-        await asyncio.sleep(_LAST_BYTES_SECONDS)
+        await asyncio.sleep(_LAST_REQUEST_SECONDS)
         await super().shutdown(sockets)
 
 
@@ -79,25 +79,25 @@ def main() -> int:
         manifest = read_manifest(config)
         with _listen(config) as listener:
             worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-            serving = Serving(config, manifest, monitoring=Monitoring(config, manifest), worker=worker)
-            _serve(serving, listener)
+            service = ModelService(config, manifest, monitoring=Monitoring(config, manifest), worker=worker)
+            _serve(service, listener)
     except CannotServe as error:
         print(f"tuneloop-server: {error}", file=sys.stderr)
         return error.exit_code
     return ExitCode.OK
 
 
-def _serve(serving: Serving, listener: socket.socket) -> None:
-    """Answer requests until the end. Raises what made it impossible."""
+def _serve(service: ModelService, listener: socket.socket) -> None:
+    """Answer requests until the server is stopped. Raises the error that made it impossible."""
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 
-    drain = max(1, serving.config.drain_seconds - int(_GRACE_SECONDS))
+    drain = max(1, service.config.drain_seconds - int(_GRACE_SECONDS))
     options = uvicorn.Config(
-        create_app(serving, stop=stop),
+        create_app(service, stop=stop),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -108,7 +108,7 @@ def _serve(serving: Serving, listener: socket.socket) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=drain,
     )
-    server = DrainingServer(options, serving=serving)
+    server = DrainingServer(options, service=service)
     logging.getLogger(__name__).info("listening on %s port %d", *listener.getsockname()[:2])
     server.run(sockets=[listener])
     if failures:
@@ -129,7 +129,7 @@ def _config(path: Path) -> ServerConfig:
 
 
 def _listen(config: ServerConfig) -> socket.socket:
-    """Return the listening socket; taken before the model is loaded, so that a port in use is said at once."""
+    """Return the listening socket. It is opened before the model is loaded, so that a port in use is reported at once."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -147,6 +147,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        code
-    )  # a thread that is still inside torch (loading, a cancelled pass) would hold up or abort the interpreter's own end
+    # Not sys.exit: a thread that still runs inside torch would delay or abort the interpreter's shutdown.
+    os._exit(code)

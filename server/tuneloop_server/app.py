@@ -1,4 +1,4 @@
-"""The ASGI application: routes, limits and how answers look. What they mean is in `serving` and `protocols`."""
+"""The ASGI application: routes, limits and the form of responses."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tuneloop_server.errors import CannotServe, Refused
+from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.protocols import hf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tuneloop_server.errors import Reason
-    from tuneloop_server.lifecycle import Serving
+    from tuneloop_server.lifecycle import ModelService
 
 MOST_BODY_BYTES = 1024 * 1024
 _PREDICT = ("/", "/predict")
 _log = logging.getLogger(__name__)
 
 
-def create_app(serving: Serving, *, stop: Callable[[Exception], None]) -> Starlette:
+def create_app(service: ModelService, *, stop: Callable[[Exception], None]) -> Starlette:
     """Return the application. `stop` is called with the reason if the model cannot be served."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(_run(serving, stop))
+        task = asyncio.create_task(_run(service, stop))
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
     async def predict(request: Request) -> Response:
-        return await _predict(serving, request)
+        return await _predict(service, request)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        reason = serving.why_not_ready
+        reason = service.not_ready_reason
         return JSONResponse({"status": "ok"}) if reason is None else JSONResponse({"error": reason}, status_code=503)
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(serving.monitoring.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(generate_latest(service.monitoring.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def info(_: Request) -> Response:
-        return JSONResponse(_info(serving))
+        return JSONResponse(_info(service))
 
     pages = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/info": info}
     return Starlette(
@@ -68,9 +68,9 @@ def create_app(serving: Serving, *, stop: Callable[[Exception], None]) -> Starle
     )
 
 
-async def _run(serving: Serving, stop: Callable[[Exception], None]) -> None:
+async def _run(service: ModelService, stop: Callable[[Exception], None]) -> None:
     try:
-        await serving.run()
+        await service.run()
     except CannotServe as error:
         stop(error)
     except Exception as error:  # noqa: BLE001  (a server that can never be ready must end, whatever the defect)
@@ -78,31 +78,31 @@ async def _run(serving: Serving, stop: Callable[[Exception], None]) -> None:
         stop(error)
 
 
-async def _predict(serving: Serving, request: Request) -> Response:
+async def _predict(service: ModelService, request: Request) -> Response:
     start = time.perf_counter()
     reason: Reason = "ok"
     status = 200
     headers = {"content-type": "application/json"}
-    with serving.monitoring.inflight.track_inprogress():
+    with service.monitoring.inflight.track_inprogress():
         try:
-            question = hf.read(await _body(request))
-            predictions = await serving.classify(question.texts)
-            answer = hf.write(question, predictions, labels=serving.manifest.labels)
-        except Refused as refused:
-            status, reason = refused.status, refused.reason
-            answer = json.dumps({"error": str(refused)}, ensure_ascii=False).encode()
-            if refused.retry_after is not None:
-                headers["retry-after"] = str(refused.retry_after)
+            parsed = hf.read(await _body(request))
+            predictions = await service.classify(parsed.texts)
+            answer = hf.write(parsed, predictions, labels=service.manifest.labels)
+        except RequestError as error:
+            status, reason = error.status, error.reason
+            answer = json.dumps({"error": str(error)}, ensure_ascii=False).encode()
+            if error.retry_after is not None:
+                headers["retry-after"] = str(error.retry_after)
     if (
-        serving.draining or status == 413
+        service.draining or status == 413
     ):  # a client that keeps its connection must look for another server; a body may be unread
         headers["connection"] = "close"
-    serving.monitoring.request_done(hf.NAME, status=status, reason=reason, seconds=time.perf_counter() - start)
+    service.monitoring.request_done(hf.NAME, status=status, reason=reason, seconds=time.perf_counter() - start)
     return Response(answer, status_code=status, headers=headers)
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body. Raises Refused past 1 MiB, without reading on."""
+    """Return the body. Raises RequestError past 1 MiB, without reading on."""
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > MOST_BODY_BYTES:
         raise _too_large(f"{declared} bytes")
@@ -115,15 +115,15 @@ async def _body(request: Request) -> bytes:
             if size > MOST_BODY_BYTES:
                 raise _too_large("more")
     except ClientDisconnect:
-        raise Refused("the body ended early", status=400, reason="validation") from None
+        raise RequestError("the body ended early", status=400, reason="validation") from None
     return b"".join(parts)
 
 
-def _too_large(found: str) -> Refused:
+def _too_large(found: str) -> RequestError:
     message = (
         f"the body has {found}, at most {MOST_BODY_BYTES} bytes (1 MiB) are allowed; send fewer texts in one request"
     )
-    return Refused(message, status=413, reason="validation")
+    return RequestError(message, status=413, reason="validation")
 
 
 async def _no_such_page(request: Request, error: Exception) -> Response:
@@ -138,11 +138,11 @@ async def _no_such_page(request: Request, error: Exception) -> Response:
     )
 
 
-def _info(serving: Serving) -> dict[str, object]:
-    manifest = serving.manifest
+def _info(service: ModelService) -> dict[str, object]:
+    manifest = service.manifest
     return {
-        "deployment": serving.config.name,
-        "revision": serving.config.revision,
+        "deployment": service.config.name,
+        "revision": service.config.revision,
         "digest": manifest.digest(),
         "task": manifest.task,
         "labels": manifest.labels,

@@ -1,7 +1,7 @@
-"""Checks an artifact before anything of it is loaded: the manifest against the expected digest, every file against the manifest.
+"""Checks an artifact before the model is loaded: the manifest against the expected digest, every file against the manifest.
 
-Loading then goes through a folder that shows only the files that were checked, since transformers reads whatever lies beside them
-(an adapter, an index of other shards). It finds damage and mix-ups; it is no defence against whoever can write both.
+The model is then loaded from a folder of links to the checked files, because transformers also reads files that lie beside them (an adapter,
+an index of other shards). The check finds damaged and mixed-up files. It does not stop somebody who can write the files and the manifest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
 
 _MODEL = "model"
-_AGAIN = "publish the artifact again, or correct spec.model"
+_REMEDY = "publish the artifact again, or correct spec.model"
 
 
 def read_manifest(config: ServerConfig) -> Manifest:
@@ -35,11 +35,11 @@ def read_manifest(config: ServerConfig) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise _damaged(config, f"{MANIFEST} is no manifest of version 1: {field}: {first['msg']}; {_AGAIN}") from error
+        raise _damaged(config, f"{MANIFEST} is no manifest of version 1: {field}: {first['msg']}; {_REMEDY}") from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(config, f"{MANIFEST} is not JSON ({error}); {_AGAIN}") from error
+        raise _damaged(config, f"{MANIFEST} is not JSON ({error}); {_REMEDY}") from error
     if config.digest is not None and manifest.digest() != config.digest:
-        raise _damaged(config, f"{MANIFEST} has the digest {manifest.digest()}, expected {config.digest}; {_AGAIN}")
+        raise _damaged(config, f"{MANIFEST} has the digest {manifest.digest()}, expected {config.digest}; {_REMEDY}")
     return manifest
 
 
@@ -48,11 +48,11 @@ def check_files(config: ServerConfig, manifest: Manifest) -> None:
     for file in manifest.files:
         problem = _problem(Path(config.artifact_path), file)
         if problem is not None:
-            raise _damaged(config, f"{file.path}: {problem}; {_AGAIN}")
+            raise _damaged(config, f"{file.path}: {problem}; {_REMEDY}")
 
 
-def show_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path) -> None:
-    """Fill an empty folder with links to the checked files of `model/`, and to nothing else."""
+def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path) -> None:
+    """Fill an empty folder with links to the checked files of `model/` only; other folders of the artifact stay out."""
     for file in manifest.files:
         path = PurePosixPath(file.path)
         if path.parts[0] == _MODEL:

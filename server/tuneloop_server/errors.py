@@ -1,8 +1,8 @@
 """What can go wrong.
 
 Exception
-├── CannotServe   the process ends: one line on stderr and an exit code
-└── Refused       one request ends: an HTTP status and `{"error": …}`
+├── CannotServe    the process ends: one line on stderr and an exit code
+└── RequestError   the request ends: an HTTP status and `{"error": …}`
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.exit_codes import ExitCode
 
 Reason: TypeAlias = Literal["ok", "validation", "overloaded", "unavailable", "model_error"]
-"""Why a request ended as it did: the label `reason` of `tuneloop_requests_total`."""
+"""How a request ended: the label `reason` of `tuneloop_requests_total`."""
 
 
 class CannotServe(Exception):  # noqa: N818  (named for what it means)
-    """The server cannot start or go on; the text is one line that a user can act on."""
+    """The server cannot start, or cannot go on. The text is one line that a user can act on."""
 
     def __init__(self, message: str, *, exit_code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-class Refused(Exception):  # noqa: N818  (named for what it means)
-    """A request that gets no prediction; the text becomes `{"error": …}`."""
+class RequestError(Exception):
+    """A request that gets no prediction. Its text becomes `{"error": …}`."""
 
     def __init__(self, message: str, *, status: int, reason: Reason, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.reason: Reason = reason
         self.retry_after = retry_after
-        """Seconds after which another try makes sense; sent as Retry-After."""
+        """Seconds until the client should try again; sent as Retry-After."""

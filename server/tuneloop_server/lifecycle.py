@@ -1,4 +1,4 @@
-"""The life of one served model: loading in the background, then answering until the end."""
+"""The life of the served model: it is loaded in the background, then answers requests until the server stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import check_files
 from tuneloop_server.batching.batcher import Batcher
-from tuneloop_server.errors import CannotServe, Refused
+from tuneloop_server.errors import CannotServe, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Serving:
-    """What the routes ask: is the model there, is the server being stopped, what does the model say."""
+class ModelService:
+    """The model as the routes use it: whether it is loaded, whether the server is stopping, and its predictions."""
 
     def __init__(self, config: ServerConfig, manifest: Manifest, *, monitoring: Monitoring, worker: Executor) -> None:
         self.config = config
@@ -37,21 +37,21 @@ class Serving:
         self._batcher: Batcher | None = None
 
     @property
-    def why_not_ready(self) -> str | None:
-        """Why no new traffic should come here; None when it should."""
+    def not_ready_reason(self) -> str | None:
+        """Why the server should get no new traffic; None if it is ready."""
         if self.draining:
             return "the server is being stopped"
         return "the model is being loaded" if self._batcher is None else None
 
     def drain(self) -> None:
-        """Say from now on that no new traffic should come; what comes is still answered."""
+        """Become not ready. Requests that still arrive are answered."""
         self.draining = True
         self.monitoring.draining.set(1)
 
     async def classify(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction per text. Raises Refused while the model is not loaded, when the queue is full, or if the model fails."""
+        """Return one prediction per text. Raises RequestError while the model is not loaded, when the queue is full, or if the model fails."""
         if self._batcher is None:
-            raise Refused(
+            raise RequestError(
                 "the model is being loaded; try again in 1 s", status=503, reason="unavailable", retry_after=1
             )
         predictions = await self._batcher.classify(texts)
@@ -59,7 +59,7 @@ class Serving:
         return predictions
 
     async def run(self) -> None:
-        """Load the model, then run its passes until cancelled. Raises CannotServe if it cannot be loaded in `startupSeconds`."""
+        """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
         model = await self._load()
         batcher = Batcher(model, settings=self.config.batching, monitoring=self.monitoring, worker=self._worker)
@@ -81,7 +81,7 @@ class Serving:
 
 def _load(config: ServerConfig, manifest: Manifest) -> Classifier:
     check_files(config, manifest)
-    gc.disable()  # the objects of all these imports stay; collections need not walk over them, now or while requests wait
+    gc.disable()  # imported objects stay for good: collections need not walk over them, neither now nor while requests wait
     try:
         from tuneloop_server.runtimes.torch_model import load  # noqa: PLC0415  (importing torch takes seconds, in which /healthz must already answer)
 

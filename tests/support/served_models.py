@@ -1,4 +1,4 @@
-"""ModelDeployments on a `Bed`: made, looked at, taken down."""
+"""Creates ModelDeployments on an operator under test, reads their status, deletes them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def deploy(bed: Bed, name: str, *, model: str = "pvc://models/artifact") -> None
 
 
 def deployment_status(bed: Bed, name: str) -> Manifest:
-    """Return its status; empty if there is none."""
+    """Return the status of a ModelDeployment; empty if there is none."""
     return (bed.get("ModelDeployment", name) or {}).get("status", {})
 
 
 def is_ready(bed: Bed, name: str) -> bool:
-    """Whether it says that it is ready."""
+    """Tell whether the ModelDeployment is in phase Ready."""
     return deployment_status(bed, name).get("phase") == "Ready"
 
 
 def take_down(bed: Bed) -> None:
-    """Delete all of them and return once no server is left: in a namespace that goes, others would see new ones come up meanwhile."""
-    for one in bed.all("ModelDeployment"):
-        bed.delete("ModelDeployment", one["metadata"]["name"])
+    """Delete all ModelDeployments and wait until no server is left. Else Deployments would still be created in a namespace that is being deleted."""
+    for deployment in bed.all("ModelDeployment"):
+        bed.delete("ModelDeployment", deployment["metadata"]["name"])
     kinds = ("Deployment", "ReplicaSet")
-    until(lambda: not [one for kind in kinds for one in bed.all(kind)], seconds=60, what="no servers")
+    until(lambda: not [child for kind in kinds for child in bed.all(kind)], seconds=60, what="no servers")

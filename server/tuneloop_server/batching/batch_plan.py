@@ -1,7 +1,7 @@
-"""Which texts go into the next forward pass, and whether it starts now. Pure: no clock, no queue, no model.
+"""Which texts go into the next forward pass, and whether the pass starts now. Pure: no clock, no queue, no model.
 
-A pass over n texts computes n x (longest text) tokens, whatever their own lengths, so texts of like length belong together; and a pass
-costs something of its own, so few large ones are better than many small ones. The plan is the cheapest division of what waits.
+A pass over n texts computes n x (longest text) tokens, padding included, so texts of similar length should share a pass. A pass also has
+a fixed cost, so few large passes are better than many small ones. The plan is the cheapest division of the waiting texts into passes.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PASS_TOKENS = 24
-"""What a pass costs beyond its tokens, in tokens. Measured: MiniLM on one core, passes over 1 to 64 texts."""
+"""The fixed cost of a pass, in tokens. Measured: MiniLM on one core, passes over 1 to 64 texts."""
 MOST_LOOKAHEAD = 256
-"""Texts that are planned beyond one batch, at most: with large batches the time that planning takes grows with both."""
+"""At most this many texts are planned beyond one batch, since planning takes longer with larger batches and with more texts."""
 LONGEST_RETRY = 60
-"""Seconds; by then the recent rate says nothing any more."""
+"""Seconds. Beyond a minute the recent rate predicts nothing."""
 
 
 def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
-    """Return the indices of the texts for the next pass: those that the cheapest plan puts together with the oldest text.
+    """Return the indices of the texts for the next pass: the texts that the cheapest plan puts together with the oldest text.
 
-    lengths: tokens per waiting text, oldest first, at least one. At most `max_batch_size` indices; index 0 is always among them, so that no
-    text starves. Two batches' worth of the oldest are planned: more would save a little more padding (simulated at 64 clients: 94 instead of
-    91 % useful), but texts would overtake others for longer, and the slowest answers be slower than first come, first served.
+    lengths: tokens per waiting text, oldest first, at least one. At most `max_batch_size` indices; index 0 is always among them, so that
+    every text gets its turn. The plan covers the oldest texts, two batches' worth. A longer plan would pad a little less (simulated at 64
+    clients: 94 % useful tokens instead of 91 %), but more texts would be overtaken, and the slowest answers would be slower than first come, first served.
     """
     considered = lengths[: max_batch_size + min(max_batch_size, MOST_LOOKAHEAD)]
     order = sorted(range(len(considered)), key=considered.__getitem__)
@@ -37,25 +37,25 @@ def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
 
 
 def _cheapest_starts(sizes: Sequence[int], *, most: int) -> list[int]:
-    """Return where the last part begins in the cheapest division of the first 0, 1, 2 … of these ascending sizes into parts."""
+    """Return, for the first 0, 1, 2 … of these ascending sizes, where the last part begins when they are divided as cheaply as possible."""
     costs, starts = [0], [0]
     for end in range(1, len(sizes) + 1):
         longest = sizes[end - 1]
         options = range(max(0, end - most), end)
         cost, start = min((costs[start] + PASS_TOKENS + (end - start) * longest, -start) for start in options)
         costs.append(cost)
-        starts.append(-start)  # of equals the last one, so that the parts before are full
+        starts.append(-start)  # of equally cheap starts the last one, so that earlier parts are full
     return starts
 
 
 def worth_waiting(*, waiting: int, last_batch: int) -> bool:
-    """Tell whether an idle model should wait for more texts: only while far fewer wait than clients had texts a moment ago.
+    """Tell whether an idle model should wait for more texts: while fewer than half as many wait as the last batch held.
 
-    A single client is never kept waiting: it sends nothing more until it is answered.
+    A single client never waits: it sends its next text only after it was answered.
     """
     return 2 * waiting < last_batch
 
 
 def retry_after(*, waiting: int, seconds_per_text: float) -> int:
-    """Return the seconds until the texts that wait now are done, at the recent rate: 1 to 60."""
+    """Return how many seconds the waiting texts will take at the recent rate: 1 to 60."""
     return min(max(math.ceil(waiting * seconds_per_text), 1), LONGEST_RETRY)

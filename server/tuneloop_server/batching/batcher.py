@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_server.batching.batch_plan import next_batch, retry_after, worth_waiting
-from tuneloop_server.errors import Refused
+from tuneloop_server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class Batcher:
         return self._admitted
 
     async def classify(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction per text. Raises Refused if the queue is full, a text has no token, or the model fails."""
+        """Return one prediction per text. Raises RequestError if the queue is full, a text has no token, or the model fails."""
         self._admit(len(texts))
         try:
             encoded = await self._encode(texts)
@@ -100,13 +100,13 @@ class Batcher:
             message = (
                 f"inputs: {texts} texts were given, at most {limit} are allowed in one request (batching.maxQueue)"
             )
-            raise Refused(message, status=422, reason="validation")
+            raise RequestError(message, status=422, reason="validation")
         if self._admitted + texts > limit:
             seconds = retry_after(waiting=self._admitted, seconds_per_text=self._seconds_per_text)
             message = (
                 f"{self._admitted} texts are waiting, at most {limit} may (batching.maxQueue); try again in {seconds} s"
             )
-            raise Refused(message, status=429, reason="overloaded", retry_after=seconds)
+            raise RequestError(message, status=429, reason="overloaded", retry_after=seconds)
         self._admitted += texts
 
     async def _encode(self, texts: Sequence[str]) -> list[Encoded]:
@@ -166,14 +166,14 @@ class Batcher:
         for text in batch:
             if not text.request.answered.done():
                 message = "the model failed on this text; the server's log says why"
-                text.request.answered.set_exception(Refused(message, status=500, reason="model_error"))
+                text.request.answered.set_exception(RequestError(message, status=500, reason="model_error"))
 
 
 def _refuse_empty(texts: Sequence[Encoded]) -> None:
-    """Raise Refused for a text without a token: tokenizers that add none of their own make nothing of an empty text."""
+    """Raise RequestError for a text without a token: tokenizers that add none of their own make nothing of an empty text."""
     for number, text in enumerate(texts, start=1):
         if not text.ids:
-            raise Refused(
+            raise RequestError(
                 f"inputs: the tokenizer makes no token of text {number}, at least one is needed",
                 status=422,
                 reason="validation",

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from tuneloop_server.errors import Refused
+from tuneloop_server.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,18 +40,18 @@ class HfRequest:
 
 
 def read(body: bytes) -> HfRequest:
-    """Return what a request asks for. Raises Refused: 400 if the body is not JSON, 422 naming the field that is wrong."""
+    """Return what a request asks for. Raises RequestError: 400 if the body is not JSON, 422 naming the field that is wrong."""
     try:
         document = json.loads(body)
     except RecursionError:
-        raise Refused("the body is nested too deeply to be read", status=400, reason="validation") from None
+        raise RequestError("the body is nested too deeply to be read", status=400, reason="validation") from None
     except ValueError as error:
-        raise Refused(f"the body is not JSON ({error}); {_EXAMPLE}", status=400, reason="validation") from error
+        raise RequestError(f"the body is not JSON ({error}); {_EXAMPLE}", status=400, reason="validation") from error
     if not isinstance(document, dict):
         _refuse("the body", document, f"expected an object, {_EXAMPLE}")
     _known(document, _TOP, above="")
     if "inputs" not in document:
-        raise Refused(f"inputs: is missing, {_EXAMPLE}", status=422, reason="validation")
+        raise RequestError(f"inputs: is missing, {_EXAMPLE}", status=422, reason="validation")
     parameters = document.get("parameters")
     parameters = {} if parameters is None else parameters
     if not isinstance(parameters, dict):
@@ -66,22 +66,22 @@ def read(body: bytes) -> HfRequest:
     )
 
 
-def write(question: HfRequest, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> bytes:
+def write(request: HfRequest, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> bytes:
     """Return the answer's JSON."""
-    rows = [_row(question, prediction, labels) for prediction in predictions]
-    return json.dumps(rows if question.many else rows[0], ensure_ascii=False).encode()
+    rows = [_row(request, prediction, labels) for prediction in predictions]
+    return json.dumps(rows if request.many else rows[0], ensure_ascii=False).encode()
 
 
-def _row(question: HfRequest, prediction: Prediction, labels: Sequence[str]) -> list[dict[str, Any]]:
-    scores = _scores(question, prediction)
+def _row(request: HfRequest, prediction: Prediction, labels: Sequence[str]) -> list[dict[str, Any]]:
+    scores = _scores(request, prediction)
     best_first = sorted(range(len(labels)), key=scores.__getitem__, reverse=True)
-    return [{"label": labels[index], "score": scores[index]} for index in best_first[: question.top_k]]
+    return [{"label": labels[index], "score": scores[index]} for index in best_first[: request.top_k]]
 
 
-def _scores(question: HfRequest, prediction: Prediction) -> list[float]:
-    if question.function == "softmax":
+def _scores(request: HfRequest, prediction: Prediction) -> list[float]:
+    if request.function == "softmax":
         return prediction.probabilities
-    if question.function == "none":
+    if request.function == "none":
         return prediction.logits
     return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in prediction.logits]  # sigmoid, without overflow
 
@@ -90,7 +90,7 @@ def _texts(inputs: object) -> list[str]:
     if not isinstance(inputs, list):
         return [_text("inputs", inputs, "expected a string or a list of strings")]
     if not inputs:
-        raise Refused("inputs: is an empty list; at least one text is needed", status=422, reason="validation")
+        raise RequestError("inputs: is an empty list; at least one text is needed", status=422, reason="validation")
     return [_text(f"inputs[{index}]", text, "expected a string") for index, text in enumerate(inputs)]
 
 
@@ -98,7 +98,7 @@ def _text(field: str, text: object, expected: str) -> str:
     if not isinstance(text, str):
         _refuse(field, text, expected)
     if not text.isascii() and not _is_unicode(text):
-        raise Refused(
+        raise RequestError(
             f"{field}: holds half of a surrogate pair, which is no character", status=422, reason="validation"
         )
     return text
@@ -132,11 +132,11 @@ def _known(given: dict[str, Any], allowed: tuple[str, ...], *, above: str) -> No
     for name in given:
         if name not in allowed:
             message = f"{above}{_shown(name)}: is not known; allowed are {', '.join(allowed)}"
-            raise Refused(message, status=422, reason="validation")
+            raise RequestError(message, status=422, reason="validation")
 
 
 def _refuse(field: str, given: object, allowed: str) -> NoReturn:
-    raise Refused(f"{field}: {_shown(given)} was given, {allowed}", status=422, reason="validation")
+    raise RequestError(f"{field}: {_shown(given)} was given, {allowed}", status=422, reason="validation")
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_api.contract.exit_codes import ExitCode
-from tuneloop_server.artifact import show_checked_model
+from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.predictions import Encoded, Prediction
 from tuneloop_server.runtimes.packed_linear import pack_linears
@@ -97,7 +97,7 @@ def load(config: ServerConfig, manifest: Manifest) -> TorchClassifier:
     transformers.utils.logging.disable_progress_bar()
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
-            show_checked_model(config, manifest, folder=Path(folder))
+            link_checked_model(config, manifest, folder=Path(folder))
             classifier = _load_checked(Path(folder), manifest)
     except (
         OSError,

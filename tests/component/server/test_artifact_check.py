@@ -11,7 +11,7 @@ import pytest
 from server_process import configuration, run_to_its_end
 
 from tuneloop_api.contract.exit_codes import ExitCode
-from tuneloop_server.artifact import check_files, read_manifest, show_checked_model
+from tuneloop_server.artifact import check_files, link_checked_model, read_manifest
 from tuneloop_server.errors import CannotServe
 
 
@@ -106,7 +106,7 @@ def test_only_checked_files_are_shown_to_the_loader(copy, artifact, tmp_path):
         (copy / extra).write_text("{}")
     view = tmp_path / "view"
     view.mkdir()
-    show_checked_model(configuration(copy), artifact.manifest, folder=view)
+    link_checked_model(configuration(copy), artifact.manifest, folder=view)
     assert {f"model/{path.name}" for path in view.iterdir()} == {file.path for file in artifact.manifest.files}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tuneloop_api.contract.server_config import BatchingSettings, ServerConfig
 from tuneloop_server.batching.batcher import Batcher
-from tuneloop_server.errors import Refused
+from tuneloop_server.errors import RequestError
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.predictions import Encoded, Prediction
 
@@ -109,7 +109,7 @@ def test_a_full_queue_refuses_with_the_time_to_wait():
         busy = await hold(model, batcher)
         waiting = asyncio.create_task(batcher.classify(["1", "2", "3"]))
         await until(lambda: batcher.waiting == 3)
-        with pytest.raises(Refused, match="3 texts are waiting, at most 4 may") as refused:
+        with pytest.raises(RequestError, match="3 texts are waiting, at most 4 may") as refused:
             await batcher.classify(["4", "5"])
         accepted = asyncio.create_task(batcher.classify(["6"]))
         await until(lambda: batcher.waiting == 4)
@@ -124,7 +124,7 @@ def test_a_request_that_can_never_fit_is_refused_for_good():
     async def scenario(batcher):
         await batcher.classify(["1"] * 5)
 
-    with pytest.raises(Refused, match="5 texts were given, at most 4 are allowed") as refused:
+    with pytest.raises(RequestError, match="5 texts were given, at most 4 are allowed") as refused:
         serve(LengthModel(), scenario, max_queue=4)
     assert (refused.value.status, refused.value.retry_after) == (422, None)
 
@@ -133,7 +133,7 @@ def test_a_failing_pass_fails_its_own_requests_only():
     model = LengthModel()
 
     async def scenario(batcher):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestError) as refused:
             await batcher.classify(["666"])
         return refused.value.status, numbers(await batcher.classify(["5"])), batcher.waiting
 
@@ -184,7 +184,7 @@ def test_a_text_without_a_token_is_refused_and_leaves_its_place_in_the_queue():
             return [Encoded(ids=[int(text)] if text else [], truncated=False) for text in texts]
 
     async def scenario(batcher):
-        with pytest.raises(Refused, match="no token of text 2") as refused:
+        with pytest.raises(RequestError, match="no token of text 2") as refused:
             await batcher.classify(["1", ""])
         return refused.value.status, batcher.waiting, numbers(await batcher.classify(["3", "4"]))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_server.errors import Refused
+from tuneloop_server.errors import RequestError
 from tuneloop_server.predictions import Prediction
 from tuneloop_server.protocols.hf import HfRequest, read, write
 
@@ -24,8 +24,8 @@ def prediction(*logits: float) -> Prediction:
     )
 
 
-def refusal(body: bytes | dict) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refusal(body: bytes | dict) -> RequestError:
+    with pytest.raises(RequestError) as refused:
         read(body if isinstance(body, bytes) else json.dumps(body).encode())
     return refused.value
 
@@ -131,7 +131,7 @@ JSON = st.recursive(
 def test_any_body_is_either_understood_or_refused_in_one_short_line(body):
     try:
         understood, refused = read(body), None
-    except Refused as error:
+    except RequestError as error:
         understood, refused = None, error
     if refused is None:
         assert understood.texts
