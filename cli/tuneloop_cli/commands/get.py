@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.cluster.lock import is_at_work
+from tuneloop_cli.local.cluster.lock import has_session
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.table import table
@@ -66,7 +66,7 @@ def show(word: str | None, name: str | None, *, folder: Path, output: str, watch
 
 def describe_one(word: str, name: str, *, folder: Path) -> None:
     """Print the page of one object."""
-    print(page(find(folder, kind_named(word), name), now=utc_now(), at_work=is_at_work(folder)))
+    print(page(find(folder, kind_named(word), name), now=utc_now(), has_session=has_session(folder)))
 
 
 def _shown(kind: OurKind, name: str | None, folder: Path, output: str) -> str:
@@ -74,7 +74,7 @@ def _shown(kind: OurKind, name: str | None, folder: Path, output: str) -> str:
     if not objects:
         return ""
     if output in {"table", "wide"}:
-        return table(kind, objects, now=utc_now(), wide=output == "wide", at_work=is_at_work(folder))
+        return table(kind, objects, now=utc_now(), wide=output == "wide", has_session=has_session(folder))
     if output == "name":
         return "\n".join(f"{kind.lower()}/{each['metadata']['name']}" for each in objects)
     return _dump(objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}, output)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def page(manifest: Manifest, *, now: datetime, at_work: bool) -> str:
-    """Return the object as an indented page; `at_work`: whether a process works on its folder."""
+def page(manifest: Manifest, *, now: datetime, has_session: bool) -> str:
+    """Return the object as an indented page; `has_session`: whether a process works on its folder."""
     body = job_page(manifest, now) if manifest["kind"] == "FineTuneJob" else _deployment(manifest, now)
-    return "\n".join(line for line in (*_head(manifest, now, at_work=at_work), *body) if line)
+    return "\n".join(line for line in (*_head(manifest, now, has_session=has_session), *body) if line)
 
 
-def _head(manifest: Manifest, now: datetime, *, at_work: bool) -> Iterator[str]:
+def _head(manifest: Manifest, now: datetime, *, has_session: bool) -> Iterator[str]:
     metadata = manifest["metadata"]
     yield field("Name", metadata["name"])
     yield field("Namespace", metadata.get("namespace", "default"))
@@ -27,7 +27,7 @@ def _head(manifest: Manifest, now: datetime, *, at_work: bool) -> Iterator[str]:
     yield field("Age", age(metadata.get("creationTimestamp"), now))
     yield field("Overlay", metadata.get("annotations", {}).get("tuneloop.dev/overlay"))
     phase = at(manifest, "status.phase")
-    yield field("Phase", phase and f"{phase} {note(manifest, at_work=at_work)}".rstrip())
+    yield field("Phase", phase and f"{phase} {note(manifest, has_session=has_session)}".rstrip())
 
 
 def _deployment(manifest: Manifest, now: datetime) -> Iterator[str]:

@@ -32,8 +32,8 @@ WIDE: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def table(kind: str, objects: Sequence[Manifest], *, now: datetime, at_work: bool, wide: bool = False) -> str:
-    """Return the objects of one kind as an aligned table with a header; `at_work`: whether a process works on their folder."""
+def table(kind: str, objects: Sequence[Manifest], *, now: datetime, has_session: bool, wide: bool = False) -> str:
+    """Return the objects of one kind as an aligned table with a header; `has_session`: whether a process works on their folder."""
     columns = COLUMNS[kind] + (WIDE[kind] if wide else ())
     header = ["NAME", *(name for name, _ in COLUMNS[kind]), "AGE", *(name for name, _ in columns[len(COLUMNS[kind]) :])]
     rows = [_row(kind, each, now=now, wide=wide) for each in objects]
@@ -41,7 +41,7 @@ def table(kind: str, objects: Sequence[Manifest], *, now: datetime, at_work: boo
     lines = [
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [header, *rows]
     ]
-    notes = ["", *(note(each, at_work=at_work) for each in objects)]
+    notes = ["", *(note(each, has_session=has_session) for each in objects)]
     return "\n".join(f"{line}   {said}".rstrip() for line, said in zip(lines, notes, strict=True))
 
 

@@ -16,13 +16,13 @@ def at(manifest: Manifest, path: str) -> Any:
     return value
 
 
-def note(manifest: Manifest, *, at_work: bool) -> str:
+def note(manifest: Manifest, *, has_session: bool) -> str:
     """Return what to say beside a phase that speaks of work which nobody does; nothing where it is true.
 
-    `at_work`: whether a process works on the folder.
+    `has_session`: whether a process works on the folder.
     """
     phase = at(manifest, "status.phase")
-    if at_work or phase in {None, "Succeeded", "Failed", "Suspended"}:
+    if has_session or phase in {None, "Succeeded", "Failed", "Suspended"}:
         return ""
     if manifest["kind"] == "FineTuneJob":
         return "(not running: tuneloop run -f … goes on)"
