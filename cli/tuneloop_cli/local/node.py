@@ -52,7 +52,7 @@ class LocalNode:
         async with AsyncExitStack() as stack:
             root = self.folders.root
             stack.enter_context(writer_lock(root))
-            await asyncio.to_thread(processes.end_survivors, root)
+            await asyncio.to_thread(processes.kill_survivors, root)
             _require_free_port(self._serve_port)
             self.cluster = LocalCluster(root)
             reserved, watchdog = ports.Ports(), Watchdog()
