@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
-from tuneloop_cli.views.progress import plain_line
+from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.values import at
 
 if TYPE_CHECKING:
@@ -51,14 +51,9 @@ async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
     async with aclosing(_versions(session, manifest)) as versions:
         async for version in versions:
             phase = at(version, "status.phase")
-            line = (
-                plain_line(version)
-                if version["kind"] == "FineTuneJob"
-                else f"{phase}  {at(version, 'status.url') or ''}"
-            )
             if phase and phase != printed:
                 printed = phase
-                print(f"{name}: {line}", flush=True)
+                print(f"{name}: {view_of(version).line(version)}", flush=True)
 
 
 async def _versions(session: LocalSession, manifest: Manifest) -> AsyncGenerator[Manifest, None]:

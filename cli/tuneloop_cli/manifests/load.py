@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_error, dotted
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
@@ -23,7 +24,6 @@ _TOO_DEEP = f"is nested too deeply; allowed are {MOST_DEPTH} levels"
 MOST_VALUES = 100_000
 MOST_BYTES = 1_500_000
 """The limit of one object in etcd by default (1.5 MiB), less what the API server adds."""
-KINDS: dict[str, type[FineTuneJob | ModelDeployment]] = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +132,11 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
 
     if not isinstance(document, dict):
         raise ManifestError([problem((), "a manifest is a mapping with apiVersion, kind, metadata and spec")])
-    model = KINDS.get(str(document.get("kind")))
+    model = next((model for kind, model in RESOURCES.items() if kind == document.get("kind")), None)
     if model is None or document.get("apiVersion") != API_VERSION:
         found = f"{document.get('apiVersion')}, kind {document.get('kind')}"
         raise ManifestError(
-            [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(KINDS)}")]
+            [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(RESOURCES)}")]
         )
     try:
         resource = model.from_wire(document)
