@@ -1,4 +1,4 @@
-"""How the command line ends."""
+"""The exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Exit(IntEnum):
 
     OK = 0
     FAILED = 1
-    """The job failed, or what was asked for is not there."""
+    """The job failed, or the requested object is not there."""
     BAD_INPUT = 2
-    """A manifest, an option or a file that cannot be used."""
+    """A manifest, an option or a file cannot be used."""
     IN_USE = 3
-    """Another command writes to the folder, or the port is taken."""
+    """Another command holds the folder, or the port is taken."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
 

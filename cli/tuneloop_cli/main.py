@@ -1,6 +1,6 @@
-"""The command line: one thin function a command; what a command does lives in `tuneloop_cli.commands`.
+"""The command line: one thin function a command. The commands themselves live in `tuneloop_cli.commands`.
 
-Exit codes: 0 success, 1 the job failed or the thing asked for is not there, 2 bad input, 3 the folder is in use,
+Exit codes: 0 success, 1 the job failed or the requested object is not there, 2 bad input, 3 the folder is in use,
 130 stopped by Ctrl-C (a checkpoint was saved).
 """
 
@@ -145,7 +145,7 @@ def plan(
 
 
 def main() -> None:
-    """Run the command line; every known mistake ends in one message and an exit code."""
+    """Run the command line. Every known error ends in one message and an exit code."""
     try:
         app()
     except TuneloopExit as ended:

@@ -73,4 +73,4 @@ def terminated(pod: Manifest) -> Manifest:
 
 def alive(uids: Iterable[str]) -> set[int]:
     """Return the processes that belong to pods."""
-    return processes.members([processes.PodProcess(pod_uid=uid, pid=0, start_time=-1) for uid in uids])
+    return processes.living_processes([processes.PodProcess(pod_uid=uid, pid=0, start_time=-1) for uid in uids])

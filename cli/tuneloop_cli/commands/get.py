@@ -1,17 +1,18 @@
-"""`get` and `describe`: read the folder's objects, without a lock."""
+"""`get` and `describe`: print objects of the folder; no lock is needed."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.cluster.lock import is_at_work
+from tuneloop_cli.local.cluster.lock import has_session
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.views.kinds import VIEWS
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.table import table
 from tuneloop_cli.views.values import utc_now
@@ -20,39 +21,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tuneloop_cli.kinds import CustomKind
     from tuneloop_operator.cluster import Manifest
 
-OurKind = Literal["FineTuneJob", "ModelDeployment"]
-_KINDS: dict[OurKind, tuple[str, ...]] = {
-    "FineTuneJob": ("ftj", "finetunejob", "finetunejobs"),
-    "ModelDeployment": ("mdep", "modeldeployment", "modeldeployments"),
-}
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
 WATCH_SECONDS = 0.5
 
 
-def kind_named(word: str) -> OurKind:
-    """Return the kind that a user's word means."""
-    for kind, words in _KINDS.items():
-        if word.lower() in words:
+def kind_named(word: str) -> CustomKind:
+    """Return the kind that a user's word means. Raises TuneloopExit for an unknown word."""
+    for kind, view in VIEWS.items():
+        if word.lower() in view.words:
             return kind
-    raise TuneloopExit(Exit.BAD_INPUT, f"unknown kind {word!r}; known: ftj (FineTuneJob), mdep (ModelDeployment)")
+    known = ", ".join(f"{view.words[0]} ({kind})" for kind, view in VIEWS.items())
+    raise TuneloopExit(Exit.BAD_INPUT, f"unknown kind {word!r}; known: {known}")
 
 
-def find(folder: Path, kind: OurKind, name: str) -> Manifest:
-    """Return one object of the folder."""
-    found = next((each for each in ObjectFiles(folder).read_all(kind) if each["metadata"]["name"] == name), None)
+def find(folder: Path, kind: CustomKind, name: str) -> Manifest:
+    """Return one object of the folder. Raises TuneloopExit if there is no such object."""
+    objects = ObjectFiles(folder).read_all(kind)
+    found = next((manifest for manifest in objects if manifest["metadata"]["name"] == name), None)
     if found is None:
-        others = ", ".join(each["metadata"]["name"] for each in ObjectFiles(folder).read_all(kind)) or "none"
-        raise TuneloopExit(Exit.FAILED, f"no {kind} {name!r} in {folder}; there: {others}")
+        names = ", ".join(manifest["metadata"]["name"] for manifest in objects) or "none"
+        raise TuneloopExit(Exit.FAILED, f"no {kind} {name!r} in {folder}; there: {names}")
     return found
 
 
 def show(word: str | None, name: str | None, *, folder: Path, output: str, watch: bool) -> None:
-    """Print objects; with `watch`, again whenever one changed."""
+    """Print objects. With `watch`, print them again after each change."""
     if output not in OUTPUTS:
         raise TuneloopExit(Exit.BAD_INPUT, f"--output: {output!r} is not allowed; must be one of {', '.join(OUTPUTS)}")
-    kinds = [kind_named(word)] if word else list(_KINDS)
+    kinds = [kind_named(word)] if word else list(VIEWS)
     printed = None
     while True:
         text = "\n\n".join(part for part in (_shown(kind, name, folder, output) for kind in kinds) if part)
@@ -66,17 +65,17 @@ def show(word: str | None, name: str | None, *, folder: Path, output: str, watch
 
 def describe_one(word: str, name: str, *, folder: Path) -> None:
     """Print the page of one object."""
-    print(page(find(folder, kind_named(word), name), now=utc_now(), at_work=is_at_work(folder)))
+    print(page(find(folder, kind_named(word), name), now=utc_now(), has_session=has_session(folder)))
 
 
-def _shown(kind: OurKind, name: str | None, folder: Path, output: str) -> str:
+def _shown(kind: CustomKind, name: str | None, folder: Path, output: str) -> str:
     objects = [find(folder, kind, name)] if name else ObjectFiles(folder).read_all(kind)
     if not objects:
         return ""
     if output in {"table", "wide"}:
-        return table(kind, objects, now=utc_now(), wide=output == "wide", at_work=is_at_work(folder))
+        return table(kind, objects, now=utc_now(), wide=output == "wide", has_session=has_session(folder))
     if output == "name":
-        return "\n".join(f"{kind.lower()}/{each['metadata']['name']}" for each in objects)
+        return "\n".join(f"{kind.lower()}/{manifest['metadata']['name']}" for manifest in objects)
     return _dump(objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}, output)
 
 

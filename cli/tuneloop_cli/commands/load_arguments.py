@@ -1,4 +1,4 @@
-"""The manifests that a command was given, or a message that says what is wrong with them."""
+"""Loads the manifests of a command's arguments; problems end the command with one message."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
 
 
 def manifests_in(files: list[Path]) -> list[LoadedManifest]:
-    """Return all manifests of these files and folders; two of one kind and name are refused."""
+    """Return all manifests of these files and folders. Two manifests of the same kind and name are refused."""
     try:
         loaded = load_manifests(files)
     except ManifestError as error:
         raise TuneloopExit(Exit.BAD_INPUT, str(error)) from error
-    seen: dict[tuple[str, str], LoadedManifest] = {}
-    for each in loaded:
-        other = seen.setdefault((each.kind, each.name), each)
-        if other is not each:
-            raise TuneloopExit(Exit.BAD_INPUT, f"{each.file}: {each.kind} {each.name} stands in {other.file} as well")
+    by_name: dict[tuple[str, str], LoadedManifest] = {}
+    for manifest in loaded:
+        other = by_name.setdefault((manifest.kind, manifest.name), manifest)
+        if other is not manifest:
+            raise TuneloopExit(
+                Exit.BAD_INPUT, f"{manifest.file}: {manifest.kind} {manifest.name} stands in {other.file} as well"
+            )
     return loaded
 
 
-def the_only(kind: str, files: list[Path], *, command: str) -> LoadedManifest:
-    """Return the one manifest of this kind in the files; others besides are refused."""
+def only_manifest(kind: str, files: list[Path], *, command: str) -> LoadedManifest:
+    """Return the only manifest of the files. A manifest of another kind, or more than one manifest, is refused."""
     loaded = manifests_in(files)
-    wanted = [each for each in loaded if each.kind == kind]
-    if len(loaded) == 1 and wanted:
-        return wanted[0]
-    found = ", ".join(f"{each.kind} {each.name}" for each in loaded)
+    if len(loaded) == 1 and loaded[0].kind == kind:
+        return loaded[0]
+    found = ", ".join(f"{manifest.kind} {manifest.name}" for manifest in loaded)
     raise TuneloopExit(
         Exit.BAD_INPUT,
         f"tuneloop {command} takes exactly one {kind}; found: {found}. For several: tuneloop up -f FOLDER",

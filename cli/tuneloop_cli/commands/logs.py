@@ -1,4 +1,4 @@
-"""`logs`: prints the files that the process agent writes, one a pod."""
+"""`logs`: prints the logs that the kubelet of local mode writes, one file a pod."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PodLog:
     path: Path
     stage: str
     changed: float
-    """When the last line came, seconds since the epoch."""
+    """Time of the last line, in seconds since the epoch."""
 
 
 def logs_of(name: str, folder: Path) -> list[PodLog]:
@@ -34,7 +34,7 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
         "prepare": rf"{own}-prepare-[a-z0-9]+",
         "train": rf"{own}-a[0-9]+-[0-9]+-[a-z0-9]+",
         "export": rf"{own}-export-[a-z0-9]+",
-        "serve": rf"{own}-[0-9a-f]{{8}}-[a-z0-9]{{5}}",  # revision of the deployment, and the pod's own letters
+        "serve": rf"{own}-[0-9a-f]{{8}}-[a-z0-9]{{5}}",  # hash of the revision, then the pod's random suffix
     }
     found = [
         PodLog(path=path, stage=stage, changed=path.stat().st_mtime)
@@ -46,7 +46,7 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
 
 
 def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> None:
-    """Print the logs of one stage, pod after pod; `follow` goes on with new lines."""
+    """Print the logs of one stage, pod after pod. With `follow`, print new lines until Ctrl-C."""
     if stage is not None and stage not in STAGES:
         raise TuneloopExit(Exit.BAD_INPUT, f"--stage: {stage!r} is not allowed; must be one of {', '.join(STAGES)}")
     logs = logs_of(name, folder)

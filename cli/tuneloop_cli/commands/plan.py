@@ -1,4 +1,4 @@
-"""`plan`: what a FineTuneJob would do, found by the trainer without training."""
+"""`plan`: prints what a FineTuneJob would do, as the trainer finds it without training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_cli.commands.load_arguments import the_only
-from tuneloop_cli.commands.validate import ask_trainer, refusal_of, what_it_said
+from tuneloop_cli.commands.load_arguments import only_manifest
+from tuneloop_cli.commands.validate import error_output, refusal_of, run_trainer
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.submission import DEFAULT_CLAIM
@@ -22,21 +22,21 @@ OUTPUTS = ("table", "json")
 
 
 def show_plan(files: list[Path], *, folder: Path, output: str) -> None:
-    """Print the plan of the one job in these files; ends with exit code 2 if it cannot work as it is."""
+    """Print the plan of the only job in these files. Exit code 2: the job cannot run as it is."""
     if output not in OUTPUTS:
         raise TuneloopExit(Exit.BAD_INPUT, f"--output: {output!r} is not allowed; must be one of {', '.join(OUTPUTS)}")
-    loaded = the_only("FineTuneJob", files, command="plan")
+    loaded = only_manifest("FineTuneJob", files, command="plan")
     job = loaded.resource
     assert isinstance(job, FineTuneJob)
     settings = OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
     folders = Folders(root=folder.resolve())
-    refused = refusal_of(loaded, folders=folders, settings=settings)
-    if refused is not None:
-        raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {refused}")
-    ended = ask_trainer("plan", job, loaded.manifest, folders=folders, settings=settings)
-    if ended.returncode != 0:
-        raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {what_it_said(ended)}")
-    found = JobPlan.from_wire(json.loads(ended.stdout))
-    print(json.dumps(found.to_wire(), indent=2) if output == "json" else plan_page(loaded.name, found))
-    if found.problems:
+    refusal = refusal_of(loaded, folders=folders, settings=settings)
+    if refusal is not None:
+        raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {refusal}")
+    completed = run_trainer("plan", job, loaded.manifest, folders=folders, settings=settings)
+    if completed.returncode != 0:
+        raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {error_output(completed)}")
+    job_plan = JobPlan.from_wire(json.loads(completed.stdout))
+    print(json.dumps(job_plan.to_wire(), indent=2) if output == "json" else plan_page(loaded.name, job_plan))
+    if job_plan.problems:
         raise TuneloopExit(Exit.BAD_INPUT)

@@ -1,4 +1,4 @@
-"""`run`: one FineTuneJob to its end, with a live view."""
+"""`run`: runs one FineTuneJob to its end, with a live view."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.live import Live
 
-from tuneloop_cli.commands.load_arguments import the_only
-from tuneloop_cli.commands.session_scope import Interrupts, either, session
+from tuneloop_cli.commands.load_arguments import only_manifest
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.local.submission import Submission
@@ -34,15 +34,15 @@ PLAIN_LINE_SECONDS = 5.0
 
 
 @dataclass
-class _Followed:
-    """The job, as it was seen last."""
+class _FollowedJob:
+    """The job, in the newest version that a watch returned."""
 
     newest: Manifest
 
 
 def run_job(files: list[Path], *, folder: Path, ranks: int | None, plain: bool) -> None:
-    """Run the job; ends with exit code 0 only when it has succeeded."""
-    loaded = the_only("FineTuneJob", files, command="run")
+    """Run the job. Exit code 0 means that the job has succeeded."""
+    loaded = only_manifest("FineTuneJob", files, command="run")
     console = Console(highlight=False, soft_wrap=True)
     show = _show_lines if plain or not console.is_terminal else _show_live
     code = asyncio.run(_run(loaded.manifest, folder=folder, ranks=ranks, show=show, console=console))
@@ -54,68 +54,68 @@ async def _run(
     *,
     folder: Path,
     ranks: int | None,
-    show: Callable[[LocalSession, _Followed, Console], Coroutine[Any, Any, None]],
+    show: Callable[[LocalSession, _FollowedJob, Console], Coroutine[Any, Any, None]],
     console: Console,
 ) -> Exit:
     interrupts = Interrupts()
-    async with session(folder, ranks=ranks) as at_work:
-        (submitted,) = await at_work.submit(manifest)
-        _say_what_begins(submitted, console)
-        followed = _Followed(submitted.manifest)
-        if not await either(show(at_work, followed, console), interrupts.first):
+    async with session_scope(folder, ranks=ranks) as session:
+        (submitted,) = await session.submit(manifest)
+        _print_start(submitted, console)
+        followed = _FollowedJob(submitted.manifest)
+        if not await finishes_before(interrupts.first, show(session, followed, console)):
             console.print("saving a checkpoint and stopping (Ctrl-C again stops at once)")
-            if not await either(at_work.suspend_all(), interrupts.second):
-                await at_work.abort()
-        found = at_work.node.cluster.peek(
+            if not await finishes_before(interrupts.second, session.suspend_all()):
+                await session.abort()
+        stored = session.node.cluster.peek(
             kind="FineTuneJob", namespace=manifest["metadata"]["namespace"], name=manifest["metadata"]["name"]
         )
-    job = found or followed.newest  # one that is over may be deleted by its ttlSecondsAfterFinished
+    job = stored or followed.newest  # a finished job may be deleted already, by its ttlSecondsAfterFinished
     console.print(result(job), markup=False)
     if interrupts.first.is_set() and not is_finished(job):
         return Exit.INTERRUPTED
     return Exit.OK if at(job, "status.phase") == "Succeeded" else Exit.FAILED
 
 
-def _say_what_begins(submitted: Submitted, console: Console) -> None:
+def _print_start(submitted: Submitted, console: Console) -> None:
     for line in submitted.overlay:
         console.print(line, markup=False)
-    if submitted.action is Submission.STAY:
+    if submitted.action is Submission.UNCHANGED:
         console.print("nothing to do: this job has succeeded already", markup=False)
     elif submitted.action is Submission.CONTINUE:
         console.print("going on with the job as it was left", markup=False)
 
 
-async def _show_lines(at_work: LocalSession, job: _Followed, console: Console) -> None:
-    """Print a line at each change of phase, and at most one every few seconds besides."""
+async def _show_lines(session: LocalSession, job: _FollowedJob, console: Console) -> None:
+    """Print a line at each change of phase, and otherwise at most one line every few seconds."""
     phase, printed = None, 0.0
-    async with aclosing(_changes(at_work, job)) as changes:
-        async for each in changes:
+    async with aclosing(_versions(session, job)) as versions:
+        async for version in versions:
             due = time.monotonic() - printed >= PLAIN_LINE_SECONDS
-            if at(each, "status.phase") != phase or due or is_finished(each):
-                phase, printed = at(each, "status.phase"), time.monotonic()
-                console.print(plain_line(each), markup=False)
-            if is_finished(each):
+            if at(version, "status.phase") != phase or due or is_finished(version):
+                phase, printed = at(version, "status.phase"), time.monotonic()
+                console.print(plain_line(version), markup=False)
+            if is_finished(version):
                 return
 
 
-async def _show_live(at_work: LocalSession, job: _Followed, console: Console) -> None:
-    """Draw the state over and over until the job has ended."""
+async def _show_live(session: LocalSession, job: _FollowedJob, console: Console) -> None:
+    """Redraw the state of the job until the job has ended."""
     began = time.monotonic()
 
     def block() -> RenderableType:
         return live(job.newest, elapsed=span(time.monotonic() - began))
 
     with Live(get_renderable=block, console=console, refresh_per_second=REDRAWS_PER_SECOND):
-        async with aclosing(_changes(at_work, job)) as changes:
-            async for each in changes:
-                if is_finished(each):
+        async with aclosing(_versions(session, job)) as versions:
+            async for version in versions:
+                if is_finished(version):
                     return
 
 
-async def _changes(at_work: LocalSession, job: _Followed) -> AsyncGenerator[Manifest, None]:
+async def _versions(session: LocalSession, job: _FollowedJob) -> AsyncGenerator[Manifest, None]:
     metadata = job.newest["metadata"]
-    async with aclosing(at_work.watch("FineTuneJob", metadata["name"], namespace=metadata["namespace"])) as changes:
-        async for each in changes:
-            if each is not None:
-                job.newest = each
-                yield each
+    async with aclosing(session.watch("FineTuneJob", metadata["name"], namespace=metadata["namespace"])) as versions:
+        async for version in versions:
+            if version is not None:
+                job.newest = version
+                yield version

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.commands.load_arguments import the_only
-from tuneloop_cli.commands.session_scope import Interrupts, either, session
+from tuneloop_cli.commands.load_arguments import only_manifest
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.views.values import at
 
@@ -19,40 +19,43 @@ if TYPE_CHECKING:
 
 
 def serve_deployment(files: list[Path], *, folder: Path, port: int) -> None:
-    """Serve until Ctrl-C; ends with an error when the model cannot be served at all."""
-    loaded = the_only("ModelDeployment", files, command="serve")
+    """Serve until Ctrl-C. A model that cannot be served ends the command with an error."""
+    loaded = only_manifest("ModelDeployment", files, command="serve")
     asyncio.run(_serve(loaded.manifest, folder=folder, port=port))
 
 
 async def _serve(manifest: Manifest, *, folder: Path, port: int) -> None:
     interrupts = Interrupts()
-    async with session(folder, port=port) as at_work:
-        (submitted,) = await at_work.submit(manifest)
-        if await either(_until_ready(at_work, submitted.manifest), interrupts.first):
+    async with session_scope(folder, port=port) as session:
+        (submitted,) = await session.submit(manifest)
+        if await finishes_before(interrupts.first, _until_ready(session, submitted.manifest)):
             await interrupts.first.wait()
         print("stopping; requests in flight are finished", flush=True)
 
 
-async def _until_ready(at_work: LocalSession, deployment: Manifest) -> None:
-    """Return once the server answers. Raises TuneloopExit when it never will."""
+async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
+    """Return once the server is ready. Raises TuneloopExit if waiting cannot make it ready."""
     metadata = deployment["metadata"]
-    said = ""
-    async with aclosing(at_work.watch("ModelDeployment", metadata["name"], namespace=metadata["namespace"])) as changes:
-        async for each in changes:
-            if each is None or _is_old(each):
+    printed = ""
+    async with aclosing(
+        session.watch("ModelDeployment", metadata["name"], namespace=metadata["namespace"])
+    ) as versions:
+        async for version in versions:
+            if version is None or _is_stale(version):
                 continue
-            demand_a_future(each)
-            if condition(each, "Ready").get("status") == "True":
-                print(f"{metadata['name']} answers at {at(each, 'status.url')}", flush=True)
+            require_can_become_ready(version)
+            ready = condition(version, "Ready")
+            if ready.get("status") == "True":
+                print(f"{metadata['name']} answers at {at(version, 'status.url')}", flush=True)
                 return
-            message = condition(each, "Ready").get("message", "")
-            if message and message != said:
-                said = message
+            message = ready.get("message", "")
+            if message and message != printed:
+                printed = message
                 print(message, flush=True)
 
 
-def demand_a_future(deployment: Manifest) -> None:
-    """Raise TuneloopExit if this deployment cannot become ready by waiting."""
+def require_can_become_ready(deployment: Manifest) -> None:
+    """Raise TuneloopExit for a deployment that waiting cannot make ready."""
     accepted, available, ready = (condition(deployment, name) for name in ("Accepted", "ModelAvailable", "Ready"))
     if accepted.get("status") == "False":
         raise TuneloopExit(Exit.BAD_INPUT, accepted["message"])
@@ -63,11 +66,12 @@ def demand_a_future(deployment: Manifest) -> None:
 
 
 def condition(manifest: Manifest, type_: str) -> Manifest:
-    """Return one condition of the status, or an empty one."""
-    found: Manifest = next((each for each in at(manifest, "status.conditions") or [] if each["type"] == type_), {})
+    """Return the condition of this type, or an empty mapping."""
+    conditions: list[Manifest] = at(manifest, "status.conditions") or []
+    found: Manifest = next((condition for condition in conditions if condition["type"] == type_), {})
     return found
 
 
-def _is_old(deployment: Manifest) -> bool:
-    """Whether the status speaks of an earlier session: the operator has not looked at this generation, or at any pod of ours."""
+def _is_stale(deployment: Manifest) -> bool:
+    """Whether the status is that of an earlier session: the operator has not observed this generation yet."""
     return bool(at(deployment, "status.observedGeneration") != deployment["metadata"].get("generation"))

@@ -1,4 +1,4 @@
-"""A local session as the commands use it: known errors become messages, Ctrl-C becomes events."""
+"""The scope of a local session in a command: known errors become messages, Ctrl-C becomes an event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Interrupts:
-    """Counts Ctrl-C and SIGTERM."""
+    """Events for the first and the second Ctrl-C or SIGTERM."""
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
@@ -30,11 +30,11 @@ class Interrupts:
 
 
 @asynccontextmanager
-async def session(folder: Path, *, ranks: int | None = None, port: int = 0) -> AsyncIterator[LocalSession]:
-    """Enter a session; what a user can mend ends the command with one message."""
+async def session_scope(folder: Path, *, ranks: int | None = None, port: int = 0) -> AsyncIterator[LocalSession]:
+    """Enter a session. An error that the user can correct ends the command with one message."""
     try:
-        async with LocalSession(folder, ranks=ranks, serve_port=port) as entered:
-            yield entered
+        async with LocalSession(folder, ranks=ranks, serve_port=port) as session:
+            yield session
     except (FolderInUse, PortInUse) as error:
         raise TuneloopExit(Exit.IN_USE, str(error)) from error
     except (ClaimMissing, FolderUnusable, NotAccepted) as error:
@@ -43,8 +43,8 @@ async def session(folder: Path, *, ranks: int | None = None, port: int = 0) -> A
         raise TuneloopExit(Exit.FAILED, str(error)) from error
 
 
-async def either(work: Coroutine[Any, Any, Any], event: asyncio.Event) -> bool:
-    """Do the work until it is done (True) or the event comes first (False, the work is cancelled)."""
+async def finishes_before(event: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+    """Run the work; return True once it is done. If the event is set first, cancel the work and return False."""
     working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.commands.load_arguments import manifests_in
-from tuneloop_cli.commands.session_scope import Interrupts, either, session
-from tuneloop_cli.views.progress import plain_line
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
+from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.values import at
 
 if TYPE_CHECKING:
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
 
 
 def keep_up(files: list[Path], *, folder: Path, ranks: int | None) -> None:
-    """Submit all manifests and tell what happens until Ctrl-C; jobs save a checkpoint then."""
+    """Submit all manifests and print changes until Ctrl-C; then every job saves a checkpoint and stops."""
     loaded = manifests_in(files)
-    asyncio.run(_keep_up([each.manifest for each in loaded], folder=folder, ranks=ranks))
+    asyncio.run(_keep_up([manifest.manifest for manifest in loaded], folder=folder, ranks=ranks))
 
 
 async def _keep_up(manifests: list[Manifest], *, folder: Path, ranks: int | None) -> None:
     interrupts = Interrupts()
-    async with session(folder, ranks=ranks) as at_work:
-        submitted = await at_work.submit(*manifests)
-        for each in submitted:
-            for line in each.overlay:
-                print(f"{each.manifest['metadata']['name']}: {line}", flush=True)
-        print(f"{len(submitted)} objects are kept running; Ctrl-C stops them", flush=True)
-        await either(_tell_all(at_work, [each.manifest for each in submitted]), interrupts.first)
+    async with session_scope(folder, ranks=ranks) as session:
+        submissions = await session.submit(*manifests)
+        for submitted in submissions:
+            for line in submitted.overlay:
+                print(f"{submitted.manifest['metadata']['name']}: {line}", flush=True)
+        print(f"{len(submissions)} objects are kept running; Ctrl-C stops them", flush=True)
+        stored = [submitted.manifest for submitted in submissions]
+        await finishes_before(interrupts.first, _print_all_changes(session, stored))
         print("saving checkpoints and stopping (Ctrl-C again stops at once)", flush=True)
-        if not await either(at_work.suspend_all(), interrupts.second):
-            await at_work.abort()
+        if not await finishes_before(interrupts.second, session.suspend_all()):
+            await session.abort()
 
 
-async def _tell_all(at_work: LocalSession, manifests: list[Manifest]) -> None:
-    await asyncio.gather(*(_tell(at_work, manifest) for manifest in manifests))
+async def _print_all_changes(session: LocalSession, manifests: list[Manifest]) -> None:
+    await asyncio.gather(*(_print_changes(session, manifest) for manifest in manifests))
 
 
-async def _tell(at_work: LocalSession, manifest: Manifest) -> None:
-    """Print a line at each change of phase or address."""
+async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
+    """Print a line at each change of phase."""
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
-    said = ""
-    async with aclosing(_versions(at_work, manifest)) as versions:
-        async for each in versions:
-            phase = at(each, "status.phase")
-            line = plain_line(each) if each["kind"] == "FineTuneJob" else f"{phase}  {at(each, 'status.url') or ''}"
-            if phase and phase != said:
-                said = phase
-                print(f"{name}: {line}", flush=True)
+    printed = ""
+    async with aclosing(_versions(session, manifest)) as versions:
+        async for version in versions:
+            phase = at(version, "status.phase")
+            if phase and phase != printed:
+                printed = phase
+                print(f"{name}: {view_of(version).line(version)}", flush=True)
 
 
-async def _versions(at_work: LocalSession, manifest: Manifest) -> AsyncGenerator[Manifest, None]:
+async def _versions(session: LocalSession, manifest: Manifest) -> AsyncGenerator[Manifest, None]:
     metadata = manifest["metadata"]
-    async with aclosing(at_work.watch(manifest["kind"], metadata["name"], namespace=metadata["namespace"])) as changes:
-        async for each in changes:
-            if each is not None:
-                yield each
+    async with aclosing(session.watch(manifest["kind"], metadata["name"], namespace=metadata["namespace"])) as versions:
+        async for version in versions:
+            if version is not None:
+                yield version

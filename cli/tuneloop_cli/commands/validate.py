@@ -1,4 +1,4 @@
-"""`validate`: the contract, what the operator would refuse, and whether models and data are there and usable."""
+"""`validate`: checks manifests against the contract and the operator's refusals, and that models and data can be used."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
 
 
 def check_files(files: list[Path], *, folder: Path) -> None:
-    """Check everything, say all that is wrong, change nothing; ends with exit code 2 if anything is."""
+    """Check every manifest and print every problem; change nothing. Exit code 2: there is a problem."""
     settings = OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
-    bad = 0
-    for each in manifests_in(files):
-        problem = _problem(each, folders=Folders(root=folder.resolve()), settings=settings)
-        bad += problem is not None
-        print(f"{each.file}: {each.kind} {each.name}: {problem or 'ok'}")
-    if bad:
+    folders = Folders(root=folder.resolve())
+    invalid = 0
+    for loaded in manifests_in(files):
+        problem = _problem(loaded, folders=folders, settings=settings)
+        invalid += problem is not None
+        print(f"{loaded.file}: {loaded.kind} {loaded.name}: {problem or 'ok'}")
+    if invalid:
         raise TuneloopExit(Exit.BAD_INPUT)
 
 
 def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
     resource = loaded.resource
-    refused = refusal_of(loaded, folders=folders, settings=settings)
-    if refused is not None:
-        return refused
+    refusal = refusal_of(loaded, folders=folders, settings=settings)
+    if refusal is not None:
+        return refusal
     if isinstance(resource, FineTuneJob):
         return _data_problem(resource, loaded.manifest, folders=folders, settings=settings)
     uri = resource.spec.model.uri
@@ -52,7 +53,7 @@ def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSett
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
-    """Return what the operator would refuse, or which claims are missing; None if there is nothing."""
+    """Return the operator's refusals, or else the missing claim; None for a manifest that can run."""
     if refusals := refusals_of(loaded.resource, settings):
         return "\n".join(str(refusal) for refusal in refusals)
     try:
@@ -65,15 +66,15 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
 def _data_problem(
     job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
 ) -> str | None:
-    """Let the trainer read model and data as `prepare` would; return what it says is wrong."""
-    ended = ask_trainer("check", job, manifest, folders=folders, settings=settings)
-    return None if ended.returncode == 0 else what_it_said(ended)
+    """Let the trainer read model and data as the prepare stage would; return the problem that it reports, or None."""
+    completed = run_trainer("check", job, manifest, folders=folders, settings=settings)
+    return None if completed.returncode == 0 else error_output(completed)
 
 
-def ask_trainer(
+def run_trainer(
     command: str, job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the trainer that looks at a job and leaves nothing behind: `check` or `plan`."""
+    """Run a command of the trainer that reads a job and writes nothing to a claim: `check` or `plan`."""
     with_uid = FineTuneJob.from_wire(manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}})
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
     assert storage is not None
@@ -87,12 +88,12 @@ def ask_trainer(
         return subprocess.run(program, check=False, capture_output=True, text=True)
 
 
-def what_it_said(ended: subprocess.CompletedProcess[str]) -> str:
-    """Return the error and the hint that a failed command of the trainer wrote, or all that it wrote."""
-    said = [line for line in ended.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
-    return "\n".join(said).removeprefix("error: ") or ended.stderr
+def error_output(completed: subprocess.CompletedProcess[str]) -> str:
+    """Return the error and the hint that a failed command of the trainer printed; without them, its whole stderr."""
+    lines = [line for line in completed.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+    return "\n".join(lines).removeprefix("error: ") or completed.stderr
 
 
 def _on_this_machine(text: str, folders: Folders) -> str:
-    """Put the claims' folders in the place of their mount paths."""
+    """Replace the mount paths of claims with their folders on this machine."""
     return text.replace(mount_path(""), f"{folders.claim('x').parent}/")

@@ -1,12 +1,12 @@
-"""The errors of local mode; each message is one that a user can act on.
+"""The errors of local mode. Each message tells the user what to do.
 
 LocalError
 ├── FolderUnusable   the folder cannot be written to
 ├── FolderInUse      another process writes to the folder
 ├── PortInUse        the port to serve on is taken
 ├── ClaimMissing     a manifest names a claim that has no folder
-├── NotAccepted      a manifest is right, but cannot run here
-└── SessionFailed    a part of the session ended by itself: a defect
+├── NotAccepted      a valid manifest cannot run here
+└── SessionFailed    a part of the session ended unexpectedly: a defect
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ClaimMissing(LocalError):  # noqa: N818
 
 
 class NotAccepted(LocalError):  # noqa: N818
-    """A manifest is right, but cannot run here."""
+    """A valid manifest cannot run here."""
 
 
 class SessionFailed(LocalError):  # noqa: N818
-    """A part of the session ended by itself."""
+    """A part of the session ended unexpectedly."""

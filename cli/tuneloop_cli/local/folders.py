@@ -1,4 +1,4 @@
-"""What lies in the folder of local mode before a submission: the claims, `claims/NAME`, and how far earlier submissions of a job got."""
+"""What a submission finds in the folder of local mode: the claims (`claims/NAME`), and the last attempt of an earlier submission."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def require_claims(manifest: Manifest, *, folders: Folders, write: bool = True) -> None:
-    """Make the folder of the claim that a job writes to (unless not `write`). Raises ClaimMissing for a claim that it reads from and that is not there."""
+    """Check that the claims which a manifest reads exist; with `write`, create the claim that a job writes to. Raises ClaimMissing."""
     for claim in sorted(claims_read(manifest)):
         if not folders.claim(claim).is_dir():
             named = f"{manifest['kind']} {manifest['metadata']['name']} names pvc://{claim}/…"
@@ -28,11 +28,11 @@ def require_claims(manifest: Manifest, *, folders: Folders, write: bool = True) 
 
 
 _FENCE = "checkpoints/ATTEMPT"
-"""Written by the trainer at the start of each attempt; attempts before it may not go on."""
+"""The trainer writes this file at the start of each attempt. Earlier attempts stop when they find a newer number."""
 
 
 def last_attempt(manifest: Manifest, *, folders: Folders) -> int:
-    """Return the number of the last attempt in the folder in which a job goes on, from which its own have to count; 0: it begins at the start."""
+    """Return the number of the last attempt in the job's folder on the claim; a new object counts on from it. 0: there was none."""
     job = FineTuneJob.from_wire(manifest)
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
     if storage is None or (job.spec.checkpoint and job.spec.checkpoint.resume == "never"):
@@ -40,5 +40,5 @@ def last_attempt(manifest: Manifest, *, folders: Folders) -> int:
     claim, folder = storage.paths(job).job_uri.removeprefix("pvc://").split("/", 1)
     try:
         return int(json.loads((folders.claim(claim) / folder / _FENCE).read_bytes())["attempt"])
-    except (OSError, ValueError, KeyError, TypeError):  # a damaged one tells the trainer nothing, either
+    except (OSError, ValueError, KeyError, TypeError):  # the trainer ignores a damaged file, too
         return 0

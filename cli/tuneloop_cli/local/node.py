@@ -1,7 +1,7 @@
-"""LocalNode: a folder with its objects, the controllers that act on them, and the agent that runs its pods. No operator yet.
+"""LocalNode: a cluster of one node in one folder: the stored objects, the controller manager, the kubelet. The operator is not part of it.
 
-A job or deployment of an earlier session is *held*: nobody hears of it or of what belongs to it until it is submitted again, or (a finished
-job) referred to. So one command never goes on with the work of another.
+A job or deployment of an earlier session is *held*: no listener is told of it or of the objects that it owns. It is released when it is
+submitted again, or, for a finished job, when a submitted deployment refers to it. So a command never continues the work of another one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 from tuneloop_cli.local.cluster.cluster import LocalCluster
 from tuneloop_cli.local.cluster.lock import writer_lock
 from tuneloop_cli.local.cluster.object_files import KINDS
-from tuneloop_cli.local.controllers.controllers import Controllers
+from tuneloop_cli.local.controllers.controller_manager import ControllerManager
 from tuneloop_cli.local.errors import PortInUse, SessionFailed
-from tuneloop_cli.local.kubelet.agent import Agent
-from tuneloop_cli.local.kubelet.leftovers import forget_servers, write_off_pods
+from tuneloop_cli.local.kubelet.kubelet import Kubelet
+from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_lost
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.kubelet.pod_run import Machine
 from tuneloop_cli.local.processes import machine, ports, processes
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from tuneloop_cli.local.cluster.cluster import EventType, Subscriber
     from tuneloop_operator.cluster import Kind, Manifest
 
-_OURS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
+_CUSTOM_KINDS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
 
 
 class LocalNode:
-    """One folder at work, as an async context manager."""
+    """The single node of one folder, as an async context manager."""
 
     def __init__(self, directory: Path, *, serve_port: int = 0) -> None:
         self.folders = Folders(root=directory.resolve())
@@ -44,7 +44,7 @@ class LocalNode:
         self._held: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        """Take the folder: end what an earlier session left running, then go on. Raises FolderInUse, PortInUse."""
+        """Lock the folder, kill the processes that an earlier session left, then start. Raises FolderInUse, PortInUse."""
         if threading.current_thread() is not threading.main_thread():
             raise SessionFailed(
                 "local mode must run in the main thread: its processes end with the thread that starts them"
@@ -52,21 +52,21 @@ class LocalNode:
         async with AsyncExitStack() as stack:
             root = self.folders.root
             stack.enter_context(writer_lock(root))
-            await asyncio.to_thread(processes.end_survivors, root)
-            _demand_port(self._serve_port)
+            await asyncio.to_thread(processes.kill_survivors, root)
+            _require_free_port(self._serve_port)
             self.cluster = LocalCluster(root)
             reserved, watchdog = ports.Ports(), Watchdog()
             stack.callback(reserved.close)
             stack.callback(watchdog.close)
-            write_off_pods(self.cluster, folders=self.folders)
-            forget_servers(self.cluster)
-            self._held = {each["metadata"]["uid"] for kind in _OURS for each in self.cluster.all(kind)}
-            stack.callback(forget_servers, self.cluster)
+            mark_pods_lost(self.cluster, folders=self.folders)
+            clear_server_status(self.cluster)
+            self._held = {manifest["metadata"]["uid"] for kind in _CUSTOM_KINDS for manifest in self.cluster.all(kind)}
+            stack.callback(clear_server_status, self.cluster)
             self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self._agent = Agent(self._machine(reserved, watchdog), self.tasks)
-            self._controllers = Controllers(self.cluster)
+            self._kubelet = Kubelet(self._machine(reserved, watchdog), self.tasks)
+            self._controllers = ControllerManager(self.cluster)
             self.cluster.subscribe(self._dispatch)
-            self._working = self.tasks.create_task(self._controllers.run())
+            self._controllers_task = self.tasks.create_task(self._controllers.run())
             stack.push_async_callback(self.close, grace=True)
             self._stack = stack.pop_all()
         return self
@@ -74,50 +74,50 @@ class LocalNode:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """End every pod, then all the rest, and give the folder back."""
+        """Stop every pod, then everything else, and unlock the folder."""
         try:
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             first = _first(group)
-            if first is error:  # nothing of ours: what the caller did inside raised it
+            if first is error:  # the body of the `async with` raised it
                 return False
             raise SessionFailed(f"a part of local mode failed: {type(first).__name__}: {first}") from first
 
     def listen(self, listener: Subscriber) -> None:
-        """Call `listener(event type, object)` for each change of an object that is not held, and once for each that is there."""
+        """Call `listener(event type, object)` for each object that is there, and for each later change. Held objects are left out."""
         self._listeners.append(listener)
-        for manifest in self._everything():
+        for manifest in self._all_objects():
             if not self._is_held(manifest):
                 listener("ADDED", manifest)
 
     def start(self) -> None:
-        """Begin with what is there and not held."""
-        for manifest in self._everything():
-            self._tell_workers("ADDED", manifest)
+        """Start the work on all stored objects that are not held."""
+        for manifest in self._all_objects():
+            self._notify_workers("ADDED", manifest)
 
     def release(self, uid: str) -> None:
-        """Go on with a held object and all that belongs to it."""
+        """Release a held object and all objects that it owns."""
         if uid not in self._held:
             return
         self._held.discard(uid)
-        for manifest in self._everything():
-            if self._root(manifest) == uid:
+        for manifest in self._all_objects():
+            if self._top_owner_uid(manifest) == uid:
                 self._dispatch("ADDED", manifest)
 
     async def close(self, *, grace: bool) -> None:
-        """End every pod, with its grace period or at once. The controllers stop first: what is ended now is not to be replaced."""
-        self._working.cancel()
-        await self._agent.close(grace=grace)
+        """Stop every pod, with its grace period or at once. The controllers stop first, so that they replace no pod."""
+        self._controllers_task.cancel()
+        await self._kubelet.close(grace=grace)
 
     def active(self, kind: Kind) -> list[Manifest]:
         """Return the objects of a kind that are not held."""
         return [manifest for manifest in self.cluster.all(kind) if not self._is_held(manifest)]
 
-    def is_there(self, manifest: Manifest) -> bool:
-        """Whether this very object still exists."""
+    def exists(self, manifest: Manifest) -> bool:
+        """Whether the object with this name still has this uid."""
         metadata = manifest["metadata"]
-        now = self.cluster.peek(kind=manifest["kind"], namespace=metadata["namespace"], name=metadata["name"])
-        return now is not None and now["metadata"]["uid"] == metadata["uid"]
+        stored = self.cluster.peek(kind=manifest["kind"], namespace=metadata["namespace"], name=metadata["name"])
+        return stored is not None and stored["metadata"]["uid"] == metadata["uid"]
 
     def _machine(self, reserved: ports.Ports, watchdog: Watchdog) -> Machine:
         return Machine(
@@ -129,36 +129,36 @@ class LocalNode:
             serve_port=self._serve_port,
         )
 
-    def _everything(self) -> list[Manifest]:
+    def _all_objects(self) -> list[Manifest]:
         return [manifest for kind in KINDS for manifest in self.cluster.all(kind)]
 
     def _dispatch(self, event: EventType, manifest: Manifest) -> None:
         if self._is_held(manifest):
             return
-        self._tell_workers(event, manifest)
+        self._notify_workers(event, manifest)
         for listener in self._listeners:
             listener(event, manifest)
 
-    def _tell_workers(self, event: EventType, manifest: Manifest) -> None:
+    def _notify_workers(self, event: EventType, manifest: Manifest) -> None:
         if not self._is_held(manifest):
             self._controllers.on_event(event, manifest)
-            self._agent.on_event(event, manifest)
+            self._kubelet.on_event(event, manifest)
 
     def _is_held(self, manifest: Manifest) -> bool:
-        return bool(self._held) and self._root(manifest) in self._held
+        return bool(self._held) and self._top_owner_uid(manifest) in self._held
 
-    def _root(self, manifest: Manifest) -> str:
-        """Return the uid of the object that this one belongs to in the end."""
+    def _top_owner_uid(self, manifest: Manifest) -> str:
+        """Return the uid of the topmost owner of an object; its own uid if it has no owner."""
         uid: str = manifest["metadata"]["uid"]
         for owner in manifest["metadata"].get("ownerReferences", ()):
             above = self.cluster.peek(
                 kind=owner["kind"], namespace=manifest["metadata"]["namespace"], name=owner["name"]
             )
-            return self._root(above) if above is not None else str(owner["uid"])
+            return self._top_owner_uid(above) if above is not None else str(owner["uid"])
         return uid
 
 
-def _demand_port(port: int) -> None:
+def _require_free_port(port: int) -> None:
     if port and not ports.is_free(port):
         raise PortInUse(f"port {port} of this machine is in use; choose another one, or 0 for a free one")
 

@@ -1,8 +1,7 @@
-"""The hardware overlay: what a FineTuneJob's resources become on a machine that has fewer GPUs than it asks for, and what of its
-scheduling means nothing there. Pure.
+"""The hardware overlay: fits the resources of a FineTuneJob to a machine with fewer GPUs, and drops scheduling that needs a cluster. Pure.
 
-Training gives the same result on any number of ranks, so this changes how long a job takes and nothing else. A job that asks for no GPU,
-no queue and no priority is left as it is.
+Training gives the same result on any number of ranks, so the overlay changes the duration of a job and nothing else. A job that asks for
+no GPU, no queue and no priority stays as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ ANNOTATION = "tuneloop.dev/overlay"
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What the machine offers."""
+    """The GPUs and CPU ranks of this machine."""
 
     gpus: int
     ranks: int
@@ -29,11 +28,11 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """A manifest as it runs here."""
+    """A manifest as it runs on this machine."""
 
     manifest: Manifest
     lines: tuple[str, ...]
-    """What was changed, for people; nothing where nothing was."""
+    """The changes, as sentences for people; empty without a change."""
 
 
 _ONE_MACHINE = {
@@ -45,7 +44,7 @@ _ONE_MACHINE = {
 
 
 def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
-    """Return the FineTuneJob as this machine can run it; what was changed stands in its annotation `tuneloop.dev/overlay` too."""
+    """Return the FineTuneJob as this machine can run it. The annotation `tuneloop.dev/overlay` holds the changes too."""
     resources, fitted = _resources(manifest["spec"].get("resources") or {}, hardware)
     scheduling, left_out = _scheduling(manifest["spec"].get("scheduling") or {}, nodes=resources.get("nodes", 1))
     lines = (*fitted, *left_out)
@@ -60,7 +59,7 @@ def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
 
 
 def _resources(asked: dict[str, Any], hardware: Hardware) -> tuple[dict[str, Any], list[str]]:
-    """Return the resources for this machine, and what was changed."""
+    """Return the resources for this machine, and the changes."""
     nodes, gpus = asked.get("nodes", 1), asked.get("gpusPerNode", 1)
     processes = asked.get("processesPerNode", max(gpus, 1))
     if gpus == 0 or nodes * gpus <= hardware.gpus:
@@ -72,7 +71,7 @@ def _resources(asked: dict[str, Any], hardware: Hardware) -> tuple[dict[str, Any
 
 
 def _scheduling(asked: dict[str, Any], *, nodes: int) -> tuple[dict[str, Any], list[str]]:
-    """Return the scheduling for this machine, and what was changed: no more than `nodes` can be had."""
+    """Return the scheduling for this machine, and the changes. `minNodes` becomes at most `nodes`."""
     kept = {name: value for name, value in asked.items() if name not in _ONE_MACHINE or value is False}
     lines = [f"spec.scheduling.{name}: left out, {_ONE_MACHINE[name]}" for name in asked if name not in kept]
     if (least := asked.get("minNodes", 1)) > nodes:
@@ -82,13 +81,13 @@ def _scheduling(asked: dict[str, Any], *, nodes: int) -> tuple[dict[str, Any], l
 
 
 def _on_cpu(wanted: dict[str, int], ranks: int) -> dict[str, int]:
-    """Keep the number of nodes as long as each has a rank."""
+    """Return resources without GPUs. The number of nodes stays as long as each node has a rank."""
     nodes = min(wanted["nodes"], ranks)
     return {"nodes": nodes, "gpusPerNode": 0, "processesPerNode": min(wanted["processesPerNode"], ranks // nodes)}
 
 
 def _on_gpus(gpus: int) -> dict[str, int]:
-    """One node with the GPUs that are there, one rank each."""
+    """Return resources of one node with all GPUs of the machine, one rank a GPU."""
     return {"nodes": 1, "gpusPerNode": gpus, "processesPerNode": gpus}
 
 

@@ -1,4 +1,4 @@
-"""LocalSession: a folder at work together with the operator, so that what is submitted runs. The command line is built on this.
+"""LocalSession: a LocalNode together with the operator, so that submitted manifests run. The command line is built on this.
 
 async with LocalSession(Path(".tuneloop"), ranks=2) as session:
     await session.submit(manifest)
@@ -48,13 +48,13 @@ _PROGRESS_INTERVAL_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What became of a submitted manifest."""
+    """The outcome of submitting one manifest."""
 
     action: Submission
     manifest: Manifest
     """The object as stored."""
     overlay: tuple[str, ...]
-    """What the machine made of its resources, for people; nothing where it runs as written."""
+    """The changes that fit the manifest to this machine, for people; empty if it runs as written."""
 
 
 class LocalSession:
@@ -68,7 +68,7 @@ class LocalSession:
         self._watchers: set[asyncio.Queue[tuple[EventType, Manifest]]] = set()
 
     async def __aenter__(self) -> Self:
-        """Take the folder and begin. Raises FolderInUse, PortInUse."""
+        """Lock the folder and start. Raises FolderInUse, PortInUse."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.node)
             listening = socket.create_server((LOOPBACK, 0))
@@ -76,9 +76,9 @@ class LocalSession:
             operator = Operator(cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC))
             await self._serve_progress(operator, stack=stack, listening=listening)
             self.node.listen(operator.on_event)
-            self.node.cluster.subscribe(self._tell_watchers)
-            self._working = self.node.tasks.create_task(operator.run())
-            stack.callback(self._working.cancel)
+            self.node.cluster.subscribe(self._notify_watchers)
+            self._operator_task = self.node.tasks.create_task(operator.run())
+            stack.callback(self._operator_task.cancel)
             self.node.start()
             self._stack = stack.pop_all()
         return self
@@ -86,24 +86,24 @@ class LocalSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Stop: the operator first, then every pod with its grace period. What was unfinished goes on when it is submitted again."""
+        """Stop the operator, then every pod with its grace period. An unfinished job continues when it is submitted again."""
         return await self._stack.__aexit__(kind, error, trace)
 
     async def submit(self, *manifests: Manifest) -> list[Submitted]:
-        """Bring validated manifests into the folder, jobs first. Raises NotAccepted, ClaimMissing before anything is changed.
+        """Store validated manifests, jobs first. Raises NotAccepted, ClaimMissing before anything is changed.
 
-        A FineTuneJob that has failed begins anew and goes on from its checkpoints; one that has succeeded stays as it is.
+        A FineTuneJob that has failed starts again and resumes from its checkpoints. A FineTuneJob that has succeeded stays as it is.
         """
         ordered = sorted(manifests, key=lambda manifest: manifest["kind"] != "FineTuneJob")
         for manifest in ordered:
-            _demand_acceptance(manifest, settings=self._settings)
+            _require_accepted(manifest, settings=self._settings)
             require_claims(manifest, folders=self.node.folders)
         return [await self._submit(manifest) for manifest in ordered]
 
     async def watch(
         self, kind: Kind, name: str, *, namespace: str = "default"
     ) -> AsyncGenerator[Manifest | None, None]:
-        """Yield the object as it is, then at each change; None while there is no such object."""
+        """Yield the object now and after each change; None while there is no such object."""
         queue: asyncio.Queue[tuple[EventType, Manifest]] = asyncio.Queue()
         self._watchers.add(queue)
         try:
@@ -124,7 +124,7 @@ class LocalSession:
         namespace: str = "default",
         seconds: float | None = None,
     ) -> Manifest:
-        """Return the object once it is there and `until` holds for it. Raises TimeoutError after `seconds`."""
+        """Return the object once it exists and `until` holds for it. Raises TimeoutError after `seconds`."""
         async with asyncio.timeout(seconds), aclosing(self.watch(kind, name, namespace=namespace)) as changes:
             async for manifest in changes:
                 if manifest is not None and until(manifest):
@@ -132,17 +132,17 @@ class LocalSession:
         raise AssertionError("a watch has no end")
 
     async def suspend_all(self) -> None:
-        """Let every unfinished job save a checkpoint and stop; return when all have. Submitting a job again goes on with it."""
+        """Suspend every unfinished job; return when all have saved a checkpoint and stopped. A job resumes when it is submitted again."""
         running = [job for job in self.node.active("FineTuneJob") if not is_finished(job)]
         for job in running:
             await self.node.cluster.apply(job | {"spec": job["spec"] | {"suspend": True}})
         for job in running:
-            await self._until(partial(self._rests, job))
-            await self._until(partial(self._none_runs, job["metadata"]))
+            await self._until(partial(self._has_stopped, job))
+            await self._until(partial(self._no_pod_runs, job["metadata"]))
 
     async def abort(self) -> None:
-        """Kill every pod at once. Unfinished jobs go on from their newest checkpoint when they are submitted again."""
-        self._working.cancel()
+        """Kill every pod at once. An unfinished job resumes from its newest checkpoint when it is submitted again."""
+        self._operator_task.cancel()
         await self.node.close(grace=False)
 
     async def _submit(self, manifest: Manifest) -> Submitted:
@@ -157,32 +157,32 @@ class LocalSession:
         action = submission(manifest, old)
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
-        if action is not Submission.STAY:
+        if action is not Submission.UNCHANGED:
             applied = await self.node.cluster.apply(manifest)
-            await self._count_on(applied, action)
+            await self._continue_attempts(applied, action)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
         self.node.release(stored["metadata"]["uid"])
         self._release_source(stored)
         return Submitted(action=action, manifest=stored, overlay=lines)
 
-    async def _count_on(self, applied: Manifest, action: Submission) -> None:
-        """Let the attempts of a new object follow those of an earlier one whose checkpoints it goes on from."""
+    async def _continue_attempts(self, applied: Manifest, action: Submission) -> None:
+        """Let a new object continue the attempt numbers of the earlier object whose checkpoints it resumes from."""
         is_new = action in {Submission.CREATE, Submission.REPLACE}
         if applied["kind"] == "FineTuneJob" and is_new and (last := last_attempt(applied, folders=self.node.folders)):
             await self.node.cluster.patch_status(applied, {"attempt": last})
 
     async def _remove(self, old: Manifest) -> None:
-        """Delete an object, and wait until all that belonged to it is gone: the next one may have its uid."""
+        """Delete an object and wait until all objects that it owned are gone: the next object may have the same uid."""
         metadata = old["metadata"]
-        belongings = self.node.cluster.dependents(metadata["uid"])
+        owned = self.node.cluster.dependents(metadata["uid"])
         await self.node.cluster.delete(
             kind=old["kind"], namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
         )
-        await self._until(lambda: not any(map(self.node.is_there, belongings)))
+        await self._until(lambda: not any(map(self.node.exists, owned)))
 
     def _release_source(self, deployment: Manifest) -> None:
-        """Let the operator see the finished job that a deployment serves."""
+        """Release the finished job that a deployment serves, so that the operator observes it."""
         reference = deployment["spec"]["model"].get("fineTuneJobRef") or {}
         job = self.node.cluster.peek(
             kind="FineTuneJob", namespace=deployment["metadata"]["namespace"], name=reference.get("name", "")
@@ -191,7 +191,7 @@ class LocalSession:
             self.node.release(job["metadata"]["uid"])
 
     async def _until(self, holds: Callable[[], bool]) -> None:
-        """Return once this holds; it is looked at after each change of any object."""
+        """Return once `holds()` is true. It is called again after each change of any object."""
         queue: asyncio.Queue[tuple[EventType, Manifest]] = asyncio.Queue()
         self._watchers.add(queue)
         try:
@@ -201,7 +201,7 @@ class LocalSession:
             self._watchers.discard(queue)
 
     async def _serve_progress(self, operator: Operator, *, stack: AsyncExitStack, listening: socket.socket) -> None:
-        """Take the stages' posts on loopback, with a token that only this user can read."""
+        """Serve progress posts of the stages on loopback, with a token that only this user can read."""
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
@@ -215,14 +215,14 @@ class LocalSession:
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listening).start()
 
-    def _rests(self, job: Manifest) -> bool:
-        """Whether a job has come to rest; one that is over may be gone, by its ttlSecondsAfterFinished."""
+    def _has_stopped(self, job: Manifest) -> bool:
+        """Whether a job has stopped. A finished job may be deleted already, by its ttlSecondsAfterFinished."""
         _, namespace, name = key_of(job)
         found = self.node.cluster.peek(kind="FineTuneJob", namespace=namespace, name=name)
-        return found is None or _is_at_rest(found)
+        return found is None or _is_stopped(found)
 
-    def _none_runs(self, job: Manifest) -> bool:
-        """Whether no pod of a job runs any more; the Job that owned a pod may be gone before it."""
+    def _no_pod_runs(self, job: Manifest) -> bool:
+        """Whether no pod of a job runs any more. Pods are found by label: a pod may outlive the Job that owns it."""
         return all(
             is_terminal(pod)
             for pod in self.node.cluster.all("Pod")
@@ -230,13 +230,13 @@ class LocalSession:
             and pod["metadata"]["labels"].get(JOB_LABEL) == job["name"]
         )
 
-    def _tell_watchers(self, event: EventType, manifest: Manifest) -> None:
+    def _notify_watchers(self, event: EventType, manifest: Manifest) -> None:
         for queue in self._watchers:
             queue.put_nowait((event, manifest))
 
 
-def _demand_acceptance(manifest: Manifest, *, settings: OperatorSettings) -> None:
-    """Raise NotAccepted with what the operator would refuse: nobody could mend it while a command waits for the end."""
+def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None:
+    """Raise NotAccepted with the operator's refusals, before the command waits for a job that would never run."""
     kind = FineTuneJob if manifest["kind"] == "FineTuneJob" else ModelDeployment
     if refusals := refusals_of(kind.from_wire(manifest), settings):
         raise NotAccepted("\n".join(map(str, refusals)))
@@ -251,7 +251,7 @@ def _settings(*, progress_port: int) -> OperatorSettings:
     )
 
 
-def _is_at_rest(job: Manifest) -> bool:
+def _is_stopped(job: Manifest) -> bool:
     status = job.get("status") or {}
-    is_settled = status.get("phase") == "Suspended" and "runningSince" not in status
-    return is_finished(job) or is_settled or "startTime" not in status
+    is_suspended = status.get("phase") == "Suspended" and "runningSince" not in status
+    return is_finished(job) or is_suspended or "startTime" not in status

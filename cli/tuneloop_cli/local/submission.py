@@ -1,6 +1,6 @@
-"""What submitting a manifest means, given what is there already. Pure.
+"""What submitting a manifest does, given the object that is stored already. Pure.
 
-A FineTuneJob's uid is derived from its spec, so that the same file leads to the same folder on the claim and goes on there.
+The uid of a FineTuneJob is derived from its spec. So the same manifest uses the same folder on the claim, and continues there.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 DEFAULT_CLAIM = "default"
-_SPACE = uuid.UUID("6d0a2b0e-5f5b-4b3e-9a30-5d1f3a6f2c11")
+_UUID_NAMESPACE = uuid.UUID("6d0a2b0e-5f5b-4b3e-9a30-5d1f3a6f2c11")
 _CLAIM = "pvc://"
 
 
 class Submission(StrEnum):
-    """What is to be done."""
+    """What a submission does."""
 
     CREATE = "create"
-    STAY = "stay"
-    """It has succeeded: nothing is to be done."""
+    UNCHANGED = "stay"
+    """The job has succeeded; nothing is done."""
     CONTINUE = "continue"
-    """The object stays; its mutable fields become the manifest's."""
+    """The object stays; its mutable fields take the manifest's values."""
     REPLACE = "replace"
-    """The old object and what belongs to it go first. Its folder on the claim stays."""
+    """The old object and the objects that it owns are deleted first. Its folder on the claim stays."""
 
 
 def submission(manifest: Manifest, old: Manifest | None) -> Submission:
-    """Return what submitting this manifest does; its `metadata.uid` must be set if it is a FineTuneJob."""
+    """Return what submitting this manifest does. The `metadata.uid` of a FineTuneJob must be set."""
     if old is None:
         return Submission.CREATE
     if manifest["kind"] != "FineTuneJob":
@@ -45,18 +45,22 @@ def submission(manifest: Manifest, old: Manifest | None) -> Submission:
     if old["metadata"]["uid"] != manifest["metadata"]["uid"] or phase == "Failed":
         return Submission.REPLACE
     if phase == "Succeeded":
-        return Submission.STAY
-    return Submission.CONTINUE if _frozen(old) == _frozen(manifest) else Submission.REPLACE
+        return Submission.UNCHANGED
+    return Submission.CONTINUE if _immutable_spec(old) == _immutable_spec(manifest) else Submission.REPLACE
 
 
 def identity(manifest: Manifest) -> str:
-    """Return the uid of a FineTuneJob: its name, and its spec without the fields that may change while it runs."""
+    """Return the uid of a FineTuneJob: a hash of its name and of its spec without the fields that may change while it runs."""
     metadata = manifest["metadata"]
-    return str(uuid.uuid5(_SPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(_frozen(manifest))}"))
+    return str(
+        uuid.uuid5(
+            _UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(_immutable_spec(manifest))}"
+        )
+    )
 
 
 def claims_read(manifest: Manifest) -> set[str]:
-    """Return the claims that must hold something: those of every `pvc://CLAIM/PATH` in the spec."""
+    """Return the claims that the manifest reads from: those of every `pvc://CLAIM/PATH` in the spec."""
     return {text.removeprefix(_CLAIM).split("/", 1)[0] for text in _texts(manifest["spec"]) if text.startswith(_CLAIM)}
 
 
@@ -66,7 +70,7 @@ def claim_written(manifest: Manifest) -> str:
     return claim
 
 
-def _frozen(manifest: Manifest) -> dict[str, Any]:
+def _immutable_spec(manifest: Manifest) -> dict[str, Any]:
     spec: dict[str, Any] = copy.deepcopy(manifest["spec"])
     for path in FineTuneJob.mutable_once_started:
         *above, name = path.split(".")

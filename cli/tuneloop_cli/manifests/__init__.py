@@ -1,1 +1,1 @@
-"""Manifests from files: read as kubectl reads them, checked by the contract, problems said for a person."""
+"""Manifests from files: read as kubectl reads them, checked against the contract, with problems explained to a person."""

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_error, dotted
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
@@ -22,8 +23,7 @@ MOST_DEPTH = 20
 _TOO_DEEP = f"is nested too deeply; allowed are {MOST_DEPTH} levels"
 MOST_VALUES = 100_000
 MOST_BYTES = 1_500_000
-"""What etcd takes by default (1.5 MiB), less what the API server adds."""
-KINDS: dict[str, type[FineTuneJob | ModelDeployment]] = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
+"""The limit of one object in etcd by default (1.5 MiB), less what the API server adds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class LoadedManifest:
     file: Path
     resource: FineTuneJob | ModelDeployment
     manifest: dict[str, Any]
-    """As it goes to the API server; `metadata.namespace` is filled in."""
+    """The manifest as the API server gets it; `metadata.namespace` is filled in."""
 
     @property
     def kind(self) -> str:
@@ -82,7 +82,7 @@ def _load_file(file: Path) -> list[LoadedManifest]:
     try:
         text = file.read_text(encoding="utf-8")
         nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
-        _demand_small(file, nodes)
+        _require_small(file, nodes)
         documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]
     except OSError as error:
         raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
@@ -92,38 +92,38 @@ def _load_file(file: Path) -> list[LoadedManifest]:
         raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or str(error)
         raise ManifestError(
-            [Problem(file=str(file), line=mark and mark.line + 1, path="", message=f"not YAML: {said}")]
+            [Problem(file=str(file), line=mark and mark.line + 1, path="", message=f"not YAML: {problem}")]
         ) from error
     if not documents:
         raise ManifestError([_whole(file, "holds no manifest")])
     return [_check(file, document, node) for document, node in zip(documents, nodes, strict=True)]
 
 
-def _demand_small(file: Path, nodes: list[yaml.Node]) -> None:
-    """Refuse what grows without end: text that is nested deeply, and aliases that stand for many values. Raises ManifestError."""
+def _require_small(file: Path, nodes: list[yaml.Node]) -> None:
+    """Raise ManifestError for documents that are nested too deeply, and for aliases that expand to too many values."""
     count, waiting = 0, [(node, 1) for node in nodes]
     while waiting:
         node, depth = waiting.pop()
         count += 1
         inside = [item for pair in node.value for item in pair] if isinstance(node, yaml.MappingNode) else node.value
         if not isinstance(node, yaml.ScalarNode):
-            waiting += [(each, depth + 1) for each in inside]
-        words = _TOO_DEEP if depth > MOST_DEPTH else ""
+            waiting += [(child, depth + 1) for child in inside]
+        message = _TOO_DEEP if depth > MOST_DEPTH else ""
         if count > MOST_VALUES:
-            words = (
+            message = (
                 f"holds more than {MOST_VALUES} values once its aliases (*NAME) are written out; write it without them"
             )
-        if words:
-            raise ManifestError([Problem(file=str(file), line=node.start_mark.line + 1, path="", message=words)])
+        if message:
+            raise ManifestError([Problem(file=str(file), line=node.start_mark.line + 1, path="", message=message)])
 
 
-def _demand_storable(manifest: dict[str, Any], problem: Callable[[tuple[str | int, ...], str], Problem]) -> None:
+def _require_storable(manifest: dict[str, Any], problem: Callable[[tuple[str | int, ...], str], Problem]) -> None:
     size = len(json.dumps(manifest, ensure_ascii=False).encode(errors="replace"))
     if size > MOST_BYTES:
-        words = f"the manifest is {size} bytes; the cluster stores at most {MOST_BYTES} of one object"
-        raise ManifestError([problem((), words)])
+        message = f"the manifest is {size} bytes; the cluster stores at most {MOST_BYTES} of one object"
+        raise ManifestError([problem((), message)])
 
 
 def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
@@ -132,24 +132,24 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
 
     if not isinstance(document, dict):
         raise ManifestError([problem((), "a manifest is a mapping with apiVersion, kind, metadata and spec")])
-    model = KINDS.get(str(document.get("kind")))
+    model = next((model for kind, model in RESOURCES.items() if kind == document.get("kind")), None)
     if model is None or document.get("apiVersion") != API_VERSION:
         found = f"{document.get('apiVersion')}, kind {document.get('kind')}"
         raise ManifestError(
-            [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(KINDS)}")]
+            [problem(("kind",), f"{found} is not known here; known: {API_VERSION}, kind {' or '.join(RESOURCES)}")]
         )
     try:
         resource = model.from_wire(document)
     except ValidationError as error:
-        raise ManifestError([problem(*describe_error(each, model)) for each in error.errors()]) from error
+        raise ManifestError([problem(*describe_error(detail, model)) for detail in error.errors()]) from error
     manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
     manifest.pop("status", None)
-    _demand_storable(manifest, problem)
+    _require_storable(manifest, problem)
     return LoadedManifest(file=file, resource=resource, manifest=manifest)
 
 
 def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int | None:
-    """Line of the value at `path`, or of the nearest mapping around it that is in the file."""
+    """Return the line of the value at `path`. If the file has no such value: the line of the nearest mapping around it."""
     for part in path:
         if isinstance(node, yaml.MappingNode):
             inner = next((value for key, value in node.value if key.value == part), None)

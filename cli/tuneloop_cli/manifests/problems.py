@@ -1,4 +1,4 @@
-"""Says what is wrong with a manifest: where (file, line, field path), what was found, what is allowed, an example. Pure."""
+"""Explains the problems of a manifest: file, line and field path, the value found, the values allowed, an example. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 EXAMPLES = {"metadata": "{name: reviews}", "name": "reviews"}
-"""Of what is no field of ours; the description of each other field has its own (`For example`)."""
+"""Examples for fields of Kubernetes. The example of any other field stands in its description (`For example`)."""
 
 _TYPES = {
     "string_type": "a string",
@@ -38,7 +38,7 @@ _TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem of a manifest."""
 
     file: str
     line: int | None
@@ -52,7 +52,7 @@ class Problem:
 
 
 class ManifestError(Exception):
-    """Manifests that cannot be used; `problems` says all that was found."""
+    """Manifests that cannot be used; `problems` holds every problem found."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -74,14 +74,14 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
 
 
 def _broken_rule(error: ErrorDetails) -> str:
-    said, _, example = error["msg"].partition(EXAMPLE)
+    sentence, _, example = error["msg"].partition(EXAMPLE)
     given = error["input"]
-    got = "" if isinstance(given, dict | list | None) else f"; got {_show(given)}"
-    return said + got + (f". Example: {example}" if example else "")
+    found = "" if isinstance(given, dict | list | None) else f"; got {_show(given)}"
+    return sentence + found + (f". Example: {example}" if example else "")
 
 
 def _allowed(error: ErrorDetails, schema: dict[str, Any]) -> str:
-    """Return what is allowed in the place of a value that is wrong by itself."""
+    """Return the part of the sentence that says which values are allowed."""
     path, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     example = _example(schema, path)
     if kind == "literal_error":
@@ -105,13 +105,13 @@ def _unknown_field(name: str, known: Sequence[str]) -> str:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    by_case = {each.lower(): each for each in known}
+    by_case = {name.lower(): name for name in known}
     close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
     return f"; did you mean {by_case[close[0]]}?" if close else ""
 
 
 def _example(schema: dict[str, Any], path: Path) -> str:
-    """Return the example that stands in the description of the field at `path`, or of the list that it is in."""
+    """Return the example in the description of the field at `path`; for an item of a list, that of the list."""
     named = path
     while named and isinstance(named[-1], int):
         named = named[:-1]
@@ -123,7 +123,7 @@ def _example(schema: dict[str, Any], path: Path) -> str:
 
 
 def _odd_character(text: Any) -> str:
-    """Say which character nobody can see on a screen, or takes for another one, and where it is; it may be all that is wrong."""
+    """Return a note on the first character that is not printable ASCII: it may be invisible, and the only thing that is wrong."""
     odd = next((place for place, letter in enumerate(text) if not letter.isascii() or not letter.isprintable()), None)
     if odd is None:
         return ""
@@ -131,7 +131,7 @@ def _odd_character(text: Any) -> str:
 
 
 def _range(node: dict[str, Any] | None) -> str:
-    """Return both ends of a number's range, of which an error names only the one that was crossed."""
+    """Return both ends of a number's range; pydantic's error names only the end that was crossed."""
     if node is None or node.get("type") not in {"integer", "number"}:
         return ""
     low = next((f"{words} {node[key]}" for key, words in _LOWER.items() if key in node), "")
@@ -173,7 +173,7 @@ def _properties(schema: dict[str, Any], path: Path) -> list[str]:
 
 
 def _node(schema: dict[str, Any], path: Path) -> dict[str, Any] | None:
-    """Return the part of a JSON Schema for the value at `path`, with the description of its field; None below what has no schema."""
+    """Return the JSON Schema of the value at `path`, with the description of its field; None if the path has no schema."""
     node: dict[str, Any] | None = schema
     for part in path:
         inside = _resolve(schema, node or {})

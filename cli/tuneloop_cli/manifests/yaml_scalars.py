@@ -1,10 +1,10 @@
 """Reads YAML exactly as kubectl does, so that a manifest means the same to the command line and to the cluster.
 
 kubectl reads YAML 1.1 with go-yaml v2 and hands it on as JSON. Python's own reader differs: to it `2e-4` is text, `0o17` is text, `y` is
-text, `1:30` is ninety, and a date is a date. Source: go.yaml.in/yaml/v2 resolve.go, sigs.k8s.io/yaml yaml.go. A table that is held
-against the real kubectl is in tests/golden/yaml_scalars.json.
+text, `1:30` is ninety, and a date is a date. Source: go.yaml.in/yaml/v2 resolve.go, sigs.k8s.io/yaml yaml.go. The table in
+tests/golden/yaml_scalars.json is compared with the real kubectl.
 
-Two things that kubectl lets pass are errors here: a key that stands twice in one mapping (it takes the last), and a decimal as a key.
+Two things that kubectl accepts are errors here: a key that stands twice in one mapping (kubectl takes the last), and a decimal key.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a person sees of an object: rows, pages, live lines. Pure: objects in, text out."""
+"""How objects are shown: rows, pages, live lines. Pure: objects in, text out."""

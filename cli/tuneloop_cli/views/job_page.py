@@ -1,12 +1,14 @@
-"""The sections of a FineTuneJob's page: how far it is, what it cost, what went wrong on the way. Pure."""
+"""The page of a FineTuneJob: progress, data, memory, checkpoints, attempts, usage, evaluation. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_cli.views.lines import WIDTH, columns, field, pair, pairs, section, wrapped
-from tuneloop_cli.views.values import Manifest, age, at, interval, size, span, text
+from tuneloop_cli.views.conditions import conditions
+from tuneloop_cli.views.evaluation import scores
+from tuneloop_cli.views.lines import columns, field, pair, pairs, section
+from tuneloop_cli.views.values import Manifest, age, at, size, span, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +18,7 @@ _SHOWN_ELSEWHERE = ("memory",)
 
 
 def job_page(job: Manifest, now: datetime) -> Iterator[str]:
-    """Yield the page's body."""
+    """Yield the body of the page."""
     yield field("Model", at(job, "spec.model.uri"))
     yield field("Attempt", _attempt(job))
     yield field("Resume", at(job, "status.resume"))
@@ -36,14 +38,6 @@ def job_page(job: Manifest, now: datetime) -> Iterator[str]:
     yield from section("Conditions", conditions(job, now))
 
 
-def conditions(manifest: Manifest, now: datetime) -> Iterator[str]:
-    """Yield each condition on a line, with its message below."""
-    for each in at(manifest, "status.conditions") or []:
-        since = age(each["lastTransitionTime"], now)
-        yield f"{each['type']:<18}{each['status']:<9}{each['reason']:<24}{since}".rstrip()
-        yield from (f"    {line}" for line in wrapped(each.get("message", ""), width=WIDTH - 6))
-
-
 def _attempt(job: Manifest) -> str | None:
     number, nodes = at(job, "status.attempt"), at(job, "status.nodes")
     if number is None:
@@ -57,11 +51,11 @@ def _attempt(job: Manifest) -> str | None:
 def _failure(failure: dict[str, Any] | None, phase: str | None) -> Iterator[str]:
     if failure is None:
         return
-    told = dict(failure)
-    lines = told.pop("lastLines", None) or []
+    shown = dict(failure)
+    lines = shown.pop("lastLines", None) or []
     if phase != "Failed":
         yield "(of the last restart; the job goes on)" if phase != "Succeeded" else "(of the last restart)"
-    yield from pairs(told)
+    yield from pairs(shown)
     if lines:
         yield "lastLines:"
         yield from (f"  {line}" for line in lines)
@@ -78,12 +72,12 @@ def memory_table(plan: dict[str, int]) -> Iterator[str]:
 
 
 def _checkpoints(job: Manifest, now: datetime) -> Iterator[str]:
-    for which in ("latest", "best"):
-        saved = at(job, f"status.checkpoint.{which}")
+    for name in ("latest", "best"):
+        saved = at(job, f"status.checkpoint.{name}")
         if saved:
             measured = f", {saved['metric']} {text(saved['value'])}" if saved.get("metric") else ""
             when = f" ({age(saved['time'], now)} ago)" if saved.get("time") else ""
-            yield from pair(which, f"step {saved['step']}{measured}{when}")
+            yield from pair(name, f"step {saved['step']}{measured}{when}")
     seconds = at(job, "status.checkpoint.saveSecondsP95")
     yield from pair("save time, p95", seconds if seconds is None else f"{seconds:.2g} s")
     before = at(job, "status.resumeBefore")
@@ -93,16 +87,16 @@ def _checkpoints(job: Manifest, now: datetime) -> Iterator[str]:
 def _history(attempts: list[dict[str, Any]], now: datetime) -> Iterator[str]:
     rows = [
         (
-            each["attempt"],
-            f"{text(each.get('startStep')) or '?'} to {text(each.get('endStep')) or '?'}",
-            each.get("reason"),
-            each.get("class"),
-            each.get("node"),
-            each.get("nodes"),
-            _took(each),
-            f"{age(each['ended'], now)} ago" if each.get("ended") else None,
+            attempt["attempt"],
+            f"{text(attempt.get('startStep')) or '?'} to {text(attempt.get('endStep')) or '?'}",
+            attempt.get("reason"),
+            attempt.get("class"),
+            attempt.get("node"),
+            attempt.get("nodes"),
+            _took(attempt),
+            f"{age(attempt['ended'], now)} ago" if attempt.get("ended") else None,
         )
-        for each in attempts
+        for attempt in attempts
     ]
     yield from columns(("ATTEMPT", "STEPS", "OUTCOME", "CLASS", "NODE", "NODES", "TOOK", "ENDED"), rows)
 
@@ -130,7 +124,7 @@ def _restarts(restarts: dict[str, Any], now: datetime) -> Iterator[str]:
 
 
 def _avoided(nodes: list[dict[str, Any]]) -> Iterator[str]:
-    yield from columns(("NODE", "AFTER"), [(each["name"], each["reason"]) for each in nodes])
+    yield from columns(("NODE", "AFTER"), [(node["name"], node["reason"]) for node in nodes])
 
 
 def _usage(usage: dict[str, Any] | None) -> Iterator[str]:
@@ -145,7 +139,5 @@ def _usage(usage: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _evaluation(job: Manifest) -> Iterator[str]:
-    for baseline in at(job, "status.evaluation.baselines") or []:
-        yield from pair(baseline["name"], f"accuracy {interval(baseline)}")
-    for metric in at(job, "status.evaluation.metrics") or []:
-        yield from pair(metric["name"], f"{interval(metric)} ({metric['split']})")
+    for score in scores(job):
+        yield from pair(score.name, f"{score.value} ({score.split})" if score.split else score.value)

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH = 110
-"""Characters of a line; only what cannot be broken, such as a path, is longer."""
+"""Characters of a line. Only a word that cannot be broken, such as a path, makes a line longer."""
 _NAME = 20
 """Width of the names within a section."""
 _INDENT = 2
 
 
 def field(name: str, value: Any) -> str:
-    """Return a line of the page's head; nothing for None."""
+    """Return a line of the page's head; an empty one for None."""
     return f"{name + ':':<13}{text(value)}" if value is not None else ""
 
 
 def section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield a title and its indented lines; nothing where there are none."""
+    """Yield a title and its indented lines; nothing if there are no lines."""
     body = [f"{' ' * _INDENT}{line}" for line in lines if line]
     if body:
         yield f"{title}:"
@@ -31,7 +31,7 @@ def section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def pair(name: str, value: Any) -> Iterator[str]:
-    """Yield a name and its value; long values go on below their beginning, and nothing is said of None."""
+    """Yield a name and its value; nothing for None. A long value is wrapped and aligned below its beginning."""
     if value is None:
         return
     first, *rest = wrapped(_shown(value), width=WIDTH - _NAME - _INDENT) or [""]
@@ -40,13 +40,13 @@ def pair(name: str, value: Any) -> Iterator[str]:
 
 
 def pairs(values: dict[str, Any] | None) -> Iterator[str]:
-    """Yield all fields of an object, under their own names."""
+    """Yield all fields of a mapping, under their own names."""
     for name, value in (values or {}).items():
         yield from pair(name, value)
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Yield aligned columns under a header; a column without any value is left out, and without rows all is."""
+    """Yield aligned columns under a header; nothing without rows. A column without any value is left out."""
     cells = [[text(cell) for cell in row] for row in rows]
     used = [index for index in range(len(header)) if any(row[index] for row in cells)]
     if not used:
@@ -58,7 +58,7 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[st
 
 
 def wrapped(value: str, *, width: int) -> list[str]:
-    """Return text in lines of at most this width, its own line breaks kept; what has no blank in it stays whole."""
+    """Return text in lines of at most this width. Line breaks of the text stay; a word longer than the width stays whole."""
     return [
         line
         for paragraph in value.splitlines()
@@ -68,7 +68,7 @@ def wrapped(value: str, *, width: int) -> list[str]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {text(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {text(inner)}" for key, inner in value.items())
     if isinstance(value, list):
-        return ", ".join(text(each) for each in value)
+        return ", ".join(text(item) for item in value)
     return text(value)

@@ -1,25 +1,25 @@
-"""`tuneloop describe`: one object as a page that tells its story. Pure."""
+"""`tuneloop describe`: one object as a page. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.views.job_page import conditions, job_page
-from tuneloop_cli.views.lines import field, pairs, section
-from tuneloop_cli.views.values import Manifest, age, at, note
+from tuneloop_cli.views.kinds import note, view_of
+from tuneloop_cli.views.lines import field
+from tuneloop_cli.views.values import Manifest, age, at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
 
-def page(manifest: Manifest, *, now: datetime, at_work: bool) -> str:
-    """Return the object as an indented page; `at_work`: whether a process works on its folder."""
-    body = job_page(manifest, now) if manifest["kind"] == "FineTuneJob" else _deployment(manifest, now)
-    return "\n".join(line for line in (*_head(manifest, now, at_work=at_work), *body) if line)
+def page(manifest: Manifest, *, now: datetime, has_session: bool) -> str:
+    """Return the object as an indented page. `has_session`: a session runs in the object's folder."""
+    body = view_of(manifest).page(manifest, now)
+    return "\n".join(line for line in (*_head(manifest, now, has_session=has_session), *body) if line)
 
 
-def _head(manifest: Manifest, now: datetime, *, at_work: bool) -> Iterator[str]:
+def _head(manifest: Manifest, now: datetime, *, has_session: bool) -> Iterator[str]:
     metadata = manifest["metadata"]
     yield field("Name", metadata["name"])
     yield field("Namespace", metadata.get("namespace", "default"))
@@ -27,11 +27,4 @@ def _head(manifest: Manifest, now: datetime, *, at_work: bool) -> Iterator[str]:
     yield field("Age", age(metadata.get("creationTimestamp"), now))
     yield field("Overlay", metadata.get("annotations", {}).get("tuneloop.dev/overlay"))
     phase = at(manifest, "status.phase")
-    yield field("Phase", phase and f"{phase} {note(manifest, at_work=at_work)}".rstrip())
-
-
-def _deployment(manifest: Manifest, now: datetime) -> Iterator[str]:
-    yield field("Ready", at(manifest, "status.ready"))
-    yield field("URL", at(manifest, "status.url"))
-    yield from section("Stable", pairs(at(manifest, "status.stable")))
-    yield from section("Conditions", conditions(manifest, now))
+    yield field("Phase", phase and f"{phase} {note(manifest, has_session=has_session)}".rstrip())

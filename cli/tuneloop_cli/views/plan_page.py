@@ -1,4 +1,4 @@
-"""`tuneloop plan`: what a job would do, as a page. Pure."""
+"""`tuneloop plan`: the plan of a job as a page. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plan_page(name: str, plan: JobPlan) -> str:
-    """Return the plan as an indented page that ends with what stands in its way."""
+    """Return the plan as an indented page that ends with the problems of the job."""
     return "\n".join(line for line in _page(name, plan) if line)
 
 

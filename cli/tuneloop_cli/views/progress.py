@@ -1,4 +1,4 @@
-"""The live view of `tuneloop run`: stages, bar, step, loss, metric, speed, time left; and its plain-line twin. Pure."""
+"""The progress of a job as a live block (stages, bar, step, loss, metric, speed, time left) and as a plain line. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAR = 32
 
 
 def facts(job: Manifest) -> list[str]:
-    """Return what is known of the progress, each as a short phrase."""
+    """Return the known facts of the progress, as short phrases."""
     progress = at(job, "status.progress") or {}
     known = []
     if progress.get("step") is not None:
@@ -45,13 +45,13 @@ def facts(job: Manifest) -> list[str]:
 
 
 def plain_line(job: Manifest) -> str:
-    """Return one line of the current state, without colours or cursor movement."""
+    """Return one line of the present state, without colours or cursor movement."""
     parts = [at(job, "status.phase") or "Pending", at(job, "status.progress.percent") or "", *facts(job)]
     return "  ".join(part for part in parts if part)
 
 
 def live(job: Manifest, *, elapsed: str) -> RenderableType:
-    """Return the state as a small block that is drawn over and over."""
+    """Return the present state as a block for a live display."""
     phase = at(job, "status.phase") or "Pending"
     grid = Table.grid(padding=(0, 2))
     grid.add_row(Text(job["metadata"]["name"], style="bold"), _stages(phase), Text(elapsed, style="dim"))
@@ -60,11 +60,11 @@ def live(job: Manifest, *, elapsed: str) -> RenderableType:
 
 
 def _stages(phase: str) -> Text:
-    now = STAGE_OF_PHASE.get(phase)
-    done = STAGES if phase == "Succeeded" else STAGES[: STAGES.index(now)] if now else ()
+    current = STAGE_OF_PHASE.get(phase)
+    done = STAGES if phase == "Succeeded" else STAGES[: STAGES.index(current)] if current else ()
     line = Text()
     for stage in STAGES:
-        mark, style = ("✓", "green") if stage in done else ("▸", "bold cyan") if stage == now else ("·", "dim")
+        mark, style = ("✓", "green") if stage in done else ("▸", "bold cyan") if stage == current else ("·", "dim")
         line.append(f"{mark} {stage}  ", style=style)
     return line
 

@@ -1,10 +1,11 @@
-"""What `tuneloop run` says at the end: what was achieved against simpler means, or what went wrong. Pure."""
+"""The closing lines of `tuneloop run`: the evaluation against the baselines, or the failure. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.views.values import Manifest, at, interval
+from tuneloop_cli.views.evaluation import scores
+from tuneloop_cli.views.values import Manifest, at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +19,10 @@ def result(job: Manifest) -> str:
 
 
 def _succeeded(job: Manifest) -> Iterator[str]:
-    evaluation = at(job, "status.evaluation") or {}
     yield f"{job['metadata']['name']} succeeded."
-    rungs, metrics = evaluation.get("baselines", []), evaluation.get("metrics", [])
-    width = max((len(each["name"]) for each in (*rungs, *metrics)), default=0)
-    yield from (f"  {each['name']:<{width}}  accuracy {interval(each)}" for each in rungs)
-    yield from (f"  {each['name']:<{width}}  {interval(each)}" for each in metrics)
+    lines = list(scores(job))
+    width = max((len(score.name) for score in lines), default=0)
+    yield from (f"  {score.name:<{width}}  {score.value}" for score in lines)
     yield f"artifact: {at(job, 'status.artifact.uri')}"
     yield f"digest:   {at(job, 'status.artifact.digest')}"
 
@@ -36,16 +35,15 @@ def _failed(job: Manifest) -> Iterator[str]:
 
 
 def _sentences(job: Manifest, failure: Manifest) -> Iterator[str]:
-    refused = next(
-        (c for c in at(job, "status.conditions") or [] if c["type"] == "Accepted" and c["status"] == "False"), None
-    )
-    message = failure.get("message") or (refused and refused["message"])
+    conditions = at(job, "status.conditions") or []
+    refusals = (c["message"] for c in conditions if c["type"] == "Accepted" and c["status"] == "False")
+    message = failure.get("message") or next(refusals, None)
     yield f"error: {message}" if message else ""
     yield f"hint:  {failure['hint']}" if failure.get("hint") else ""
     yield f"log:   tuneloop logs {job['metadata']['name']}"
 
 
 def _stopped(job: Manifest) -> Iterator[str]:
-    saved = at(job, "status.checkpoint.latest.step")
-    kept = f"; checkpoint of step {saved} is kept" if saved else ""
+    step = at(job, "status.checkpoint.latest.step")
+    kept = f"; checkpoint of step {step} is kept" if step else ""
     yield f"{job['metadata']['name']} stopped{kept}. Run the same command again to go on."

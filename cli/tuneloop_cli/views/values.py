@@ -1,4 +1,4 @@
-"""Small readings of an object that every view shares: fields by path, ages, numbers. Pure."""
+"""Values of an object as text: fields by path, ages, sizes, intervals. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,6 @@ def at(manifest: Manifest, path: str) -> Any:
     return value
 
 
-def note(manifest: Manifest, *, at_work: bool) -> str:
-    """Return what to say beside a phase that speaks of work which nobody does; nothing where it is true.
-
-    `at_work`: whether a process works on the folder.
-    """
-    phase = at(manifest, "status.phase")
-    if at_work or phase in {None, "Succeeded", "Failed", "Suspended"}:
-        return ""
-    if manifest["kind"] == "FineTuneJob":
-        return "(not running: tuneloop run -f … goes on)"
-    return "(not running: tuneloop serve -f … starts it again)"
-
-
 def text(value: Any) -> str:
     """Return a value as a table shows it: floats with four significant digits, nothing for None."""
     if value is None:
@@ -37,7 +24,7 @@ def text(value: Any) -> str:
 
 
 def age(timestamp: str | None, now: datetime) -> str:
-    """Return how long ago an RFC 3339 time was, as kubectl says it: `45s`, `12m`, `3h`, `2d`."""
+    """Return how long ago an RFC 3339 time was, as kubectl writes it: `45s`, `12m`, `3h`, `2d`."""
     if not timestamp:
         return ""
     return span((now - datetime.fromisoformat(timestamp)).total_seconds())
@@ -65,7 +52,7 @@ def size(count: float) -> str:
 
 
 def utc_now() -> datetime:
-    """Return the time now."""
+    """Return the present time."""
     return datetime.now(tz=UTC)
 
 

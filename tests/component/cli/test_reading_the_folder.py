@@ -12,7 +12,7 @@ import pytest
 
 from tuneloop_cli import main as program
 from tuneloop_cli.commands.logs import logs_of, print_logs
-from tuneloop_cli.local.cluster.lock import is_at_work, writer_lock
+from tuneloop_cli.local.cluster.lock import has_session, writer_lock
 from tuneloop_cli.local.errors import FolderInUse, FolderUnusable
 from tuneloop_cli.local.processes.processes import start_time
 
@@ -64,10 +64,10 @@ def test_logs_of_several_pods_have_their_names_above(tmp_path, capsys) -> None:
 
 
 def test_somebody_is_at_work_while_the_lock_is_held(tmp_path) -> None:
-    assert not is_at_work(tmp_path)
+    assert not has_session(tmp_path)
     with writer_lock(tmp_path):
-        assert is_at_work(tmp_path)
-    assert not is_at_work(tmp_path)
+        assert has_session(tmp_path)
+    assert not has_session(tmp_path)
 
 
 def test_nobody_is_at_work_after_a_kill_nor_when_the_pid_was_given_away(tmp_path) -> None:
@@ -75,13 +75,13 @@ def test_nobody_is_at_work_after_a_kill_nor_when_the_pid_was_given_away(tmp_path
     ended.wait()
     for pid, started in ((ended.pid, 1), (os.getpid(), (start_time(os.getpid()) or 0) - 1)):
         (tmp_path / "lock").write_text(json.dumps({"pid": pid, "startTime": started, "command": "tuneloop run"}))
-        assert not is_at_work(tmp_path)
+        assert not has_session(tmp_path)
 
 
 def test_asking_who_is_at_work_keeps_nobody_from_the_lock(tmp_path) -> None:
     with writer_lock(tmp_path), pytest.raises(FolderInUse, match=f"process {os.getpid()} "), writer_lock(tmp_path):
         pass
-    is_at_work(tmp_path)
+    has_session(tmp_path)
     with writer_lock(tmp_path):
         pass
 

@@ -42,7 +42,7 @@ RUNNING = job(
 
 
 def test_get_shows_the_columns_of_kubectl() -> None:
-    header, row = table("FineTuneJob", [RUNNING], now=NOW, at_work=True).splitlines()
+    header, row = table("FineTuneJob", [RUNNING], now=NOW, has_session=True).splitlines()
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "RESTARTS", "AGE"]
     assert row.split() == ["reviews", "Running", "45%", "113", "0.3123", "2m", "2/2", "1", "15m"]
 
@@ -51,7 +51,7 @@ DEPLOYMENT = {"kind": "ModelDeployment", "metadata": {"name": "reviews"}, "statu
 
 
 @pytest.mark.parametrize(
-    ("manifest", "at_work", "note"),
+    ("manifest", "has_session", "note"),
     [
         pytest.param(RUNNING, False, "(not running: tuneloop run -f … goes on)", id="a job that was killed"),
         pytest.param(RUNNING, True, "", id="a job at work"),
@@ -61,10 +61,10 @@ DEPLOYMENT = {"kind": "ModelDeployment", "metadata": {"name": "reviews"}, "statu
         pytest.param(DEPLOYMENT, False, "(not running: tuneloop serve -f … starts it again)", id="a server that was killed"),
     ],
 )  # fmt: skip
-def test_a_phase_without_anybody_at_work_has_a_note(manifest: dict, at_work: bool, note: str) -> None:
-    _, row = table(manifest["kind"], [manifest], now=NOW, at_work=at_work).splitlines()
+def test_a_phase_without_anybody_at_work_has_a_note(manifest: dict, has_session: bool, note: str) -> None:
+    _, row = table(manifest["kind"], [manifest], now=NOW, has_session=has_session).splitlines()
     assert row.endswith(note)
-    assert ("not running" in row) == ("not running" in page(manifest, now=NOW, at_work=at_work)) == bool(note)
+    assert ("not running" in row) == ("not running" in page(manifest, now=NOW, has_session=has_session)) == bool(note)
 
 
 def test_a_plain_line_says_how_far_it_is() -> None:
@@ -110,7 +110,7 @@ def test_describe_tells_the_story() -> None:
             checkpoint={"latest": {"step": 50, "time": "2026-01-01T11:59:00+00:00"}},
         ),
         now=NOW,
-        at_work=True,
+        has_session=True,
     )
     assert "1         0 to 57   Failed    NodeLost" in text
     assert "step 50 (1m00s ago)" in text
@@ -122,7 +122,7 @@ def test_describe_shows_what_the_process_wrote_last_line_by_line() -> None:
         "message": "odd shape",
         "lastLines": ["Traceback", "  File x, line 3", "ValueError"],
     }
-    text = page(job(phase="Failed", failure=failure), now=NOW, at_work=False)
+    text = page(job(phase="Failed", failure=failure), now=NOW, has_session=False)
     assert "  lastLines:\n    Traceback\n      File x, line 3\n    ValueError" in text
 
 
@@ -147,7 +147,7 @@ def test_describe_keeps_to_its_width_and_leaves_out_what_is_not_there() -> None:
             ],
         ),
         now=NOW,
-        at_work=True,
+        has_session=True,
     )
     assert max(map(len, text.splitlines())) <= 110
     assert "Usage" not in text
@@ -158,7 +158,7 @@ def test_describe_keeps_to_its_width_and_leaves_out_what_is_not_there() -> None:
 def test_describe_says_what_the_job_has_used_and_planned() -> None:
     usage = {"gpuSeconds": 5400.0, "activeSeconds": 2700.0, "usefulSeconds": 2500.0, "lostSteps": 31, "goodput": 0.9259}
     plan = {"weights": 90_596_966, "activations": 181_193_932, "total": 271_790_898}
-    text = page(job(phase="Succeeded", usage=usage, resolved={"memory": plan, "stage": 0}), now=NOW, at_work=False)
+    text = page(job(phase="Succeeded", usage=usage, resolved={"memory": plan, "stage": 0}), now=NOW, has_session=False)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert {"GPU hours: 1.50", "training ran: 45m", "goodput: 93%", "steps made again: 31"} <= {*lines}
     assert {"weights 86.4 MiB 33%", "activations 172.8 MiB 67%", "total 259.2 MiB", "stage: 0"} <= {*lines}

@@ -1,6 +1,6 @@
-"""LocalCluster: the operator's `Cluster` protocol, and what the controllers of local mode need besides, on plain files.
+"""LocalCluster: the operator's `Cluster` protocol on plain files, with a few methods more for the controllers of local mode.
 
-There is one writer (the folder's lock), so what is in memory is the truth; every change is on disk before anybody hears of it.
+The folder's lock admits one writer, so the objects in memory are authoritative. Every change is on disk before a subscriber is called.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ _SET_BY_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "
 
 
 class LocalCluster:
-    """The objects of one folder. Only for the holder of its lock; readers use `ObjectFiles`."""
+    """The objects of one folder. Only the holder of the folder's lock may use it; readers use `ObjectFiles`."""
 
     def __init__(self, directory: Path) -> None:
         self._files = ObjectFiles(directory)
         self._files.remove_leftovers()
         self._objects = {key_of(manifest): manifest for kind in KINDS for manifest in self._files.read_all(kind)}
-        self._version = max((int(each["metadata"]["resourceVersion"]) for each in self._objects.values()), default=0)
+        self._version = max(
+            (int(manifest["metadata"]["resourceVersion"]) for manifest in self._objects.values()), default=0
+        )
         self._subscribers: list[Subscriber] = []
         self._collect_orphans()
 
@@ -48,12 +50,13 @@ class LocalCluster:
         self._subscribers.append(subscriber)
 
     async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        """Return the object as it is now, or None."""
+        """Return the object, or None."""
         return self.peek(kind=kind, namespace=namespace, name=name)
 
     async def list(self, *, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Manifests:
         """Return the objects that carry all these labels."""
-        return [each for each in self.all(kind, namespace=namespace) if labels.items() <= _labels(each).items()]
+        found = self.all(kind, namespace=namespace)
+        return [manifest for manifest in found if labels.items() <= _labels(manifest).items()]
 
     async def create(self, manifest: Manifest) -> Manifest:
         """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`."""
@@ -61,7 +64,7 @@ class LocalCluster:
         if key_of(manifest) in self._objects:
             raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} is there already")
         created = copy.deepcopy(manifest)
-        if manifest["kind"] != "Pod":  # the controllers make a pod with its first status
+        if manifest["kind"] != "Pod":  # the controllers create a pod with its first status
             created.pop("status", None)
         if manifest["kind"] in {"Job", "Deployment"}:
             created["status"] = {}
@@ -71,7 +74,7 @@ class LocalCluster:
         return self._store(created, event="ADDED")
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Create the object or make it equal to this one; what the server and status hold stays. Raises `Refused`."""
+        """Create the object or make it equal to this one. Its status and the fields that the server sets stay. Raises `Refused`."""
         old = self._objects.get(key_of(manifest))
         if old is None:
             return await self.create(manifest)
@@ -89,9 +92,9 @@ class LocalCluster:
         return self._store(wanted)
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete the object if it has this uid, its dependents besides; an absent one is fine.
+        """Delete the object if it has this uid, and its dependents. An absent object is no error.
 
-        A pod whose process runs is only marked; it goes when its process has ended and the job controller has counted it.
+        A pod whose process runs is only marked as deleted. It vanishes when the process has ended and the Job controller has counted it.
         """
         old = self._objects.get((kind, namespace, name))
         if old is None or old["metadata"]["uid"] != uid:
@@ -102,7 +105,7 @@ class LocalCluster:
             self._drop(old)
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:  # noqa: ARG002  (of the protocol)
-        """Return nothing: every pod is let in here."""
+        """Return nothing: local mode admits every pod."""
         return ""
 
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
@@ -114,20 +117,20 @@ class LocalCluster:
         return copy.deepcopy(self._objects.get((kind, namespace, name)))
 
     def all(self, kind: Kind, *, namespace: str | None = None) -> Manifests:
-        """Return copies of the objects of a kind, in every namespace where none is given."""
+        """Return copies of the objects of a kind, in one namespace or in all."""
         keys = sorted(key for key in self._objects if key[0] == kind and namespace in {None, key[1]})
         return [copy.deepcopy(self._objects[key]) for key in keys]
 
     def dependents(self, uid: str) -> Manifests:
-        """Return copies of the objects that this one owns, directly or not."""
-        direct = [each for each in self._objects.values() if uid in _owners(each)]
-        below = [other for each in direct for other in self.dependents(each["metadata"]["uid"])]
-        return [copy.deepcopy(each) for each in direct] + below
+        """Return copies of the objects that the object with this uid owns, directly or indirectly."""
+        direct = [manifest for manifest in self._objects.values() if uid in _owners(manifest)]
+        below = [dependent for owner in direct for dependent in self.dependents(owner["metadata"]["uid"])]
+        return [copy.deepcopy(manifest) for manifest in direct] + below
 
     def update(self, manifest: Manifest) -> Manifest:
         """Replace the whole object. Raises `Conflict` if it changed since it was read, or is gone.
 
-        A pod that is marked as deleted, has no time left and no finalizer, vanishes with this.
+        A pod that is marked as deleted vanishes with this call, if its grace period is 0 and it has no finalizer.
         """
         old = self._objects.get(key_of(manifest))
         if old is None or old["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
@@ -139,11 +142,11 @@ class LocalCluster:
         return stored
 
     def _mark_deleted(self, pod: Manifest) -> None:
-        """Begin a pod's deletion as the API server does: with time to stop only if something runs."""
+        """Begin the deletion of a pod as an API server does: a pod without a running process gets no grace period."""
         if "deletionTimestamp" in pod["metadata"]:
             return
         runs = "nodeName" in pod["spec"] and pod["status"].get("phase") not in {"Succeeded", "Failed"}
-        grace = max(1, pod["spec"].get("terminationGracePeriodSeconds", 30)) if runs else 0  # 0: it may go at once
+        grace = max(1, pod["spec"].get("terminationGracePeriodSeconds", 30)) if runs else 0
         mark = {"deletionTimestamp": now(later=grace), "deletionGracePeriodSeconds": grace}
         self.update(pod | {"metadata": pod["metadata"] | mark})
 
@@ -152,28 +155,29 @@ class LocalCluster:
         manifest["metadata"]["resourceVersion"] = str(self._version)
         self._files.write(manifest)
         self._objects[key_of(manifest)] = manifest
-        self._tell(event, manifest)
+        self._notify(event, manifest)
         return copy.deepcopy(manifest)
 
     def _drop(self, manifest: Manifest) -> None:
-        """Remove an object, then what it owned. Killed in between, the next start does the rest."""
+        """Remove an object, then the objects that it owned. After a kill in between, the next start removes the rest."""
         gone = self._objects.pop(key_of(manifest))
         self._files.remove(gone)
-        self._tell("DELETED", gone)
+        self._notify("DELETED", gone)
         self._collect_orphans()
 
     def _collect_orphans(self) -> None:
-        """Delete what belongs to an owner that is gone, and in turn what belonged to that."""
-        alive = {each["metadata"]["uid"] for each in self._objects.values()}
-        orphans = [key for key, each in self._objects.items() if (owners := _owners(each)) and not owners & alive]
+        """Delete every object whose owners are gone, and then the objects that it owned."""
+        uids = {manifest["metadata"]["uid"] for manifest in self._objects.values()}
+        owners = {key: _owners(manifest) for key, manifest in self._objects.items()}
+        orphans = [key for key, owner_uids in owners.items() if owner_uids and not owner_uids & uids]
         for key in orphans:
-            orphan = self._objects.get(key)  # it may be gone with another one
+            orphan = self._objects.get(key)  # it may have been removed with another orphan
             if orphan is not None and orphan["kind"] == "Pod":
                 self._mark_deleted(orphan)
             elif orphan is not None:
                 self._drop(orphan)
 
-    def _tell(self, event: EventType, manifest: Manifest) -> None:
+    def _notify(self, event: EventType, manifest: Manifest) -> None:
         for subscriber in self._subscribers:
             subscriber(event, copy.deepcopy(manifest))
 
@@ -196,7 +200,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
 
 
 def _check(manifest: Manifest) -> None:
-    """Raise `Refused` for what local mode would have to ignore."""
+    """Raise `Refused` for a name that is no name, and for fields that local mode would have to ignore."""
     for name in ("name", "namespace"):
         if not _NAME.fullmatch(str(manifest["metadata"].get(name, ""))):
             raise Refused(
@@ -206,10 +210,10 @@ def _check(manifest: Manifest) -> None:
 
 
 def _refuse_change(old: Manifest, new: Manifest) -> None:
-    """Refuse what the API server refuses: another template of a Job, another content of an immutable ConfigMap."""
+    """Raise `Refused` for a changed Job template and for a changed immutable ConfigMap, as an API server does."""
     fixed = old["kind"] == "Job" or (old["kind"] == "ConfigMap" and old.get("immutable"))
-    before, after = (_content(each) for each in (old, new))
+    before, after = _content(old), _content(new)
     if old["kind"] == "Job":
-        before, after = (each | {"spec": each["spec"] | {"suspend": None}} for each in (before, after))
+        before, after = (content | {"spec": content["spec"] | {"suspend": None}} for content in (before, after))
     if fixed and before != after:
         raise Refused(f"{old['kind']} {old['metadata']['name']} is immutable once it is created")

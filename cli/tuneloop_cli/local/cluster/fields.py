@@ -1,6 +1,6 @@
-"""Which fields of an object local mode acts on, which it leaves without effect and why, and that every other one is refused.
+"""The fields of an object that local mode honours, and the fields without effect, with the reason. Any other field is refused.
 
-A path ends at a mapping or list to cover all below it; `[]` stands for the items of a list, `*` for any key.
+The path of a mapping or list covers everything below it. `[]` stands for the items of a list, `*` for any key.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     Path = tuple[str, ...]
 
 _PROBE = {
-    "httpGet.path": "asked on the pod's own port",
+    "httpGet.path": "requested on the pod's own port",
     "httpGet.port": "whatever it is: the pod has one port",
-    "periodSeconds": "between two questions, once the pod has been ready",
-    "timeoutSeconds": "of one question",
-    "failureThreshold": "wrong answers in a row that count",
+    "periodSeconds": "between two probes, once the pod has been ready",
+    "timeoutSeconds": "of one probe",
+    "failureThreshold": "failed probes in a row that count",
 }
 
 _POD_HONOURED = {
-    "nodeName": "set by the agent that runs the pod",
+    "nodeName": "set by the kubelet",
     "hostname": "set by the Job controller; shown in errors",
     "restartPolicy": "Never: one run; Always (the default): again after a growing pause",
     "terminationGracePeriodSeconds": "between SIGTERM and SIGKILL",
@@ -42,11 +42,11 @@ _POD_HONOURED = {
     "containers[].resources.limits.*": "a device: that many GPUs are visible to the pod",
     "containers[].terminationMessagePath": "a file of the pod's own",
     "containers[].terminationMessagePolicy": "as the kubelet does",
-    "containers[].volumeMounts[].name": "tells the volume",
+    "containers[].volumeMounts[].name": "names the volume",
     "containers[].volumeMounts[].mountPath": "rewritten to the local folder in configuration, command and environment",
-    "volumes[].name": "tells the volume",
+    "volumes[].name": "names the volume",
     "volumes[].configMap.name": "its files are written into the pod's folder",
-    "volumes[].emptyDir": "a folder that goes with the pod",
+    "volumes[].emptyDir": "a folder that is removed with the pod",
     "volumes[].persistentVolumeClaim.claimName": "the folder claims/NAME",
     "volumes[].projected.sources[].serviceAccountToken.path": "the file with the session's token",
 } | {
@@ -143,7 +143,7 @@ def _problems(kind: str, manifest: Manifest) -> Iterator[str]:
     known = _known(kind)
     for path, value in _leaves(manifest):
         if not any(_matches(path[:length], known) for length in range(1, len(path) + 1)) and value not in ({}, []):
-            yield f"{_written(path)} has no effect in local mode, so it is refused; leave it out, or use a cluster"
+            yield f"{_dotted(path)} has no effect in local mode, so it is refused; leave it out, or use a cluster"
     for field, allowed in _ONLY.get(kind, {}).items():
         if (given := _at(manifest, field)) is not None and given not in allowed:
             yield f"{field} is {given!r}; local mode knows {' and '.join(map(repr, allowed))}"
@@ -182,7 +182,7 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _written(path: Path) -> str:
+def _dotted(path: Path) -> str:
     return ".".join(path).replace(".[]", "[]")
 
 

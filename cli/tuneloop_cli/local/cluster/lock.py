@@ -1,4 +1,4 @@
-"""One writer per folder: an advisory lock that dies with its holder, and says who that is."""
+"""One writer per folder: an advisory lock that the kernel releases when its holder ends. The lock file names the holder."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def writer_lock(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def is_at_work(directory: Path) -> bool:
-    """Whether a process works on the folder. A reader's question: the lock itself is not touched, so nobody is kept from it."""
+def has_session(directory: Path) -> bool:
+    """Whether a session runs in the folder. Only the lock file is read: the check never keeps a session from the lock."""
     try:
         holder = json.loads((directory / LOCK).read_bytes())
-    except (OSError, ValueError):  # nobody ever was, or nobody is
+    except (OSError, ValueError):  # no session ever ran, or none runs
         return False
     return runs_since(int(holder["pid"]), holder["startTime"])
 
@@ -60,6 +60,6 @@ def _holder(directory: Path, content: bytes) -> str:
     advice = "wait for it, end it, or use another folder (--dir)"
     try:
         holder = json.loads(content)
-    except ValueError:  # it has the lock, and has not written its name yet
+    except ValueError:  # the holder has not written its name yet
         return f"the folder {directory} is in use by another process: {advice}"
     return f"the folder {directory} is in use by process {holder['pid']} ({holder['command']}): {advice}"

@@ -1,6 +1,6 @@
 """The objects of a folder as files: `objects/<Kind>/<namespace>/<name>.json`, each replaced whole or not at all.
 
-Readers need no lock: a file is complete whenever it is there.
+Readers need no lock: a file that exists is complete.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class ObjectFiles:
         return [manifest for manifest in found if manifest is not None]
 
     def write(self, manifest: Manifest) -> None:
-        """Store an object durably; a reader sees the old one or the new one."""
+        """Store an object durably. A reader gets the old version or the new one, never a part."""
         path = self.path(manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(manifest, indent=1).encode())
 
     def remove(self, manifest: Manifest) -> None:
-        """Drop an object's file."""
+        """Remove the file of an object."""
         metadata = manifest["metadata"]
         self.path(manifest["kind"], metadata["namespace"], metadata["name"]).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
-        """Drop what a writer that was killed had not finished. Only for the holder of the folder's lock."""
+        """Remove the unfinished files of a writer that was killed. Only the holder of the folder's lock may call this."""
         for path in self._root.glob("*/*/*.tmp"):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Pods and their conditions as the controllers make and read them. Pure."""
+"""Pods and conditions: how controllers create and read them. Pure."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ def phase(pod: Manifest) -> str:
 
 
 def is_terminal(pod: Manifest) -> bool:
-    """Whether nothing of the pod runs any more."""
+    """Whether the pod has ended."""
     return phase(pod) in {"Succeeded", "Failed"}
 
 
 def is_deleted(pod: Manifest) -> bool:
-    """Whether its deletion was asked for."""
+    """Whether the deletion of the pod was requested."""
     return "deletionTimestamp" in pod["metadata"]
 
 
 def is_active(pod: Manifest) -> bool:
-    """Whether it runs or will, and nobody asked for its end."""
+    """Whether the pod runs or will run, and its deletion was not requested."""
     return not is_terminal(pod) and not is_deleted(pod)
 
 
 def is_ready(pod: Manifest) -> bool:
-    """Whether its condition Ready holds."""
+    """Whether the condition Ready holds."""
     return is_true(pod["status"].get("conditions"), "Ready")
 
 
 def is_true(conditions: list[Condition] | None, kind: str) -> bool:
     """Whether the condition of this type holds."""
-    return any(each["type"] == kind and each["status"] == "True" for each in conditions or ())
+    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions or ())
 
 
 def with_condition(conditions: list[Condition] | None, new: Condition, *, now: str) -> list[Condition]:
-    """Return the conditions with `new` in them; its transition time moves only when its status does."""
-    old = next((each for each in conditions or () if each["type"] == new["type"]), None)
+    """Return the conditions with `new` added or replaced. The transition time changes only with the status."""
+    old = next((condition for condition in conditions or () if condition["type"] == new["type"]), None)
     if old is None:
         return [*(conditions or ()), new | {"lastTransitionTime": now}]
     since = old["lastTransitionTime"] if old["status"] == new["status"] else now
-    return [new | {"lastTransitionTime": since} if each is old else each for each in conditions or ()]
+    return [new | {"lastTransitionTime": since} if condition is old else condition for condition in conditions or ()]

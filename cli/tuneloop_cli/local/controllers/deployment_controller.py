@@ -1,6 +1,6 @@
-"""What a Deployment and its ReplicaSet do, as one pure step: so many pods of this template, and the status.
+"""The Deployment and ReplicaSet controllers as one pure step: keep `replicas` pods of the template, and write the status.
 
-Another template replaces the old pods at once (a revision has a Deployment of its own, so that this is rare).
+A changed template replaces all pods at once. This is rare: each revision has a Deployment of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def deployment_step(
     current = [pod for pod in pods if is_active(pod) and pod["metadata"]["labels"].get(TEMPLATE_HASH) == template]
     by_use = sorted(current, key=lambda pod: (not is_ready(pod), pod["metadata"]["name"]))
     kept, surplus = by_use[:wanted], by_use[wanted:]
-    useless = [pod for pod in pods if not is_deleted(pod) and (pod not in current or pod in surplus)]
+    obsolete = [pod for pod in pods if not is_deleted(pod) and (pod not in current or pod in surplus)]
     name = deployment["metadata"]["name"]
     waiting = any(not is_terminal(pod) and pod not in kept for pod in pods)  # its port and memory are still taken
     create = tuple(
@@ -54,19 +54,21 @@ def deployment_step(
     ready = sum(map(is_ready, kept))
     return DeploymentStep(
         create=create,
-        delete=tuple(useless),
-        status=_status(deployment, replicas=len(kept) + len(create), ready=ready, trouble=_trouble(kept), now=now),
+        delete=tuple(obsolete),
+        status=_status(
+            deployment, replicas=len(kept) + len(create), ready=ready, failure=_server_failure(kept), now=now
+        ),
     )
 
 
-def _status(deployment: Manifest, *, replicas: int, ready: int, trouble: str, now: str) -> dict[str, Any]:
+def _status(deployment: Manifest, *, replicas: int, ready: int, failure: str, now: str) -> dict[str, Any]:
     wanted: int = deployment["spec"].get("replicas", 1)
     available = ready >= wanted
     progressing = {
         "type": "Progressing",
-        "status": "False" if trouble else "True",
-        "reason": "ServerEnded" if trouble else "ServersRun",
-        "message": trouble,
+        "status": "False" if failure else "True",
+        "reason": "ServerEnded" if failure else "ServersRun",
+        "message": failure,
     }
     conditions = with_condition((deployment.get("status") or {}).get("conditions"), progressing, now=now)
     condition = {
@@ -86,14 +88,14 @@ def _status(deployment: Manifest, *, replicas: int, ready: int, trouble: str, no
     }
 
 
-def _trouble(pods: list[Manifest]) -> str:
-    """Return how a server ended that is not ready again; a cluster says so only after its progress deadline."""
+def _server_failure(pods: list[Manifest]) -> str:
+    """Return how a server ended that is not ready again. A cluster reports this only after the progress deadline."""
     for pod in pods:
         for container in pod["status"].get("containerStatuses", ()):
             ended = {**container.get("lastState", {}), **container["state"]}.get("terminated")
             if ended and not is_ready(pod):
-                said = ended.get("message", "").strip()
+                message = ended.get("message", "").strip()
                 return f"{pod['metadata']['name']} ended with exit code {ended['exitCode']}" + (
-                    f": {said}" if said else ""
+                    f": {message}" if message else ""
                 )
     return ""

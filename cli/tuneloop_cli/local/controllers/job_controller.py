@@ -1,7 +1,7 @@
-"""What kube-controller-manager does to a Job, as one pure step: (Job, its pods) to the pods to make and end, and the new status.
+"""The Job controller as one pure step: from a Job and its pods to the pods to create and delete, and the new status.
 
-Each pod is counted once, although it may vanish: it keeps a finalizer until the status that lists it is stored
-(`uncountedTerminatedPods`), as in pkg/controller/job. The Jobs of local mode have `backoffLimit: 0`.
+Each pod is counted exactly once, although it may be deleted: it keeps a finalizer until the status that lists it is stored
+(`uncountedTerminatedPods`). Source: kubernetes pkg/controller/job. The Jobs of local mode have `backoffLimit: 0`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 @dataclass(frozen=True, kw_only=True)
 class JobStep:
-    """What to do next, in this order: a crash in between leaves what the next step mends."""
+    """What to do next, in the order of the fields: after a crash in between, the next step continues."""
 
     create: tuple[Manifest, ...] = ()
     delete: tuple[Manifest, ...] = ()
@@ -47,11 +47,11 @@ class _Counts:
     failed: int
     """Failed pods whose finalizer is gone."""
     failing: tuple[str, ...]
-    """Uids of failed pods that still have it."""
+    """Uids of failed pods that still have the finalizer."""
     succeeded: int
     succeeding: tuple[str, ...]
     indexes: tuple[int, ...]
-    """Completion indexes that succeeded, in order; of an Indexed Job only."""
+    """Completion indexes that succeeded, in ascending order; empty unless the Job is Indexed."""
 
     @property
     def done(self) -> int:
@@ -67,11 +67,11 @@ def job_step(job: Manifest, pods: list[Manifest], *, now: str, suffix: Callable[
     active = [pod for pod in pods if is_active(pod)]
     create, delete, release = [], [], [pod for pod in pods if _is_counted(pod, counts)]
     if is_true(conditions, "FailureTarget") or counts.failed or counts.failing:
-        conditions = _once(conditions, "FailureTarget", "BackoffLimitExceeded", now=now)
+        conditions = _add_condition(conditions, "FailureTarget", "BackoffLimitExceeded", now=now)
         delete, counts = active, _count(job, pods, give_up=True)
         release = [pod for pod in pods if _is_held(pod)]
     elif job["spec"].get("suspend"):
-        delete, release = active, release + active  # ended by request: no failure
+        delete, release = active, release + active  # a requested end is no failure
     else:
         create = list(_missing(job, active, counts, suffix=suffix))
     running = [] if delete else active + create
@@ -87,7 +87,7 @@ def job_step(job: Manifest, pods: list[Manifest], *, now: str, suffix: Callable[
 
 
 def _count(job: Manifest, pods: list[Manifest], *, give_up: bool) -> _Counts:
-    """Count the pods that ended. Where the Job gives up, a pod that did not succeed has failed."""
+    """Count the pods that ended. With `give_up`, a pod that has not succeeded counts as failed."""
     status = job.get("status") or {}
     listed = status.get("uncountedTerminatedPods") or {}
     held = {pod["metadata"]["uid"]: pod for pod in pods if _is_held(pod)}
@@ -108,7 +108,7 @@ def _count(job: Manifest, pods: list[Manifest], *, give_up: bool) -> _Counts:
 
 
 def _has_failed(pod: Manifest, *, give_up: bool) -> bool:
-    """A pod that is being deleted has failed: `podReplacementPolicy: TerminatingOrFailed`."""
+    """Whether the pod counts as failed. A pod that is being deleted does: `podReplacementPolicy: TerminatingOrFailed`."""
     return phase(pod) == "Failed" or (phase(pod) != "Succeeded" and (give_up or is_deleted(pod)))
 
 
@@ -124,7 +124,7 @@ def _is_held(pod: Manifest) -> bool:
 def _missing(
     job: Manifest, active: list[Manifest], counts: _Counts, *, suffix: Callable[[], str]
 ) -> Iterator[Manifest]:
-    """Yield the pods to create: at most `parallelism` run, and never more than are still to succeed."""
+    """Yield the pods to create: at most `parallelism` run at once, and at most as many as still have to succeed."""
     wanted = min(_completions(job) - counts.done, job["spec"].get("parallelism", 1)) - len(active)
     if _is_indexed(job):
         taken = {*counts.indexes, *map(_index, active)}
@@ -160,7 +160,7 @@ def _pod(job: Manifest, *, index: int | None, suffix: str) -> Manifest:
 def _healthy(job: Manifest, conditions: list[Condition], *, done: bool, now: str) -> list[Condition]:
     """Return the conditions of a Job that has not failed."""
     if done:
-        return _once(conditions, "SuccessCriteriaMet", "CompletionsReached", now=now)
+        return _add_condition(conditions, "SuccessCriteriaMet", "CompletionsReached", now=now)
     if job["spec"].get("suspend"):
         suspended = {"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}
         return with_condition(conditions, suspended, now=now)
@@ -176,8 +176,8 @@ _MESSAGES = {
 }
 
 
-def _once(conditions: list[Condition], kind: str, reason: str, *, now: str) -> list[Condition]:
-    """Return the conditions with this one, which never changes once it is there."""
+def _add_condition(conditions: list[Condition], kind: str, reason: str, *, now: str) -> list[Condition]:
+    """Return the conditions with one more. A condition that holds already stays as it is."""
     if is_true(conditions, kind):
         return conditions
     new = {"type": kind, "status": "True", "reason": reason, "message": _MESSAGES[reason]}
@@ -198,22 +198,22 @@ def _status(job: Manifest, counts: _Counts, conditions: list[Condition], *, now:
     if started:
         status["startTime"] = started
     if counts.indexes:
-        status["completedIndexes"] = _written(counts.indexes)
+        status["completedIndexes"] = _as_ranges(counts.indexes)
     return status
 
 
 def _finished(status: dict[str, Any], *, before: Manifest, now: str) -> dict[str, Any]:
     """Return the status with the final condition, once all pods are counted and none is being ended.
 
-    It follows the interim condition by at least one stored status, so that watchers see both.
+    The final condition comes at least one stored status after the interim condition, so that watchers see both.
     """
-    seen = (before.get("status") or {}).get("conditions")
+    previous = (before.get("status") or {}).get("conditions")
     if status["uncountedTerminatedPods"] or status["active"] or status["terminating"]:
         return status
-    if is_true(seen, "FailureTarget"):
-        return status | {"conditions": _once(status["conditions"], "Failed", "BackoffLimitExceeded", now=now)}
-    if is_true(seen, "SuccessCriteriaMet"):
-        conditions = _once(status["conditions"], "Complete", "CompletionsReached", now=now)
+    if is_true(previous, "FailureTarget"):
+        return status | {"conditions": _add_condition(status["conditions"], "Failed", "BackoffLimitExceeded", now=now)}
+    if is_true(previous, "SuccessCriteriaMet"):
+        conditions = _add_condition(status["conditions"], "Complete", "CompletionsReached", now=now)
         return status | {"conditions": conditions, "completionTime": now}
     return status
 
@@ -236,7 +236,7 @@ def _parse(text: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def _written(indexes: tuple[int, ...]) -> str:
+def _as_ranges(indexes: tuple[int, ...]) -> str:
     """Return indexes as Kubernetes writes them: `0,1,3-5`, a dash from three in a row."""
     runs: list[list[int]] = []
     for index in indexes:

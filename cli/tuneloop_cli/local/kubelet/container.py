@@ -1,4 +1,4 @@
-"""A pod's container as a process of this machine: started, asked to end, killed with all its descendants."""
+"""A pod's container as a process of this machine: start it, send SIGTERM, kill it with all its descendants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """A running container. Only for a loop in the main thread: the kernel ends the process with the *thread* that started it."""
+    """A running container. Start it in the main thread: the kernel kills the process when the *thread* that started it ends."""
 
     def __init__(self, process: asyncio.subprocess.Process, record: PodProcess) -> None:
         self._process = process
@@ -29,7 +29,7 @@ class Container:
 
     @classmethod
     async def start(cls, plan: ProcessPlan, *, pod_uid: str, root: Path, cwd: Path, log: Path) -> Container:
-        """Start the process and write it down; its output is appended to a file that only the user can read."""
+        """Start the process and record its pid. Its output is appended to `log`, which only the user can read."""
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -52,17 +52,17 @@ class Container:
         return self._record
 
     async def ended(self) -> None:
-        """Wait until the first process has ended."""
+        """Wait until the container's first process has ended."""
         await self._process.wait()
 
     async def end(self, *, grace_seconds: float, kill_now: asyncio.Event) -> None:
-        """Send SIGTERM; return when the process has ended, its time is over, or `hurry` is set."""
+        """Send SIGTERM; return when the process has ended, the grace period is over, or `kill_now` is set."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
             await first_of(self.ended(), kill_now.wait(), seconds=grace_seconds)
 
     async def reap(self, *, root: Path, watchdog: Watchdog) -> int:
-        """Kill what is left of the pod; return its exit code, 128 + signal for one that was killed."""
+        """Kill every process of the pod that is left; return the exit code. It is 128 + signal for a process that was killed."""
         await asyncio.to_thread(processes.kill_all, [self._record])
         code = await self._process.wait()
         processes.forget(root, self._record.pod_uid)
@@ -71,8 +71,8 @@ class Container:
 
 
 async def first_of(*waits: Coroutine[Any, Any, object], seconds: float | None = None) -> None:
-    """Return when the first of these is done or the time is over; the others are cancelled. Raises what one of them raised."""
-    tasks = [asyncio.ensure_future(each) for each in waits]
+    """Return when the first of these is done or the time is over, and cancel the others. An error of a finished one is raised."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,4 +1,4 @@
-"""What an earlier session left behind, made honest: pods that nobody runs any more, servers that do not answer, folders without a pod."""
+"""Corrects what an earlier session left in the folder: pods without a process, the status of stopped servers, folders without a pod."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-def write_off_pods(cluster: LocalCluster, *, folders: Folders) -> None:
-    """Say of each pod that was running that it is lost, let go those that were being deleted, and drop folders without a pod."""
+def mark_pods_lost(cluster: LocalCluster, *, folders: Folders) -> None:
+    """Mark each pod that was running as lost, finish the deletion of pods that were being deleted, and remove folders without a pod."""
     for pod in cluster.all("Pod"):
         if "nodeName" in pod["spec"] and not is_terminal(pod):
             pod["status"] = pod_status.lost(pod, now=now())
@@ -30,8 +30,8 @@ def write_off_pods(cluster: LocalCluster, *, folders: Folders) -> None:
             shutil.rmtree(folder)
 
 
-def forget_servers(cluster: LocalCluster) -> None:
-    """Keep of a deployment's status only which revision it served: between sessions nothing answers."""
+def clear_server_status(cluster: LocalCluster) -> None:
+    """Remove ready servers and addresses from every status: between sessions no server runs. The stable revision stays."""
     for deployment in cluster.all("ModelDeployment"):
         if "status" in deployment:
             stable = {name: value for name, value in deployment["status"].items() if name == "stable"}

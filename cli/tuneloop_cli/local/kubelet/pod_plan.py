@@ -1,7 +1,7 @@
 """From a pod and its ConfigMaps to a process: command, environment, files. Pure.
 
-There are no mounts. The trainer and the server take every path from their configuration file, so it is enough to rewrite the mount
-prefixes in it, and in command and environment; of a path, the longest prefix counts.
+There are no mounts. The trainer and the server take every path from their configuration file, so the mount paths are replaced by local
+folders in that file, in the command and in the environment. Where several mount paths are a prefix of a path, the longest one counts.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _RUN_JSON, _SERVER_JSON = Path(RUN_CONFIG_PATH).name, Path(SERVER_CONFIG_PATH).n
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where things lie on this machine; all paths are absolute."""
+    """The folders of local mode on this machine; all paths are absolute."""
 
     root: Path
 
     def pod(self, pod: Manifest) -> Path:
-        """Return the folder that goes with the pod."""
+        """Return the folder that is removed with the pod."""
         return self.root.joinpath("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def log(self, pod: Manifest) -> Path:
@@ -77,10 +77,10 @@ def plan_process(
     devices: str,
     inherited: Mapping[str, str],
 ) -> ProcessPlan:
-    """Return the process of a pod. Raises ValueError for an environment variable that cannot be known.
+    """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field.
 
     `port` is the rendezvous port of its Job, or the one that a server listens on; `devices` is CUDA_VISIBLE_DEVICES. The pod's
-    environment comes on top of the `inherited` one.
+    environment is added to the `inherited` one and wins over it.
     """
     container = pod["spec"]["containers"][0]
     own = folders.pod(pod)
@@ -94,7 +94,9 @@ def plan_process(
         for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
     }
     environment = {**inherited, "CUDA_VISIBLE_DEVICES": devices}
-    environment |= {each["name"]: _rewritten(_value(each, pod), fixed | scratch) for each in container.get("env", ())}
+    environment |= {
+        variable["name"]: _rewritten(_value(variable, pod), fixed | scratch) for variable in container.get("env", ())
+    }
     words = [*container.get("command", ()), *container.get("args", ())]
     program = sys.executable if words[0] in {"python", "python3"} else words[0]
     return ProcessPlan(
@@ -117,7 +119,7 @@ def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:
 def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[str, Path]]:
     """Return the mount paths of scratch volumes, and those of all others, with the folders behind them.
 
-    Scratch paths such as /tmp are also places of the machine, to which a `file:///tmp/…` of the configuration means to lead.
+    Scratch paths are not rewritten in configuration files: there, `file:///tmp/…` means the /tmp of this machine.
     """
     scratch, fixed = {}, {}
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}

@@ -1,4 +1,4 @@
-"""One pod's life: wait for what it needs, run its process, end it when asked, and say in its status what happened."""
+"""The run of one pod: wait for its ConfigMaps, run its process, stop it on request, and write its status."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class Machine:
 
 @dataclass(kw_only=True, eq=False)
 class PodRun:
-    """The run of one pod. The events are set by the agent, once."""
+    """The run of one pod. The kubelet sets each event at most once."""
 
     machine: Machine
     namespace: str
     name: str
     uid: str
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Its end is asked for."""
+    """The pod is to stop."""
     session_closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """… because the session ends."""
+    """It is to stop because the session ends."""
     kill_now: asyncio.Event = field(default_factory=asyncio.Event)
-    """… without the grace period."""
+    """It is to stop without the grace period."""
 
     async def run(self) -> None:
         """Run the pod from its start to its end."""
@@ -70,7 +70,7 @@ class PodRun:
             self.machine.cluster.update(pod)
             plan = await self._planned()
             if plan is not None:
-                await self._repeat(plan)
+                await self._run_until_stopped(plan)
             if self.session_closing.is_set():
                 self._write(_stopped_unless_done)
         self.machine.ports.release(self.uid)
@@ -80,14 +80,14 @@ class PodRun:
             self.machine.cluster.update(pod)
 
     async def _planned(self) -> ProcessPlan | None:
-        """Return the process once all that it needs is there; None if the pod's end is asked for before."""
+        """Return the process once every ConfigMap of the pod is there; None if the pod is to stop before."""
         while not self.stop.is_set():
-            pod = self._present()
+            pod = self._existing_pod()
             found = {name: self._config_map(name) for name in config_maps_of(pod)}
             maps = {name: manifest for name, manifest in found.items() if manifest is not None}
             if len(maps) == len(found):
                 return self._prepared(pod, maps)
-            self._write(partial(_cannot_start, missing=sorted(found.keys() - maps.keys())))
+            self._write(partial(_missing_config_maps, missing=sorted(found.keys() - maps.keys())))
             await first_of(self.stop.wait(), seconds=0.5)
         return None
 
@@ -108,7 +108,7 @@ class PodRun:
         return plan
 
     def _port(self, pod: Manifest) -> int:
-        """Return the pod's port: its Job's for the rendezvous, or one of its own to serve on."""
+        """Return the port of the pod: a server's own port, or for the rendezvous the port that all pods of a Job share."""
         ports = self.machine.ports
         if not _container(pod).get("ports"):
             (owner,) = pod["metadata"].get("ownerReferences") or [{"uid": self.uid}]
@@ -119,20 +119,20 @@ class PodRun:
         self.machine.cluster.update(pod)
         return port
 
-    async def _repeat(self, plan: ProcessPlan) -> None:
-        """Run the process once, or, where the pod's restart policy says so, again and again with growing pauses."""
+    async def _run_until_stopped(self, plan: ProcessPlan) -> None:
+        """Run the process once. Restart policy `Always`: start it again and again, with growing pauses."""
         pause = _FIRST_PAUSE_SECONDS
         while not self.stop.is_set():
             began = time.monotonic()
-            await self._once(plan)
-            if is_terminal(self._present()):
+            await self._run_once(plan)
+            if is_terminal(self._existing_pod()):
                 return
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _FORGIVEN_AFTER_SECONDS else pause
             await first_of(self.stop.wait(), seconds=pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _once(self, plan: ProcessPlan) -> None:
-        started, pod, folders = now(), self._present(), self.machine.folders
+    async def _run_once(self, plan: ProcessPlan) -> None:
+        started, pod, folders = now(), self._existing_pod(), self.machine.folders
         log, cwd = folders.log(pod), folders.pod(pod)
         for folder in (log.parent, cwd):
             folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ class PodRun:
         container = await Container.start(plan, pod_uid=self.uid, root=folders.root, cwd=cwd, log=log)
         self.machine.watchdog.guard(container.record)
         try:
-            await self._attend(container, pod, started=started)
+            await self._wait_for_end(container, pod, started=started)
         finally:
             code = await container.reap(root=folders.root, watchdog=self.machine.watchdog)
         message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
@@ -151,10 +151,10 @@ class PodRun:
             )
         )
 
-    async def _attend(self, container: Container, pod: Manifest, *, started: str) -> None:
-        """Return when the process has ended, or has to: its end was asked for and its time is over, or a probe failed."""
+    async def _wait_for_end(self, container: Container, pod: Manifest, *, started: str) -> None:
+        """Return when the process has ended, when its grace period after a stop is over, or when a probe has failed."""
 
-        def ready(holds: bool) -> None:  # noqa: FBT001  (called by the probe with what it found)
+        def ready(holds: bool) -> None:  # noqa: FBT001  (the probe calls it with its result)
             self._write(lambda pod: pod_status.running(pod, started=started, ready=holds, now=now()))
 
         probed = bool(_container(pod).get("ports"))
@@ -168,12 +168,12 @@ class PodRun:
         await container.end(grace_seconds=grace, kill_now=self.kill_now)
 
     def _write(self, change: Callable[[Manifest], pod_status.Status]) -> None:
-        pod = self._present()
+        pod = self._existing_pod()
         self.machine.cluster.update(pod | {"status": change(pod)})
 
-    def _present(self) -> Manifest:
+    def _existing_pod(self) -> Manifest:
         pod = self._pod()
-        assert pod is not None, "a pod with a node stays until its run lets it go"
+        assert pod is not None, "a pod with a node stays until its run has ended"
         return pod
 
     def _pod(self) -> Manifest | None:
@@ -189,9 +189,9 @@ def _container(pod: Manifest) -> dict[str, Any]:
     return container
 
 
-def _cannot_start(pod: Manifest, *, missing: list[str]) -> pod_status.Status:
-    said = f"ConfigMap {', '.join(missing)} not found"
-    return pod_status.waiting(pod, reason="CreateContainerConfigError", message=said, now=now())
+def _missing_config_maps(pod: Manifest, *, missing: list[str]) -> pod_status.Status:
+    message = f"ConfigMap {', '.join(missing)} not found"
+    return pod_status.waiting(pod, reason="CreateContainerConfigError", message=message, now=now())
 
 
 def _stopped_unless_done(pod: Manifest) -> pod_status.Status:
@@ -200,7 +200,7 @@ def _stopped_unless_done(pod: Manifest) -> pod_status.Status:
 
 
 def _termination_message(path: Path, container: dict[str, Any], *, log: Path, failed: bool) -> str:
-    """Return what the container left to be said; the end of its log where it left nothing and failed, if the pod wants that."""
+    """Return the termination message of a container. A failed container without one gets the end of its log, if its policy says so."""
     if path.exists():
         with path.open("rb") as file:
             return file.read(TERMINATION_MESSAGE_BYTES).decode(errors="replace")

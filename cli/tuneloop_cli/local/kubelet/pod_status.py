@@ -1,4 +1,4 @@
-"""The status of a pod in each state of its life, as the kubelet writes it. Pure."""
+"""The status that a kubelet writes for a pod, one function for each state. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STOPPED = "the session that ran this pod was stopped"
 
 
 def waiting(pod: Manifest, *, reason: str, message: str, now: str) -> Status:
-    """The container does not run yet, or not again yet."""
+    """The container waits for its first start or its next one."""
     return _status(pod, phase=None, ready=False, now=now) | _container(
         pod, {"waiting": {"reason": reason, "message": message}}
     )
@@ -31,7 +31,7 @@ def running(pod: Manifest, *, started: str, ready: bool, now: str) -> Status:
 
 
 def terminated(pod: Manifest, *, exit_code: int, message: str, started: str, last: bool, now: str) -> Status:
-    """The container ended; `last` says that it is not started again."""
+    """The container ended. `last`: it is not started again."""
     state = {
         "terminated": {
             "exitCode": exit_code,
@@ -47,13 +47,13 @@ def terminated(pod: Manifest, *, exit_code: int, message: str, started: str, las
 
 
 def lost(pod: Manifest, *, now: str) -> Status:
-    """The processes are gone, and nobody saw how: as when a node vanishes."""
+    """The processes are gone and their end was not observed, as when a node is lost."""
     status = _disrupted(pod, reason="DeletionByPodGC", message=_LOST, now=now)
     return status | {"phase": "Failed", "reason": "NodeLost", "message": _LOST}
 
 
 def stopped(pod: Manifest, *, now: str) -> Status:
-    """The processes were ended because the session ends: as when a node shuts down."""
+    """The session stopped the processes because it ends, as a node that shuts down."""
     status = _disrupted(pod, reason="TerminationByKubelet", message=_STOPPED, now=now)
     return status | {"phase": "Failed", "reason": "Terminated", "message": _STOPPED}
 

@@ -1,4 +1,4 @@
-"""Asks a server pod's probes as the kubelet does; a pod that was never ready is asked more often, because somebody waits for it."""
+"""Runs the probes of a server pod as a kubelet does. Until the pod is ready the period is shorter, because a user waits for it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tuneloop_cli.local.processes.ports import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_IMPATIENT_SECONDS = 0.2
+_STARTUP_POLL_SECONDS = 0.2
 
 
 async def watch_probes(container: dict[str, Any], *, port: int, ready: Callable[[bool], None]) -> str:
-    """Call `ready` whenever readiness changes; return why the container must be restarted. Never returns without such a reason."""
+    """Call `ready` whenever readiness may have changed. Return only when a probe demands a restart, with the reason."""
     async with aiohttp.ClientSession() as http:
-        if (startup := container.get("startupProbe")) and not await _starts(http, startup, port=port):
+        if (startup := container.get("startupProbe")) and not await _starts_in_time(http, startup, port=port):
             return "startup probe failed"
         watching = asyncio.create_task(_watch_readiness(http, container.get("readinessProbe"), port=port, ready=ready))
         try:
-            return await _until_dead(http, container.get("livenessProbe"), port=port)
+            return await _wait_until_dead(http, container.get("livenessProbe"), port=port)
         finally:
             watching.cancel()
 
 
-async def _starts(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> bool:
+async def _starts_in_time(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> bool:
     try:
         async with asyncio.timeout(probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10)):
-            await _until_good(http, probe, port=port)
+            await _wait_until_good(http, probe, port=port)
     except TimeoutError:
         return False
     return True
@@ -42,32 +42,32 @@ async def _watch_readiness(
     if probe is None:
         ready(True)
         return
-    await _until_good(http, probe, port=port)
+    await _wait_until_good(http, probe, port=port)
     ready(True)
     misses = 0
     while True:
         await asyncio.sleep(probe.get("periodSeconds", 10))
-        misses = 0 if await _answers(http, probe, port=port) else misses + 1
+        misses = 0 if await _responds(http, probe, port=port) else misses + 1
         ready(misses < probe.get("failureThreshold", 3))
 
 
-async def _until_dead(http: aiohttp.ClientSession, probe: dict[str, Any] | None, *, port: int) -> str:
+async def _wait_until_dead(http: aiohttp.ClientSession, probe: dict[str, Any] | None, *, port: int) -> str:
     if probe is None:
         await asyncio.Event().wait()
         raise AssertionError("nothing sets this event")
     misses = 0
     while misses < probe.get("failureThreshold", 3):
         await asyncio.sleep(probe.get("periodSeconds", 10))
-        misses = 0 if await _answers(http, probe, port=port) else misses + 1
+        misses = 0 if await _responds(http, probe, port=port) else misses + 1
     return "liveness probe failed"
 
 
-async def _until_good(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> None:
-    while not await _answers(http, probe, port=port):  # noqa: ASYNC110  (the server tells nobody)
-        await asyncio.sleep(_IMPATIENT_SECONDS)
+async def _wait_until_good(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> None:
+    while not await _responds(http, probe, port=port):  # noqa: ASYNC110  (the server sends no event)
+        await asyncio.sleep(_STARTUP_POLL_SECONDS)
 
 
-async def _answers(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> bool:
+async def _responds(http: aiohttp.ClientSession, probe: dict[str, Any], *, port: int) -> bool:
     url = f"http://{LOOPBACK}:{port}{probe['httpGet'].get('path', '/')}"
     timeout = aiohttp.ClientTimeout(total=probe.get("timeoutSeconds", 1))
     try:

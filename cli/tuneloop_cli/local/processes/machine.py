@@ -1,4 +1,4 @@
-"""What this machine offers to pods."""
+"""The processors and GPUs of this machine."""
 
 from __future__ import annotations
 

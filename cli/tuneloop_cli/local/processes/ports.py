@@ -1,6 +1,6 @@
-"""Ports on loopback that stay ours: a bound socket that never listens keeps everybody else off, and lets our own process listen.
+"""Reserved ports on loopback: a socket that is bound and never listens keeps other programs off the port; our own pod can still listen.
 
-Linux allows a second bind where both sockets have SO_REUSEADDR and none listens; it never hands such a port out by itself.
+Linux allows a second bind if both sockets have SO_REUSEADDR and none of them listens. It never picks such a port as a free one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ LOOPBACK = "127.0.0.1"
 
 
 class Ports:
-    """Reserved ports by the uid of the object that they are for."""
+    """The reserved ports, by the uid of the object that uses the port."""
 
     def __init__(self) -> None:
         self._held: dict[str, socket.socket] = {}
 
     def reserve(self, uid: str, *, wanted: int = 0) -> int:
-        """Return the port of this object: the one that it has, else `wanted`, else (0) a free one. Raises OSError if it is taken."""
+        """Return the port of this object. Its first call reserves `wanted`, or a free port for 0. Raises OSError if the port is taken."""
         if uid not in self._held:
             self._held[uid] = _bound(wanted)
         port: int = self._held[uid].getsockname()[1]
@@ -28,12 +28,12 @@ class Ports:
         return any(held.getsockname()[1] == port for held in self._held.values())
 
     def release(self, uid: str) -> None:
-        """Give an object's port back."""
+        """Release the port of an object."""
         if held := self._held.pop(uid, None):
             held.close()
 
     def close(self) -> None:
-        """Give all ports back."""
+        """Release all ports."""
         for uid in list(self._held):
             self.release(uid)
 

@@ -1,7 +1,7 @@
-"""Ends what a session leaves behind when it is killed: `python -m tuneloop_cli.local.processes.watchdog`, started by the session.
+"""Kills the processes of a session that was killed. The session starts `python -m tuneloop_cli.local.processes.watchdog`.
 
-The kernel kills a pod's first process with the session, but not that process's children. This process outlives the session by a moment:
-its input is a pipe that only the session holds, one line for each pod that starts (`uid pid start-time`) or is gone (`uid`).
+The kernel kills the first process of a pod together with the session, but not the children of that process. The watchdog kills those:
+only the session holds the other end of its input pipe. A line announces a pod that starts (`uid pid start-time`) or has ended (`uid`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ class Watchdog:
         )
 
     def guard(self, pod: PodProcess) -> None:
-        """End this pod's processes if the session dies."""
-        self._say(f"{pod.pod_uid} {pod.pid} {pod.start_time}")
+        """Announce a pod, whose processes are killed if the session dies."""
+        self._send(f"{pod.pod_uid} {pod.pid} {pod.start_time}")
 
     def release(self, pod_uid: str) -> None:
-        """This pod's processes are gone."""
-        self._say(pod_uid)
+        """Announce that the processes of a pod are gone."""
+        self._send(pod_uid)
 
     def close(self) -> None:
-        """End the watchdog, and with it every pod that is still guarded."""
+        """End the watchdog, which kills every pod that is still guarded."""
         with suppress(BrokenPipeError):
             self._input.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # somebody ended it: the kernel and the next session still do their part
+    def _send(self, line: str) -> None:
+        with suppress(BrokenPipeError):  # the watchdog was killed: the kernel and the next session kill the rest
             self._input.write(f"{line}\n".encode())
             self._input.flush()
 
@@ -51,7 +51,7 @@ class Watchdog:
 
 
 def main() -> None:
-    """Remember the living pods until the pipe closes; then kill them."""
+    """Keep the list of living pods until the pipe closes; then kill them."""
     guarded: dict[str, PodProcess] = {}
     for line in sys.stdin:
         uid, *numbers = line.split()

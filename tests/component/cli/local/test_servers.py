@@ -13,7 +13,7 @@ from local_manifests import config_map
 from local_node import eventually
 
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
-from tuneloop_cli.local.kubelet.leftovers import forget_servers
+from tuneloop_cli.local.kubelet.leftovers import clear_server_status
 from tuneloop_cli.local.node import LocalNode
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
@@ -230,6 +230,6 @@ def test_a_deployment_remembers_only_which_revision_it_served(tmp_path):
     created = asyncio.run(cluster.create(manifest))
     stable = {"revision": "abc", "digest": "sha256:1", "uri": "pvc://demo/artifact", "readyReplicas": 1}
     asyncio.run(cluster.patch_status(created, {"phase": "Ready", "url": "http://127.0.0.1:1", "stable": stable}))
-    forget_servers(cluster)
+    clear_server_status(cluster)
     (kept,) = cluster.all("ModelDeployment")
     assert kept["status"] == {"stable": {"revision": "abc", "digest": "sha256:1", "uri": "pvc://demo/artifact"}}

@@ -24,7 +24,7 @@ OTHER = {"training": {"epochs": 2}}
     ("old", "new", "action"),
     [
         pytest.param(None, {}, Submission.CREATE, id="nothing there"),
-        pytest.param(in_phase("Succeeded"), {}, Submission.STAY, id="done"),
+        pytest.param(in_phase("Succeeded"), {}, Submission.UNCHANGED, id="done"),
         pytest.param(in_phase("Failed"), {}, Submission.REPLACE, id="failed"),
         pytest.param(in_phase("Running"), {}, Submission.CONTINUE, id="running"),
         pytest.param(in_phase("Suspended", suspend=True), {}, Submission.CONTINUE, id="suspended"),
@@ -47,7 +47,7 @@ def test_a_job_that_runs_on_other_hardware_than_last_time_begins_a_new_object_in
     }
     now = asked | {"spec": asked["spec"] | {"resources": {"nodes": 1, "gpusPerNode": 0}}}
     assert submission(now, before) is Submission.REPLACE
-    assert submission(now, before | {"status": {"phase": "Succeeded"}}) is Submission.STAY
+    assert submission(now, before | {"status": {"phase": "Succeeded"}}) is Submission.UNCHANGED
 
 
 def test_a_deployment_goes_on_with_what_the_file_says():

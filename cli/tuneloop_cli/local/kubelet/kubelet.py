@@ -1,4 +1,4 @@
-"""The kubelet's part: every Pod object of the folder runs as a process of this machine."""
+"""The kubelet of local mode: runs every Pod object of the folder as a process of this machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-class Agent:
-    """Runs the pods of one session. Must live in a loop of the main thread."""
+class Kubelet:
+    """Runs the pods of one session. Its event loop must be that of the main thread."""
 
     def __init__(self, machine: Machine, tasks: asyncio.TaskGroup) -> None:
         self._machine = machine
@@ -26,7 +26,7 @@ class Agent:
         self._closing = False
 
     def on_event(self, event: EventType, manifest: Manifest) -> None:
-        """Take notice of a change of any object."""
+        """Start, stop or clean up after a pod, as the change of an object asks."""
         if manifest["kind"] == "Job" and event == "DELETED":
             self._machine.ports.release(manifest["metadata"]["uid"])
         if manifest["kind"] != "Pod":
@@ -40,24 +40,24 @@ class Agent:
             self._start(manifest)
 
     async def close(self, *, grace: bool) -> None:
-        """End every pod because the session ends, with its grace period or at once, and wait for it."""
+        """Stop every pod because the session ends, and wait for their ends. Without `grace`, pods are killed at once."""
         self._closing = True
         for run in self._runs.values():
             run.session_closing.set()
             run.stop.set()
             if not grace:
                 run.kill_now.set()
-        await asyncio.gather(*self._ends, return_exceptions=True)  # their group tells what they raise
+        await asyncio.gather(*self._ends, return_exceptions=True)  # the task group raises their errors
 
     def _start(self, pod: Manifest) -> None:
         metadata = pod["metadata"]
         run = PodRun(machine=self._machine, namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         self._runs[run.uid] = run
-        task = self._tasks.create_task(self._attend(run))
+        task = self._tasks.create_task(self._run_to_its_end(run))
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
 
-    async def _attend(self, run: PodRun) -> None:
+    async def _run_to_its_end(self, run: PodRun) -> None:
         try:
             await run.run()
         finally:

@@ -1,4 +1,4 @@
-"""Drives the Job and Deployment controllers: hears of changes, takes the next step of what changed, carries it out."""
+"""The controller manager of local mode: for each changed object it computes the controller's next step and carries it out."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     """Kind, namespace, name, uid."""
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""Those of Kubernetes: no vowels, so that no words come out."""
+"""The letters that Kubernetes uses: without vowels a suffix forms no word."""
 
 
-class Controllers:
-    """Both controllers of one folder."""
+class ControllerManager:
+    """Drives the Job and Deployment controllers of one folder, and the addresses of Services."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
@@ -32,7 +32,7 @@ class Controllers:
         self._wake = asyncio.Event()
 
     def on_event(self, _event: EventType, manifest: Manifest) -> None:
-        """Take notice of a change of any object."""
+        """Queue the object that changed, or the owners of a pod that changed."""
         metadata = manifest["metadata"]
         if manifest["kind"] in {"Job", "Deployment"}:
             self._add((manifest["kind"], metadata["namespace"], metadata["name"], metadata["uid"]))
@@ -43,20 +43,20 @@ class Controllers:
             self._add(("Service", metadata["namespace"], metadata["name"], metadata["uid"]))
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Reconcile queued objects until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._changed:
                 key = next(iter(self._changed))
                 del self._changed[key]
-                await self._take_step(key)
+                await self._reconcile(key)
 
     def _add(self, key: Key) -> None:
         self._changed[key] = None
         self._wake.set()
 
-    async def _take_step(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> None:
         kind, namespace, name, uid = key
         stored = self._cluster.peek(kind=kind, namespace=namespace, name=name)  # type: ignore[arg-type]
         there = stored if stored is not None and stored["metadata"]["uid"] == uid else None
@@ -90,7 +90,7 @@ class Controllers:
             await self._show_address(service)
 
     async def _show_address(self, service: Manifest) -> None:
-        """Write into a Service's annotations where it leads to on this machine: to its first ready server."""
+        """Write the address of a Service's first ready server into the Service's annotations."""
         wanted = (service["spec"].get("selector") or {}).items()
         pods = self._cluster.all("Pod", namespace=service["metadata"]["namespace"])
         urls = (
@@ -112,12 +112,12 @@ class Controllers:
         )
 
     def _release(self, pods: list[Manifest]) -> None:
-        """Take the finalizer off pods that are counted; one that was only waiting for that is gone then."""
-        for seen in pods:
-            metadata = seen["metadata"]
+        """Remove the finalizer of pods that are counted. A deleted pod without any other finalizer vanishes then."""
+        for counted in pods:
+            metadata = counted["metadata"]
             pod = self._cluster.peek(kind="Pod", namespace=metadata["namespace"], name=metadata["name"])
             if pod is not None and pod["metadata"]["uid"] == metadata["uid"]:
-                kept = [each for each in pod["metadata"].get("finalizers", ()) if each != FINALIZER]
+                kept = [finalizer for finalizer in pod["metadata"].get("finalizers", ()) if finalizer != FINALIZER]
                 self._cluster.update(pod | {"metadata": pod["metadata"] | {"finalizers": kept}})
 
 
