@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers import logging as transformers_logging
 
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.tasks.task import EncodedRow, Row
+from tuneloop_trainer.tasks.task import LABELS, EncodedRow, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
-    """Return each row `{"text": str, "label": str}` as tokens, with the class id as row column `label`."""
+    """Return each row `{"text": str, "label": str}` as tokens, with the class id as row column `labels`."""
     encoded = tokenizer(
         [row["text"] for row in rows],
         add_special_tokens=True,
@@ -35,7 +35,7 @@ def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) ->
         verbose=False,
     )
     return [
-        EncodedRow(input_ids=np.array(ids, dtype=np.int32), row_columns={"label": label_ids[row["label"]]})
+        EncodedRow(input_ids=np.array(ids, dtype=np.int32), row_columns={LABELS: label_ids[row["label"]]})
         for row, ids in zip(rows, encoded["input_ids"], strict=True)
     ]
 

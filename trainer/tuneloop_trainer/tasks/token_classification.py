@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.tasks.task import IGNORED, EncodedRow, Row
+from tuneloop_trainer.tasks.task import IGNORED, LABELS, EncodedRow, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+WORDS = "words"
+"""Token column: index of the word in its row; -1 for a token of no word."""
 
 
 def text_of(row: Row) -> str:
@@ -26,7 +29,7 @@ def text_of(row: Row) -> str:
 
 
 def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
-    """Return each row `{"tokens": [str], "tags": [str]}` as tokens, with the class ids as token column `labels`.
+    """Return each row `{"tokens": [str], "tags": [str]}` as tokens, with the class ids as token column `labels`, and the index of each token's word as `words`.
 
     The first token of a word has the word's class id; all others, and special tokens, are IGNORED. A word without a token of its own (spaces alone, a control
     character) has no label.
@@ -46,7 +49,8 @@ def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) ->
         labels = np.full(len(ids), IGNORED, dtype=np.int32)
         labeled, first = np.unique(words, return_index=True)
         labels[first[labeled >= 0]] = tags[labeled[labeled >= 0]]
-        result.append(EncodedRow(input_ids=np.array(ids, dtype=np.int32), token_columns={"labels": labels}))
+        columns = {LABELS: labels, WORDS: words.astype(np.int32)}
+        result.append(EncodedRow(input_ids=np.array(ids, dtype=np.int32), token_columns=columns))
     return result
 
 
