@@ -47,6 +47,8 @@ class Batch:
     """What `loss_sum` compares with: [B] or [B, T]; IGNORED where a token is no target."""
 
 
+LABELS = "labels"
+"""Column that `loss_sum` compares with: a row column or a token column, as the task decides."""
 IGNORED = -100
 """Label of a token that is no target, as in torch's cross-entropy."""
 

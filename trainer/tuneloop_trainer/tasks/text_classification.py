@@ -8,19 +8,36 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers import logging as transformers_logging
 
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.tasks.task import LABELS, EncodedRow, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor, nn
+
+
+def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
+    """Return each row `{"text": str, "label": str}` as tokens, with the class id as row column `labels`."""
+    encoded = tokenizer(
+        [row["text"] for row in rows],
+        add_special_tokens=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return [
+        EncodedRow(input_ids=np.array(ids, dtype=np.int32), row_columns={LABELS: label_ids[row["label"]]})
+        for row, ids in zip(rows, encoded["input_ids"], strict=True)
+    ]
 
 
 def load_model(
