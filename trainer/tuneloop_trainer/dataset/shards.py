@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -110,6 +110,19 @@ class TokenizedSplit:
     starts: NDArray[np.int64]
     """Where each row begins in its shard, int64 [N]."""
 
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Number of targets of each row, int64 [N]."""
+        return np.ones(len(self.rows), dtype=np.int64)
+
+    def row_column(self, name: str) -> NDArray[np.int64]:
+        """Return a value for each row, int64 [N]."""
+        return {"labels": self.labels}[name]
+
+    def token_column(self, name: str, index: int) -> NDArray[np.int32]:
+        """Return a value for each token of a row, int32 [lengths[index]]."""
+        raise KeyError(name, index)
+
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
         if not 0 <= index < len(self.lengths):
@@ -154,6 +167,12 @@ def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
                     yield from zip(*columns, strict=True)
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
+
+
+def read_rows(dataset: Path, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split as the task's format names their columns, in the order of `open_split`."""
+    for _, text, label in read_texts(dataset, split):
+        yield {"text": text, "label": label}
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:
