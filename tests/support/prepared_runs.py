@@ -44,7 +44,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Rows], *, model: Path, max_
         writer = ShardWriter(folder, name)
         ids = tokenizer([text for text, _ in rows], truncation=True, max_length=max_tokens)["input_ids"]
         for tokens, (_, label) in zip(ids, rows, strict=True):
-            writer.add(ids=np.array(tokens, dtype=np.int32), label=labels.index(label), row=row)
+            writer.add(ids=np.array(tokens, dtype=np.int32), row=row, row_columns={"labels": labels.index(label)})
             row += 1
         files[name] = writer.finish([])
     facts = TokenizerFacts(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.data.collect import LocatedSource
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Grows when the same inputs give other files."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tuneloop_trainer.data.sources.raw import excerpt_of
 from tuneloop_trainer.data.sources.spool import read_spool
 from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.dataset.shards import LABELS
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, ModelAccessError
 
@@ -184,7 +185,7 @@ def write_splits(
         writer = ShardWriter(folder, name)
         for ids, index in zip(_stored(tokenized, name, rows.limit), rows.assigned.indexes(name), strict=True):
             label, row = int(rows.assigned.labels[index]), int(rows.table.rows[index])
-            writer.add(ids=rows.tokenizer.cut(ids, max_tokens), label=label, row=row)
+            writer.add(ids=rows.tokenizer.cut(ids, max_tokens), row=row, row_columns={LABELS: label})
             done += 1
             if done % _ROWS_BETWEEN_REPORTS == 0:
                 progress(done / total)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from tuneloop_trainer.dataset.shards import Shard, SplitFiles, TextFile
+from tuneloop_trainer.dataset.shards import (
+    IGNORED,
+    LABELS,
+    ROW_PREFIX,
+    TOKEN_PREFIX,
+    Shard,
+    SplitFiles,
+    TextFile,
+)
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -47,49 +57,72 @@ class TextWriter:
 
 
 class ShardWriter:
-    """Writes a split's tokens, a shard whenever enough have come."""
+    """Writes a split's tokens, a shard whenever enough have come. All rows must have the same columns."""
 
     def __init__(self, folder: Path, split: str, *, tokens_per_shard: int = TOKENS_PER_SHARD) -> None:
         self._folder, self._split, self._most = folder, split, tokens_per_shard
-        self._ids: list[NDArray[np.int32]] = []
-        self._labels: list[int] = []
-        self._rows: list[int] = []
+        self._rows: list[_Row] = []
         self._tokens = 0
         self._shards: list[Shard] = []
+        self._row_columns: list[str] = []
+        self._token_columns: list[str] = []
 
-    def add(self, *, ids: NDArray[np.int32], label: int, row: int) -> None:
-        """Append one row; `ids` int32 [length >= 1], cut already."""
+    def add(
+        self,
+        *,
+        ids: NDArray[np.int32],
+        row: int,
+        row_columns: Mapping[str, int] = MappingProxyType({}),
+        token_columns: Mapping[str, NDArray[np.int32]] = MappingProxyType({}),
+    ) -> None:
+        """Append one row, cut already. `ids` and each token column: int32 [length >= 1]."""
         if self._tokens and self._tokens + len(ids) > self._most:
             self._flush()
-        self._ids.append(ids)
-        self._labels.append(label)
-        self._rows.append(row)
+        self._row_columns, self._token_columns = sorted(row_columns), sorted(token_columns)
+        self._rows.append(_Row(ids=ids, row=row, row_columns=row_columns, token_columns=token_columns))
         self._tokens += len(ids)
 
     def finish(self, texts: Iterable[TextFile]) -> SplitFiles:
         """Write what is left and describe the split."""
-        if self._ids:
+        if self._rows:
             self._flush()
         return SplitFiles(
             rows=sum(shard.rows for shard in self._shards),
             tokens=sum(shard.tokens for shard in self._shards),
+            row_columns=self._row_columns,
+            token_columns=self._token_columns,
             shards=self._shards,
             texts=list(texts),
         )
 
     def _flush(self) -> None:
         path = self._folder / f"{self._split}-{len(self._shards):05d}.safetensors"
-        lengths = [len(ids) for ids in self._ids]
-        save_file(
-            {
-                "input_ids": np.concatenate(self._ids).astype(np.int32, copy=False),
-                "offsets": np.cumsum([0, *lengths], dtype=np.int64),
-                "labels": np.array(self._labels, dtype=np.int64),
-                "rows": np.array(self._rows, dtype=np.int64),
-            },
-            path,
-        )
-        self._shards.append(
-            Shard(file=path.name, rows=len(lengths), tokens=self._tokens, sha256=file_sha256(path)),
-        )
-        self._ids, self._labels, self._rows, self._tokens = [], [], [], 0
+        rows = self._rows
+        columns: dict[str, NDArray[Any]] = {
+            "input_ids": np.concatenate([row.ids for row in rows]).astype(np.int32, copy=False),
+            "offsets": np.cumsum([0, *(len(row.ids) for row in rows)], dtype=np.int64),
+            "rows": np.array([row.row for row in rows], dtype=np.int64),
+            "targets": np.array([count_targets(row.token_columns) for row in rows], dtype=np.int64),
+        }
+        for name in self._row_columns:
+            columns[ROW_PREFIX + name] = np.array([row.row_columns[name] for row in rows], dtype=np.int64)
+        for name in self._token_columns:
+            values = np.concatenate([row.token_columns[name] for row in rows])
+            columns[TOKEN_PREFIX + name] = values.astype(np.int32, copy=False)
+        save_file(columns, path)
+        self._shards.append(Shard(file=path.name, rows=len(rows), tokens=self._tokens, sha256=file_sha256(path)))
+        self._rows, self._tokens = [], 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    ids: NDArray[np.int32]
+    row: int
+    row_columns: Mapping[str, int]
+    token_columns: Mapping[str, NDArray[np.int32]]
+
+
+def count_targets(token_columns: Mapping[str, NDArray[np.int32]]) -> int:
+    """Return how many things the loss is taken over in a row: its tokens with a label, or the row itself where tokens have none."""
+    labels = token_columns.get(LABELS)
+    return 1 if labels is None else int((labels != IGNORED).sum())

@@ -1,12 +1,13 @@
 """The prepared data set on disk: its manifest, and reading it back without loading it.
 
     <datasets>/<digest>/dataset.json             DatasetManifest, written last
-                        train-00000.safetensors  input_ids int32 [T], offsets int64 [n+1], labels int64 [n], rows int64 [n]
+                        train-00000.safetensors  input_ids int32 [T], offsets int64 [n+1], rows int64 [n], targets int64 [n],
+                                                 token.NAME int32 [T] and row.NAME int64 [n]: the columns that the task named
                         train-00000.parquet      row int64, text string, label string: the raw texts in the same order
                         tokenizer/               the tokenizer's files
                         report.json              what became of the rows
 
-A folder of that name is whole or absent: it is written under another name and renamed.
+A folder of that name is whole or absent: `prepare` writes it under another name and renames it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tuneloop_api.wire.model import WireModel
 from tuneloop_trainer.errors import PreparedDataLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 MANIFEST = "dataset.json"
 REPORT = "report.json"
 TOKENIZER = "tokenizer"
+LABELS = "labels"
+"""Name of the column that the loss compares with: a row column or a token column, as the task decides."""
+IGNORED = -100
+"""Value of the token column `labels` where a token is no target."""
+ROW_PREFIX, TOKEN_PREFIX = "row.", "token."
+"""In front of a column's name in a shard."""
 _HEADER_LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
 
@@ -60,6 +67,10 @@ class SplitFiles(WireModel):
     rows: int
     tokens: int
     """Tokens after the cut to `max_tokens`, special tokens included."""
+    row_columns: list[str]
+    """Names of the columns with one value a row."""
+    token_columns: list[str]
+    """Names of the columns with one value a token."""
     shards: list[Shard]
     texts: list[TextFile]
 
@@ -94,17 +105,21 @@ class DatasetManifest(WireModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedSplit:
-    """The rows of one split, in reading order; N rows. Tokens stay on disk until they are asked for."""
+    """The rows of one split, in reading order; N rows. Values of tokens stay on disk until they are asked for."""
 
     name: str
     lengths: NDArray[np.int64]
     """Tokens of each row, int64 [N]."""
-    labels: NDArray[np.int64]
-    """Class id of each row, int64 [N]."""
     rows: NDArray[np.int64]
     """Row id (order in which the sources were read), int64 [N]."""
+    targets: NDArray[np.int64]
+    """How many things the loss is taken over in each row, int64 [N], all >= 1."""
+    row_columns: Mapping[str, NDArray[np.int64]]
+    """int64 [N] each, by name."""
     ids: tuple[NDArray[np.int32], ...]
     """Token ids of each shard, memory-mapped, int32 [tokens of the shard]."""
+    token_columns: Mapping[str, tuple[NDArray[np.int32], ...]]
+    """Like `ids`, by name."""
     first_rows: NDArray[np.int64]
     """Index of each shard's first row, and N at the end."""
     starts: NDArray[np.int64]
@@ -125,11 +140,27 @@ class TokenizedSplit:
 
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
+        return self._of_row(self.ids, index)
+
+    def token_column(self, name: str, index: int) -> NDArray[np.int32]:
+        """Return the values of a row's tokens, int32 [lengths[index]]: a read-only view of the file. Raises KeyError for an unknown name."""
+        return self._of_row(self.token_columns[name], index)
+
+    def row_column(self, name: str) -> NDArray[np.int64]:
+        """Return the value of each row, int64 [N]. Raises KeyError for an unknown name."""
+        return self.row_columns[name]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class id of each row, int64 [N], where a row has one."""
+        return self.row_column(LABELS)
+
+    def _of_row(self, shards: tuple[NDArray[np.int32], ...], index: int) -> NDArray[np.int32]:
         if not 0 <= index < len(self.lengths):
             raise IndexError(f"row {index} of {len(self.lengths)} in split {self.name}")
         shard = int(np.searchsorted(self.first_rows, index, side="right")) - 1
         start = self.starts[index]
-        return self.ids[shard][start : start + self.lengths[index]]
+        return shards[shard][start : start + self.lengths[index]]
 
 
 def read_manifest(dataset: Path) -> DatasetManifest:
@@ -144,13 +175,15 @@ def read_manifest(dataset: Path) -> DatasetManifest:
 def open_split(dataset: Path, split: str) -> TokenizedSplit:
     """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if one is missing, cut off or damaged."""
     files = _split_files(dataset, split)
-    shards = [_open_shard(dataset / shard.file, shard) for shard in files.shards]
+    shards = [_open_shard(dataset / shard.file, shard, files=files) for shard in files.shards]
     return TokenizedSplit(
         name=split,
         lengths=_joined([np.diff(shard.offsets) for shard in shards]),
-        labels=_joined([shard.labels for shard in shards]),
         rows=_joined([shard.rows for shard in shards]),
+        targets=_joined([shard.targets for shard in shards]),
+        row_columns={name: _joined([shard.row_columns[name] for shard in shards]) for name in files.row_columns},
         ids=tuple(shard.ids for shard in shards),
+        token_columns={name: tuple(shard.token_columns[name] for shard in shards) for name in files.token_columns},
         first_rows=np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64),
         starts=_joined([shard.offsets[:-1] for shard in shards]),
     )
@@ -186,27 +219,36 @@ def _split_files(dataset: Path, split: str) -> SplitFiles:
 class _OpenShard:
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    labels: NDArray[np.int64]
     rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    row_columns: dict[str, NDArray[np.int64]]
+    token_columns: dict[str, NDArray[np.int32]]
 
 
-def _open_shard(path: Path, described: Shard) -> _OpenShard:
-    """Map a shard's token ids and load its other columns, after checking that they fit together."""
+def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShard:
+    """Map a shard's values of tokens and load its values of rows, after checking that they fit together."""
     try:
-        columns = _mapped_columns(path)
+        stored = _mapped_columns(path)
         shard = _OpenShard(
-            ids=columns["input_ids"].view("<i4"),
-            offsets=np.array(columns["offsets"].view("<i8")),
-            labels=np.array(columns["labels"].view("<i8")),
-            rows=np.array(columns["rows"].view("<i8")),
+            ids=stored["input_ids"].view("<i4"),
+            offsets=np.array(stored["offsets"].view("<i8")),
+            rows=np.array(stored["rows"].view("<i8")),
+            targets=np.array(stored["targets"].view("<i8")),
+            row_columns={name: np.array(stored[ROW_PREFIX + name].view("<i8")) for name in files.row_columns},
+            token_columns={name: stored[TOKEN_PREFIX + name].view("<i4") for name in files.token_columns},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
-    counts = (len(shard.offsets) - 1, len(shard.labels), len(shard.rows))
-    fits = set(counts) == {described.rows} and shard.offsets[-1] == len(shard.ids) == described.tokens
-    if not fits or shard.offsets[0] != 0 or (np.diff(shard.offsets) <= 0).any():
+    if not _fits(shard, described):
         raise _damaged(path, ValueError("its columns do not fit together"))
     return shard
+
+
+def _fits(shard: _OpenShard, described: Shard) -> bool:
+    of_rows = {len(shard.offsets) - 1, *map(len, (shard.rows, shard.targets, *shard.row_columns.values()))}
+    of_tokens = {int(shard.offsets[-1]), *map(len, (shard.ids, *shard.token_columns.values()))}
+    in_order = shard.offsets[0] == 0 and bool((np.diff(shard.offsets) > 0).all())
+    return of_rows == {described.rows} and of_tokens == {described.tokens} and in_order
 
 
 def _mapped_columns(path: Path) -> dict[str, NDArray[np.uint8]]:

@@ -165,7 +165,8 @@ def _prepare(claim: Path, model: Path, rows: list[Row], *, max_tokens: int) -> P
         shards, texts, part = ShardWriter(dataset, name), TextWriter(dataset, name), rows[start:end]
         for number, row in enumerate(part, start=start):
             ids = tokenizer(row.text, truncation=True, max_length=max_tokens)["input_ids"]
-            shards.add(ids=np.array(ids, dtype=np.int32), label=labels.index(row.label), row=number)
+            label = labels.index(row.label)
+            shards.add(ids=np.array(ids, dtype=np.int32), row=number, row_columns={"labels": label})
         numbers = range(start, end)
         texts.write(rows=numbers, texts=[row.text for row in part], labels=[row.label for row in part])
         splits[name] = shards.finish([texts.finish()])
