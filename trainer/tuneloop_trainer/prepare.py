@@ -24,6 +24,7 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.preflight import Preflight
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     steps = Steps(reporter)
     sources = locate_sources(config)
     with steps.step("checking the model", until=0.05):
-        model = open_model(config.settings.model, paths=config.paths)
+        model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
     inputs = Inputs(settings=config.settings, sources=sources, model=model)
     with steps.step("reading the sources' contents", until=0.1) as progress:

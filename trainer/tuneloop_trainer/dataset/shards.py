@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -187,6 +187,12 @@ def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
                     yield from zip(*columns, strict=True)
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
+
+
+def read_rows(dataset: Path, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split as the task's format names their columns, in the order of `open_split`."""
+    for _, text, label in read_texts(dataset, split):
+        yield {"text": text, "label": label}
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:
