@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 TEXTS = {
-    "uri": "pvc://models/reviews.csv",
+    "uri": "hf://acme/reviews",
     "api_version": "tuneloop.dev/v1alpha1",
     "time": "2026-01-31T12:00:00Z",
     "sent_at": "2026-01-31T12:00:00Z",
@@ -47,7 +47,8 @@ def value_of(annotation: Any, name: str, *, full: bool) -> Any:
     if origin is Literal:
         return arguments[-1]
     if origin is list:
-        return [value_of(arguments[0], name, full=full)]
+        item = value_of(arguments[0], name, full=full)
+        return [f"{item}-1", f"{item}-2"] if isinstance(item, str) else [item]
     if origin is dict:
         return {"key": value_of(arguments[1], name, full=full)}
     return plain_value(annotation, name)
