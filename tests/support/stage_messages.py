@@ -12,9 +12,9 @@ from tuneloop_api.contract.results import (
     SavedStep,
     TerminationMessage,
     TrainSummary,
-    fit_termination_message,
 )
 from tuneloop_api.contract.run_config import ResultReference
+from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_api.wire.failure_class import FailureClass
 
 TOTAL_STEPS = 100

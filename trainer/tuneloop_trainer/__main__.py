@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
-from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.model import changed, ignored_fields
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import Failure, failure_of
 from tuneloop_trainer.imports import gc_paused
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import TerminationMessage
     from tuneloop_trainer.stage_result import StageResult
 
+LOG = logging.getLogger(__name__)
 _ENTRY_POINTS = {
     "prepare": ("tuneloop_trainer.prepare", "prepare"),
     "train": ("tuneloop_trainer.training.rank", "train"),
@@ -73,10 +74,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def load_run_config(path: Path, *, stage: str) -> RunConfig:
-    """Read a run configuration for this stage. Raises ConfigError with the path of the first wrong field."""
+    """Read a run configuration for this stage, and fill in the defaults of this release. Raises ConfigError with the path of the first wrong field."""
     try:
-        config = RunConfig.from_wire(json.loads(path.read_bytes()))
-        config = changed(config, settings=with_defaults(config.settings))
+        data = json.loads(path.read_bytes())
+        config = RunConfig.from_wire(data)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -85,7 +86,9 @@ def load_run_config(path: Path, *, stage: str) -> RunConfig:
         raise ConfigError(f"{path}: is no JSON: {error}") from error
     if config.stage != stage:
         raise ConfigError(f"{path}: stage: is {config.stage!r}, but {stage!r} was started")
-    return config
+    for field in ignored_fields(data, config):
+        LOG.warning("%s: %s: this release of the trainer does not know the field: it has no effect", path, field)
+    return changed(config, settings=with_defaults(config.settings))
 
 
 def run_stage(config: RunConfig) -> ExitCode:

@@ -17,9 +17,9 @@ from tuneloop_api.contract.results import (
     TerminationMessage,
     TrainResult,
     TrainSummary,
-    fit_termination_message,
 )
 from tuneloop_api.contract.run_config import ResultReference
+from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError

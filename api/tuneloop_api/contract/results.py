@@ -1,20 +1,18 @@
 """What a stage hands on: `prepare.json`, `train.json`, `export.json` on the claim, and the termination message.
 
-The termination message is the durable channel to the operator, which cannot read the volume; Kubernetes cuts it at 4096 bytes.
+The termination message is the durable channel to the operator, which cannot read the volume. `termination.py` makes it fit.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tuneloop_api.contract.run_config import ResultReference, Stage
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_api.wire.model import MessageModel
+from tuneloop_api.wire.model import KEPT, MessageModel, Open
 
-TERMINATION_MESSAGE_BYTES = 4096
 MOST_LAST_LINES = 20
 LONGEST_LAST_LINE = 200
 """Characters."""
@@ -37,7 +35,7 @@ class Resolved(MessageModel):
     """Optimizer steps of the whole run."""
     warmup_steps: int
     learning_rate: float
-    precision: Precision
+    precision: Annotated[Precision, Open(KEPT)]
     """As planned; a gang whose GPUs have no bf16 trains in fp32 (`TrainResult.precision`) unless the spec says otherwise."""
     zero_stage: Annotated[int, Field(alias="stage")]
 
@@ -71,7 +69,7 @@ FindingName: TypeAlias = Literal[
 class Finding(MessageModel):
     """Something that is wrong with how the training goes, found from its own curves."""
 
-    name: FindingName
+    name: Annotated[FindingName, Open(KEPT)]
     message: str
     """What was seen, with numbers."""
     advice: str
@@ -146,8 +144,8 @@ class TrainResult(MessageModel):
     """Safetensors files with `logits` float32 [M, C], `labels` int64 [M], `rows` int64 [N], `offsets` int64 [N + 1] of M targets in N rows: `validation`, `test`, `before-test`."""
     log_path: str
     """JSONL with one line per step: step, loss, grad_norm, learning_rate, tokens, seconds; and evaluation lines."""
-    resume: Literal["exact", "rounding"]
-    precision: Precision
+    resume: Annotated[Literal["exact", "rounding"], Open("rounding")]
+    precision: Annotated[Precision, Open(KEPT)]
     """In which the forward and backward passes were made."""
     micro_batch_size: int | None = None
     """Rows of a micro-batch of this attempt."""
@@ -213,12 +211,12 @@ class TrainSummary(MessageModel):
     loss: float | None = None
     last: SavedStep | None = None
     best: SavedStep | None = None
-    resume: Literal["exact", "rounding"] = "exact"
-    precision: Precision | None = None
+    resume: Annotated[Literal["exact", "rounding"], Open("rounding")] = "exact"
+    precision: Annotated[Precision | None, Open(KEPT)] = None
     step_seconds: float = 0.0
     """Time spent in the optimizer steps of this attempt."""
     save_seconds_p95: float | None = None
-    findings: Annotated[list[Finding], Field(max_length=6)] | None = None
+    findings: list[Finding] | None = None
 
 
 class ExportSummary(MessageModel):
@@ -233,13 +231,17 @@ class ExportSummary(MessageModel):
     paired: Measured | None = None
 
 
+def _newest(lines: list[str]) -> list[str]:
+    return lines[-MOST_LAST_LINES:]
+
+
 class TerminationMessage(MessageModel):
-    """What a stage says as it ends, at most 4096 bytes of JSON."""
+    """What a stage says as it ends."""
 
     version: Literal[1] = 1
     stage: Stage
-    outcome: Literal["Succeeded", "Failed", "Preempted"]
-    failure_class: Annotated[FailureClass | None, Field(strict=False)] = None
+    outcome: Annotated[Literal["Succeeded", "Failed", "Preempted"], Open("Failed")]
+    failure_class: Annotated[FailureClass | None, Field(strict=False), Open(FailureClass.UNKNOWN)] = None
     message: str | None = None
     """What happened, in one sentence that a user can read."""
     hint: str | None = None
@@ -248,40 +250,9 @@ class TerminationMessage(MessageModel):
     """Rank that failed first."""
     step: int | None = None
     """Last step that was made."""
-    last_lines: Annotated[list[str], Field(max_length=MOST_LAST_LINES)] | None = None
-    """What the failing process wrote last, oldest first, without secrets."""
+    last_lines: Annotated[list[str], AfterValidator(_newest)] | None = None
+    """The last lines of the failing process, oldest first, without secrets; the newest 20 of them."""
     result: ResultReference | None = None
     prepare: PrepareSummary | None = None
     train: TrainSummary | None = None
     export: ExportSummary | None = None
-
-
-def fit_termination_message(message: TerminationMessage) -> bytes:
-    """Return the message as JSON of at most 4096 bytes.
-
-    What is longest and least needed goes first: labels of `resolved` beyond 20 (fewer if they are long), then the oldest of the last lines,
-    then text is cut. Raises ValueError if it still does not fit (summaries are bounded by their own fields, so that this is a defect).
-    """
-    wire = message.to_wire()
-    text = _encode(wire)
-    if len(text) > TERMINATION_MESSAGE_BYTES and message.prepare is not None:
-        labels = wire["prepare"]["resolved"]["labels"] = message.prepare.resolved.labels[:20]
-        while len(text := _encode(wire)) > TERMINATION_MESSAGE_BYTES and labels:
-            labels.pop()
-    while len(text) > TERMINATION_MESSAGE_BYTES and wire.get("lastLines"):
-        wire["lastLines"].pop(0)
-        text = _encode(wire)
-    for field in ("hint", "message"):
-        over = len(text) - TERMINATION_MESSAGE_BYTES
-        if over > 0 and field in wire:
-            kept = wire[field].encode()[: max(0, len(wire[field].encode()) - over - 3)]
-            wire[field] = kept.decode(errors="ignore") + "…"
-            text = _encode(wire)
-    if len(text) > TERMINATION_MESSAGE_BYTES:
-        raise ValueError(f"termination message of {message.stage} has {len(text)} bytes, 4096 are allowed")
-    return text
-
-
-def _encode(wire: dict[str, Any]) -> bytes:
-    """Return compact JSON; half a surrogate pair, as names of files in another encoding have, becomes a question mark."""
-    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -5,8 +5,9 @@ The server never reads the custom resource: it reads this. The file belongs to o
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.model import MessageModel
 
 SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
@@ -47,3 +48,27 @@ class ServerConfig(MessageModel):
     """Time that loading may take."""
     drain_seconds: int = 45
     """Time that requests in flight get after SIGTERM."""
+
+
+IDENTITY_VERSION = 1
+"""Counted up by hand where a default or the meaning of a field changes, so that servers are replaced by a new revision."""
+_IDENTITY_DEFAULTS: dict[str, Any] = {
+    "version": 1,
+    "batching": {"maxBatchSize": 16, "maxDelayMilliseconds": 5, "maxQueue": 256},
+    "host": "0.0.0.0",  # noqa: S104
+    "port": SERVER_PORT,
+    "startupSeconds": 600,
+    "drainSeconds": 45,
+}
+"""The defaults of release 0.1.0, which hashed them. The list never changes: a field that was added later counts where it differs from its default."""
+
+
+def revision_of(config: ServerConfig, *, pod: list[Any]) -> str:
+    """Return 8 hex digits that name the artifact, these settings and what else makes a pod of the revision.
+
+    A new field with a default changes no revision, so that an upgrade of the operator replaces no server.
+    """
+    wire = config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    batching = _IDENTITY_DEFAULTS["batching"] | wire.get("batching", {})
+    version = {"identityVersion": IDENTITY_VERSION} if IDENTITY_VERSION > 1 else {}
+    return digest_of([_IDENTITY_DEFAULTS | wire | {"batching": batching, "revision": ""} | version, *pod])[:8]

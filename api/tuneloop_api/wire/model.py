@@ -6,6 +6,7 @@ the reader may be of another release than the writer, so that the reader ignores
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -16,6 +17,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from tuneloop_api.wire.rules import Rule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 
 Model = TypeVar("Model", bound="WireModel")
@@ -80,6 +83,7 @@ class MessageModel(WireModel):
 
 KEPT = object()
 """The fallback of an `Open` field that keeps an unknown word as it is: for words that are only shown to people."""
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Open:
         try:
             return validate(value)
         except ValidationError:
-            if not isinstance(value, str):
+            if not isinstance(value, str) or (self.fallback is KEPT and not _WORD.fullmatch(value)):
                 raise
             return value if self.fallback is KEPT else self.fallback
 
@@ -115,6 +119,20 @@ def changed(model: Model, /, **fields: Any) -> Model:
         raise TypeError(f"{type(model).__name__} has no field {', '.join(unknown)}")
     kept = {name: getattr(model, name) for name in model.model_fields_set}
     return type(model).model_validate(kept | fields, by_name=True, by_alias=False)
+
+
+def ignored_fields(data: object, message: object, path: str = "") -> Iterator[str]:
+    """Yield the paths of the fields in decoded JSON that the message which was read from it does not know."""
+    if isinstance(message, WireModel) and isinstance(data, dict):
+        known = {field.alias or name: name for name, field in type(message).model_fields.items()}
+        for key, value in data.items():
+            if key in known:
+                yield from ignored_fields(value, getattr(message, known[key]), f"{path}{key}.")
+            else:
+                yield f"{path}{key}"
+    elif isinstance(message, list) and isinstance(data, list):
+        for number, pair in enumerate(zip(data, message, strict=True)):
+            yield from ignored_fields(*pair, path=f"{path.removesuffix('.')}[{number}].")
 
 
 def without_nulls(value: object) -> object:

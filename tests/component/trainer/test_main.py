@@ -23,9 +23,9 @@ from tuneloop_api.contract.results import (
     SavedStep,
     TerminationMessage,
     TrainResult,
-    fit_termination_message,
 )
 from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_trainer import __main__ as program
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.failures import failure_of
@@ -187,13 +187,30 @@ def test_a_run_configuration_is_read_back(tmp_path):
     ("changes", "message"),
     [
         ({"attempt": "one"}, "attempt: Input should be a valid integer"),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"stage": "export"}, "stage: is 'export', but 'prepare' was started"),
     ],
 )
 def test_a_wrong_field_is_named_by_its_path(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         program.load_run_config(written(tmp_path, run_config(tmp_path), **changes), stage="prepare")
+
+
+def test_a_field_of_a_later_release_is_ignored_and_named_in_the_log(tmp_path, caplog):
+    config = run_config(tmp_path, training={"warmupSteps": 5})
+    later = {"colour": "red", "settings": config.settings.to_wire() | {"training": {"warmupSteps": 5, "neftune": 5.0}}}
+    found = program.load_run_config(written(tmp_path, config, **later), stage="prepare")
+    assert found.settings.training.warmup_steps == 5
+    for field in ("colour", "settings.training.neftune"):
+        assert f"run.json: {field}: this release of the trainer does not know the field" in caplog.text
+
+
+def test_the_trainer_fills_in_its_own_defaults(tmp_path):
+    config = run_config(tmp_path)
+    settings = {"model": {"uri": "file:///m"}, "task": "text-classification", "data": {"train": [{"uri": "file:///d"}]}}
+    training = program.load_run_config(written(tmp_path, config, settings=settings), stage="prepare").settings.training
+    assert (training.epochs, training.max_steps) == (3.0, None)
+    assert (training.warmup_ratio, training.warmup_steps) == (0.06, None)
+    assert training.global_batch_size == 32
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "is no JSON"), (None, "cannot be read: No such file")])
@@ -221,7 +238,7 @@ def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
     labels = [f"{index:04}{letter * 124}" for index in range(1000)]
     resolved = Resolved(
         labels=labels, max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
-        warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
+        warmup_steps=0, learning_rate=1e-5, precision="fp32", zero_stage=1,
     )  # fmt: skip
     counts = DataCounts(rows=9, splits={"train": 7, "validation": 1, "test": 1}, bad=0, duplicates=0, truncated=0)
     result = PrepareResult(

@@ -79,10 +79,7 @@ class Manifest(MessageModel):
 
     def encode(self) -> bytes:
         """Return the only bytes that a manifest with this content may have, with a digest of itself: any change shows."""
-        wire = self.to_wire()
-        return (
-            json.dumps(wire | {"digest": digest_of(wire)}, sort_keys=True, indent=1, allow_nan=False) + "\n"
-        ).encode()
+        return _encoded(self.to_wire())
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
@@ -92,9 +89,13 @@ class Manifest(MessageModel):
             raise ValueError("it is no manifest")  # noqa: TRY004  (one error for all that is wrong with a file)
         wire.pop("digest", None)
         manifest = cls.from_wire(wire)
-        if manifest.encode() != content:
+        if _encoded(wire) != content:  # all that was written, fields of a later release included
             raise ValueError("it differs from what was written")
         return manifest
+
+
+def _encoded(wire: dict[str, Any]) -> bytes:
+    return (json.dumps(wire | {"digest": digest_of(wire)}, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def run_identity(config_hash: str, *, dataset_digest: str, model_revision: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.results import TERMINATION_MESSAGE_BYTES
+from tuneloop_api.contract.termination import TERMINATION_MESSAGE_BYTES
 from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.kubelet import pod_status

@@ -6,10 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH, SERVER_PORT, BatchingSettings, ServerConfig
+from tuneloop_api.contract.server_config import (
+    SERVER_CONFIG_PATH,
+    SERVER_PORT,
+    BatchingSettings,
+    ServerConfig,
+    revision_of,
+)
 from tuneloop_api.v1alpha1.common import ResourceAmounts, seconds
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
-from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,
@@ -56,14 +62,9 @@ def server_config(deployment: ModelDeployment, artifact: ArtifactSeen) -> Server
         startup_seconds=seconds(lifecycle.startup or "10m"),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
-    return config.model_copy(update={"revision": _revision(deployment, config)})
-
-
-def _revision(deployment: ModelDeployment, config: ServerConfig) -> str:
-    """Return 8 hex digits that name the artifact and everything about its pods but their number."""
     resources = deployment.spec.resources
-    parts = [config.to_wire(), deployment.spec.image, resources.to_wire() if resources else None]
-    return digest_of(parts)[:8]
+    pod = [deployment.spec.image, resources.to_wire() if resources else None]
+    return changed(config, revision=revision_of(config, pod=pod))
 
 
 def server_config_map(deployment: ModelDeployment, config: ServerConfig) -> Manifest:

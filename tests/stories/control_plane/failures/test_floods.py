@@ -17,7 +17,8 @@ from waiting import until
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.progress import progress_path
-from tuneloop_api.contract.results import TerminationMessage, TrainSummary, fit_termination_message
+from tuneloop_api.contract.results import TerminationMessage, TrainSummary
+from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_api.wire.failure_class import FailureClass
 
 STATUS_BYTES = 16384

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
-from tuneloop_api.contract.results import TerminationMessage, fit_termination_message
+from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import Blame, blame
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS

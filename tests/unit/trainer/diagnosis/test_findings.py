@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from tuneloop_api.contract.results import (
-    TERMINATION_MESSAGE_BYTES,
     TerminationMessage,
     TrainSummary,
-    fit_termination_message,
 )
+from tuneloop_api.contract.termination import TERMINATION_MESSAGE_BYTES, fit_termination_message
 from tuneloop_trainer.diagnosis import findings
 from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
 from tuneloop_trainer.methods.full import FULL
