@@ -1,4 +1,4 @@
-"""From spec, attempt and what earlier stages handed on to the RunConfig of a stage."""
+"""The RunConfig of a stage: from the spec, the attempt, and the results of earlier stages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tuneloop_api.contract.run_config import (
     RunConfig,
     Settings,
 )
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY
 from tuneloop_operator.names import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 
@@ -31,7 +32,7 @@ RENDEZVOUS_PORT = 29500
 def run_config(
     job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
 ) -> RunConfig:
-    """Return what a stage is told. `attempt` is 0 for all but `train`; results of earlier stages come from the status."""
+    """Return the RunConfig of a stage. attempt: 0 for all stages but `train`. The results of earlier stages come from the status."""
     namespace, name = job.metadata["namespace"], job.metadata["name"]
     filled = with_defaults(job.spec) if stage != "train" else attempt_settings(job)
     children = job.status.children if job.status else None
@@ -61,11 +62,11 @@ def run_config(
 
 
 def attempt_settings(job: FineTuneJob) -> Settings:
-    """Return the settings of the current training attempt: it may have fewer nodes than the spec asks for."""
+    """Return the settings of the current training attempt, which may have fewer nodes than the spec asks for."""
     filled = with_defaults(job.spec)
     if job.status is None or job.status.nodes is None:
         return filled
-    return filled.model_copy(update={"gang": filled.gang.model_copy(update={"nodes": job.status.nodes})})
+    return changed(filled, gang=changed(filled.gang, nodes=job.status.nodes))
 
 
 def _begins_anew(job: FineTuneJob) -> str | None:
@@ -76,7 +77,7 @@ def _begins_anew(job: FineTuneJob) -> str | None:
 
 
 def _expected_step(job: FineTuneJob) -> int | None:
-    """Return the step of the newest checkpoint that an attempt must find; None where it may begin at step 0."""
+    """Return the step of the newest checkpoint, which an attempt must find; None if the attempt may start at step 0."""
     status = job.status
     if status is None or status.checkpoint is None or status.checkpoint.latest is None:
         return None
