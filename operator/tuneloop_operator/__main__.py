@@ -16,7 +16,7 @@ _WRONG_SETTINGS = 2
 
 
 def main() -> int:
-    """Run the operator and return its exit status: 0 after SIGTERM, 1 if it must not go on, 2 if the settings are not good."""
+    """Run the operator; return its exit status: 0 after SIGTERM, 1 if it must not go on, 2 if its settings are wrong."""
     _parser().parse_args()
     try:
         settings = ProcessSettings.from_environment(os.environ)
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _run(settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate) -> int:
-    # these imports take longest, and wrong settings should be told at once
+    # these imports take longest, and wrong settings are to be reported at once
     from tuneloop_operator.errors import NoConfiguration  # noqa: PLC0415
     from tuneloop_operator.logs import write_logs  # noqa: PLC0415
     from tuneloop_operator.probes import CannotListen  # noqa: PLC0415

@@ -2,15 +2,15 @@
 
 OperatorError
 ├── NameConflict            a child's name is taken by an object that is not ours
-├── NoConfiguration         nothing says where the API server is, or what says it cannot be read
+├── NoConfiguration         no API server is configured, or the configuration cannot be read
 ├── LostLeadership          another operator leads now
 └── ClusterError
-    ├── ClusterUnavailable   no answer, or an answer that says: later
+    ├── ClusterUnavailable   no answer, or an answer that asks to come later
     ├── NotLeading           the write was not sent: this operator does not lead
     ├── NotFound             there is no such object
-    ├── AlreadyExists        create: an object of that name is there
+    ├── AlreadyExists        create: an object of that name exists
     ├── Conflict             the object changed since it was read
-    └── Refused              the API server will not take the object as it is
+    └── Refused              the API server does not accept the object
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ class OperatorError(Exception):
 
 
 class NameConflict(OperatorError):  # noqa: N818  (named as the condition that it becomes)
-    """A child's name is taken by an object that is not ours; the message says which."""
+    """A child's name is taken by an object that is not ours. The message names the object."""
 
 
 class NoConfiguration(OperatorError):  # noqa: N818  (named as the state that it reports)
-    """Nothing says where the API server is, or what says it cannot be read; the message tells which."""
+    """No API server is configured, or the configuration cannot be read. The message says which."""
 
 
 class LostLeadership(OperatorError):  # noqa: N818
-    """Another operator leads now; the message names it."""
+    """Another operator leads now. The message names it."""
 
 
 class ClusterError(OperatorError):
-    """The API server did not do what was asked."""
+    """The API server did not carry out the request."""
 
 
 class ClusterUnavailable(ClusterError):  # noqa: N818
-    """No answer, or an answer that says: later. A write may have been carried out all the same."""
+    """No answer, or an answer that asks to come later. The API server may have carried out a write all the same."""
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds that the API server asked to wait; 0 where it named none."""
+        """Seconds that the API server asked to wait; 0 if it named none."""
 
 
 class NotLeading(ClusterError):  # noqa: N818
-    """The write was not sent, because this operator does not lead, or no longer knows that it does."""
+    """The write was not sent, because this operator does not lead, or cannot be sure that it still leads."""
 
 
 class NotFound(ClusterError):  # noqa: N818
@@ -54,7 +54,7 @@ class NotFound(ClusterError):  # noqa: N818
 
 
 class AlreadyExists(ClusterError):  # noqa: N818
-    """An object of that name is there."""
+    """An object of that name exists."""
 
 
 class Conflict(ClusterError):  # noqa: N818
@@ -62,4 +62,4 @@ class Conflict(ClusterError):  # noqa: N818
 
 
 class Refused(ClusterError):  # noqa: N818
-    """The API server will not take the object as it is; the message is its own."""
+    """The API server does not accept the object. The message is that of the API server."""

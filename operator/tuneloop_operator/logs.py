@@ -1,4 +1,4 @@
-"""Log lines for machines: one JSON object a line, tracebacks included, so that no collector tears them apart."""
+"""Log lines for machines: one JSON object a line with its traceback, so that no collector splits them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return time (RFC 3339 in UTC), level, logger, message, and the traceback if there is one."""
+        """Return time (RFC 3339 in UTC), level, logger, message, and the traceback if there is one, as JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
 
 
 def write_logs(level: str) -> None:
-    """Send log lines from this level on to stderr. kopf speaks of each handler at INFO; of it only warnings are kept."""
+    """Write log lines of this level and above to stderr. kopf logs each handler at INFO; only its warnings are kept."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""Names, labels and annotations of children: what every part of the operator agrees on."""
+"""Names, labels and annotations of children, in one place for the whole operator."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ATTEMPT_LABEL = "tuneloop.dev/attempt"
 DEPLOYMENT_LABEL = "tuneloop.dev/deployment"
 REVISION_LABEL = "tuneloop.dev/revision"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-"""By this Kueue finds the Jobs that it lets in."""
+"""Kueue admits the Jobs with this label."""
 DATA_DIGEST = "tuneloop.dev/data-digest"
-"""Annotation of a stage's ConfigMap: the digest of its data, which is not kept in memory."""
+"""Annotation of a stage's ConfigMap: the digest of its data. The store leaves the data out."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
-"""Annotation of a FineTuneJob: at `"true"` training may begin again at step 0 although its checkpoints are gone."""
+"""Annotation of a FineTuneJob. With `"true"`, training may restart at step 0 although its checkpoints are gone."""
 
 
 def job_name(job: FineTuneJob, *, stage: Stage, attempt: int = 0) -> str:
-    """Return the name of a stage's Job, which is also its ConfigMap's."""
+    """Return the name of a stage's Job and ConfigMap."""
     return f"{job.metadata['name']}-{f'a{attempt}' if stage == 'train' else stage}"
 
 

@@ -1,4 +1,4 @@
-"""/healthz and /readyz for the kubelet, /metrics for Prometheus: plain HTTP, nothing secret, nothing that can be changed."""
+"""/healthz and /readyz for the kubelet, /metrics for Prometheus: plain HTTP, read only, no secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def health_application(*, is_ready: Callable[[], bool]) -> web.Application:
-    """Return /healthz, which is answered as long as the event loop turns, and /readyz, which asks `is_ready`."""
+    """Return /healthz, which answers while the event loop runs, and /readyz, which asks `is_ready`."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -43,7 +43,7 @@ def metrics_application(*, text: Callable[[], bytes]) -> web.Application:
 
 
 class CannotListen(Exception):  # noqa: N818  (named as the state that it reports)
-    """A port is taken or not allowed; the message names it."""
+    """A port is taken or not allowed. The message names it."""
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
-"""The operator as a process on an API server: what is started in which order, and how it ends.
+"""The operator as a process on an API server: the order in which it starts its parts, and how it ends.
 
-    servers for health and metrics → wait for the API server → our CRDs there? → watch, progress server, election → work while leading
+    servers for health and metrics → wait for the API server → are our CRDs there? → watch, progress server, election → work while leading
 
-It ends with 0 after SIGTERM or SIGINT, with 1 when it must not go on. The API server being away ends nothing.
+It ends with 0 after SIGTERM or SIGINT, and with 1 if it must not go on. An outage of the API server does not end it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.cluster import watch as handlers
+from tuneloop_operator.cluster import watch
 from tuneloop_operator.cluster.api_server import ApiServer
-from tuneloop_operator.controller.event_recorder import EventPoster
+from tuneloop_operator.controller.controllers import CHILD_KINDS, KINDS, metrics_of
+from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
 from tuneloop_operator.errors import ClusterError, OperatorError
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _FINISH_SECONDS = 0.7
-"""For the writes that are on their way at SIGTERM: what is left undone, the next leader finds."""
+"""For the writes in flight at SIGTERM. The next leader does what is left."""
 _RELEASE_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
+_WATCHED = watch.Watched(ours=KINDS, children=CHILD_KINDS)
 
 
 def now() -> datetime:
@@ -48,7 +50,7 @@ def now() -> datetime:
 
 
 class OperatorProcess:
-    """One replica, from start to end."""
+    """One replica of the operator."""
 
     def __init__(
         self, *, settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate
@@ -71,7 +73,7 @@ class OperatorProcess:
             await stack.enter_async_context(
                 served(metrics_application(text=self._metrics.text), port=self._settings.metrics_port)
             )
-            # the election needs the API server, whose writes ask the election
+            # the election needs the API server client, and the writes of the client ask the election
             api = await ApiServer.connect(
                 may_write=lambda: leader.leads(),  # noqa: PLW0108  (it is made below)
                 on_call=self._metrics.called,
@@ -89,10 +91,10 @@ class OperatorProcess:
             return await self._serve(api, leader)
 
     async def _wait_for_api_server(self, api: ApiServer) -> int | None:
-        """Return once there is something to work on; an exit status if that needs a person."""
+        """Return None once the API server serves our kinds; an exit status if their CRDs are missing."""
         while True:
             await api.wait_until_ready()
-            with suppress(ClusterError):  # it went away again
+            with suppress(ClusterError):  # the API server went away again
                 missing = await api.missing_kinds()
                 break
         if not missing:
@@ -104,27 +106,28 @@ class OperatorProcess:
         return 1
 
     async def _serve(self, api: ApiServer, leader: Leader) -> int:
-        events = EventPoster(cluster=api, instance=self._settings.pod_name, clock=now)
+        events = BackgroundEventRecorder(cluster=api, instance=self._settings.pod_name, clock=now)
         operator = Operator(
             cluster=api,
             settings=self._decisions,
             clock=now,
             workers=self._settings.workers,
-            expected=handlers.scopes(self._settings.namespaces),
-            tell=events.tell,
+            expected=_WATCHED.scopes(self._settings.namespaces),
+            events=events,
             instruments=self._metrics,
         )
         operator.pause()
         self._operator = operator
         self._metrics.watch_leader(leader.leads)
         self._metrics.watch_depth(lambda: operator.depth)
-        self._metrics.watch_objects(operator.store, clock=now)
+        self._metrics.watch_objects(lambda: metrics_of(operator.store, now=now()))
         progress = _progress_server(operator, api).application()
         async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
             work = asyncio.create_task(operator.run(), name="work")
             others = [
                 asyncio.create_task(
-                    handlers.watch(
+                    watch.watch(
+                        _WATCHED,
                         namespaces=self._settings.namespaces,
                         on_event=operator.on_event,
                         on_list_page=operator.on_list_page,
@@ -147,7 +150,7 @@ class OperatorProcess:
         return status
 
     async def _until_the_end(self, tasks: list[asyncio.Task[None]]) -> int:
-        """Return the exit status: 0 when asked to stop, 1 when one of the tasks has ended."""
+        """Return the exit status: 0 after a signal, 1 if one of the tasks has ended."""
         stopped = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if stopped in done:
@@ -162,7 +165,7 @@ class OperatorProcess:
         return 1
 
     async def _unless_stopped(self, waiting: Coroutine[None, None, int | None]) -> int | None:
-        """Return what the coroutine returns; 0 when asked to stop before it ends."""
+        """Return the result of the coroutine; 0 if a signal comes before it ends."""
         task, stopped = asyncio.create_task(waiting), asyncio.create_task(self._stopping.wait())
         await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -181,7 +184,7 @@ class OperatorProcess:
             self._operator.pause()
 
     async def _publish_address(self, api: ApiServer) -> None:
-        """Let the progress Service point here, each time that this replica begins to lead."""
+        """Point the progress Service to this replica, each time that it starts to lead."""
         while True:
             await self._leading.wait()
             self._leading.clear()
@@ -195,7 +198,7 @@ class OperatorProcess:
             address=self._settings.pod_ip,
             port=self._settings.progress_port,
         )
-        for wait in handlers.backoffs():
+        for wait in watch.backoffs():
             try:
                 await api.apply(manifest)
             except ClusterError as error:
@@ -205,7 +208,7 @@ class OperatorProcess:
                 return
 
     def _use_authority(self) -> None:
-        """Hand the new authority to pods that are made from now on."""
+        """Pass the new authority to pods that are created from now on."""
         if self._operator is not None:
             self._operator.use(self._decisions.model_copy(update={"progress_ca": self._certificate.authority}))
 

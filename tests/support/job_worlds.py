@@ -108,7 +108,7 @@ def decided(status: str, suspend: bool, cluster: Cluster, live: bool) -> tuple[b
     writes = [("status", steady(decision.status))] if decision.status is not None else []
     writes += [("delete", deletion.uid) for deletion in decision.delete]
     writes += [("create", made["metadata"]["name"]) for made in decision.create if made["kind"] == "Job"]
-    return decision.look, tuple(writes)
+    return decision.needs is not None, tuple(writes)
 
 
 def fine_tune_job(status: str, suspend: bool) -> FineTuneJob:

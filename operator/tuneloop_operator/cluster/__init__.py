@@ -1,7 +1,7 @@
-"""The operator's view of an API server: a protocol, so that the same reconcile runs on a cluster and on a laptop.
+"""The operator's view of an API server: a protocol, so that the same reconciler runs on a cluster and on a laptop.
 
-Objects are plain JSON (`Manifest`). Who implements it translates every error to those of `tuneloop_operator.errors`.
-This module imports nothing heavy, because local mode uses it, too; the client of a real API server is `cluster.api_server`.
+Objects are plain JSON (`Manifest`). An implementation raises the errors of `tuneloop_operator.errors` only.
+This module imports nothing heavy, because local mode uses it too. The client of a real API server is `cluster.api_server`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = Literal[
 
 
 class Cluster(Protocol):
-    """What reconcile may ask of an API server. Every method may raise `ClusterUnavailable`."""
+    """The requests of the reconciler. Every method may raise `ClusterUnavailable`."""
 
     async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return the object as it is now (a live read), or None."""
@@ -39,13 +39,13 @@ class Cluster(Protocol):
         """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`."""
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Create the object or make its fields equal to these (server-side apply). Raises `Refused`."""
+        """Create the object or set these fields in it (server-side apply). Raises `Refused`."""
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete the object if it has this uid, its dependents in the background; an absent one is fine."""
+        """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
-        """Return what the API server said last when a pod of this Job could not be created; empty if nothing is known."""
+        """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none."""
 
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
-        """Replace the status of the object. Raises `Conflict` if its resourceVersion is no longer `manifest`'s."""
+        """Replace the status of the object. Raises `Conflict` if the object is newer than `manifest`."""

@@ -1,6 +1,6 @@
-"""ApiServer: the `Cluster` protocol on a real API server, and what else the operator asks of one. Plain JSON in and out.
+"""ApiServer: the `Cluster` protocol on a real API server, and the other requests of the operator. Plain JSON in and out.
 
-The official client's typed models are left alone: they are most of its memory and time. Only its configuration and its connections are
+The typed models of the official client are not used: they take most of its memory and time. Its configuration and its connections are
 used, through `transport`.
 """
 
@@ -35,11 +35,11 @@ FIELD_MANAGER = "tuneloop"
 _PAGE = 500
 _LIST_TRIES = 3
 _UNFENCED = {"Lease"}
-"""Written by whoever wants to lead."""
+"""Kinds that an operator writes in order to lead."""
 
 
 def always() -> bool:
-    """Say that one may write: for whoever has no rival."""
+    """Allow every write: for a client without rivals."""
     return True
 
 
@@ -48,9 +48,9 @@ def ignore(_: Call) -> None:
 
 
 class ApiServer:
-    """The objects of a cluster. Every method may raise `ClusterUnavailable`, and `Refused` where we have no right.
+    """The objects of a cluster. Every method may raise `ClusterUnavailable`, and `Refused` without the right.
 
-    Every write but that of a Lease raises `NotLeading`, and is not sent, unless `may_write` says yes right before.
+    Every write but that of a Lease asks `may_write` right before it is sent. If that says no, it raises `NotLeading`.
     """
 
     def __init__(self, transport: Transport, *, configuration: Any) -> None:
@@ -66,9 +66,9 @@ class ApiServer:
         request_timeout_seconds: float = 10.0,
         environ: Mapping[str, str] = os.environ,
     ) -> Self:
-        """Read the configuration: the pod's service account, else KUBECONFIG. Nothing is asked yet. Raises NoConfiguration.
+        """Read the configuration: the pod's service account, else KUBECONFIG. No request is sent. Raises NoConfiguration.
 
-        A write is given half of `request_timeout_seconds`.
+        request_timeout_seconds: of reads; a write gets half of it.
         """
         configuration = await read_configuration(environ)
         transport = Transport(
@@ -86,14 +86,14 @@ class ApiServer:
 
     @property
     def connection(self) -> Connection:
-        """How another client reaches the same API server; its token is the one of the last request."""
+        """How another client reaches the same API server. The token is that of the last request."""
         return connection_of(self._configuration)
 
     async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return the object as it is now, or None."""
         resource = resource_of(kind)
         request = Request(
-            verb="get", resource=resource.plural, path=resource.one(namespace, name), urgent=kind in _UNFENCED
+            verb="get", resource=resource.plural, path=resource.object_path(namespace, name), urgent=kind in _UNFENCED
         )
         try:
             return _manifest(await self._transport.send(request))
@@ -101,16 +101,16 @@ class ApiServer:
             return None
 
     async def list(self, *, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Manifests:
-        """Return the objects that carry all these labels, page by page, all as of one moment."""
+        """Return the objects that carry all these labels. They are read in pages, all of one moment."""
         for _ in range(_LIST_TRIES):
             try:
                 return await self._pages(kind, namespace=namespace, labels=labels)
             except ListExpired:
-                _LOG.info("the list of %s in %s took too long and is asked for anew", kind, namespace)
+                _LOG.info("the list of %s in %s took too long and is read again", kind, namespace)
         raise ClusterUnavailable(f"the list of {kind} in {namespace} expired {_LIST_TRIES} times before its end")
 
     async def create(self, manifest: Manifest) -> Manifest:
-        """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`; `Conflict` where a quota is just being counted."""
+        """Create the object; return it as stored. Raises `AlreadyExists`, `Refused`; `Conflict` while a quota is being counted."""
         path = resource_of(manifest["kind"]).collection(manifest["metadata"]["namespace"])
         try:
             return await self._write("create", manifest["kind"], path=path, body=manifest)
@@ -118,7 +118,7 @@ class ApiServer:
             raise Refused(str(error)) from error
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Create the object or make its fields equal to these; what others own stays, what is ours is taken back. Raises `Refused`."""
+        """Create the object or set these fields in it. Fields of other owners stay; our fields are taken back. Raises `Refused`."""
         try:
             return await self._write(
                 "patch",
@@ -132,7 +132,7 @@ class ApiServer:
             raise Refused(str(error)) from error
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete the object if it has this uid, its dependents in the background; an absent one is fine."""
+        """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -143,7 +143,7 @@ class ApiServer:
         request = Request(
             verb="delete",
             resource=resource.plural,
-            path=resource.one(namespace, name),
+            path=resource.object_path(namespace, name),
             body=options,
             fenced=kind not in _UNFENCED,
         )
@@ -151,7 +151,7 @@ class ApiServer:
             await self._transport.send(request)
         except NotFound:
             return
-        except Conflict:  # the answer's words for another uid differ between kinds
+        except Conflict:  # the message for another uid differs between kinds
             found = await self.get(kind=kind, namespace=namespace, name=name)
             if found is not None and found["metadata"]["uid"] == uid:
                 raise
@@ -159,9 +159,9 @@ class ApiServer:
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
         """Replace the status of the object. Raises `Conflict` if it changed since it was read, or is gone.
 
-        It is a JSON patch, because `manifest` may be trimmed, and because a merge patch would keep what is no longer in `status`.
-        The old resourceVersion is set, not tested: the API server then compares it as in an update and answers 409, whereas a failed
-        `test` is a 422 that looks like a status that does not fit the schema.
+        It is a JSON patch, because `manifest` may be trimmed, and because a merge patch keeps fields that `status` no longer has.
+        The old resourceVersion is set, not tested: the API server then compares it as in an update and answers 409. A failed `test` is
+        answered with 422, as is a status that does not fit the schema.
         """
         patch = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": manifest["metadata"]["resourceVersion"]},
@@ -180,24 +180,22 @@ class ApiServer:
             raise Conflict(str(error)) from error
 
     async def replace(self, manifest: Manifest) -> Manifest:
-        """Replace the object, its status excepted. Raises `Conflict` if it changed since it was read, or is gone."""
+        """Replace the object except its status. Raises `Conflict` if it changed since it was read, or is gone."""
         try:
             return await self._write("update", manifest["kind"], path=path_of(manifest), body=manifest)
         except NotFound as error:
             raise Conflict(str(error)) from error
 
     async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
-        """Return who holds a token that is meant for this audience; None if it is not good."""
-        question = review_manifest(token, audience=audience)
-        answer = await self._transport.send(
-            Request(verb="create", resource="tokenreviews", path=REVIEWS, body=question)
-        )
+        """Return who holds a token for this audience; None if the token is not valid."""
+        review = review_manifest(token, audience=audience)
+        answer = await self._transport.send(Request(verb="create", resource="tokenreviews", path=REVIEWS, body=review))
         return identity_of(answer, audience=audience)
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
-        """Return what the API server said last when a pod of this Job could not be created; empty if nothing is known.
+        """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none.
 
-        It stands in Events alone. The API server goes through all those of the namespace for it, and they are gone after an hour.
+        Only Events hold it. The API server searches all Events of the namespace, and deletes each after an hour.
         """
         resource = resource_of("Event")
         query = {"limit": str(_PAGE), "fieldSelector": failed_creates_of(job_uid)}
@@ -211,17 +209,17 @@ class ApiServer:
     async def post_event(
         self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
     ) -> None:
-        """Create an Event about an object. `kind`: Normal or Warning; `instance`: who reports, the operator's pod."""
+        """Create an Event about an object. `kind`: Normal or Warning; `instance`: the operator's pod, which reports it."""
         await self.create(
             event_manifest(regarding, kind=kind, reason=reason, message=message, instance=instance, now=now)
         )
 
     async def wait_until_ready(self) -> None:
-        """Return once the API server answers; ask again with growing waits, for as long as it takes."""
+        """Return once the API server answers. Ask again with growing waits, for as long as it takes."""
         await readiness.wait_until_ready(self._transport)
 
     async def missing_kinds(self) -> Names:
-        """Return those of our kinds that the API server does not serve: their CRDs are not installed."""
+        """Return the kinds of ours whose CRDs are not installed."""
         return await readiness.missing_kinds(self._transport)
 
     async def _pages(self, kind: Kind, *, namespace: str, labels: Mapping[str, str]) -> Manifests:
@@ -234,7 +232,7 @@ class ApiServer:
             page = await self._transport.send(
                 Request(verb="list", resource=resource.plural, path=resource.collection(namespace), query=query)
             )
-            # the items of a list carry neither: the list's own kind says it
+            # the items of a list have neither kind nor apiVersion
             found += ({"apiVersion": resource.api_version, "kind": kind, **item} for item in page["items"])
             if not (token := page["metadata"].get("continue")):
                 return found
@@ -265,7 +263,7 @@ class ApiServer:
 
 
 def _manifest(answer: Any) -> Manifest:
-    """Return the answer as an object. Raises ClusterUnavailable if it is none, as from a proxy in between."""
+    """Return the answer as an object. Raises ClusterUnavailable if it is no object; a proxy may answer in its place."""
     if not isinstance(answer, dict) or "metadata" not in answer:
         raise ClusterUnavailable("the API server's answer is no object")
     return answer

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it: in a pod the service account's files, elsewhere a kubeconfig."""
+"""Address and credentials of the API server: in a pod from the files of the service account, elsewhere from a kubeconfig."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _TOKEN = "BearerToken"  # noqa: S105  (the client's name for the entry, no token
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """What another client needs to reach the same API server as the same user. A token is good for minutes only: read anew."""
+    """What another client needs to reach the same API server as the same user. A token is valid for minutes only: read it again."""
 
     server: str
     ca_path: str | None = None
-    """None: the machine's own authorities."""
+    """None: the authorities of the machine."""
     insecure: bool = False
-    """Whether the kubeconfig asks not to check the server's certificate."""
+    """Whether the kubeconfig turns the check of the server's certificate off."""
     token: str | None = field(default=None, repr=False)
     """Without the word `Bearer`."""
     certificate_path: str | None = None
@@ -45,7 +45,7 @@ async def read_connection(
 
 
 def connection_of(configuration: Any) -> Connection:
-    """Return what the client's configuration says, in plain words."""
+    """Return the connection of a client's configuration."""
     scheme, _, token = (configuration.api_key.get(_TOKEN) or "").partition(" ")
     return Connection(
         server=configuration.host,
@@ -75,17 +75,17 @@ async def read_configuration(
 
 
 async def authorization(configuration: Any) -> dict[str, str]:
-    """Return the header that says who we are; empty where a client certificate does."""
+    """Return the Authorization header; empty with a client certificate."""
     settings = await configuration.auth_settings()
     return {"Authorization": settings[_TOKEN]["value"]} if _TOKEN in settings else {}
 
 
 async def renew_token(configuration: Any, environ: Mapping[str, str] = os.environ) -> None:
-    """Take over the token that is configured now, for example after the API server turned the old one down."""
+    """Use the token that is configured now, for example after the API server rejected the old one."""
     try:
         fresh = await read_configuration(environ)
     except NoConfiguration:
-        return  # the file may be half written; the next answer of that kind asks again
+        return  # the file may be half written; the next 401 reads it again
     configuration.api_key.update(fresh.api_key)
 
 
@@ -102,11 +102,11 @@ def _configure_in_pod(configuration: Any, environ: Mapping[str, str], service_ac
 
 
 def _reread(configuration: Any, token: Path) -> None:
-    """Read the token's file: it is small, and the kubelet replaces it long before the old token ends."""
+    """Read the file of the token. The file is small, and the kubelet replaces it long before the old token expires."""
     try:
         text = token.read_text().strip()
     except OSError:
-        return  # the last one may still be good; if it is not, the answer is 401
+        return  # the old token may still be valid; if not, the answer is 401
     if text:
         configuration.api_key[_TOKEN] = f"Bearer {text}"
 
@@ -114,6 +114,6 @@ def _reread(configuration: Any, token: Path) -> None:
 def _what_is_wrong(environ: Mapping[str, str], error: Exception) -> str:
     if environ.get("KUBERNETES_SERVICE_HOST"):
         return f"the pod's service account cannot be used: {error}"
-    named = environ.get("KUBECONFIG")
-    where = f"KUBECONFIG={named}" if named else "~/.kube/config (KUBECONFIG is not set, and this is no pod)"
+    path = environ.get("KUBECONFIG")
+    where = f"KUBECONFIG={path}" if path else "~/.kube/config (KUBECONFIG is not set, and this is no pod)"
     return f"no API server is configured in {where}: {error}"

@@ -1,4 +1,4 @@
-"""Kubernetes Events (events.k8s.io/v1): what `kubectl describe` shows a person, and what the Job controller tells nowhere else."""
+"""Kubernetes Events (events.k8s.io/v1): `kubectl describe` shows them, and only they say why a pod could not be created."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 CONTROLLER = "tuneloop.dev/operator"
 _FAILED_CREATE = "FailedCreate"
 _PREFIXES = ("(combined from similar events): ", "Error creating: ")
-"""Before what the API server said: by the event recorder after many, and by the Job controller."""
+"""What stands before the message of the API server: the first from the event recorder after many events, the second from the Job controller."""
 _LONGEST_NOTE_BYTES = 1024
 _LONGEST_INSTANCE = 128
 _LONGEST_NAME = 240
-"""The API server adds five characters, and 253 is the limit."""
+"""The API server appends five characters, and 253 is the limit."""
 
 
 def event_manifest(
     regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
 ) -> dict[str, Any]:
-    """Return an Event about an object. `kind`: Normal or Warning; `instance`: the pod that reports."""
+    """Return an Event about an object. `kind`: Normal or Warning; `instance`: the pod that reports it."""
     metadata = regarding["metadata"]
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -55,23 +55,23 @@ def failed_creates_of(uid: str) -> str:
 
 
 def newest_refusal(events: Iterable[dict[str, Any]]) -> str:
-    """Return what the API server said in the newest of these Events; empty if there is none. At most 1024 bytes, as in any Event."""
-    newest = max(events, key=_last_seen, default={"note": ""})
+    """Return the message of the API server in the newest of these Events; empty if there is none. An Event holds at most 1024 bytes."""
+    newest = max(events, key=_last_observed, default={"note": ""})
     message: str = newest.get("note") or ""
     for prefix in _PREFIXES:
         message = message.removeprefix(prefix)
     return message
 
 
-def _last_seen(event: dict[str, Any]) -> str:
-    """Return when it was last seen (RFC 3339, UTC). The Job controller writes Events of the older kind, with times of their own."""
+def _last_observed(event: dict[str, Any]) -> str:
+    """Return when the event was last observed (RFC 3339, UTC). The Job controller writes Events of the older API, with other times."""
     series = event.get("series") or {}
-    seen = series.get("lastObservedTime") or event.get("deprecatedLastTimestamp") or event.get("eventTime")
-    return str(seen or event["metadata"].get("creationTimestamp") or "")
+    last = series.get("lastObservedTime") or event.get("deprecatedLastTimestamp") or event.get("eventTime")
+    return str(last or event["metadata"].get("creationTimestamp") or "")
 
 
 def _shortened(message: str) -> str:
-    """Return the message, cut where it is too long. The API server counts bytes, and so must the cut, between two characters."""
+    """Return the message, cut between two characters if it has too many bytes: the API server limits bytes."""
     encoded = message.encode()
     if len(encoded) <= _LONGEST_NOTE_BYTES:
         return message

@@ -1,4 +1,4 @@
-"""Who controls an object."""
+"""The controlling owner of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists as the API server answers them: in pages, each of one scope."""
+"""Lists as the API server returns them: in pages, each of one scope."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Scope(NamedTuple):
-    """What one list covers."""
+    """The objects of one list: a kind, in one namespace or in all."""
 
     kind: Kind
     namespace: str | None
@@ -19,12 +19,12 @@ class Scope(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of a list, as the API server answered it."""
+    """One page of a list."""
 
     scope: Scope
     items: tuple[Manifest, ...]
-    """With `kind` and `apiVersion` in each."""
+    """Each with `kind` and `apiVersion`."""
     version: str
-    """resourceVersion of the whole list: all its pages show the same moment."""
+    """resourceVersion of the whole list: all its pages are of the same moment."""
     is_first: bool
     is_last: bool

@@ -1,4 +1,4 @@
-"""What must be there before the operator can work: an API server that answers, and our kinds."""
+"""What the operator needs before it can work: an API server that answers, and the CRDs of our kinds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import API_VERSION
-from tuneloop_operator.cluster.resources import api_path, resource_of
+from tuneloop_operator.cluster.resources import api_path, kinds_of, resource_of
 from tuneloop_operator.cluster.transport import Request
 from tuneloop_operator.errors import ClusterUnavailable, Refused
 
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 10.0
-_OURS = ("FineTuneJob", "ModelDeployment")
 
 
 async def wait_until_ready(transport: Transport) -> None:
-    """Return once the API server answers; ask again with growing waits for as long as it takes."""
-    wait, said = _FIRST_WAIT_SECONDS, ""
+    """Return once the API server answers. Ask again with growing waits for as long as it takes."""
+    wait, logged = _FIRST_WAIT_SECONDS, ""
     while (problem := await _problem(transport)) is not None:
         pause = max(problem.retry_after, wait * (1 - random.random() / 2))  # noqa: S311  (spreads the load, hides nothing)
-        if str(problem) != said:
-            said = str(problem)
-            _LOG.warning("waiting for the API server: %s", said)
+        if str(problem) != logged:
+            logged = str(problem)
+            _LOG.warning("waiting for the API server: %s", logged)
         await asyncio.sleep(pause)
         wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
 
 async def _problem(transport: Transport) -> ClusterUnavailable | None:
-    """Return why the API server is not ready; being refused is an answer, too."""
+    """Return why the API server is not ready; None if it is. A refusal is an answer, too."""
     try:
         await transport.send(Request(verb="get", resource="readyz", path="/readyz", plain=True))
     except ClusterUnavailable as error:
@@ -45,15 +44,16 @@ async def _problem(transport: Transport) -> ClusterUnavailable | None:
 
 
 async def missing_kinds(transport: Transport) -> list[str]:
-    """Return those of our kinds that the API server does not serve: their CRDs are not installed."""
+    """Return the kinds of ours whose CRDs are not installed."""
     try:
         groups = await transport.send(Request(verb="get", resource="apis", path="/apis"))
     except Refused:
-        return []  # who may not look learns it from the first list
+        return []  # without the right to ask, the first list shows it
     group, _, version = API_VERSION.partition("/")
-    served = {one["name"]: {each["version"] for each in one["versions"]} for one in groups["groups"]}
-    if version not in served.get(group, ()):
-        return list(_OURS)
-    found = await transport.send(Request(verb="get", resource="apis", path=api_path(API_VERSION)))
-    plurals = {one["name"] for one in found["resources"]}
-    return [kind for kind in _OURS if resource_of(kind).plural not in plurals]
+    served = {(found["name"], offered["version"]) for found in groups["groups"] for offered in found["versions"]}
+    ours = kinds_of(API_VERSION)
+    if (group, version) not in served:
+        return ours
+    answer = await transport.send(Request(verb="get", resource="apis", path=api_path(API_VERSION)))
+    plurals = {resource["name"] for resource in answer["resources"]}
+    return [kind for kind in ours if resource_of(kind).plural not in plurals]

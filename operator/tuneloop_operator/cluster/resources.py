@@ -22,13 +22,13 @@ class Resource:
         """Return the path of all objects of a namespace."""
         return f"{api_path(self.api_version)}/namespaces/{namespace}/{self.plural}"
 
-    def one(self, namespace: str, name: str) -> str:
+    def object_path(self, namespace: str, name: str) -> str:
         """Return the path of one object."""
         return f"{self.collection(namespace)}/{name}"
 
 
 def api_path(api_version: str) -> str:
-    """Return the path below which a group and version lie: the core group is older than the others and lies elsewhere."""
+    """Return the path of a group and version. The core group is older than the others and has another path."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
@@ -52,7 +52,12 @@ def resource_of(kind: str) -> Resource:
     return _RESOURCES[kind]
 
 
+def kinds_of(api_version: str) -> list[str]:
+    """Return the kinds of an API version."""
+    return [kind for kind, resource in _RESOURCES.items() if resource.api_version == api_version]
+
+
 def path_of(manifest: Manifest) -> str:
     """Return the path of an object."""
     metadata = manifest["metadata"]
-    return resource_of(manifest["kind"]).one(metadata["namespace"], metadata["name"])
+    return resource_of(manifest["kind"]).object_path(metadata["namespace"], metadata["name"])

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def micro_time(moment: datetime) -> str:
-    """Return a moment as the API server wants it: RFC 3339 in UTC, with exactly six digits after the second."""
+    """Return a time as MicroTime: RFC 3339 in UTC, with exactly six digits after the second."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -12,16 +12,16 @@ PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 @dataclass(frozen=True, kw_only=True)
 class TokenIdentity:
-    """Who holds a token, by the API server's word."""
+    """Who holds a token, by the TokenReview of the API server."""
 
     username: str
     pod_name: str | None = None
-    """None where the token is not bound to a pod."""
+    """None if the token is not bound to a pod."""
     pod_uid: str | None = None
 
 
 def review_manifest(token: str, *, audience: str) -> dict[str, Any]:
-    """Return the question: is this token good, and meant for this audience?"""
+    """Return a TokenReview that asks whether a token is valid for this audience."""
     return {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",
@@ -30,9 +30,9 @@ def review_manifest(token: str, *, audience: str) -> dict[str, Any]:
 
 
 def identity_of(review: dict[str, Any], *, audience: str) -> TokenIdentity | None:
-    """Return who holds the token; None if it is not good.
+    """Return who holds the token; None if the token is not valid.
 
-    A server that names no audience in its answer has not compared any: then a token for anybody else would do, and it is turned down.
+    An API server whose answer names no audience has not compared audiences. A token for another audience would pass, so it is rejected.
     """
     status = review.get("status") or {}
     if not status.get("authenticated") or audience not in (status.get("audiences") or ()):

@@ -1,4 +1,4 @@
-"""What the API server answers, or fails to, as errors of ours. Nothing else in the operator knows status codes.
+"""From the answers of the API server, or none, to errors of ours. Nothing else in the operator knows status codes.
 
 | answer | error |
 |---|---|
@@ -9,7 +9,7 @@
 | any other 4xx: RBAC, quota, Pod Security, webhook, schema, a namespace that is being terminated | Refused |
 
 401 means later, not never: tokens rotate. A 404 that names no object comes from a server that does not serve the kind (yet).
-A 504 or a time-out may have been carried out: whoever writes must be able to write again.
+A request may have been carried out although its answer is 504 or late: every write must be safe to repeat.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LATER = {401, 404, 408, 429}
 
 
 class ListExpired(ClusterUnavailable):
-    """The pages that were to follow are no longer kept."""
+    """The API server no longer keeps the next pages of a list."""
 
 
 def error_of(status: int, body: Any, *, retry_after: str | None = None) -> ClusterError:
-    """Return the error that an answer other than 2xx stands for. `retry_after` is the header of that name."""
+    """Return the error for an answer other than 2xx. retry_after: the header of that name."""
     answer = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
     message, reason = message_of(status, answer), answer.get("reason")
     details = answer.get("details") or {}
@@ -47,13 +47,13 @@ def error_of(status: int, body: Any, *, retry_after: str | None = None) -> Clust
 
 
 def no_answer(error: Exception) -> ClusterUnavailable:
-    """Return the error that a broken connection or a time-out stands for."""
+    """Return the error for a broken connection or a time-out."""
     text = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return ClusterUnavailable(f"the API server does not answer: {_one_line(text)}")
 
 
 def message_of(status: int, answer: dict[str, Any]) -> str:
-    """Return the server's own sentence, on one line and not endless."""
+    """Return the message of the API server, on one line and cut to 500 characters."""
     return _one_line(answer.get("message") or f"the API server answered {status}")
 
 
@@ -63,6 +63,6 @@ def _one_line(text: str) -> str:
 
 
 def _seconds(header: str | None, in_status: Any) -> float:
-    """Return how long to wait. The API server only ever says it in whole seconds; a proxy that names a date is not obeyed."""
-    told = int(header) if header is not None and header.strip().isdecimal() else in_status
-    return min(float(told), _LONGEST_RETRY_AFTER_SECONDS) if isinstance(told, int) else 0.0
+    """Return how many seconds to wait. The API server always names whole seconds; a date from a proxy is ignored."""
+    seconds = int(header) if header is not None and header.strip().isdecimal() else in_status
+    return min(float(seconds), _LONGEST_RETRY_AFTER_SECONDS) if isinstance(seconds, int) else 0.0

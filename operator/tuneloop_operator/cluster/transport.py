@@ -1,7 +1,7 @@
-"""One request to the API server: JSON out, JSON in, an error of ours where the answer is none.
+"""One request to the API server: JSON out, JSON in, or an error of ours.
 
-What every request has in common stands here: who we are, how long we wait, that a write needs the leader, that `Retry-After` is
-obeyed, and that somebody counts. What is asked stands in `api_server`.
+This module holds what all requests share: credentials, time-outs, the fence (only the leader writes), `Retry-After`, and a count of the
+requests. `api_server` holds the requests themselves.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _USER_AGENT = "tuneloop-operator"
 _READS = {"get", "list"}
 _PAUSES_SECONDS = (0.05, 0.2)
-"""Before a call that may be asked again is. A reconcile makes several calls: one that began with all of them anew for the sake of a single
-one would hardly come to its end while the API server often fails."""
+"""Before a request is repeated. A reconciliation makes several requests. If each failure repeated all of them, it would hardly end while the
+API server often fails."""
 _LONGEST_STAY_SECONDS = 2.0
-"""A wait that the API server asks for and that is longer is left to the work queue."""
+"""A longer wait that the API server asks for is left to the work queue."""
 
 
 class Call(NamedTuple):
-    """One request, for whoever counts them."""
+    """One request, for metrics."""
 
     verb: str
     """As in RBAC: get, list, create, patch, update, delete."""
@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked."""
+    """One request."""
 
     verb: str
     resource: str
@@ -57,9 +57,9 @@ class Request:
     fenced: bool = False
     """Whether only a leader may send it."""
     urgent: bool = False
-    """Whether it is sent even while the API server asks to wait: leading depends on it."""
+    """Whether it is sent even while the API server asks to wait, because leadership depends on it."""
     plain: bool = False
-    """Whether the answer is text."""
+    """Whether the answer is text, not JSON."""
 
 
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
@@ -78,7 +78,7 @@ class Transport:
         request_timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # else each request waits for a thread that looks for a password in ~/.netrc
+        # else each request waits for a thread that reads ~/.netrc
         configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._environ = environ
@@ -86,8 +86,8 @@ class Transport:
         self._may_write = may_write
         self._on_call = on_call
         self._seconds = {False: request_timeout_seconds, True: request_timeout_seconds / 2}
-        """By whether it is a write. A leader that may write for 10 s after its last renewal, of a Lease of 15 s, must see the end
-        of a write that it began in the last moment before somebody else may lead."""
+        """By whether it is a write. A leader may write for 10 s after its last renewal of a Lease of 15 s. A write that starts in the last
+        moment must end before another operator may lead."""
         self._clock = clock
         self._not_before = 0.0
 
@@ -104,12 +104,12 @@ class Transport:
                 return body.decode(errors="replace") if request.plain else _decoded(body)
             error = self._error(code, body, retry_after)
             pause = next(pauses, None)
-            if pause is None or not _may_be_asked_again(code, retry_after):
+            if pause is None or not _may_be_repeated(code, retry_after):
                 raise error
             await asyncio.sleep(pause)
 
     async def _answer(self, request: Request) -> tuple[int, bytes, str | None]:
-        """Return status, body and Retry-After. Raises ClusterUnavailable where there is no answer, and NotLeading."""
+        """Return status, body and Retry-After. Raises ClusterUnavailable without an answer, and NotLeading."""
         if (wait := self._not_before - self._clock()) > 0 and not request.urgent:
             if wait > _LONGEST_STAY_SECONDS:
                 raise ClusterUnavailable("the API server asked to wait", retry_after=wait)
@@ -117,14 +117,14 @@ class Transport:
         headers = await self._headers(request)
         if request.fenced and not self._may_write():
             raise NotLeading(f"{request.verb} {request.path} was not sent: another operator may lead")
-        began = self._clock()
+        started = self._clock()
         code = 0
         try:
             code, body, retry_after = await self._exchange(request, headers)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise no_answer(error) from error
         finally:
-            self._on_call(Call(request.verb, request.resource, code, self._clock() - began))
+            self._on_call(Call(request.verb, request.resource, code, self._clock() - started))
         if code == 401:
             await renew_token(self._configuration, self._environ)
         return code, body, retry_after
@@ -161,8 +161,8 @@ def _pauses(request: Request) -> tuple[float, ...]:
     return () if request.urgent or request.plain else _PAUSES_SECONDS
 
 
-def _may_be_asked_again(code: int, retry_after: str | None) -> bool:
-    """Too many requests, or an error of the server. A write may have been carried out; all of ours can be made twice."""
+def _may_be_repeated(code: int, retry_after: str | None) -> bool:
+    """Whether to repeat a request: after too many requests, or an error of the server. All our writes are safe to repeat."""
     return code == 429 or (code >= 500 and retry_after is None)
 
 

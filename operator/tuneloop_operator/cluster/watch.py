@@ -1,8 +1,8 @@
-"""kopf, the watcher: every decorator of it, and nothing that decides.
+"""kopf, the watcher: everything that the operator does with kopf is in this module. Nothing is decided here.
 
-A handler only shows the operator what came, which cannot fail. Lists are read where they come in, in the reply itself: that is how we know
-when a kind is known completely, and what vanished while a watch was broken, even if nothing is left. kopf gets their versions only, because
-it would hand their objects over one by one, without saying which is the last, at half a millisecond each.
+A handler passes each event on, which cannot fail. Lists are read where they come in, in the HTTP reply itself: this is how the operator knows
+that it has all objects of a kind, and which objects were deleted while a watch was broken, even if none is left. kopf gets only the
+versions of the lists. It would pass their objects on one by one, at half a millisecond each, without saying which is the last.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -31,33 +32,46 @@ if TYPE_CHECKING:
     OnListPage = Callable[[Page], None]
 
 _LOG = logging.getLogger(__name__)
-OURS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
-CHILDREN: tuple[Kind, ...] = ("Job", "Pod", "Service", "ConfigMap", "Deployment", "NetworkPolicy")
 _LONGEST_WAIT_SECONDS = 10.0
 _STOP_SECONDS = 1.0
 _NAMESPACE = re.compile(r"/namespaces/([^/]+)/")
 
 
-def scopes(namespaces: Collection[str]) -> list[Scope]:
-    """Return the lists that are taken for these namespaces (empty: all)."""
-    return [Scope(kind, namespace) for kind in OURS + CHILDREN for namespace in namespaces or (None,)]
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """The kinds to watch."""
+
+    ours: tuple[Kind, ...]
+    """All objects of these kinds."""
+    children: tuple[Kind, ...]
+    """Objects of these kinds that carry our label."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All of them."""
+        return self.ours + self.children
+
+    def scopes(self, namespaces: Collection[str]) -> list[Scope]:
+        """Return the lists that are read for these namespaces (empty: all namespaces)."""
+        return [Scope(kind, namespace) for kind in self.kinds for namespace in namespaces or (None,)]
 
 
 async def watch(
+    watched: Watched,
     *,
     namespaces: Collection[str],
     on_event: OnEvent,
     on_list_page: OnListPage,
     spawned: Callable[[], None] = lambda: None,
 ) -> NoReturn:
-    """Watch our kinds and their children for as long as the task lives; when kopf gives up, begin anew with fresh lists.
+    """Watch for as long as the task lives. If kopf gives up, start it again, with new lists.
 
-    `spawned` is called each time after kopf has taken the process's signals for itself.
+    spawned: called after each start, because kopf takes the signals of the process for itself.
     """
     for wait in backoffs():
         tasks = await kopf.spawn_tasks(
-            registry=_registry(on_event, on_list_page),
-            settings=watch_settings(),
+            registry=_registry(watched, on_event, on_list_page),
+            settings=watch_settings(watched),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=list(namespaces),
@@ -71,13 +85,13 @@ async def watch(
             await asyncio.wait(tasks, timeout=_STOP_SECONDS)
         for task in done:
             error = None if task.cancelled() else task.exception()
-            _LOG.warning("the watch ended and begins anew in %.1f s: %s: %s", wait, task.get_name(), error)
+            _LOG.warning("the watch ended and starts again in %.1f s: %s: %s", wait, task.get_name(), error)
         await asyncio.sleep(wait)
-    raise AssertionError("the waits have no end")
+    raise AssertionError("backoffs never end")
 
 
 def backoffs() -> Iterator[float]:
-    """Yield seconds without end: doubling from 1 to 10, shortened by up to half, so that not all replicas come back at once."""
+    """Yield seconds without end: doubling from 1 to 10, shortened at random by up to half, so that replicas do not return at once."""
     longest = 1.0
     while True:
         yield longest * random.uniform(0.5, 1.0)  # noqa: S311  (spreads load, hides nothing)
@@ -85,14 +99,14 @@ def backoffs() -> Iterator[float]:
 
 
 class _EndlessBackoffs:
-    """What kopf iterates over anew for each request."""
+    """What kopf iterates over, from the start for each request."""
 
     def __iter__(self) -> Iterator[float]:
         return backoffs()
 
 
 class _NoDifferences:
-    """A kopf.DiffBaseStorage that remembers nothing: kopf would copy each object that it is told of, for change handlers that we do not have."""
+    """A kopf.DiffBaseStorage that stores nothing. kopf would copy each object for change handlers, and there are none."""
 
     def build(self, **_: Any) -> Any:
         return {}
@@ -101,14 +115,14 @@ class _NoDifferences:
         return None
 
     def store(self, **_: Any) -> None:
-        raise AssertionError("nothing is handled that kopf could want to remember")
+        raise AssertionError("there is no handler whose state kopf would store")
 
 
-def watch_settings() -> Any:
-    """Return kopf's settings: one list in pages of 500, watches that never stall for good, nothing posted, nothing given up."""
+def watch_settings(watched: Watched) -> Any:
+    """Return kopf's settings: lists in pages of 500, watches with time-outs, endless retries, no Events, no peering, no other kinds."""
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = (
-        None  # it would kill the process 10 minutes after a watch that began anew
+        None  # else it kills the process 10 minutes after a restart of the watch
     )
     settings.persistence.diffbase_storage = _NoDifferences()
     settings.scanning.disabled = True
@@ -123,49 +137,49 @@ def watch_settings() -> Any:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 360
     settings.watching.connect_timeout = 10
-    for kind in CHILDREN:
+    for kind in watched.children:
         settings.watching.label_selectors[_names(kind)] = f"{MANAGED_BY}={MANAGER}"
     return settings
 
 
-def page_of(url: str, query: dict[str, str], body: Any) -> Page | None:
-    """Return the page of a list that an answer holds; None if it is no list of what we watch."""
+def page_of(url: str, query: dict[str, str], body: Any, *, watched: Watched) -> Page | None:
+    """Return the page of a list that a reply holds; None if it is no list of a watched kind."""
     kind = body.get("kind", "").removesuffix("List") if isinstance(body, dict) else ""
-    if kind not in OURS + CHILDREN or "items" not in body:
+    if kind not in watched.kinds or "items" not in body:
         return None
-    found = _NAMESPACE.search(url)
-    named = {"kind": kind, "apiVersion": body["apiVersion"]}
+    namespace = _NAMESPACE.search(url)
+    identity = {"kind": kind, "apiVersion": body["apiVersion"]}
     return Page(
-        scope=Scope(kind, found[1] if found else None),
-        items=tuple(named | item for item in body["items"]),
+        scope=Scope(kind, namespace[1] if namespace else None),
+        items=tuple(identity | item for item in body["items"]),
         version=body["metadata"]["resourceVersion"],
         is_first="continue" not in query,
         is_last=not body["metadata"].get("continue"),
     )
 
 
-def _registry(on_event: OnEvent, on_list_page: OnListPage) -> Any:
+def _registry(watched: Watched, on_event: OnEvent, on_list_page: OnListPage) -> Any:
     registry = kopf.OperatorRegistry()
 
     async def login(**_: Any) -> Any:
-        return await _session(on_list_page)
+        return await _session(watched, on_list_page)
 
-    async def seen(event: Any, **_: Any) -> None:
+    async def pass_on(event: Any, **_: Any) -> None:
         on_event(event["type"], event["object"])
 
     kopf.on.login(registry=registry)(login)
-    for kind in OURS + CHILDREN:
-        kopf.on.event(*_names(kind), registry=registry)(seen)
+    for kind in watched.kinds:
+        kopf.on.event(*_names(kind), registry=registry)(pass_on)
     return registry
 
 
-async def _session(on_list_page: OnListPage) -> Any:
+async def _session(watched: Watched, on_list_page: OnListPage) -> Any:
     """Return an HTTP session for kopf that takes the objects out of each page of a list."""
 
     class Reply(aiohttp.ClientResponse):
         async def json(self, **arguments: Any) -> Any:
             body = await super().json(**arguments)
-            page = page_of(self.url.path, dict(self.url.query), body)
+            page = page_of(self.url.path, dict(self.url.query), body, watched=watched)
             if page is None:
                 return body
             on_list_page(page)

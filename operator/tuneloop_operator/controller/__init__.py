@@ -1,1 +1,1 @@
-"""Reads what the watch shows, reconciles one object after the other, writes: the only part that works."""
+"""Stores what the watch reports, reconciles one object after the other, and writes. All other packages are pure or lead to the API server."""

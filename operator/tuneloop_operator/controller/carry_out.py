@@ -1,4 +1,4 @@
-"""Does what was decided, through the cluster, in the decision's order; every reply goes into the store at once."""
+"""Carries out a decision through the cluster, in its order. Every reply goes into the store at once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, store: Store) -> None:
-    """Write the status, then delete, apply, create. An owner that is deleted itself is forgotten.
+    """Write the status, then delete, apply, create. If the owner itself is deleted, the store forgets it.
 
-    Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` naming the child that stands in the way,
-    `ClusterUnavailable`. What was done until then stays done: the next decision goes on from there.
+    Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` with the name of the blocked child, and
+    `ClusterUnavailable`. The writes before the error stay; the next decision goes on from there.
     """
     if decision.status is not None:
         store.put(await cluster.patch_status(owner, decision.status))
     namespace, uid = owner["metadata"]["namespace"], owner["metadata"]["uid"]
     for deletion in decision.delete:
         await cluster.delete(kind=deletion.kind, namespace=namespace, name=deletion.name, uid=deletion.uid)
-        if deletion.uid == uid:  # the watch may be late, and nothing is to be decided for it again
+        if deletion.uid == uid:  # the watch may report it late, and nothing is to be decided for it again
             store.remove(store.get(deletion.kind, namespace=namespace, name=deletion.name) or owner)
     for manifest in decision.apply:
         store.put(await _applied(manifest, uid=uid, cluster=cluster))
@@ -46,7 +46,7 @@ async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
 
 
 async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifest:
-    """Create the object; one of ours that is already there is a create whose answer was lost."""
+    """Create the object. If it exists and is ours, an earlier create succeeded and its answer was lost."""
     metadata = manifest["metadata"]
     try:
         return await cluster.create(manifest)
@@ -59,8 +59,8 @@ async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
         raise AlreadyExists(f"{manifest['kind']} {metadata['name']} was there and is gone")
     if owner_uid(existing) != uid:
         raise _conflict(manifest, why="it has another owner")
-    if not covers(existing["metadata"].get("labels"), metadata["labels"]):  # by which it would be found
-        raise _conflict(manifest, why="somebody took our labels off")
+    if not covers(existing["metadata"].get("labels"), metadata["labels"]):  # without them it is never found
+        raise _conflict(manifest, why="somebody removed our labels")
     if not covers(existing["metadata"].get("annotations") or {}, metadata.get("annotations") or {}):
         raise AlreadyExists(f"{manifest['kind']} {metadata['name']} of an earlier run is not gone yet")
     return existing

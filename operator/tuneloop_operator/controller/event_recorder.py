@@ -1,4 +1,4 @@
-"""Posts decided events as Kubernetes Events: in the background, each one once in ten minutes, and never at the cost of the work itself."""
+"""Posts decided events as Kubernetes Events, in the background and at most once in ten minutes, so that they never delay the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_WAITING = 1000
 
 
 class Poster(Protocol):
-    """What is asked of an API server."""
+    """The request to the API server."""
 
     async def post_event(
         self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
@@ -31,20 +31,20 @@ class Poster(Protocol):
         """Create an Event about an object."""
 
 
-class EventPoster:
-    """Tells people of events; one that cannot be posted is in the log, and is not tried again."""
+class BackgroundEventRecorder:
+    """Implements the reconciler's `EventRecorder`. An event that cannot be posted is logged, and is not tried again."""
 
     def __init__(self, *, cluster: Poster, instance: str, clock: Callable[[], datetime]) -> None:
-        """`instance`: the pod that reports."""
+        """instance: the pod that reports the events."""
         self._cluster = cluster
         self._instance = instance
         self._clock = clock
-        self._told: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
-        """When each (uid, reason, message) was last told, the oldest first."""
+        self._recorded: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
+        """When each (uid, reason, message) was last recorded, the oldest first."""
         self._waiting: asyncio.Queue[tuple[Manifest, Event, datetime]] = asyncio.Queue(_MOST_WAITING)
 
-    async def tell(self, manifest: Manifest, event: Event) -> None:
-        """Take an event to be posted soon. Does not wait; what is too much at once is dropped."""
+    async def record(self, manifest: Manifest, event: Event) -> None:
+        """Queue an event. Never waits: while too many events are queued, it drops the event."""
         now = self._clock()
         if self._is_repeated((manifest["metadata"]["uid"], event.reason, event.message), now=now):
             return
@@ -54,7 +54,7 @@ class EventPoster:
             _LOG.warning("%d events wait to be posted; %s is dropped", _MOST_WAITING, event.reason)
 
     async def run(self) -> NoReturn:
-        """Post what was told, in that order."""
+        """Post the queued events in their order."""
         while True:
             manifest, event, now = await self._waiting.get()
             try:
@@ -77,9 +77,9 @@ class EventPoster:
                 )
 
     def _is_repeated(self, key: tuple[str, str, str], *, now: datetime) -> bool:
-        while self._told and now - next(iter(self._told.values())) >= _SAME_WITHIN:
-            self._told.popitem(last=False)
-        if key in self._told:
+        while self._recorded and now - next(iter(self._recorded.values())) >= _SAME_WITHIN:
+            self._recorded.popitem(last=False)
+        if key in self._recorded:
             return True
-        self._told[key] = now
+        self._recorded[key] = now
         return False

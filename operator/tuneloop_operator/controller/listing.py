@@ -1,7 +1,7 @@
-"""What whole lists tell: which kinds are known completely, and what vanished while nobody watched.
+"""What complete lists show: which kinds are known completely, and which objects were deleted while no watch ran.
 
-A watch that breaks off is followed by a new list, and what was deleted in between is in neither: it is found by comparing uids.
-Pure: pages in, verdicts out.
+After a watch breaks off, a new list is read. An object that was deleted in between is in neither. Comparing uids finds it.
+Pure: pages in, deleted objects out.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class Listing:
-    """Puts the pages of lists together."""
+    """Joins the pages of lists."""
 
     def __init__(self, expected: Collection[Scope]) -> None:
-        """`expected`: the lists without which nothing can be decided."""
+        """expected: the lists without which nothing can be decided."""
         self._missing = set(expected)
         self._uids: dict[Scope, set[str]] = {}
 
     @property
     def is_complete(self) -> bool:
-        """Whether each expected list was seen to its end at least once."""
+        """Whether each expected list was read to its end at least once."""
         return not self._missing
 
     def take(self, page: Page, store: Store) -> list[Manifest]:
-        """Note a page; after the last one, return what the store knows and what is gone. It stays in the store until it is removed."""
+        """Take in a page; after the last page, return the stored objects that the list no longer holds. They stay in the store."""
         if page.is_first:
             self._uids[page.scope] = set()
         if page.scope not in self._uids:

@@ -1,6 +1,6 @@
-"""Which object is reconciled next: each key once, by one worker at a time, fair between namespaces, later after failures.
+"""Which object is reconciled next: one worker at a time for each key, fair between namespaces, later after failures.
 
-`Schedule` is the pure core, with the time passed in; `WorkQueue` is its thin shell for asyncio.
+`Schedule` is the pure core, with the time passed in. `WorkQueue` is its shell for asyncio.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class Key(NamedTuple):
 
 
 class Schedule:
-    """Keys that are due, later, or being worked on. Times are seconds of any clock that never goes back."""
+    """Keys that are due now, due later, or in work. Times are seconds of a clock that never goes back."""
 
     def __init__(self) -> None:
         self._ready: OrderedDict[str, OrderedDict[Key, float]] = OrderedDict()
-        """Since when each key is due, by namespace, the one that waits longest first."""
+        """Since when each key is due, by namespace. The namespace whose turn is next comes first."""
         self._later: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
-        """Entries whose time differs from `_later`'s are void."""
+        """Times from `_later`; an entry whose time differs from `_later` is void."""
         self._numbers = count()
         self._running: dict[Key, float] = {}
-        """How long each key was due before the work on it began."""
+        """How long each key in work had been due."""
         self._again: dict[Key, float] = {}
-        """When the running ones are due again."""
+        """When keys in work are due again."""
         self._held: dict[Key, float] = {}
 
     def hold(self, key: Key, *, until: float | None) -> None:
-        """Let a key be due no earlier than this, whoever adds it; None ends that."""
+        """Let a key be due no earlier than this, whoever adds it. None ends the hold."""
         self._held.pop(key, None)
         if until is not None:
             self._held[key] = until
@@ -65,29 +65,29 @@ class Schedule:
             heapq.heappush(self._heap, (at, next(self._numbers), key))
 
     def take(self, now: float) -> Key | None:
-        """Return a key to work on, until `done` is called for it; None if none is due."""
+        """Return a key, which is in work until `done` is called for it; None if no key is due."""
         self._ripen(now)
         if not self._ready:
             return None
         namespace, keys = self._ready.popitem(last=False)
         key, since = keys.popitem(last=False)
         if keys:
-            self._ready[namespace] = keys  # at the end: the other namespaces come first now
+            self._ready[namespace] = keys  # at the end: the other namespaces come first
         self._running[key] = max(now - since, 0.0)
         return key
 
     def done(self, key: Key, now: float) -> None:
-        """End the work on a key; it is due again if it was added meanwhile."""
+        """End the work on a key. It is due again if it was added meanwhile."""
         del self._running[key]
         if (at := self._again.pop(key, None)) is not None:
             self.add(key, at=at, now=now)
 
     def next_at(self) -> float | None:
-        """Return when the next key is due: 0 if one is, None if none ever is."""
+        """Return when the next key is due: 0 if one is due now, None if there is none."""
         return 0.0 if self._ready else self._next_later()
 
     def waited(self, key: Key) -> float:
-        """Return how long a key that is being worked on had been due."""
+        """Return how long a key in work had been due."""
         return self._running[key]
 
     @property
@@ -97,7 +97,7 @@ class Schedule:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a key is due or being worked on."""
+        """Whether a key is due or in work."""
         return bool(self._ready or self._running)
 
     def _ripen(self, now: float) -> None:
@@ -107,20 +107,20 @@ class Schedule:
             self._ready.setdefault(key.namespace, OrderedDict())[key] = at
 
     def _next_later(self) -> float | None:
-        """Return when the first of the later keys is due; void entries on top of the heap are dropped."""
+        """Return when the first of the later keys is due. Drops void entries on top of the heap."""
         while self._heap and self._later.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
 
 def backoff_seconds(failures: int, *, random: float) -> float:
-    """Return the wait after this many failures in a row (from 1): doubling, capped, shortened by up to half (`random`: 0 to 1)."""
+    """Return the wait after this many failures in a row (from 1): doubling up to 30 s, shortened by up to half (random: 0 to 1)."""
     longest = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 32), _LONGEST_BACKOFF_SECONDS)
     return longest * (1 - random / 2)
 
 
 class WorkQueue:
-    """The schedule, for workers that await their next key."""
+    """A schedule for workers that await their next key."""
 
     def __init__(
         self, *, clock: Callable[[], float] | None = None, random: Callable[[], float] = random_module.random
@@ -143,7 +143,7 @@ class WorkQueue:
     async def get(self) -> Key | None:
         """Return the next key once one is due; None after `close`."""
         while True:
-            # work on a settled object awaits nothing: leases, probes and watches get their turn here
+            # the reconciliation of a settled object awaits nothing: leases, probes and watches get their turn here
             await asyncio.sleep(0)
             if self._closed:
                 return None
@@ -152,13 +152,13 @@ class WorkQueue:
                 return key
             self._changed.clear()
             self._show_idle()
-            # not `wait_for`: before Python 3.12 it loses a cancellation that comes together with a change
+            # not `wait_for`: before Python 3.12 it loses a cancellation that coincides with a change
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.next_in()):
                     await self._changed.wait()
 
     def done(self, key: Key, *, requeue_after: float | None = None) -> None:
-        """End the work on a key that went well."""
+        """End the work on a key without a failure."""
         self._failures.pop(key, None)
         self._schedule.hold(key, until=None)
         if requeue_after is not None:
@@ -167,9 +167,9 @@ class WorkQueue:
         self._notify()
 
     def failed(self, key: Key, *, at_least: float = 0.0) -> float:
-        """End the work on a key that did not go well; return the seconds until it is tried again: what was asked for, or more.
+        """End the work on a key with a failure; return the seconds until it is tried again, at least `at_least`.
 
-        Changes that are seen meanwhile do not bring it forward: some are its own writes, which would turn the wait into a hot loop.
+        Changes of the object do not shorten the wait: some are our own writes, and would turn the wait into a hot loop.
         """
         self._failures[key] = self._failures.get(key, 0) + 1
         wait = at_least + backoff_seconds(self._failures[key], random=self._random())
@@ -180,7 +180,7 @@ class WorkQueue:
         return wait
 
     def waited(self, key: Key) -> float:
-        """Return the seconds that a key which is being worked on had been due."""
+        """Return how many seconds a key in work had been due."""
         return self._schedule.waited(key)
 
     @property
@@ -189,18 +189,18 @@ class WorkQueue:
         return self._schedule.depth
 
     def next_in(self) -> float | None:
-        """Return the seconds until the next key is due; None if none ever is."""
+        """Return the seconds until the next key is due; None if there is none."""
         at = self._schedule.next_at()
         return None if at is None else max(at - self._now(), 0.0)
 
     def close(self) -> None:
-        """Let every worker end after the key that it has."""
+        """Let every worker end after its current key."""
         self._closed = True
         self._changed.set()
         self._idle.set()
 
     async def idle(self) -> None:
-        """Return once no key is due or being worked on; keys for later may be left."""
+        """Return once no key is due or in work. Keys that are due later may be left."""
         await self._idle.wait()
 
     def _now(self) -> float:

@@ -1,4 +1,4 @@
-"""What the schema cannot refuse: whether this job or deployment can run here."""
+"""Whether a job or deployment that fits the schema can run here, with these settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A field that cannot be honoured."""
+    """A field whose value cannot be used here."""
 
     reason: str
     """One CamelCase word."""
@@ -60,7 +60,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
 
 
 def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield the classes that are there already, or that look as if they were: one letter can be written as two code points."""
+    """Yield the classes that repeat an earlier class, or look the same: one letter can be written as two code points."""
     labels = spec.model.labels or []
     first: dict[str, int] = {}
     for number, label in enumerate(labels):

@@ -1,17 +1,32 @@
-"""What a decision is: the writes of one round, in the order in which they are carried out."""
+"""What a decision is: the facts that it lacks, or the writes of one round in the order in which they are carried out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Kind, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
+class LiveChildren:
+    """The object and its children, read from the API server now. What the watch reported may be old."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRefusals:
+    """Why the API server refused to create pods of these Jobs. Only Events say so, and Events are not watched."""
+
+    job_uids: tuple[str, ...]
+
+
+Need: TypeAlias = LiveChildren | PodRefusals
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deletion:
-    """An object to delete, if it still is the one that was seen."""
+    """An object to delete, unless another object has its name by now."""
 
     kind: Kind
     name: str
@@ -20,7 +35,7 @@ class Deletion:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a person wants to be told of once."""
+    """A Kubernetes Event about the object."""
 
     type: Literal["Normal", "Warning"] = "Normal"
     reason: str
@@ -29,17 +44,17 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Status first, because it is what must never be lost; then deletions, then applied and created children."""
+    """The status is written first, because it must never be lost. Deletions follow, then applied children, then created children."""
 
-    look: bool = False
-    """Nothing can be decided on what the watch told: read everything live and decide again."""
+    needs: Need | None = None
+    """A fact that is missing. The reconciler gathers the fact and decides again; it carries out nothing of this decision."""
     status: dict[str, Any] | None = None
-    """The whole new status; None if it stays."""
+    """The whole new status; None: the status stays."""
     progress_only: bool = False
-    """The status changes in nothing but progress."""
+    """Whether the new status differs in progress alone."""
     delete: tuple[Deletion, ...] = ()
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
     requeue_after: float | None = None
-    """Seconds after which to decide again even if nothing is seen."""
+    """Seconds after which to decide again even if nothing changes."""
     events: tuple[Event, ...] = ()

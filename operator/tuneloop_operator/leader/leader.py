@@ -1,7 +1,7 @@
-"""Which of several operators writes: the one that holds the Lease. The rules are in `lease`; here they meet the API server.
+"""The election: of several operators, the one that holds the Lease writes. `lease` holds the rules; this module asks the API server.
 
-An API server that is away stops the leader's writes after `renew_seconds`, not its process: when the API server is back and the Lease is
-still ours, it goes on. Only another holder, seen after we led, ends it.
+If the API server is away, the leader stops writing after `renew_seconds`, but its process goes on. When the API server is back and the Lease
+is still ours, the leader writes again. The process ends only if it led and then another operator holds the Lease.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RELEASE_TRIES = 3
 
 
 class Leases(Protocol):
-    """What the leader asks of an API server."""
+    """The requests of the election."""
 
     async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return the object as it is now, or None."""
@@ -37,20 +37,20 @@ class Leases(Protocol):
         """Create the object. Raises `AlreadyExists`."""
 
     async def replace(self, manifest: Manifest) -> Manifest:
-        """Replace the object. Raises `Conflict` if its resourceVersion is no longer the manifest's."""
+        """Replace the object. Raises `Conflict` if the object is newer than the manifest."""
 
 
 def seconds_since_boot() -> float:
-    """Return a clock that no one can set, and that also counts while the machine sleeps: a leader that was asleep must notice."""
+    """Return seconds of a clock that nobody can set. It counts while the machine sleeps, so that a leader that slept notices."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def ignore(_: bool) -> None:  # noqa: FBT001  (the shape of `on_change`)
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class Leader:
-    """One operator's part in the election. `identity` must differ between all processes that are alive at one time."""
+    """One operator in the election. No two processes that run at the same time may have the same identity."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class Leader:
         clock: Callable[[], float] = seconds_since_boot,
         on_change: Callable[[bool], None] = ignore,
     ) -> None:
-        """A leader renews each `retry_seconds` and writes until `renew_seconds` after the last renewal; the others wait `lease_seconds`.
+        """A leader renews every `retry_seconds` and writes until `renew_seconds` after the last renewal. Others wait `lease_seconds`.
 
-        `on_change` is told True and False; it must not wait or raise. False may come as late as a renewal takes that gets no answer:
-        ask `leads` before a write.
+        on_change: called with True and False; it must not wait or raise. While a renewal gets no answer, False may come late: ask `leads`
+        before each write.
         """
         self._leases = leases
         self._namespace = namespace
@@ -78,39 +78,39 @@ class Leader:
         self._clock = clock
         self._on_change = on_change
         self._view = LeaseView()
-        self._told = False
+        self._reported = False
         self._released = asyncio.Event()
         self._busy = asyncio.Lock()
 
     def leads(self) -> bool:
-        """Whether this operator may write now. Asks nobody."""
+        """Whether this operator may write now. Sends no request."""
         return not self._released.is_set() and rules.leads(self._view, self._clock(), settings=self._settings)
 
     async def run(self) -> None:
-        """Take part until `release`. Raises `LostLeadership` when another holder is seen after we led."""
+        """Take part until `release`. Raises `LostLeadership` if this operator led and another one holds the Lease."""
         while not self._released.is_set():
             async with self._busy:
                 await self._step()
-            self._tell()
-            # not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the release
+            self._report()
+            # not `wait_for`: before Python 3.12 it loses a cancellation that coincides with the release
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._released.wait()
                 return
-            self._tell()
+            self._report()
 
     async def release(self) -> None:
-        """Stop leading at once, and empty the Lease, so that the next one need not wait for its end. Failing is logged only."""
+        """Stop leading at once, and empty the Lease, so that the next leader need not wait. A failure is only logged."""
         self._released.set()
-        self._tell()
-        async with self._busy:  # a renewal that is on its way would fill the Lease again
+        self._report()
+        async with self._busy:  # a renewal in flight would fill the Lease again
             try:
                 await self._empty()
             except ClusterError as error:
                 _LOG.warning("the Lease %s/%s could not be released: %s", self._namespace, self._name, error)
 
     async def _step(self) -> None:
-        """Do what is to be done now; what must be read first is read."""
+        """Carry out the next action; read the Lease first, unless it is to be renewed."""
         try:
             if rules.next_action(self._view, self._clock(), settings=self._settings) == "renew":
                 await self._write()
@@ -118,7 +118,7 @@ class Leader:
             await self._read()
             await self._write()
         except (Conflict, AlreadyExists):
-            self._view = rules.unsure(self._view)  # somebody was faster, or a lost answer was ours
+            self._view = rules.unsure(self._view)  # somebody was faster, or this is our own write whose answer was lost
         except ClusterError as error:
             self._view = rules.unsure(self._view)
             _LOG.warning("the Lease %s/%s: %s", self._namespace, self._name, error)
@@ -126,10 +126,10 @@ class Leader:
     async def _read(self) -> None:
         found = await self._leases.get(kind="Lease", namespace=self._namespace, name=self._name)
         had_led = self._view.has_led
-        self._view = rules.seen(self._view, found, at=self._clock(), settings=self._settings)
+        self._view = rules.observed(self._view, found, at=self._clock(), settings=self._settings)
         holder = rules.holder_of(found) if found is not None else ""
         if had_led and holder and holder != self._settings.identity:
-            self._tell()
+            self._report()
             raise LostLeadership(f"{holder} leads now: it holds the Lease {self._namespace}/{self._name}")
 
     async def _write(self) -> None:
@@ -164,17 +164,17 @@ class Leader:
 
     async def _read_again(self) -> None:
         found = await self._leases.get(kind="Lease", namespace=self._namespace, name=self._name)
-        self._view = rules.seen(self._view, found, at=self._clock(), settings=self._settings)
+        self._view = rules.observed(self._view, found, at=self._clock(), settings=self._settings)
 
     def _pause(self) -> float:
-        """Return the seconds until the next step; no longer than we may still write, so that the end of that is told in time."""
-        if self._view.renewed_at is None or not self._told:
+        """Return the seconds until the next step, at most those for which we may still write, so that the end is reported in time."""
+        if self._view.renewed_at is None or not self._reported:
             return self._retry_seconds
         left = self._view.renewed_at + self._settings.renew_seconds - self._clock()
         return min(self._retry_seconds, max(left, 0.01))
 
-    def _tell(self) -> None:
-        if (leads := self.leads()) != self._told:
-            self._told = leads
+    def _report(self) -> None:
+        if (leads := self.leads()) != self._reported:
+            self._reported = leads
             _LOG.info("%s %s", self._settings.identity, "leads" if leads else "does not lead")
             self._on_change(leads)

@@ -1,13 +1,13 @@
-"""Who leads: the pure part. What was seen and done goes in with our own clock's time, the next step comes out.
+"""The rules of the election, pure: observations and writes with the time of our own clock in, the next action out.
 
-The argument why no two lead at once, while the API server keeps its word (a replace lands only on the resourceVersion that it names):
+Why no two operators lead at once, as long as the API server replaces an object only at the resourceVersion that the request names:
 
-- a leader writes only until `renew_seconds` after the moment *before* it sent the renewal that succeeded last;
-- another one replaces the Lease only with the resourceVersion that it has seen unchanged for `lease_seconds` on its own clock, counted
-  from the moment *after* it first saw it. A renewal in between changes the resourceVersion, and the take-over is turned down.
+- A leader writes only until `renew_seconds` after the moment *before* it sent the last renewal that succeeded.
+- Another operator replaces the Lease only at a resourceVersion that has not changed for `lease_seconds` on its own clock, counted from the
+  moment *after* it first observed that version. A renewal in between changes the resourceVersion, and the API server rejects the take-over.
 
-So two clocks are never compared, only the length of a second, which may differ by lease_seconds / renew_seconds. `renewTime` is written
-for people and never read. A Lease that is deleted by hand ends the argument: leave it alone while operators run.
+So no two clocks are compared, only the length of a second, which may differ by lease_seconds / renew_seconds. `renewTime` is written for
+people and never read. If somebody deletes the Lease, this no longer holds: leave the Lease alone while operators run.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ class LeaseSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseView:
-    """What one operator knows of the Lease."""
+    """What an operator knows of the Lease."""
 
     lease: Manifest | None = None
-    """As it was read or written last; None if there is none, or nothing is known."""
+    """As last read or written; None if there is none, or if nothing is known."""
     known: bool = False
-    """Whether `lease` is what the API server said last. False after a write whose fate is unknown."""
-    seen_at: float = 0.0
-    """When this resourceVersion was seen first."""
+    """Whether `lease` is what the API server returned last. False after a write whose outcome is unknown."""
+    observed_at: float = 0.0
+    """When this resourceVersion was first observed."""
     renewed_at: float | None = None
-    """Right before the last renewal that succeeded was sent; None: none did since we last saw somebody else hold it."""
+    """The moment before the last successful renewal was sent; None: there was none since somebody else held the Lease."""
     has_led: bool = False
 
 
 def leads(view: LeaseView, now: float, *, settings: LeaseSettings) -> bool:
-    """Whether one may write now."""
+    """Whether this operator may write now."""
     return view.renewed_at is not None and now - view.renewed_at < settings.renew_seconds
 
 
 def next_action(view: LeaseView, now: float, *, settings: LeaseSettings) -> Action:
-    """Return what to ask the API server now."""
+    """Return the next action."""
     if not view.known:
         return "read"
     if view.lease is None:
@@ -59,43 +59,43 @@ def next_action(view: LeaseView, now: float, *, settings: LeaseSettings) -> Acti
     holder = holder_of(view.lease)
     if holder == settings.identity:
         return "renew"
-    if not holder or now - view.seen_at >= _seconds_of(view.lease, settings):
+    if not holder or now - view.observed_at >= _seconds_of(view.lease, settings):
         return "take"
     return "wait"
 
 
-def seen(view: LeaseView, lease: Manifest | None, *, at: float, settings: LeaseSettings) -> LeaseView:
-    """Return the view after a read that was answered `at`."""
+def observed(view: LeaseView, lease: Manifest | None, *, at: float, settings: LeaseSettings) -> LeaseView:
+    """Return the view after a read. at: when the answer came."""
     if lease is None:
-        return replace(view, lease=None, known=True, seen_at=at)
+        return replace(view, lease=None, known=True, observed_at=at)
     same = view.lease is not None and _version(view.lease) == _version(lease)
     ours = holder_of(lease) == settings.identity
     return replace(
         view,
         lease=lease,
         known=True,
-        seen_at=view.seen_at if same else at,
+        observed_at=view.observed_at if same else at,
         renewed_at=view.renewed_at if ours else None,
     )
 
 
 def written(view: LeaseView, lease: Manifest, *, sent: float) -> LeaseView:
-    """Return the view after a create, take or renewal that succeeded; `sent`: right before it was sent."""
-    return replace(view, lease=lease, known=True, seen_at=sent, renewed_at=sent, has_led=True)
+    """Return the view after a create, take-over or renewal that succeeded. sent: the moment before it was sent."""
+    return replace(view, lease=lease, known=True, observed_at=sent, renewed_at=sent, has_led=True)
 
 
 def unsure(view: LeaseView) -> LeaseView:
-    """Return the view after a write that was turned down or whose answer is missing: what there is now must be read."""
+    """Return the view after a write that was rejected or got no answer: the Lease must be read."""
     return replace(view, known=False)
 
 
 def given_up(view: LeaseView) -> LeaseView:
-    """Return the view of one that stops leading by itself."""
+    """Return the view of an operator that stops leading by itself."""
     return replace(view, renewed_at=None)
 
 
 def new_lease(*, namespace: str, name: str, wall: str, settings: LeaseSettings) -> Manifest:
-    """Return a Lease that we hold. `wall`: the time for people, a MicroTime."""
+    """Return a new Lease that we hold. wall: the time for people, a MicroTime."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -105,7 +105,7 @@ def new_lease(*, namespace: str, name: str, wall: str, settings: LeaseSettings) 
 
 
 def taken(lease: Manifest, *, wall: str, settings: LeaseSettings) -> Manifest:
-    """Return somebody else's Lease as ours; it still names the resourceVersion that was seen."""
+    """Return the Lease of somebody else as ours, at the resourceVersion that was observed."""
     transitions = int(lease["spec"].get("leaseTransitions") or 0) + 1
     return _with(lease, _held(settings, wall) | {"acquireTime": wall, "leaseTransitions": transitions})
 
@@ -116,7 +116,7 @@ def renewed(lease: Manifest, *, wall: str, settings: LeaseSettings) -> Manifest:
 
 
 def emptied(lease: Manifest) -> Manifest:
-    """Return our Lease without a holder: the next one need not wait."""
+    """Return our Lease without a holder, so that the next leader need not wait."""
     return _with(lease, {"holderIdentity": ""})
 
 
@@ -135,7 +135,7 @@ def _with(lease: Manifest, spec: dict[str, Any]) -> Manifest:
 
 
 def _seconds_of(lease: Manifest, settings: LeaseSettings) -> float:
-    """Return how long to wait for the holder: what it asked for itself, if that is longer than ours."""
+    """Return how long to wait for the holder: our lease time, or the holder's if that is longer."""
     return max(settings.lease_seconds, float((lease.get("spec") or {}).get("leaseDurationSeconds") or 0))
 
 

@@ -1,1 +1,1 @@
-"""What Prometheus is told."""
+"""The metrics of the operator's process and of its objects."""

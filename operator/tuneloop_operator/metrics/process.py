@@ -1,4 +1,4 @@
-"""What Prometheus is told of the operator itself, in a registry of its own, together with the metrics of its objects."""
+"""The metrics of the operator itself, in a registry of its own, and of its objects."""
 
 from __future__ import annotations
 
@@ -16,21 +16,16 @@ from prometheus_client import (
     generate_latest,
 )
 
-from tuneloop_operator.metrics import objects as object_metrics
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from tuneloop_operator.cluster.transport import Call
-    from tuneloop_operator.controller.queue import Key
-    from tuneloop_operator.controller.store import Store
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """The numbers of one process; implements the operator's `Instruments`."""
+    """The metrics of one process; implements the operator's `Instruments`."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -60,22 +55,22 @@ class Metrics:
         """Ask `leads` at each scrape."""
         self._leader.set_function(leads)
 
-    def watch_objects(self, store: Store, *, clock: Callable[[], datetime]) -> None:
-        """Read the store at each scrape."""
-        self._of_objects = lambda: object_metrics.text(store, now=clock())
+    def watch_objects(self, text: Callable[[], str]) -> None:
+        """Append this text, the metrics of all objects, at each scrape."""
+        self._of_objects = text
 
-    def taken(self, key: Key, *, waited: float) -> None:  # noqa: ARG002  (of a protocol)
-        """Note that a worker took an object that had been due for so many seconds."""
+    def taken(self, *, waited: float) -> None:
+        """Count an object that a worker took, and that had been due for so many seconds."""
         self._waited.observe(waited)
 
-    def reconciled(self, key: Key, *, seconds: float, error: Exception | None) -> None:
-        """Note the work on one object."""
-        self._reconciles.labels(key.kind).observe(seconds)
+    def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
+        """Count the reconciliation of an object of this kind."""
+        self._reconciles.labels(kind).observe(seconds)
         if error is not None:
-            self._errors.labels(key.kind, type(error).__name__).inc()
+            self._errors.labels(kind, type(error).__name__).inc()
 
     def called(self, call: Call) -> None:
-        """Note a request to the API server."""
+        """Count a request to the API server."""
         self._calls.labels(call.verb, call.resource, str(call.code)).inc()
         self._call_seconds.labels(call.verb, call.resource).observe(call.seconds)
 

@@ -1,1 +1,1 @@
-"""The HTTPS server that takes the stages' progress posts, and who may post."""
+"""The HTTPS server for the progress messages of the stages, and who may post them."""

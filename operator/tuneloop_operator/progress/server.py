@@ -1,4 +1,4 @@
-"""Takes the progress posts of the stages' pods: who posts is checked first, then what."""
+"""Receives the progress messages of the stages' pods. The sender is checked first, then the message."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ _LARGEST = 2**53
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who posts."""
+    """The sender of a message."""
 
     name: str
     """For the log."""
     may_report: bool
-    """Whether it is a pod of the job that it posts for."""
+    """Whether the sender is a pod of the job that it posts for."""
     why_not: str = ""
-    """What it is told if it may not and this is not because it is a stranger."""
+    """The answer to a sender that may not report; empty: it is no pod of the job."""
     stage: Stage | None = None
-    """The only one that it may speak of; None: any."""
+    """The only stage that it may report; None: any."""
     attempt: int | None = None
-    """The only one that it may speak of; None: any."""
+    """The only attempt that it may report; None: any."""
 
 
 class Authenticator(Protocol):
-    """Tells who holds a token."""
+    """Finds out who holds a token."""
 
     async def authenticate(self, token: str, *, namespace: str, name: str) -> Identity | None:
-        """Return who posts progress of a FineTuneJob with this token; None if the token is not good.
+        """Return who posts progress of a FineTuneJob with this token; None if the token is not valid.
 
-        Raises `ClusterError` if nobody can say now.
+        Raises `ClusterError` if the token cannot be checked now.
         """
 
 
 class LocalAuthenticator:
-    """One random token for all jobs of this machine; it lies in a file that only its owner can read."""
+    """One random token for all jobs of this machine, in a file that only its owner can read."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
     async def authenticate(self, token: str, *, namespace: str, name: str) -> Identity | None:
-        """Compare in constant time, so that the answer's delay tells nothing about the token."""
+        """Compare in constant time, so that the time of the answer shows nothing of the token."""
         if not hmac.compare_digest(token.encode(), self._token):
             return None
         return Identity(name=f"local process of {namespace}/{name}", may_report=True)
 
 
 class ProgressServer:
-    """The HTTP application; who serves it chooses address and TLS."""
+    """The HTTP application. Address and TLS are up to the caller."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class ProgressServer:
         knows_job: Callable[[str, str], bool],
         on_progress: Callable[[str, str, ProgressMessage], bool],
     ) -> None:
-        """`knows_job` and `on_progress` get namespace and name; `on_progress` returns whether the message was news."""
+        """knows_job and on_progress get namespace and name. on_progress returns whether the message is newer than the stored one."""
         self._authenticator = authenticator
         self._knows_job = knows_job
         self._on_progress = on_progress
@@ -94,8 +94,8 @@ class ProgressServer:
             who = await self._sender(request, namespace=namespace, name=name)
             message = _message(await request.read())
             _check_subject(who, message)
-        except _Refused as refused:
-            return _answer(refused.status, error=str(refused))
+        except _Rejected as rejected:
+            return _answer(rejected.status, error=str(rejected))
         except ClusterError as error:
             _LOG.warning("a post for %s/%s cannot be checked: %s", namespace, name, error)
             return _answer(503, error="who posts cannot be checked now")
@@ -112,16 +112,16 @@ class ProgressServer:
         token = header.removeprefix(_BEARER) if header.startswith(_BEARER) else ""
         who = await self._authenticator.authenticate(token, namespace=namespace, name=name) if token else None
         if who is None:
-            raise _Refused(401, "no valid bearer token")
+            raise _Rejected(401, "no valid bearer token")
         if not who.may_report:
-            raise _Refused(403, who.why_not or f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
+            raise _Rejected(403, who.why_not or f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
         if not self._knows_job(namespace, name):
-            raise _Refused(404, f"there is no FineTuneJob {namespace}/{name}")
+            raise _Rejected(404, f"there is no FineTuneJob {namespace}/{name}")
         return who
 
 
-class _Refused(Exception):  # noqa: N818  (an answer, not an error)
-    """A post that is not taken."""
+class _Rejected(Exception):  # noqa: N818  (an answer, not an error)
+    """A message that is not accepted."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -129,23 +129,23 @@ class _Refused(Exception):  # noqa: N818  (an answer, not an error)
 
 
 def _check_subject(who: Identity, message: ProgressMessage) -> None:
-    """Raise _Refused for a message of another stage or attempt than the sender's."""
+    """Raise _Rejected if the message is of another stage or attempt than its sender."""
     if who.stage not in {None, message.stage} or who.attempt not in {None, message.attempt}:
-        raise _Refused(
+        raise _Rejected(
             403,
             f"{who.name} is of {who.stage}, attempt {who.attempt}; the message is of {message.stage}, attempt {message.attempt}",
         )
 
 
 def _message(body: bytes) -> ProgressMessage:
-    """Return the message. Raises ValueError if it is none."""
+    """Return the message. Raises ValueError if the body is no valid message."""
     message = ProgressMessage.model_validate_json(body)
     if datetime.fromisoformat(message.sent_at).tzinfo is None:
         raise ValueError(f"sentAt: {message.sent_at} has no time zone; for example 2026-01-31T12:00:00Z")
     for name in ("sequence", "attempt", "step", "total_steps", "start_step", "eta_seconds"):
         if abs(getattr(message, name) or 0) > _LARGEST:
             raise ValueError(f"{to_camel(name)}: {getattr(message, name)} is too large")
-    # what no status can hold must be refused here: kept, it would make every later decision on the job fail
+    # a message that does not fit into a status is rejected here: stored, it would make every later decision on the job fail
     with_progress(FineTuneJobStatus(attempt=message.attempt), message, stage=message.stage)
     return message
 

@@ -1,4 +1,4 @@
-"""The progress server's certificate: a folder with tls.crt, tls.key and ca.crt that is renewed while the operator runs."""
+"""The progress server's certificate: a folder with tls.crt, tls.key and ca.crt. The files are renewed while the operator runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _LOG = logging.getLogger(__name__)
-_LOOK_SECONDS = 10.0
+_CHECK_SECONDS = 10.0
 
 
 class CertificateError(Exception):
-    """The files are missing or do not belong together; the message is one line."""
+    """The files are missing or do not belong together. The message is one line."""
 
 
 class ServerCertificate:
-    """The files as they were last good. New connections use the newest pair; those that stand keep theirs."""
+    """The files as they last fitted together. New connections use the newest pair; open connections keep theirs."""
 
     def __init__(self, directory: Path) -> None:
         """Raises CertificateError."""
@@ -31,24 +31,24 @@ class ServerCertificate:
 
     @property
     def authority(self) -> str:
-        """PEM text of the authority that clients check the certificate with."""
+        """PEM text of the authority with which clients check the certificate."""
         return self._files["ca.crt"].decode()
 
     def refresh(self) -> bool:
-        """Take over changed files; return whether there were any. Raises CertificateError: then the old ones stay in use."""
+        """Use the files if they changed; return whether they did. Raises CertificateError: then the old files stay in use."""
         files = self._read()
         if files == self._files:
             return False
-        self._checked()  # a pair that does not fit would spoil the context that is in use
+        self._checked()  # a pair that does not fit would break the context in use
         self._load(self.context)
         self._files = files
         return True
 
-    async def keep_fresh(self, on_change: Callable[[], None], *, look_seconds: float = _LOOK_SECONDS) -> NoReturn:
-        """Look for new files for as long as the task lives. They are compared by content: a mounted Secret is swapped by links."""
+    async def keep_fresh(self, on_change: Callable[[], None], *, check_seconds: float = _CHECK_SECONDS) -> NoReturn:
+        """Check for new files for as long as the task lives. Their content is compared, because a mounted Secret is swapped by links."""
         problem = ""
         while True:
-            await asyncio.sleep(look_seconds)
+            await asyncio.sleep(check_seconds)
             try:
                 if self.refresh():
                     _LOG.info("the certificate in %s was renewed", self._directory)

@@ -1,4 +1,4 @@
-"""Who posts progress on a cluster: the API server says whose token it is, the store says whether that pod belongs to the job."""
+"""The sender of progress on a cluster. The API server says which pod holds the token; the store says whether the pod belongs to the job."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.cluster.token_reviews import TokenIdentity
 
-_GOOD_SECONDS = 300.0
-_BAD_SECONDS = 5.0
+_VALID_SECONDS = 300.0
+_INVALID_SECONDS = 5.0
 _REMEMBERED = 10_000
 _REVIEWS_AT_ONCE = 8
-"""So that a flood of bad tokens waits here, and not at the API server."""
+"""At most; a flood of invalid tokens waits here, and not at the API server."""
 
 
 class Reviewer(Protocol):
-    """What is asked of an API server."""
+    """The request to the API server."""
 
     async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
-        """Return who holds a token that is meant for this audience; None if it is not good. Raises `ClusterError`."""
+        """Return who holds a token for this audience; None if the token is not valid. Raises `ClusterError`."""
 
 
-class _Verdict(NamedTuple):
+class _CachedReview(NamedTuple):
     holder: TokenIdentity | None
     until: float
 
 
 def audience_of(job_uid: str) -> str:
-    """Return the audience of the tokens with which a job's pods post: a token for one job says nothing about another."""
+    """Return the audience of the tokens with which a job's pods post. A token for one job is not valid for another."""
     return f"tuneloop.dev/{job_uid}"
 
 
 class TokenReviewAuthenticator:
-    """Tells whether a token is held by a pod of the job that it posts for."""
+    """Checks that the holder of a token is a pod of the job that it posts for."""
 
     def __init__(
         self,
@@ -54,19 +54,19 @@ class TokenReviewAuthenticator:
         children_of: Callable[[str, str], Iterable[Manifest]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Both functions get namespace and name of a FineTuneJob; `children_of` returns what carries its label, Jobs and pods at least.
+        """Both functions get namespace and name of a FineTuneJob. children_of returns the objects with its label, at least Jobs and pods.
 
-        Verdicts on tokens are kept: good ones for five minutes, others for five seconds. Whose pod it is is looked up for each post.
+        Reviews of valid tokens are cached for five minutes, those of others for five seconds. The pod's owner is checked for each message.
         """
         self._cluster = cluster
         self._job_of = job_of
         self._children_of = children_of
         self._clock = clock
-        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
-        self._reviews = asyncio.Semaphore(_REVIEWS_AT_ONCE)
+        self._cache: OrderedDict[bytes, _CachedReview] = OrderedDict()
+        self._review_slots = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
     async def authenticate(self, token: str, *, namespace: str, name: str) -> Identity | None:
-        """Return who posts; None if the token is not good for this job. Raises `ClusterError` if nobody can say."""
+        """Return the sender; None if the token is not valid for this job. Raises `ClusterError` if the token cannot be checked now."""
         job = self._job_of(namespace, name)
         if job is None:
             return None
@@ -76,43 +76,47 @@ class TokenReviewAuthenticator:
         if not holder.username.startswith(f"system:serviceaccount:{namespace}:"):
             return Identity(name=holder.username, may_report=False)
         pod = self._pod(job, holder.pod_uid)
-        who = f"pod {holder.pod_name}" if holder.pod_name else holder.username
-        return Identity(name=who, may_report=False) if pod is None else _identity(who, pod=pod, job=job)
+        sender = f"pod {holder.pod_name}" if holder.pod_name else holder.username
+        return Identity(name=sender, may_report=False) if pod is None else _identity(sender, pod=pod, job=job)
 
     async def _holder(self, token: str, *, audience: str) -> TokenIdentity | None:
         key = hashlib.sha256(f"{audience}\0{token}".encode()).digest()
-        async with self._reviews:
-            known = self._verdicts.get(key)
-            asked = self._clock()
-            if known is not None and asked < known.until:
+        async with self._review_slots:
+            known = self._cache.get(key)
+            now = self._clock()
+            if known is not None and now < known.until:
                 return known.holder
             holder = await self._cluster.review_token(token, audience=audience)
-            self._keep(key, _Verdict(holder, asked + (_GOOD_SECONDS if holder else _BAD_SECONDS)))
+            self._keep(key, _CachedReview(holder, now + (_VALID_SECONDS if holder else _INVALID_SECONDS)))
             return holder
 
-    def _keep(self, key: bytes, verdict: _Verdict) -> None:
-        self._verdicts.pop(key, None)
-        self._verdicts[key] = verdict
-        while len(self._verdicts) > _REMEMBERED:
-            self._verdicts.popitem(last=False)
+    def _keep(self, key: bytes, review: _CachedReview) -> None:
+        self._cache.pop(key, None)
+        self._cache[key] = review
+        while len(self._cache) > _REMEMBERED:
+            self._cache.popitem(last=False)
 
     def _pod(self, job: Manifest, uid: str | None) -> Manifest | None:
-        """Return the pod of this uid if a Job of this very FineTuneJob owns it; a label alone anybody can write."""
+        """Return the pod of this uid if a Job of this FineTuneJob owns it. Its label alone proves nothing: anybody can write labels."""
         metadata = job["metadata"]
         children = list(self._children_of(metadata["namespace"], metadata["name"]))
         jobs = {
-            one["metadata"]["uid"] for one in children if one["kind"] == "Job" and owner_uid(one) == metadata["uid"]
+            child["metadata"]["uid"]
+            for child in children
+            if child["kind"] == "Job" and owner_uid(child) == metadata["uid"]
         }
-        pods = (one for one in children if one["kind"] == "Pod" and one["metadata"]["uid"] == uid)
-        return next((one for one in pods if owner_uid(one) in jobs), None)
+        pods = (child for child in children if child["kind"] == "Pod" and child["metadata"]["uid"] == uid)
+        return next((pod for pod in pods if owner_uid(pod) in jobs), None)
 
 
-def _identity(who: str, *, pod: Manifest, job: Manifest) -> Identity:
+def _identity(sender: str, *, pod: Manifest, job: Manifest) -> Identity:
     labels = pod["metadata"].get("labels") or {}
     stage, attempt = labels.get(STAGE_LABEL), labels.get(ATTEMPT_LABEL, "")
     if stage not in get_args(Stage) or not attempt.isdecimal():
-        return Identity(name=who, may_report=False)
+        return Identity(name=sender, may_report=False)
     newest = int((job.get("status") or {}).get("attempt") or 0)
     if stage == "train" and int(attempt) < newest:
-        return Identity(name=who, may_report=False, why_not=f"{who} is of attempt {attempt}; attempt {newest} is on")
-    return Identity(name=who, may_report=True, stage=cast("Stage", stage), attempt=int(attempt))
+        return Identity(
+            name=sender, may_report=False, why_not=f"{sender} is of attempt {attempt}; attempt {newest} is on"
+        )
+    return Identity(name=sender, may_report=True, stage=cast("Stage", stage), attempt=int(attempt))

@@ -1,1 +1,1 @@
-"""What is known of an object: what was observed, and how its status is read. Below decide, desired and status."""
+"""What was observed of an object, and how its status is read. Below decide, desired and status."""

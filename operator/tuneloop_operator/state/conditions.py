@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.common import Conditions
 
 QUEUED, NO_ATTEMPT, PODS_REFUSED = "Queued", "NoAttemptRuns", "PodsRefused"
-"""Reasons of the condition PodsReady that decisions look at."""
+"""Reasons of the condition PodsReady that decisions depend on."""
 
 
 def stamp(now: datetime) -> str:
@@ -22,13 +22,13 @@ def stamp(now: datetime) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Return the time that `stamp` or the API server wrote."""
+    """Return the time in a text of `stamp` or of the API server."""
     return datetime.fromisoformat(text)
 
 
 def condition(conditions: Iterable[Condition] | None, type_: str) -> Condition | None:
     """Return the condition of this type."""
-    return next((one for one in conditions or () if one.type == type_), None)
+    return next((condition for condition in conditions or () if condition.type == type_), None)
 
 
 def holds(conditions: Iterable[Condition] | None, type_: str) -> bool:
@@ -46,19 +46,19 @@ def with_condition(  # noqa: D417  (the rest are the condition's own fields)
     message: str = "",
     now: datetime,
 ) -> Conditions:
-    """Return `conditions` with this one in it; its transition time moves only when its status does.
+    """Return `conditions` with this condition in it. The transition time changes only when the status changes.
 
     Args:
-        now: the time of the transition, if it is one.
+        now: the transition time, if the status changes.
     """
     kept = list(conditions or ())
     old = condition(kept, type_)
     status: Literal["True", "False"] = "True" if true else "False"
     since = old.last_transition_time if old is not None and old.status == status else stamp(now)
     new = Condition(type=type_, status=status, reason=reason, message=message, last_transition_time=since)
-    return [new if one is old else one for one in kept] + ([] if old is not None else [new])
+    return [new if other is old else other for other in kept] + ([] if old is not None else [new])
 
 
 def without_condition(conditions: Iterable[Condition] | None, type_: str) -> Conditions:
-    """Return `conditions` without the one of this type."""
-    return [one for one in conditions or () if one.type != type_]
+    """Return `conditions` without the condition of this type."""
+    return [condition for condition in conditions or () if condition.type != type_]

@@ -1,8 +1,8 @@
-"""What reconcile has seen, as frozen values: the whole input of a decision. No I/O is done here."""
+"""What was observed of an object and its children, as frozen values: the whole input of a decision. No I/O is done here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ContainerEnd:
     exit_code: int
     reason: str = ""
     message: str = ""
-    """The termination message; the end of the log where the container wrote none."""
+    """The termination message; the end of the log if the container wrote none."""
     finished: datetime
 
 
@@ -42,15 +42,15 @@ class PodView:
     """Completion index: the node's rank."""
     phase: str = "Pending"
     reason: str = ""
-    """`status.reason`: why the kubelet or the node controller ended it."""
+    """`status.reason`: why the kubelet or the node controller ended the pod."""
     message: str = ""
     node: str | None = None
     image: str = ""
-    """What the image turned out to be: a digest of its repository where the runtime knows one."""
+    """The image that the runtime resolved; with a digest if the runtime knows one."""
     created: datetime
     ready: bool = False
     started: datetime | None = None
-    """When its container began to run."""
+    """When the container began to run."""
     ended: ContainerEnd | None = None
     waiting: str = ""
     """Why the container does not run yet."""
@@ -59,13 +59,13 @@ class PodView:
     disruption: str = ""
     """Reason of the DisruptionTarget condition."""
     deletion_asked: datetime | None = None
-    """When its deletion was asked for."""
+    """When the deletion was requested."""
     gone_by: datetime | None = None
-    """When its grace period is over."""
+    """When the grace period of its deletion is over."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether no process of it can run any more."""
+        """Whether no process of the pod can run any more."""
         return self.phase in {"Succeeded", "Failed"}
 
 
@@ -79,47 +79,63 @@ class JobView:
     attempt: int
     created: datetime
     started: datetime | None = None
-    """When it was last let go: at its creation, or when it was unsuspended; None while it is suspended, and until the Job controller has
-    looked at it."""
+    """When the Job controller last started it: after its creation, or after a queue admitted it. None while it is suspended, and until the
+    Job controller has handled it."""
     suspended: bool = False
-    """By somebody else, such as Kueue, until the Job controller knows that it is let go."""
-    refused: str = ""
-    """What the API server said when a pod of it could not be created: quota, LimitRange, Pod Security, webhook. Only known on a live look."""
+    """By somebody else, such as Kueue. Stays True after the resume until the Job controller has handled it."""
+    missing_pods: int = 0
+    """How many pods the Job controller still has to create; 0 while the Job is suspended, deleted or over."""
+    refusal: str | None = None
+    """Why the API server refused to create a pod of it: quota, LimitRange, Pod Security, webhook. Empty: it refused none. None: not read."""
     deleting: bool = False
     outcome: Literal["Succeeded", "Failed"] | None = None
-    """Decided by the Job controller, even if pods still run."""
+    """Declared by the Job controller; pods may still run."""
     outcome_since: datetime | None = None
     outcome_message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocker:
-    """Why an object could not be created or applied."""
+    """Why a child could not be created or applied."""
 
     reason: Literal["NameConflict", "Refused"]
     message: str
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the reconciler gathered for one decision, and what it remembers of the object."""
+
+    live: bool = False
+    """Whether object and children were read from the API server just now."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """By the uid of a Job: why the API server refused to create a pod of it; empty if it refused none."""
+    progress_written: datetime | None = None
+    """When this process last wrote progress to the status."""
+    blocker: Blocker | None = None
+    """What kept the last decision from being carried out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObservedJob:
-    """A FineTuneJob and all that belongs to it."""
+    """A FineTuneJob and its children."""
 
     job: FineTuneJob
     manifest: Manifest
-    """As stored, for the write of its status."""
+    """The object as stored, for the write of its status."""
     jobs: tuple[JobView, ...] = ()
-    """Those that it owns."""
+    """The Jobs that it owns."""
     pods: tuple[PodView, ...] = ()
-    """Those of all its Jobs."""
+    """The pods of all its Jobs, also of the last Job that is gone."""
     present: Mapping[ObjectName, Manifest]
-    """Other children that exist: ConfigMaps, Service, NetworkPolicy."""
+    """Other children that exist, by kind and name: ConfigMaps, Service, NetworkPolicy."""
     progress: ProgressMessage | None = None
     progress_written: datetime | None = None
-    """When its progress was last written to its status by this process."""
+    """When this process last wrote progress to the status."""
     live: bool = False
-    """All of this was read from the API server just now."""
+    """Whether object and children were read from the API server just now."""
     blocker: Blocker | None = None
-    """What kept the last round from being carried out."""
+    """What kept the last decision from being carried out."""
 
     @property
     def uid(self) -> str:
@@ -130,14 +146,16 @@ class ObservedJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedDeployment:
-    """A ModelDeployment and all that belongs to it."""
+    """A ModelDeployment, its children, and the FineTuneJob that it refers to."""
 
     deployment: ModelDeployment
     manifest: Manifest
-    """As stored, for the write of its status."""
+    """The object as stored, for the write of its status."""
     source: FineTuneJob | None = None
-    """The FineTuneJob that it refers to, if that exists."""
+    """None if it refers to no FineTuneJob, or if that does not exist or cannot be read."""
+    source_problem: str = ""
+    """Why the FineTuneJob cannot be read; empty if it can."""
     present: Mapping[ObjectName, Manifest]
-    """Children that exist: Deployments, Services, ConfigMaps."""
+    """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     live: bool = False
     blocker: Blocker | None = None

@@ -1,7 +1,8 @@
-"""Which stage is on, how far its run is, and which Job and pods are its own: what every decision reads first.
+"""The current stage, the state of its run, and its Job and pods: what every decision reads first.
 
-A run of a stage is wanted (its name may stand in the status), posted (the uid of its Job stands there), or ended (its end is counted there).
-`prepare` and `export` use one name for all their runs; `train` counts attempts, so that a name is never used twice.
+The status tells the state of a run. The Job of a pending run may exist or not. A created run has the uid of its Job in the status. The end
+of a run that has ended is counted in the status. `prepare` and `export` have one Job name for all their runs. `train` numbers its attempts,
+so that a Job name is never used twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
 from tuneloop_operator.names import job_name
-from tuneloop_operator.state.conditions import holds, moment
+from tuneloop_operator.state.conditions import PODS_REFUSED, condition, holds, moment
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,26 +24,29 @@ if TYPE_CHECKING:
 
 STAGES: tuple[Stage, ...] = ("prepare", "train", "export")
 CLOCK_SLACK_SECONDS = 10.0
-"""Clocks differ: a pod counts as gone this long after its grace period, and as made by a Job that was let go this long after it."""
+"""Clocks of nodes and API server differ. A pod counts as stopped this long after its grace period; a pod belongs to a start of its Job even
+if it seems to be created up to this long before."""
 
 
 class Run(StrEnum):
-    """How far the run of the current stage is, by the status alone."""
+    """The state of the current stage's run, by the status alone."""
 
     PENDING = "Pending"
+    """The status names the run, or the run is still to be named."""
     CREATED = "Created"
+    """The status holds the uid of the run's Job."""
     ENDED = "Ended"
     DONE = "Done"
     """All stages have succeeded, or the job has failed."""
 
 
 def stage_of(status: FineTuneJobStatus) -> Stage:
-    """Return the stage that is on; the last one if all have succeeded."""
+    """Return the first stage without a result; the last stage if all have one."""
     return next((stage for stage in STAGES if not _has_result(child_of(status, stage))), STAGES[-1])
 
 
 def child_of(status: FineTuneJobStatus, stage: Stage) -> Child | None:
-    """Return what the status says of a stage's Job."""
+    """Return the status's entry for the Job of a stage."""
     child: Child | None = getattr(status.children or Children(), stage)
     return child
 
@@ -57,7 +61,7 @@ def is_finished(status: FineTuneJobStatus) -> bool:
 
 
 def run_of(status: FineTuneJobStatus) -> Run:
-    """Return how far the run of the current stage is."""
+    """Return the state of the current stage's run."""
     if is_finished(status):
         return Run.DONE
     child = child_of(status, stage_of(status))
@@ -66,63 +70,78 @@ def run_of(status: FineTuneJobStatus) -> Run:
     return Run.CREATED if child is not None and child.uid is not None else Run.PENDING
 
 
-def job_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> JobView | None:
-    """Return the Job of the current run: by uid once that is known, before by name."""
+def job_of_run(observed: ObservedJob, status: FineTuneJobStatus) -> JobView | None:
+    """Return the Job of the current run: by uid if the status holds one, else by name."""
     stage = stage_of(status)
     child = child_of(status, stage)
     if run_of(status) is Run.CREATED and child is not None:
-        return next((job for job in seen.jobs if job.uid == child.uid), None)
-    name = job_name(seen.job, stage=stage, attempt=status.attempt or 0)
-    return next((job for job in seen.jobs if job.name == name), None)
+        return next((job for job in observed.jobs if job.uid == child.uid), None)
+    name = job_name(observed.job, stage=stage, attempt=status.attempt or 0)
+    return next((job for job in observed.jobs if job.name == name), None)
 
 
-def pods_of(seen: ObservedJob, job: JobView) -> tuple[PodView, ...]:
-    """Return the pods of one Job."""
-    return tuple(pod for pod in seen.pods if pod.owner == job.uid)
+def pods_of(observed: ObservedJob, job: JobView) -> tuple[PodView, ...]:
+    """Return the pods of a Job."""
+    return tuple(pod for pod in observed.pods if pod.owner == job.uid)
 
 
-def pods_let_go(seen: ObservedJob, job: JobView) -> tuple[PodView, ...]:
-    """Return the pods that a Job has had since it was last let go: earlier ones, which a queue took away, are another gang's."""
+def pods_since_start(observed: ObservedJob, job: JobView) -> tuple[PodView, ...]:
+    """Return the pods of a Job since its last start. Earlier pods, which a queue took away, belong to another gang."""
     since = job.started - timedelta(seconds=CLOCK_SLACK_SECONDS) if job.started else None
-    return tuple(pod for pod in pods_of(seen, job) if since is None or pod.created >= since)
+    return tuple(pod for pod in pods_of(observed, job) if since is None or pod.created >= since)
 
 
-def pods_of_run(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
-    """Return the pods of the current run; they may outlive its Job. Those that were over before a queue let the gang go anew are another's."""
-    child, job = child_of(status, stage_of(status)), job_of_run(seen, status)
+def pods_of_run(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
+    """Return the pods of the current run, which may outlive its Job, without those that ended before the current gang began to run."""
+    child, job = child_of(status, stage_of(status)), job_of_run(observed, status)
     owner = job.uid if job else child and child.uid
     since = moment(status.running_since) if status.running_since else None
-    return tuple(pod for pod in seen.pods if pod.owner == owner and (since is None or not _was_over(pod, since)))
+    return tuple(
+        pod for pod in observed.pods if pod.owner == owner and (since is None or not _ended_before(pod, since))
+    )
 
 
-def _was_over(pod: PodView, since: datetime) -> bool:
-    return pod.ended is not None and pod.ended.finished < since
+def _ended_before(pod: PodView, time: datetime) -> bool:
+    return pod.ended is not None and pod.ended.finished < time
 
 
-def running_since(seen: ObservedJob, status: FineTuneJobStatus) -> datetime | None:
-    """Return when the last pod of the current gang began to run; None unless each of them did.
+def running_since(observed: ObservedJob, status: FineTuneJobStatus) -> datetime | None:
+    """Return when the last pod of the current gang began to run; None unless every pod did.
 
-    The pods tell, not the moment at which it was seen: the operator may have been away for hours.
+    The pods tell this time, because the operator may have been away for hours while they started.
     """
-    job = job_of_run(seen, status)
+    job = job_of_run(observed, status)
     if job is None or job.suspended:
         return None
-    begun = [pod.started for pod in pods_let_go(seen, job) if pod.started is not None]
-    return max(begun) if len(begun) >= nodes_of(seen, status) else None
+    starts = [pod.started for pod in pods_since_start(observed, job) if pod.started is not None]
+    return max(starts) if len(starts) >= nodes_of(observed, status) else None
 
 
-def nodes_of(seen: ObservedJob, status: FineTuneJobStatus) -> int:
+def nodes_of(observed: ObservedJob, status: FineTuneJobStatus) -> int:
     """Return the number of nodes of the current attempt."""
-    return status.nodes or with_defaults(seen.job.spec).gang.nodes
+    return status.nodes or with_defaults(observed.job.spec).gang.nodes
 
 
-def quiet_in(seen: ObservedJob, stage: Stage, *, now: datetime) -> float:
-    """Return the seconds until no pod of a stage can run any more: 0 if that is so; infinity if it is not known."""
-    left = [_gone_in(pod, now=now) for pod in seen.pods if pod.stage == stage and not pod.is_terminal]
+def seconds_until_stopped(observed: ObservedJob, stage: Stage, *, now: datetime) -> float:
+    """Return the seconds until no pod of a stage can run any more: 0 if none can now, infinity if the time is unknown."""
+    left = [_seconds_left(pod, now=now) for pod in observed.pods if pod.stage == stage and not pod.is_terminal]
     return max(left, default=0.0)
 
 
-def _gone_in(pod: PodView, *, now: datetime) -> float:
+def _seconds_left(pod: PodView, *, now: datetime) -> float:
     if pod.gone_by is None:
         return float("inf")
     return max((pod.gone_by - now).total_seconds() + CLOCK_SLACK_SECONDS, 0.0)
+
+
+def refusal_of(observed: ObservedJob, job: JobView, *, is_missing_pods: bool) -> str:
+    """Return why the API server refused pods of a gang's Job; empty if no pod is missing, or no refusal is known.
+
+    A refusal in the status, from an earlier read, holds until refusals are read again.
+    """
+    if not is_missing_pods:
+        return ""
+    if job.refusal is not None or observed.live:
+        return job.refusal or ""
+    ready = condition(observed.job.status.conditions if observed.job.status else None, "PodsReady")
+    return ready.message if ready is not None and ready.reason == PODS_REFUSED else ""

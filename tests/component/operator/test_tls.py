@@ -71,7 +71,7 @@ def test_a_renewal_is_noticed_while_the_operator_runs(tmp_path: Path) -> None:
 
     async def wait() -> None:
         noticed = asyncio.Event()
-        task = asyncio.create_task(certificate.keep_fresh(noticed.set, look_seconds=0.01))
+        task = asyncio.create_task(certificate.keep_fresh(noticed.set, check_seconds=0.01))
         await asyncio.wait_for(noticed.wait(), 5)
         task.cancel()
 

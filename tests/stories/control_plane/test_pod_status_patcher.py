@@ -28,7 +28,7 @@ from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.controller.observe import _pod_seen
+from tuneloop_operator.controller.observe.fine_tune_job import pod_view
 from tuneloop_operator.decide.fine_tune_job.classify import termination_message_of
 
 NAME = "reviews-a1"
@@ -119,14 +119,14 @@ def test_a_pod_that_succeeded_hands_on_its_result(bed, patcher, name):
     with patcher(scripts={"train": name}):
         bed.create(2)
         bed.wait("Complete")
-    said = [termination_message_of(_pod_seen(pod)) for pod in bed.pods()]
+    said = [termination_message_of(pod_view(pod)) for pod in bed.pods()]
     assert [message.result is not None for message in said] == [True, False]
 
 
 def test_a_running_pod_is_bound_ready_and_has_its_image(bed, patcher):
     with patcher(scripts={"train": "hang"}):
         bed.create(2)
-        pods = [_pod_seen(pod) for pod in bed.wait_for_phase("Running", 2)]
+        pods = [pod_view(pod) for pod in bed.wait_for_phase("Running", 2)]
     assert [(pod.node, pod.ready) for pod in pods] == [(NODES[0], True), (NODES[1], True)]
     assert all(pod.image.startswith("trainer@sha256:") for pod in pods)
 
@@ -189,7 +189,7 @@ def test_a_test_can_play_a_pod_by_hand(bed, patcher):
         kubelet.play(name, Disrupt("EvictionByEvictionAPI"), End(143, pod_reason="Evicted"), namespace=bed.namespace)
         bed.wait("Failed")
     (pod,) = bed.pods()
-    assert (_pod_seen(pod).disruption, pod["status"]["reason"]) == ("EvictionByEvictionAPI", "Evicted")
+    assert (pod_view(pod).disruption, pod["status"]["reason"]) == ("EvictionByEvictionAPI", "Evicted")
 
 
 @pytest.mark.parametrize("script", ["never_scheduled", "no_image"])

@@ -15,6 +15,7 @@ from cluster.control_plane import ControlPlane
 
 from tuneloop_api.contract.progress import ProgressMessage, progress_path
 from tuneloop_operator.cluster.api_server import ApiServer, Call
+from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.server import ProgressServer
@@ -111,7 +112,7 @@ def place(custom_resources: ControlPlane, namespace: str) -> Place:
         "PATCH", f"{path}/reviews/status", status, content_type="application/merge-patch+json"
     ).body
     assert running["metadata"]["uid"] == made["metadata"]["uid"]
-    store = Store()
+    store = new_store()
     store.put(running)
     return Place(custom_resources, namespace, store, running)
 

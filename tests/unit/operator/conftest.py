@@ -179,7 +179,7 @@ class MemoryCluster:
         return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
-class Bed:
+class OperatorHarness:
     """The operator at work on a memory cluster, with a clock that a test moves."""
 
     def __init__(self, settings: OperatorSettings) -> None:
@@ -316,12 +316,12 @@ class Bed:
 
 
 @pytest.fixture
-def bed() -> Bed:
+def harness() -> OperatorHarness:
     """An operator that has seen nothing yet."""
-    return Bed(OperatorSettings(trainer_image="trainer:1", server_image="server:1"))
+    return OperatorHarness(OperatorSettings(trainer_image="trainer:1", server_image="server:1"))
 
 
 @pytest.fixture
-def new_bed() -> Callable[[], Bed]:
+def new_harness() -> Callable[[], OperatorHarness]:
     """Make further ones."""
-    return lambda: Bed(OperatorSettings(trainer_image="trainer:1", server_image="server:1"))
+    return lambda: OperatorHarness(OperatorSettings(trainer_image="trainer:1", server_image="server:1"))

@@ -10,7 +10,7 @@ import pytest
 from tuneloop_api.contract.progress import ProgressMessage
 
 if TYPE_CHECKING:
-    from conftest import Bed
+    from conftest import OperatorHarness
 
 pytestmark = pytest.mark.anyio
 ON_GPUS = {"nodes": 2, "gpusPerNode": 4}
@@ -20,12 +20,12 @@ def condition(status: dict[str, Any], type_: str) -> dict[str, Any]:
     return next((one for one in status.get("conditions", ()) if one["type"] == type_), {})
 
 
-def hold_up(bed: Bed, job: str, **pod_status: Any) -> None:
+def hold_up(harness: OperatorHarness, job: str, **pod_status: Any) -> None:
     """Let the pods of a Job exist, but not run."""
-    bed.start_pods(job)
-    for name, pod in bed.cluster.of_kind("Pod").items():
+    harness.start_pods(job)
+    for name, pod in harness.cluster.of_kind("Pod").items():
         if name.startswith(f"{job}-"):
-            bed.cluster.change(pod, spec={}, status={"phase": "Pending"} | pod_status)
+            harness.cluster.change(pod, spec={}, status={"phase": "Pending"} | pod_status)
 
 
 NO_ROOM = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]}  # fmt: skip
@@ -40,125 +40,127 @@ NO_IMAGE = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBac
     ],
 )
 async def test_a_gang_that_does_not_start_in_time_fails_with_the_clusters_own_words(
-    bed: Bed, pod_status: dict[str, Any], kind: str, words: str
+    harness: OperatorHarness, pod_status: dict[str, Any], kind: str, words: str
 ) -> None:
-    await bed.prepare(failurePolicy={"startDeadline": "5m"})
-    hold_up(bed, "reviews-a1", **pod_status)
-    await bed.settle(later=299)
-    assert bed.status["phase"] == "Queued"
-    await bed.settle(later=2)
-    assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", kind)
-    assert words in bed.status["failure"]["message"]
-    assert "reviews-a1" not in bed.jobs
+    await harness.prepare(failurePolicy={"startDeadline": "5m"})
+    hold_up(harness, "reviews-a1", **pod_status)
+    await harness.settle(later=299)
+    assert harness.status["phase"] == "Queued"
+    await harness.settle(later=2)
+    assert (harness.status["phase"], harness.status["failure"]["class"]) == ("Failed", kind)
+    assert words in harness.status["failure"]["message"]
+    assert "reviews-a1" not in harness.jobs
 
 
-async def test_pods_that_the_api_server_refuses_are_told_of_soon_and_end_the_job_later(bed: Bed) -> None:
-    await bed.prepare()
-    gang = bed.cluster.of_kind("Job")["reviews-a1"]
-    bed.cluster.refused_pods[gang["metadata"]["uid"]] = "pods is forbidden: exceeded quota: none"
-    await bed.settle(later=11)
-    assert condition(bed.status, "PodsReady")["reason"] == "PodsRefused"
-    assert "exceeded quota" in condition(bed.status, "PodsReady")["message"]
-    await bed.settle(later=1800)
-    assert bed.status["failure"]["class"] == "StartDeadline"
-    assert "exceeded quota: none" in bed.status["failure"]["message"]
+async def test_pods_that_the_api_server_refuses_are_told_of_soon_and_end_the_job_later(
+    harness: OperatorHarness,
+) -> None:
+    await harness.prepare()
+    gang = harness.cluster.of_kind("Job")["reviews-a1"]
+    harness.cluster.refused_pods[gang["metadata"]["uid"]] = "pods is forbidden: exceeded quota: none"
+    await harness.settle(later=11)
+    assert condition(harness.status, "PodsReady")["reason"] == "PodsRefused"
+    assert "exceeded quota" in condition(harness.status, "PodsReady")["message"]
+    await harness.settle(later=1800)
+    assert harness.status["failure"]["class"] == "StartDeadline"
+    assert "exceeded quota: none" in harness.status["failure"]["message"]
 
 
-async def test_a_queue_does_not_use_up_the_time_to_start(bed: Bed) -> None:
-    await bed.prepare(failurePolicy={"startDeadline": "5m"})
-    gang = bed.cluster.of_kind("Job")["reviews-a1"]
-    bed.cluster.change(gang, spec=gang["spec"] | {"suspend": True})
-    await bed.settle(later=3600)
-    assert bed.status["phase"] == "Queued"
-    bed.cluster.change(gang, spec=gang["spec"] | {"suspend": False}, status={"startTime": bed.stamp()})
-    hold_up(bed, "reviews-a1", **NO_ROOM)
-    await bed.settle(later=299)
-    assert bed.status["phase"] == "Queued"
-    await bed.settle(later=2)
-    assert bed.status["phase"] == "Failed"
+async def test_a_queue_does_not_use_up_the_time_to_start(harness: OperatorHarness) -> None:
+    await harness.prepare(failurePolicy={"startDeadline": "5m"})
+    gang = harness.cluster.of_kind("Job")["reviews-a1"]
+    harness.cluster.change(gang, spec=gang["spec"] | {"suspend": True})
+    await harness.settle(later=3600)
+    assert harness.status["phase"] == "Queued"
+    harness.cluster.change(gang, spec=gang["spec"] | {"suspend": False}, status={"startTime": harness.stamp()})
+    hold_up(harness, "reviews-a1", **NO_ROOM)
+    await harness.settle(later=299)
+    assert harness.status["phase"] == "Queued"
+    await harness.settle(later=2)
+    assert harness.status["phase"] == "Failed"
 
 
-async def test_only_running_time_counts_against_the_active_deadline(bed: Bed) -> None:
-    await bed.prepare(activeDeadlineSeconds=600)
-    await bed.settle(later=1000)  # without pods
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-    await bed.settle(later=400)
+async def test_only_running_time_counts_against_the_active_deadline(harness: OperatorHarness) -> None:
+    await harness.prepare(activeDeadlineSeconds=600)
+    await harness.settle(later=1000)  # without pods
+    harness.start_pods("reviews-a1")
+    await harness.settle()
+    await harness.settle(later=400)
     for index in range(2):
-        bed.end_pod(f"reviews-a1-{index}", exit_code=75)
-    bed.end_job("reviews-a1", "FailureTarget")
-    await bed.settle()
-    assert bed.status["usage"]["activeSeconds"] == 400
-    bed.start_pods("reviews-a2")
-    await bed.settle()
-    await bed.settle(later=199)
-    assert bed.status["phase"] == "Running"
-    await bed.settle(later=2)
-    assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "DeadlineExceeded")
-    assert "reviews-a2" not in bed.jobs
+        harness.end_pod(f"reviews-a1-{index}", exit_code=75)
+    harness.end_job("reviews-a1", "FailureTarget")
+    await harness.settle()
+    assert harness.status["usage"]["activeSeconds"] == 400
+    harness.start_pods("reviews-a2")
+    await harness.settle()
+    await harness.settle(later=199)
+    assert harness.status["phase"] == "Running"
+    await harness.settle(later=2)
+    assert (harness.status["phase"], harness.status["failure"]["class"]) == ("Failed", "DeadlineExceeded")
+    assert "reviews-a2" not in harness.jobs
 
 
-async def test_a_night_in_which_the_machine_was_off_is_no_running_time(bed: Bed) -> None:
-    await bed.train()
+async def test_a_night_in_which_the_machine_was_off_is_no_running_time(harness: OperatorHarness) -> None:
+    await harness.train()
     message = ProgressMessage(
         stage="train",
         attempt=1,
         sequence=1,
-        sent_at=(bed.now + timedelta(seconds=300)).isoformat(),
+        sent_at=(harness.now + timedelta(seconds=300)).isoformat(),
         start_step=0,
         step=9,
     )
-    assert bed.operator.progress("team-a", "reviews", message)
-    await bed.settle(later=301)
-    await bed.settle(later=15 * 3600)
+    assert harness.operator.progress("team-a", "reviews", message)
+    await harness.settle(later=301)
+    await harness.settle(later=15 * 3600)
     for index in range(2):
-        pod = bed.cluster.of_kind("Pod")[f"reviews-a1-{index}"]
-        bed.cluster.change(pod, status={"phase": "Failed", "reason": "NodeLost"})
-    bed.end_job("reviews-a1", "FailureTarget")
-    await bed.settle()
-    assert bed.status["failure"]["class"] == "NodeLost"
-    assert bed.status["usage"]["activeSeconds"] == 300
+        pod = harness.cluster.of_kind("Pod")[f"reviews-a1-{index}"]
+        harness.cluster.change(pod, status={"phase": "Failed", "reason": "NodeLost"})
+    harness.end_job("reviews-a1", "FailureTarget")
+    await harness.settle()
+    assert harness.status["failure"]["class"] == "NodeLost"
+    assert harness.status["usage"]["activeSeconds"] == 300
 
 
-async def test_a_clock_that_is_set_back_makes_no_delay_longer(bed: Bed) -> None:
-    await bed.train()
+async def test_a_clock_that_is_set_back_makes_no_delay_longer(harness: OperatorHarness) -> None:
+    await harness.train()
     for attempt in (1, 2):
-        bed.fail(f"reviews-a{attempt}", exit_code=75)
-        await bed.settle()
-    assert "reviews-a3" not in bed.jobs
-    bed.now -= timedelta(hours=2)
-    bed.cluster.change(bed.job(), metadata=bed.job()["metadata"] | {"labels": {"looked-at": "again"}})
-    await bed.settle()
-    assert "reviews-a3" in bed.jobs
+        harness.fail(f"reviews-a{attempt}", exit_code=75)
+        await harness.settle()
+    assert "reviews-a3" not in harness.jobs
+    harness.now -= timedelta(hours=2)
+    harness.cluster.change(harness.job(), metadata=harness.job()["metadata"] | {"labels": {"looked-at": "again"}})
+    await harness.settle()
+    assert "reviews-a3" in harness.jobs
 
 
-async def test_a_job_that_has_used_its_gpu_hours_fails_and_says_what_it_used(bed: Bed) -> None:
-    await bed.prepare(resources=ON_GPUS, budget={"maxGpuHours": 2})
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-    await bed.settle(later=899)
-    assert bed.status["phase"] == "Running"
-    await bed.settle(later=2)
-    assert bed.status["failure"]["class"] == "BudgetExceeded"
-    assert bed.status["usage"]["gpuSeconds"] == 8 * 901
+async def test_a_job_that_has_used_its_gpu_hours_fails_and_says_what_it_used(harness: OperatorHarness) -> None:
+    await harness.prepare(resources=ON_GPUS, budget={"maxGpuHours": 2})
+    harness.start_pods("reviews-a1")
+    await harness.settle()
+    await harness.settle(later=899)
+    assert harness.status["phase"] == "Running"
+    await harness.settle(later=2)
+    assert harness.status["failure"]["class"] == "BudgetExceeded"
+    assert harness.status["usage"]["gpuSeconds"] == 8 * 901
 
 
-async def test_a_job_that_is_over_is_deleted_after_its_time_to_live(bed: Bed) -> None:
-    await bed.train()
-    job = bed.job()
-    bed.cluster.change(job, spec=job["spec"] | {"ttlSecondsAfterFinished": 60})
-    bed.succeed("reviews-a1")
-    await bed.settle()
-    bed.succeed("reviews-export")
-    await bed.settle()
-    await bed.settle(later=59)
-    assert bed.status["phase"] == "Succeeded"
-    await bed.settle(later=2)
-    assert not bed.cluster.objects
+async def test_a_job_that_is_over_is_deleted_after_its_time_to_live(harness: OperatorHarness) -> None:
+    await harness.train()
+    job = harness.job()
+    harness.cluster.change(job, spec=job["spec"] | {"ttlSecondsAfterFinished": 60})
+    harness.succeed("reviews-a1")
+    await harness.settle()
+    harness.succeed("reviews-export")
+    await harness.settle()
+    await harness.settle(later=59)
+    assert harness.status["phase"] == "Succeeded"
+    await harness.settle(later=2)
+    assert not harness.cluster.objects
 
 
-async def test_a_dry_run_ends_after_its_preparation(bed: Bed) -> None:
-    await bed.prepare(preflight={"dryRun": True})
-    assert bed.status["phase"] == "Succeeded"
-    assert condition(bed.status, "Complete")["reason"] == "DryRun"
-    assert bed.jobs == {"reviews-prepare"}
+async def test_a_dry_run_ends_after_its_preparation(harness: OperatorHarness) -> None:
+    await harness.prepare(preflight={"dryRun": True})
+    assert harness.status["phase"] == "Succeeded"
+    assert condition(harness.status, "Complete")["reason"] == "DryRun"
+    assert harness.jobs == {"reviews-prepare"}

@@ -5,146 +5,146 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-Bed = Any
+OperatorHarness = Any
 
 
-def deploy(bed: Bed, **spec: Any) -> None:
+def deploy(harness: OperatorHarness, **spec: Any) -> None:
     metadata = {"name": "api", "namespace": "team-a"}
     manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
-    bed.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}} | spec})
+    harness.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}} | spec})
 
 
-def served(bed: Bed) -> dict[str, Any]:
-    status: dict[str, Any] = bed.cluster.objects["ModelDeployment", "team-a", "api"].get("status", {})
+def served(harness: OperatorHarness) -> dict[str, Any]:
+    status: dict[str, Any] = harness.cluster.objects["ModelDeployment", "team-a", "api"].get("status", {})
     return status
 
 
-def change(bed: Bed, **spec: Any) -> None:
-    stored = bed.cluster.objects["ModelDeployment", "team-a", "api"]
-    bed.cluster.change(stored, spec=stored["spec"] | spec)
+def change(harness: OperatorHarness, **spec: Any) -> None:
+    stored = harness.cluster.objects["ModelDeployment", "team-a", "api"]
+    harness.cluster.change(stored, spec=stored["spec"] | spec)
 
 
-def ready(bed: Bed, name: str, replicas: int = 1) -> None:
-    bed.cluster.change(bed.cluster.of_kind("Deployment")[name], status={"readyReplicas": replicas})
+def ready(harness: OperatorHarness, name: str, replicas: int = 1) -> None:
+    harness.cluster.change(harness.cluster.of_kind("Deployment")[name], status={"readyReplicas": replicas})
 
 
-def target(bed: Bed) -> str:
+def target(harness: OperatorHarness) -> str:
     """Return the revision that the deployment's own Service leads to."""
-    revision: str = bed.cluster.of_kind("Service")["api"]["spec"]["selector"]["tuneloop.dev/revision"]
+    revision: str = harness.cluster.of_kind("Service")["api"]["spec"]["selector"]["tuneloop.dev/revision"]
     return revision
 
 
-def test_a_deployment_is_ready_once_its_servers_are(bed: Bed) -> None:
+def test_a_deployment_is_ready_once_its_servers_are(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed, replicas=2)
-        await bed.settle()
-        (name,) = bed.cluster.of_kind("Deployment")
-        assert (served(bed)["phase"], served(bed)["ready"]) == ("Loading", "0/2")
-        assert set(bed.cluster.of_kind("Service")) == {"api", name}
-        ready(bed, name, 1)
-        await bed.settle()
-        assert (served(bed)["phase"], served(bed)["ready"]) == ("Degraded", "1/2")
-        ready(bed, name, 2)
-        await bed.settle()
-        assert (served(bed)["phase"], served(bed)["ready"]) == ("Ready", "2/2")
-        assert served(bed)["url"] == "http://api.team-a.svc"
+        deploy(harness, replicas=2)
+        await harness.settle()
+        (name,) = harness.cluster.of_kind("Deployment")
+        assert (served(harness)["phase"], served(harness)["ready"]) == ("Loading", "0/2")
+        assert set(harness.cluster.of_kind("Service")) == {"api", name}
+        ready(harness, name, 1)
+        await harness.settle()
+        assert (served(harness)["phase"], served(harness)["ready"]) == ("Degraded", "1/2")
+        ready(harness, name, 2)
+        await harness.settle()
+        assert (served(harness)["phase"], served(harness)["ready"]) == ("Ready", "2/2")
+        assert served(harness)["url"] == "http://api.team-a.svc"
 
     asyncio.run(life())
 
 
-def test_a_deployment_waits_for_its_job_and_then_serves_what_it_made(bed: Bed) -> None:
+def test_a_deployment_waits_for_its_job_and_then_serves_what_it_made(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed, model={"fineTuneJobRef": {"name": "reviews"}})
-        await bed.settle()
-        assert served(bed)["conditions"][1]["reason"] == "JobNotFound"
-        bed.submit()
-        await bed.settle()
-        assert served(bed)["conditions"][1]["reason"] == "JobNotFinished"
+        deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
+        await harness.settle()
+        assert served(harness)["conditions"][1]["reason"] == "JobNotFound"
+        harness.submit()
+        await harness.settle()
+        assert served(harness)["conditions"][1]["reason"] == "JobNotFinished"
         for job in ("reviews-prepare", "reviews-a1", "reviews-export"):
-            bed.succeed(job)
-            await bed.settle()
-        assert served(bed)["phase"] == "Loading"
-        (name,) = bed.cluster.of_kind("Deployment")
-        config = bed.cluster.of_kind("ConfigMap")[name]["data"]["server.json"]
+            harness.succeed(job)
+            await harness.settle()
+        assert served(harness)["phase"] == "Loading"
+        (name,) = harness.cluster.of_kind("Deployment")
+        config = harness.cluster.of_kind("ConfigMap")[name]["data"]["server.json"]
         assert "/tuneloop/claims/models/jobs/reviews/artifact" in config
-        assert bed.status["artifact"]["digest"] in config
+        assert harness.status["artifact"]["digest"] in config
 
     asyncio.run(life())
 
 
-def test_requests_go_to_the_old_revision_until_the_new_one_answers(bed: Bed) -> None:
+def test_requests_go_to_the_old_revision_until_the_new_one_answers(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        (old,) = bed.cluster.of_kind("Deployment")
-        ready(bed, old)
-        await bed.settle()
-        change(bed, batching={"maxBatchSize": 1})
-        await bed.settle()
-        (new,) = set(bed.cluster.of_kind("Deployment")) - {old}
-        assert served(bed)["phase"] == "Progressing"
-        assert old.endswith(target(bed))
-        ready(bed, new)
-        await bed.settle()
-        assert new.endswith(target(bed))
-        assert served(bed)["phase"] == "Ready"
+        deploy(harness)
+        await harness.settle()
+        (old,) = harness.cluster.of_kind("Deployment")
+        ready(harness, old)
+        await harness.settle()
+        change(harness, batching={"maxBatchSize": 1})
+        await harness.settle()
+        (new,) = set(harness.cluster.of_kind("Deployment")) - {old}
+        assert served(harness)["phase"] == "Progressing"
+        assert old.endswith(target(harness))
+        ready(harness, new)
+        await harness.settle()
+        assert new.endswith(target(harness))
+        assert served(harness)["phase"] == "Ready"
         for kind in ("Deployment", "ConfigMap"):
-            assert set(bed.cluster.of_kind(kind)) == {new}
-        assert set(bed.cluster.of_kind("Service")) == {"api", new}
+            assert set(harness.cluster.of_kind(kind)) == {new}
+        assert set(harness.cluster.of_kind("Service")) == {"api", new}
 
     asyncio.run(life())
 
 
-def test_more_replicas_are_the_same_revision(bed: Bed) -> None:
+def test_more_replicas_are_the_same_revision(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        (name,) = bed.cluster.of_kind("Deployment")
-        change(bed, replicas=3)
-        await bed.settle()
-        assert list(bed.cluster.of_kind("Deployment")) == [name]
-        assert bed.cluster.of_kind("Deployment")[name]["spec"]["replicas"] == 3
+        deploy(harness)
+        await harness.settle()
+        (name,) = harness.cluster.of_kind("Deployment")
+        change(harness, replicas=3)
+        await harness.settle()
+        assert list(harness.cluster.of_kind("Deployment")) == [name]
+        assert harness.cluster.of_kind("Deployment")[name]["spec"]["replicas"] == 3
 
     asyncio.run(life())
 
 
-def test_what_was_changed_or_deleted_by_hand_is_restored(bed: Bed) -> None:
+def test_what_was_changed_or_deleted_by_hand_is_restored(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        (name, stored) = next(iter(bed.cluster.of_kind("Deployment").items()))
-        bed.cluster.change(stored, spec=stored["spec"] | {"replicas": 7})
-        bed.cluster.remove(bed.cluster.of_kind("Service")["api"])
-        await bed.settle()
-        assert bed.cluster.of_kind("Deployment")[name]["spec"]["replicas"] == 1
-        assert "api" in bed.cluster.of_kind("Service")
+        deploy(harness)
+        await harness.settle()
+        (name, stored) = next(iter(harness.cluster.of_kind("Deployment").items()))
+        harness.cluster.change(stored, spec=stored["spec"] | {"replicas": 7})
+        harness.cluster.remove(harness.cluster.of_kind("Service")["api"])
+        await harness.settle()
+        assert harness.cluster.of_kind("Deployment")[name]["spec"]["replicas"] == 1
+        assert "api" in harness.cluster.of_kind("Service")
 
     asyncio.run(life())
 
 
-def test_a_settled_deployment_costs_no_call(bed: Bed) -> None:
+def test_a_settled_deployment_costs_no_call(harness: OperatorHarness) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        ready(bed, next(iter(bed.cluster.of_kind("Deployment"))))
-        await bed.settle()
-        writes, reads = len(bed.cluster.writes), bed.cluster.reads
-        bed.restart_operator()
-        await bed.settle(later=3600)
-        assert (len(bed.cluster.writes), bed.cluster.reads) == (writes, reads)
+        deploy(harness)
+        await harness.settle()
+        ready(harness, next(iter(harness.cluster.of_kind("Deployment"))))
+        await harness.settle()
+        writes, reads = len(harness.cluster.writes), harness.cluster.reads
+        harness.restart_operator()
+        await harness.settle(later=3600)
+        assert (len(harness.cluster.writes), harness.cluster.reads) == (writes, reads)
 
     asyncio.run(life())
 
 
-def test_a_name_that_somebody_else_holds_is_never_taken(bed: Bed) -> None:
+def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness) -> None:
     async def life() -> None:
         metadata = {"name": "api", "namespace": "team-a"}
         theirs = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "theirs"}}}
-        bed.cluster.add(theirs)
-        deploy(bed)
-        await bed.settle()
-        assert bed.cluster.of_kind("Service")["api"]["spec"] == theirs["spec"]
-        (conflict,) = [one for one in served(bed)["conditions"] if one["type"] == "NameConflict"]
+        harness.cluster.add(theirs)
+        deploy(harness)
+        await harness.settle()
+        assert harness.cluster.of_kind("Service")["api"]["spec"] == theirs["spec"]
+        (conflict,) = [one for one in served(harness)["conditions"] if one["type"] == "NameConflict"]
         assert "Service api is not ours" in conflict["message"]
 
     asyncio.run(life())

@@ -1,4 +1,4 @@
-"""What Prometheus is told, from what the store holds."""
+"""The metrics, from what the store holds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_operator.cluster.transport import Call
+from tuneloop_operator.controller.controllers import metrics_of, new_store
 from tuneloop_operator.controller.operator import Operator
-from tuneloop_operator.controller.queue import Key
-from tuneloop_operator.controller.store import Store
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.metrics.process import Metrics
 
@@ -34,7 +33,7 @@ def manifest(kind: str, name: str, status: dict[str, Any], **metadata: Any) -> d
     return {"apiVersion": "v", "kind": kind, "metadata": named, "spec": {}, "status": status}
 
 
-def told(text: bytes) -> Samples:
+def parsed(text: bytes) -> Samples:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -43,18 +42,18 @@ def told(text: bytes) -> Samples:
 
 
 def samples(*manifests: dict[str, Any], message: ProgressMessage | None = None) -> Samples:
-    """Return what is told of these objects; the message is of the job `reviews`."""
-    store, metrics = Store(), Metrics()
-    for one in manifests:
-        store.put(one)
+    """Return the metrics of these objects; the message is of the job `reviews`."""
+    store, metrics = new_store(), Metrics()
+    for stored in manifests:
+        store.put(stored)
     if message is not None:
         store.put_progress("uid-reviews", message)
-    metrics.watch_objects(store, clock=lambda: NOW)
-    return told(metrics.text())
+    metrics.watch_objects(lambda: metrics_of(store, now=NOW))
+    return parsed(metrics.text())
 
 
 def of_job(status: dict[str, Any], *others: dict[str, Any], message: ProgressMessage | None = None) -> Samples:
-    """Return what is told of the job alone: its samples by name and further labels."""
+    """Return the metrics of the job alone, by name and further labels."""
     found = samples(manifest("FineTuneJob", "reviews", status), *others, message=message)
     named = frozenset(NAMED.items())
     return {(name, labels - named): value for (name, labels), value in found.items() if named <= labels}
@@ -101,7 +100,7 @@ RUNNING: dict[str, Any] = {
         ("tuneloop_job_restarts_total", {"class": "disruption"}, 1),
     ],
 )
-def test_a_job_that_trains_tells(name: str, labels: dict[str, str], expected: float) -> None:
+def test_a_job_that_trains_has_this_metric(name: str, labels: dict[str, str], expected: float) -> None:
     assert value(of_job(RUNNING), name, **labels) == pytest.approx(expected)
 
 
@@ -117,7 +116,7 @@ def test_the_newest_message_counts_before_it_is_in_the_status(attempt: int, step
     assert value(of_job(RUNNING, message=message), "tuneloop_job_step") == step
 
 
-def test_a_job_of_which_nothing_is_known_has_no_series() -> None:
+def test_a_job_without_a_status_has_no_series() -> None:
     assert of_job({}) == {}
 
 
@@ -126,7 +125,7 @@ def test_a_job_of_which_nothing_is_known_has_no_series() -> None:
     "name",
     ["heartbeat_timestamp_seconds", "tokens_per_second", "checkpoint_age_seconds", "checkpoint_save_seconds"],
 )
-def test_what_would_only_grow_old_is_not_told_of_a_job_at_rest(phase: str, name: str) -> None:
+def test_a_job_that_does_not_run_has_no_metric_that_would_only_age(phase: str, name: str) -> None:
     assert value(of_job(RUNNING | {"phase": phase}), f"tuneloop_job_{name}") is None
 
 
@@ -147,10 +146,10 @@ def test_gpus_that_pods_hold_now_are_counted(resources: dict[str, int], nodes: i
 
 def test_a_first_attempt_that_runs_has_used_gpus_and_lost_nothing() -> None:
     found = of_job({"phase": "Running", "attempt": 1, "runningSince": stamp(seconds=60)})
-    told_of = [
+    values = [
         value(found, f"tuneloop_job_{name}") for name in ("gpu_seconds_total", "lost_steps_total", "goodput_ratio")
     ]
-    assert told_of == [60, 0, None]
+    assert values == [60, 0, None]
 
 
 def test_the_time_of_a_save_is_that_of_the_newest_message() -> None:
@@ -158,7 +157,7 @@ def test_the_time_of_a_save_is_that_of_the_newest_message() -> None:
     assert value(of_job(RUNNING, message=message), "tuneloop_job_checkpoint_save_seconds") == 4
 
 
-def test_a_queued_attempt_tells_how_long_it_waits() -> None:
+def test_a_queued_attempt_shows_how_long_it_waits() -> None:
     attempt = manifest("Job", "reviews-a2", {}, creationTimestamp=stamp(minutes=3))
     status = RUNNING | {"phase": "Queued", "children": {"train": {"name": "reviews-a2", "uid": "u"}}}
     assert value(of_job(status, attempt), "tuneloop_job_queue_wait_seconds") == 180
@@ -174,7 +173,7 @@ def test_a_queued_attempt_tells_how_long_it_waits() -> None:
         ({"phase": "Failed"}, {"result": "Failed", "class": "Unknown"}),
     ],
 )
-def test_a_finished_job_tells_how_it_ended(status: dict[str, Any], labels: dict[str, str]) -> None:
+def test_a_finished_job_shows_how_it_ended(status: dict[str, Any], labels: dict[str, str]) -> None:
     assert value(of_job(status), "tuneloop_job_completed_total", **labels) == 1
 
 
@@ -186,18 +185,18 @@ def test_a_finished_job_tells_how_it_ended(status: dict[str, Any], labels: dict[
     ],
 )
 def test_objects_are_counted_by_phase(kind: str, name: str, phases: dict[str, float]) -> None:
-    seen = [{"phase": "Running"}, {"phase": "Running"}, {}]
-    found = samples(*(manifest(kind, f"x{number}", status) for number, status in enumerate(seen)))
+    statuses = [{"phase": "Running"}, {"phase": "Running"}, {}]
+    found = samples(*(manifest(kind, f"x{number}", status) for number, status in enumerate(statuses)))
     assert {phase: value(found, name, phase=phase) for phase in phases} == phases
 
 
 def test_series_vanish_with_their_object() -> None:
-    store, metrics = Store(), Metrics()
+    store, metrics = new_store(), Metrics()
     job = manifest("FineTuneJob", "reviews", RUNNING)
-    metrics.watch_objects(store, clock=lambda: NOW)
+    metrics.watch_objects(lambda: metrics_of(store, now=NOW))
     store.put(job)
     store.remove(job)
-    assert not [name for name, labels in told(metrics.text()) if ("name", "reviews") in labels]
+    assert not [name for name, labels in parsed(metrics.text()) if ("name", "reviews") in labels]
 
 
 @pytest.mark.parametrize(
@@ -209,22 +208,22 @@ def test_series_vanish_with_their_object() -> None:
          {"verb": "get", "resource": "jobs", "code": "0"}, 1),
         (lambda m: m.called(Call("get", "jobs", 200, 0.5)), "tuneloop_api_call_seconds_sum",
          {"verb": "get", "resource": "jobs"}, 0.5),
-        (lambda m: m.taken(Key("FineTuneJob", "a", "x"), waited=0.25), "tuneloop_work_queue_wait_seconds_sum", {}, 0.25),
-        (lambda m: m.reconciled(Key("FineTuneJob", "a", "x"), seconds=0.5, error=None), "tuneloop_reconcile_seconds_sum",
+        (lambda m: m.taken(waited=0.25), "tuneloop_work_queue_wait_seconds_sum", {}, 0.25),
+        (lambda m: m.reconciled("FineTuneJob", seconds=0.5, error=None), "tuneloop_reconcile_seconds_sum",
          {"kind": "FineTuneJob"}, 0.5),
-        (lambda m: m.reconciled(Key("FineTuneJob", "a", "x"), seconds=0.5, error=ClusterUnavailable("x")),
+        (lambda m: m.reconciled("FineTuneJob", seconds=0.5, error=ClusterUnavailable("x")),
          "tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}, 1),
         (lambda m: m.watch_leader(lambda: True), "tuneloop_leader", {}, 1),
         (lambda m: m.watch_depth(lambda: 7), "tuneloop_work_queue_depth", {}, 7),
     ],
     ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue"],
 )  # fmt: skip
-def test_the_operator_tells_of_itself(
+def test_the_operator_measures_itself(
     act: Callable[[Metrics], None], name: str, labels: dict[str, str], expected: float
 ) -> None:
     metrics = Metrics()
     act(metrics)
-    assert value(told(metrics.text()), name, **labels) == expected
+    assert value(parsed(metrics.text()), name, **labels) == expected
 
 
 @pytest.mark.parametrize(
@@ -235,16 +234,20 @@ def test_the_operator_tells_of_itself(
         ("tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}),
     ],
 )
-def test_the_operator_tells_how_its_work_goes(bed: Any, name: str, labels: dict[str, str]) -> None:
+def test_the_operator_measures_its_work(harness: Any, name: str, labels: dict[str, str]) -> None:
     metrics = Metrics()
 
     async def life() -> None:
-        bed.operator = Operator(
-            cluster=bed.cluster, settings=bed.settings, clock=lambda: bed.now, workers=1, instruments=metrics
+        harness.operator = Operator(
+            cluster=harness.cluster,
+            settings=harness.settings,
+            clock=lambda: harness.now,
+            workers=1,
+            instruments=metrics,
         )
-        bed.cluster.fail_write = 1
-        bed.submit()
-        await bed.settle()
+        harness.cluster.fail_write = 1
+        harness.submit()
+        await harness.settle()
 
     asyncio.run(life())
-    assert value(told(metrics.text()), name, **labels) >= 1  # on a slow machine it has tried again meanwhile
+    assert value(parsed(metrics.text()), name, **labels) >= 1  # on a slow machine it has tried again meanwhile

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Bed
+    from conftest import OperatorHarness
 
 pytestmark = pytest.mark.anyio
 
@@ -18,124 +18,128 @@ TRAIN = {"startStep": 0, "steps": 155, "worldSize": 2, "last": SAVED, "stepSecon
 SAID = {"version": 1, "stage": "train", "outcome": "Preempted", "failureClass": "Preempted", "train": TRAIN}
 
 
-def send_back(bed: Bed, *, grace: int = 300) -> None:
+def send_back(harness: OperatorHarness, *, grace: int = 300) -> None:
     """Suspend the gang's Job as a queue does; its pods have their grace period to stop."""
-    stored = bed.cluster.of_kind("Job")["reviews-a1"]
-    bed.cluster.change(stored, spec=stored["spec"] | {"suspend": True}, status={})
-    ask_to_stop(bed, grace=grace)
+    stored = harness.cluster.of_kind("Job")["reviews-a1"]
+    harness.cluster.change(stored, spec=stored["spec"] | {"suspend": True}, status={})
+    ask_to_stop(harness, grace=grace)
 
 
-async def sent_back_after_100_s(bed: Bed, **spec: Any) -> None:
-    await bed.prepare(**spec)
-    bed.start_pods("reviews-a1")
-    await bed.settle()
-    await bed.settle(later=100)
-    send_back(bed)
-    await bed.settle()
+async def sent_back_after_100_s(harness: OperatorHarness, **spec: Any) -> None:
+    await harness.prepare(**spec)
+    harness.start_pods("reviews-a1")
+    await harness.settle()
+    await harness.settle(later=100)
+    send_back(harness)
+    await harness.settle()
 
 
-def ask_to_stop(bed: Bed, *, grace: int) -> None:
-    by = (bed.now + timedelta(seconds=grace)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def ask_to_stop(harness: OperatorHarness, *, grace: int) -> None:
+    by = (harness.now + timedelta(seconds=grace)).strftime("%Y-%m-%dT%H:%M:%SZ")
     for name in PODS:
-        metadata = bed.cluster.of_kind("Pod")[name]["metadata"]
+        metadata = harness.cluster.of_kind("Pod")[name]["metadata"]
         asked = {"deletionTimestamp": by, "deletionGracePeriodSeconds": grace}
-        bed.cluster.change(bed.cluster.of_kind("Pod")[name], metadata=metadata | asked)
+        harness.cluster.change(harness.cluster.of_kind("Pod")[name], metadata=metadata | asked)
 
 
-def admit(bed: Bed) -> None:
-    stored = bed.cluster.of_kind("Job")["reviews-a1"]
-    bed.cluster.change(stored, spec=stored["spec"] | {"suspend": False}, status={"startTime": bed.stamp()})
+def admit(harness: OperatorHarness) -> None:
+    stored = harness.cluster.of_kind("Job")["reviews-a1"]
+    harness.cluster.change(stored, spec=stored["spec"] | {"suspend": False}, status={"startTime": harness.stamp()})
 
 
-def stop(bed: Bed) -> None:
+def stop(harness: OperatorHarness) -> None:
     """Let the pods say what they saved and be gone, before anybody looks."""
     for name in PODS:
-        bed.end_pod(name, exit_code=79, message=SAID)
-        bed.cluster.remove(bed.cluster.of_kind("Pod")[name])
+        harness.end_pod(name, exit_code=79, message=SAID)
+        harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
 
 
-async def suspend(bed: Bed) -> None:
+async def suspend(harness: OperatorHarness) -> None:
     """Suspend a job that has run for 100 s; its pods live on."""
-    await bed.train()
-    await bed.settle(later=100)
-    bed.cluster.pods_take_their_time = True
-    bed.cluster.change(bed.job(), spec=bed.job()["spec"] | {"suspend": True})
-    await bed.settle()
+    await harness.train()
+    await harness.settle(later=100)
+    harness.cluster.pods_take_their_time = True
+    harness.cluster.change(harness.job(), spec=harness.job()["spec"] | {"suspend": True})
+    await harness.settle()
 
 
-async def test_the_last_words_of_pods_that_outlive_their_job_are_heard_although_they_are_gone_at_once(bed: Bed) -> None:
-    await suspend(bed)
-    bed.now += timedelta(seconds=20)
-    stop(bed)
-    await bed.settle()
-    assert bed.status["checkpoint"]["latest"]["step"] == 155
-    assert (bed.status["usage"]["activeSeconds"], bed.status["usage"]["lostSteps"]) == (120, 0)
+async def test_the_last_words_of_pods_that_outlive_their_job_are_heard_although_they_are_gone_at_once(
+    harness: OperatorHarness,
+) -> None:
+    await suspend(harness)
+    harness.now += timedelta(seconds=20)
+    stop(harness)
+    await harness.settle()
+    assert harness.status["checkpoint"]["latest"]["step"] == 155
+    assert (harness.status["usage"]["activeSeconds"], harness.status["usage"]["lostSteps"]) == (120, 0)
 
 
-async def test_a_suspended_gang_whose_node_is_lost_is_counted_once_its_time_is_over(bed: Bed) -> None:
-    await suspend(bed)
-    ask_to_stop(bed, grace=30)
-    await bed.settle()
-    assert "usage" not in bed.status
-    await bed.settle(later=60)
-    assert bed.status["usage"]["activeSeconds"] == 100
+async def test_a_suspended_gang_whose_node_is_lost_is_counted_once_its_time_is_over(harness: OperatorHarness) -> None:
+    await suspend(harness)
+    ask_to_stop(harness, grace=30)
+    await harness.settle()
+    assert "usage" not in harness.status
+    await harness.settle(later=60)
+    assert harness.status["usage"]["activeSeconds"] == 100
 
 
-async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_active_time(bed: Bed) -> None:
-    await sent_back_after_100_s(bed, failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
-    bed.now += timedelta(seconds=20)
-    stop(bed)
-    await bed.settle()
-    await bed.settle(later=5000)
-    assert bed.status["phase"] == "Queued"
-    assert "runningSince" not in bed.status
+async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_active_time(
+    harness: OperatorHarness,
+) -> None:
+    await sent_back_after_100_s(harness, failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
+    harness.now += timedelta(seconds=20)
+    stop(harness)
+    await harness.settle()
+    await harness.settle(later=5000)
+    assert harness.status["phase"] == "Queued"
+    assert "runningSince" not in harness.status
 
 
-async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(bed: Bed) -> None:
-    await sent_back_after_100_s(bed, failurePolicy={"startDeadline": "5m"})
-    bed.now += timedelta(seconds=30)
-    admit(bed)
-    await bed.settle()
-    assert bed.status["workers"] == "0/2"
-    bed.now += timedelta(seconds=20)
-    stop(bed)
-    await bed.settle()
-    await bed.settle(later=400)
-    assert (bed.status["phase"], bed.status["failure"]["class"]) == ("Failed", "StartDeadline")
+async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(harness: OperatorHarness) -> None:
+    await sent_back_after_100_s(harness, failurePolicy={"startDeadline": "5m"})
+    harness.now += timedelta(seconds=30)
+    admit(harness)
+    await harness.settle()
+    assert harness.status["workers"] == "0/2"
+    harness.now += timedelta(seconds=20)
+    stop(harness)
+    await harness.settle()
+    await harness.settle(later=400)
+    assert (harness.status["phase"], harness.status["failure"]["class"]) == ("Failed", "StartDeadline")
 
 
 async def test_a_gang_that_was_sent_back_and_let_go_anew_while_no_operator_ran_is_counted_without_its_wait(
-    bed: Bed,
+    harness: OperatorHarness,
 ) -> None:
-    await sent_back_after_100_s(bed)
-    watchers, bed.cluster.watchers = bed.cluster.watchers, []
+    await sent_back_after_100_s(harness)
+    watchers, harness.cluster.watchers = harness.cluster.watchers, []
     for name in PODS:
-        bed.cluster.remove(bed.cluster.of_kind("Pod")[name])
-    bed.now += timedelta(seconds=1000)
-    admit(bed)
-    bed.start_pods("reviews-a1")
-    bed.now += timedelta(seconds=200)
+        harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
+    harness.now += timedelta(seconds=1000)
+    admit(harness)
+    harness.start_pods("reviews-a1")
+    harness.now += timedelta(seconds=200)
     for name in PODS:
-        bed.end_pod(name, exit_code=77)
-    bed.end_job("reviews-a1", "FailureTarget")
-    bed.cluster.watchers = watchers
-    bed.restart_operator()
-    await bed.settle()
-    assert bed.status["usage"]["activeSeconds"] == 300
+        harness.end_pod(name, exit_code=77)
+    harness.end_job("reviews-a1", "FailureTarget")
+    harness.cluster.watchers = watchers
+    harness.restart_operator()
+    await harness.settle()
+    assert harness.status["usage"]["activeSeconds"] == 300
 
 
-async def test_a_gang_that_came_up_and_was_sent_back_while_no_operator_ran_is_counted(bed: Bed) -> None:
-    await bed.prepare()
-    watchers, bed.cluster.watchers = bed.cluster.watchers, []
-    bed.start_pods("reviews-a1")
-    bed.now += timedelta(seconds=100)
-    send_back(bed)
-    bed.cluster.watchers = watchers
-    bed.restart_operator()
-    await bed.settle()
-    bed.now += timedelta(seconds=20)
-    stop(bed)
-    await bed.settle()
-    usage: dict[str, Any] = bed.status["usage"]
+async def test_a_gang_that_came_up_and_was_sent_back_while_no_operator_ran_is_counted(harness: OperatorHarness) -> None:
+    await harness.prepare()
+    watchers, harness.cluster.watchers = harness.cluster.watchers, []
+    harness.start_pods("reviews-a1")
+    harness.now += timedelta(seconds=100)
+    send_back(harness)
+    harness.cluster.watchers = watchers
+    harness.restart_operator()
+    await harness.settle()
+    harness.now += timedelta(seconds=20)
+    stop(harness)
+    await harness.settle()
+    usage: dict[str, Any] = harness.status["usage"]
     assert (usage["activeSeconds"], usage["lostSteps"]) == (120, 0)
-    assert bed.status["checkpoint"]["latest"]["step"] == 155
+    assert harness.status["checkpoint"]["latest"]["step"] == 155

@@ -24,7 +24,7 @@ from pod_courses import (
 from pod_status import patch_after
 
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.controller.observe import _pod_seen
+from tuneloop_operator.controller.observe.fine_tune_job import pod_view
 from tuneloop_operator.decide.fine_tune_job.classify import blame, termination_message_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def played(script, *, stage="train", index=0, image="registry.example/trainer:1"
         status = copy.deepcopy(patch["status"])
         conditions = {one["type"]: one for one in (*manifest["status"].get("conditions", ()), *status["conditions"])}
         manifest["status"] |= status | {"conditions": list(conditions.values())}
-    return _pod_seen(manifest)
+    return pod_view(manifest)
 
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "export"])

@@ -1,4 +1,4 @@
-"""Which pod is to blame, what went wrong in it, and what a person can do about it."""
+"""Which pod of a failed run is to blame, what went wrong in it, and what a person can do about it."""
 
 from __future__ import annotations
 
@@ -36,54 +36,54 @@ _CLASS_OF_POD_REASON = {  # `status.reason` of a pod
     "NodeAffinity": FailureClass.NODE_LOST,
     "UnexpectedAdmissionError": FailureClass.NODE_LOST,
 }
-_CANNOT_START = frozenset({"StartError", "ContainerCannotRun", "CreateContainerConfigError", "InvalidImageName"})
+_START_ERRORS = frozenset({"StartError", "ContainerCannotRun", "CreateContainerConfigError", "InvalidImageName"})
 _SIGTERM = 143
-_NOISE = {FailureClass.UNKNOWN: 1, FailureClass.HANG: 2, FailureClass.COLLECTIVE: 3}
-"""Classes that another rank's end may bring about, the more likely the greater; all others are 0."""
-_SIGNALLED = 4
+_ECHO_RANK = {FailureClass.UNKNOWN: 1, FailureClass.HANG: 2, FailureClass.COLLECTIVE: 3}
+"""Classes that the end of another rank may cause; the larger the number, the more likely. All other classes have 0."""
+_ECHO_RANK_OF_SIGTERM = 4
 _LAST_LINES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """A pod's end, judged."""
+    """The failure of a pod that ended, and how likely another pod caused it."""
 
     failure: Failure
     echo_rank: int
-    """0: this pod says by itself what went wrong; more: it may only be the echo of another one's end."""
+    """0: this pod shows the cause. Larger: its end may be an echo of another pod's failure."""
     finished: datetime
     index: int
 
 
 def blame(pods: Iterable[PodView]) -> Blame | None:
-    """Return the end that tells best why these pods of one attempt failed; None if none of them has ended.
+    """Return the failure that explains best why these pods of one attempt failed; None if no pod has ended.
 
-    Pods that were deleted before they ended are asked only if there is no other: the Job controller deletes the rest of a gang.
+    Pods that were deleted before they ended count only if there are no others, because the Job controller deletes the rest of a gang.
     """
     ended = [pod for pod in pods if pod.phase == "Failed" or pod.disruption or _failed(pod.ended)]
     own = [pod for pod in ended if pod.disruption or not _deleted_first(pod)]
-    judged = [_judge(pod) for pod in own or ended]
-    return min(judged, key=lambda one: (one.echo_rank, one.finished, one.index), default=None)
+    blames = [_blame_of(pod) for pod in own or ended]
+    return min(blames, key=lambda blame: (blame.echo_rank, blame.finished, blame.index), default=None)
 
 
 def termination_message_of(pod: PodView) -> TerminationMessage | None:
-    """Return what a pod of ours said as it ended; None if it said nothing that can be understood."""
+    """Return the termination message of a pod; None if it wrote none, or none that can be read."""
     return _read(pod.ended.message) if pod.ended else None
 
 
 def job_deleted(*, name: str, stage: str) -> Failure:
-    """Return the failure of a Job that is gone although nobody of ours deleted it."""
+    """Return the failure of a Job that is gone, and that the operator did not delete."""
     return _failure(FailureClass.EVICTED, stage=stage, message=f"Job {name} was deleted while it ran")
 
 
 def pods_gone(*, name: str, stage: str, message: str) -> Failure:
-    """Return the failure of a Job that failed without a pod that could say why: they were deleted."""
-    said = f": {message}" if message else ""
-    return _failure(FailureClass.EVICTED, stage=stage, message=f"the pods of Job {name} are gone{said}")
+    """Return the failure of a Job that failed and whose pods were deleted, so that none can show why. message: of the Job."""
+    detail = f": {message}" if message else ""
+    return _failure(FailureClass.EVICTED, stage=stage, message=f"the pods of Job {name} are gone{detail}")
 
 
 def no_result(*, name: str, stage: str) -> Failure:
-    """Return the failure of a Job that succeeded without saying what it made."""
+    """Return the failure of a Job that succeeded without a readable result."""
     return _failure(
         FailureClass.UNKNOWN,
         stage=stage,
@@ -92,13 +92,13 @@ def no_result(*, name: str, stage: str) -> Failure:
 
 
 def without_image(pod: PodView) -> Failure:
-    """Return the failure of a pod that cannot get its image, or cannot be made."""
+    """Return the failure of a pod whose image cannot be pulled, or whose container cannot be created."""
     kind = FailureClass.CONFIG if pod.waiting == "CreateContainerConfigError" else FailureClass.IMAGE_PULL
     return _failure(kind, stage=pod.stage, message=f"{pod.waiting}: {pod.waiting_message}".rstrip(": "), pod=pod)
 
 
 def not_started(message: str, *, stage: str, pod: PodView | None = None) -> Failure:
-    """Return the failure of a run whose pods did not come up in time."""
+    """Return the failure of a run whose pods did not start in time."""
     return _failure(FailureClass.START_DEADLINE, stage=stage, message=message, pod=pod)
 
 
@@ -107,7 +107,10 @@ def _failed(end: ContainerEnd | None) -> bool:
 
 
 def _deleted_first(pod: PodView) -> bool:
-    """Whether the pod ended because it was deleted. Times have whole seconds; its own end wins a tie, unless SIGTERM ended it."""
+    """Whether the pod ended because it was deleted.
+
+    Times have whole seconds. If both fall into the same second, the pod ended by itself, unless SIGTERM ended it.
+    """
     if pod.deletion_asked is None:
         return False
     if pod.ended is None or pod.ended.finished > pod.deletion_asked:
@@ -115,46 +118,48 @@ def _deleted_first(pod: PodView) -> bool:
     return pod.ended.exit_code == _SIGTERM and pod.ended.finished == pod.deletion_asked
 
 
-def _judge(pod: PodView) -> Blame:
-    said = _read(pod.ended.message) if pod.ended else None
-    failure_class = _class(pod, said)
-    echo_rank = _NOISE.get(failure_class, 0)
+def _blame_of(pod: PodView) -> Blame:
+    message = termination_message_of(pod)
+    failure_class = _class(pod, message)
+    echo_rank = _ECHO_RANK.get(failure_class, 0)
     if pod.ended and pod.ended.exit_code == _SIGTERM and failure_class is FailureClass.UNKNOWN:
-        echo_rank = _SIGNALLED
-    failure = _failure(failure_class, stage=pod.stage, message=_message(pod, said), pod=pod, said=said)
+        echo_rank = _ECHO_RANK_OF_SIGTERM
+    failure = _failure(
+        failure_class, stage=pod.stage, message=_text(pod, message), pod=pod, termination_message=message
+    )
     finished = pod.ended.finished if pod.ended else (pod.deletion_asked or datetime.max.replace(tzinfo=UTC))
     return Blame(failure=failure, echo_rank=echo_rank, finished=finished, index=pod.index)
 
 
-def _class(pod: PodView, said: TerminationMessage | None) -> FailureClass:
+def _class(pod: PodView, message: TerminationMessage | None) -> FailureClass:
     if pod.disruption or pod.reason:
         return _CLASS_OF_DISRUPTION.get(pod.disruption) or _CLASS_OF_POD_REASON.get(pod.reason, FailureClass.EVICTED)
     if _deleted_first(pod):
         return FailureClass.EVICTED
-    return FailureClass.UNKNOWN if pod.ended is None else _class_of_end(pod.ended, said)
+    return FailureClass.UNKNOWN if pod.ended is None else _class_of_end(pod.ended, message)
 
 
-def _class_of_end(end: ContainerEnd, said: TerminationMessage | None) -> FailureClass:
+def _class_of_end(end: ContainerEnd, message: TerminationMessage | None) -> FailureClass:
     if end.reason == "OOMKilled":
         return FailureClass.OUT_OF_MEMORY_HOST
-    if end.reason in _CANNOT_START:
+    if end.reason in _START_ERRORS:
         return FailureClass.CONFIG
-    if said is not None and said.failure_class is not None:
-        return said.failure_class
+    if message is not None and message.failure_class is not None:
+        return message.failure_class
     return CLASS_OF_EXIT_CODE.get(end.exit_code, FailureClass.UNKNOWN)
 
 
-def _message(pod: PodView, said: TerminationMessage | None) -> str:
-    if said is not None and said.message:
-        return said.message
+def _text(pod: PodView, message: TerminationMessage | None) -> str:
+    if message is not None and message.message:
+        return message.message
     if pod.disruption or pod.reason or pod.ended is None:
         return f"pod {pod.name}: {pod.message or pod.disruption or pod.reason or 'deleted'}"
     end = pod.ended
     if end.reason == "OOMKilled":
         return f"pod {pod.name} used more memory than its limit"
     lines = [line for line in end.message.splitlines() if line.strip()]
-    told = f": {lines[-1].strip()}" if lines and said is None else ""
-    return f"pod {pod.name} ended with exit code {end.exit_code}{told}"
+    last_line = f": {lines[-1].strip()}" if lines and message is None else ""
+    return f"pod {pod.name} ended with exit code {end.exit_code}{last_line}"
 
 
 def _failure(
@@ -163,27 +168,27 @@ def _failure(
     stage: str,
     message: str,
     pod: PodView | None = None,
-    said: TerminationMessage | None = None,
+    termination_message: TerminationMessage | None = None,
 ) -> Failure:
-    end = pod.ended if pod else None
-    lines = (said.last_lines or []) if said else end.message.splitlines()[-_LAST_LINES:] if end else []
+    end, written = pod.ended if pod else None, termination_message
+    lines = (written.last_lines or []) if written else end.message.splitlines()[-_LAST_LINES:] if end else []
     return Failure(
         failure_class=kind.value,
         stage=stage,
         exit_code=end.exit_code if end else None,
-        rank=said.rank if said else None,
-        step=said.step if said else None,
+        rank=written.rank if written else None,
+        step=written.step if written else None,
         pod=pod.name if pod else None,
         node=pod.node if pod else None,
         message=message[:4096],
-        hint=(said.hint if said and said.hint else HINTS[kind])[:4096],
+        hint=(written.hint if written and written.hint else HINTS[kind])[:4096],
         last_lines=[line[:256] for line in lines] or None,
         retryable=ACTION_OF_CLASS[kind] is not Action.FAIL,
     )
 
 
 def _read(text: str) -> TerminationMessage | None:
-    """Return the message that a stage of ours wrote; anything else is the end of a log."""
+    """Return the message that a stage wrote; None if the text is something else, such as the end of a log."""
     if not text.startswith("{"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a person can do about each class of failure; a stage's own hint, which knows more, comes first."""
+"""What a person can do about each class of failure. A hint in the termination message is more specific and comes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows a failure: the table of classes, the job's own rules, the limits, and the delay."""
+"""What follows a failure: the action by class, the job's own rules, the limits, and the delay before a restart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
 from tuneloop_api.wire.failure_class import FailureClass
+from tuneloop_api.wire.model import changed
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
@@ -25,13 +26,13 @@ class Action(StrEnum):
     RESTART_FREE = "RestartFree"
     """Counts against `maxDisruptions`: nobody's fault."""
     REDUCE_MICRO_BATCH = "ReduceMicroBatch"
-    """A restart with half the rows in a micro-batch and the same global batch; twice at most."""
+    """A restart with half as many rows in a micro-batch and the same global batch; twice at most."""
     REPLAY = "Replay"
-    """One checkpoint back, and the same steps once more: training is deterministic, so that only a fault of the hardware does not come again."""
+    """A restart from one checkpoint earlier. Training is deterministic: if the failure does not come again, the hardware was at fault."""
     PREPARE_AGAIN = "PrepareAgain"
-    """A restart before which the data is prepared anew."""
+    """A restart before which the data is prepared again."""
     FAIL = "Fail"
-    """The same would happen again."""
+    """No restart: it would fail in the same way."""
 
 
 ACTION_OF_CLASS = {
@@ -57,28 +58,28 @@ ACTION_OF_CLASS = {
     FailureClass.BUDGET_EXCEEDED: Action.FAIL,
 }
 _OURS = frozenset({FailureClass.START_DEADLINE, FailureClass.DEADLINE_EXCEEDED, FailureClass.BUDGET_EXCEEDED})
-"""Ends that we make, because the spec says so: no rule undoes them."""
+"""Failures that the operator itself declares, because the spec asks for it. No rule of the job overrides them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a failure leads to."""
+class RestartDecision:
+    """What follows a failure."""
 
     action: Action
-    """FAIL also where a limit was reached."""
+    """FAIL also if a limit is reached."""
     restarts: Restarts
-    """The counters afterwards; unchanged where nothing is restarted."""
+    """The counters after the decision; unchanged if no run follows."""
     exhausted: str = ""
-    """The limit that was reached, as a sentence; empty where none was."""
+    """The limit that is reached, as a sentence; empty if none is."""
 
     @property
-    def restart(self) -> bool:
+    def restarts_run(self) -> bool:
         """Whether another run follows."""
         return self.action is not Action.FAIL
 
 
 def action_of(failure: Failure, policy: FailurePolicy | None) -> Action:
-    """Return what follows a failure by the job's own rules, the first that fits, else by the table."""
+    """Return the action of the first rule of the job that matches the failure, else the action of its class."""
     kind = FailureClass(failure.failure_class)
     for rule in (policy and policy.rules_) or ():
         fits = rule.failure_class is kind or failure.exit_code in (rule.exit_codes or ())
@@ -87,30 +88,31 @@ def action_of(failure: Failure, policy: FailurePolicy | None) -> Action:
     return ACTION_OF_CLASS[kind]
 
 
-def verdict(failure: Failure, *, restarts: Restarts, policy: FailurePolicy | None, now: str) -> Verdict:
-    """Return what follows this failure, with the counters that say so."""
+def restart_decision(
+    failure: Failure, *, restarts: Restarts, policy: FailurePolicy | None, now: str
+) -> RestartDecision:
+    """Return what follows a failure, within the limits of the policy. now: RFC 3339, for the counters."""
     action = action_of(failure, policy)
     if action is Action.FAIL:
-        return Verdict(action=action, restarts=restarts)
+        return RestartDecision(action=action, restarts=restarts)
     if exhausted := _exhausted(action, failure, restarts=restarts, policy=policy or FailurePolicy()):
-        return Verdict(action=Action.FAIL, restarts=restarts, exhausted=exhausted)
-    blamed = action not in {Action.RESTART_FREE, Action.REPLAY}
-    counted = restarts.model_copy(
-        update={
-            "total": restarts.total + 1,
-            "failure": restarts.failure + blamed,
-            "disruption": restarts.disruption + (action is Action.RESTART_FREE),
-            "without_progress": restarts.without_progress + blamed,
-            "since_checkpoint": restarts.since_checkpoint + 1,
-            "last_reason": failure.failure_class,
-            "last_time": now,
-        }
+        return RestartDecision(action=Action.FAIL, restarts=restarts, exhausted=exhausted)
+    is_failure = action not in {Action.RESTART_FREE, Action.REPLAY}
+    counted = changed(
+        restarts,
+        total=restarts.total + 1,
+        failure=restarts.failure + is_failure,
+        disruption=restarts.disruption + (action is Action.RESTART_FREE),
+        without_progress=restarts.without_progress + is_failure,
+        since_checkpoint=restarts.since_checkpoint + 1,
+        last_reason=failure.failure_class,
+        last_time=now,
     )
     if action is Action.REDUCE_MICRO_BATCH:
-        counted = counted.model_copy(update={"reduced": (restarts.reduced or 0) + 1})
+        counted = changed(counted, reduced=(restarts.reduced or 0) + 1)
     if action is Action.REPLAY:
-        counted = counted.model_copy(update={"non_finite_step": failure.step or 0})
-    return Verdict(action=action, restarts=counted)
+        counted = changed(counted, non_finite_step=failure.step or 0)
+    return RestartDecision(action=action, restarts=counted)
 
 
 def _exhausted(action: Action, failure: Failure, *, restarts: Restarts, policy: FailurePolicy) -> str:
@@ -131,12 +133,12 @@ def _exhausted(action: Action, failure: Failure, *, restarts: Restarts, policy: 
 
 
 def halved(micro_batch: int, *, global_batch: int) -> int | None:
-    """Return the largest divisor of the global batch that is at most half of a micro-batch; None if a micro-batch is one row already."""
+    """Return the largest divisor of the global batch that is at most half the micro-batch; None if the micro-batch is one row."""
     return next((size for size in range(micro_batch // 2, 0, -1) if global_batch % size == 0), None)
 
 
 def delay_seconds(since_checkpoint: int) -> float:
-    """Return the wait before the restart with this number since the newest checkpoint: 0, 10, 20, 40 … 600 seconds."""
+    """Return the seconds to wait before the n-th restart since the newest checkpoint: 0, 10, 20, 40 … 600."""
     if since_checkpoint <= 1:
         return 0.0
     return min(_FIRST_DELAY_SECONDS * 2.0 ** min(since_checkpoint - 2, 16), _LONGEST_DELAY_SECONDS)

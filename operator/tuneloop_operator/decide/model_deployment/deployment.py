@@ -1,16 +1,17 @@
-"""What to do next for a ModelDeployment: bring up the wanted revision beside the one that answers, switch over, take the old one away."""
+"""What to do next for a ModelDeployment: start the new revision beside the stable one, switch requests over, delete the old revision."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.decide.accept import deployment_refusals
-from tuneloop_operator.decide.decision import Decision, Deletion
+from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
-    ArtifactSeen,
+    ArtifactReference,
     server_config,
     server_config_map,
     server_deployment,
@@ -28,68 +29,69 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.observed import ObservedDeployment
 
 
-def decide(seen: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
-    """Return what to write next; a deployment that needs nothing gets an empty decision."""
-    if seen.deployment.metadata.get("deletionTimestamp"):
-        return Decision()  # its children are removed with it
-    if refusals := deployment_refusals(seen.deployment.spec, settings):
+def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
+    """Return what to write next, or the fact that is missing. The same input gives the same decision."""
+    if observed.deployment.metadata.get("deletionTimestamp"):
+        return Decision()  # the API server removes its children with it
+    if refusals := deployment_refusals(observed.deployment.spec, settings):
         message = "\n".join(str(refusal) for refusal in refusals)
-        return _only_status(seen, _refused(seen, reason=refusals[0].reason, message=message, now=now))
-    artifact = _artifact(seen)
+        return _only_status(observed, _refused(observed, reason=refusals[0].reason, message=message, now=now))
+    artifact = _artifact(observed)
     if isinstance(artifact, tuple):
         reason, message = artifact
-        return _only_status(seen, waiting(seen, reason=reason, message=message, now=now))
-    config = server_config(seen.deployment, artifact)
-    serving = _serving(seen, config)
-    status = shown(seen, serving, now=now)
-    if seen.blocker is not None:
-        return _only_status(seen, status)
-    return _decided(seen, config, status, settings=settings)
+        return _only_status(observed, waiting(observed, reason=reason, message=message, now=now))
+    config = server_config(observed.deployment, artifact)
+    serving = _serving(observed, config)
+    status = shown(observed, serving, now=now)
+    if observed.blocker is not None:
+        return _only_status(observed, status)
+    return _decided(observed, config, status, settings=settings)
 
 
 def _decided(
-    seen: ObservedDeployment, config: ServerConfig, status: ModelDeploymentStatus, *, settings: OperatorSettings
+    observed: ObservedDeployment, config: ServerConfig, status: ModelDeploymentStatus, *, settings: OperatorSettings
 ) -> Decision:
-    deployment, answers = seen.deployment, status.stable
-    main = stable_service(deployment, revision=answers.revision if answers else config.revision)
-    wanted = [
+    deployment, stable = observed.deployment, status.stable
+    desired = [
         server_deployment(deployment, config, settings=settings),
         revision_service(deployment, revision=config.revision),
-        main,
+        stable_service(deployment, revision=stable.revision if stable else config.revision),
     ]
-    missing = tuple(manifest for manifest in wanted if not covers(_stored(seen, manifest), manifest))
+    missing = tuple(manifest for manifest in desired if not covers(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
-    create = () if _stored(seen, config_map) else (config_map,)
-    # the old revision goes only once requests are known to go to the new one
-    switched = not missing and answers is not None and answers.revision == config.revision
-    old = _other_revisions(seen, config.revision) if switched else ()
-    if old and not seen.live:
-        return Decision(look=True)
-    return Decision(status=_if_changed(seen, status), delete=old, apply=missing, create=create)
+    create = () if _stored(observed, config_map) else (config_map,)
+    # the old revision is deleted only once requests go to the new one
+    is_switched = not missing and stable is not None and stable.revision == config.revision
+    old = _other_revisions(observed, config.revision) if is_switched else ()
+    if old and not observed.live:
+        return Decision(needs=LiveChildren())
+    return Decision(status=_if_changed(observed, status), delete=old, apply=missing, create=create)
 
 
-def _artifact(seen: ObservedDeployment) -> ArtifactSeen | tuple[str, str]:
-    """Return the artifact to serve, or the reason and message why there is none."""
-    model = seen.deployment.spec.model
+def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
+    """Return the artifact to serve, or the reason and the message of the condition that says why there is none."""
+    model = observed.deployment.spec.model
     if model.uri is not None:
-        return ArtifactSeen(uri=model.uri, digest=model.digest)
+        return ArtifactReference(uri=model.uri, digest=model.digest)
     name = model.fine_tune_job_ref.name if model.fine_tune_job_ref else ""
-    if seen.source is None:
+    if observed.source_problem:
+        return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
+    if observed.source is None:
         return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
-    status = seen.source.status
+    status = observed.source.status
     if status is None or status.artifact is None or not holds(status.conditions, "Complete"):
         if status is not None and holds(status.conditions, "Failed"):
             return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
         phase = status.phase if status and status.phase else "Pending"
         return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
-    return ArtifactSeen(uri=status.artifact.uri, digest=status.artifact.digest)
+    return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
 
 
-def _serving(seen: ObservedDeployment, config: ServerConfig) -> Serving:
-    name = revision_name(seen.deployment, config.revision)
-    stored = seen.present.get(("Deployment", name)) or {}
+def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
+    name = revision_name(observed.deployment, config.revision)
+    stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
-    replicas = seen.deployment.spec.replicas
+    replicas = observed.deployment.spec.replicas
     return Serving(
         revision=config.revision,
         uri=config.artifact_uri,
@@ -101,7 +103,7 @@ def _serving(seen: ObservedDeployment, config: ServerConfig) -> Serving:
 
 
 def _trouble(status: dict[str, Any]) -> str:
-    """Return what a Deployment says is wrong with its pods."""
+    """Return why the pods of a Deployment do not come up, by its conditions; empty if it names no reason."""
     for condition in status.get("conditions") or ():
         good = "False" if condition["type"] == "ReplicaFailure" else "True"
         if condition["type"] in {"ReplicaFailure", "Progressing"} and condition["status"] != good:
@@ -109,33 +111,30 @@ def _trouble(status: dict[str, Any]) -> str:
     return ""
 
 
-def _other_revisions(seen: ObservedDeployment, revision: str) -> tuple[Deletion, ...]:
+def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Deletion, ...]:
     return tuple(
         Deletion(kind=kind, name=name, uid=manifest["metadata"]["uid"])
-        for (kind, name), manifest in sorted(seen.present.items())
+        for (kind, name), manifest in sorted(observed.present.items())
         if manifest["metadata"]["labels"].get(REVISION_LABEL, revision) != revision
     )
 
 
-def _stored(seen: ObservedDeployment, manifest: Manifest) -> Manifest | None:
-    return seen.present.get((manifest["kind"], manifest["metadata"]["name"]))
+def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
+    return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
 
 
-def _refused(seen: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
-    status = seen.deployment.status or ModelDeploymentStatus()
+def _refused(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
+    status = observed.deployment.status or ModelDeploymentStatus()
     conditions = with_condition(status.conditions, "Accepted", true=False, reason=reason, message=message, now=now)
-    generation = seen.deployment.metadata.get("generation")
-    update = {"conditions": conditions, "observed_generation": generation, "phase": status.phase or "Pending"}
-    return status.model_copy(update=update)
+    generation = observed.deployment.metadata.get("generation")
+    return changed(status, conditions=conditions, observed_generation=generation, phase=status.phase or "Pending")
 
 
-def _only_status(
-    seen: ObservedDeployment, status: ModelDeploymentStatus, *, requeue_after: float | None = None
-) -> Decision:
-    return Decision(status=_if_changed(seen, status), requeue_after=requeue_after)
+def _only_status(observed: ObservedDeployment, status: ModelDeploymentStatus) -> Decision:
+    return Decision(status=_if_changed(observed, status))
 
 
-def _if_changed(seen: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
+def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
     new = status.to_wire()
-    old = seen.deployment.status.to_wire() if seen.deployment.status else None
+    old = observed.deployment.status.to_wire() if observed.deployment.status else None
     return None if new == old else new

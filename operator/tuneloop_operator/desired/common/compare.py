@@ -1,4 +1,4 @@
-"""Whether a stored object already is what is wanted."""
+"""Whether a stored object has all desired fields."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ _SUFFIXES = {
 
 
 _ATOMIC = frozenset({"selector", "podSelector", "ingress"})
-"""Fields that an apply replaces as a whole: more in there than is wanted changes what they mean, and can be put right."""
+"""Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
 _IDENTITIES = ("name", "uid", "mountPath")
-"""Fields by which an apply finds the items of a list; what others put beside ours it leaves there, so that it is no difference."""
+"""Fields by which an apply finds the items of a list. It leaves the items of others in place, so that they are no difference."""
 
 
-def covers(stored: Any, wanted: Any) -> bool:
-    """Whether each field of `wanted` is in `stored`; the API server adds defaults and writes quantities its own way.
+def covers(stored: Any, desired: Any) -> bool:
+    """Whether each field of `desired` is in `stored`. The API server adds defaults and rewrites quantities.
 
-    What an apply could not change is no difference: it would be applied again and again.
+    A difference that an apply cannot remove does not count: it would be applied again and again.
     """
-    if isinstance(wanted, dict):
-        return isinstance(stored, dict) and all(_has(stored, key, value) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(stored, list) and _has_items(stored, wanted)
-    return bool(stored == wanted) or _same_quantity(stored, wanted)
+    if isinstance(desired, dict):
+        return isinstance(stored, dict) and all(_has(stored, key, value) for key, value in desired.items())
+    if isinstance(desired, list):
+        return isinstance(stored, list) and _has_items(stored, desired)
+    return bool(stored == desired) or _same_quantity(stored, desired)
 
 
-def _has(stored: dict[str, Any], key: str, wanted: Any) -> bool:
-    return bool(stored.get(key) == wanted) if key in _ATOMIC else covers(stored.get(key), wanted)
+def _has(stored: dict[str, Any], key: str, desired: Any) -> bool:
+    return bool(stored.get(key) == desired) if key in _ATOMIC else covers(stored.get(key), desired)
 
 
-def _has_items(stored: list[Any], wanted: list[Any]) -> bool:
-    if key := _identity(wanted):
+def _has_items(stored: list[Any], desired: list[Any]) -> bool:
+    if key := _identity(desired):
         found = {item.get(key): item for item in stored}
-        return all(covers(found.get(item[key]), item) for item in wanted)
-    return len(stored) == len(wanted) and all(covers(*pair) for pair in zip(stored, wanted, strict=True))
+        return all(covers(found.get(item[key]), item) for item in desired)
+    return len(stored) == len(desired) and all(covers(*pair) for pair in zip(stored, desired, strict=True))
 
 
 def _identity(items: list[Any]) -> str | None:
-    """Return the field that tells these items apart."""
+    """Return the field that identifies these items; None if there is none."""
     return next(
-        (key for key in _IDENTITIES if items and all(isinstance(one, dict) and key in one for one in items)), None
+        (key for key in _IDENTITIES if items and all(isinstance(item, dict) and key in item for item in items)), None
     )
 
 
-def _same_quantity(stored: Any, wanted: Any) -> bool:
-    if not (isinstance(stored, str) and isinstance(wanted, str)):
+def _same_quantity(stored: Any, desired: Any) -> bool:
+    if not (isinstance(stored, str) and isinstance(desired, str)):
         return False
-    amounts = (_amount(stored), _amount(wanted))
+    amounts = (_amount(stored), _amount(desired))
     return amounts[0] is not None and amounts[0] == amounts[1]
 
 

@@ -1,4 +1,4 @@
-"""Where the pods' progress posts go: to the operator that leads. The Service has no selector, so this is all that it leads to."""
+"""The EndpointSlice of the progress Service: it points to the leading operator alone. The Service has no selector."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 _SERVICE_NAME = "kubernetes.io/service-name"
 _SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 PORT_NAME = "https"
-"""As the Service names it: a slice's port belongs to the Service's port of the same name."""
+"""Name of the port in the Service: the port of a slice belongs to the Service's port of the same name."""
 
 
 def progress_endpoint_slice(*, namespace: str, service: str, pod: str, address: str, port: int) -> Manifest:
     """Return the slice of the progress Service that names one operator pod. `address`: its IPv4 or IPv6 address.
 
-    Raises ValueError if `address` is none.
+    Raises ValueError if `address` is no IP address.
     """
     return {
         "apiVersion": "discovery.k8s.io/v1",

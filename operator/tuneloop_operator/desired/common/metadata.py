@@ -36,7 +36,7 @@ def deployment_labels(deployment: ModelDeployment, revision: str | None = None) 
 
 
 def owned_metadata(owner: FineTuneJob | ModelDeployment, *, name: str, labels: dict[str, str]) -> dict[str, Any]:
-    """Return metadata that ties a child to its owner, so that it is removed with it."""
+    """Return metadata with an owner reference, so that the child is removed with its owner."""
     reference = {
         "apiVersion": owner.api_version,
         "kind": owner.kind,

@@ -30,7 +30,7 @@ def scratch_mounts() -> list[dict[str, Any]]:
 
 
 def image_of(reference: str, settings: OperatorSettings) -> dict[str, str]:
-    """Return the fields of a container that say which image it runs."""
+    """Return the image fields of a container."""
     policy = settings.image_pull_policy
     return {"image": reference} | ({"imagePullPolicy": policy} if policy else {})
 
@@ -46,7 +46,7 @@ def plain_env() -> list[dict[str, Any]]:
 
 
 def pod_security(settings: OperatorSettings) -> dict[str, Any]:
-    """Return the pod's security context. Volumes are chowned only where their root is wrong: large claims start fast."""
+    """Return the pod's security context. Volumes are chowned only if the owner of their root differs, so that large claims start fast."""
     return {
         "runAsNonRoot": True,
         "runAsUser": settings.uid,
@@ -67,6 +67,6 @@ def container_security() -> dict[str, Any]:
 
 
 def same_requests_and_limits(amounts: dict[str, str | None]) -> dict[str, Any]:
-    """Return a container's resources; what is None is not limited. Equal requests and limits are evicted last."""
+    """Return a container's resources. None: no request and no limit. Pods with equal requests and limits are evicted last."""
     given = {name: amount for name, amount in amounts.items() if amount is not None}
     return {"requests": given, "limits": given} if given else {}

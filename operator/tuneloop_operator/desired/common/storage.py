@@ -1,4 +1,4 @@
-"""Where things lie: claims, their mount paths, and a job's folder on them."""
+"""Claims, their mount paths, and the folder of a job on its claim."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 
 def mount_path(claim: str) -> str:
-    """Return where a claim is mounted in every pod."""
+    """Return the path at which every pod mounts a claim."""
     return f"/tuneloop/claims/{claim}"
 
 
 def claim_of(uri: str) -> str | None:
-    """Return the claim of `pvc://CLAIM/PATH`, None for another kind of address."""
+    """Return the claim of `pvc://CLAIM/PATH`; None for another URI."""
     match = _CLAIM_URI.fullmatch(uri)
     return match[1] if match else None
 
 
 def path_of(uri: str) -> str:
-    """Return the path in a pod of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ValueError for another address."""
+    """Return the path in a pod of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ValueError for another URI."""
     if match := _CLAIM_URI.fullmatch(uri):
         return f"{mount_path(match[1])}/{match[2]}"
     if uri.startswith("file://"):
@@ -37,7 +37,7 @@ def path_of(uri: str) -> str:
 
 
 def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
-    """Return the claims of all that the job reads: model, sources, a checkpoint to go on from."""
+    """Return the claims that the job reads: of its model, its sources, and the checkpoint that it resumes from."""
     sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or [])]
     resumed = spec.checkpoint.resume_from if spec.checkpoint else None
     addresses = [spec.model.uri, *(source.uri for source in sources), *([resumed] if resumed else [])]
@@ -50,13 +50,13 @@ class JobStorage:
     """The claims of one job."""
 
     claim: str
-    """Holds what the job writes."""
+    """The claim that the job writes to."""
     sub_path: str | None
     read_only: frozenset[str]
-    """Claims that hold only what it reads."""
+    """Claims that the job only reads."""
 
     def paths(self, job: FineTuneJob) -> Paths:
-        """Return every path that the job's stages use."""
+        """Return the paths that the job's stages use."""
         inside = f"{self.sub_path}/" if self.sub_path else ""
         root = f"{mount_path(self.claim)}/{inside}"
         folder = f"jobs/{job.metadata['name']}-{job.metadata['uid'][:8]}"
@@ -70,7 +70,7 @@ class JobStorage:
 
 
 def storage_of(spec: FineTuneJobSpec, *, default_claim: str | None) -> JobStorage | None:
-    """Return the job's claims, or None if neither it nor the operator names one to write to."""
+    """Return the job's claims; None if neither the job nor the operator names a claim to write to."""
     storage = spec.storage
     claim = (storage.claim if storage else None) or default_claim
     if claim is None:

@@ -1,4 +1,4 @@
-"""The ConfigMap of a stage: named as its Job, and immutable: where a later run of that name is told something else, it is made anew."""
+"""The ConfigMap of a stage. It has the name of the stage's Job and is immutable. A later run with other settings gets a new one."""
 
 from __future__ import annotations
 

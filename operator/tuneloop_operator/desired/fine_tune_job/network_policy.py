@@ -1,4 +1,4 @@
-"""Who may reach a training pod. The rendezvous has no authentication of its own: whoever reaches it can run code there."""
+"""The NetworkPolicy of a gang. The rendezvous has no authentication: whoever reaches it can run code in the pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def gang_policy(job: FineTuneJob) -> Manifest:
-    """Only training pods of the same job may open connections to its training pods."""
+    """Return a policy by which only training pods of the same job may open connections to its training pods."""
     labels = job_labels(job, stage="train")
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""The Service that gives the gang's pods their names."""
+"""The Service that gives the pods of a gang their DNS names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def rendezvous_service(job: FineTuneJob) -> Manifest:
-    """Headless Service: gives each training pod a DNS name, even before it is ready."""
+    """Return a headless Service, which gives each training pod a DNS name even before the pod is ready."""
     labels = job_labels(job, stage="train")
     return {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""The Job of a stage. `prepare` and `export` run one pod on CPU; `train_job` makes a gang of it."""
+"""The Jobs of `prepare` and `export`, with one pod on CPU, and the pod that all stages share."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _TOKEN_SECONDS = 3600
 def stage_job(
     job: FineTuneJob, *, stage: Literal["prepare", "export"], storage: JobStorage, settings: OperatorSettings
 ) -> Manifest:
-    """Return the Job of `prepare` or `export`: one pod, never restarted by the Job controller."""
+    """Return the Job of `prepare` or `export`: one pod, which the Job controller never restarts."""
     resources = job.spec.resources
-    asked = getattr(resources, stage) if resources else None
-    amounts: ResourceAmounts = asked or ResourceAmounts()
+    given = getattr(resources, stage) if resources else None
+    amounts: ResourceAmounts = given or ResourceAmounts()
     pod = stage_pod(job, stage=stage, attempt=0, storage=storage, settings=settings)
     pod["containers"][0] |= {
         "command": ["python", "-m", "tuneloop_trainer", stage, RUN_CONFIG_PATH],
@@ -54,7 +54,7 @@ def stage_job(
 def stage_pod(
     job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
 ) -> dict[str, Any]:
-    """Return what the pods of all stages share; the caller adds command and resources to its one container."""
+    """Return the pod that all stages share. The caller adds command and resources to its one container."""
     volumes, mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
     return {
         "restartPolicy": "Never",
@@ -84,6 +84,6 @@ def stage_pod(
 
 
 def _token(job: FineTuneJob) -> dict[str, Any]:
-    """Return the projection of a token that is good for this job's progress and nothing else."""
+    """Return the projection of a token that is valid for the progress of this job only."""
     audience = f"tuneloop.dev/{job.metadata['uid']}"
     return {"audience": audience, "expirationSeconds": _TOKEN_SECONDS, "path": "token"}

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from tuneloop_operator.desired.common.storage import JobStorage
     from tuneloop_operator.settings.operator import OperatorSettings
 
-_LEAVE_BROKEN_NODE_SECONDS = 30
+_TOLERATION_SECONDS = 30
 _INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 
 def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> Manifest:
-    """Return the Job of a training attempt (from 1). Any pod's end ends the gang: a restart is a new attempt.
+    """Return the Job of a training attempt (from 1). The end of any pod ends the gang; a restart is a new attempt.
 
-    With a queue it is created suspended, and Kueue lets it in. It never gets `kueue.x-k8s.io/job-min-parallelism`: a gang that Kueue
-    made smaller would wait for ranks that its configuration names; `minNodes` means a smaller next attempt.
+    With a queue, the Job is created suspended, and Kueue admits it. The Job never gets `kueue.x-k8s.io/job-min-parallelism`: if Kueue made
+    the gang smaller, its ranks would wait for ranks that do not exist. `minNodes` means a smaller next attempt instead.
     """
     nodes = attempt_settings(job).gang.nodes
     queue = job.spec.scheduling.queue_name if job.spec.scheduling else None
@@ -54,14 +54,14 @@ def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
 
 
 def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> dict[str, Any]:
-    """Return the pod of each node, whose first process is the supervisor of its ranks."""
+    """Return the pod of a node. Its first process is the supervisor of the ranks."""
     resources = job.spec.resources or Resources()
     filled = attempt_settings(job)
     pod = stage_pod(job, stage="train", attempt=attempt, storage=storage, settings=settings)
     pod |= {
         "subdomain": rendezvous_name(job),
         "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
-        "tolerations": [_leave_soon("not-ready"), _leave_soon("unreachable")],
+        "tolerations": [_brief_toleration("not-ready"), _brief_toleration("unreachable")],
         **_placement(job),
     }
     pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
@@ -83,24 +83,24 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
 
 
 def _placement(job: FineTuneJob) -> dict[str, Any]:
-    """Return the fields of the pods that say how urgent they are, and which nodes they stay away from."""
+    """Return the priority class of the pods, and the nodes that they avoid."""
     scheduling = job.spec.scheduling or Scheduling()
     placement: dict[str, Any] = {}
     if scheduling.priority_class_name is not None:
         placement["priorityClassName"] = scheduling.priority_class_name
     avoided = (job.status.avoided_nodes if job.status else None) or []
     if avoided and scheduling.avoid_bad_nodes is not False:
-        # one requirement for each node: the API server takes a single value in those on fields
-        others = [{"key": "metadata.name", "operator": "NotIn", "values": [node.name]} for node in avoided]
-        required = {"nodeSelectorTerms": [{"matchFields": others}]}
+        # one requirement for each node: the API server allows a single value in a matchFields requirement
+        avoid = [{"key": "metadata.name", "operator": "NotIn", "values": [node.name]} for node in avoided]
+        required = {"nodeSelectorTerms": [{"matchFields": avoid}]}
         placement["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     return placement
 
 
-def _leave_soon(state: str) -> dict[str, Any]:
+def _brief_toleration(state: str) -> dict[str, Any]:
     return {
         "key": f"node.kubernetes.io/{state}",
         "operator": "Exists",
         "effect": "NoExecute",
-        "tolerationSeconds": _LEAVE_BROKEN_NODE_SECONDS,
+        "tolerationSeconds": _TOLERATION_SECONDS,
     }

@@ -1,4 +1,4 @@
-"""The Services that lead to model servers."""
+"""The Services of model servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def revision_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
 
 
 def stable_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
-    """Return the Service that users call; it leads to the revision that answers now."""
+    """Return the Service that users call. It points to the stable revision."""
     labels = deployment_labels(deployment)
     return _serving(deployment, name=deployment.metadata["name"], labels=labels, revision=revision)
 

@@ -1,4 +1,4 @@
-"""One revision of a ModelDeployment: its configuration and its Deployment. A revision never changes, only its replicas do."""
+"""One revision of a ModelDeployment: its configuration and its Deployment. Only the replicas of a revision change."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5
 _SPARE_SECONDS = 10
-"""Between the end of draining and the kill."""
+"""Between the end of draining and the kill by the kubelet."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactSeen:
-    """The artifact to serve."""
+class ArtifactReference:
+    """The artifact to serve: where it is, and its digest."""
 
     uri: str
     digest: str | None
 
 
-def server_config(deployment: ModelDeployment, artifact: ArtifactSeen) -> ServerConfig:
-    """Return what the server of this spec and artifact is told; `revision` names all the rest."""
+def server_config(deployment: ModelDeployment, artifact: ArtifactReference) -> ServerConfig:
+    """Return the configuration of the servers of this spec and artifact. `revision` identifies all of it."""
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
     config = ServerConfig(
@@ -117,7 +117,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
                 "resources": same_requests_and_limits(amounts.to_wire()),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                # loading ends with the first good answer of /readyz; the liveness probe only starts then
+                # loading ends with the first 200 of /readyz; the liveness probe starts after that
                 "startupProbe": _probe("/readyz", failures=config.startup_seconds) | {"periodSeconds": 1},
                 "livenessProbe": _probe("/healthz", failures=6),
                 "readinessProbe": _probe("/readyz", failures=2),

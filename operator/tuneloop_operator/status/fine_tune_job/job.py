@@ -1,9 +1,10 @@
-"""What the status of a FineTuneJob shows of what is seen: phase, workers, conditions."""
+"""What the status of a FineTuneJob shows of its children: phase, workers, conditions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import (
     NO_ATTEMPT,
     PODS_REFUSED,
@@ -19,7 +20,8 @@ from tuneloop_operator.state.runs import (
     child_of,
     job_of_run,
     nodes_of,
-    pods_let_go,
+    pods_since_start,
+    refusal_of,
     run_of,
     running_since,
     stage_of,
@@ -31,134 +33,128 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus, JobPhase
-    from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
+    from tuneloop_operator.state.observed import ObservedJob, PodView
 
 _BLOCKERS = ("NameConflict", "Refused")
 
 
-def shown(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
-    """Return the status with everything in it that follows from what is seen now."""
-    pods = _gang(seen, status)
-    nodes = nodes_of(seen, status)
+def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status with everything that follows from the observed children."""
+    pods = _gang(observed, status)
+    nodes = nodes_of(observed, status)
     training = stage_of(status) == "train" and run_of(status) is not Run.PENDING
-    is_queued = (job := job_of_run(seen, status)) is not None and job.suspended
+    is_queued = (job := job_of_run(observed, status)) is not None and job.suspended
     is_up = training and run_of(status) is Run.CREATED and _up(pods) == nodes and not is_queued
-    return status.model_copy(
-        update={
-            "observed_generation": seen.job.metadata.get("generation"),
-            "phase": phase(seen, status, pods=pods, nodes=nodes),
-            "running_since": status.running_since or (_since(seen, status, now=now) if is_up else None),
-            "workers": f"{_up(pods)}/{nodes}" if training else None,
-            "conditions": _conditions(seen, status, pods=pods, nodes=nodes, now=now) or None,
-        }
+    return changed(
+        status,
+        observed_generation=observed.job.metadata.get("generation"),
+        phase=phase(observed, status, pods=pods, nodes=nodes),
+        running_since=status.running_since or (_since(observed, status, now=now) if is_up else None),
+        workers=f"{_up(pods)}/{nodes}" if training else None,
+        conditions=_conditions(observed, status, pods=pods, nodes=nodes, now=now) or None,
     )
 
 
-def phase(seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int) -> JobPhase:
-    """Return the one word for where the job is."""
+def phase(observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int) -> JobPhase:
+    """Return the phase of the job."""
     if holds(status.conditions, "Failed"):
         return "Failed"
     if holds(status.conditions, "Complete"):
         return "Succeeded"
     run, stage = run_of(status), stage_of(status)
-    if seen.job.spec.suspend and run is not Run.CREATED:
+    if observed.job.spec.suspend and run is not Run.CREATED:
         return "Suspended"
     if status.start_time is None:
         return "Pending"
     if stage != "train":
         return "Preparing" if stage == "prepare" else "Exporting"
-    return _training_phase(seen, status, is_up=_up(pods) == nodes)
+    return _training_phase(observed, status, is_up=_up(pods) == nodes)
 
 
-def _since(seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> str:
-    return stamp(running_since(seen, status) or now)
+def _since(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> str:
+    return stamp(running_since(observed, status) or now)
 
 
-def _training_phase(seen: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:
-    job = job_of_run(seen, status)
+def _training_phase(observed: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:
+    job = job_of_run(observed, status)
     if run_of(status) is Run.ENDED or (job is not None and job.outcome == "Failed"):
         return "Restarting"
     if job is not None and job.outcome == "Succeeded":
-        return "Running"  # for the moment until what it made is read
+        return "Running"  # until its result is read
     if job is not None and job.suspended:
         return "Queued"
-    if is_up or _was_up(seen, status):
+    if is_up or _was_up(observed, status):
         return "Running"
     return "Restarting" if status.restarts and (status.attempt or 0) > 1 else "Queued"
 
 
-def _was_up(seen: ObservedJob, status: FineTuneJobStatus) -> bool:
-    """Whether all pods of this attempt once ran: one that is deleted is out of reach for a moment before its Job has failed."""
-    before = seen.job.status
+def _was_up(observed: ObservedJob, status: FineTuneJobStatus) -> bool:
+    """Whether all pods of this attempt ran before. After a pod is deleted, it takes a moment until its Job has failed."""
+    before = observed.job.status
     return before is not None and before.phase == "Running" and before.attempt == status.attempt
 
 
 def _up(pods: tuple[PodView, ...]) -> int:
-    """Return how many pods are ready; one that has finished its part well counts, as the others are about to."""
+    """Return how many pods are ready or have succeeded: the others are about to succeed, too."""
     return sum(pod.ready or _is_done(pod) for pod in pods)
 
 
 def _is_done(pod: PodView) -> bool:
-    """Whether the pod has done its part; the kubelet takes its readiness away some time before it says that it succeeded."""
+    """Whether the pod has succeeded. The kubelet makes the pod unready some time before it sets the phase Succeeded."""
     return pod.phase == "Succeeded" or (pod.ended is not None and pod.ended.exit_code == 0)
 
 
-def _gang(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
-    job = job_of_run(seen, status)
+def _gang(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
+    job = job_of_run(observed, status)
     if stage_of(status) != "train" or run_of(status) is not Run.CREATED or job is None:
         return ()
-    return pods_let_go(seen, job)
+    return pods_since_start(observed, job)
 
 
 def _conditions(
-    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int, now: datetime
+    observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int, now: datetime
 ) -> Conditions:
     conditions = list(status.conditions or ())
+    if status.start_time is not None and condition(conditions, "Accepted") is not None:
+        # a started job stays accepted; the condition was False while the object could not be read
+        conditions = with_condition(conditions, "Accepted", true=True, reason="Accepted", now=now)
     if stage_of(status) == "train" and run_of(status) is Run.CREATED:
-        reason, message = _why_not_ready(seen, status, pods=pods, nodes=nodes)
+        reason, message = _why_not_ready(observed, status, pods=pods, nodes=nodes)
         conditions = with_condition(
             conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
         )
     elif condition(conditions, "PodsReady") is not None or _has_ended(child_of(status, "train")):
         conditions = with_condition(conditions, "PodsReady", true=False, reason=NO_ATTEMPT, now=now)
     for type_ in _BLOCKERS:
-        if seen.blocker is not None and seen.blocker.reason == type_:
+        if observed.blocker is not None and observed.blocker.reason == type_:
             conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=seen.blocker.message, now=now
+                conditions, type_, true=True, reason=type_, message=observed.blocker.message, now=now
             )
-        elif run_of(status) in {Run.CREATED, Run.DONE}:  # what was in the way no longer is
+        elif run_of(status) in {Run.CREATED, Run.DONE}:  # the blocker is gone
             conditions = without_condition(conditions, type_)
-    return with_health(seen, status, conditions, now=now)
+    return with_health(observed, status, conditions, now=now)
 
 
 def _has_ended(gang: Child | None) -> bool:
-    """Whether a gang is over; it may have come and gone while no operator ran."""
+    """Whether the gang has ended, perhaps while no operator ran."""
     return gang is not None and bool(gang.ended)
 
 
 def _why_not_ready(
-    seen: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int
+    observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int
 ) -> tuple[str, str]:
     """Return reason and message, both empty if all pods are ready."""
-    job = job_of_run(seen, status)
+    job = job_of_run(observed, status)
     if job is not None and job.suspended:
         return QUEUED, "the Job is suspended by a queue"
     if job is not None and job.outcome == "Failed":
         return "GangFailed", "a pod has failed; the others are stopped"
-    if refused := _refused(seen, job, missing=len(pods) < nodes):
-        return PODS_REFUSED, refused
+    if job is not None and (refusal := refusal_of(observed, job, is_missing_pods=len(pods) < nodes)):
+        return PODS_REFUSED, refusal
     for pod in pods:
         if pod.waiting and pod.waiting not in {"ContainerCreating", "PodInitializing"}:
             return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
         if pod.unschedulable:
             return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
-    # how many are ready stands in `workers` alone, where it is paced as progress is: a large gang comes up one pod after another
+    # the number of ready pods stands in `workers` alone, whose writes are limited as those of progress: large gangs start pod by pod
     return ("", "all pods are ready") if _up(pods) == nodes else ("Starting", "not all pods are ready")
-
-
-def _refused(seen: ObservedJob, job: JobView | None, *, missing: bool) -> str:
-    """Return why pods of the gang could not be created; what an earlier live look told holds as long as pods are missing."""
-    if job is None or not missing or seen.live:
-        return job.refused if job is not None and missing else ""
-    told = condition((seen.job.status.conditions if seen.job.status else None), "PodsReady")
-    return told.message if told is not None and told.reason == PODS_REFUSED else ""

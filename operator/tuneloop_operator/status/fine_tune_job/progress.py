@@ -1,4 +1,4 @@
-"""How far a job is, from the newest message of the stage that is on."""
+"""How far a job is, by the newest progress message of the current stage."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     Restarts,
     SavedCheckpoint,
 )
+from tuneloop_api.wire.model import changed
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.progress import ProgressMessage
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
 
 _SHARE: dict[Stage, tuple[float, float]] = {"prepare": (0.0, 5.0), "train": (5.0, 95.0), "export": (95.0, 100.0)}
-"""Percent of the whole job at each stage's begin and end."""
+"""Percent of the whole job at the start and the end of each stage."""
 _LOSS_DIGITS = 6
-"""`kubectl get` prints every digit that it is given; the log of the training has them all."""
+"""`kubectl get` prints every digit of the status. The training log has all digits."""
 
 
 def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *, stage: Stage) -> FineTuneJobStatus:
-    """Return the status with what the stage that is on said last; messages of another stage or attempt change nothing."""
+    """Return the status with a progress message. A message of another stage or attempt changes nothing."""
     if message is None or message.stage != stage or (stage == "train" and message.attempt != status.attempt):
         return status
     status = with_start(status, message.start_step)
@@ -46,71 +47,65 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         eta_seconds=message.eta_seconds,
         last_heartbeat=message.sent_at,
     )
-    status = status.model_copy(
-        update={
-            "progress": progress,
-            "first_step_time": status.first_step_time or (message.sent_at if _has_stepped(message) else None),
-        }
-    )
+    first_step_time = status.first_step_time or (message.sent_at if _has_stepped(message) else None)
+    status = changed(status, progress=progress, first_step_time=first_step_time)
     status = with_checkpoint(status, latest=message.latest, best=message.best)
     return with_save_seconds(status, message.save_seconds_p95)
 
 
 def with_start(status: FineTuneJobStatus, step: int | None) -> FineTuneJobStatus:
-    """Return the status with the step that the current attempt started from, as it tells it for the first time.
+    """Return the status with the start step of the current attempt, unless it has one.
 
-    It starts from the newest whole checkpoint: a later one that is known of is damaged or gone.
+    An attempt starts from the newest whole checkpoint. So a later checkpoint in the status is damaged or gone, and is removed.
     """
     progress, checkpoint = status.progress or Progress(), status.checkpoint
     if step is None or progress.start_step is not None:
         return status
-    status = status.model_copy(update={"progress": progress.model_copy(update={"start_step": step})})
+    status = changed(status, progress=changed(progress, start_step=step))
     if checkpoint is None or checkpoint.latest is None or checkpoint.latest.step <= step:
         return status
     found = SavedCheckpoint(step=step) if step else None
-    return status.model_copy(update={"checkpoint": checkpoint.model_copy(update={"latest": found, "best": None})})
+    return changed(status, checkpoint=changed(checkpoint, latest=found, best=None))
 
 
 def with_checkpoint(
     status: FineTuneJobStatus, *, latest: SavedStep | None, best: SavedStep | None
 ) -> FineTuneJobStatus:
-    """Return the status with these checkpoints; a newer one sets the counters of restarts without progress back."""
+    """Return the status with these checkpoints. A newer one resets the counters of restarts since the newest checkpoint."""
     if latest is None and best is None:
         return status
     old = status.checkpoint or CheckpointStatus()
     known = old.latest.step if old.latest else -1
     newer = latest is not None and latest.step > known
     restarts = status.restarts or Restarts()
-    return status.model_copy(
-        update={
-            "checkpoint": old.model_copy(
-                update={
-                    "latest": _saved(latest) if latest and latest.step >= known else old.latest,
-                    "best": _saved(best) if best else old.best,
-                }
-            ),
-            "restarts": after_checkpoint(restarts) if newer and status.restarts else status.restarts,
-            "resume_before": None if newer else status.resume_before,
-        }
+    checkpoint = changed(
+        old,
+        latest=_saved(latest) if latest and latest.step >= known else old.latest,
+        best=_saved(best) if best else old.best,
+    )
+    return changed(
+        status,
+        checkpoint=checkpoint,
+        restarts=after_checkpoint(restarts) if newer and status.restarts else status.restarts,
+        resume_before=None if newer else status.resume_before,
     )
 
 
-def with_save_seconds(status: FineTuneJobStatus, needed: float | None) -> FineTuneJobStatus:
-    """Return the status with how long a save takes."""
-    if needed is None:
+def with_save_seconds(status: FineTuneJobStatus, p95: float | None) -> FineTuneJobStatus:
+    """Return the status with the 95th percentile of the time that a save takes, in seconds."""
+    if p95 is None:
         return status
-    checkpoint = (status.checkpoint or CheckpointStatus()).model_copy(update={"save_seconds_p95": round(needed, 3)})
-    return status.model_copy(update={"checkpoint": checkpoint})
+    return changed(status, checkpoint=changed(status.checkpoint or CheckpointStatus(), save_seconds_p95=round(p95, 3)))
 
 
 def percent(stage: Stage, fraction: float) -> str:
-    """Return the progress of the whole job at a fraction (0 to 1) of a stage; 100% is only said of a job that has succeeded."""
+    """Return the progress of the whole job at a fraction (0 to 1) of a stage, at most 99%: only a job that has succeeded shows 100%."""
     begin, end = _SHARE[stage]
     return f"{min(int(begin + (end - begin) * min(max(fraction, 0.0), 1.0)), 99)}%"
 
 
 def duration_text(seconds: int) -> str:
-    """Return a time left as a person says it: `45s`, `12m`, `3h20m`, `2d4h`."""
+    """Return a duration as text for people: `45s`, `12m`, `3h20m`, `2d4h`."""
     seconds = max(seconds, 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
@@ -135,5 +130,5 @@ def _saved(saved: SavedStep) -> SavedCheckpoint:
 
 
 def after_checkpoint(restarts: Restarts) -> Restarts:
-    """Return the counters once a newer checkpoint, or a whole stage, is safe."""
-    return restarts.model_copy(update={"without_progress": 0, "since_checkpoint": 0})
+    """Return the counters after a newer checkpoint or a finished stage."""
+    return changed(restarts, without_progress=0, since_checkpoint=0)

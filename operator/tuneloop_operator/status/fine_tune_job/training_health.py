@@ -1,4 +1,7 @@
-"""What may be wrong with a training that runs: conditions that stand there only where something is, or was."""
+"""Conditions of a training that runs: stale progress, failed saves, a short grace period, findings in its curves.
+
+Each condition is there only if something is, or was, wrong.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,32 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.observed import ObservedJob
 
 STALE_SECONDS = 600.0
-"""How long a training may be silent before it is said to be; a hang is found by the pods themselves, much earlier."""
+"""How long a training may send no progress before ProgressStale. The pods themselves find a hang much earlier."""
 RESERVE_SECONDS = 10.0
-"""Part of the grace period that a pod's supervisor keeps for itself."""
+"""Part of the grace period that the supervisor of a pod needs for itself."""
 _MOST_TEXT = 4096
 
 
-def with_health(seen: ObservedJob, status: FineTuneJobStatus, conditions: Conditions, *, now: datetime) -> Conditions:
-    """Return the conditions with what the newest progress message tells, and how old it is."""
+def with_health(
+    observed: ObservedJob, status: FineTuneJobStatus, conditions: Conditions, *, now: datetime
+) -> Conditions:
+    """Return the conditions by the content and the age of the newest progress message."""
     if stage_of(status) != "train" or run_of(status) is not Run.CREATED:
         return without_condition(conditions, "ProgressStale")
-    message = seen.progress
+    message = observed.progress
     if message is not None and message.stage == "train" and message.attempt == status.attempt:
-        conditions = _with_saving(seen, conditions, message, now=now)
+        conditions = _with_saving(observed, conditions, message, now=now)
         conditions = with_findings(conditions, message.findings, now=now)
     return _with_staleness(status, conditions, now=now)
 
 
 def with_findings(conditions: Conditions, findings: Sequence[Finding] | None, *, now: datetime) -> Conditions:
-    """Return the conditions with what the curves of the training tell: TrainingHealthy is False while they tell something."""
+    """Return the conditions with the findings in the curves of the training. TrainingHealthy is False while there are any.
+
+    None: the message says nothing about findings, and the condition stays.
+    """
     if findings:
-        text = "\n".join(f"{one.message}. {one.advice}" for one in findings)[:_MOST_TEXT]
+        text = "\n".join(f"{finding.message}. {finding.advice}" for finding in findings)[:_MOST_TEXT]
         return with_condition(conditions, "TrainingHealthy", true=False, reason=findings[0].name, message=text, now=now)
     return (
         _recovered(conditions, "TrainingHealthy", reason="NothingFound", now=now)
@@ -49,13 +57,15 @@ def with_findings(conditions: Conditions, findings: Sequence[Finding] | None, *,
 
 
 def stale_in(status: FineTuneJobStatus, *, now: datetime) -> float | None:
-    """Return the seconds until a running training counts as silent; None if it does already, or does not run."""
-    heard = _heard(status)
-    left = None if heard is None else STALE_SECONDS - (now - heard).total_seconds()
+    """Return the seconds until progress counts as stale; None if it does already, or if the training does not run."""
+    last = _last_heartbeat(status)
+    left = None if last is None else STALE_SECONDS - (now - last).total_seconds()
     return left if left is not None and left > 0 else None
 
 
-def _with_saving(seen: ObservedJob, conditions: Conditions, message: ProgressMessage, *, now: datetime) -> Conditions:
+def _with_saving(
+    observed: ObservedJob, conditions: Conditions, message: ProgressMessage, *, now: datetime
+) -> Conditions:
     if message.save_error is not None:
         conditions = with_condition(
             conditions,
@@ -67,26 +77,26 @@ def _with_saving(seen: ObservedJob, conditions: Conditions, message: ProgressMes
         )
     else:
         conditions = _recovered(conditions, "CheckpointFresh", reason="Saved", now=now)
-    grace = with_defaults(seen.job.spec).checkpoint.grace_seconds
-    needed = message.save_seconds_p95
-    if needed is not None and needed > grace - min(RESERVE_SECONDS, grace / 2):
-        text = f"a save takes {needed:.0f} s, a pod that is stopped gets {grace} s (checkpoint.gracePeriod): its last steps would be lost"
+    grace = with_defaults(observed.job.spec).checkpoint.grace_seconds
+    seconds = message.save_seconds_p95
+    if seconds is not None and seconds > grace - min(RESERVE_SECONDS, grace / 2):
+        text = f"a save takes {seconds:.0f} s, a pod that is stopped gets {grace} s (checkpoint.gracePeriod): its last steps would be lost"
         return with_condition(
             conditions, "GracePeriodTooShort", true=True, reason="SaveTakesLonger", message=text, now=now
         )
-    return without_condition(conditions, "GracePeriodTooShort") if needed is not None else conditions
+    return without_condition(conditions, "GracePeriodTooShort") if seconds is not None else conditions
 
 
 def _with_staleness(status: FineTuneJobStatus, conditions: Conditions, *, now: datetime) -> Conditions:
-    heard = _heard(status)
-    if heard is None or (now - heard).total_seconds() < STALE_SECONDS:
+    last = _last_heartbeat(status)
+    if last is None or (now - last).total_seconds() < STALE_SECONDS:
         return without_condition(conditions, "ProgressStale")
     text = f"no message from the training pods for {STALE_SECONDS / 60:.0f} minutes"
     return with_condition(conditions, "ProgressStale", true=True, reason="NoMessages", message=text, now=now)
 
 
-def _heard(status: FineTuneJobStatus) -> datetime | None:
-    """Return when the pods that run were last heard of: their newest message, or their start."""
+def _last_heartbeat(status: FineTuneJobStatus) -> datetime | None:
+    """Return the time of the newest message of the running pods, or of their start; None if they do not run."""
     if status.running_since is None:
         return None
     since, last = moment(status.running_since), status.progress.last_heartbeat if status.progress else None

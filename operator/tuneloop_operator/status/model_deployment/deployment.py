@@ -1,4 +1,4 @@
-"""What the status of a ModelDeployment shows of what is seen."""
+"""What the status of a ModelDeployment shows: phase, revision, conditions, URL."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import with_condition, without_condition
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.observed import ObservedDeployment
 
 LOCAL_URL = "tuneloop.dev/local-url"
-"""Annotation of a Service that has an address of its own, outside the cluster's name service."""
+"""Annotation of a Service in local mode: its URL on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """The servers of the revision that is wanted."""
+    """The servers of the revision that the spec asks for."""
 
     revision: str
     uri: str
@@ -27,19 +28,19 @@ class Serving:
     replicas: int
     ready: int
     trouble: str = ""
-    """What their Deployment says is wrong."""
+    """Why the pods do not come up, by the conditions of their Deployment."""
 
     @property
     def answers(self) -> bool:
-        """Whether requests may be sent to it; nobody sends any where no replica is wanted."""
+        """Whether requests may go to this revision. With no replica to run, none are answered, and the switch need not wait."""
         return self.ready > 0 or self.replicas == 0
 
 
-def shown(seen: ObservedDeployment, serving: Serving, *, now: datetime) -> ModelDeploymentStatus:
+def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> ModelDeploymentStatus:
     """Return the status of a deployment whose artifact is known."""
-    status = seen.deployment.status or ModelDeploymentStatus()
+    status = observed.deployment.status or ModelDeploymentStatus()
     stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
-    phase = _phase(seen, serving, stable)
+    phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_condition(
         conditions, "ModelAvailable", true=True, reason="ArtifactFound", message=serving.uri, now=now
@@ -49,41 +50,39 @@ def shown(seen: ObservedDeployment, serving: Serving, *, now: datetime) -> Model
         "Ready",
         true=phase == "Ready",
         reason="AllReady" if phase == "Ready" else phase,
-        message=(seen.blocker.message if seen.blocker else serving.trouble)
+        message=(observed.blocker.message if observed.blocker else serving.trouble)
         or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
         now=now,
     )
     for type_ in ("NameConflict", "Refused"):
         conditions = without_condition(conditions, type_)
-        if seen.blocker is not None and seen.blocker.reason == type_:
+        if observed.blocker is not None and observed.blocker.reason == type_:
             conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=seen.blocker.message, now=now
+                conditions, type_, true=True, reason=type_, message=observed.blocker.message, now=now
             )
-    return status.model_copy(
-        update={
-            "observed_generation": seen.deployment.metadata.get("generation"),
-            "phase": phase,
-            "conditions": conditions,
-            "stable": stable,
-            "ready": f"{serving.ready}/{serving.replicas}",
-            "url": _url(seen),
-        }
+    return changed(
+        status,
+        observed_generation=observed.deployment.metadata.get("generation"),
+        phase=phase,
+        conditions=conditions,
+        stable=stable,
+        ready=f"{serving.ready}/{serving.replicas}",
+        url=_url(observed),
     )
 
 
-def waiting(seen: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
-    """Return the status of a deployment whose artifact is not there; what it serves already, it goes on serving."""
-    status = seen.deployment.status or ModelDeploymentStatus()
+def waiting(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
+    """Return the status of a deployment whose artifact is not available. A stable revision goes on serving."""
+    status = observed.deployment.status or ModelDeploymentStatus()
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_condition(conditions, "ModelAvailable", true=False, reason=reason, message=message, now=now)
     if status.stable is None:
         conditions = with_condition(conditions, "Ready", true=False, reason="NoModel", message=message, now=now)
-    return status.model_copy(
-        update={
-            "observed_generation": seen.deployment.metadata.get("generation"),
-            "phase": status.phase if status.stable else "Pending",
-            "conditions": conditions,
-        }
+    return changed(
+        status,
+        observed_generation=observed.deployment.metadata.get("generation"),
+        phase=status.phase if status.stable else "Pending",
+        conditions=conditions,
     )
 
 
@@ -101,17 +100,17 @@ def _revision(serving: Serving) -> ServedRevision:
     )
 
 
-def _phase(seen: ObservedDeployment, serving: Serving, stable: ServedRevision | None) -> DeploymentPhase:
+def _phase(observed: ObservedDeployment, serving: Serving, stable: ServedRevision | None) -> DeploymentPhase:
     if stable is None:
         return "Loading"
     if stable.revision != serving.revision:
         return "Progressing"
-    return "Ready" if serving.ready >= serving.replicas and seen.blocker is None else "Degraded"
+    return "Ready" if serving.ready >= serving.replicas and observed.blocker is None else "Degraded"
 
 
-def _url(seen: ObservedDeployment) -> str:
-    name, namespace = seen.deployment.metadata["name"], seen.deployment.metadata["namespace"]
-    service = seen.present.get(("Service", name))
+def _url(observed: ObservedDeployment) -> str:
+    name, namespace = observed.deployment.metadata["name"], observed.deployment.metadata["namespace"]
+    service = observed.present.get(("Service", name))
     annotations = (service or {}).get("metadata", {}).get("annotations") or {}
     url: str = annotations.get(LOCAL_URL) or f"http://{name}.{namespace}.svc"
     return url

@@ -7,6 +7,7 @@ from api_server_stories import Manifest, fine_tune_job, tell
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
+from tuneloop_operator.controller.controllers import TRIMS
 from tuneloop_operator.controller.store import trimmed
 from tuneloop_operator.errors import Conflict, Refused
 
@@ -16,8 +17,8 @@ STATUS = {"phase": "Running", "attempt": 1}
 def test_a_status_is_replaced_and_nothing_else_changes(custom_resources: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> tuple[Manifest, Manifest, Manifest]:
         created = await server.create(fine_tune_job(namespace))
-        first = await server.patch_status(trimmed(created), STATUS | {"image": "gone@sha256:1"})
-        known = trimmed(first) | {"spec": {}}
+        first = await server.patch_status(trimmed(created, trims=TRIMS), STATUS | {"image": "gone@sha256:1"})
+        known = trimmed(first, trims=TRIMS) | {"spec": {}}
         known["metadata"] = {key: value for key, value in known["metadata"].items() if key != "labels"}
         return created, first, await server.patch_status(known, STATUS)
 

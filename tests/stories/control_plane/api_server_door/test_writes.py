@@ -10,6 +10,7 @@ from api_server_stories import Manifest, config_map, fine_tune_job, service, tel
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
+from tuneloop_operator.controller.controllers import TRIMS
 from tuneloop_operator.controller.store import trimmed
 from tuneloop_operator.errors import AlreadyExists, Conflict, NotLeading
 
@@ -109,7 +110,7 @@ def test_an_event_is_shown_with_the_object(custom_resources: ControlPlane, names
         job = await server.create(fine_tune_job(namespace))
         for _ in range(2):
             await server.post_event(
-                trimmed(job),
+                trimmed(job, trims=TRIMS),
                 kind="Warning",
                 reason="Restarted",
                 message="lost a node " * 200,

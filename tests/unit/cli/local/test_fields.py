@@ -111,7 +111,7 @@ def test_every_manifest_of_the_operator_is_taken():
             "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}},
         }
     )
-    config = serving.server_config(served, serving.ArtifactSeen(uri="pvc://demo/artifact", digest=None))
+    config = serving.server_config(served, serving.ArtifactReference(uri="pvc://demo/artifact", digest=None))
     made = [
         *(stage_job(tuned, stage=stage, storage=store, settings=settings) for stage in ("prepare", "export")),
         train_job(tuned, attempt=1, storage=store, settings=settings),

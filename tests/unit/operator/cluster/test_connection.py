@@ -59,13 +59,13 @@ def test_a_pod_uses_its_service_account_even_where_there_is_a_kubeconfig(tmp_pat
 def test_a_token_is_read_anew_and_a_file_that_is_away_for_a_moment_changes_nothing(tmp_path: Path) -> None:
     async def tokens() -> list[Any]:
         configuration = await read_configuration(POD, service_account=service_account(tmp_path))
-        seen = []
+        observed = []
         for text in ("second", "", None):
             (tmp_path / "token").unlink()
             if text is not None:
                 (tmp_path / "token").write_text(text)
-            seen.append((await configuration.auth_settings())["BearerToken"]["value"])
-        return seen
+            observed.append((await configuration.auth_settings())["BearerToken"]["value"])
+        return observed
 
     assert asyncio.run(tokens()) == ["Bearer second"] * 3
 

@@ -52,7 +52,7 @@ def told(*pods: PodView) -> Blame:
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("ended", "expected"),
     [
         *(pytest.param(pod(code=code), kind, id=f"exit code {code}") for code, kind in CLASS_OF_EXIT_CODE.items()),
         pytest.param(pod(code=1), FailureClass.UNKNOWN, id="exit code 1"),
@@ -80,8 +80,8 @@ def told(*pods: PodView) -> Blame:
         ),
     ],
 )
-def test_each_end_has_its_class(seen: PodView, expected: FailureClass) -> None:
-    assert told(seen).failure.failure_class == expected
+def test_each_end_has_its_class(ended: PodView, expected: FailureClass) -> None:
+    assert told(ended).failure.failure_class == expected
 
 
 LOST_PEER = pod(0, code=ExitCode.COLLECTIVE, at=-5)

@@ -7,15 +7,15 @@ import pytest
 from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.decide.fine_tune_job.restart import Verdict, delay_seconds, verdict
+from tuneloop_operator.decide.fine_tune_job.restart import RestartDecision, delay_seconds, restart_decision
 from tuneloop_operator.status.fine_tune_job.progress import after_checkpoint
 
 NOW = "2026-01-01T00:00:00Z"
 HANG, LOST, DATA = FailureClass.HANG, FailureClass.NODE_LOST, FailureClass.DATA
 
 
-def after(kind: FailureClass, restarts: Restarts | None = None, policy: FailurePolicy | None = None) -> Verdict:
-    return verdict(Failure(failure_class=kind.value), restarts=restarts or Restarts(), policy=policy, now=NOW)
+def after(kind: FailureClass, restarts: Restarts | None = None, policy: FailurePolicy | None = None) -> RestartDecision:
+    return restart_decision(Failure(failure_class=kind.value), restarts=restarts or Restarts(), policy=policy, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def after(kind: FailureClass, restarts: Restarts | None = None, policy: FailureP
 )
 def test_restarts_without_progress_are_limited(kind: FailureClass, policy: FailurePolicy | None, allowed: int) -> None:
     restarts, count = Restarts(), 0
-    while (judged := after(kind, restarts, policy)).restart:
-        restarts, count = judged.restarts, count + 1
+    while (decision := after(kind, restarts, policy)).restarts_run:
+        restarts, count = decision.restarts, count + 1
     assert count == allowed
-    assert judged.restarts == restarts
+    assert decision.restarts == restarts
 
 
 def test_a_newer_checkpoint_sets_the_count_back_but_not_the_total() -> None:
     policy, restarts, count = FailurePolicy(max_restarts=1, max_total_restarts=5), Restarts(), 0
-    while (judged := after(HANG, restarts, policy)).restart:
-        restarts, count = after_checkpoint(judged.restarts), count + 1
+    while (decision := after(HANG, restarts, policy)).restarts_run:
+        restarts, count = after_checkpoint(decision.restarts), count + 1
     assert count == 5
-    assert "maxTotalRestarts" in judged.exhausted
+    assert "maxTotalRestarts" in decision.exhausted
 
 
 def test_the_reached_limit_is_named() -> None:

@@ -1,17 +1,17 @@
-"""The table of moves: what each cell may not say."""
+"""The table of transitions: what no cell may hold."""
 
 from __future__ import annotations
 
 import pytest
 
-from tuneloop_operator.decide.fine_tune_job.job import _MOVES
-from tuneloop_operator.decide.fine_tune_job.stages import IRREVERSIBLE, TABLE, JobState, Transition
+from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, TABLE, JobState, Transition
+from tuneloop_operator.decide.fine_tune_job.transitions import TRANSITIONS
 from tuneloop_operator.state.runs import Run
 
 
 def test_the_table_is_whole() -> None:
-    assert set(TABLE) == {(run, sight) for run in Run for sight in JobState}
-    assert set(_MOVES) == set(Transition)
+    assert set(TABLE) == {(run, job_state) for run in Run for job_state in JobState}
+    assert set(TRANSITIONS) == set(Transition)
 
 
 def test_no_verdict_but_success_rests_on_what_the_watch_told_alone() -> None:
@@ -19,13 +19,13 @@ def test_no_verdict_but_success_rests_on_what_the_watch_told_alone() -> None:
     assert verdicts == IRREVERSIBLE
 
 
-@pytest.mark.parametrize("sight", JobState)
+@pytest.mark.parametrize("job_state", JobState)
 @pytest.mark.parametrize("suspended", [False, True])
-def test_a_finished_job_starts_nothing(sight: JobState, suspended: bool) -> None:
-    assert TABLE[Run.DONE, sight][suspended] in {Transition.IDLE, Transition.REMOVE}
+def test_a_finished_job_starts_nothing(job_state: JobState, suspended: bool) -> None:
+    assert TABLE[Run.DONE, job_state][suspended] in {Transition.IDLE, Transition.REMOVE}
 
 
 @pytest.mark.parametrize("run", [Run.PENDING, Run.ENDED])
-@pytest.mark.parametrize("sight", JobState)
-def test_a_suspended_job_starts_nothing(run: Run, sight: JobState) -> None:
-    assert TABLE[run, sight][1] is not Transition.CREATE
+@pytest.mark.parametrize("job_state", JobState)
+def test_a_suspended_job_starts_nothing(run: Run, job_state: JobState) -> None:
+    assert TABLE[run, job_state][1] is not Transition.CREATE

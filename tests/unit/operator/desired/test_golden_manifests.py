@@ -19,7 +19,7 @@ from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
-    ArtifactSeen,
+    ArtifactReference,
     server_config,
     server_config_map,
     server_deployment,
@@ -129,7 +129,7 @@ def serving_children() -> list[dict[str, Any]]:
         "spec": SERVING,
     }
     deployment = ModelDeployment.from_wire(manifest)
-    artifact = ArtifactSeen(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
+    artifact = ArtifactReference(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
     config = server_config(deployment, artifact)
     return [
         server_config_map(deployment, config),

@@ -14,7 +14,7 @@ from tuneloop_api.v1alpha1 import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
 from tuneloop_operator.status.fine_tune_job.progress import duration_text, percent, with_progress
 
-Bed = Any
+OperatorHarness = Any
 
 
 def message(sequence: int = 1, **fields: Any) -> ProgressMessage:
@@ -139,33 +139,35 @@ def test_another_attempt_or_stage_changes_nothing(stranger: ProgressMessage) -> 
     assert with_progress(status, stranger, stage="train") == status
 
 
-def test_progress_is_written_at_most_every_ten_seconds(bed: Bed) -> None:
+def test_progress_is_written_at_most_every_ten_seconds(harness: OperatorHarness) -> None:
     async def life() -> None:
-        await bed.train()
-        before = len(bed.cluster.writes)
+        await harness.train()
+        before = len(harness.cluster.writes)
         for step in range(1, 21):
-            bed.operator.progress("team-a", "reviews", message(step, step=step, totalSteps=100, etaSeconds=720))
-            await bed.settle(later=1)
-        assert len(bed.cluster.writes) - before == 2
-        await bed.settle(later=10)
-        assert bed.status["progress"]["step"] == 20
-        assert bed.status["progress"]["eta"] == "12m"
-        assert bed.status["progress"]["percent"] == "23%"
+            harness.operator.progress("team-a", "reviews", message(step, step=step, totalSteps=100, etaSeconds=720))
+            await harness.settle(later=1)
+        assert len(harness.cluster.writes) - before == 2
+        await harness.settle(later=10)
+        assert harness.status["progress"]["step"] == 20
+        assert harness.status["progress"]["eta"] == "12m"
+        assert harness.status["progress"]["percent"] == "23%"
 
     asyncio.run(life())
 
 
-def test_a_restart_shows_no_speed_and_no_time_left(bed: Bed) -> None:
+def test_a_restart_shows_no_speed_and_no_time_left(harness: OperatorHarness) -> None:
     async def life() -> None:
-        bed.submit()
-        await bed.settle()
-        bed.succeed("reviews-prepare")
-        await bed.settle()
-        bed.operator.progress("team-a", "reviews", message(step=5, totalSteps=100, etaSeconds=720, tokensPerSecond=9.0))
-        bed.fail("reviews-a1", exit_code=77)
-        await bed.settle()
-        assert bed.status["attempt"] == 2
-        assert bed.status["progress"]["step"] == 5
-        assert not bed.status["progress"].keys() & {"eta", "etaSeconds", "tokensPerSecond"}
+        harness.submit()
+        await harness.settle()
+        harness.succeed("reviews-prepare")
+        await harness.settle()
+        harness.operator.progress(
+            "team-a", "reviews", message(step=5, totalSteps=100, etaSeconds=720, tokensPerSecond=9.0)
+        )
+        harness.fail("reviews-a1", exit_code=77)
+        await harness.settle()
+        assert harness.status["attempt"] == 2
+        assert harness.status["progress"]["step"] == 5
+        assert not harness.status["progress"].keys() & {"eta", "etaSeconds", "tokensPerSecond"}
 
     asyncio.run(life())

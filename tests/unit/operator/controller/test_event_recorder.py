@@ -1,4 +1,4 @@
-"""Events for people: each once, in order, and never in the way."""
+"""Kubernetes Events: each once, in order, and never a delay for the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.controller.event_recorder import EventPoster
+from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable
@@ -21,7 +21,7 @@ def job(uid: str = "1") -> dict[str, Any]:
 
 
 class Posted:
-    """Takes events as the API server does; the first `failures` of them get no answer."""
+    """Accepts events as the API server does. The first `failures` of them get no answer."""
 
     def __init__(self, failures: int = 0) -> None:
         self.events: list[tuple[str, str, str]] = []
@@ -36,21 +36,21 @@ class Posted:
         self.events.append((regarding["metadata"]["uid"], reason, message))
 
 
-def posted(*told: tuple[float, str, Event], failures: int = 0) -> list[tuple[str, str, str]]:
-    """Return what is posted of events that are told at so many minutes, each of the object with this uid."""
+def posted(*recorded: tuple[float, str, Event], failures: int = 0) -> list[tuple[str, str, str]]:
+    """Return the posted events of those recorded: each at so many minutes, about the object with this uid."""
     at, cluster = [START], Posted(failures)
-    poster = EventPoster(cluster=cluster, instance="operator-0", clock=lambda: at[0])
+    recorder = BackgroundEventRecorder(cluster=cluster, instance="operator-0", clock=lambda: at[0])
 
-    async def tell() -> None:
-        running = asyncio.create_task(poster.run())
-        for minutes, uid, event in told:
+    async def record() -> None:
+        running = asyncio.create_task(recorder.run())
+        for minutes, uid, event in recorded:
             at[0] = START + timedelta(minutes=minutes)
-            await poster.tell(job(uid), event)
+            await recorder.record(job(uid), event)
         for _ in range(10):
             await asyncio.sleep(0)
         running.cancel()
 
-    asyncio.run(tell())
+    asyncio.run(record())
     return cluster.events
 
 
@@ -71,31 +71,45 @@ def test_an_event_is_posted_once(second: tuple[float, str, Event], times: int) -
     assert len(posted((0.0, "1", STARTED), second)) == times
 
 
-def test_one_that_cannot_be_posted_does_not_hold_up_the_next() -> None:
+def test_an_event_that_cannot_be_posted_does_not_delay_the_next() -> None:
     events = posted((0, "1", STARTED), (0, "2", STARTED), failures=1)
     assert [uid for uid, _, _ in events] == ["2"]
 
 
 def test_a_flood_is_dropped_not_waited_for() -> None:
-    poster = EventPoster(cluster=Posted(), instance="operator-0", clock=lambda: START)
+    recorder = BackgroundEventRecorder(cluster=Posted(), instance="operator-0", clock=lambda: START)
 
     async def flood() -> None:
         for number in range(2000):
-            await poster.tell(job(str(number)), STARTED)
+            await recorder.record(job(str(number)), STARTED)
 
     asyncio.run(asyncio.wait_for(flood(), 5))
 
 
-def test_what_was_decided_is_told_after_it_was_done(bed: Any) -> None:
-    told: list[tuple[str, bool]] = []
+class Recorded:
+    """Records the reason of each event, and whether the Job existed by then."""
 
-    async def tell(_: Any, event: Event) -> None:
-        told.append((event.reason, ("create", "Job", "reviews-prepare") in bed.cluster.writes))
+    def __init__(self, harness: Any) -> None:
+        self.events: list[tuple[str, bool]] = []
+        self._harness = harness
+
+    async def record(self, manifest: Any, event: Event) -> None:
+        self.events.append((event.reason, ("create", "Job", "reviews-prepare") in self._harness.cluster.writes))
+
+
+def test_an_event_is_recorded_after_its_decision_was_carried_out(harness: Any) -> None:
+    recorded = Recorded(harness)
 
     async def life() -> None:
-        bed.operator = Operator(cluster=bed.cluster, settings=bed.settings, clock=lambda: bed.now, workers=1, tell=tell)
-        bed.submit()
-        await bed.settle()
+        harness.operator = Operator(
+            cluster=harness.cluster,
+            settings=harness.settings,
+            clock=lambda: harness.now,
+            workers=1,
+            events=recorded,
+        )
+        harness.submit()
+        await harness.settle()
 
     asyncio.run(life())
-    assert told == [("Started", True)]
+    assert recorded.events == [("Started", True)]

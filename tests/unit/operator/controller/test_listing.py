@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tuneloop_operator.cluster.pages import Page, Scope
+from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.store import Store
@@ -27,7 +28,7 @@ def page(*items: Manifest, version: int, scope: Scope = PODS, first: bool = True
 
 
 def store_with(*manifests: Manifest) -> Store:
-    store = Store()
+    store = new_store()
     for manifest in manifests:
         store.put(manifest)
     return store
@@ -75,7 +76,7 @@ def test_a_list_that_begins_anew_forgets_its_first_beginning() -> None:
 
 
 def test_everything_is_known_once_each_expected_list_has_ended() -> None:
-    listing, store = Listing([PODS, Scope("Job", None)]), Store()
+    listing, store = Listing([PODS, Scope("Job", None)]), new_store()
     listing.take(page(version=1), store)
     listing.take(page(version=2, scope=Scope("Job", None), last=False), store)
     before = listing.is_complete
@@ -83,19 +84,19 @@ def test_everything_is_known_once_each_expected_list_has_ended() -> None:
     assert (before, listing.is_complete) == (False, True)
 
 
-class SeenBed:
+class ListedOperator:
     """An operator on a memory cluster that expects the lists of two kinds and is shown nothing by itself."""
 
-    def __init__(self, bed: Any) -> None:
-        self.bed = bed
-        bed.cluster.watchers.clear()
+    def __init__(self, harness: Any) -> None:
+        self.harness = harness
+        harness.cluster.watchers.clear()
         self.scopes = [Scope("FineTuneJob", None), Scope("Job", None)]
         self.operator = Operator(
-            cluster=bed.cluster, settings=OperatorSettings(), clock=lambda: bed.now, expected=self.scopes
+            cluster=harness.cluster, settings=OperatorSettings(), clock=lambda: harness.now, expected=self.scopes
         )
 
     def list(self, scope: Scope) -> None:
-        items = tuple(self.bed.cluster.of_kind(scope.kind).values())
+        items = tuple(self.harness.cluster.of_kind(scope.kind).values())
         self.operator.on_list_page(page(*items, version=1000, scope=scope))
 
     async def settle(self) -> None:
@@ -108,56 +109,56 @@ class SeenBed:
 
 
 @pytest.mark.parametrize(("lists", "writes"), [(1, False), (2, True)])
-def test_nothing_is_done_before_every_list_is_in(bed: Any, lists: int, writes: bool) -> None:
+def test_nothing_is_done_before_every_list_is_in(harness: Any, lists: int, writes: bool) -> None:
     async def life() -> None:
-        seen = SeenBed(bed)
-        bed.submit()
-        for scope in seen.scopes[:lists]:
-            seen.list(scope)
-        await seen.settle()
-        assert bool(bed.cluster.writes) is writes
+        observed = ListedOperator(harness)
+        harness.submit()
+        for scope in observed.scopes[:lists]:
+            observed.list(scope)
+        await observed.settle()
+        assert bool(harness.cluster.writes) is writes
 
     asyncio.run(life())
 
 
 @pytest.mark.parametrize(("resumed", "writes"), [(False, False), (True, True)])
-def test_nothing_is_done_while_it_is_paused(bed: Any, resumed: bool, writes: bool) -> None:
+def test_nothing_is_done_while_it_is_paused(harness: Any, resumed: bool, writes: bool) -> None:
     async def life() -> None:
-        seen = SeenBed(bed)
-        bed.submit()
-        seen.operator.pause()
-        for scope in seen.scopes:
-            seen.list(scope)
+        observed = ListedOperator(harness)
+        harness.submit()
+        observed.operator.pause()
+        for scope in observed.scopes:
+            observed.list(scope)
         if resumed:
-            seen.operator.resume()
-        await seen.settle()
-        assert bool(bed.cluster.writes) is writes
+            observed.operator.resume()
+        await observed.settle()
+        assert bool(harness.cluster.writes) is writes
 
     asyncio.run(life())
 
 
-def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(bed: Any) -> None:
+def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harness: Any) -> None:
     async def life() -> None:
-        seen = SeenBed(bed)
-        bed.submit()
-        job = bed.job()
-        seen.list(seen.scopes[0])
-        seen.operator.on_list_page(page(version=2000, scope=seen.scopes[0]))
-        seen.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
-        assert not seen.operator.knows_job("team-a", "reviews")
+        observed = ListedOperator(harness)
+        harness.submit()
+        job = harness.job()
+        observed.list(observed.scopes[0])
+        observed.operator.on_list_page(page(version=2000, scope=observed.scopes[0]))
+        observed.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
+        assert not observed.operator.knows_job("team-a", "reviews")
 
     asyncio.run(life())
 
 
-def test_a_list_that_shows_nothing_new_wakes_nobody(bed: Any) -> None:
+def test_a_list_that_shows_nothing_new_wakes_nobody(harness: Any) -> None:
     async def life() -> None:
-        seen = SeenBed(bed)
-        bed.submit()
-        for scope in seen.scopes:
-            seen.list(scope)
-        seen.operator.pause()
-        depth = seen.operator.depth
-        seen.list(seen.scopes[0])
-        assert (depth, seen.operator.depth) == (1, 1)
+        observed = ListedOperator(harness)
+        harness.submit()
+        for scope in observed.scopes:
+            observed.list(scope)
+        observed.operator.pause()
+        depth = observed.operator.depth
+        observed.list(observed.scopes[0])
+        assert (depth, observed.operator.depth) == (1, 1)
 
     asyncio.run(life())

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 
 JOB = "tuneloop.dev/job"
@@ -26,7 +27,7 @@ def versions(store: Store, job: str = "reviews") -> list[str]:
 
 @given(st.permutations(["2", "9", "10", "11"]))
 def test_the_newest_version_stays_whatever_the_order(order: list[str]) -> None:
-    store = Store()
+    store = new_store()
     for version in order:
         store.put(pod(version))
     assert versions(store) == ["11"]
@@ -34,14 +35,14 @@ def test_the_newest_version_stays_whatever_the_order(order: list[str]) -> None:
 
 @given(st.permutations([("put", "10"), ("put", "11"), ("remove", "12")]))
 def test_a_deleted_object_never_comes_back(order: list[tuple[str, str]]) -> None:
-    store = Store()
+    store = new_store()
     for action, version in order:
         (store.put if action == "put" else store.remove)(pod(version))
     assert versions(store) == []
 
 
 def test_a_new_object_of_the_same_name_is_another_one() -> None:
-    store = Store()
+    store = new_store()
     store.put(pod("10"))
     store.put(pod("20", uid="2"))
     store.remove(pod("15"))  # the old one's deletion, told late
@@ -49,14 +50,14 @@ def test_a_new_object_of_the_same_name_is_another_one() -> None:
 
 
 def test_versions_that_are_no_numbers_follow_the_order_of_arrival() -> None:
-    store = Store()
+    store = new_store()
     store.put(pod("zz"))
     store.put(pod("aa"))
     assert versions(store) == ["aa"]
 
 
 def test_what_two_objects_have_in_common_is_held_once() -> None:
-    store = Store()
+    store = new_store()
     for name in ("p", "q"):
         store.put(json.loads(json.dumps(pod("1", uid=name, name=name) | {"status": {"phase": "Running"}})))
     first, second = (store.get("Pod", namespace="n", name=name) or {} for name in ("p", "q"))
@@ -65,7 +66,7 @@ def test_what_two_objects_have_in_common_is_held_once() -> None:
 
 
 def test_what_is_held_does_not_change_with_what_was_shown() -> None:
-    store, shown = Store(), pod("1")
+    store, shown = new_store(), pod("1")
     store.put(shown)
     shown["metadata"]["labels"][JOB] = "other"
     assert versions(store) == ["1"]
@@ -73,7 +74,7 @@ def test_what_is_held_does_not_change_with_what_was_shown() -> None:
 
 
 def test_a_changed_label_moves_the_object() -> None:
-    store = Store()
+    store = new_store()
     store.put(pod("1"))
     store.put(pod("2", job="other"))
     assert (versions(store), versions(store, "other")) == ([], ["2"])
@@ -96,14 +97,14 @@ def deployment(version: str, source: str | None) -> dict[str, Any]:
     ],
 )
 def test_a_jobs_deployments_are_those(sources: list[str | None], found: int) -> None:
-    store = Store()
+    store = new_store()
     for number, source in enumerate(sources):
         store.put(deployment(str(number), source))
-    assert len(list(store.serving("reviews", namespace="n"))) == found
+    assert len(list(store.referring("FineTuneJob", "reviews", namespace="n"))) == found
 
 
 def test_a_live_list_takes_away_what_is_gone_but_not_what_came_meanwhile() -> None:
-    store = Store()
+    store = new_store()
     store.put(pod("1", uid="1", name="gone"))
     store.put(pod("2", uid="2", name="stays"))
     before = list(store.labelled(JOB, "reviews", namespace="n"))
@@ -138,7 +139,7 @@ DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
 def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_gone_too(
     status: dict[str, Any], kept: int
 ) -> None:
-    store = Store()
+    store = new_store()
     store.put(FINE_TUNE_JOB)
     store.put(GANG)
     store.put(gang_pod(**status))
@@ -152,7 +153,7 @@ def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_go
 
 
 def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job() -> None:
-    store = Store()
+    store = new_store()
     store.put(FINE_TUNE_JOB)
     store.put(GANG)
     store.put(gang_pod(**ENDED))
@@ -164,7 +165,7 @@ def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job(
 
 
 def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first() -> None:
-    store = Store()
+    store = new_store()
     store.put(FINE_TUNE_JOB)
     store.put(GANG)
     store.put(gang_pod(**ENDED))
@@ -175,7 +176,7 @@ def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first()
 
 
 def test_what_no_decision_looks_at_is_not_kept() -> None:
-    store = Store()
+    store = new_store()
     store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000}]}})
     (kept,) = store.labelled(JOB, "reviews", namespace="n")
     assert kept["spec"] == {"nodeName": "node-1"}
@@ -201,7 +202,7 @@ def message(stage: str, *, attempt: int = 0, sequence: int = 1, second: int = 0)
     ],
 )
 def test_only_news_replaces_what_a_job_said(first: ProgressMessage, second: ProgressMessage, taken: bool) -> None:
-    store = Store()
+    store = new_store()
     assert store.put_progress("uid", first)
     assert store.put_progress("uid", second) is taken
     assert store.progress("uid") == (second if taken else first)

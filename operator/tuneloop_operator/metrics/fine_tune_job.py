@@ -1,68 +1,39 @@
-"""What Prometheus is told of each object: computed from the store at every scrape, so that series vanish with their object.
-
-Pure: the store and the time in, Prometheus' text out. Labels are namespaces, names and our own closed sets of words, never a user's
-text, so that nothing in them needs an escape. The text is made here and not by the client library, which takes many times as long, and
-the operator does nothing else meanwhile.
-"""
+"""The metrics of FineTuneJobs. Pure: stored objects and the time in, Prometheus' text out."""
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import JobPhase
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase
 from tuneloop_api.wire.failure_class import FailureClass
+from tuneloop_operator.metrics.family import Family, by_phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tuneloop_api.contract.progress import ProgressMessage
-    from tuneloop_operator.cluster import Kind, Manifest
-    from tuneloop_operator.controller.store import Store
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.metrics.family import Objects
 
-_AT_WORK = {"Preparing", "Running", "Exporting"}
+_ACTIVE_PHASES = {"Preparing", "Running", "Exporting"}
 _CLASSES = frozenset(FailureClass)
 
 
-def text(store: Store, *, now: datetime) -> str:
-    """Return the metrics of all FineTuneJobs and ModelDeployments in Prometheus' text format."""
-    jobs = list(store.of_kind("FineTuneJob", namespace=None))
-    deployments = store.of_kind("ModelDeployment", namespace=None)
-    made = _JobFamilies()
+def text(objects: Objects, now: datetime) -> str:
+    """Return the metrics of all FineTuneJobs in Prometheus' text format."""
+    jobs = list(objects.of_kind("FineTuneJob", namespace=None))
+    families = _JobFamilies()
     for job in jobs:
-        made.add(job, message=store.progress(job["metadata"]["uid"]), started=_attempt_created(store, job), now=now)
-    counts = (
-        _by_phase("tuneloop_jobs", "FineTuneJobs by phase.", jobs, get_args(JobPhase)),
-        _by_phase("tuneloop_model_deployments", "ModelDeployments by phase.", deployments, get_args(DeploymentPhase)),
-    )
-    return "".join(family.text for family in (*counts, *made.all))
-
-
-class _Family:
-    """One metric with its series."""
-
-    def __init__(self, name: str, kind: str, about: str) -> None:
-        self._name = f"{name}_total" if kind == "counter" else name
-        self._lines = [f"# HELP {self._name} {about}\n# TYPE {self._name} {kind}\n"]
-
-    def add(self, labels: str, value: float | None) -> None:
-        """Add a series; none if there is no value."""
-        if value is not None:
-            self._lines.append(f"{self._name}{{{labels}}} {float(value)}\n")
-
-    @property
-    def text(self) -> str:
-        """The metric in Prometheus' text format."""
-        return "".join(self._lines)
+        message = objects.progress(job["metadata"]["uid"])
+        families.add(job, message=message, started=_attempt_created(objects, job), now=now)
+    counts = by_phase("tuneloop_jobs", "FineTuneJobs by phase.", jobs, get_args(JobPhase))
+    return "".join(family.text for family in (counts, *families.all))
 
 
 class _JobFamilies:
-    """One family for each fact that a job's status or its newest progress message holds."""
+    """A family for each number in the status of a job or in its newest progress message."""
 
     def __init__(self) -> None:
-        self.all: list[_Family] = []
+        self.all: list[Family] = []
         self._progress = self._gauge("progress_ratio", "Part of the whole job that is done, 0 to 1.")
         self._step = self._gauge("step", "Optimizer steps done.")
         self._loss = self._gauge("loss", "Training loss of the last reported step.")
@@ -97,7 +68,7 @@ class _JobFamilies:
         self._progress.add(named, _ratio(progress.get("percent")))
         self._step.add(named, progress.get("step"))
         self._loss.add(named, progress.get("loss"))
-        if phase in _AT_WORK:
+        if phase in _ACTIVE_PHASES:
             self._heartbeat.add(named, _timestamp(progress.get("lastHeartbeat")))
         if phase == "Running":
             self._tokens.add(named, progress.get("tokensPerSecond"))
@@ -116,7 +87,7 @@ class _JobFamilies:
             self._completed.add(f'{named},result="{phase}",class="{class_}"', 1)
 
     def _add_usage(self, named: str, job: Manifest, status: dict[str, Any], *, now: datetime) -> None:
-        """Add what the training has used: the status counts when pods stop, so that those that run are added here."""
+        """Add the usage of the training. The status counts pods when they stop; running pods are added here."""
         started, stepped = _timestamp(status.get("startTime")), _timestamp(status.get("firstStepTime"))
         if started is not None and stepped is not None:
             self._first_step.add(named, max(stepped - started, 0.0))
@@ -129,39 +100,30 @@ class _JobFamilies:
         self._lost.add(named, counted.get("lostSteps", 0))
         self._goodput.add(named, counted.get("goodput"))
 
-    def _gauge(self, name: str, about: str) -> _Family:
+    def _gauge(self, name: str, about: str) -> Family:
         return self._family(name, "gauge", about)
 
-    def _family(self, name: str, kind: str, about: str) -> _Family:
-        family = _Family(f"tuneloop_job_{name}", kind, about)
+    def _family(self, name: str, kind: str, about: str) -> Family:
+        family = Family(f"tuneloop_job_{name}", kind, about)
         self.all.append(family)
         return family
 
 
-def _by_phase(name: str, about: str, objects: Iterable[Manifest], phases: Iterable[str]) -> _Family:
-    """Count objects by phase; one that nobody has looked at yet is Pending."""
-    counted = Counter((one.get("status") or {}).get("phase") or "Pending" for one in objects)
-    family = _Family(name, "gauge", about)
-    for phase in phases:
-        family.add(f'phase="{phase}"', counted[phase])
-    return family
-
-
 def _newest(status: dict[str, Any], message: ProgressMessage | None) -> dict[str, Any]:
-    """Return the progress as the status will show it next: writes of it are put off, posts are not."""
+    """Return the progress in the status, with the newer values of the message: messages come more often than status writes."""
     written: dict[str, Any] = status.get("progress") or {}
     if (saved := (status.get("checkpoint") or {}).get("saveSecondsP95")) is not None:
         written = written | {"saveSecondsP95": saved}
     if message is None or (message.stage == "train" and message.attempt != status.get("attempt")):
         return written
-    told = {
+    posted = {
         "step": message.step,
         "loss": message.loss,
         "tokensPerSecond": message.tokens_per_second,
         "lastHeartbeat": message.sent_at,
         "saveSecondsP95": message.save_seconds_p95,
     }
-    return written | {name: value for name, value in told.items() if value is not None}
+    return written | {name: value for name, value in posted.items() if value is not None}
 
 
 def _gpus(job: Manifest, status: dict[str, Any]) -> int:
@@ -171,12 +133,11 @@ def _gpus(job: Manifest, status: dict[str, Any]) -> int:
     return nodes * int(resources.get("gpusPerNode", 1))
 
 
-def _attempt_created(store: Store, job: Manifest) -> datetime | None:
+def _attempt_created(objects: Objects, job: Manifest) -> datetime | None:
     child = ((job.get("status") or {}).get("children") or {}).get("train")
     if child is None:
         return None
-    kind: Kind = "Job"
-    found = store.get(kind, namespace=job["metadata"]["namespace"], name=child["name"])
+    found = objects.get("Job", namespace=job["metadata"]["namespace"], name=child["name"])
     return datetime.fromisoformat(found["metadata"]["creationTimestamp"]) if found else None
 
 

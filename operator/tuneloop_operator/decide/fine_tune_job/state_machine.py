@@ -1,4 +1,4 @@
-"""The state machine of a job: what is seen of the Job of the current run, and the one move that follows."""
+"""The state machine of a FineTuneJob: from the state of the run and the state of its Job to the one transition that follows."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
 BLAME_WINDOW_SECONDS = 5.0
-"""How long the pods of a failed gang may take to say why, as long as only echoes of the failure were heard."""
+"""How long to wait for the pods of a failed gang to end, while those that ended show only echoes of the failure."""
 SILENCE_SECONDS = 90.0
-"""The same, while one that ran says nothing at all: its node may be dead. Kubernetes tells so after 40 to 50 seconds and the pod's toleration of 30."""
+"""The same, while a pod that ran has not ended: its node may be dead. Kubernetes shows a dead node after 40 to 50 s, and the pod tolerates
+it for 30 s."""
 
 
 class JobState(StrEnum):
-    """What is seen of the run's Job."""
+    """The state of the run's Job in the cluster."""
 
     ABSENT = "Absent"
     ACTIVE = "Active"
     TERMINATING = "Terminating"
     """It is being deleted."""
     FAILING = "Failing"
-    """It has failed, but its pods have not said why yet."""
+    """It has failed, but its pods do not show yet why."""
     FAILED = "Failed"
     SUCCEEDED = "Succeeded"
 
 
 class Transition(StrEnum):
-    """What is done next."""
+    """What happens next."""
 
     CREATE = "Create"
     """Write the next run into the status, then create its Job."""
@@ -44,11 +45,11 @@ class Transition(StrEnum):
     """Record the uid of the Job that exists."""
     WATCH = "Watch"
     WAIT = "Wait"
-    """Something has to go away first."""
+    """Wait until a Job or its pods are gone."""
     SUCCEED = "Succeed"
     FAIL = "Fail"
     MARK_LOST = "MarkLost"
-    """The Job is gone although nobody of ours deleted it."""
+    """The Job is gone, and the operator did not delete it."""
     SUSPEND = "Suspend"
     """End the run because the job is suspended."""
     REMOVE = "Remove"
@@ -57,7 +58,7 @@ class Transition(StrEnum):
 
 
 TABLE: dict[tuple[Run, JobState], tuple[Transition, Transition]] = {
-    # (run, sight): (move, move while suspended)
+    # (state of the run, state of its Job): (transition, transition while suspended)
     (Run.PENDING, JobState.ABSENT): (Transition.CREATE, Transition.IDLE),
     (Run.PENDING, JobState.ACTIVE): (Transition.RECORD_UID, Transition.RECORD_UID),
     (Run.PENDING, JobState.TERMINATING): (Transition.WAIT, Transition.IDLE),
@@ -84,58 +85,59 @@ TABLE: dict[tuple[Run, JobState], tuple[Transition, Transition]] = {
     (Run.DONE, JobState.SUCCEEDED): (Transition.IDLE, Transition.IDLE),
 }
 IRREVERSIBLE = frozenset({Transition.FAIL, Transition.MARK_LOST, Transition.SUSPEND, Transition.REMOVE})
-"""Moves that cannot be taken back, so that they are never made on what the watch told alone. Success is none of them: a Job that has
-succeeded stays so, however old the news is, and the write of the status fails if the FineTuneJob has changed."""
+"""Transitions that cannot be taken back. They are decided on live reads only, because what the watch reported may be old. SUCCEED is not
+among them: a Job that has succeeded stays so, and the write of the status fails if the FineTuneJob has changed since."""
 
 
 def job_state_of(
-    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+    observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> JobState:
-    """Return what is seen of the current run's Job."""
-    job, run = job_of_run(seen, status), run_of(status)
+    """Return the state of the current run's Job."""
+    job, run = job_of_run(observed, status), run_of(status)
     if job is None:
         return JobState.ABSENT
     if job.deleting:
         return JobState.TERMINATING
-    pods = pods_of(seen, job)
+    pods = pods_of(observed, job)
     if job.outcome is None:
-        is_over = run is Run.CREATED and overdue(seen, status, now=now, settings=settings) is not None
-        return JobState.FAILED if is_over else JobState.ACTIVE
+        is_overdue = run is Run.CREATED and overdue(observed, status, now=now, settings=settings) is not None
+        return JobState.FAILED if is_overdue else JobState.ACTIVE
     if run is Run.ENDED and job.stage == "train":
-        return JobState.ABSENT  # its name is not needed again, and its pods' logs are
+        return JobState.ABSENT  # its name is not used again, and it is kept for the logs of its pods
     if job.outcome == "Succeeded":
         return JobState.SUCCEEDED
-    return JobState.FAILED if _has_said_why(job, pods, now=now) else JobState.FAILING
+    return JobState.FAILED if _is_cause_known(job, pods, now=now) else JobState.FAILING
 
 
 def transition_of(
-    seen: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
+    observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> Transition:
-    """Return the one move that the table gives."""
-    row = TABLE[run_of(status), job_state_of(seen, status, now=now, settings=settings)]
-    return row[bool(seen.job.spec.suspend)]
+    """Return the transition that the table gives."""
+    row = TABLE[run_of(status), job_state_of(observed, status, now=now, settings=settings)]
+    return row[bool(observed.job.spec.suspend)]
 
 
-def orphaned_jobs(seen: ObservedJob, status: FineTuneJobStatus) -> tuple[JobView, ...]:
-    """Return training Jobs that run although they are not the current attempt: a create whose answer came very late."""
-    current = job_of_run(seen, status)
+def orphaned_jobs(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[JobView, ...]:
+    """Return active training Jobs other than that of the current attempt: a create request landed very late."""
+    current = job_of_run(observed, status)
     return tuple(
         job
-        for job in seen.jobs
+        for job in observed.jobs
         if job.stage == "train" and job is not current and job.outcome is None and not job.deleting
     )
 
 
 def blame_window(pods: tuple[PodView, ...]) -> float:
-    """Return how many seconds the pods of a failed gang may take to say why."""
+    """Return how many seconds to wait for the pods of a failed gang to show why it failed."""
     is_silent = any(pod.phase == "Running" and pod.ended is None and not pod.disruption for pod in pods)
     return SILENCE_SECONDS if is_silent else BLAME_WINDOW_SECONDS
 
 
-def _has_said_why(job: JobView, pods: tuple[PodView, ...], *, now: datetime) -> bool:
+def _is_cause_known(job: JobView, pods: tuple[PodView, ...], *, now: datetime) -> bool:
+    """Whether to judge a failed Job now: all its pods have ended, one of them shows the cause, or the blame window is over."""
     if all(pod.is_terminal for pod in pods):
         return True
-    heard = blame(pods)
-    if heard is not None and heard.echo_rank == 0:
+    best = blame(pods)
+    if best is not None and best.echo_rank == 0:
         return True
     return job.outcome_since is None or (now - job.outcome_since).total_seconds() >= blame_window(pods)

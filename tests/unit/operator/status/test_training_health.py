@@ -47,8 +47,8 @@ def running(*, heard: datetime = NOW, since: datetime = NOW - timedelta(hours=1)
 
 def said(status: FineTuneJobStatus, before: Conditions | None = None, *, attempt: int = 1, **fields: Any) -> Conditions:
     message = ProgressMessage(stage="train", attempt=attempt, sequence=1, sent_at=stamp(NOW), **fields)
-    seen = ObservedJob(job=FineTuneJob.from_wire(MANIFEST), manifest=MANIFEST, present={}, progress=message)
-    return with_health(seen, status, before or [], now=NOW)
+    observed = ObservedJob(job=FineTuneJob.from_wire(MANIFEST), manifest=MANIFEST, present={}, progress=message)
+    return with_health(observed, status, before or [], now=NOW)
 
 
 def found(conditions: Conditions, type_: str) -> Condition:

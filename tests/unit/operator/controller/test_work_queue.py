@@ -127,12 +127,12 @@ def test_what_is_seen_during_a_wait_does_not_shorten_it() -> None:
 def test_idle_comes_once_nothing_is_due_and_close_ends_the_workers() -> None:
     async def work() -> list[Key]:
         queue = WorkQueue()
-        seen: list[Key] = []
+        observed: list[Key] = []
 
         async def worker() -> None:
             while (key := await queue.get()) is not None:
-                seen.append(key)
-                queue.done(key, requeue_after=3600 if len(seen) == 1 else None)
+                observed.append(key)
+                queue.done(key, requeue_after=3600 if len(observed) == 1 else None)
 
         workers = [asyncio.create_task(worker()) for _ in range(3)]
         for key in KEYS:
@@ -140,7 +140,7 @@ def test_idle_comes_once_nothing_is_due_and_close_ends_the_workers() -> None:
         await asyncio.wait_for(queue.idle(), 5)
         queue.close()
         await asyncio.wait_for(asyncio.gather(*workers), 5)
-        return seen
+        return observed
 
     assert sorted(asyncio.run(work())) == sorted(KEYS)
 

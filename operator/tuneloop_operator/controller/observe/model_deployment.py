@@ -1,0 +1,55 @@
+"""The observation of a ModelDeployment: its children, and the FineTuneJob whose model it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.controller.observe.common import present_children
+from tuneloop_operator.decide.unreadable import problems_of
+from tuneloop_operator.names import DEPLOYMENT_LABEL
+from tuneloop_operator.state.observed import Facts, ObservedDeployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.controller.store import Store
+
+
+def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeployment:
+    """Return a ModelDeployment with its children. Raises ValidationError if it does not fit the model."""
+    deployment = ModelDeployment.from_wire(manifest)
+    namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
+    source, problem = _source(store, deployment)
+    return ObservedDeployment(
+        deployment=deployment,
+        manifest=manifest,
+        source=source,
+        source_problem=problem,
+        present=present_children(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace), uid=uid),
+        live=facts.live,
+        blocker=facts.blocker,
+    )
+
+
+def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
+    """Yield kind and name of the FineTuneJob that a stored ModelDeployment refers to; whether it fits the model is not known."""
+    model = (manifest.get("spec") or {}).get("model") or {}
+    if name := (model.get("fineTuneJobRef") or {}).get("name"):
+        yield "FineTuneJob", name
+
+
+def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:
+    """Return the FineTuneJob that the deployment refers to, and why it cannot be read; None and an empty text if there is none."""
+    reference = deployment.spec.model.fine_tune_job_ref
+    namespace = deployment.metadata["namespace"]
+    source = store.get("FineTuneJob", namespace=namespace, name=reference.name) if reference else None
+    if source is None:
+        return None, ""
+    try:
+        return FineTuneJob.from_wire(source), ""
+    except ValidationError as error:
+        return None, problems_of(error, model=FineTuneJob).message
