@@ -196,7 +196,7 @@ def _alarms(seed: int) -> int:
             alarms += watch.hangs(now=looked)
         now += length
         speed.add(seconds=length, tokens=1)
-        watch.see([Beat(changed=round(now * 1e9), step=0, slow_step_seconds=speed.slow_step_seconds())] * 2, now=now)
+        watch.update([Beat(changed=round(now * 1e9), step=0, slow_step_seconds=speed.slow_step_seconds())] * 2, now=now)
     return alarms
 
 

@@ -63,7 +63,7 @@ class Watch:
     def _copy(self, run: TrainingRun) -> float:
         """Copy as many bytes as this rank saves, between buffers that were touched before; returns seconds."""
         if not self.memory:
-            values = sum(fragment.count for fragment in run.engine.masters.fragments())
+            values = sum(fragment.count for fragment in run.engine.master_weights.fragments())
             self.memory = [np.ones(3 * 4 * values, dtype=np.uint8) for _ in range(2)]  # fp32 weights and two moments
         run.engine.barrier()  # all ranks copy at once, as all save at once
         began = time.monotonic()

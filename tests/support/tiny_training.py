@@ -16,7 +16,7 @@ from tuneloop_trainer.engine.engine import Engine, EngineSettings
 
 MICRO_BATCHES, ROWS, CLASSES, FEATURES = 4, 8, 3, 16
 SETTINGS = {
-    "stage": 0, "precision": "fp32", "micro_batch_size": ROWS, "max_grad_norm": 1.0, "learning_rate": 1e-2,
+    "zero_stage": 0, "precision": "fp32", "micro_batch_size": ROWS, "max_grad_norm": 1.0, "learning_rate": 1e-2,
     "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Runs one stage: `python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON`.
 
-`check` is `prepare` up to tokenization, and leaves nothing behind; `plan` is the same, and writes what it found to its output as JSON; `train` is one rank; `supervise` is PID 1 of a training pod and starts the ranks. Exit codes: `tuneloop_api.contract.exit_codes`.
+`check` runs `prepare` up to tokenization, and leaves no files. `plan` does the same, and prints its result as JSON. `train` is one rank. `supervise`
+is PID 1 of a training pod, and starts the ranks. Exit codes: `tuneloop_api.contract.exit_codes`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_api.wire.model import changed, ignored_fields
 from tuneloop_trainer.errors import ConfigError, Preempted
-from tuneloop_trainer.failures import Failure, failure_of
+from tuneloop_trainer.failures import StageFailure, failure_of
 from tuneloop_trainer.imports import gc_paused
 from tuneloop_trainer.redaction import redact
 from tuneloop_trainer.report import Reporter
@@ -47,13 +48,13 @@ _ENTRY_POINTS = {
     "export": ("tuneloop_trainer.export.stage", "export"),
 }
 _STAGE_OF = {"supervise": "train", "check": "prepare", "plan": "prepare"}
-"""Commands that are no stage, and the stage whose configuration they read."""
+"""The stage whose configuration a command reads, for commands that are not stages."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _USAGE = "usage: python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the stage that the arguments name; returns the exit code."""
+    """Run the command that the arguments name; returns the exit code."""
     if len(arguments) != 2 or arguments[0] not in {*get_args(Stage), *_STAGE_OF}:
         print(_USAGE, file=sys.stderr)
         return int(ExitCode.CONFIG)
@@ -63,13 +64,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config = load_run_config(run_json, stage=_STAGE_OF.get(command, command))
     except ConfigError as error:
-        _say(failure_of(error))
+        _print_failure(failure_of(error))
         return int(error.exit_code)
     _limit_hub_access(config)
     if command == "supervise":
         return _supervise(config, run_json)
     if command in {"check", "plan"}:
-        return int(_look(config, command))
+        return int(_check_or_plan(config, command))
     return int(run_stage(config))
 
 
@@ -92,19 +93,19 @@ def load_run_config(path: Path, *, stage: str) -> RunConfig:
 
 
 def run_stage(config: RunConfig) -> ExitCode:
-    """Run a stage to its end: its result on the claim, its termination message, its exit code."""
+    """Run a stage; write its result and its termination message, and return its exit code."""
     reporter = Reporter(config)
-    if config.stage != "train":  # a training rank has to agree with the others on when to stop
+    if config.stage != "train":  # a training rank agrees with the others on when to stop
         for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
     try:
         result = _entry_point(config.stage)(config, reporter)
         reference = write_result(result, stage=config.stage, job=Path(config.paths.job_dir)) if result else None
         _leave_message(config, succeeded(result, stage=config.stage, reference=reference))
-    except BaseException as error:  # noqa: BLE001  (this is the top: every end is told to the operator)
+    except BaseException as error:  # noqa: BLE001  (this is the top: the operator must learn of every end)
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        return _end_badly(config, error)
+        return _report_failure(config, error)
     finally:
         reporter.close()
     return ExitCode.OK
@@ -115,32 +116,32 @@ def _supervise(config: RunConfig, run_json: Path) -> int:
     try:
         return int(import_module("tuneloop_trainer.supervisor.supervisor").supervise(config, rank))
     except ConfigError as error:
-        return _end_badly(config, error)
+        return _report_failure(config, error)
 
 
-def _look(config: RunConfig, command: str) -> ExitCode:
+def _check_or_plan(config: RunConfig, command: str) -> ExitCode:
     try:
         found = getattr(import_module("tuneloop_trainer.check"), command)(config)
         if found is not None:
             print(found.model_dump_json(by_alias=True, exclude_none=True))
     except Exception as error:  # noqa: BLE001  (this is the top)
         failure = failure_of(error)
-        _say(failure)
+        _print_failure(failure)
         return failure.exit_code
     return ExitCode.OK
 
 
 def _entry_point(stage: Stage) -> Callable[[RunConfig, Reporter], StageResult | None]:
-    """Import a stage only when it runs: each needs other libraries, and loading them takes seconds."""
+    """Import the module of a stage. Only the stage that runs is imported: each needs other libraries, which take seconds to load."""
     name, function = _ENTRY_POINTS[stage]
     with gc_paused():
         module = import_module(name)
     return cast("Callable[[RunConfig, Reporter], StageResult | None]", getattr(module, function))
 
 
-def _end_badly(config: RunConfig, error: BaseException) -> ExitCode:
+def _report_failure(config: RunConfig, error: BaseException) -> ExitCode:
     failure = failure_of(error)
-    _say(failure)
+    _print_failure(failure)
     try:
         _leave_message(config, failed(failure, stage=config.stage, rank=_rank(config)))
     except OSError as unwritable:
@@ -168,7 +169,7 @@ def _limit_hub_access(config: RunConfig) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-def _say(failure: Failure) -> None:
+def _print_failure(failure: StageFailure) -> None:
     for line in (*failure.traceback, f"error: {failure.message}"):
         print(redact(line), file=sys.stderr)
     if failure.hint:
@@ -184,10 +185,10 @@ def _wrong_fields(error: ValidationError) -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once, with all that was written flushed, and without the interpreter's teardown.
+    """Flush the output and end the process at once, without the teardown of the interpreter.
 
-    A rank must: a thread of gloo may then still hold the last reference to a tensor, and freeing it without an interpreter aborts the
-    process, so that a gang which has done its work would count as failed (https://github.com/pytorch/pytorch/pull/179291).
+    A rank must skip the teardown: a thread of gloo may still hold the last reference to a tensor, and freeing the tensor without an
+    interpreter aborts the process, so that a gang that has succeeded would count as failed (https://github.com/pytorch/pytorch/pull/179291).
     """
     logging.shutdown()
     sys.stdout.flush()

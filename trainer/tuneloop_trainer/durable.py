@@ -1,4 +1,4 @@
-"""Files: written so that they survive a power cut, never seen in part, named by their SHA-256."""
+"""Writes files so that they survive a power cut and are never read half written; computes their SHA-256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part; on an error the old one stays. Raises OSError."""
+    """Replace a small file atomically: a reader gets the old or the new content. On an error the old file stays. Raises OSError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write_durably(draft, content)
@@ -38,7 +38,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Make everything below a folder durable, contents and names. Raises OSError."""
+    """Make all files and folders below a folder durable, contents and names. Raises OSError."""
     for path in folder.rglob("*"):
         _sync(path)
     _sync(folder)

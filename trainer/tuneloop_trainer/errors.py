@@ -1,12 +1,12 @@
-"""The trainer's errors: each knows the exit code and the class of failure that the operator acts on.
+"""The trainer's errors. Each has the exit code and the failure class that the operator acts on.
 
 StageError
 ├── DataError            the data cannot be used: a file, a column, a row, a split
 ├── ModelAccessError     the model cannot be read: missing, no weights, refused format
 ├── ConfigError          the run configuration cannot work
 ├── StorageError         a file cannot be written or read back
-│   ├── SaveFailedError        a checkpoint was not saved; earlier ones are as they were
-│   └── PreparedDataLostError  what prepare made is gone or damaged; it can be made again
+│   ├── SaveFailedError        a checkpoint was not saved; earlier checkpoints are intact
+│   └── PreparedDataLostError  the output of prepare is gone or damaged; prepare can run again
 ├── CheckpointLostError  checkpoints were saved before, and none can be found or read any more
 ├── NonFiniteLossError   the loss became NaN or infinite, or rose and stayed there
 ├── CollectiveError      a peer was lost, or the process group could not be formed
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class StageError(Exception):
-    """A stage cannot go on, for a reason that a user can read.
+    """A stage cannot go on, for a reason that a user can understand.
 
-    `message` says what was found and where (field path, or file and row) and what is allowed; `hint` says what to do.
+    `message` names the place (field path, or file and row), what was found there, and what is allowed; `hint` says what to do.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.UNKNOWN
@@ -37,9 +37,9 @@ class StageError(Exception):
         self.message = message
         self.hint = hint
         self.train: TrainSummary | None = None
-        """How far training had come, where it was training that ended."""
+        """A summary of the training, if training ended."""
         self.step: int | None = None
-        """The step that failed, counted from 1, where it was a step; None: the last step that was made is told."""
+        """The step that failed, counted from 1; None if no step failed."""
 
     @property
     def failure_class(self) -> FailureClass:
@@ -72,11 +72,11 @@ class StorageError(StageError):
 
 
 class SaveFailedError(StorageError):
-    """A checkpoint was not saved; the earlier ones are as they were, and the next may succeed."""
+    """A checkpoint was not saved. The earlier checkpoints are intact, and the next save may succeed."""
 
 
 class PreparedDataLostError(StorageError):
-    """What `prepare` made is gone or damaged; it can be made again."""
+    """The output of `prepare` is gone or damaged; `prepare` can run again."""
 
     exit_code = ExitCode.PREPARED_DATA_LOST
 
@@ -88,7 +88,7 @@ class CheckpointLostError(StageError):
 
 
 class NonFiniteLossError(StageError):
-    """The loss became NaN or infinite, or rose and stayed there; `step`: where, counted from 1."""
+    """The loss became NaN or infinite, or rose and stayed there. step: the step at which it did, counted from 1."""
 
     exit_code = ExitCode.NON_FINITE_LOSS
 

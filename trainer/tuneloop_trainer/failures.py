@@ -1,4 +1,4 @@
-"""From whatever a stage raised to a failure that a person can read and the operator can act on."""
+"""Translates an exception of a stage into a failure that a person can read and the operator can act on."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _STORAGE_ERRORS = {
     errno.EPERM: "the folder belongs to another user: set fsGroup, or give the job a folder of its own",
 }
 _OS_ERROR_IN_TEXT = re.compile(r"os error (\d+)")
-"""How libraries in Rust (safetensors, tokenizers) pass on an errno."""
+"""An errno in the message of a library in Rust (safetensors, tokenizers)."""
 _COLLECTIVE = {"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class StageFailure:
     """Why a stage ended."""
 
     exit_code: ExitCode
     message: str
     hint: str | None = None
     traceback: tuple[str, ...] = ()
-    """Lines of the traceback, where nobody thought of this end, so that they are worth reading."""
+    """Lines of the traceback of an unknown exception."""
     train: TrainSummary | None = None
-    """How far training had come."""
+    """A summary of the training, if training ended."""
     step: int | None = None
-    """The step that failed, counted from 1, where it was a step."""
+    """The step that failed, counted from 1; None if no step failed."""
 
     @property
     def failure_class(self) -> FailureClass:
@@ -49,34 +49,36 @@ class Failure:
         return CLASS_OF_EXIT_CODE.get(self.exit_code, FailureClass.UNKNOWN)
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Say what an exception means; what is not known has class Unknown and the exception's own last line."""
+def failure_of(error: BaseException) -> StageFailure:
+    """Return the failure that an exception stands for. An unknown exception has class Unknown and its own last line as message."""
     if isinstance(error, StageError):
-        return Failure(
+        return StageFailure(
             exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train, step=error.step
         )
     known = _out_of_memory(error) or _storage(error) or _collective(error)
-    return known or Failure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), traceback=_traceback(error))
+    return known or StageFailure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), traceback=_traceback(error))
 
 
 def errno_of(error: BaseException) -> int | None:
-    """Return the system's error number behind an exception, also where a library in Rust only wrote it into its text."""
+    """Return the errno behind an exception, also where a library in Rust has only written it into the message."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     found = _OS_ERROR_IN_TEXT.search(str(error))
     return int(found.group(1)) if found else None
 
 
-def _out_of_memory(error: BaseException) -> Failure | None:
+def _out_of_memory(error: BaseException) -> StageFailure | None:
     name, text = type(error).__name__, str(error)
-    if name == "OutOfMemoryError" or "CUDA out of memory" in text:  # torch is not imported only to name its error
-        return Failure(
+    if (
+        name == "OutOfMemoryError" or "CUDA out of memory" in text
+    ):  # importing torch only for the class would take seconds
+        return StageFailure(
             exit_code=ExitCode.OUT_OF_MEMORY_GPU,
             message=f"the GPU has no memory left: {_first_line(text)}",
             hint="set training.microBatchSize or data.maxTokens lower, or deepspeed.stage higher",
         )
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return Failure(
+        return StageFailure(
             exit_code=ExitCode.OUT_OF_MEMORY_HOST,
             message=f"the machine has no memory left{': ' + _first_line(text) if text else ''}",
             hint="give the stage more memory (resources.memory, resources.prepare.memory, resources.export.memory)",
@@ -84,23 +86,23 @@ def _out_of_memory(error: BaseException) -> Failure | None:
     return None
 
 
-def _storage(error: BaseException) -> Failure | None:
+def _storage(error: BaseException) -> StageFailure | None:
     code = errno_of(error)
     if code not in _STORAGE_ERRORS:
         return None
     file = error.filename if isinstance(error, OSError) else None
     where = f"{file}: " if isinstance(file, str) else ""
-    return Failure(
+    return StageFailure(
         exit_code=ExitCode.STORAGE,
         message=f"{where}cannot be read or written: {errno.errorcode[code]}, {_first_line(str(error))}",
         hint=_STORAGE_ERRORS[code],
     )
 
 
-def _collective(error: BaseException) -> Failure | None:
+def _collective(error: BaseException) -> StageFailure | None:
     if type(error).__name__ not in _COLLECTIVE:
         return None
-    return Failure(exit_code=ExitCode.COLLECTIVE, message=f"a peer was lost: {_first_line(str(error))}")
+    return StageFailure(exit_code=ExitCode.COLLECTIVE, message=f"a peer was lost: {_first_line(str(error))}")
 
 
 def _first_line(text: str) -> str:

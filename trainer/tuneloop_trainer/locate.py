@@ -1,4 +1,4 @@
-"""From the address of a source to the files that it means."""
+"""Finds the files of a data source from its URI."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class DataFile:
     path: Path
     format: Format
     name: str
-    """How it is called in messages: the address, and the path below it."""
+    """Name of the file in messages: the URI of the source, and the path below it."""
 
 
 def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
-    """Return where `pvc://CLAIM/PATH` or `file:///PATH` lies. Raises ConfigError naming the field."""
+    """Return the path of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ConfigError naming the field."""
     scheme, _, rest = uri.partition("://")
     if ".." in Path(rest).parts:
         raise ConfigError(f"{field}: {uri} has '..' in its path; give the path itself")
@@ -55,7 +55,7 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
 
 
 def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:
-    """Return the files of a source in reading order. Raises DataError if there are none that can be read."""
+    """Return the files of a source in reading order. Raises DataError if there is no file of a known format."""
     path = path_of_uri(source.uri, claims=claims, field=f"{field}.uri")
     if not path.exists():
         raise DataError(f"{field}.uri: {source.uri} does not exist", hint=_neighbours(path))
@@ -97,7 +97,7 @@ def _is_saved_data_set(path: Path) -> bool:
 
 
 def _saved_data_set(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
-    """Return the `.arrow` files of a folder that `datasets.save_to_disk` wrote: their names stand in `state.json`."""
+    """Return the `.arrow` files of a folder that `datasets.save_to_disk` wrote; `state.json` lists their names."""
     name = source.uri.rstrip("/")
     if (path / "dataset_dict.json").is_file():
         splits = [str(split) for split in _json(path / "dataset_dict.json").get("splits", [])]
@@ -120,7 +120,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _neighbours(path: Path) -> str:
-    """Say what lies where the file should be, or which folder above it is missing."""
+    """Return a sentence about the nearest existing folder above a missing path, and its content."""
     folder = path.parent
     while not folder.is_dir():
         path, folder = folder, folder.parent

@@ -56,7 +56,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         preflight.require_room(preflight.shape(), data=0 if found else bytes_to_write(sources))
     if config.settings.checkpoint.resume_from is not None:
         with steps.step("bringing in the checkpoint to go on from", until=0.15):
-            _adopt(config, dataset_digest=folder.name, model_revision=model.revision)
+            _import_checkpoint(config, dataset_digest=folder.name, model_revision=model.revision)
     manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
     resolved = resolve(
         config.settings,
@@ -114,12 +114,12 @@ def _forget_checkpoints(job: Path, *, run: str) -> None:
     replace_durably(begun, run.encode())
 
 
-def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
-    from tuneloop_trainer.checkpoint.import_checkpoint import adopt  # noqa: PLC0415  (loads torch)
+def _import_checkpoint(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
+    from tuneloop_trainer.checkpoint.import_checkpoint import import_checkpoint  # noqa: PLC0415  (loads torch)
     from tuneloop_trainer.checkpoint.manifest import run_identity  # noqa: PLC0415
 
     identity = run_identity(config.config_hash, dataset_digest=dataset_digest, model_revision=model_revision)
-    adopt(config, identity=identity)
+    import_checkpoint(config, identity=identity)
 
 
 def _digest(inputs: Inputs, *, progress: Callable[[float], None]) -> str:

@@ -1,4 +1,4 @@
-"""What a process wrote before it failed, fit to be shown in an object's status: few lines, short ones, without secrets."""
+"""Redacts output for an object's status: the last few lines of a failed process, cut short, without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 6
-"""A shorter value would hide words that are no secret."""
+"""Characters. Replacing a shorter value would hide words that are not secret."""
 _SECRET_FORMS = (
     (re.compile(r"\b(hf_|sk-|ghp_|AKIA)[A-Za-z0-9_-]{12,}"), r"\1***"),
     (re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
@@ -24,14 +24,14 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def last_lines(lines: Sequence[str]) -> list[str]:
-    """Return the newest 20 lines that are not blank, each of at most 200 characters, without secrets and control characters."""
+    """Return the last 20 lines that are not blank, each cut to 200 characters, without secrets and control characters."""
     plain = (_CONTROL.sub("", line).rstrip() for line in lines)
     newest = [line for line in plain if line][-MOST_LAST_LINES:]
     return [_cut(redact(line)) for line in newest]
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return a text in which `***` stands for the values of environment variables that are named as secrets, and for what looks like one."""
+    """Return a text with `***` in place of secrets: values of environment variables with names such as `TOKEN`, and texts that look like secrets."""
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "***")

@@ -1,4 +1,4 @@
-"""Posts progress to the operator from a thread of its own: the newest message wins, and a dead operator never slows a stage."""
+"""Posts progress to the operator from a thread: only the newest message is posted, and an unreachable operator never slows a stage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Reporter:
             self._thread.start()
 
     def post(self, **fields: Any) -> None:
-        """Send these fields of `ProgressMessage` soon, in place of whatever still waits. Never blocks, never raises."""
+        """Send these fields of `ProgressMessage` soon, in place of a message that still waits. Never blocks, never raises."""
         if self._thread is None:
             return
         with self._changed:
@@ -51,7 +51,7 @@ class Reporter:
             self._changed.notify()
 
     def close(self) -> None:
-        """Send the last message, within two seconds, and stop."""
+        """Send the last message within two seconds, and stop."""
         if self._thread is None:
             return
         with self._changed:
@@ -66,10 +66,10 @@ class Reporter:
             self._sequence += 1
             try:
                 self._send(endpoint, self._message(fields))
-            except Exception as error:  # noqa: BLE001  (whatever it is: progress may be lost, the stage goes on)
-                self._say_unreachable(endpoint, error)
+            except Exception as error:  # noqa: BLE001  (progress may be lost for any reason; the stage goes on)
+                self._log_unreachable(endpoint, error)
             else:
-                self._say_reachable(endpoint)
+                self._log_reachable(endpoint)
 
     def _next(self, not_before: float) -> dict[str, Any] | None:
         """Wait for the next message and return it; None when the reporter is closed and nothing waits."""
@@ -93,12 +93,12 @@ class Reporter:
         with _opener(endpoint.ca_path).open(request, timeout=TIMEOUT_SECONDS) as reply:
             reply.read()
 
-    def _say_unreachable(self, endpoint: ProgressEndpoint, error: Exception) -> None:
+    def _log_unreachable(self, endpoint: ProgressEndpoint, error: Exception) -> None:
         if not self._unreachable:
             LOG.warning("progress cannot be posted to %s (%s); the stage goes on without", endpoint.url, error)
         self._unreachable = True
 
-    def _say_reachable(self, endpoint: ProgressEndpoint) -> None:
+    def _log_reachable(self, endpoint: ProgressEndpoint) -> None:
         if self._unreachable:
             LOG.warning("progress is posted to %s again", endpoint.url)
         self._unreachable = False
@@ -112,7 +112,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _opener(ca_path: str | None) -> urllib.request.OpenerDirector:
-    """Return an opener that ignores proxies (the operator is in the cluster) and trusts the given authority alone."""
+    """Return an opener that ignores proxies, since the operator is in the cluster, and trusts only the given authority."""
     context = ssl.create_default_context(cafile=ca_path)
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect()

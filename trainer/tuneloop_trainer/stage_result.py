@@ -27,7 +27,7 @@ from tuneloop_trainer.redaction import last_lines, redact
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
-    from tuneloop_trainer.failures import Failure
+    from tuneloop_trainer.failures import StageFailure
 
 StageResult = PrepareResult | TrainResult | ExportResult
 Result = TypeVar("Result", bound=MessageModel)
@@ -82,7 +82,7 @@ def succeeded(result: StageResult | None, *, stage: Stage, reference: ResultRefe
     )
 
 
-def failed(failure: Failure, *, stage: Stage, rank: int | None) -> TerminationMessage:
+def failed(failure: StageFailure, *, stage: Stage, rank: int | None) -> TerminationMessage:
     """Return the message of a stage that did not come to its end, without secrets."""
     preempted = failure.failure_class == "Preempted"
     return TerminationMessage(

@@ -1,7 +1,7 @@
-"""Checkpoints in our own format: fragments as safetensors with a JSON index, and a manifest that commits them.
+"""Checkpoints in a format of our own: one safetensors file for each rank with a JSON index, and a manifest that commits them.
 
-Nothing here is ever unpickled. One loader serves every ZeRO stage and every number of ranks. Digests find damage; they are no
-defence against whoever can write the volume.
+No file is ever unpickled. One loader serves every ZeRO stage and every number of ranks. Digests find damage; they do not protect
+against somebody who can write to the volume.
 """
 
 from tuneloop_trainer.checkpoint.checkpoints import Checkpoints

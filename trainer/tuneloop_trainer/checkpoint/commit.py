@@ -1,4 +1,4 @@
-"""Making a checkpoint exist: from files in a folder that no loader looks at, to a folder with its final name."""
+"""Commits a checkpoint: its folder gets a manifest and its final name."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def commit(writing: Path, manifest: Manifest, *, fence: Fence) -> Path:
-    """Give a written checkpoint its manifest and its name; from then on it is found.
+    """Write the manifest of a checkpoint and rename its folder; from then on `committed` lists it. Returns the new path.
 
-    Every file of it has been fsynced. Raises OSError, and StorageError when a later attempt has started.
+    The caller has fsynced every file of the checkpoint. Raises OSError, and StorageError when a later attempt has started.
     """
     write_durably(writing / MANIFEST, manifest.encode())
     sync_folder(writing)
     fence.check()
     final = writing.with_name(manifest.folder_name)
     old = final.with_name(f"{final.name}{DELETING}")
-    if final.exists():  # the same step of the same attempt again: it was damaged, or its state has changed
+    if final.exists():  # this attempt saved this step before; that checkpoint was damaged, or its state has changed
         final.rename(old)
     writing.rename(final)
     sync_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)  # what stays is swept at the next start
+    shutil.rmtree(old, ignore_errors=True)  # `sweep` removes at the next start what is left
     return final

@@ -1,4 +1,4 @@
-"""The fence: a checkpoint of an attempt that has been replaced must not be committed any more."""
+"""The fence: keeps an attempt that was replaced from committing checkpoints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FENCE = "ATTEMPT"
 
 
 class Fence:
-    """The file `ATTEMPT` beside the checkpoints: who may commit. Only rank 0 uses it.
+    """The file `ATTEMPT` beside the checkpoints. It names the run that may commit. Only rank 0 uses it.
 
-    The attempt's number is not enough: a Job that was suspended and resumed by a queue starts the same attempt a second time.
+    The number of the attempt is not enough: after a queue has suspended and resumed a Job, the same attempt runs a second time.
     """
 
     def __init__(self, folder: Path, *, attempt: int) -> None:
@@ -27,14 +27,14 @@ class Fence:
         self._owner = uuid.uuid4().hex
 
     def take(self) -> None:
-        """Close all earlier attempts out. Raises StorageError when a later one has started; OSError."""
+        """Let no earlier run commit any more. Raises StorageError when a later attempt has started; OSError."""
         attempt, _ = self._read()
         if attempt > self._attempt:
             raise StorageError(f"{self._path}: attempt {attempt} has started; attempt {self._attempt} must not go on")
         replace_durably(self._path, json.dumps({"attempt": self._attempt, "owner": self._owner}).encode())
 
     def check(self) -> None:
-        """Raise StorageError when somebody else has taken the fence since, or it is gone; OSError when it cannot be read."""
+        """Raise StorageError when another run has taken the fence, or the fence is gone; OSError when the fence cannot be read."""
         attempt, owner = self._read()
         if not owner:
             raise StorageError(f"{self._path}: is gone or damaged: attempt {self._attempt} must not save any more")
@@ -44,7 +44,7 @@ class Fence:
             )
 
     def lost(self) -> str | None:
-        """Return why this run must not save any more; None while it may, as far as can be read."""
+        """Return why this run must not save any more; None while it may, and where the fence cannot be read."""
         try:
             self.check()
         except StorageError as error:
@@ -59,5 +59,5 @@ class Fence:
             return int(found["attempt"]), str(found["owner"])
         except FileNotFoundError:
             return 0, ""
-        except (ValueError, KeyError, TypeError):  # damaged: it tells nothing, taking it anew mends it
+        except (ValueError, KeyError, TypeError):  # a damaged fence names nobody; the next `take` replaces it
             return 0, ""

@@ -1,4 +1,4 @@
-"""What must be the same for a resumed run to repeat an uninterrupted one to the last bit."""
+"""The fingerprint of a run: all that must be equal for a resumed run to repeat an uninterrupted one to the last bit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 _PACKAGES = ("torch", "transformers", "peft", "deepspeed")
 
 
-def collect(engine: Engine, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of this run as JSON data: the given ones, the engine's, the machine's and the versions."""
-    facts = given | {
+def fingerprint_of(engine: Engine, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fingerprint of this run as JSON data: the given values, and those of the engine, the machine and the packages."""
+    fingerprint = given | {
         "worldSize": engine.world_size,
-        "stage": engine.stage,
+        "stage": engine.zero_stage,  # the key of release 0.1.0: a new name would turn every resume into `rounding`
         "precision": engine.settings.precision,
         "microBatchSize": engine.settings.micro_batch_size,
         "threads": torch.get_num_threads(),
         "processor": _processor(engine.device),
         "versions": {package: version(package) for package in _PACKAGES},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    plain: dict[str, Any] = json.loads(json.dumps(fingerprint))
     return plain
 
 

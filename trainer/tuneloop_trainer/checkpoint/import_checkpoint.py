@@ -1,4 +1,4 @@
-"""Beginning where another job stopped: a checkpoint of it becomes this job's first, and training goes on from it as from its own."""
+"""Imports a checkpoint of another job as the first checkpoint of this job, so that training resumes from it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fence import Fence
-from tuneloop_trainer.checkpoint.manifest import MANIFEST, WRITING, Manifest, State, order
+from tuneloop_trainer.checkpoint.manifest import MANIFEST, WRITING, Manifest, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import sweep
 from tuneloop_trainer.durable import replace_durably, sync_folder, sync_tree
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 FIELD = "checkpoint.resumeFrom"
 CHECKPOINTS = "checkpoints"
-BRINGING = "BRINGING"
-"""File beside the checkpoints while they are brought in: what is there may not be all."""
+IMPORTING = "BRINGING"
+"""Name of the file that lies beside the checkpoints during an import: while it is there, a checkpoint may be missing."""
 BEFORE_ALL_ATTEMPTS = 0
-"""Attempt of a checkpoint that was brought in: whatever this job saves itself is newer."""
+"""Attempt of an imported checkpoint: every checkpoint that this job saves itself is newer."""
 
 
 def find_origin(config: RunConfig, *, identity: str | None = None) -> Found | None:
-    """Return the checkpoint that `checkpoint.resumeFrom` means, every byte of it checked; None where the field is not given.
+    """Return the checkpoint that `checkpoint.resumeFrom` names, after checking its files; None where the field is not set.
 
-    identity: `run_identity` of this job; None where the data set is not known yet. Raises ConfigError naming the field: nothing is there,
-    nothing is whole, or it was made by a run that this one cannot go on from. Raises StorageError where it cannot be read at the moment.
+    identity: `run_identity` of this job; None where the data set is not known yet. Raises ConfigError naming the field when no whole
+    checkpoint is there, or when it was saved with another model, other data or settings; StorageError when it cannot be read at the moment.
     """
     uri = config.settings.checkpoint.resume_from
     if uri is None:
@@ -51,15 +52,16 @@ def find_origin(config: RunConfig, *, identity: str | None = None) -> Found | No
     return found
 
 
-def adopt(config: RunConfig, *, identity: str) -> Found | None:
-    """Bring the checkpoint that `checkpoint.resumeFrom` means into this job's folder, unless there are checkpoints already.
+def import_checkpoint(config: RunConfig, *, identity: str) -> Found | None:
+    """Copy the checkpoint that `checkpoint.resumeFrom` names into this job's folder, unless the job has checkpoints already.
 
-    Where that broke off, it brings what is missing. Returns what it goes on from. The best checkpoint of that job comes too where it is
-    whole; else what is best is found anew. Raises as `find_origin` does, StorageError where a training attempt has started, OSError.
+    An import that broke off is completed. The best checkpoint of the other job is copied too if it is whole; otherwise the copy names no
+    best checkpoint, and training chooses one anew. Returns the original of the imported checkpoint; None when there was nothing to do.
+    Raises as `find_origin` does, StorageError where a training attempt has started, OSError.
     """
     folder = Path(config.paths.job_dir) / CHECKPOINTS
-    bringing = folder / BRINGING
-    complete = folder.is_dir() and committed(folder) and not bringing.exists()
+    importing = folder / IMPORTING
+    complete = folder.is_dir() and committed(folder) and not importing.exists()
     if config.settings.checkpoint.resume_from is None or complete:
         return None
     found = find_origin(config, identity=identity)
@@ -68,20 +70,20 @@ def adopt(config: RunConfig, *, identity: str) -> Found | None:
     fence = Fence(folder, attempt=BEFORE_ALL_ATTEMPTS)
     fence.take()
     sweep(folder, attempt=BEFORE_ALL_ATTEMPTS)
-    replace_durably(bringing, b"")
+    replace_durably(importing, b"")
     best = _best_of(found)
     if best is not None and best.step != found.step:
-        _bring(best.path, best.manifest, folder, fence=fence)
+        _import(best.path, best.manifest, folder, fence=fence)
     manifest = found.manifest if best is not None else _without_best(found.manifest)
-    _bring(found.path, manifest, folder, fence=fence)
-    bringing.unlink()
+    _import(found.path, manifest, folder, fence=fence)
+    importing.unlink()
     sync_folder(folder)
     LOG.info("goes on from step %d of %s", found.step, found.path)
     return found
 
 
 def _candidates(uri: str, *, claims: Mapping[str, str]) -> list[Path]:
-    """Return the checkpoints of an address, newest first: one itself, or those in a folder `checkpoints` or in a job's folder."""
+    """Return the checkpoints that a URI may mean, newest first. It names one checkpoint, a folder `checkpoints`, or a job's folder."""
     folder = path_of_uri(uri, claims=claims, field=FIELD)
     if order(folder.name) is not None:
         return [folder]
@@ -102,12 +104,12 @@ def _newest_whole(candidates: Iterable[Path], *, uri: str) -> Found:
         except Damaged as problem:
             LOG.warning("%s: %s is damaged and is left out: %s", FIELD, path.name, problem)
             damaged.append((path.name, str(problem)))
-    what = "; ".join(f"{name}: {problem}" for name, problem in damaged) or "there is none"
-    raise ConfigError(f"{FIELD}: {uri} has no whole checkpoint: {what}", hint=_HINT)
+    reasons = "; ".join(f"{name}: {problem}" for name, problem in damaged) or "there is none"
+    raise ConfigError(f"{FIELD}: {uri} has no whole checkpoint: {reasons}", hint=_HINT)
 
 
 def _checked(path: Path) -> Found:
-    """Return a checkpoint. Raises Damaged; StorageError where it may be whole: nothing is lost yet, and another try may succeed."""
+    """Return a whole checkpoint. Raises Damaged; StorageError when the storage failed, since another try may succeed."""
     try:
         manifest = read_manifest(path)
         check_files(path, manifest.files)
@@ -119,11 +121,11 @@ def _checked(path: Path) -> Found:
 
 
 def _best_of(found: Found) -> Found | None:
-    """Return the best checkpoint up to this one; None where none is whole, or none was measured yet."""
+    """Return the best checkpoint up to this one; None when it is not whole, or when no step was evaluated yet."""
     step = (found.manifest.state.best or {}).get("step")
     if step is None or step == found.step:
         return found if step is not None else None
-    names = [name for name in committed(found.path.parent) if (rank := order(name)) and rank[1] == step]
+    names = [name for name in committed(found.path.parent) if (age := order(name)) and age[1] == step]
     for name in names:
         try:
             return _checked(found.path.parent / name)
@@ -134,13 +136,12 @@ def _best_of(found: Found) -> Found | None:
 
 def _without_best(manifest: Manifest) -> Manifest:
     state = manifest.state
-    forgotten = State(data=state.data, best=None, early_stop=None, extra=state.extra | {"bestSteps": []})
-    return manifest.model_copy(update={"state": forgotten})
+    return changed(manifest, state=TrainState(data=state.data, extra=state.extra | {"bestSteps": []}))
 
 
-def _bring(path: Path, manifest: Manifest, folder: Path, *, fence: Fence) -> None:
-    """Copy a checkpoint into a folder, as one of no attempt, unless it is there."""
-    manifest = manifest.model_copy(update={"attempt": BEFORE_ALL_ATTEMPTS})
+def _import(path: Path, manifest: Manifest, folder: Path, *, fence: Fence) -> None:
+    """Copy a checkpoint into a folder as one of attempt 0, unless it is there already."""
+    manifest = changed(manifest, attempt=BEFORE_ALL_ATTEMPTS)
     if (folder / manifest.folder_name).exists():
         return
     writing = folder / f"{manifest.folder_name}{WRITING}"

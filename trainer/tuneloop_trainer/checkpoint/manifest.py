@@ -1,11 +1,12 @@
-"""`MANIFEST.json`: what a committed checkpoint holds; and the names of folders and files."""
+"""The manifest of a checkpoint, and the names of its folder and files."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any, Literal, Self
+
+from pydantic import Field
 
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.model import MessageModel
@@ -14,21 +15,8 @@ MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
 WRITING = ".tmp"
 DELETING = ".trash"
-SUSPECT = ".suspect"
-"""Committed, but training that went on from it came to a loss that is not finite."""
-
-
-@dataclass(frozen=True)
-class TrainState:
-    """Where training stands, beside the weights: JSON values, finite numbers only."""
-
-    step: int
-    """Optimizer steps that were made."""
-    data: dict[str, Any] = field(default_factory=dict)
-    """Position in the data."""
-    best: dict[str, Any] | None = None
-    early_stop: dict[str, Any] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+QUARANTINED = ".suspect"
+"""Suffix of a quarantined checkpoint: it was committed, but training that resumed from it came to a loss that is not finite."""
 
 
 class SavedFile(MessageModel):
@@ -39,17 +27,20 @@ class SavedFile(MessageModel):
     sha256: str
 
 
-class State(MessageModel):
-    """`TrainState` in the manifest."""
+class TrainState(MessageModel):
+    """The state of a training run that is neither weights nor moments. JSON values; all numbers are finite."""
 
-    data: dict[str, Any]
+    data: dict[str, Any] = Field(default_factory=dict)
+    """How far the run has read in its data."""
     best: dict[str, Any] | None = None
+    """The best evaluation so far."""
     early_stop: dict[str, Any] | None = None
-    extra: dict[str, Any]
+    """What early stopping has counted so far."""
+    extra: dict[str, Any] = Field(default_factory=dict)
 
 
 class Manifest(MessageModel):
-    """Written last; a folder without one that verifies is no checkpoint."""
+    """What a checkpoint holds. It is written last: a folder without a manifest that verifies is no checkpoint."""
 
     version: Literal[1] = 1
     step: int
@@ -59,23 +50,17 @@ class Manifest(MessageModel):
     config_hash: str
     """`run_identity`."""
     frozen: str
-    """`Engine.frozen_digest()`: the parameters that were not trained, and so are not here."""
+    """`Engine.frozen_digest()`: the digest of the parameters that are not trained, which no file of the checkpoint holds."""
     adam_step: int
-    state: State
-    facts: dict[str, Any]
-    """What must be the same for the next steps to be the same to the last bit."""
+    state: TrainState
+    fingerprint: dict[str, Any] = Field(alias="facts")
+    """What must be equal for the next steps to repeat those of an uninterrupted run to the last bit."""
     files: list[SavedFile]
 
     @property
     def folder_name(self) -> str:
         """Name of the folder that this manifest belongs in."""
         return folder_name(self.step, self.attempt)
-
-    @property
-    def train_state(self) -> TrainState:
-        """The state to go on from."""
-        state = self.state
-        return TrainState(self.step, state.data, state.best, state.early_stop, state.extra)
 
     def encode(self) -> bytes:
         """Return the only bytes that a manifest with this content may have, with a digest of itself: any change shows."""
@@ -86,7 +71,7 @@ class Manifest(MessageModel):
         """Read what `encode` wrote. Raises ValueError for anything else."""
         wire = json.loads(content)
         if not isinstance(wire, dict):
-            raise ValueError("it is no manifest")  # noqa: TRY004  (one error for all that is wrong with a file)
+            raise ValueError("it is no manifest")  # noqa: TRY004  (a file that is wrong in any way is one kind of error)
         wire.pop("digest", None)
         manifest = cls.from_wire(wire)
         if _encoded(wire) != content:  # all that was written, fields of a later release included
@@ -99,7 +84,7 @@ def _encoded(wire: dict[str, Any]) -> bytes:
 
 
 def run_identity(config_hash: str, *, dataset_digest: str, model_revision: str) -> str:
-    """Return the hash of all that a checkpoint must have in common with a run that goes on from it, 16 hex digits."""
+    """Return the hash of the settings, data and model that a checkpoint shares with every run that may resume from it; 16 hex digits."""
     return digest_of([config_hash, dataset_digest, model_revision])[:16]
 
 
@@ -109,9 +94,9 @@ def folder_name(step: int, attempt: int) -> str:
 
 
 def order(name: str) -> tuple[int, int] | None:
-    """Return what sorts committed folders from old to new, (attempt, step); None for any other name.
+    """Return the key (attempt, step) that sorts committed folders from old to new; None for any other name.
 
-    The attempt comes first: what a later attempt saved is newer, even if it had to start further back.
+    The attempt comes first: a checkpoint of a later attempt is newer, even if that attempt had to start further back.
     """
     match = FOLDER.fullmatch(name)
     return (int(match["attempt"]), int(match["step"])) if match else None

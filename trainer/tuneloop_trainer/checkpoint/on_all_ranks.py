@@ -1,4 +1,4 @@
-"""Doing something with files on every rank, such that all ranks go on or all raise the same error."""
+"""Runs an action on files on every rank, so that all ranks go on or all ranks raise the same error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ranks(Protocol):
-    """This rank's line to all ranks: the engine for the training loop, a channel for a thread beside it."""
+    """Exchanges values with all ranks: the engine does for the training loop, a `Channel` for a thread beside the loop."""
 
     rank: int
 
@@ -22,17 +22,17 @@ class Ranks(Protocol):
 
 
 def plain_reason(error: OSError) -> str:
-    """Return the system's reason and the file, without the number."""
+    """Return the system's reason and the file name of an OSError, without its number."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 
 
-def together(
+def on_all_ranks(
     ranks: Ranks, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
 ) -> list[Any]:
-    """Run an action on every rank; return all their JSON values. Collective.
+    """Run an action on every rank; return the JSON values of all ranks. Collective.
 
-    When it fails on any rank, all ranks raise StorageError: `doing` and the first rank's `reason`.
+    When the action fails on any rank, all ranks raise StorageError with `doing` and the `reason` of the first rank that failed.
     """
     value, problem = None, None
     try:
@@ -43,15 +43,15 @@ def together(
         problem = f"{doing}: {error}"
     except StorageError as error:
         problem = error.message
-    told = ranks.exchange({"value": value, "problem": problem})
-    for answer in told:
+    answers = ranks.exchange({"value": value, "problem": problem})
+    for answer in answers:
         if answer["problem"] is not None:
             raise StorageError(answer["problem"])
-    return [answer["value"] for answer in told]
+    return [answer["value"] for answer in answers]
 
 
 def on_rank_0(
     ranks: Ranks, action: Callable[[], Any], *, doing: str, reason: Callable[[OSError], str] = plain_reason
 ) -> Any:
-    """Run an action on rank 0 alone; return its JSON value on all ranks. Collective. Raises StorageError on all."""
-    return together(ranks, action if ranks.rank == 0 else lambda: None, doing=doing, reason=reason)[0]
+    """Run an action on rank 0 alone; return its JSON value on all ranks. Collective. Raises StorageError on all ranks."""
+    return on_all_ranks(ranks, action if ranks.rank == 0 else lambda: None, doing=doing, reason=reason)[0]

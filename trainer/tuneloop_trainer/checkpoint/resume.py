@@ -1,4 +1,4 @@
-"""Finding the newest checkpoint that is whole."""
+"""Lists checkpoints and checks that their files are as they were written."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _CHUNK = 8 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint whose every byte was checked."""
+    """A whole checkpoint: the digest of every file was checked."""
 
     path: Path
     manifest: Manifest
 
     @property
     def step(self) -> int:
-        """Optimizer steps that it holds."""
+        """Optimizer steps that were made before the checkpoint was saved."""
         return self.manifest.step
 
 
 class Damaged(Exception):  # noqa: N818  (a finding; it never leaves this package)
-    """A checkpoint is not what was committed."""
+    """A file of a checkpoint is missing or differs from what was committed."""
 
 
 class Unreadable(Damaged):
-    """The storage failed while a checkpoint was read: it may be whole, and another try may succeed."""
+    """The storage failed while a checkpoint was read. The checkpoint may be whole, and another try may succeed."""
 
 
 def committed(folder: Path) -> list[str]:
-    """Return the names of committed checkpoints, newest first; whole or not. Raises OSError."""
-    ranked = [(rank, path.name) for path in folder.iterdir() if (rank := order(path.name)) is not None]
-    return [name for _, name in sorted(ranked, reverse=True)]
+    """Return the names of committed checkpoints, newest first; their files are not checked. Raises OSError."""
+    found = [(age, path.name) for path in folder.iterdir() if (age := order(path.name)) is not None]
+    return [name for _, name in sorted(found, reverse=True)]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -56,7 +56,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, files: Sequence[SavedFile]) -> None:
-    """Raise Damaged when a file has another size or SHA-256 than the manifest says; Unreadable when that cannot be told."""
+    """Raise Damaged when a file has another size or SHA-256 than its manifest says; Unreadable when the file cannot be read."""
     for file in files:
         try:
             size, digest = _size_and_digest(folder / file.name)

@@ -1,11 +1,11 @@
-"""Which checkpoints are kept, and the removal of the others."""
+"""Chooses which checkpoints are kept, and removes or quarantines the others."""
 
 from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.manifest import DELETING, SUSPECT, WRITING, order
+from tuneloop_trainer.checkpoint.manifest import DELETING, QUARANTINED, WRITING, order
 from tuneloop_trainer.durable import sync_folder
 
 if TYPE_CHECKING:
@@ -24,60 +24,63 @@ def superfluous(
 ) -> list[str]:
     """Return the checkpoints to remove.
 
-    names: committed folders, newest first. best_steps: steps with the best results, best first; of those that are there, the first
-    `best` are kept beside the newest `last`. newest: the newest that is known to be whole, always kept. damaged: count for nothing, and go.
+    names: committed folders, newest first. Kept are the newest `last` of them, and the checkpoints of the first `best` of `best_steps`
+    (steps with the best results, best first; steps without a checkpoint do not count). newest: the newest checkpoint that is known to be
+    whole; it is always kept. damaged: damaged checkpoints; they do not count, and all of them are removed.
     """
     whole = [name for name in names if name not in damaged]
     kept = set(whole[:last])
     if newest is not None:
         kept.add(newest)
-    by_step = {rank[1]: name for name in reversed(whole) if (rank := order(name))}
+    by_step = {age[1]: name for name in reversed(whole) if (age := order(name))}
     kept.update([by_step[step] for step in best_steps if step in by_step][:best])
     return [name for name in names if name not in kept]
 
 
 def remove(folder: Path, names: Sequence[str]) -> None:
-    """Remove checkpoints: first their names, so that no half of one is ever found; then their files. Raises OSError."""
+    """Remove checkpoints: their names first, so that no half-deleted checkpoint is ever found; then their files. Raises OSError."""
     delete(hide(folder, names))
 
 
 def hide(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Take the names of checkpoints away; return what is left to delete. Raises OSError."""
-    doomed = [(folder / name).rename(folder / f"{name}{DELETING}") for name in names if (folder / name).exists()]
-    if doomed:
+    """Rename checkpoints so that no loader finds them; return the folders that are left to delete. Raises OSError."""
+    hidden = [(folder / name).rename(folder / f"{name}{DELETING}") for name in names if (folder / name).exists()]
+    if hidden:
         sync_folder(folder)
-    return doomed
+    return hidden
 
 
-def delete(doomed: Sequence[Path]) -> None:
-    """Delete hidden checkpoints; what cannot be deleted is swept at the next start."""
-    for path in doomed:
+def delete(hidden: Sequence[Path]) -> None:
+    """Delete hidden checkpoints. `sweep` removes at the next start what cannot be deleted now."""
+    for path in hidden:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def quarantine(folder: Path, *, before: int, attempt: int) -> list[str]:
-    """Rename what earlier attempts saved at step `before` or later, so that nobody goes on from it; return all names set aside so far.
+    """Quarantine what earlier attempts saved at step `before` or later: no attempt resumes from it. Returns all quarantined names.
 
-    What this very attempt saved, in an earlier start, came after the trouble. Raises OSError.
+    Checkpoints of this very attempt stay: an earlier start of it saved them after the trouble. Raises OSError.
     """
     names = [path.name for path in folder.iterdir()]
     for name in names:
-        rank = order(name)
-        if rank and rank[0] < attempt and rank[1] >= before:
-            (folder / name).rename(folder / f"{name}{SUSPECT}")
+        age = order(name)
+        if age and age[0] < attempt and age[1] >= before:
+            (folder / name).rename(folder / f"{name}{QUARANTINED}")
     sync_folder(folder)
     return quarantined(folder)
 
 
 def quarantined(folder: Path, *, up_to: int | None = None) -> list[str]:
-    """Return the checkpoints that were set aside, those of later steps left out. Raises OSError."""
-    ranked = [(order(path.name.removesuffix(SUSPECT)), path) for path in folder.iterdir() if path.suffix == SUSPECT]
-    return [path.name for rank, path in ranked if rank is not None and (up_to is None or rank[1] <= up_to)]
+    """Return the names of quarantined checkpoints, only those up to a step if `up_to` is given. Raises OSError."""
+    found = [
+        (order(path.name.removesuffix(QUARANTINED)), path) for path in folder.iterdir() if path.suffix == QUARANTINED
+    ]
+    return [path.name for age, path in found if age is not None and (up_to is None or age[1] <= up_to)]
 
 
 def sweep(folder: Path, *, attempt: int) -> None:
-    """Remove what earlier runs left half written or half removed. Raises OSError."""
+    """Remove what this and earlier attempts left half written or half removed. Raises OSError."""
     for path in folder.iterdir():
-        rank = order(path.name.removesuffix(WRITING).removesuffix(DELETING).removesuffix(SUSPECT))
-        if rank and path.suffix in (WRITING, DELETING) and rank[0] <= attempt:
+        age = order(path.name.removesuffix(WRITING).removesuffix(DELETING).removesuffix(QUARANTINED))
+        if age and path.suffix in (WRITING, DELETING) and age[0] <= attempt:
             shutil.rmtree(path)

@@ -1,6 +1,6 @@
-"""Looks at how a training run goes, and says what is wrong with it and what to change. Each finding is a pure function of the run's own curves.
+"""Finds what is wrong with a training run, and what to change. Every finding is a pure function of the curves of the run.
 
-`findings` is asked at each evaluation and at the end; a finding holds as long as the curves show it.
+Training calls `findings` after each evaluation and at the end. A finding holds as long as the curves show it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from tuneloop_trainer.diagnosis.slow_input import input_bound
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import Finding
-    from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
+    from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, RunContext
 
 
-def findings(curves: Curves, facts: Facts, dead: DeadTensors, *, over: bool = False) -> list[Finding]:
-    """Return what the curves tell. `over`: the run ends here.
+def findings(curves: Curves, context: RunContext, dead: DeadTensors, *, over: bool = False) -> list[Finding]:
+    """Return the findings of a run. over: the run ends here.
 
-    A run that learned nothing has one cause of these: the more particular one is told.
+    A run that learned nothing gets one cause only: the most specific one that holds.
     """
-    if facts.class_prior_entropy == 0:  # one class alone: there is nothing to learn
+    if context.class_prior_entropy == 0:  # one class alone: there is nothing to learn
         return []
     cause = (
-        dead_gradients(curves, facts, dead)
-        or too_high(curves, facts, over=over)
-        or too_low(curves, facts)
-        or under_fitting(curves, facts, over=over)
+        dead_gradients(curves, context, dead)
+        or too_high(curves, context, over=over)
+        or too_low(curves, context)
+        or under_fitting(curves, context, over=over)
     )
-    found = (cause, over_fitting(curves, facts), input_bound(curves))
+    found = (cause, over_fitting(curves, context), input_bound(curves))
     return [finding for finding in found if finding is not None]

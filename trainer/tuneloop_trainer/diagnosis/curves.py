@@ -1,4 +1,4 @@
-"""What a run has shown of itself so far, as the training log tells it: the curves that every finding is made from."""
+"""The curves of a run, read from its training log: the input of every finding."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     Float64s = NDArray[np.float64]
 
 SPAN_STEPS = 20
-"""Steps whose losses are averaged: the loss of one batch says little."""
+"""Steps whose losses are averaged, since the loss of one batch is noise."""
 FEWEST_STEPS = 2 * SPAN_STEPS
-"""Of a run that says something of itself."""
+"""Steps before which no finding about the loss is made."""
 NEARLY_OVER = 0.9
-"""Part of all steps after which a run is measured by what it has learned."""
+"""Part of all planned steps after which a run should have learned something."""
 STUCK = 0.9
-"""Above this part of what guessing costs, or of what the run began with, hardly anything was learned."""
+"""A loss above this part of the class prior entropy, or of the first loss, means that hardly anything was learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a run before its first step."""
+class RunContext:
+    """What the findings need to know of a run besides its curves."""
 
     total_steps: int
     steps_per_epoch: int
@@ -39,11 +39,11 @@ class Facts:
     planned_path: float
     """Sum of the learning rates of all planned steps."""
     class_prior_entropy: float
-    """Loss of a model that knows how often each class occurs and nothing else."""
+    """Loss of a model that knows how often each class occurs and nothing else, in nats."""
     validation_targets: int
     """Targets of the validation split: rows, or words."""
     epsilon: float
-    """Of AdamW."""
+    """Epsilon of AdamW."""
     trained_numbers: int
     """Elements of all trained parameters."""
     method: Method
@@ -55,12 +55,12 @@ def _numbers() -> array[float]:
 
 @dataclass
 class Curves:
-    """The course of a run, step by step and evaluation by evaluation, over all its attempts."""
+    """The numbers of every step and every evaluation of a run, over all its attempts."""
 
     losses: array[float] = field(default_factory=_numbers)
     """Mean loss of each step's global batch, with dropout and label smoothing as trained."""
     grad_norms: array[float] = field(default_factory=_numbers)
-    """Before clipping."""
+    """L2 norm of the gradient before clipping."""
     seconds: array[float] = field(default_factory=_numbers)
     input_seconds: array[float] = field(default_factory=_numbers)
     """Part of `seconds` in which rank 0 made batches."""
@@ -69,7 +69,7 @@ class Curves:
     validation_accuracies: list[float] = field(default_factory=list)
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Take in a line of the training log."""
+        """Add a line of the training log."""
         if line["kind"] == "step":
             self.losses.append(line["loss"])
             self.grad_norms.append(line["grad_norm"])
@@ -86,7 +86,7 @@ class Curves:
         return len(self.losses)
 
     def span_means(self) -> Float64s:
-        """Return the mean loss of every `SPAN_STEPS` steps in a row, oldest first; empty before so many steps."""
+        """Return the moving average of the loss over `SPAN_STEPS` steps, oldest first; empty before so many steps."""
         if self.steps < SPAN_STEPS:
             return np.zeros(0)
         sums = np.cumsum([0.0, *self.losses])
@@ -94,21 +94,21 @@ class Curves:
         return means
 
 
-def learned_nothing(curves: Curves, facts: Facts, *, over: bool) -> bool:
-    """Tell whether a run that is nearly over knows hardly more than how often each class occurs. `over`: it ends here.
+def learned_nothing(curves: Curves, context: RunContext, *, over: bool) -> bool:
+    """Tell whether a run that is nearly over knows hardly more than how often each class occurs. over: the run ends here.
 
-    Nothing is said before: a run may stand still for long and begin to learn when the learning rate comes down.
+    Earlier the answer is no: a run may make no progress for long, and begin to learn when the learning rate comes down.
     """
-    if curves.steps < FEWEST_STEPS or not (over or curves.steps >= NEARLY_OVER * facts.total_steps):
+    if curves.steps < FEWEST_STEPS or not (over or curves.steps >= NEARLY_OVER * context.total_steps):
         return False
-    return bool(curves.span_means()[-1] >= STUCK * facts.class_prior_entropy)
+    return bool(curves.span_means()[-1] >= STUCK * context.class_prior_entropy)
 
 
 @dataclass(frozen=True)
 class DeadTensors:
-    """Trained matrices that no gradient reaches."""
+    """The trained matrices that no gradient reaches."""
 
     names: tuple[str, ...]
-    """Those that are dead."""
+    """Names of the dead matrices."""
     matrices: int
-    """All that are trained."""
+    """Number of all trained matrices."""

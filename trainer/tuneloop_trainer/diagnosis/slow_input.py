@@ -1,4 +1,4 @@
-"""The finding about reading the data: how long the steps wait for it."""
+"""The finding InputBound: the steps wait too long for their rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 WINDOW_STEPS, FEWEST_STEPS = 100, 20
 TOO_MUCH = 0.2
-"""Part of a step's time: nothing is computed while a batch is made, so that a fifth of all that the machines cost is lost."""
+"""Part of a step's time. Nothing is computed while a batch is made: at this limit a fifth of the cost of the machines is lost."""
 _TRIMMED = 0.05
-"""Part of the steps with the longest waits that is left out: one stall of a network volume is no slow input."""
+"""Part of the steps, those with the longest waits, that is left out: a single stall of a network volume is no slow input."""
 
 
 def input_bound(curves: Curves) -> Finding | None:

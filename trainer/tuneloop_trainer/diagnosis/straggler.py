@@ -1,7 +1,7 @@
-"""Tells a rank that is slower than the others from one that has more to do: pure.
+"""The finding Straggler: a rank that is slower than the others for the same work. Pure.
 
-Ranks that wait for each other all take the same time for a step, so that the time of a step names nobody. A forward pass waits for nobody
-on ZeRO stages 0 to 2; on stage 3 it does, and no straggler is seen there.
+All ranks take the same time for a step, since they wait for each other; the time of a step does not show who is slow. The time of the
+forward passes does, on ZeRO stages 0 to 2. On stage 3 forward passes wait for the other ranks too, and no straggler is found.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 WINDOW_STEPS = 20
 WINDOW_SECONDS = 20.0
-"""A window is over after both: short enough to name a rank within minutes, long enough for the garbage collector and a busy disk."""
+"""A window ends after both: soon enough to name a rank within minutes, late enough to average out garbage collection and a busy disk."""
 WINDOWS = 3
-"""In so many windows in a row the same rank is the slow one, before it is named."""
+"""Windows in a row in which the same rank is the slowest before it is named."""
 SLOWER = 1.5
-"""Times the fastest rank's time for the same tokens. Two nodes of one kind differ by a few percent."""
+"""Time of a straggler for the same tokens, in times of the fastest rank. Two nodes of one kind differ by a few percent."""
 
 
 @dataclass
-class StragglerWatch:
-    """Watches the ranks' own times."""
+class StragglerDetector:
+    """Compares the times of the ranks' forward passes."""
 
     seconds: list[float] = field(default_factory=list)
-    """By rank, forward passes in this window."""
+    """Time of the forward passes in this window, by rank."""
     tokens: list[int] = field(default_factory=list)
     _steps: int = 0
     _elapsed: float = 0.0
@@ -36,8 +36,8 @@ class StragglerWatch:
     _in_a_row: int = 0
     _times: float = 1.0
 
-    def see(self, *, seconds: Sequence[float], tokens: Sequence[int], step_seconds: float) -> None:
-        """Take note of a step. seconds: by rank, of its forward passes; tokens: by rank, what it computed in them, with padding."""
+    def add_step(self, *, seconds: Sequence[float], tokens: Sequence[int], step_seconds: float) -> None:
+        """Add a step. seconds: time of the forward passes, by rank. tokens: tokens computed in them, with padding, by rank."""
         if len(self.seconds) != len(seconds):
             self.seconds, self.tokens = [0.0] * len(seconds), [0] * len(seconds)
         self.seconds = [sum(pair) for pair in zip(self.seconds, seconds, strict=True)]
@@ -48,7 +48,7 @@ class StragglerWatch:
             self._judge()
 
     def finding(self) -> Finding | None:
-        """Return what is to be said now."""
+        """Return the present finding."""
         if self._slowest is None or self._in_a_row < WINDOWS:
             return None
         return Finding(

@@ -1,1 +1,1 @@
-"""The only caller of DeepSpeed: forward, backward, step, exact on any number of ranks."""
+"""The only caller of DeepSpeed. Forward, backward and step give the same numbers on any number of ranks."""

@@ -1,6 +1,6 @@
-"""Loads DeepSpeed once: for the right accelerator, quietly, and without two imports that cost a second and are never used.
+"""Imports DeepSpeed: for the right accelerator, quietly, and without two imports that cost a second and are never used.
 
-Every other module of the trainer takes `deepspeed` from here, so that the environment is set before DeepSpeed reads it.
+Every other module of the trainer imports `deepspeed` from here, so that the environment is set before DeepSpeed reads it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 if not torch.cuda.is_available():
     os.environ["DS_ACCELERATOR"] = (
-        "cpu"  # without it DeepSpeed probes for accelerators, and may take one that is not there
+        "cpu"  # otherwise DeepSpeed probes for accelerators, and may choose one that is not there
     )
 
 
 @contextmanager
 def _hidden(*names: str) -> Iterator[None]:
-    """Make packages look absent while a block runs."""
+    """Make packages look as if they were not installed while a block runs."""
     kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None is Python's mark for "cannot be imported"
     try:
@@ -53,7 +53,7 @@ def _without_compilation() -> Iterator[None]:
 # DeepSpeed's Muon optimizer, which we never use, is decorated with @torch.compile: importing it loads torch._inductor.
 # transformers' detection losses and its assisted generation import scipy and scikit-learn where they are installed.
 # Measured on two cores: 5.2 s from start to a BERT class without this, 4.0 s with it.
-# transformers asks for them once, when it is imported itself.
+# transformers looks for them only once, when it is imported itself.
 _unused = () if "transformers" in sys.modules else ("scipy", "sklearn")
 with _without_compilation(), _hidden(*_unused):
     import deepspeed
@@ -68,7 +68,7 @@ _logger.setLevel(logging.ERROR)
 for _handler in _logger.handlers:
     _handler.setLevel(logging.ERROR)
 
-# The shared-memory collectives are built with a compiler at the first use; gloo needs none, and its order of sums is fixed.
+# The shared-memory collectives are compiled at their first use; gloo needs no compiler, and its order of sums is fixed.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 __all__ = ["HfDeepSpeedConfig", "deepspeed", "transformers"]

@@ -1,7 +1,7 @@
-"""The engine: one model on all ranks through DeepSpeed, made exact on every ZeRO stage; the only caller of DeepSpeed.
+"""The engine: one model on all ranks through DeepSpeed, exact on every ZeRO stage.
 
-The training loop sees `forward`, `backward`, `step` and a few collectives. Whatever it does is done by every rank, in the same
-order and the same number of times: with ZeRO-3 a forward pass alone is a collective.
+The training loop calls `forward`, `backward`, `step` and a few collectives. Every rank makes the same calls in the same order: with
+ZeRO-3 even a forward pass is a collective.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_grou
 _NORM_BLOCK = 1 << 15
 """Elements for each thread."""
 _SMALL_GRADIENT = 1 << 16
-"""Elements. Smaller gradients are summed over the ranks in one piece."""
+"""Elements. Smaller gradients are summed over the ranks in one all-reduce."""
 
 
 class Engine:
-    """A model and its AdamW, spread over the ranks of the process group.
+    """A model and its AdamW optimizer, spread over the ranks of the process group.
 
     `model` is in fp32, or was loaded inside `zero3_context`. Raises ConfigError when none of its parameters is trainable.
     """
@@ -44,7 +44,7 @@ class Engine:
     def __init__(self, model: nn.Module, settings: EngineSettings) -> None:
         _compute_repeatably()
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
-        self.stage = settings.effective_stage
+        self.zero_stage = settings.effective_zero_stage
         self.settings = settings
         self._norm = 0.0
         adam = torch.optim.AdamW(
@@ -54,7 +54,7 @@ class Engine:
             eps=settings.epsilon,
             fused=True,
         )
-        if self.stage == 0:
+        if self.zero_stage == 0:
             adam.register_step_pre_hook(lambda optimizer, *_: self._clip(optimizer))
         with lost_peers_named("setting up DeepSpeed"), _quietly():
             self._deepspeed: Any = deepspeed.initialize(model=model, optimizer=adam, config=deepspeed_config(settings))[
@@ -62,14 +62,14 @@ class Engine:
             ]
         self.model: nn.Module = self._deepspeed.module
         self.device: torch.device = torch.device(self._deepspeed.device)
-        self.masters = MasterWeights(self._deepspeed, rank=self.rank, world_size=self.world_size)
-        self._deepspeed.enable_backward_allreduce = self.stage > 0  # on stage 0 the gradients are averaged here
+        self.master_weights = MasterWeights(self._deepspeed, rank=self.rank, world_size=self.world_size)
+        self._deepspeed.enable_backward_allreduce = self.zero_stage > 0  # on stage 0 the gradients are averaged here
         self._first_buffers = {name: buffer.detach().clone() for name, buffer in self._buffers()}
         self._frozen_digest: str | None = None
         self._always_add_gradients()
 
     def forward(self, **inputs: Tensor) -> Any:
-        """Run the model; also for evaluation, under `torch.no_grad()`, as often on every rank."""
+        """Run the model, also for evaluation under `torch.no_grad()`. Every rank makes the same number of calls."""
         with lost_peers_named("in a forward pass"):
             return self._deepspeed(**{name: value.to(self.device) for name, value in inputs.items()})
 
@@ -81,29 +81,29 @@ class Engine:
     def step(self, *, learning_rate: float) -> float:
         """Make one optimizer step from all gradients since the last one.
 
-        Returns the global L2 norm of the gradient before clipping, summed in fp64. Infinity: it was not finite, nothing moved.
+        Returns the global L2 norm of the gradient before clipping, summed in fp64. Infinity means that the norm was not finite, and that no parameter was changed.
         """
         for group in self._deepspeed.optimizer.param_groups:
             group["lr"] = learning_rate
         with lost_peers_named("in an optimizer step"):
-            if self.stage == 0:
+            if self.zero_stage == 0:
                 _average_gradients([p for _, p in trainable(self.model)], world_size=self.world_size)
             self._deepspeed.step()
         self._always_add_gradients()
-        return float(self._deepspeed.get_global_grad_norm()) if self.stage else self._norm
+        return float(self._deepspeed.get_global_grad_norm()) if self.zero_stage else self._norm
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:
-        """Sum a float64 vector over all ranks, in place; returns it."""
+        """Sum a float64 vector over all ranks, in place; returns the same vector."""
         with lost_peers_named("summing over the ranks"):
             if values.device == self.device:
                 dist.all_reduce(values)
                 return values
-            there = values.to(self.device)
-            dist.all_reduce(there)
-            return values.copy_(there)
+            on_device = values.to(self.device)
+            dist.all_reduce(on_device)
+            return values.copy_(on_device)
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
+        """Wait until every rank has called this."""
         self.all_reduce_sum(torch.zeros(1, dtype=torch.float64))
 
     def exchange(self, value: Any) -> list[Any]:
@@ -112,16 +112,16 @@ class Engine:
             return exchange(value, device=self.device)
 
     def peak_memory_bytes(self) -> int:
-        """Return the largest memory that one rank has had so far: on its GPU, or of its process (resident set). Collective."""
+        """Return the peak memory so far of the rank that used most: of its GPU, or the resident set of its process. Collective."""
         own = torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else _peak_resident_bytes()
         return max(self.exchange(own))
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """Return the trained parameters in fp32, and the saved buffers that changed, by name, on CPU. Collective.
+        """Return the trained parameters in fp32 and the saved buffers that training changed, by name, on CPU. Collective.
 
-        Only rank 0 gets them; the others get {}. A shared parameter is there once, by its first name.
+        Rank 0 gets them; the other ranks get {}. A shared parameter is there once, under its first name.
         """
-        owned = {fragment.name: fragment for fragment in self.masters.fragments()}
+        owned = {fragment.name: fragment for fragment in self.master_weights.fragments()}
         state: dict[str, Tensor] = {}
         for name, parameter in trainable(self.model):
             shape = full_shape(parameter)
@@ -130,7 +130,7 @@ class Engine:
                 fragment = owned[name]
                 full[fragment.start : fragment.start + fragment.count] = fragment.views["param"]
             with lost_peers_named("gathering parameters"):
-                # as integers: only one rank adds something to each element, so that every bit survives, -0.0 and NaN too
+                # as integers: one rank alone adds a non-zero value to each element, so that every bit survives, also of -0.0 and NaN
                 dist.reduce(full.view(torch.int32), dst=0)
             if self.rank == 0:
                 state[name] = full.view(shape).cpu()
@@ -152,22 +152,22 @@ class Engine:
             buffers[name].copy_(value)
 
     def frozen_digest(self) -> str:
-        """Return a checksum of all parameters that are not trained, with the precision that they are held in. Collective.
+        """Return the precision and a digest of all parameters that are not trained. Collective.
 
-        The same for every stage and world size; computed once.
+        The digest is the same for every ZeRO stage and world size, and is computed once.
         """
         if self._frozen_digest is None:
             digest = xxhash.xxh3_128()
             frozen = [(name, p) for name, p in self.model.named_parameters() if not p.requires_grad]
             for name, parameter in frozen:
-                with deepspeed.zero.GatheredParameters([parameter], enabled=self.stage == 3):
+                with deepspeed.zero.GatheredParameters([parameter], enabled=self.zero_stage == 3):
                     digest.update(name.encode())
                     digest.update(_bytes_of(parameter))
             self._frozen_digest = f"{self.settings.precision}:{digest.hexdigest()}"
         return self._frozen_digest
 
     def close(self) -> None:
-        """Free what DeepSpeed holds; the process group stays (`stop_process_group` ends it)."""
+        """Free the memory that DeepSpeed holds. The process group stays; `stop_process_group` ends it."""
         self._deepspeed.destroy()
 
     def _buffers(self) -> Iterable[tuple[str, Tensor]]:
@@ -175,18 +175,19 @@ class Engine:
         return [(name, buffer) for name, buffer in self.model.named_buffers() if name in saved]
 
     def _always_add_gradients(self) -> None:
-        """Let ZeRO-3 add every gradient to an empty buffer.
+        """Let ZeRO-3 add every gradient to a buffer of zeros.
 
-        It overwrites its buffer while no forward pass has been counted since the last step, and never clears it. With two
-        losses in one step the first gradient is lost; a head that a step does not use gets its last gradient again. No error.
+        DeepSpeed overwrites the buffer until it has counted a forward pass since the last step, and never clears it. Without this, and
+        without any error, the first gradient of two losses in one step is lost, and a head that a step does not use gets the gradient of
+        an earlier step again.
         """
-        if self.stage == 3:
+        if self.zero_stage == 3:
             self._deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
             self._deepspeed.optimizer.micro_step_id = 1
 
     @torch.no_grad()
     def _clip(self, optimizer: torch.optim.Optimizer) -> None:
-        """Do on stage 0 what ZeRO does on the others: the norm in fp64, and no step from gradients that are not finite."""
+        """Clip the gradients on stage 0 as ZeRO does on the other stages: norm in fp64, no step from gradients that are not finite."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = _norm_in_fp64(p.grad for p in parameters if p.grad is not None).float()
         self._norm = float(norm)
@@ -202,7 +203,7 @@ class Engine:
 
 
 def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: matrices decay, vectors (biases, and the weights of norms) do not. Raises ConfigError when both are empty."""
+    """Return two groups: matrices with weight decay, and vectors (biases, weights of norms) without. Raises ConfigError when both are empty."""
     parameters = [parameter for _, parameter in trainable(model)]
     if not parameters:
         raise ConfigError("method: it leaves no parameter to train; target modules must name layers of this model")
@@ -214,9 +215,9 @@ def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str
 
 @torch.no_grad()
 def _average_gradients(parameters: list[nn.Parameter], *, world_size: int) -> None:
-    """Average every gradient over the ranks, in place. Collective. An unused parameter's is zero, as on the other stages.
+    """Average every gradient over the ranks, in place. Collective. An unused parameter gets a gradient of zeros, as on the other stages.
 
-    DeepSpeed gathers all of them in one piece and copies them back, even on one rank: four passes over as much memory as the model has.
+    DeepSpeed would gather all gradients in one buffer and copy them back, even on one rank: four passes over the memory of the model.
     """
     for parameter in parameters:
         if parameter.grad is None:
@@ -225,11 +226,11 @@ def _average_gradients(parameters: list[nn.Parameter], *, world_size: int) -> No
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     small = [gradient for gradient in gradients if gradient.numel() < _SMALL_GRADIENT]
-    together = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.zeros(0)
-    for summed in (together, *(gradient for gradient in gradients if gradient.numel() >= _SMALL_GRADIENT)):
+    joined = torch.cat([gradient.reshape(-1) for gradient in small]) if small else torch.zeros(0)
+    for summed in (joined, *(gradient for gradient in gradients if gradient.numel() >= _SMALL_GRADIENT)):
         dist.all_reduce(summed)
         summed.div_(world_size)
-    for gradient, mean in zip(small, together.split([gradient.numel() for gradient in small]), strict=True):
+    for gradient, mean in zip(small, joined.split([gradient.numel() for gradient in small]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 
@@ -246,7 +247,7 @@ def _norm_in_fp64(tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _peak_resident_bytes() -> int:
-    """Return the largest resident set of this process; `getrusage` would add what the process that started it had."""
+    """Return the peak resident set of this process; the value of `getrusage` may be that of the process that started it."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
@@ -264,9 +265,9 @@ def _quietly() -> Iterator[None]:
 
 
 def _compute_repeatably() -> None:
-    """Ask for kernels that give the same bits each time; where there is none, torch goes on with what it has."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to repeat itself
+    """Ask for deterministic kernels; where torch has none for an operation, it takes the usual one."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # it would fill every fresh tensor, which nothing reads
+    # deterministic mode would fill every fresh tensor, whose first values nobody reads
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it through a module class
     torch.backends.cudnn.benchmark = False

@@ -1,7 +1,7 @@
-"""Where DeepSpeed 0.19 keeps the fp32 master values and the Adam moments of each parameter, on every ZeRO stage.
+"""Finds the fp32 master weights and the Adam moments of each parameter inside DeepSpeed 0.19, on every ZeRO stage.
 
 A fragment is the part of one parameter that this rank owns; the fragments of all ranks cover each trainable parameter exactly
-once. This file alone knows DeepSpeed's inner tables. Its public helpers (`get_hp_fragment("exp_avg")`,
+once. No other file reads DeepSpeed's inner tables. DeepSpeed's public helpers (`get_hp_fragment("exp_avg")`,
 `safe_get_full_optimizer_state`) fail on stages 1 and 2 for every parameter group but the first.
 """
 
@@ -21,7 +21,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class Fragment:
-    """A live part of one trainable parameter: writing into its views changes what the optimizer works on."""
+    """This rank's part of one trainable parameter. Writing into its views changes the values that the optimizer works on."""
 
     name: str
     shape: tuple[int, ...]
@@ -38,27 +38,27 @@ class Fragment:
 
 
 def trainable(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Return the parameters that are trained, by name; a shared one once, by its first name."""
+    """Return the trainable parameters by name; a shared parameter is there once, under its first name."""
     return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
 
 
 def full_shape(parameter: Tensor) -> tuple[int, ...]:
-    """Return the shape of a parameter as it is without ZeRO-3, which leaves an empty tensor in its place."""
+    """Return the whole shape of a parameter, also on ZeRO-3, which leaves an empty tensor in its place."""
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
 class MasterWeights:
-    """The fp32 masters and Adam moments behind one DeepSpeed engine."""
+    """The fp32 master weights and Adam moments of one DeepSpeed engine."""
 
     def __init__(self, deepspeed_engine: Any, *, rank: int, world_size: int) -> None:
         self._module: nn.Module = deepspeed_engine.module
         self._zero = deepspeed_engine.optimizer
-        self._stage = int(deepspeed_engine.zero_optimization_stage())
-        self._adam: torch.optim.Optimizer = self._zero.optimizer if self._stage else self._zero
+        self._zero_stage = int(deepspeed_engine.zero_optimization_stage())
+        self._adam: torch.optim.Optimizer = self._zero.optimizer if self._zero_stage else self._zero
         self._rank, self._world_size = rank, world_size
 
     def fragments(self) -> Iterator[Fragment]:
-        """Yield what this rank owns, in the order of the module's parameters."""
+        """Yield the fragments that this rank owns, in the order of the module's parameters."""
         self._make_moments()
         for name, parameter in trainable(self._module):
             fragment = self._fragment(name, parameter)
@@ -66,8 +66,8 @@ class MasterWeights:
                 yield fragment
 
     def to_fill(self) -> Iterator[Fragment]:
-        """Yield what this rank needs from a checkpoint: its fragments, or all of it on stage 0, where every rank keeps all."""
-        if self._stage:
+        """Yield the fragments that this rank loads from a checkpoint: its own, or on stage 0 all of every parameter."""
+        if self._zero_stage:
             yield from self.fragments()
             return
         self._make_moments()
@@ -90,10 +90,10 @@ class MasterWeights:
 
     @torch.no_grad()
     def push(self) -> None:
-        """Let the working parameters follow the masters. Collective. Needed in fp32 too: they are copies from stage 1 on."""
-        if self._stage in (1, 2):
+        """Copy the master weights into the working parameters. Collective. Needed in fp32 too, since both differ from stage 1 on."""
+        if self._zero_stage in (1, 2):
             self._zero.update_lp_params()
-        elif self._stage == 3:
+        elif self._zero_stage == 3:
             self._zero._partition_all_parameters()  # noqa: SLF001  (DeepSpeed has no public way)
             for index in range(len(self._zero.fp16_groups)):
                 self._zero._reassign_or_swap_out_partitioned_parameters(index)  # noqa: SLF001
@@ -101,28 +101,30 @@ class MasterWeights:
                 self._zero.persistent_parameters[0].all_gather(self._zero.persistent_parameters)
 
     def _flats(self) -> list[Tensor]:
-        """Return the tensors that Adam works on: whole parameters on stage 0, else this rank's flat part of each group."""
-        if self._stage == 0:
+        """Return the tensors that Adam updates: whole parameters on stage 0, otherwise this rank's flat part of each group."""
+        if self._zero_stage == 0:
             return [parameter for group in self._adam.param_groups for parameter in group["params"]]
-        if self._stage == 3:
+        if self._zero_stage == 3:
             return list(self._zero.fp32_partitioned_groups_flat)
-        if hasattr(self._zero, "fp32_groups_flat_partition"):  # stage 1 in bf16 is another class
+        if hasattr(self._zero, "fp32_groups_flat_partition"):  # on stage 1 in bf16 DeepSpeed uses another class
             return list(self._zero.fp32_groups_flat_partition)
         return list(self._zero.single_partition_of_fp32_groups)
 
     def _make_moments(self) -> None:
-        """Give Adam the state that it would make lazily at its first step."""
+        """Create Adam's state now; Adam itself creates it at its first step."""
         for flat in self._flats():
             state = self._adam.state[flat]
             if "exp_avg" not in state:
-                state["step"] = torch.zeros((), dtype=torch.float32, device=flat.device)  # where fused Adam wants it
+                state["step"] = torch.zeros(
+                    (), dtype=torch.float32, device=flat.device
+                )  # fused Adam expects it on the device
                 for key in MOMENTS:
                     state[key] = torch.zeros_like(flat, requires_grad=False, memory_format=torch.preserve_format)
 
     def _fragment(self, name: str, parameter: nn.Parameter) -> Fragment | None:
-        if self._stage == 0:
+        if self._zero_stage == 0:
             return self._share(name, parameter)
-        if self._stage == 3:
+        if self._zero_stage == 3:
             return self._zero3_fragment(name, parameter)
         return self._zero12_fragment(name, parameter)
 
@@ -130,14 +132,14 @@ class MasterWeights:
         return self._cut(name, parameter, start=0, flat=parameter, offset=0, count=parameter.numel())
 
     def _share(self, name: str, parameter: nn.Parameter) -> Fragment:
-        """Stage 0 owns nothing in parts: cut it so that the ranks share the writing."""
+        """Return this rank's share of a parameter on stage 0, where every rank holds all of it: the ranks share the writing."""
         total = parameter.numel()
         start, end = (total * rank // self._world_size for rank in (self._rank, self._rank + 1))
         return self._cut(name, parameter, start=start, flat=parameter, offset=start, count=end - start)
 
     def _zero12_fragment(self, name: str, parameter: Any) -> Fragment | None:
         mapping = parameter._hp_mapping  # noqa: SLF001  (DeepSpeed has no public way)
-        if mapping is None:  # none of it lies in this rank's part
+        if mapping is None:  # this rank holds no part of the parameter
             return None
         flat = self._flats()[mapping.param_group_index]
         high = mapping.get_hp_fragment_address()

@@ -1,4 +1,4 @@
-"""The number format that the gang's devices have; `prepare`, which runs without a GPU, can only plan it."""
+"""The precision that the gang's devices support. `prepare` runs without a GPU, and can only plan it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.engine.process_group import exchange
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ LOG = logging.getLogger(__name__)
 
 
 def with_precision_of_gang(prepared: PrepareResult, *, chosen: Literal["auto", "fp32", "bf16"]) -> PrepareResult:
-    """Return the plan, with fp32 in place of a bf16 that nobody asked for if one rank's device does not have it. Collective.
+    """Return the plan of `prepare`, with fp32 in place of an automatic bf16 if the device of any rank does not support bf16. Collective.
 
-    chosen: `training.precision`. A checkpoint fits either way, since it holds fp32 masters; going on in the other format is `rounding`.
+    chosen: `training.precision`. Checkpoints fit both, since they hold fp32 master weights; a resume in another precision is `rounding`.
     """
     if chosen != "auto" or prepared.resolved.precision != "bf16" or _all_have_bf16():
         return prepared
     LOG.warning("precision: fp32, since not every device of the gang has bf16")
-    return prepared.model_copy(update={"resolved": prepared.resolved.model_copy(update={"precision": "fp32"})})
+    return changed(prepared, resolved=changed(prepared.resolved, precision="fp32"))
 
 
 def _all_have_bf16() -> bool:

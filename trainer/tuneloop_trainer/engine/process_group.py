@@ -1,4 +1,4 @@
-"""The gang of ranks: forms the process group, and passes small JSON values between all ranks (never a pickle)."""
+"""Forms the process group of the gang's ranks, and exchanges small JSON values between all ranks, never pickles."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=5)
-"""How long a rank waits for rank 0 to listen, and rank 0 for all others."""
+"""How long a rank waits for rank 0 to listen, and rank 0 for all other ranks."""
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-"""Longest wait inside one collective; the supervisor finds a hang much earlier, this ends orphans."""
+"""Longest wait inside one collective. The supervisor finds a hang much earlier; this limit ends ranks without a supervisor."""
 
 _LOOPBACK = ("127.", "localhost", "::1")
 _LOST_PEER = (
@@ -40,12 +40,12 @@ def start_process_group(*, timeout: timedelta = RENDEZVOUS_TIMEOUT) -> tuple[int
     """Join the gang that RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT describe; return (rank, world size).
 
     gloo on CPU, NCCL on GPUs (one per rank: LOCAL_RANK). Raises CollectiveError when the gang is not complete within `timeout`,
-    ConfigError when one of the variables is missing or no number.
+    ConfigError when one of the variables is missing or not a number.
     """
     rank, world_size, local_rank, port = (_number(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"))
     address = os.environ.get("MASTER_ADDR") or "127.0.0.1"
     if address.startswith(_LOOPBACK):
-        # gloo binds to the address that the host name resolves to, which peers on the same machine need not reach
+        # by default gloo binds to the address of the host name, which peers on the same machine may not be able to reach
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "gloo"
     if torch.cuda.is_available():
@@ -66,25 +66,25 @@ def start_process_group(*, timeout: timedelta = RENDEZVOUS_TIMEOUT) -> tuple[int
 
 
 def stop_process_group() -> None:
-    """Leave the gang; only at a normal end, since peers that are still inside a collective fail."""
+    """Leave the process group. Only for a normal end: peers that are still inside a collective fail."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 class Channel:
-    """A line between all ranks for one thread of each beside training. Making it is a collective of all ranks, and so is `exchange`.
+    """A process group of its own for a thread that runs on every rank beside training. The constructor and `exchange` are collectives.
 
-    Its messages meet only each other: training's collectives go on meanwhile, and neither waits for the other. gloo, whatever training uses.
+    Its collectives are independent of those of training: neither waits for the other. It always uses gloo.
     """
 
     def __init__(self, *, doing: str) -> None:
-        """doing: what the threads do, for the error when one of them is lost."""
+        """doing: what the threads do, for the error when a rank is lost."""
         self.rank = dist.get_rank()
         self._doing = doing
         self._group: Any = dist.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
 
     def exchange(self, value: Any) -> list[Any]:
-        """Give every rank the JSON values of all ranks, in the order of ranks. Raises CollectiveError when one was lost."""
+        """Give every rank the JSON values of all ranks, in the order of ranks. Raises CollectiveError when a rank was lost."""
         with lost_peers_named(self._doing):
             return exchange(value, device=torch.device("cpu"), group=self._group)
 
@@ -92,7 +92,7 @@ class Channel:
 def exchange(value: Any, *, device: torch.device, group: dist.ProcessGroup | None = None) -> list[Any]:
     """Give every rank the JSON values of all ranks, in the order of ranks. Collective.
 
-    Two all-reduces of disjoint rows: needs no object collective of torch, which would pickle.
+    Uses two all-reduces of disjoint rows: torch's collectives of objects would pickle.
     """
     rank, world_size = dist.get_rank(), dist.get_world_size()
     text = json.dumps(value, allow_nan=False).encode()
@@ -108,7 +108,7 @@ def exchange(value: Any, *, device: torch.device, group: dist.ProcessGroup | Non
 
 @contextmanager
 def lost_peers_named(doing: str) -> Iterator[None]:
-    """Turn what gloo and NCCL raise when a peer is gone into CollectiveError."""
+    """Raise CollectiveError in place of the errors of gloo and NCCL for a lost peer."""
     try:
         yield
     except RuntimeError as error:
@@ -132,6 +132,6 @@ def _number(name: str) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return what torch says, without the source file in front and the general advice behind it."""
+    """Return the first line of torch's message, without the source file before it and the general advice after it."""
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"^\[[^\]]*\.cc?:\d+\] ", "", first).partition(". This is typically caused by")[0].rstrip(".")

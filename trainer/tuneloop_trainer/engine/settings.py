@@ -1,4 +1,4 @@
-"""What the engine is told, and the DeepSpeed configuration that follows from it."""
+"""The settings of the engine, and the DeepSpeed configuration that follows from them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """How to train, as far as it does not depend on the data."""
+    """Hyper-parameters and ZeRO stage of the engine."""
 
-    stage: int
-    """ZeRO stage as asked for, 0 to 3; `effective_stage` is the one that runs."""
+    zero_stage: int
+    """Requested ZeRO stage, 0 to 3; `effective_zero_stage` is the stage that runs."""
     precision: Literal["fp32", "bf16"]
     micro_batch_size: int
     max_grad_norm: float
@@ -31,30 +31,31 @@ class EngineSettings:
     beta2: float
     epsilon: float
     offload_optimizer: bool = False
-    """Adam's moments and the fp32 masters lie in host memory, and the step is made there; stages 1 to 3."""
+    """Keep Adam's moments and the fp32 master weights in host memory, and make the step there; ZeRO stages 1 to 3."""
 
     @property
-    def effective_stage(self) -> int:
-        """bf16 runs as stage 1 at least: without ZeRO, DeepSpeed keeps its gradients and masters in bf16 or refuses."""
-        return max(self.stage, 1) if self.precision == "bf16" else self.stage
+    def effective_zero_stage(self) -> int:
+        """The ZeRO stage that runs. bf16 needs stage 1: on stage 0 DeepSpeed keeps gradients and master weights in bf16, or refuses."""
+        return max(self.zero_stage, 1) if self.precision == "bf16" else self.zero_stage
 
 
 def deepspeed_config(settings: EngineSettings) -> dict[str, Any]:
-    """Return the configuration under which our loop is exact on any stage and any number of ranks.
+    """Return the DeepSpeed configuration under which training is exact on any ZeRO stage and any number of ranks.
 
-    The caller owns the boundary of a step (`managed_gradient_accumulation`): in managed mode stages 1 and 2 keep only the last
-    gradient of several backward calls of one step, without an error. Stage 0 is clipped by the engine itself, in fp64.
+    `managed_gradient_accumulation` is off, since our loop decides where a step ends: with it, stages 1 and 2 keep only the last
+    gradient of several backward calls of one step, without an error. On stage 0 the engine itself clips, in fp64.
     """
-    stage = settings.effective_stage
+    zero_stage = settings.effective_zero_stage
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": settings.micro_batch_size,
         "managed_gradient_accumulation": False,
-        "gradient_clipping": settings.max_grad_norm if stage else 0.0,
+        "gradient_clipping": settings.max_grad_norm if zero_stage else 0.0,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage": stage, "overlap_comm": False, "reduce_bucket_size": BUCKET} | _offload(settings),
-        # its own Adam for the host is compiled at first use; torch's is there
+        "zero_optimization": {"stage": zero_stage, "overlap_comm": False, "reduce_bucket_size": BUCKET}
+        | _offload(settings),
+        # DeepSpeed's own Adam for the host is compiled at its first use; torch's is there
         "zero_force_ds_cpu_optimizer": False,
-        # its throughput timer waits for the device twice per step
+        # DeepSpeed's throughput timer waits for the device twice per step
         "timers": {"throughput": {"enabled": False}},
     }
     if settings.precision == "bf16":
@@ -74,15 +75,15 @@ def _offload(settings: EngineSettings) -> dict[str, Any]:
 
 @contextmanager
 def zero3_context(settings: EngineSettings) -> Iterator[None]:
-    """Let `from_pretrained` inside the block build a ZeRO-3 model in shards; does nothing for the other stages.
+    """Let `from_pretrained` inside the block build a ZeRO-3 model in shards; no effect on the other stages.
 
     The process group must have been started.
     """
-    if settings.effective_stage != 3:
+    if settings.effective_zero_stage != 3:
         yield
         return
     kept = HfDeepSpeedConfig(
         deepspeed_config(settings)
-    )  # transformers holds a weak reference: it acts while this lives
+    )  # transformers holds a weak reference to it, and shards models while it lives
     yield
     del kept

@@ -1,1 +1,1 @@
-"""PID 1 of a training pod: starts the ranks, watches them, says how they ended. Standard library and the contract only."""
+"""PID 1 of a training pod: starts the ranks, watches them, and reports how they ended. It imports the standard library and the contract only."""

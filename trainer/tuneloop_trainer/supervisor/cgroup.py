@@ -1,6 +1,6 @@
-"""What the kernel's control group of this process says: the CPU quota, and how often the out-of-memory killer ran in it.
+"""Reads the control group of this process: its CPU quota, and how often the out-of-memory killer ran in it.
 
-Standard library only. Version 2 and version 1; a process without one (or without read access) gets the machine's own values.
+Reads version 2 and version 1. A process without a control group, or without read access to it, gets the values of the machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def cpu_quota() -> float | None:
 
 
 def oom_kills() -> int:
-    """Return how many processes of the group the kernel killed for want of memory; 0 where it does not say."""
+    """Return how many processes of the group the out-of-memory killer has ended; 0 where the kernel does not count them."""
     for text in (_file("", "memory.events"), _file("memory", "memory.oom_control")):
         for line in (text or "").splitlines():
             name, _, count = line.partition(" ")
@@ -40,7 +40,7 @@ def oom_kills() -> int:
 
 
 def _file(controller: str, name: str) -> str | None:
-    """Read a file of this process's group; in a container with its own view of the groups it lies at the root."""
+    """Read a file of this process's group. In a container with a cgroup namespace the file lies at the root."""
     folder = ROOT / controller
     for place in (folder / _own_path(controller).lstrip("/"), folder):
         try:

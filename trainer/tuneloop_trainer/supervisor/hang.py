@@ -1,4 +1,4 @@
-"""Tells a hang from a long step: pure, the time is passed in."""
+"""Tells a hang from a long step. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ if TYPE_CHECKING:
     from tuneloop_trainer.supervisor.heartbeat import Beat
 
 STEPS = 10
-"""No beat for so many slow steps is a hang."""
+"""A hang is a time without a beat that is as long as this many slow steps."""
 FLOOR_SECONDS = 60.0
-"""But never before so long."""
+"""Shortest time without a beat that is a hang."""
 FIRST_STEP_SECONDS = 600.0
-"""Nor before so long in the first step of an attempt: nothing is known of a step's time yet, and kernels are chosen and compiled in it."""
+"""The same in the first step of an attempt: the time of a step is not known yet, and kernels are chosen and compiled during the first step."""
 
 
 class HangWatch:
-    """Watches the heartbeats of a pod's ranks, by its own clock: the files' times only tell that there was a beat."""
+    """Watches the heartbeats of a pod's ranks by the supervisor's own clock; the times of the files only show that there was a beat."""
 
     def __init__(self, *, now: float, floor_seconds: float, limit_seconds: float | None = None) -> None:
-        """`limit_seconds`: the whole limit, in place of the one that follows from the steps."""
+        """limit_seconds: the limit, in place of the one that follows from the times of the steps."""
         self._floor, self._limit = floor_seconds, limit_seconds
-        self._seen: list[Beat | None] = []
+        self._beats: list[Beat | None] = []
         self._newest = now
+        """When the beats changed last."""
 
-    def see(self, beats: Sequence[Beat | None], *, now: float) -> None:
-        """Take note of what the heartbeat files say."""
-        if list(beats) != self._seen:
-            self._seen, self._newest = list(beats), now
+    def update(self, beats: Sequence[Beat | None], *, now: float) -> None:
+        """Take the newest beats of all ranks, as read from their files."""
+        if list(beats) != self._beats:
+            self._beats, self._newest = list(beats), now
 
     @property
     def step(self) -> int:
-        """The last step that any rank made."""
-        return max((beat.step for beat in self._seen if beat), default=0)
+        """The last step that any rank has made."""
+        return max((beat.step for beat in self._beats if beat), default=0)
 
     @property
     def limit_seconds(self) -> float:
-        """How long the ranks may be silent."""
+        """Longest time without a beat that is no hang."""
         if self._limit is not None:
             return self._limit
-        slow = max((beat.slow_step_seconds for beat in self._seen if beat), default=0.0)
+        slow = max((beat.slow_step_seconds for beat in self._beats if beat), default=0.0)
         return max(STEPS * slow, self._floor) if slow else max(FIRST_STEP_SECONDS, self._floor)
 
     def hangs(self, *, now: float) -> bool:
-        """Tell whether no rank has shown a sign of life for too long."""
+        """Tell whether the ranks hang: none has beaten for longer than the limit."""
         return now - self._newest > self.limit_seconds

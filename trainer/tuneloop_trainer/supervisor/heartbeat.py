@@ -1,6 +1,6 @@
-"""Signs of life of a rank, for the supervisor's hang watchdog: a small file that changes with every step.
+"""The heartbeat of a rank: a small file that changes with every step. The supervisor finds hangs by it.
 
-The file holds the optimizer steps done and the 95th percentile of the step time in seconds. Standard library only: the supervisor reads it.
+The file holds the number of optimizer steps made and the 95th percentile of the step time in seconds.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 HEARTBEAT_VARIABLE = "TUNELOOP_HEARTBEAT"
 """Environment variable with the path of a rank's heartbeat file."""
 LONGEST_PAUSE_SECONDS = 1800.0
-"""How long loading or saving in one piece may take before its beats end and it counts as a hang."""
+"""Longest time for which a thread beats during a pause such as loading or saving; after it the pause counts as a hang."""
 SHORTEST_PAUSE_SECONDS = 1.0
-"""Between two beats of the same step: the supervisor needs no more."""
+"""Shortest time between two beats of the same step; the supervisor needs no more."""
 _PAUSE_BEAT_SECONDS = 1.0
-"""Well below the shortest hang limit that makes sense: a beat may come late on a busy machine."""
+"""Time between two beats of a pause. Well below the shortest useful hang limit, since a beat may come late on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Beat:
-    """What a heartbeat file said last."""
+    """The content of a heartbeat file."""
 
     changed: int
-    """Modification time in nanoseconds: only good for telling that there was a new beat."""
+    """Modification time in nanoseconds: only its changes count, which show that there was a new beat."""
     step: int
     slow_step_seconds: float
 
 
 class Heartbeat:
-    """The writing side, in a rank. Without a supervisor it does nothing."""
+    """Writes the heartbeat of a rank. Without a supervisor it does nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -47,7 +47,7 @@ class Heartbeat:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Heartbeat:
-        """Beat into the file that the supervisor named, if there is one."""
+        """Return the heartbeat that writes to the file which the supervisor has named, if there is a supervisor."""
         named = environment.get(HEARTBEAT_VARIABLE)
         return cls(Path(named) if named else None)
 
@@ -57,17 +57,17 @@ class Heartbeat:
         self.beat()
 
     def beat(self) -> None:
-        """Beat within a step's work, such as after each micro-batch; at most once a second."""
+        """Beat during a step, such as after each micro-batch; at most once a second."""
         now = time.monotonic()
         if self._path is not None and (self._line != self._written or now - self._beaten >= SHORTEST_PAUSE_SECONDS):
             self._written, self._beaten = self._line, now
-            no_result = self._path.with_suffix(f".{threading.get_ident()}")
-            no_result.write_text(self._line)
-            no_result.replace(self._path)
+            draft = self._path.with_suffix(f".{threading.get_ident()}")
+            draft.write_text(self._line)
+            draft.replace(self._path)
 
     @contextmanager
     def through_pause(self) -> Iterator[None]:
-        """Beat from a thread while something long runs that makes no steps, such as loading; at most `LONGEST_PAUSE_SECONDS`."""
+        """Beat from a thread during a long block without steps, such as loading; for at most `LONGEST_PAUSE_SECONDS`."""
         over = threading.Event()
         thread = threading.Thread(target=self._beat_until, args=(over,), name="heartbeat", daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""Ends whatever is left of the children's children when the ranks are gone."""
+"""Ends the orphaned descendants of the ranks after the ranks have ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def end_orphans() -> None:
-    """Kill and reap every child that this process still has."""
+    """Kill and reap all children that this process still has."""
     while children := _children():
         for pid in children:
             with suppress(ProcessLookupError):

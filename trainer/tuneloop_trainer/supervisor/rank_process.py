@@ -1,4 +1,4 @@
-"""One rank as a child process of the supervisor: started so that it cannot outlive it, its output passed on line by line."""
+"""One rank as a child process of the supervisor. It cannot outlive the supervisor, which passes its output on line by line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_LINES = 20
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _READ = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
-"""Loaded before any fork: a child must not wait for the loader's lock."""
+"""Loaded before any fork: a child must not wait for the lock of the loader."""
 
 
 @dataclass
@@ -28,11 +28,11 @@ class RankProcess:
     """A running or ended rank."""
 
     rank: int
-    """Among all ranks of the gang."""
+    """Its number among all ranks of the gang."""
     process: subprocess.Popen[bytes]
     heartbeat: Path
     message: Path
-    """Where the rank leaves its termination message."""
+    """The file into which the rank writes its termination message."""
     prefix: bytes
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     """The newest lines of its stderr."""
@@ -40,13 +40,13 @@ class RankProcess:
 
     @property
     def outputs(self) -> list[tuple[IO[bytes], IO[bytes]]]:
-        """Return the rank's stdout and stderr, each with where it is passed on to."""
+        """Return the rank's stdout and stderr, each with the stream to pass it on to."""
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         return [(self.process.stdout, sys.stdout.buffer), (self.process.stderr, sys.stderr.buffer)]
 
     def pass_on(self, source: IO[bytes], target: IO[bytes]) -> bool:
-        """Pass on what the rank wrote since, in whole lines; returns False at the end of its output."""
+        """Pass on the new output of the rank in whole lines; returns False at the end of the output."""
         descriptor = source.fileno()
         try:
             read = os.read(descriptor, _READ)
@@ -62,27 +62,27 @@ class RankProcess:
         return bool(read)
 
     def pass_rest_on(self) -> None:
-        """Pass on what an ended rank wrote last."""
+        """Pass on the last output of a rank that has ended."""
         for source, target in self.outputs:
             while select.select([source], [], [], 0)[0] and self.pass_on(source, target):
                 pass
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the rank alone."""
+        """Send a signal to the process of the rank alone."""
         try:
             os.kill(self.process.pid, number)
         except ProcessLookupError:
             return
 
     def end_group(self) -> None:
-        """Kill what the rank itself started and left behind."""
+        """Kill the processes that the rank started and left behind."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             return
 
     def stopped(self) -> bool:
-        """Tell whether the process is held by a stop signal."""
+        """Tell whether a stop signal holds the process."""
         try:
             with open(f"/proc/{self.process.pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
                 return file.read().rpartition(")")[2].split()[0] == "T"
@@ -93,7 +93,7 @@ class RankProcess:
 def start_rank(
     command: Sequence[str], *, rank: int, environment: Mapping[str, str], heartbeat: Path, message: Path, prefix: str
 ) -> RankProcess:
-    """Start a rank. It must be called from the main thread: the kernel ends the child when the thread that forked it ends."""
+    """Start a rank. Call this from the main thread: the kernel ends the child when the thread that forked it ends."""
     parent = os.getpid()
     process = subprocess.Popen(
         command,
@@ -111,20 +111,20 @@ def start_rank(
 
 
 def _write_whole(target: IO[bytes], data: bytes) -> None:
-    """Write all of it: under PYTHONUNBUFFERED nothing lies between us and the pipe, and a signal cuts a write short."""
+    """Write all of the data. Under PYTHONUNBUFFERED the stream has no buffer, and a signal may cut a write short."""
     left = memoryview(data)
     while left:
         left = left[target.write(left) :]
     target.flush()
 
 
-def adopt_orphans() -> None:
-    """Make this process the parent of whatever its children leave behind, as PID 1 is by nature."""
+def become_subreaper() -> None:
+    """Let orphaned descendants become children of this process, as they do under PID 1."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _die_with(parent: int) -> None:
-    """In the child, before it runs the command: be killed when the parent dies, or at once if it is dead already."""
+    """Let the kernel kill this process when its parent dies; exit at once if the parent is dead already. Runs in the child before exec."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

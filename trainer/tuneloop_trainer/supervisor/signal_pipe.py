@@ -1,4 +1,4 @@
-"""Signals as bytes in a pipe, so that one `select` waits for them and for output alike."""
+"""Turns signals into bytes of a pipe, so that one `select` waits for signals and for output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class SignalPipe:
-    """While it is open, these signals do nothing but wake up whoever selects on `read_end`."""
+    """While the pipe is open, its signals only wake up a `select` on `read_end`."""
 
     def __init__(self, *signals: signal.Signals) -> None:
         self._signals = signals
@@ -29,7 +29,7 @@ class SignalPipe:
         self._write_end.close()
 
     def arrived(self) -> set[int]:
-        """Return the signals that came since the last call."""
+        """Return the signals that have arrived since the last call."""
         try:
             return set(self.read_end.recv(4096))
         except BlockingIOError:
@@ -37,4 +37,4 @@ class SignalPipe:
 
 
 def _nothing(*_: object) -> None:
-    """Python must have a handler, or the kernel's default acts."""
+    """Handle a signal: without a Python handler, the default action of the kernel would end the process."""

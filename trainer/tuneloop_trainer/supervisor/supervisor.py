@@ -1,6 +1,6 @@
-"""PID 1 of a training pod: starts the ranks, passes signals and output on, finds hangs, and tells how it ended.
+"""PID 1 of a training pod: starts the ranks, passes signals and output on, finds hangs, and reports how the pod ended.
 
-It imports nothing heavy and has no threads. Whatever ends it, no rank outlives it.
+The supervisor imports nothing heavy and has no threads. No rank outlives it, whatever ends it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tuneloop_trainer.supervisor.cgroup import oom_kills, usable_cores
 from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
 from tuneloop_trainer.supervisor.heartbeat import HEARTBEAT_VARIABLE, read_beat
 from tuneloop_trainer.supervisor.orphans import end_orphans
-from tuneloop_trainer.supervisor.rank_process import RankProcess, adopt_orphans, start_rank
+from tuneloop_trainer.supervisor.rank_process import RankProcess, become_subreaper, start_rank
 from tuneloop_trainer.supervisor.signal_pipe import SignalPipe
 from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, Verdict, verdict
 
@@ -36,23 +36,24 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import GangSettings, RunConfig
 
 SETTLE_SECONDS = 2.0
-"""How long other ranks may tell their own story after the first has failed."""
+"""Time for the other ranks to leave their own messages after the first rank has failed."""
 STACKS_SECONDS = 2.0
-"""How long the ranks get to print their stacks."""
+"""Time for the ranks to print their stacks."""
 RESERVE_SECONDS = 10
 """Part of the grace period that the supervisor keeps for itself."""
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
-"""How ranks on CPU allocate: freed blocks of less than 32 MiB stay with the process, and memory comes in large pages. By default what a step frees
-is fetched from the kernel again and zeroed page by page: that is a fifth of the time of a step of MiniLM on two cores. Larger blocks go back,
-since in the heap the smaller ones that come to lie between them keep it growing."""
+"""Settings of malloc for ranks on CPU: freed blocks below 32 MiB stay with the process, and memory comes in huge pages.
+
+By default the memory that a step frees goes back to the kernel, which zeroes it page by page at the next allocation: a fifth of the time of a
+step of MiniLM on two cores. Larger blocks do go back: kept in the heap, they would be split by smaller blocks, and the heap would grow."""
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108  (the folder in it is made by tempfile)
-"""Where ranks beat, where it is there: a beat, and the step with it, must not wait for a disk to which a checkpoint is being flushed."""
-_LOOK_SECONDS = 0.5
+"""Folder of the heartbeat files, if it exists: a beat, and the step with it, must not wait for a disk that flushes a checkpoint."""
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How patient the supervisor is, in seconds."""
+    """Time limits of the supervisor, in seconds."""
 
     hang_floor: float = FLOOR_SECONDS
     settle: float = SETTLE_SECONDS
@@ -60,9 +61,9 @@ class Limits:
 
 
 def supervise(config: RunConfig, command: Sequence[str], *, limits: Limits | None = None) -> int:
-    """Run the ranks of this pod to their end; returns the exit code, and leaves the pod's termination message.
+    """Run the ranks of this pod to their end; writes the termination message of the pod, and returns the exit code.
 
-    `command` starts one rank. Raises ConfigError if the configuration has no rendezvous.
+    command: starts one rank. Raises ConfigError if the configuration has no rendezvous.
     """
     memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="tuneloop-", dir=memory) as scratch:
@@ -70,14 +71,14 @@ def supervise(config: RunConfig, command: Sequence[str], *, limits: Limits | Non
         end = supervisor.run(command)
     with suppress(OSError):
         write_termination_message(end.message, Path(config.paths.termination_message))
-    _tell(f"ends with exit code {end.exit_code}" + (f": {end.message.message}" if end.message.message else ""))
+    _log(f"ends with exit code {end.exit_code}" + (f": {end.message.message}" if end.message.message else ""))
     return end.exit_code
 
 
 def rank_environment(
     config: RunConfig, local_rank: int, environment: Mapping[str, str], *, cores: int
 ) -> dict[str, str]:
-    """Return the environment of a rank: its place in the gang, its share of the cores, and how it allocates; what is set stays.
+    """Return the environment of a rank: its number, its share of the cores, and settings of malloc. Variables that are set already stay.
 
     Raises ConfigError if the configuration has no rendezvous.
     """
@@ -97,10 +98,10 @@ def rank_environment(
 
 
 def _defaults(gang: GangSettings, *, cores: int) -> dict[str, str]:
-    """Return what a rank gets unless it is set already.
+    """Return the variables of a rank that the environment may override.
 
-    A rank on CPU has one thread: how many threads share out a sum decides its last digits, and the losses must not depend on the number of
-    nodes. More cores are used by more ranks.
+    A rank on CPU has one thread: the number of threads decides the last digits of a sum, and the losses must not depend on the number of
+    nodes. More ranks, not more threads, use more cores.
     """
     if gang.gpus_per_node:
         return {"OMP_NUM_THREADS": str(max(1, cores // gang.processes_per_node))}
@@ -109,7 +110,7 @@ def _defaults(gang: GangSettings, *, cores: int) -> dict[str, str]:
 
 @dataclass
 class _Supervisor:
-    """The ranks of one pod and what has happened to them."""
+    """The ranks of one pod, and how those that have ended did."""
 
     config: RunConfig
     limits: Limits
@@ -121,12 +122,12 @@ class _Supervisor:
     asked_to_stop: bool = False
     hang: str | None = None
     kill_at: float | None = None
-    """When the ranks that are left are killed."""
+    """When the ranks that still run are killed; `time.monotonic`."""
     killed: bool = False
 
     def run(self, command: Sequence[str]) -> Verdict:
-        """Start the ranks and stay until the last is gone."""
-        adopt_orphans()
+        """Start the ranks, and wait until the last has ended."""
+        become_subreaper()
         oom_kills_before = oom_kills()
         pipe = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         with selectors.DefaultSelector() as selector, pipe as signals:
@@ -142,7 +143,7 @@ class _Supervisor:
                 if signals.arrived() & {signal.SIGTERM, signal.SIGINT}:
                     self._stop_ranks()
                 self._reap()
-                self._look_for_hang(watch)
+                self._check_for_hang(watch)
                 self._kill_if_due()
         end_orphans()
         pod = PodState(
@@ -174,25 +175,25 @@ class _Supervisor:
                 selector.register(source, selectors.EVENT_READ, (rank, source, target))
 
     def _stop_ranks(self) -> None:
-        """SIGTERM or SIGINT: the ranks save and leave, within the grace period."""
+        """Ask the ranks to save and leave within the grace period, after SIGTERM or SIGINT."""
         if not self.asked_to_stop:
             self.asked_to_stop = True
             grace = self.config.settings.checkpoint.grace_seconds
-            patience = max(grace - RESERVE_SECONDS, grace / 2)
-            self._kill_no_later_than(time.monotonic() + patience)
-            _tell(f"asked to stop; the ranks have {patience:.0f} s to save")
+            allowed = max(grace - RESERVE_SECONDS, grace / 2)
+            self._kill_no_later_than(time.monotonic() + allowed)
+            _log(f"asked to stop; the ranks have {allowed:.0f} s to save")
         for rank in self.alive.values():
             rank.send(signal.SIGTERM)
 
     def _pass_output_on(self, selector: selectors.BaseSelector) -> None:
-        for key, _ in selector.select(_LOOK_SECONDS):
+        for key, _ in selector.select(_POLL_SECONDS):
             if key.data is not None:
                 rank, source, target = key.data
                 if not rank.pass_on(source, target):
                     selector.unregister(source)
 
     def _reap(self) -> None:
-        """Take note of every child that has ended, our own ranks and orphans that came to us."""
+        """Reap every child that has ended: ranks, and orphaned descendants of ranks."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -202,9 +203,9 @@ class _Supervisor:
                 return
             rank = self.alive.pop(pid, None)
             if rank is not None:
-                self._note_end(rank, os.waitstatus_to_exitcode(status))
+                self._rank_ended(rank, os.waitstatus_to_exitcode(status))
 
-    def _note_end(self, rank: RankProcess, code: int) -> None:
+    def _rank_ended(self, rank: RankProcess, code: int) -> None:
         rank.process.returncode = code
         rank.end_group()
         rank.pass_rest_on()
@@ -217,20 +218,20 @@ class _Supervisor:
         )
         self.ends.append(end)
         if end.exit_code != 0 and not self.killed:
-            _tell(f"rank {end.rank} ended with exit code {end.exit_code}")
-            if end.exit_code != ExitCode.PREEMPTED:  # then all ranks leave, each in its time
+            _log(f"rank {end.rank} ended with exit code {end.exit_code}")
+            if end.exit_code != ExitCode.PREEMPTED:  # a preempted rank leaves after saving, and so do all others
                 self._kill_no_later_than(time.monotonic() + self.limits.settle)
 
-    def _look_for_hang(self, watch: HangWatch) -> None:
+    def _check_for_hang(self, watch: HangWatch) -> None:
         now = time.monotonic()
-        watch.see([read_beat(rank.heartbeat) for rank in self.ranks], now=now)
+        watch.update([read_beat(rank.heartbeat) for rank in self.ranks], now=now)
         if self.hang is None and self.kill_at is None and watch.hangs(now=now):
             stopped = [str(rank.rank) for rank in self.alive.values() if rank.stopped()]
             state = f"; in state T (stopped): rank {', '.join(stopped)}" if stopped else ""
             self.hang = (
                 f"no step and no other sign of life for {watch.limit_seconds:.0f} s after step {watch.step}{state}"
             )
-            _tell(f"{self.hang}; the stacks of all ranks follow")
+            _log(f"{self.hang}; the stacks of all ranks follow")
             for rank in self.alive.values():
                 rank.send(signal.SIGUSR1)
             self._kill_no_later_than(now + self.limits.stacks)
@@ -252,5 +253,5 @@ def _read_message(path: Path) -> TerminationMessage | None:
         return None
 
 
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     print(f"supervisor: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""From how the ranks of a pod ended to one exit code and one message: pure."""
+"""Decides the exit code and the termination message of a pod from how its ranks ended. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
 from tuneloop_api.contract.results import TerminationMessage
 from tuneloop_api.wire.failure_class import FailureClass
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.redaction import last_lines
 
 if TYPE_CHECKING:
@@ -23,26 +24,26 @@ class RankEnd:
 
     rank: int
     exit_code: int
-    """128 + signal where a signal ended it."""
+    """Exit code of the process; 128 + the signal if a signal ended it."""
     by_supervisor: bool
-    """It was killed by us after something else had gone wrong: it says nothing."""
+    """The supervisor killed the rank after something else had gone wrong, so that this end has no meaning."""
     message: TerminationMessage | None
-    """What it said itself."""
+    """The message that the rank itself has left."""
     last_lines: tuple[str, ...]
     """The newest lines of its stderr, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodState:
-    """What the supervisor knows besides."""
+    """What the supervisor knows of the pod as a whole."""
 
     step: int
-    """Last step that any rank made."""
+    """Last step that any rank has made."""
     out_of_memory_kills: int
-    """How many processes of this pod the kernel killed for want of memory."""
+    """Number of processes of this pod that the out-of-memory killer has ended."""
     asked_to_stop: bool
     hang: str | None
-    """How the ranks hung, in a sentence; None: they did not."""
+    """A sentence about the hang; None if the ranks did not hang."""
 
 
 @dataclass(frozen=True)
@@ -54,43 +55,44 @@ class Verdict:
 
 
 def verdict(ends: Sequence[RankEnd], pod: PodState) -> Verdict:
-    """Return how a pod ends whose ranks ended in this order."""
+    """Return how the pod ends. ends: how its ranks ended, in this order."""
     if pod.hang is not None:
         stacks = "The stacks of all ranks stand in the log; a rank in state T was stopped from outside."
         found = _failed(ExitCode.HANG, pod, message=pod.hang, hint=stacks, kind=FailureClass.HANG)
         return _with_last_lines(found, ends[0])
-    end = telling(ends)
+    end = root_cause(ends)
     if end is None:
         return _without_failure(ends, pod)
     if end.message is not None:
         known = {"rank": end.rank} | ({} if end.message.step is not None else {"step": pod.step})
-        return _with_last_lines(Verdict(end.exit_code, end.message.model_copy(update=known)), end)
+        return _with_last_lines(Verdict(end.exit_code, changed(end.message, **known)), end)
     return _with_last_lines(_silent(end, pod), end)
 
 
-def telling(ends: Sequence[RankEnd]) -> RankEnd | None:
-    """Return the end that explains the others: what only follows from another rank's end comes last, then the first in time."""
+def root_cause(ends: Sequence[RankEnd]) -> RankEnd | None:
+    """Return the end that caused the others: ends that only follow from another rank's end come last, equal ends in order of time."""
     own = [end for end in ends if end.exit_code != 0 and not end.by_supervisor]
-    return min(own, key=lambda end: _noise(end.exit_code), default=None)
+    return min(own, key=lambda end: _echo_rank(end.exit_code), default=None)
 
 
-def _noise(exit_code: int) -> int:
+def _echo_rank(exit_code: int) -> int:
+    """Return how likely an end only echoes that of another rank: 0 is a failure of its own."""
     order = (ExitCode.PREEMPTED, TERMINATED, ExitCode.COLLECTIVE)
     return order.index(exit_code) + 1 if exit_code in order else 0
 
 
 def _without_failure(ends: Sequence[RankEnd], pod: PodState) -> Verdict:
-    """No rank failed by itself: all succeeded, or they were too slow to stop."""
+    """Return the verdict where no rank failed by itself: all succeeded, or some did not stop in time."""
     late = [end for end in ends if end.by_supervisor]
     if late:
         text = f"rank {late[0].rank} did not save and leave within the grace period; the newest checkpoint is used"
         return _failed(TERMINATED, pod, message=text, kind=FailureClass.PREEMPTED, rank=late[0].rank)
-    said = next((end.message for end in sorted(ends, key=lambda end: end.rank) if end.message), None)
-    return Verdict(ExitCode.OK, said or TerminationMessage(stage="train", outcome="Succeeded"))
+    message = next((end.message for end in sorted(ends, key=lambda end: end.rank) if end.message), None)
+    return Verdict(ExitCode.OK, message or TerminationMessage(stage="train", outcome="Succeeded"))
 
 
 def _silent(end: RankEnd, pod: PodState) -> Verdict:
-    """A rank ended without a word of its own: its code and its last line have to do."""
+    """Return the verdict on a rank that left no message, from its exit code and its last line."""
     code, rank = end.exit_code, end.rank
     if code == KILLED and pod.out_of_memory_kills > 0:
         text = f"rank {rank} was killed by the kernel: the pod used more memory than its limit"
@@ -106,10 +108,10 @@ def _silent(end: RankEnd, pod: PodState) -> Verdict:
 
 
 def _with_last_lines(found: Verdict, end: RankEnd) -> Verdict:
-    """Return the verdict on a failure with what the rank wrote last."""
+    """Return a verdict with the last lines of a rank, if it is a failure."""
     if found.message.outcome != "Failed":
         return found
-    return Verdict(found.exit_code, found.message.model_copy(update={"last_lines": last_lines(end.last_lines) or None}))
+    return Verdict(found.exit_code, changed(found.message, last_lines=last_lines(end.last_lines) or None))
 
 
 def _failed(

@@ -1,1 +1,1 @@
-"""The training of one rank: its set-up, its loop, its step, its saves."""
+"""Training as one rank of a gang: set-up, loop, step, saves, listeners."""

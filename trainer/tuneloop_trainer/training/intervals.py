@@ -1,4 +1,4 @@
-"""When something is due during training: pure functions of the step."""
+"""When an evaluation or a save is due: pure functions of the step and of rank 0's clock."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 LONGEST_SECONDS, SHORTEST_SECONDS = 900.0, 10.0
 """Bounds of the planned time between two saves."""
 BLOCKING_FRACTION = 0.01
-"""Part of the time that training may wait for saves, where the time between them is planned."""
+"""Highest part of the time that training waits for saves, where the time between saves is planned."""
 RETRY_SECONDS = 10.0
-"""Time before a save that failed is tried again, unless the rhythm asks for it later."""
+"""Shortest time from a failed save to the next one."""
 
 
 def planned_seconds(*, blocking: float, saving: float) -> float:
-    """Return the time from one save to the next for which training waits `blocking` seconds in a save that takes `saving` seconds in all."""
+    """Return the seconds from one save to the next, for saves that take `saving` seconds and make training wait for `blocking` of them."""
     return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, blocking / BLOCKING_FRACTION, saving))
 
 
 @dataclass
 class SaveTimes:
-    """What the saves of this attempt took, in seconds."""
+    """Durations of the saves of this attempt, in seconds."""
 
     _blocking: deque[float] = field(default_factory=lambda: deque(maxlen=5))
     _saving: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
 
     def add(self, *, blocking: float, saving: float) -> None:
-        """Count a committed save: what training waited for it, and the time from its begin to its commit."""
+        """Add a committed save: the time that training waited for it, and the time from its begin to its commit."""
         self._blocking.append(blocking)
         self._saving.append(saving)
 
@@ -42,7 +42,7 @@ class SaveTimes:
         return ordered[math.ceil(0.95 * len(ordered)) - 1] if ordered else None
 
     def planned_seconds(self) -> float:
-        """Return the planned time between two saves; before the first, the shortest, so that there is soon something to plan with."""
+        """Return the planned time between two saves; before the first save the shortest time, so that there is soon a duration to plan with."""
         if not self._blocking:
             return SHORTEST_SECONDS
         return planned_seconds(blocking=median(self._blocking), saving=self._saving[-1])
@@ -50,7 +50,7 @@ class SaveTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveAndEvalIntervals:
-    """How often the validation split is measured and progress is saved."""
+    """How often the validation split is evaluated and a checkpoint is saved."""
 
     evaluate_every: EvaluateEverySettings
     checkpoint: CheckpointSettings
@@ -58,7 +58,7 @@ class SaveAndEvalIntervals:
     total_steps: int
 
     def evaluation_due(self, done: int) -> bool:
-        """Tell whether to measure after `done` steps: each time another period is full, and at the end."""
+        """Tell whether to evaluate after `done` steps: at the end of every period, and after the last step."""
         every = self.evaluate_every
         period = float(every.steps) if every.steps is not None else (every.epochs or 1.0) * self.steps_per_epoch
         return done == self.total_steps or (done > 0 and int(done / period) > int((done - 1) / period))
@@ -68,7 +68,7 @@ class SaveAndEvalIntervals:
     ) -> bool:
         """Tell whether to begin a save after `done` steps; only rank 0's clock counts.
 
-        seconds_since_save: since the last one began. planned: seconds between two saves where the spec says nothing.
+        seconds_since_save: since the last save began. planned: seconds between two saves where the spec gives no interval.
         """
         every = self.checkpoint
         if seconds_since_failure < RETRY_SECONDS:

@@ -1,11 +1,11 @@
-"""The training loop, read top to bottom: set up, resume, measure before, train, measure after, hand over.
+"""The training loop, read top to bottom: set up, resume, evaluate before training, train, evaluate after it, return the result.
 
-Every rank runs this code in step with the others: whatever decides (losses, metrics, flags, the plan of batches) is the same on all.
+Every rank runs this code in step with the others: all that decides (losses, metrics, flags, the batch schedule) is equal on all ranks.
+Whatever only listens to the loop is in `listeners/`.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import torch
 from tuneloop_api.contract.results import TrainResult, TrainSummary
 from tuneloop_trainer.errors import Preempted, StageError
 from tuneloop_trainer.training.batch_schedule import Tokens
+from tuneloop_trainer.training.checkpoint_saver import CheckpointSaver
 from tuneloop_trainer.training.final_evaluation import (
     BEFORE_TEST,
     measure_after_training,
@@ -22,15 +23,13 @@ from tuneloop_trainer.training.final_evaluation import (
     predictions_path,
     write_weights,
 )
-from tuneloop_trainer.training.listeners.diagnosis import Watch
+from tuneloop_trainer.training.listeners.listener import EndEvent, EvaluationEvent, StartEvent, StepEvent
+from tuneloop_trainer.training.listeners.listeners import listeners_of
 from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, LossSpikeDetector, check_finite
-from tuneloop_trainer.training.progress import ProgressPosts
-from tuneloop_trainer.training.resume import Position, load_chosen, resume
-from tuneloop_trainer.training.saves import CheckpointSaver
+from tuneloop_trainer.training.resume import TrainProgress, load_chosen, resume
 from tuneloop_trainer.training.setup import TrainingRun, set_up
 from tuneloop_trainer.training.speed import Speed
 from tuneloop_trainer.training.step import StepReport, make_step
-from tuneloop_trainer.training.train_log import TrainLog
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import RunConfig
@@ -40,206 +39,181 @@ if TYPE_CHECKING:
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
     from tuneloop_trainer.training.stop_request import StopRequest
 
-LOG = logging.getLogger(__name__)
-
 
 def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat) -> TrainResult | None:
     """Train from the newest checkpoint to the end; returns the result on rank 0, None on the others."""
     with heartbeat.through_pause():
         training_run = set_up(config)
-    if config.settings.checkpoint.resume_from is not None:  # its load takes the base model's own weights away
+    if config.settings.checkpoint.resume_from is not None:  # `resume` will overwrite the weights of the base model
         measure_before_training(training_run, beat=heartbeat.beat)
     with heartbeat.through_pause():
-        position = resume(training_run)
-    stop.listen()  # not while it waits for others or loads: no Python runs then, and a gang that is not whole never comes to agree
-    return Loop(training_run, position, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
+        progress = resume(training_run)
+    stop.listen()  # not earlier: while a rank loads or waits for others, no Python runs, and an incomplete gang never agrees to stop
+    return Loop(training_run, progress, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
 
 
 class Loop:
     """One attempt at a run."""
 
     def __init__(
-        self, run: TrainingRun, position: Position, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat
+        self, run: TrainingRun, progress: TrainProgress, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat
     ) -> None:
-        self._run, self._at, self._stop, self._heartbeat = run, position, stop, heartbeat
-        self._start_step = position.step
+        self._run, self._progress, self._stop, self._heartbeat = run, progress, stop, heartbeat
+        self._start_step = progress.step
         self._exactness = run.checkpoints.exactness
         self._speed = Speed()
         self._measured: dict[int, Predictions] = {}
-        """Validation predictions of the steps that may be published."""
-        self._posts = ProgressPosts(
-            reporter=reporter,
-            is_main_rank=run.is_main_rank,
-            total_steps=run.resolved.total_steps,
-            steps_per_epoch=run.resolved.steps_per_epoch,
-        )
-        self._saves = CheckpointSaver(run, position, posts=self._posts, heartbeat=heartbeat)
-        evaluated = position.selection.evaluated_step
-        path = run.job / "logs" / "train.jsonl"
-        self._log = TrainLog(path, step=position.step, evaluated_step=evaluated) if run.is_main_rank else None
-        self._watch = Watch(run, self._log)
-        self._guard = _guard(run, self._watch.curves)
-        self._before: StepReport | None = None
-        self._shared_out: list[int] = []
-        """Tokens of the step before, by rank."""
+        """Validation predictions by step, of the steps that may be published."""
+        own = listeners_of(run, progress, reporter=reporter)
+        self._listeners, self._diagnosis = own.listeners, own.diagnosis
+        self._saver = CheckpointSaver(run, progress, listeners=self._listeners, heartbeat=heartbeat)
+        self._spike_detector = _spike_detector(run, self._diagnosis.curves)
+        self._report_before: StepReport | None = None
+        """Report of the step before, in this attempt."""
         self._save_is_owed = False
-        """A save fell due while the state was in doubt."""
+        """A save fell due during a loss spike."""
 
     def run(self) -> TrainResult | None:
-        """Train to the end and hand over; an error leaves with how far training had come."""
+        """Train to the end and return the result; an error carries a summary of how far training has come."""
         try:
             return self._train()
         except StageError as error:
             error.train = self._summary()
+            self._listeners.on_end(EndEvent(step=self._progress.step, metrics={}, error=error))
             raise
 
     def _train(self) -> TrainResult | None:
-        self._posts.started(self._at.step, latest=self._at.last, best=self._at.best)
+        progress = self._progress
+        self._listeners.on_start(StartEvent(step=progress.step, last=progress.last, best=progress.best))
         self._leave_if_asked()
-        if self._at.step == 0:
+        if progress.step == 0:
             measure_before_training(self._run, beat=self._heartbeat.beat)
         self._evaluate_if_due()
         while not self._finished():
             report = self._step()
             if report.saves_ready:
-                self._saves.commit()
+                self._saver.commit()
             if report.stop:
                 self._save_and_leave()
             self._evaluate_if_due()
             if self._finished():
-                self._guard.end()
+                self._spike_detector.check_end()
             self._save_is_owed |= report.save
-            if self._is_new_best() or (self._save_is_owed and not self._guard.doubtful):
-                self._saves.begin()
+            if self._is_new_best() or (self._save_is_owed and not self._spike_detector.in_spike):
+                self._saver.begin()
                 self._save_is_owed = False
-        self._saves.save_now()
+        self._saver.save_now()
         return self._finish()
 
     def _finished(self) -> bool:
-        at, training = self._at, self._run.training
-        return at.step >= self._run.resolved.total_steps or at.selection.stops(training)
+        progress, training = self._progress, self._run.training
+        return progress.step >= self._run.resolved.total_steps or progress.selection.stops(training)
 
     def _step(self) -> StepReport:
-        """Make the next step, and tell of it."""
+        """Make the next step."""
         began = time.monotonic()
-        done = self._at.step + 1
-        save = self._run.is_main_rank and self._saves.due(done)
+        step = self._progress.step + 1
         report = make_step(
             self._run,
-            self._at.step,
+            self._progress.step,
             stop=self._stop.asked,
-            save=save,
-            save_ready=self._saves.ready,
+            save=self._run.is_main_rank and self._saver.due(step),
+            save_ready=self._saver.ready,
             beat=self._heartbeat.beat,
-            before=self._before,
+            before=self._report_before,
         )
-        tokens = self._run.batch_schedule.tokens(self._at.step)
+        tokens = self._run.batch_schedule.tokens(self._progress.step)
         seconds = time.monotonic() - began
-        self._at.step = done
+        self._progress.step, self._report_before = step, report
         self._speed.add(seconds=seconds, tokens=tokens.real)
-        self._heartbeat.step_done(done, slow_step_seconds=self._speed.slow_step_seconds())
-        self._posts.step(done, report, self._speed)
-        self._write_step(report, tokens, seconds)
-        self._watch.ranks(done, report, tokens=self._shared_out, step_seconds=seconds)
-        self._posts.found(self._watch.found)
-        self._before, self._shared_out = (
-            report,
-            self._run.batch_schedule.tokens_by_rank(done - 1, self._run.engine.world_size),
+        self._heartbeat.step_done(step, slow_step_seconds=self._speed.slow_step_seconds())
+        event = StepEvent(
+            step=step, epoch=self._epoch(), report=report, tokens=tokens, seconds=seconds, speed=self._speed
         )
-        self._guard.see(done, report.loss)
+        self._listeners.on_step(event)
+        self._spike_detector.add(step, report.loss)
         return report
 
     def _evaluate_if_due(self) -> None:
-        """Measure the validation split, unless a checkpoint says that it was measured at this very step."""
-        at, step = self._at, self._at.step
-        if not self._run.rhythm.evaluation_due(step) or at.selection.evaluated_step == step:
+        """Evaluate the validation split, unless the checkpoint that training resumed from holds the evaluation of this very step."""
+        progress, step = self._progress, self._progress.step
+        if not self._run.intervals.evaluation_due(step) or progress.selection.evaluated_step == step:
             return
         predictions = predict_split(self._run, "validation", beat=self._heartbeat.beat)
         metrics = self._run.task.metrics(predictions, self._run.resolved.labels)
         check_finite("validation loss", metrics["loss"], step)
-        at.selection = at.selection.with_evaluation(step, metrics, self._run.training)
+        progress.selection = progress.selection.with_evaluation(step, metrics, self._run.training)
         self._measured[step] = predictions
-        wanted = {step, at.selection.best.step if at.selection.best else step}
+        wanted = {step, progress.selection.best.step if progress.selection.best else step}
         self._measured = {step: kept for step, kept in self._measured.items() if step in wanted}
-        metric = self._run.training.best_metric
-        self._posts.evaluated(metric, metrics[metric])
-        self._watch.write(kind="evaluation", step=step, epoch=self._epoch(), split="validation", **metrics)
-        if self._run.is_main_rank:
-            LOG.info(
-                "step %d: validation %s", step, ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-            )
-        self._posts.found(self._watch.look(step))
+        event = EvaluationEvent(step=step, epoch=self._epoch(), split="validation", metrics=metrics)
+        self._listeners.on_evaluation(event)
 
     def _is_new_best(self) -> bool:
-        best = self._at.selection.best
-        return best is not None and best.step == self._at.step
+        best = self._progress.selection.best
+        return best is not None and best.step == self._progress.step
 
     def _save_and_leave(self) -> None:
-        """Save unless the state is in doubt; what is being written is committed in any case."""
-        if self._guard.doubtful:
-            self._saves.commit()
+        """Save and leave. During a loss spike, only commit the save that was begun before."""
+        if self._spike_detector.in_spike:
+            self._saver.commit()
         else:
-            self._saves.save_now()
+            self._saver.save_now()
         self._leave()
 
     def _leave_if_asked(self) -> None:
-        """Between the phases, where no step carries the flag: leave if any rank was asked to."""
+        """Leave if any rank was asked to stop; for the phases between the steps, since only steps carry the flag."""
         flag = torch.full((1,), float(self._stop.asked), dtype=torch.float64)
         if self._run.engine.all_reduce_sum(flag).item() > 0:
             self._leave()
 
     def _leave(self) -> None:
+        last = self._progress.last
         raise Preempted(
-            f"asked to stop after step {self._at.step} of {self._run.resolved.total_steps}; "
-            f"the newest checkpoint is of step {0 if self._at.last is None else self._at.last.step}"
+            f"asked to stop after step {self._progress.step} of {self._run.resolved.total_steps}; "
+            f"the newest checkpoint is of step {0 if last is None else last.step}"
         )
 
     def _finish(self) -> TrainResult | None:
-        """Measure and write the chosen weights."""
+        """Evaluate and write the weights to publish; returns the result on rank 0."""
         self._leave_if_asked()
-        self._posts.found(self._watch.look(self._at.step, over=True))
-        self._posts.phase("evaluating")
+        self._listeners.on_last_step(self._progress.step)
         with self._heartbeat.through_pause():
-            step = load_chosen(self._run, self._at)
-        metrics = measure_after_training(self._run, self._measured.get(step), beat=self._heartbeat.beat)
+            chosen = load_chosen(self._run, self._progress)
+        metrics = measure_after_training(self._run, self._measured.get(chosen), beat=self._heartbeat.beat)
         with self._heartbeat.through_pause():
-            weights = write_weights(self._run, step=step)
+            weights = write_weights(self._run, step=chosen)
         peak = self._run.engine.peak_memory_bytes()
-        if self._log is None:
-            return None
-        primary = self._run.task.primary_metric
-        for split, values in metrics.items():
-            LOG.info("step %d: %s %s %.4f", step, split, primary, values[primary])
-        self._log.close()
-        return self._result(str(weights), peak_memory=peak)
+        self._listeners.on_end(EndEvent(step=chosen, metrics=metrics))
+        return self._result(str(weights), peak_memory=peak) if self._run.is_main_rank else None
 
     def _summary(self) -> TrainSummary:
         return TrainSummary(
             start_step=self._start_step,
-            steps=self._at.step,
+            steps=self._progress.step,
             world_size=self._run.engine.world_size,
-            last=self._at.last,
-            best=self._at.best,
+            last=self._progress.last,
+            best=self._progress.best,
             resume=self._exactness,
             precision=self._run.resolved.precision,
             step_seconds=self._speed.total_seconds,
-            save_seconds_p95=self._saves.times.p95(),
-            findings=self._watch.found or None,
+            save_seconds_p95=self._saver.times.p95(),
+            findings=self._diagnosis.found or None,
         )
 
     def _result(self, weights: str, *, peak_memory: int) -> TrainResult:
-        at, run = self._at, self._run
-        assert at.last is not None, "the last step is always saved"
-        trained = sum((run.batch_schedule.tokens(step) for step in range(at.step)), Tokens(0, 0))
+        progress, run = self._progress, self._run
+        assert progress.last is not None, "the last step is always saved"
+        trained = sum((run.batch_schedule.tokens(step) for step in range(progress.step)), Tokens(0, 0))
         files = {name: predictions_path(run.job, name) for name in ("validation", "test", BEFORE_TEST)}
         return TrainResult(
             attempt=run.config.attempt,
             world_size=run.engine.world_size,
             start_step=self._start_step,
-            steps=at.step,
-            stopped_early=at.step < run.resolved.total_steps,
-            last=at.last,
-            best=at.best,
+            steps=progress.step,
+            stopped_early=progress.step < run.resolved.total_steps,
+            last=progress.last,
+            best=progress.best,
             weights_path=weights,
             predictions={name: str(path) for name, path in files.items() if path.exists()},
             log_path=str(run.job / "logs" / "train.jsonl"),
@@ -250,30 +224,16 @@ class Loop:
             padding_fraction=trained.padding_fraction,
             step_seconds=self._speed.total_seconds,
             peak_memory_bytes=peak_memory,
-            findings=self._watch.found,
-            save_seconds_p95=self._saves.times.p95(),
-        )
-
-    def _write_step(self, report: StepReport, tokens: Tokens, seconds: float) -> None:
-        self._watch.write(
-            kind="step",
-            step=self._at.step,
-            epoch=self._epoch(),
-            loss=report.loss,
-            grad_norm=report.grad_norm,
-            learning_rate=report.learning_rate,
-            tokens=tokens.real,
-            padding=tokens.padding_fraction,
-            seconds=seconds,
-            input_seconds=report.input_seconds,
+            findings=self._diagnosis.found,
+            save_seconds_p95=self._saver.times.p95(),
         )
 
     def _epoch(self) -> float:
-        return self._at.step / self._run.resolved.steps_per_epoch
+        return self._progress.step / self._run.resolved.steps_per_epoch
 
 
-def _guard(run: TrainingRun, curves: Curves) -> LossSpikeDetector:
-    """Return the guard as it was when this point of the run was reached for the first time, by rank 0's log. Collective."""
-    guard = LossSpikeDetector(class_prior_entropy=run.prior_loss)
-    guard.remember(run.engine.exchange(curves.losses[-HISTORY_STEPS:].tolist())[0])
-    return guard
+def _spike_detector(run: TrainingRun, curves: Curves) -> LossSpikeDetector:
+    """Return the detector as it was when the run first reached this step, rebuilt from the losses that rank 0 has. Collective."""
+    detector = LossSpikeDetector(class_prior_entropy=run.prior_loss)
+    detector.replay(run.engine.exchange(curves.losses[-HISTORY_STEPS:].tolist())[0])
+    return detector

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: warm-up, then one of four courses."""
+"""The learning rate as a pure function of the step: warm-up, then one of four schedules."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 DECAY_FRACTION = 0.2
-"""Part of all steps in which `wsd` (warm-up, stable, decay) comes down to zero."""
+"""Part of all steps in which `wsd` (warm-up, stable, decay) decays to zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The course of the learning rate over a run."""
+    """The schedule of the learning rate over a run."""
 
     scheduler: Literal["linear", "cosine", "constant", "wsd"]
     peak: float
@@ -24,8 +24,8 @@ class Schedule:
 def learning_rate(schedule: Schedule, step: int) -> float:
     """Return the learning rate of a step, counted from 0.
 
-    The warm-up rises in `warmup_steps` equal parts and never starts at zero, so that no step is made in vain. `linear`, `cosine`
-    and `wsd` would reach zero at `total_steps`, one step after the last.
+    The warm-up rises in `warmup_steps` equal parts. Its first part is above zero, so that no step is wasted. `linear`, `cosine` and `wsd`
+    would reach zero at `total_steps`, one step after the last.
     """
     if step < schedule.warmup_steps:
         return schedule.peak * ((step + 1) / schedule.warmup_steps)

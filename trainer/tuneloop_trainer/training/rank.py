@@ -1,6 +1,6 @@
-"""One training rank, from its start to its end: shows signs of life, then runs the loop.
+"""One training rank, from its start to its end: starts its heartbeat, then runs the loop.
 
-This module imports nothing heavy: stacks must be printable before torch's seconds of import.
+This module imports nothing heavy: the rank must be able to print its stack while it imports torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def import_loop() -> Callable[..., TrainResult | None]:
-    """Import all that a rank needs, in an order that keeps out what it does not: DeepSpeed's part decides what transformers may import."""
+    """Import all that a rank needs. `deepspeed_import` comes first: it keeps transformers from importing what no rank needs."""
     with gc_paused():
         from tuneloop_trainer.engine import deepspeed_import as engine_deepspeed  # noqa: F401, PLC0415  (first; heavy: see above)
         from tuneloop_trainer.training.loop import run  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Where a run stands: read from the newest checkpoint at the start, and what a checkpoint keeps of it."""
+"""The progress of a run: read from the newest checkpoint at the start, and written into every checkpoint."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import SavedStep
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.manifest import TrainState
 from tuneloop_trainer.errors import CheckpointLostError, StorageError
 from tuneloop_trainer.training.selection import Best, Patience, Selection
@@ -21,11 +22,11 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass
-class Position:
-    """Where a run stands."""
+class TrainProgress:
+    """How far a run has come. The loop changes it."""
 
     step: int = 0
-    """Optimizer steps done."""
+    """Optimizer steps made."""
     selection: Selection = field(default_factory=Selection)
     last: SavedStep | None = None
     """The newest checkpoint."""
@@ -33,10 +34,10 @@ class Position:
     """The best checkpoint."""
 
 
-def resume(run: TrainingRun) -> Position:
-    """Load the newest whole checkpoint into the engine; without one, stand at the start. Collective.
+def resume(run: TrainingRun) -> TrainProgress:
+    """Load the newest whole checkpoint into the engine, and return the progress of the run; without a checkpoint, step 0. Collective.
 
-    Raises CheckpointLostError where there must be one and none is whole, and the errors of `Checkpoints`.
+    Raises CheckpointLostError when checkpoints were saved and none is whole, and the errors of `Checkpoints`.
     """
     before = run.config.resume_before
     quarantined = [] if before is None else run.checkpoints.quarantine(before=before)
@@ -51,25 +52,25 @@ def resume(run: TrainingRun) -> Position:
                 "checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(quarantined)
             )
     if found is None:
-        _refuse_to_begin_again(run, quarantined)
-        return Position()
+        _refuse_to_start_over(run, quarantined)
+        return TrainProgress()
     expected = run.config.expected_step
     if run.is_main_rank and not quarantined and expected is not None and found.step < expected:
         LOG.warning("a checkpoint of step %d is known of; the newest whole one is of step %d", expected, found.step)
     state = run.checkpoints.load(found)
-    position = Position(step=state.step, selection=selection_of(state), last=_saved(found))
-    best = position.selection.best
+    progress = TrainProgress(step=found.step, selection=selection_of(state), last=_saved(found))
+    best = progress.selection.best
     if best is not None and (at_best := run.checkpoints.find_step(best.step)) is not None:
-        position.best = with_value(_saved(at_best), best)
+        progress.best = with_value(_saved(at_best), best)
     if run.is_main_rank:
-        LOG.info("goes on after step %d of %d from %s", state.step, run.resolved.total_steps, found.path)
-    return position
+        LOG.info("goes on after step %d of %d from %s", found.step, run.resolved.total_steps, found.path)
+    return progress
 
 
-def _refuse_to_begin_again(run: TrainingRun, quarantined: Sequence[str]) -> None:
-    """Raise CheckpointLostError where steps would be lost unseen: something was saved, and it is gone or damaged.
+def _refuse_to_start_over(run: TrainingRun, quarantined: Sequence[str]) -> None:
+    """Raise CheckpointLostError when a checkpoint was saved and is gone or damaged, since its steps would be lost silently.
 
-    Where all that there was has been set aside on purpose, training begins again at step 0.
+    When all checkpoints were quarantined, and none is damaged, training starts over at step 0.
     """
     expected, damaged = run.config.expected_step, run.checkpoints.skipped
     if expected is None or (quarantined and not damaged):
@@ -82,14 +83,14 @@ def _refuse_to_begin_again(run: TrainingRun, quarantined: Sequence[str]) -> None
     )
 
 
-def load_chosen(run: TrainingRun, position: Position) -> int:
-    """Put the weights that are to be published into the engine; returns their step. Collective.
+def load_chosen(run: TrainingRun, progress: TrainProgress) -> int:
+    """Load the weights to publish into the engine; returns their step. Collective.
 
     Raises StorageError if the best checkpoint is not whole any more.
     """
-    best = position.selection.best
-    if run.config.settings.output.checkpoint == "last" or best is None or best.step == position.step:
-        return position.step
+    best = progress.selection.best
+    if run.config.settings.output.checkpoint == "last" or best is None or best.step == progress.step:
+        return progress.step
     try:
         run.checkpoints.load_step(best.step)
     except StorageError as error:
@@ -103,16 +104,15 @@ def _saved(found: Found) -> SavedStep:
 
 
 def with_value(saved: SavedStep, best: Best) -> SavedStep:
-    """Return a saved step with the result that makes it the best."""
-    return saved.model_copy(update={"metric": best.metric, "value": best.value})
+    """Return a saved step with the evaluation that makes it the best."""
+    return changed(saved, metric=best.metric, value=best.value)
 
 
-def state_of(position: Position, *, steps_per_epoch: int) -> TrainState:
-    """Return what a checkpoint keeps of a position."""
-    selection = position.selection
-    epoch, step_of_epoch = divmod(position.step, steps_per_epoch)
+def state_of(progress: TrainProgress, *, steps_per_epoch: int) -> TrainState:
+    """Return the state that a checkpoint keeps."""
+    selection = progress.selection
+    epoch, step_of_epoch = divmod(progress.step, steps_per_epoch)
     return TrainState(
-        step=position.step,
         data={"epoch": epoch, "stepOfEpoch": step_of_epoch},
         best=asdict(selection.best) if selection.best else None,
         early_stop=asdict(selection.patience) if selection.patience else None,
@@ -121,7 +121,7 @@ def state_of(position: Position, *, steps_per_epoch: int) -> TrainState:
 
 
 def selection_of(state: TrainState) -> Selection:
-    """Return what the evaluations before a checkpoint said."""
+    """Return the selection that a checkpoint keeps."""
     return Selection(
         best=Best(**state.best) if state.best else None,
         patience=Patience(**state.early_stop) if state.early_stop else None,

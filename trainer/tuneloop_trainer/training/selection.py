@@ -1,4 +1,4 @@
-"""Which evaluation was the best, and when to stop early: pure decisions, kept in every checkpoint."""
+"""Chooses the best evaluation, and decides when to stop early. Pure; every checkpoint keeps the selection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The best evaluation so far; a tie keeps the earlier one."""
+    """The best evaluation so far; of equal evaluations the earlier."""
 
     step: int
     metric: MetricName
@@ -23,7 +23,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long early stopping has been waiting for an improvement."""
+    """How long early stopping has waited for an improvement."""
 
     best_value: float
     waited: int = 0
@@ -32,17 +32,17 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What the evaluations up to now say."""
+    """The outcome of all evaluations so far."""
 
     best: Best | None = None
     patience: Patience | None = None
     best_steps: tuple[int, ...] = ()
-    """Steps that were the best when they were measured, the newest (and so the best) first."""
+    """Steps that were the best when they were evaluated, best first."""
     evaluated_step: int = -1
-    """Step of the newest evaluation that counts."""
+    """Step of the newest evaluation."""
 
     def with_evaluation(self, step: int, metrics: Mapping[str, float], training: TrainingSettings) -> Selection:
-        """Return what this and all earlier evaluations say."""
+        """Return the selection after one more evaluation."""
         value = metrics[training.best_metric]
         best, best_steps = self.best, self.best_steps
         if best is None or gain(training.best_metric, best.value, value) > 0:

@@ -46,7 +46,7 @@ class TrainingRun:
     pad_id: int
     batch_schedule: BatchSchedule
     schedule: Schedule
-    rhythm: SaveAndEvalIntervals
+    intervals: SaveAndEvalIntervals
     engine: Engine
     checkpoints: Checkpoints
 
@@ -106,7 +106,7 @@ def set_up(config: RunConfig) -> TrainingRun:
             warmup_steps=resolved.warmup_steps,
             total_steps=resolved.total_steps,
         ),
-        rhythm=SaveAndEvalIntervals(
+        intervals=SaveAndEvalIntervals(
             evaluate_every=training.evaluate_every,
             checkpoint=config.settings.checkpoint,
             steps_per_epoch=resolved.steps_per_epoch,
@@ -134,7 +134,7 @@ def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
     training, resolved = config.settings.training, prepared.resolved
     settings = EngineSettings(
-        stage=resolved.zero_stage,
+        zero_stage=resolved.zero_stage,
         precision=resolved.precision,
         micro_batch_size=resolved.micro_batch_size,
         max_grad_norm=training.max_grad_norm,
@@ -165,5 +165,5 @@ def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> 
     identity = run_identity(
         config.config_hash, dataset_digest=prepared.dataset_digest, model_revision=prepared.model_revision
     )
-    facts = {"numpy": version("numpy")}  # it draws the order of the rows
-    return Checkpoints(folder, engine=engine, config_hash=identity, attempt=config.attempt, facts=facts)
+    fingerprint = {"numpy": version("numpy")}  # it draws the order of the rows
+    return Checkpoints(folder, engine=engine, config_hash=identity, attempt=config.attempt, fingerprint=fingerprint)

@@ -1,4 +1,4 @@
-"""How fast this attempt trains, from its last steps: earlier attempts and long pauses do not count."""
+"""The speed of this attempt, from its last steps. Earlier attempts, evaluations and saves do not count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Speed:
     total_tokens: int = 0
 
     def add(self, *, seconds: float, tokens: int) -> None:
-        """Count one step, without evaluation and saving."""
+        """Add one step, without evaluation and saving."""
         self._seconds.append(seconds)
         self._tokens.append(tokens)
         self.total_seconds += seconds
@@ -34,10 +34,10 @@ class Speed:
         return self.total_tokens / self.total_seconds if self.total_seconds else 0.0
 
     def seconds_for(self, steps: int) -> float | None:
-        """Return how long so many steps will take; None before the first step."""
+        """Return the seconds that a number of further steps will take; None before the first step."""
         return steps * sum(self._seconds) / len(self._seconds) if self._seconds else None
 
     def slow_step_seconds(self) -> float:
-        """Return the 95th percentile of the step times in the window, of few steps the longest; 0 before the first step."""
+        """Return the 95th percentile of the step times in the window, or the longest of a few; 0 before the first step."""
         ordered = sorted(self._seconds)
         return ordered[math.ceil(0.95 * (len(ordered) - 1))] if ordered else 0.0

@@ -1,4 +1,4 @@
-"""Measures how long this rank's device computes in some blocks, without waiting for it."""
+"""Measures how long this rank's device computes in some blocks of code, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Stopwatch:
-    """Adds up blocks. On a GPU they only have been computed once something has waited for the device: call `seconds` after that."""
+    """Adds up the times of blocks. On a GPU, call `seconds` only after the device has finished the blocks."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
@@ -35,5 +35,5 @@ class Stopwatch:
             self._seconds += time.perf_counter() - began
 
     def seconds(self) -> float:
-        """Return the time of all blocks."""
+        """Return the seconds of all blocks."""
         return self._seconds + sum(begin.elapsed_time(end) for begin, end in self._blocks) / 1000

@@ -15,20 +15,22 @@ from torch import nn
 from tuneloop_trainer.engine.engine import Engine, start_process_group, zero3_context
 from tuneloop_trainer.errors import CollectiveError, ConfigError
 
-CASES = [{"stage": stage} for stage in (0, 1, 2, 3)] + [{"stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]
+CASES = [{"zero_stage": stage} for stage in (0, 1, 2, 3)] + [
+    {"zero_stage": stage, "precision": "bf16"} for stage in (1, 2, 3)
+]
 
 
 def facts_about_steps(folder: str) -> dict:
     """Return small observations, all from one gang."""
     start_process_group()
     return {
-        "norms": [_norm_of_first_step(case["stage"]) for case in CASES[:4]],
+        "norms": [_norm_of_first_step(case["zero_stage"]) for case in CASES[:4]],
         "not finite": [_step_from_infinite_loss(case) for case in CASES],
-        "decays": [_what_decays(case["stage"]) for case in CASES[:4]],
+        "decays": [_what_decays(case["zero_stage"]) for case in CASES[:4]],
         "masters": [_small_updates_add_up(case) for case in CASES[4:]],
-        "tied": [_names("tied", case["stage"]) for case in CASES[:4]],
-        "buffers": [_names("counting", case["stage"]) for case in CASES[:4]],
-        "stages": [tiny.engine_for("net", stage=stage, precision="bf16").stage for stage in (0, 1)],
+        "tied": [_names("tied", case["zero_stage"]) for case in CASES[:4]],
+        "buffers": [_names("counting", case["zero_stage"]) for case in CASES[:4]],
+        "stages": [tiny.engine_for("net", zero_stage=stage, precision="bf16").zero_stage for stage in (0, 1)],
         "nothing to train": _nothing_to_train(),
         "pre-trained": [_from_pretrained(folder, stage=stage) for stage in (0, 3)],
     }
@@ -49,7 +51,7 @@ def _norm_of_first_step(stage: int) -> list[float]:
     """Return the norm that the engine says and the one of the same gradient summed exactly."""
     torch.manual_seed(0)
     scale = torch.rand(20000) * torch.where(torch.arange(20000) % 500 == 0, 1.0, 1e-3)
-    engine = Engine(Rows(), tiny.settings(stage=stage, max_grad_norm=0.0))
+    engine = Engine(Rows(), tiny.settings(zero_stage=stage, max_grad_norm=0.0))
     engine.backward(engine.forward(scale=scale))
     told = engine.step(learning_rate=1e-3)
     engine.close()
@@ -64,7 +66,7 @@ def _step_from_infinite_loss(case: dict) -> dict:
     engine.backward(loss * (float("inf") if engine.rank == 0 else 1.0))
     norm = engine.step(learning_rate=1e-2)
     after = engine.trainable_state()
-    adam_step = engine.masters.step
+    adam_step = engine.master_weights.step
     (_, good), *_ = tiny.train(engine, "net", start=1, end=2)
     engine.close()
     return {
@@ -77,7 +79,7 @@ def _step_from_infinite_loss(case: dict) -> dict:
 
 def _what_decays(stage: int) -> list[str]:
     """Return the parameters that change in a step with a zero gradient: those that decay."""
-    engine = tiny.engine_for("net", stage=stage, weight_decay=0.5)
+    engine = tiny.engine_for("net", zero_stage=stage, weight_decay=0.5)
     before = engine.trainable_state()
     x, labels = tiny.rows(0, 0, tokens=False)
     engine.backward(tiny.loss_sum(tiny.forward(engine, "net", x), labels) * 0.0)
@@ -101,7 +103,7 @@ def _small_updates_add_up(case: dict) -> bool:
 
 
 def _names(model: str, stage: int) -> list[str]:
-    engine = tiny.engine_for(model, stage=stage)
+    engine = tiny.engine_for(model, zero_stage=stage)
     start = engine.trainable_state()
     tiny.train(engine, model, start=0, end=1)
     end = engine.trainable_state()
@@ -121,7 +123,7 @@ def _from_pretrained(folder: str, *, stage: int) -> dict:
     """Load a model with a fresh head, as training does, and return what the engine then holds."""
     from transformers import AutoModelForSequenceClassification
 
-    settings = tiny.settings(stage=stage)
+    settings = tiny.settings(zero_stage=stage)
     path = Path(folder)
     with zero3_context(settings):
         torch.manual_seed(5)
@@ -137,7 +139,7 @@ def _from_pretrained(folder: str, *, stage: int) -> dict:
 def lose_a_peer() -> str:
     """Rank 1 is killed; rank 0 says what its next collective raises."""
     rank, _ = start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     tiny.train(engine, "net", start=0, end=1)
     if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)

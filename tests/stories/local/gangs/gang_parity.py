@@ -64,7 +64,7 @@ def largest_difference_from_plain_torch(*, stages: list[int]) -> dict:
     for pattern in HEAD_OF:
         expected = _plain(copy.deepcopy(start), pattern, world_size)
         for stage in stages:
-            settings = tiny.settings(stage=stage, max_grad_norm=0.0)
+            settings = tiny.settings(zero_stage=stage, max_grad_norm=0.0)
             engine = Engine(copy.deepcopy(start), settings)
             _through_engine(engine, pattern)
             found = engine.trainable_state()

@@ -18,9 +18,11 @@ def train_saving(folder: str, *, model: str, cases: list[dict]) -> dict:
     histories = {}
     for case in cases:
         engine = tiny.engine_for(model, **case)
-        checkpoints = Checkpoints(Path(folder, name_of(case)), engine=engine, config_hash="same", attempt=1, facts={})
+        checkpoints = Checkpoints(
+            Path(folder, name_of(case)), engine=engine, config_hash="same", attempt=1, fingerprint={}
+        )
         tiny.train(engine, model, start=0, end=SAVED_AT)
-        checkpoints.save(TrainState(step=SAVED_AT, data={"epoch": 1.5}, best=None, extra={"note": [None, 2.0]}))
+        checkpoints.save(TrainState(data={"epoch": 1.5}, extra={"note": [None, 2.0]}), step=SAVED_AT)
         histories[name_of(case)] = tiny.train(engine, model, start=SAVED_AT, end=STEPS)
         engine.close()
     return histories
@@ -33,9 +35,10 @@ def resume(*, model: str, cases: list[dict]) -> dict:
     for case in cases:
         saved, changes = case["saved"], {key: value for key, value in case.items() if key != "saved"}
         engine = tiny.engine_for(model, **changes)
-        checkpoints = Checkpoints(Path(saved), engine=engine, config_hash="same", attempt=2, facts={})
-        state = checkpoints.load(checkpoints.newest())
-        history = tiny.train(engine, model, start=state.step, end=STEPS)
+        checkpoints = Checkpoints(Path(saved), engine=engine, config_hash="same", attempt=2, fingerprint={})
+        found = checkpoints.newest()
+        state = checkpoints.load(found)
+        history = tiny.train(engine, model, start=found.step, end=STEPS)
         outcomes[name_of(changes)] = {
             "history": history, "data": state.data, "best": state.best, "extra": state.extra, "exactness": checkpoints.exactness,
         }  # fmt: skip
@@ -43,18 +46,21 @@ def resume(*, model: str, cases: list[dict]) -> dict:
     return outcomes
 
 
-def go_on(folder: str, *, stage: int, until: int, attempt: int) -> dict:
+def go_on(folder: str, *, zero_stage: int, until: int, attempt: int) -> dict:
     """Go on from the newest checkpoint of a folder in this gang, if there is one, and save at the end."""
     start_process_group()
-    engine = tiny.engine_for("bert", stage=stage)
-    checkpoints = Checkpoints(Path(folder), engine=engine, config_hash="same", attempt=attempt, facts={})
+    engine = tiny.engine_for("bert", zero_stage=zero_stage)
+    checkpoints = Checkpoints(Path(folder), engine=engine, config_hash="same", attempt=attempt, fingerprint={})
     found = checkpoints.newest()
-    start = 0 if found is None else checkpoints.load(found).step
+    start = 0
+    if found is not None:
+        checkpoints.load(found)
+        start = found.step
     history = tiny.train(engine, "bert", start=start, end=until)
-    checkpoints.save(TrainState(step=until))
+    checkpoints.save(TrainState(), step=until)
     return {"history": history, "exactness": checkpoints.exactness}
 
 
 def name_of(case: dict) -> str:
-    """Return the name of a case, for example `stage=2,precision=bf16`."""
+    """Return the name of a case, for example `zero_stage=2,precision=bf16`."""
     return ",".join(f"{key}={value}" for key, value in case.items())

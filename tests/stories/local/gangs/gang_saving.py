@@ -21,8 +21,10 @@ from tuneloop_trainer.checkpoint.resume import committed
 from tuneloop_trainer.engine.engine import Engine, start_process_group
 from tuneloop_trainer.errors import ConfigError, StageError, StorageError
 from tuneloop_trainer.supervisor.heartbeat import Heartbeat
-from tuneloop_trainer.training.resume import Position
-from tuneloop_trainer.training.saves import CheckpointSaver
+from tuneloop_trainer.training.checkpoint_saver import CheckpointSaver
+from tuneloop_trainer.training.listeners.listener import Listener
+from tuneloop_trainer.training.listeners.listeners import Listeners
+from tuneloop_trainer.training.resume import TrainProgress
 from tuneloop_trainer.training.selection import Best, Selection
 
 PACKAGE = str(Path(package.__file__).parent)
@@ -30,19 +32,21 @@ PACKAGE = str(Path(package.__file__).parent)
 
 def opened(folder: str, engine: Engine, *, attempt: int = 1, config_hash: str = "same") -> Checkpoints:
     """Return the checkpoints of a folder."""
-    return Checkpoints(Path(folder), engine=engine, config_hash=config_hash, attempt=attempt, facts={"machine": "here"})
+    return Checkpoints(
+        Path(folder), engine=engine, config_hash=config_hash, attempt=attempt, fingerprint={"machine": "here"}
+    )
 
 
-def save_steps(folder: str, *, steps: list[int], stage: int = 2) -> list[dict]:
+def save_steps(folder: str, *, steps: list[int], zero_stage: int = 2) -> list[dict]:
     """Save after each of some steps; return the saved steps with what the engine held then."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=stage)
+    engine = tiny.engine_for("net", zero_stage=zero_stage)
     checkpoints = opened(folder, engine)
     done, saved = 0, []
     for step in steps:
         tiny.train(engine, "net", start=done, end=step)
         done = step
-        saved.append({**checkpoints.save(TrainState(step=step)).to_wire(), "held": fingerprint(engine)})
+        saved.append({**checkpoints.save(TrainState(), step=step).to_wire(), "held": fingerprint(engine)})
     return saved
 
 
@@ -54,15 +58,16 @@ def fingerprint(engine: Engine) -> dict[str, str]:
 def load_each(folders: list[str]) -> list[dict]:
     """Load the newest checkpoint of each folder; return its step, what was passed over, and what the engine then holds."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     outcomes = []
     for folder in folders:
         checkpoints = opened(folder, engine, attempt=9)
         found = checkpoints.newest()
-        state = None if found is None else checkpoints.load(found)
+        if found is not None:
+            checkpoints.load(found)
         outcomes.append(
             {
-                "step": None if state is None else state.step,
+                "step": None if found is None else found.step,
                 "skipped": checkpoints.skipped,
                 "held": fingerprint(engine),
                 "left": sorted(path.name for path in Path(folder).iterdir()),
@@ -74,11 +79,11 @@ def load_each(folders: list[str]) -> list[dict]:
 def go_on_from(folder: str) -> dict:
     """Go on from the newest checkpoint, save once more and keep two; return where it went on, and what is left."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     checkpoints = opened(folder, engine, attempt=2)
     found = checkpoints.newest()
     checkpoints.load(found)
-    checkpoints.save(TrainState(step=found.step + 1))
+    checkpoints.save(TrainState(), step=found.step + 1)
     checkpoints.keep(last=2, best=0, best_steps=[])
     checkpoints.close()
     engine.barrier()
@@ -89,7 +94,7 @@ def go_on_from(folder: str) -> dict:
 def look_for_newest(folder: str) -> str:
     """Return what is said where the newest checkpoint is looked for."""
     start_process_group()
-    return said_by(opened(folder, tiny.engine_for("net", stage=2), attempt=2).newest)
+    return error_of(opened(folder, tiny.engine_for("net", zero_stage=2), attempt=2).newest)
 
 
 def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
@@ -98,10 +103,10 @@ def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
     Without a seed nobody is killed, and the number of lines that the victim runs is returned.
     """
     rank, _ = start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     checkpoints = opened(folder, engine)
     tiny.train(engine, "net", start=0, end=1)
-    checkpoints.save(TrainState(step=1))
+    checkpoints.save(TrainState(), step=1)
     tiny.train(engine, "net", start=1, end=2)
     lines = 0
     last = (
@@ -122,7 +127,7 @@ def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
     if rank == victim:
         threading.settrace(count)  # the file is written in a thread
         sys.settrace(count)
-    checkpoints.save(TrainState(step=2))
+    checkpoints.save(TrainState(), step=2)
     checkpoints.keep(last=1, best=0, best_steps=[])
     checkpoints.close()
     sys.settrace(None)
@@ -133,9 +138,9 @@ def save_and_die(folder: str, *, seed: int | None, victim: int) -> int:
 def save_without_space(folder: str) -> dict:
     """Save while no file of this process may grow beyond some bytes; return what is raised, and what is left."""
     rank, _ = start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     checkpoints = opened(folder, engine)
-    checkpoints.save(TrainState(step=1))
+    checkpoints.save(TrainState(), step=1)
     before = files_of(folder)
     engine.barrier()
     message = ""
@@ -143,27 +148,27 @@ def save_without_space(folder: str) -> dict:
     if rank == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        checkpoints.save(TrainState(step=2))
+        checkpoints.save(TrainState(), step=2)
     except StorageError as error:
         message = error.message
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     engine.barrier()
     after = files_of(folder)
     engine.barrier()
-    checkpoints.save(TrainState(step=2))
+    checkpoints.save(TrainState(), step=2)
     return {"message": message, "before": before, "after": after, "then": files_of(folder)}
 
 
 def save_on_full_volume(folder: str) -> dict:
     """Save until a volume is full; return what is raised, and what is left."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     checkpoints = opened(folder, engine)
     for step in range(1, 50):
         before = files_of(folder)
         engine.barrier()  # the other rank may begin to write
         try:
-            checkpoints.save(TrainState(step=step))
+            checkpoints.save(TrainState(), step=step)
         except StorageError as error:
             found = checkpoints.newest()
             return {
@@ -178,11 +183,11 @@ def save_on_full_volume(folder: str) -> dict:
 def save_beside_steps(folder: str) -> dict:
     """Begin a save, make more steps, and commit it; return what the engine held at the save, after the steps, and once it is loaded."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=2)
+    engine = tiny.engine_for("net", zero_stage=2)
     checkpoints = opened(folder, engine)
     tiny.train(engine, "net", start=0, end=2)
     at_save = fingerprint(engine)
-    checkpoints.begin(TrainState(step=2))
+    checkpoints.begin(TrainState(), step=2)
     tiny.train(engine, "net", start=2, end=4)
     after = fingerprint(engine)
     checkpoints.finish()
@@ -191,9 +196,9 @@ def save_beside_steps(folder: str) -> dict:
 
 
 def lose_the_best_once(folder: str) -> dict:
-    """Let the save of the best step fail, and the next succeed; return what was told, what was saved, and what the best one holds."""
+    """Let the save of the best step fail, and the next succeed; return what was reported, what was saved, and what the best one holds."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=1)
+    engine = tiny.engine_for("net", zero_stage=1)
     checkpoints = opened(folder, engine)
     settings = SimpleNamespace(
         checkpoint=CheckpointSettings(asynchronous=False), output=SimpleNamespace(checkpoint="best")
@@ -201,27 +206,27 @@ def lose_the_best_once(folder: str) -> dict:
     run = SimpleNamespace(
         config=SimpleNamespace(settings=settings), checkpoints=checkpoints, resolved=SimpleNamespace(steps_per_epoch=5)
     )
-    told: list[str | None] = []
-    posts = SimpleNamespace(unsaved=told.append, saved=lambda *_, **__: told.append(None))
-    position = Position()
-    saves = CheckpointSaver(run, position, posts=posts, heartbeat=Heartbeat(None))
+    reported: list[str | None] = []
+    listener = Listener(name="test", on_save_failed=reported.append, on_saved=lambda _event: reported.append(None))
+    progress = TrainProgress()
+    saver = CheckpointSaver(run, progress, listeners=Listeners([listener]), heartbeat=Heartbeat(None))
     saved, best = [], {}
     for step in range(1, 5):
         tiny.train(engine, "net", start=step - 1, end=step)
-        position.step = step
+        progress.step = step
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         if step == 2:
-            position.selection = Selection(best=Best(step=2, metric="loss", value=0.5), best_steps=(2,))
+            progress.selection = Selection(best=Best(step=2, metric="loss", value=0.5), best_steps=(2,))
             best = fingerprint(engine)
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-        saves.begin()
+        saver.begin()
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        saved.append(position.last.step)
+        saved.append(progress.last.step)
     checkpoints.load_step(2)
     return {
-        "told": told,
+        "reported": reported,
         "saved": saved,
-        "best": position.best.step,
+        "best": progress.best.step,
         "is the best": fingerprint(engine) == best,
     }
 
@@ -234,16 +239,16 @@ def files_of(folder: str) -> dict[str, int]:
 def fences(folder: str) -> dict:
     """Let runs of the same folder overlap; return what each may still do."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=1)
+    engine = tiny.engine_for("net", zero_stage=1)
     first = opened(folder, engine, attempt=1)
-    first.save(TrainState(step=1))
+    first.save(TrainState(), step=1)
     second = opened(folder, engine, attempt=2)
-    late = said_by(lambda: first.save(TrainState(step=2)))
-    second.save(TrainState(step=3))
+    late = error_of(lambda: first.save(TrainState(), step=2))
+    second.save(TrainState(), step=3)
     again = opened(folder, engine, attempt=2)
-    replaced = said_by(lambda: second.save(TrainState(step=4)))
-    again.save(TrainState(step=4))
-    lower = said_by(lambda: opened(folder, engine, attempt=1))
+    replaced = error_of(lambda: second.save(TrainState(), step=4))
+    again.save(TrainState(), step=4)
+    lower = error_of(lambda: opened(folder, engine, attempt=1))
     names = sorted(path.name for path in Path(folder).iterdir())
     return {"late": late, "replaced": replaced, "lower": lower, "names": names, "newest": again.newest().path.name}
 
@@ -251,26 +256,26 @@ def fences(folder: str) -> dict:
 def refusals(folder: str) -> dict:
     """Return what is said to a job with other settings, another base, or another model."""
     start_process_group()
-    lora = tiny.engine_for("lora", stage=1)
-    opened(folder, lora).save(TrainState(step=1))
-    settings = said_by(lambda: opened(folder, lora, config_hash="other").newest())
+    lora = tiny.engine_for("lora", zero_stage=1)
+    opened(folder, lora).save(TrainState(), step=1)
+    settings = error_of(lambda: opened(folder, lora, config_hash="other").newest())
     lora.close()
     torch.manual_seed(2)
-    other = Engine(tiny.lora().train(), tiny.settings(stage=1))
-    base = said_by(lambda: opened(folder, other).newest())
+    other = Engine(tiny.lora().train(), tiny.settings(zero_stage=1))
+    base = error_of(lambda: opened(folder, other).newest())
     other.close()
-    bf16 = tiny.engine_for("lora", stage=1, precision="bf16")
+    bf16 = tiny.engine_for("lora", zero_stage=1, precision="bf16")
     checkpoints = opened(folder, bf16)
     checkpoints.load(checkpoints.newest())
     rounding = checkpoints.exactness
     bf16.close()
-    net = tiny.engine_for("net", stage=1)
+    net = tiny.engine_for("net", zero_stage=1)
     found = checkpoints.newest()
-    model = said_by(lambda: opened(folder, net).load(found))
+    model = error_of(lambda: opened(folder, net).load(found))
     return {"settings": settings, "base": base, "model": model, "bf16": rounding}
 
 
-def said_by(action) -> str:
+def error_of(action) -> str:
     """Return the class and message of the error that an action raises."""
     try:
         action()
@@ -284,13 +289,13 @@ def said_by(action) -> str:
 def kept(folder: str, *, steps: list[int], last: int, best: int, best_steps: list[int]) -> list[str]:
     """Save steps, keep some, and save one step twice; return the folders that are there."""
     start_process_group()
-    engine = tiny.engine_for("net", stage=0)
+    engine = tiny.engine_for("net", zero_stage=0)
     checkpoints = opened(folder, engine)
     for step in steps:
-        checkpoints.save(TrainState(step=step))
+        checkpoints.save(TrainState(), step=step)
         checkpoints.keep(last=last, best=best, best_steps=best_steps)
-    checkpoints.save(TrainState(step=steps[-1], extra={"again": True}))
-    state = checkpoints.load_step(steps[-1])
+    checkpoints.save(TrainState(extra={"again": True}), step=steps[-1])
+    state = checkpoints.load(checkpoints.find_step(steps[-1]))
     checkpoints.close()
-    missing = said_by(lambda: checkpoints.load_step(999))
+    missing = error_of(lambda: checkpoints.load_step(999))
     return [*sorted(path.name for path in Path(folder).glob("step-*")), state.extra, missing]

@@ -79,14 +79,17 @@ def _fork(folder: str, *, attempt: int, rank: int, world_size: int, port: int, p
 def _save_until_killed(folder: str, *, attempt: int, pipe: int) -> None:
     """Go on from what is there, and save step after step."""
     rank, _ = start_process_group()
-    engine = tiny.engine_for("net", stage=2)
-    checkpoints = Checkpoints(Path(folder), engine=engine, config_hash="same", attempt=attempt, facts={})
+    engine = tiny.engine_for("net", zero_stage=2)
+    checkpoints = Checkpoints(Path(folder), engine=engine, config_hash="same", attempt=attempt, fingerprint={})
     found = checkpoints.newest()
-    step = 0 if found is None else checkpoints.load(found).step
+    step = 0
+    if found is not None:
+        checkpoints.load(found)
+        step = found.step
 
-    def tell(**facts: object) -> None:
+    def report(**fields: object) -> None:
         if rank == 0:
-            os.write(pipe, f"{json.dumps(facts)}\n".encode())
+            os.write(pipe, f"{json.dumps(fields)}\n".encode())
 
     right = all(engine.exchange(step == 0 or _holds(engine, step)))
     found_step = step
@@ -94,25 +97,25 @@ def _save_until_killed(folder: str, *, attempt: int, pipe: int) -> None:
         step += 1
         _fill(engine, step)
         if step > found_step + 1:  # every life brings a step
-            tell(begun=step)
-        checkpoints.begin(TrainState(step=step))
+            report(begun=step)
+        checkpoints.begin(TrainState(), step=step)
         _fill(engine, -1)  # training goes on while the copy is written
         checkpoints.finish()
-        tell(found=found_step, is_right=right, damaged=len(checkpoints.skipped), begun=step, committed=step)
+        report(found=found_step, is_right=right, damaged=len(checkpoints.skipped), begun=step, committed=step)
         checkpoints.keep(last=2, best=1, best_steps=[step - step % 5])
 
 
 def _fill(engine: Engine, step: int) -> None:
-    for fragment in engine.masters.fragments():
+    for fragment in engine.master_weights.fragments():
         for view, expected in _values(fragment, step):
             view.copy_(expected)
-    engine.masters.step = abs(step)
+    engine.master_weights.step = abs(step)
 
 
 def _holds(engine: Engine, step: int) -> bool:
-    fragments = engine.masters.fragments()
+    fragments = engine.master_weights.fragments()
     equal = [torch.equal(*pair) for fragment in fragments for pair in _values(fragment, step)]
-    return all(equal) and engine.masters.step == step
+    return all(equal) and engine.master_weights.step == step
 
 
 def _values(fragment, step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -26,7 +26,12 @@ def runs() -> dict[tuple[str, int, int], dict]:
     for model, world_sizes in (("net", (1, 2, 3)), ("lora", (1, 2))):
         for world_size in world_sizes:
             outcomes, *_ = run_ranks(
-                SCRIPT, "same_steps", world_size=world_size, model=model, cases=[{"stage": s} for s in STAGES], steps=10
+                SCRIPT,
+                "same_steps",
+                world_size=world_size,
+                model=model,
+                cases=[{"zero_stage": s} for s in STAGES],
+                steps=10,
             )
             found |= {(model, world_size, stage): outcome for stage, outcome in zip(STAGES, outcomes, strict=True)}
     return found
@@ -64,7 +69,7 @@ def test_the_frozen_base_has_one_digest_on_every_stage_and_world_size(runs: dict
 
 
 def test_bf16_makes_the_same_steps_on_every_stage_and_stays_near_fp32(runs: dict) -> None:
-    cases = [{"stage": stage, "precision": "bf16"} for stage in STAGES]
+    cases = [{"zero_stage": stage, "precision": "bf16"} for stage in STAGES]
     outcomes, *_ = run_ranks(SCRIPT, "same_steps", world_size=2, model="net", cases=cases, steps=10)
     without_zero, *_ = outcomes
     for outcome in outcomes:

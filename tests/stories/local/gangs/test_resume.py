@@ -9,9 +9,9 @@ import pytest
 from ranks import run_ranks
 
 SCRIPT = Path(__file__).with_name("gang_resume.py")
-STAGES = [{"stage": stage} for stage in (0, 1, 2, 3)]
-BF16 = [{"stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]
-OFFLOAD = [{"stage": stage, "offload_optimizer": True} for stage in (1, 2, 3)]
+STAGES = [{"zero_stage": stage} for stage in (0, 1, 2, 3)]
+BF16 = [{"zero_stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]
+OFFLOAD = [{"zero_stage": stage, "offload_optimizer": True} for stage in (1, 2, 3)]
 CASES = {
     "net": STAGES + BF16 + OFFLOAD,
     "lora": STAGES + OFFLOAD,
@@ -91,8 +91,8 @@ def test_another_gang_on_another_stage_goes_on_within_rounding(saved: Any, model
     folder, histories = saved(model, before)
     outcomes = {}
     for shift in (1, 2, 3):
-        old = {new["stage"]: STAGES[(new["stage"] + shift) % 4] for new in STAGES}
-        cases = [{**new, "saved": str(folder / name_of(old[new["stage"]]))} for new in STAGES]
+        old = {new["zero_stage"]: STAGES[(new["zero_stage"] + shift) % 4] for new in STAGES}
+        cases = [{**new, "saved": str(folder / name_of(old[new["zero_stage"]]))} for new in STAGES]
         outcomes |= {
             (name_of(old[int(name[-1])]), name): outcome for name, outcome in resumed(model, after, cases).items()
         }
@@ -104,15 +104,15 @@ def test_another_gang_on_another_stage_goes_on_within_rounding(saved: Any, model
 
 
 def test_a_gang_that_shrinks_and_grows_and_changes_its_stage_loses_no_more_than_rounding(tmp_path: Path) -> None:
-    def go_on(name: str, *, world_size: int, stage: int, until: int, attempt: int = 1) -> dict:
-        arguments = {"folder": str(tmp_path / name), "stage": stage, "until": until, "attempt": attempt}
+    def go_on(name: str, *, world_size: int, zero_stage: int, until: int, attempt: int = 1) -> dict:
+        arguments = {"folder": str(tmp_path / name), "zero_stage": zero_stage, "until": until, "attempt": attempt}
         outcome, *_ = run_ranks(SCRIPT, "go_on", world_size=world_size, **arguments)
         return outcome
 
-    unbroken = go_on("unbroken", world_size=2, stage=2, until=12)["history"]
+    unbroken = go_on("unbroken", world_size=2, zero_stage=2, until=12)["history"]
     parts = [
-        go_on("broken", world_size=world_size, stage=stage, until=4 * attempt, attempt=attempt)
-        for attempt, (world_size, stage) in enumerate([(2, 2), (1, 3), (3, 0)], 1)
+        go_on("broken", world_size=world_size, zero_stage=zero_stage, until=4 * attempt, attempt=attempt)
+        for attempt, (world_size, zero_stage) in enumerate([(2, 2), (1, 3), (3, 0)], 1)
     ]
     assert [part["exactness"] for part in parts] == ["exact", "rounding", "rounding"]
     losses = [loss for part in parts for loss, _ in part["history"]]
@@ -121,5 +121,5 @@ def test_a_gang_that_shrinks_and_grows_and_changes_its_stage_loses_no_more_than_
 
 def test_the_state_beside_the_weights_comes_back_as_it_was(saved: Any) -> None:
     folder, _ = saved("tied", 2)
-    (outcome,) = resumed("tied", 1, [{"stage": 0, "saved": str(folder / "stage=0")}]).values()
+    (outcome,) = resumed("tied", 1, [{"zero_stage": 0, "saved": str(folder / "zero_stage=0")}]).values()
     assert (outcome["data"], outcome["best"], outcome["extra"]) == ({"epoch": 1.5}, None, {"note": [None, 2.0]})

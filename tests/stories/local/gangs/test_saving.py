@@ -64,7 +64,7 @@ def test_the_copy_is_saved_and_not_what_training_made_of_it_meanwhile(tmp_path: 
 
 def test_the_best_weights_whose_save_failed_are_saved_before_newer_ones(tmp_path: Path) -> None:
     (outcome,) = run_ranks(SCRIPT, "lose_the_best_once", world_size=1, folder=str(tmp_path))
-    before, reason, *after = outcome["told"]
+    before, reason, *after = outcome["reported"]
     assert "the checkpoint of step 2 cannot be saved: File too large" in reason
     assert [before, *after] == [None, None, None]
     assert outcome["saved"] == [1, 1, 2, 4]

@@ -14,7 +14,7 @@ from tuneloop_api.contract.results import (
 )
 from tuneloop_api.contract.termination import TERMINATION_MESSAGE_BYTES, fit_termination_message
 from tuneloop_trainer.diagnosis import findings
-from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
+from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, RunContext
 from tuneloop_trainer.methods.full import FULL
 from tuneloop_trainer.methods.lora import LORA
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALIVE = DeadTensors((), matrices=20)
-GUESSING = math.log(2)
+PRIOR_ENTROPY = math.log(2)
 STEPS = 200
 LEARNING = np.linspace(0.7, 0.2, STEPS)
 FLAT = np.full(STEPS, 0.69)
 
 
-def facts(**given: Any) -> Facts:
+def context(**given: Any) -> RunContext:
     usual = {
-        "total_steps": STEPS, "steps_per_epoch": 50, "peak_rate": 1e-3, "planned_path": 0.1, "class_prior_entropy": GUESSING,
+        "total_steps": STEPS, "steps_per_epoch": 50, "peak_rate": 1e-3, "planned_path": 0.1, "class_prior_entropy": PRIOR_ENTROPY,
         "validation_targets": 100, "epsilon": 1e-8, "trained_numbers": 14_000, "method": FULL,
     }  # fmt: skip
-    return Facts(**usual | given)
+    return RunContext(**usual | given)
 
 
 def curves(
@@ -52,8 +52,10 @@ def curves(
     return made
 
 
-def named(found: Curves, known: Facts | None = None, *, dead: DeadTensors = ALIVE, over: bool = False) -> list[str]:
-    return [finding.name for finding in findings(found, known or facts(), dead, over=over)]
+def named(
+    found: Curves, known: RunContext | None = None, *, dead: DeadTensors = ALIVE, over: bool = False
+) -> list[str]:
+    return [finding.name for finding in findings(found, known or context(), dead, over=over)]
 
 
 def evaluated(losses: Sequence[float], accuracies: Sequence[float]) -> list[tuple[int, float, float]]:
@@ -89,7 +91,7 @@ def test_under_fitting(steps, over, found):
 
 
 def test_labels_that_are_seldom_are_no_success():
-    seldom = facts(class_prior_entropy=0.0560)  # of 99 rows to 1
+    seldom = context(class_prior_entropy=0.0560)  # of 99 rows to 1
     assert named(curves(np.full(STEPS, 0.055)), seldom, over=True) == ["UnderFitting"]
     assert named(curves(np.full(STEPS, 0.02)), seldom, over=True) == []
 
@@ -106,7 +108,7 @@ def test_labels_that_are_seldom_are_no_success():
     ],
 )
 def test_a_learning_rate_that_is_too_high(losses, rate, found):
-    assert ("LearningRateTooHigh" in named(curves(losses), facts(peak_rate=rate))) is found
+    assert ("LearningRateTooHigh" in named(curves(losses), context(peak_rate=rate))) is found
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_learning_rate_that_is_too_high(losses, rate, found):
     ],
 )
 def test_a_learning_rate_that_is_too_low(losses, path, found):
-    assert ("LearningRateTooLow" in named(curves(losses), facts(planned_path=path))) is found
+    assert ("LearningRateTooLow" in named(curves(losses), context(planned_path=path))) is found
 
 
 @pytest.mark.parametrize(
@@ -153,12 +155,12 @@ def test_dead_gradients(losses, norm, dead, found):
 
 
 def test_one_cause_is_told_of_a_run_that_learned_nothing():
-    found = named(curves(FLAT, norms=[0.0] * STEPS), facts(planned_path=1e-6, peak_rate=1.0), over=True)
+    found = named(curves(FLAT, norms=[0.0] * STEPS), context(planned_path=1e-6, peak_rate=1.0), over=True)
     assert found == ["DeadGradients"]
 
 
 def test_one_class_alone_tells_nothing():
-    assert named(curves(np.zeros(STEPS)), facts(class_prior_entropy=0.0), over=True) == []
+    assert named(curves(np.zeros(STEPS)), context(class_prior_entropy=0.0), over=True) == []
 
 
 def test_a_curve_that_is_read_back_from_the_log_is_the_same():
@@ -178,7 +180,7 @@ def test_all_that_can_be_found_at_once_fits_into_a_termination_message():
         waits=[0.5] * 400,
         evaluations=[(100, 0.5, 0.8), (300, 0.9, 0.8), (400, 0.9, 0.8)],
     )
-    found = findings(worst, facts(method=LORA, total_steps=400), ALIVE)
+    found = findings(worst, context(method=LORA, total_steps=400), ALIVE)
     assert [finding.name for finding in found] == ["LearningRateTooHigh", "OverFitting", "InputBound"]
     summary = TrainSummary(start_step=0, steps=400, world_size=16, findings=found)
     message = TerminationMessage(stage="train", outcome="Failed", message="x" * 300, hint="y" * 300, train=summary)

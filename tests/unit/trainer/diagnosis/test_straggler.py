@@ -6,19 +6,19 @@ import random
 
 import pytest
 
-from tuneloop_trainer.diagnosis.straggler import WINDOW_STEPS, WINDOWS, StragglerWatch
+from tuneloop_trainer.diagnosis.straggler import WINDOW_STEPS, WINDOWS, StragglerDetector
 
 NAMED_AFTER = WINDOW_STEPS * WINDOWS
 
 
-def train(*, ranks: int, slow: dict[int, float], steps: int, seed: int = 0, uneven: bool = False) -> StragglerWatch:
+def train(*, ranks: int, slow: dict[int, float], steps: int, seed: int = 0, uneven: bool = False) -> StragglerDetector:
     """Watch steps of about a second in which some ranks take `slow` times as long for a token."""
-    watch, chance = StragglerWatch(), random.Random(seed)
+    detector, chance = StragglerDetector(), random.Random(seed)
     for _ in range(steps):
         tokens = [chance.randint(200, 1000) * (1 + (uneven and rank == 0)) for rank in range(ranks)]
         seconds = [count / 1000 * slow.get(rank, 1.0) * chance.uniform(0.8, 1.25) for rank, count in enumerate(tokens)]
-        watch.see(seconds=seconds, tokens=tokens, step_seconds=1.0)
-    return watch
+        detector.add_step(seconds=seconds, tokens=tokens, step_seconds=1.0)
+    return detector
 
 
 @pytest.mark.parametrize("ranks", [2, 8])
@@ -30,10 +30,10 @@ def test_a_rank_at_half_speed_is_named_within_minutes(ranks: int) -> None:
 
 
 def test_a_rank_that_is_well_again_is_no_longer_named() -> None:
-    watch = train(ranks=2, slow={1: 2.0}, steps=NAMED_AFTER)
+    detector = train(ranks=2, slow={1: 2.0}, steps=NAMED_AFTER)
     for _ in range(WINDOW_STEPS):
-        watch.see(seconds=[1.0, 1.0], tokens=[1000, 1000], step_seconds=1.0)
-    assert watch.finding() is None
+        detector.add_step(seconds=[1.0, 1.0], tokens=[1000, 1000], step_seconds=1.0)
+    assert detector.finding() is None
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -22,7 +22,7 @@ def alarms(durations: list[float], watch: HangWatch, *, hours: float = 1.0) -> b
             return True
         now, step = now + seconds, step + 1
         speed.add(seconds=seconds, tokens=1)
-        watch.see([Beat(changed=step, step=step, slow_step_seconds=speed.slow_step_seconds())], now=now)
+        watch.update([Beat(changed=step, step=step, slow_step_seconds=speed.slow_step_seconds())], now=now)
     return False
 
 
@@ -44,7 +44,7 @@ def test_no_step_below_the_floor_is_a_hang(durations):
 
 def test_a_first_step_may_take_longer_than_the_floor_and_not_for_ever():
     watch = HangWatch(now=0.0, floor_seconds=60.0)
-    watch.see([Beat(changed=1, step=0, slow_step_seconds=0.0)], now=5.0)
+    watch.update([Beat(changed=1, step=0, slow_step_seconds=0.0)], now=5.0)
     assert not watch.hangs(now=5.0 + FIRST_STEP_SECONDS)
     assert watch.hangs(now=5.1 + FIRST_STEP_SECONDS)
 
@@ -52,7 +52,7 @@ def test_a_first_step_may_take_longer_than_the_floor_and_not_for_ever():
 @pytest.mark.parametrize("slow", [pytest.param(0.0, id="before the first step"), pytest.param(0.1, id="fast steps"), pytest.param(90.0, id="slow steps")])  # fmt: skip
 def test_a_given_limit_is_the_whole_limit(slow):
     watch = HangWatch(now=0.0, floor_seconds=60.0, limit_seconds=30)
-    watch.see([Beat(changed=1, step=3, slow_step_seconds=slow)], now=100.0)
+    watch.update([Beat(changed=1, step=3, slow_step_seconds=slow)], now=100.0)
     assert not watch.hangs(now=130.0)
     assert watch.hangs(now=130.1)
 

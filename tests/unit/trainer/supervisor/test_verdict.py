@@ -9,7 +9,7 @@ import pytest
 from tuneloop_api.contract.results import TerminationMessage
 from tuneloop_trainer.supervisor.hang import HangWatch
 from tuneloop_trainer.supervisor.heartbeat import Beat
-from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, telling, verdict
+from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, root_cause, verdict
 
 
 def end(rank: int, code: int, **given) -> RankEnd:
@@ -22,14 +22,14 @@ def pod(**given) -> PodState:
     return PodState(**{"step": 7, "out_of_memory_kills": 0, "asked_to_stop": False, "hang": None} | given)
 
 
-@pytest.mark.parametrize("telling_code", [1, 65, 76, 137])
-def test_the_cause_is_told_in_whatever_order_the_ranks_end(telling_code):
-    ends = [end(0, 77), end(1, telling_code), end(2, 143), end(3, 137, by_supervisor=True), end(4, 0)]
-    assert {telling(order).exit_code for order in permutations(ends)} == {telling_code}
+@pytest.mark.parametrize("cause_code", [1, 65, 76, 137])
+def test_the_cause_is_told_in_whatever_order_the_ranks_end(cause_code):
+    ends = [end(0, 77), end(1, cause_code), end(2, 143), end(3, 137, by_supervisor=True), end(4, 0)]
+    assert {root_cause(order).exit_code for order in permutations(ends)} == {cause_code}
 
 
 def test_of_equal_ends_the_first_in_time_is_told():
-    assert telling([end(2, 65), end(0, 65)]).rank == 2
+    assert root_cause([end(2, 65), end(0, 65)]).rank == 2
 
 
 @pytest.mark.parametrize(
@@ -53,26 +53,26 @@ def test_the_class_of_a_failure(ends, state, code, failure):
 
 
 def test_a_success_hands_on_what_the_first_rank_said():
-    said = TerminationMessage(stage="train", outcome="Succeeded", step=12)
-    assert verdict([end(1, 0), end(0, 0, message=said)], pod()).message is said
+    own = TerminationMessage(stage="train", outcome="Succeeded", step=12)
+    assert verdict([end(1, 0), end(0, 0, message=own)], pod()).message is own
 
 
 def test_a_failure_names_the_rank_and_its_last_step():
-    said = TerminationMessage(stage="train", outcome="Failed", failure_class="Data", message="no rows")
-    message = verdict([end(3, 65, message=said)], pod()).message
+    own = TerminationMessage(stage="train", outcome="Failed", failure_class="Data", message="no rows")
+    message = verdict([end(3, 65, message=own)], pod()).message
     assert (message.rank, message.step, message.message) == (3, 7, "no rows")
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("own", "state"),
     [
         pytest.param(None, {}, id="of a silent end"),
         pytest.param(TerminationMessage(stage="train", outcome="Failed", message="no rows"), {}, id="behind its own message"),
         pytest.param(None, {"hang": "no step"}, id="of a hang"),
     ],
 )  # fmt: skip
-def test_the_last_lines_of_a_failing_rank_are_handed_on(said, state):
-    message = verdict([end(3, 65, message=said, last_lines=("one", "", "two"))], pod(**state)).message
+def test_the_last_lines_of_a_failing_rank_are_handed_on(own, state):
+    message = verdict([end(3, 65, message=own, last_lines=("one", "", "two"))], pod(**state)).message
     assert message.last_lines == ["one", "two"]
 
 
@@ -83,10 +83,10 @@ def test_what_did_not_fail_hands_on_no_lines(code, state):
 
 def test_silence_is_measured_by_the_watchs_own_clock():
     watch = HangWatch(now=0.0, floor_seconds=60.0)
-    watch.see([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=100.0)
-    watch.see([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=150.0)
+    watch.update([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=100.0)
+    watch.update([Beat(changed=1, step=3, slow_step_seconds=2.0), None], now=150.0)
     assert not watch.hangs(now=160.0)
     assert watch.hangs(now=160.1)
-    watch.see([Beat(changed=2, step=3, slow_step_seconds=20.0), None], now=161.0)
+    watch.update([Beat(changed=2, step=3, slow_step_seconds=20.0), None], now=161.0)
     assert watch.limit_seconds == 200.0
     assert not watch.hangs(now=361.0)

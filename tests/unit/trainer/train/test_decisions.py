@@ -1,4 +1,4 @@
-"""What the training loop decides without torch: learning rate, rhythm, selection, speed, the log."""
+"""What the training loop decides without torch: learning rate, intervals, selection, speed, the log."""
 
 import json
 import math
@@ -15,10 +15,10 @@ from tuneloop_api.contract.run_config import (
     TrainingSettings,
 )
 from tuneloop_trainer.training.intervals import SaveAndEvalIntervals, SaveTimes, planned_seconds
+from tuneloop_trainer.training.listeners.train_log import TrainLog
 from tuneloop_trainer.training.lr_schedule import Schedule, learning_rate
 from tuneloop_trainer.training.selection import Selection
 from tuneloop_trainer.training.speed import Speed
-from tuneloop_trainer.training.train_log import TrainLog
 
 
 def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:
@@ -65,31 +65,31 @@ def test_a_learning_rate_is_never_zero_and_never_above_the_peak(scheduler, warmu
     ],
 )
 def test_when_the_validation_split_is_measured(every, due):
-    rhythm = SaveAndEvalIntervals(
+    intervals = SaveAndEvalIntervals(
         evaluate_every=EvaluateEverySettings(**every),
         checkpoint=CheckpointSettings(every_steps=5),
         steps_per_epoch=5,
         total_steps=10,
     )
-    assert [step for step in range(11) if rhythm.evaluation_due(step)] == due
+    assert [step for step in range(11) if intervals.evaluation_due(step)] == due
 
 
 def test_when_progress_is_saved():
-    def rhythm(**every):
+    def intervals(**every):
         settings = CheckpointSettings(**every)
         return SaveAndEvalIntervals(
             evaluate_every=EvaluateEverySettings(epochs=1.0), checkpoint=settings, steps_per_epoch=5, total_steps=10
         )
 
     assert [
-        step for step in range(1, 11) if rhythm(every_steps=3).save_due(step, seconds_since_save=1e9, planned=1.0)
+        step for step in range(1, 11) if intervals(every_steps=3).save_due(step, seconds_since_save=1e9, planned=1.0)
     ] == [3, 6, 9]
-    assert not rhythm(every_seconds=60).save_due(3, seconds_since_save=59.9, planned=1.0)
-    assert rhythm(every_seconds=60).save_due(3, seconds_since_save=60.0, planned=99.0)
-    assert not rhythm().save_due(3, seconds_since_save=29.9, planned=30.0)
-    assert rhythm().save_due(3, seconds_since_save=30.0, planned=30.0)
-    assert not rhythm(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=9.0)
-    assert rhythm(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=10.0)
+    assert not intervals(every_seconds=60).save_due(3, seconds_since_save=59.9, planned=1.0)
+    assert intervals(every_seconds=60).save_due(3, seconds_since_save=60.0, planned=99.0)
+    assert not intervals().save_due(3, seconds_since_save=29.9, planned=30.0)
+    assert intervals().save_due(3, seconds_since_save=30.0, planned=30.0)
+    assert not intervals(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=9.0)
+    assert intervals(every_steps=3).save_due(3, seconds_since_save=99.0, planned=1.0, seconds_since_failure=10.0)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_saves_took_gives_the_next_plan_and_the_slow_ones():
     assert (times.planned_seconds(), times.p95()) == (10.0, None)
     for saving in range(1, 101):
         times.add(blocking=0.2, saving=float(saving) / 10)
-    times.add(blocking=60.0, saving=1.0)  # one hiccup does not change the rhythm
+    times.add(blocking=60.0, saving=1.0)  # one hiccup does not change the intervals
     assert times.planned_seconds() == pytest.approx(20.0)
     assert times.p95() == 9.5
 

@@ -1,1 +1,1 @@
-"""What listens to the loop: each is told of its steps and evaluations."""
+"""Listeners of the training loop: they are told of steps, evaluations and saves, and decide nothing."""

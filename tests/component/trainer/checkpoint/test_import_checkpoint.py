@@ -10,8 +10,8 @@ import pytest
 from file_limits import no_file_grows_beyond
 from run_configs import run_config
 
-from tuneloop_trainer.checkpoint.import_checkpoint import adopt, find_origin
-from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, State
+from tuneloop_trainer.checkpoint.import_checkpoint import find_origin, import_checkpoint
+from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, TrainState
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 from tuneloop_trainer.errors import ConfigError, StorageError
 
@@ -32,12 +32,12 @@ def saved(
         config_hash=identity,
         frozen="fp32:0",
         adam_step=step,
-        state=State(
+        state=TrainState(
             data={"epoch": 0, "stepOfEpoch": step},
             best=None if best is None else {"step": best, "metric": "accuracy", "value": 0.9},
             extra={"bestSteps": [] if best is None else [best], "evaluatedStep": step},
         ),
-        facts={},
+        fingerprint={},
         files=[file],
     )
     folder = claim / ORIGIN / "checkpoints" / manifest.folder_name
@@ -64,7 +64,7 @@ def own(config) -> Path:
 def test_the_newest_whole_one_becomes_the_first_of_the_job(claim):
     saved(claim, 20, attempt=1), saved(claim, 10, attempt=2)
     job = config(claim)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     assert committed(own(job)) == ["step-00000010-a0"]
     manifest = read_manifest(own(job) / "step-00000010-a0")
     check_files(own(job) / "step-00000010-a0", manifest.files)
@@ -88,7 +88,7 @@ def test_job_folder_and_checkpoint_are_understood(claim, path):
 def test_the_best_one_comes_too(claim):
     saved(claim, 10, best=10), saved(claim, 20, best=10), saved(claim, 30, best=10)
     job = config(claim)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     assert committed(own(job)) == ["step-00000030-a0", "step-00000010-a0"]
     assert read_manifest(own(job) / "step-00000030-a0").state.best["step"] == 10
 
@@ -96,7 +96,7 @@ def test_the_best_one_comes_too(claim):
 def test_a_best_one_that_is_gone_is_forgotten(claim):
     saved(claim, 30, best=10)
     job = config(claim)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     state = read_manifest(own(job) / "step-00000030-a0").state
     assert (state.best, state.extra["bestSteps"], state.data["stepOfEpoch"]) == (None, [], 30)
 
@@ -104,9 +104,9 @@ def test_a_best_one_that_is_gone_is_forgotten(claim):
 def test_a_job_that_has_checkpoints_of_its_own_goes_on_from_them(claim):
     saved(claim, 10)
     job = config(claim)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     saved(claim, 20)
-    assert adopt(job, identity=IDENTITY) is None
+    assert import_checkpoint(job, identity=IDENTITY) is None
     assert committed(own(job)) == ["step-00000010-a0"]
 
 
@@ -114,7 +114,7 @@ def test_what_is_left_of_a_copy_that_broke_off_does_not_matter(claim):
     saved(claim, 10)
     job = config(claim)
     (own(job) / "step-00000010-a0.tmp").mkdir(parents=True)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     assert committed(own(job)) == ["step-00000010-a0"]
 
 
@@ -124,32 +124,32 @@ def broken_off(claim):
     saved(claim, 10, best=10), saved(claim, 30, best=10, padding=1 << 16)
     job = config(claim)
     with no_file_grows_beyond(1 << 15), pytest.raises(OSError, match="File too large"):
-        adopt(job, identity=IDENTITY)
+        import_checkpoint(job, identity=IDENTITY)
     return job
 
 
 def test_a_copy_that_broke_off_after_the_best_one_brings_the_newest_the_next_time(broken_off):
     assert committed(own(broken_off)) == ["step-00000010-a0"]
-    assert adopt(broken_off, identity=IDENTITY).step == 30
+    assert import_checkpoint(broken_off, identity=IDENTITY).step == 30
     assert committed(own(broken_off)) == ["step-00000030-a0", "step-00000010-a0"]
     manifest = read_manifest(own(broken_off) / "step-00000030-a0")
     check_files(own(broken_off) / "step-00000030-a0", manifest.files)
     assert manifest.state.best["step"] == 10
-    assert adopt(broken_off, identity=IDENTITY) is None
+    assert import_checkpoint(broken_off, identity=IDENTITY) is None
 
 
 def test_what_was_brought_before_a_copy_broke_off_is_not_copied_again(broken_off):
     before = (own(broken_off) / "step-00000010-a0").stat().st_ino
-    adopt(broken_off, identity=IDENTITY)
+    import_checkpoint(broken_off, identity=IDENTITY)
     assert (own(broken_off) / "step-00000010-a0").stat().st_ino == before
 
 
 def test_the_other_job_may_be_deleted_once_its_checkpoints_are_here(claim):
     saved(claim, 10, best=10), saved(claim, 30, best=10)
     job = config(claim)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     shutil.rmtree(claim / ORIGIN)
-    assert adopt(job, identity=IDENTITY) is None
+    assert import_checkpoint(job, identity=IDENTITY) is None
 
 
 @pytest.mark.parametrize("step", [pytest.param(30, id="the newest"), pytest.param(10, id="the best")])
@@ -160,10 +160,10 @@ def test_one_that_cannot_be_read_at_the_moment_is_not_left_behind(claim, step):
     files[step].symlink_to("/proc/self/mem")  # opens, and its first read is an EIO from the kernel
     job = config(claim)
     with pytest.raises(StorageError, match=f"resumeFrom: step-000000{step}-a1: .* cannot be read: Input/output error"):
-        adopt(job, identity=IDENTITY)
+        import_checkpoint(job, identity=IDENTITY)
     files[step].unlink()
     files[step].write_bytes(content)
-    adopt(job, identity=IDENTITY)
+    import_checkpoint(job, identity=IDENTITY)
     assert committed(own(job)) == ["step-00000030-a0", "step-00000010-a0"]
 
 
@@ -172,7 +172,7 @@ def test_one_of_another_model_is_refused(claim):
     with pytest.raises(
         ConfigError, match=r"checkpoint.resumeFrom: step-00000010-a1 .* another model, other data"
     ) as raised:
-        adopt(config(claim), identity=IDENTITY)
+        import_checkpoint(config(claim), identity=IDENTITY)
     assert "give its artifact as model.uri" in raised.value.hint
 
 
@@ -194,4 +194,4 @@ def test_an_address_without_a_checkpoint_is_refused_with_its_field(claim, uri, t
 def test_nothing_is_looked_for_where_the_field_is_not_given(claim):
     made = run_config(claim.parent)
     assert find_origin(made) is None
-    assert adopt(made, identity=IDENTITY) is None
+    assert import_checkpoint(made, identity=IDENTITY) is None

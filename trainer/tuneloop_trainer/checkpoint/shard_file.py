@@ -1,7 +1,8 @@
-"""The file of one rank: its fragments as safetensors, filled by copies into a buffer that is made once.
+"""The shard file of one rank: its fragments in safetensors format.
 
-`refresh` is all that training has to wait for; `write` needs nothing but the buffer and can run beside the next steps.
-Copies into a buffer whose pages were touched before cost what a memcpy costs; fresh clones cost six times that.
+`ShardFile` holds the bytes of the file in a buffer that is made once. Training waits for `refresh` alone, which copies the present values
+into the buffer; `write` reads only the buffer and can run beside the next steps. A copy into a buffer whose pages were touched before
+costs as much as a memcpy; fresh clones cost six times that.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _DTYPES = {
 
 
 class ShardFile:
-    """The bytes of one rank's file in memory."""
+    """The bytes of one rank's shard file in memory."""
 
     def __init__(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> None:
         fragments = list(fragments)
@@ -50,7 +51,7 @@ class ShardFile:
         header = json.dumps(entries, separators=(",", ":")).encode()
         header += b" " * (-len(header) % 8)
         self._header = struct.pack("<Q", len(header)) + header
-        self._bytes = torch.zeros(end, dtype=torch.uint8)  # zeros, not empty: touches every page now
+        self._bytes = torch.zeros(end, dtype=torch.uint8)  # `zeros` touches every page now, `empty` would not
         self._views = [_view(self._bytes, entries[key], tensor) for key, tensor in tensors.items()]
         self._layout = _layout(tensors)
 
@@ -60,12 +61,12 @@ class ShardFile:
         return len(self._header) + self._bytes.numel()
 
     def fits(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> bool:
-        """Whether these tensors have the names and shapes that this file was made for."""
+        """Tell whether these tensors have the names, types and shapes that the buffer was made for."""
         return self._layout == _layout(dict(_tensors(fragments, buffers)))
 
     @torch.no_grad()
     def refresh(self, fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> None:
-        """Copy the present values in: the blocking part of a save."""
+        """Copy the present values into the buffer: the part of a save that blocks training."""
         for view, (_, tensor) in zip(self._views, _tensors(fragments, buffers), strict=True):
             if tensor.is_cpu and tensor.dtype == torch.float32:
                 # one thread: torch shares a copy among its threads, and waits for the slowest on cores that other ranks need
@@ -74,7 +75,7 @@ class ShardFile:
                 view.copy_(tensor)
 
     def write(self, path: Path) -> SavedFile:
-        """Write, hash and fsync the file; whoever reads it next gets it from the disk. Raises OSError."""
+        """Write, hash and fsync the file, and drop it from the page cache, so that the next reader gets it from the disk. Raises OSError."""
         digest = hashlib.sha256()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
@@ -94,7 +95,7 @@ class ShardFile:
 
 
 class SavedFragments:
-    """The files of all ranks of a checkpoint, open for reading slices. Raises StorageError when one cannot be read."""
+    """The shard files of all ranks of a checkpoint, open for reading slices. Raises StorageError when a file does not fit the model."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._folder = folder
@@ -113,7 +114,7 @@ class SavedFragments:
 
     @torch.no_grad()
     def read_into(self, fragment: Fragment) -> None:
-        """Fill the views of a fragment, from as many files as it takes."""
+        """Fill the views of a fragment from all files that hold a part of it."""
         name, start, end = fragment.name, fragment.start, fragment.start + fragment.count
         if self._shapes.get(name) != fragment.shape:
             raise StorageError(
@@ -138,7 +139,7 @@ class SavedFragments:
 def _tensors(fragments: Iterable[Fragment], buffers: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
     tensors = [(f"{fragment.name}/{key}", fragment.views[key]) for fragment in fragments for key in KEYS]
     tensors += [(f"{name}/{BUFFER}", buffer) for name, buffer in buffers.items()]
-    # the format knows no gaps: only if the widest types come first does each tensor lie where its type may
+    # the format has no gaps between tensors: each tensor is aligned for its type only if the widest types come first
     return sorted(tensors, key=lambda pair: -pair[1].element_size())
 
 

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GUESSING = math.log(2)
+PRIOR_ENTROPY = math.log(2)
 
 
-def watched(losses: Sequence[float], guard: LossSpikeDetector | None = None) -> LossSpikeDetector:
-    guard = guard or LossSpikeDetector(class_prior_entropy=GUESSING)
+def watched(losses: Sequence[float], detector: LossSpikeDetector | None = None) -> LossSpikeDetector:
+    detector = detector or LossSpikeDetector(class_prior_entropy=PRIOR_ENTROPY)
     for step, loss in enumerate(losses, 1):
-        guard.see(step, loss)
-    return guard
+        detector.add(step, loss)
+    return detector
 
 
 def healthy(*, seed: int, steps: int = 600, rows: int = 16, wrong: float = 0.03) -> NDArray[np.float64]:
@@ -46,21 +46,21 @@ def healthy(*, seed: int, steps: int = 600, rows: int = 16, wrong: float = 0.03)
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_healthy_run_is_stopped(seed):
-    watched(healthy(seed=seed)).end()
+    watched(healthy(seed=seed)).check_end()
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.1), st.sampled_from([8, 16, 32]))
 def test_wrong_labels_stop_no_run(seed, wrong, rows):
-    watched(healthy(seed=seed, rows=rows, wrong=wrong)).end()
+    watched(healthy(seed=seed, rows=rows, wrong=wrong)).check_end()
 
 
 def test_a_rise_is_doubtful_at_once_and_over_with_the_first_usual_loss():
-    guard = watched([0.3, 0.31] * 30)
-    guard.see(61, 4.0)
-    assert guard.doubtful
-    guard.see(62, 0.32)
-    assert not guard.doubtful
+    detector = watched([0.3, 0.31] * 30)
+    detector.add(61, 4.0)
+    assert detector.in_spike
+    detector.add(62, 0.32)
+    assert not detector.in_spike
 
 
 def test_a_rise_that_stays_is_an_error_that_names_its_first_step():
@@ -74,12 +74,12 @@ def test_a_rise_that_stays_is_an_error_that_names_its_first_step():
     ("steps", "bad"), [pytest.param(1, False, id="one odd batch"), pytest.param(PATIENCE_AT_END_STEPS, True, id="many")]
 )
 def test_a_run_may_not_end_in_a_rise_that_is_no_single_batch(steps, bad):
-    guard = watched([0.3, 0.31] * 30 + [4.0] * steps)
+    detector = watched([0.3, 0.31] * 30 + [4.0] * steps)
     if bad:
         with pytest.raises(NonFiniteLossError):
-            guard.end()
+            detector.check_end()
     else:
-        guard.end()
+        detector.check_end()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_run_may_not_end_in_a_rise_that_is_no_single_batch(steps, bad):
     ],
 )
 def test_no_rise(losses, why):
-    assert not watched(losses).doubtful, why
+    assert not watched(losses).in_spike, why
 
 
 @settings(max_examples=50, deadline=None)
@@ -99,8 +99,8 @@ def test_no_rise(losses, why):
 def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, resumed_after):
     losses = [*healthy(seed=seed, steps=400, wrong=0.1), 9.0]
     unbroken = watched(losses)
-    rebuilt = LossSpikeDetector(class_prior_entropy=GUESSING)
-    rebuilt.remember(losses[:resumed_after])
+    rebuilt = LossSpikeDetector(class_prior_entropy=PRIOR_ENTROPY)
+    rebuilt.replay(losses[:resumed_after])
     for step, loss in enumerate(losses[resumed_after:], resumed_after + 1):
-        rebuilt.see(step, loss)
-    assert rebuilt.doubtful == unbroken.doubtful
+        rebuilt.add(step, loss)
+    assert rebuilt.in_spike == unbroken.in_spike
