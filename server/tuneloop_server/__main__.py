@@ -24,9 +24,13 @@ from tuneloop_server.artifact import read_manifest
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.monitoring import Monitoring
+from tuneloop_server.runtimes import RUNTIMES
+from tuneloop_server.tasks import task_of
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from tuneloop_api.contract.artifact import Manifest
 
 _GRACE_SECONDS = 2.0
 """From SIGTERM until the server stops listening: in this time every proxy learns that the server is not ready."""
@@ -78,13 +82,24 @@ def main() -> int:
         config = _config(arguments.config)
         manifest = read_manifest(config)
         with _listen(config) as listener:
-            worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-            service = ModelService(config, manifest, monitoring=Monitoring(config, manifest), worker=worker)
-            _serve(service, listener)
+            _serve(_service(config, manifest), listener)
     except CannotServe as error:
         print(f"tuneloop-server: {error}", file=sys.stderr)
         return error.exit_code
     return ExitCode.OK
+
+
+def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
+    """Return the service of an artifact. Raises CannotServe if this server does not know the artifact's task."""
+    task = task_of(config, manifest)
+    return ModelService(
+        config,
+        manifest,
+        task=task,
+        runtime=RUNTIMES["torch"],
+        monitoring=Monitoring(config, manifest, label_names=task.label_names(manifest.labels)),
+        worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
+    )
 
 
 def _serve(service: ModelService, listener: socket.socket) -> None:

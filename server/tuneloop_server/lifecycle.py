@@ -1,4 +1,4 @@
-"""The life of the served model: it is loaded in the background, then answers requests until the server stops."""
+"""The life of the served model: it is loaded in the background, then answers texts until the server stops."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import asyncio
 import gc
 import logging
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import check_files
 from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.errors import CannotServe, RequestError
+from tuneloop_server.fields import invalid
+from tuneloop_server.model import Window
+from tuneloop_server.tasks.task import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,73 +23,135 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.model import Encoded, Logits, Model
     from tuneloop_server.monitoring import Monitoring
-    from tuneloop_server.predictions import Classifier, Prediction
+    from tuneloop_server.runtimes.runtime import Runtime
+    from tuneloop_server.tasks.task import Task
 
+_ENCODE_HERE = 8192
+"""Characters that are tokenized on the event loop (well under 2 ms); more would delay other requests and probes."""
 _log = logging.getLogger(__name__)
 
 
 class ModelService:
-    """The model as the routes use it: whether it is loaded, whether the server is stopping, and its predictions."""
+    """The model as the routes use it: whether it is loaded, whether the server is stopping, and its answers."""
 
-    def __init__(self, config: ServerConfig, manifest: Manifest, *, monitoring: Monitoring, worker: Executor) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        manifest: Manifest,
+        *,
+        task: Task[Any],
+        runtime: Runtime,
+        monitoring: Monitoring,
+        worker: Executor,
+    ) -> None:
         self.config = config
         self.manifest = manifest
+        self.task = task
         self.monitoring = monitoring
         self.draining = False
+        self._runtime = runtime
         self._worker = worker
-        self._batcher: Batcher | None = None
+        self._answerer: Answerer | None = None
 
     @property
     def not_ready_reason(self) -> str | None:
         """Why the server should get no new traffic; None if it is ready."""
         if self.draining:
             return "the server is being stopped"
-        return "the model is being loaded" if self._batcher is None else None
+        return "the model is being loaded" if self._answerer is None else None
 
     def drain(self) -> None:
         """Become not ready. Requests that still arrive are answered."""
         self.draining = True
         self.monitoring.draining.set(1)
 
-    async def classify(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction per text. Raises RequestError while the model is not loaded, when the queue is full, or if the model fails."""
-        if self._batcher is None:
-            raise RequestError(
-                "the model is being loaded; try again in 1 s", status=503, reason="unavailable", retry_after=1
-            )
-        predictions = await self._batcher.classify(texts)
-        self.monitoring.predicted(predictions)
-        return predictions
+    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
+        """Return the task's response for each text, as JSON data. parameters: from `task.read_parameters`.
+
+        Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, or if the model fails.
+        """
+        if self._answerer is None:
+            message = "the model is being loaded; try again in 1 s"
+            raise RequestError(message, status=503, reason="unavailable", retry_after=1)
+        return await self._answerer.answer(texts, parameters)
 
     async def run(self) -> None:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
         model = await self._load()
-        batcher = Batcher(model, settings=self.config.batching, monitoring=self.monitoring, worker=self._worker)
+        batcher = Batcher(model.predict, settings=self.config.batching, monitoring=self.monitoring, worker=self._worker)
+        facts = ModelFacts(
+            labels=self.manifest.labels, temperature=self.manifest.temperature, vocabulary=model.vocabulary
+        )
         self.monitoring.watch_queue(lambda: batcher.waiting)
         self.monitoring.model_loaded(time.monotonic() - start)
-        self._batcher = batcher
+        self._answerer = Answerer(model, task=self.task, facts=facts, batcher=batcher, monitoring=self.monitoring)
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
         await batcher.run()
 
-    async def _load(self) -> Classifier:
+    async def _load(self) -> Model:
         limit = self.config.startup_seconds
+        load = partial(_checked_model, self.config, self.manifest, task=self.task, runtime=self._runtime)
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.get_running_loop().run_in_executor(self._worker, _load, self.config, self.manifest)
+                return await asyncio.get_running_loop().run_in_executor(self._worker, load)
         except TimeoutError:
             message = f"{self.config.artifact_uri}: the model was not loaded within {limit} s (lifecycle.startup); allow more time"
             raise CannotServe(message, exit_code=ExitCode.HANG) from None
 
 
-def _load(config: ServerConfig, manifest: Manifest) -> Classifier:
+class Answerer:
+    """Answers texts with a loaded model: tokenizes, waits for the forward passes, makes the task's responses."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        task: Task[Any],
+        facts: ModelFacts,
+        batcher: Batcher[Encoded, Logits],
+        monitoring: Monitoring,
+    ) -> None:
+        self._model = model
+        self._task = task
+        self._facts = facts
+        self._batcher = batcher
+        self._monitoring = monitoring
+
+    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
+        """Return the response for each text. Raises RequestError: see `ModelService.answer`."""
+        stride = self._task.stride(parameters)
+        rows = await self._batcher.submit(len(texts), partial(self._encode, texts, stride))
+        values = []
+        for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
+            if index:
+                await asyncio.sleep(
+                    0
+                )  # the responses for many long texts take long: others get their turn between texts
+            windows = [Window(encoded, logits) for encoded, logits in outputs]
+            answer = self._task.answer(text, windows, parameters, self._facts)
+            self._monitoring.predicted(answer.predictions)
+            values.append(answer.value)
+        self._monitoring.encoded([encoded for outputs in rows for encoded, _ in outputs])
+        return values
+
+    async def _encode(self, texts: Sequence[str], stride: int | None) -> list[list[Encoded]]:
+        encode = partial(self._model.encode, texts, stride=stride)
+        fast = stride is None and sum(map(len, texts)) <= _ENCODE_HERE
+        windows = encode() if fast else await asyncio.to_thread(encode)
+        for number, (first, *_) in enumerate(windows, start=1):
+            if not first.ids:  # a tokenizer without special tokens makes no token of an empty text
+                raise invalid(f"inputs: the tokenizer makes no token of text {number}, at least one is needed")
+        return windows
+
+
+def _checked_model(config: ServerConfig, manifest: Manifest, *, task: Task[Any], runtime: Runtime) -> Model:
     check_files(config, manifest)
     gc.disable()  # imported objects stay for good: collections need not walk over them, neither now nor while requests wait
     try:
-        from tuneloop_server.runtimes.torch_model import load  # noqa: PLC0415  (importing torch takes seconds, in which /healthz must already answer)
-
-        return load(config, manifest)
+        return runtime.load(config, manifest, task)
     finally:
         gc.freeze()
         gc.enable()

@@ -1,4 +1,4 @@
-"""The server's Prometheus metrics. Every label value is known before the first request: nothing that a client sends becomes one."""
+"""The server's Prometheus metrics. Every label value is known before the first request: text that a client sends never becomes a label."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.errors import Reason
-    from tuneloop_server.predictions import Prediction
+    from tuneloop_server.model import Encoded
+    from tuneloop_server.tasks.task import Prediction
 
 MOST_LABELS = 50
-"""Classes with a series of their own in `tuneloop_predictions_total`; the rest count as `other`."""
+"""Labels with a series of their own in `tuneloop_predictions_total`; predictions of further labels count as `other`."""
+OTHER = "other"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -24,9 +26,10 @@ _Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
 
 class Monitoring:
-    """All metrics of one server. `deployment`, `revision` and `task` are on each; namespace and pod come from the scrape."""
+    """All metrics of one server. Each has the labels `deployment`, `revision` and `task`; the scrape adds namespace and pod."""
 
-    def __init__(self, config: ServerConfig, manifest: Manifest) -> None:
+    def __init__(self, config: ServerConfig, manifest: Manifest, *, label_names: Sequence[str]) -> None:
+        """label_names: every label that a prediction may have (`Task.label_names`)."""
         disable_created_metrics()
         self.registry = CollectorRegistry()
         self._constant = {"deployment": config.name, "revision": config.revision, "task": manifest.task}
@@ -49,7 +52,10 @@ class Monitoring:
         self._queue = self._single(Gauge, "tuneloop_queue_requests", "Texts that wait for a pass.")
         self.draining = self._single(Gauge, "tuneloop_draining", "1 once the server was asked to stop.")
         self._confidence = self._single(
-            Histogram, "tuneloop_confidence_ratio", "Largest probability of a text.", buckets=_RATIOS
+            Histogram,
+            "tuneloop_confidence_ratio",
+            "Probability of each prediction: of a text's label, or of an entity.",
+            buckets=_RATIOS,
         )
         self._calibrated = self._single(
             Histogram,
@@ -62,21 +68,21 @@ class Monitoring:
         )
         tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
         self._prompt_tokens = tokens.labels(**self._constant, direction="prompt")
-        self._predictions = self._by_class(manifest)
+        self._predictions, self._other = self._by_label(label_names)
         self._loaded = self._single(Gauge, "tuneloop_model_loaded", "1 once the model answers.")
         self._load_seconds = self._single(
             Gauge, "tuneloop_model_load_duration_seconds", "Time from start to the first possible answer."
         )
-        self._say_what_is_served(manifest)
+        self._show_model_info(manifest)
 
-    def _by_class(self, manifest: Manifest) -> list[Counter]:
-        predictions = self._family(
-            Counter, "tuneloop_predictions", "Predictions by most probable class.", more=("label",)
-        )
-        names = manifest.labels if len(manifest.labels) <= MOST_LABELS else [*manifest.labels[:MOST_LABELS], "other"]
-        return [predictions.labels(**self._constant, label=name) for name in names]
+    def _by_label(self, names: Sequence[str]) -> tuple[dict[str, Counter], Counter | None]:
+        text = "Predictions by label: the most probable label of a text, or the type of each entity that was found."
+        predictions = self._family(Counter, "tuneloop_predictions", text, more=("label",))
+        counters = {name: predictions.labels(**self._constant, label=name) for name in names[:MOST_LABELS]}
+        other = predictions.labels(**self._constant, label=OTHER) if len(names) > MOST_LABELS else None
+        return counters, other
 
-    def _say_what_is_served(self, manifest: Manifest) -> None:
+    def _show_model_info(self, manifest: Manifest) -> None:
         fixed = {"uri_digest": manifest.digest(), "dtype": "float32", "quantization": "none", "runtime": "builtin"}
         self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
             **self._constant, **fixed
@@ -87,7 +93,7 @@ class Monitoring:
         self._queue.set_function(waiting)
 
     def model_loaded(self, seconds: float) -> None:
-        """Note that the model answers, and how long it took."""
+        """Note that the model answers, and how long loading took."""
         self._loaded.set(1)
         self._load_seconds.set(seconds)
 
@@ -96,16 +102,20 @@ class Monitoring:
         self._requests.labels(**self._constant, protocol=protocol, code=str(status), reason=reason).inc()
         self._request_seconds.labels(**self._constant, protocol=protocol).observe(seconds)
 
-    def predicted(self, predictions: Sequence[Prediction]) -> None:
-        """Count the predictions of one request."""
-        for prediction in predictions:
-            confidence = max(prediction.probabilities)
-            self._confidence.observe(confidence)
-            self._calibrated.observe(prediction.calibrated_confidence)
-            self._predictions[min(prediction.probabilities.index(confidence), len(self._predictions) - 1)].inc()
-        self._prompt_tokens.inc(sum(prediction.tokens for prediction in predictions))
-        if any(prediction.truncated for prediction in predictions):
+    def encoded(self, windows: Sequence[Encoded]) -> None:
+        """Count the tokens of a request, and whether a text of it was cut."""
+        self._prompt_tokens.inc(sum(map(len, windows)))
+        if any(window.truncated for window in windows):
             self._truncated.inc()
+
+    def predicted(self, predictions: Sequence[Prediction]) -> None:
+        """Count predictions."""
+        for prediction in predictions:
+            self._confidence.observe(prediction.confidence)
+            self._calibrated.observe(prediction.calibrated_confidence)
+            counter = self._predictions.get(prediction.label, self._other)
+            if counter is not None:
+                counter.inc()
 
     def pass_done(self, *, waited: Sequence[float], seconds: float) -> None:
         """Count a forward pass. waited: seconds in the queue per text."""

@@ -32,7 +32,8 @@ class Manifest(MessageModel):
     schema_version: Literal[1] = 1
     name: str
     """The FineTuneJob that made it."""
-    task: Literal["text-classification"]
+    task: str
+    """Hugging Face task id. A text, not a choice: the server says which tasks it knows."""
     base_model: str
     """`spec.model.uri`."""
     labels: list[str]

@@ -16,6 +16,8 @@ PASS_TOKENS = 24
 """The fixed cost of a pass, in tokens. Measured: MiniLM on one core, passes over 1 to 64 texts."""
 MOST_LOOKAHEAD = 256
 """At most this many texts are planned beyond one batch, since planning takes longer with larger batches and with more texts."""
+SMOOTHING = 0.2
+"""Weight of the newest pass in the recent rate."""
 LONGEST_RETRY = 60
 """Seconds. Beyond a minute the recent rate predicts nothing."""
 
@@ -59,3 +61,9 @@ def worth_waiting(*, waiting: int, last_batch: int) -> bool:
 def retry_after(*, waiting: int, seconds_per_text: float) -> int:
     """Return how many seconds the waiting texts will take at the recent rate: 1 to 60."""
     return min(max(math.ceil(waiting * seconds_per_text), 1), LONGEST_RETRY)
+
+
+def recent_rate(previous: float, *, seconds: float, rows: int) -> float:
+    """Return the recent seconds per row after a pass over `rows` rows. previous: the rate before the pass; 0 if there was none."""
+    newest = seconds / rows
+    return previous + SMOOTHING * (newest - previous) if previous else newest

@@ -1,1 +1,12 @@
-"""What clients send and get: one protocol a file, each pure (bytes to a question, predictions to bytes)."""
+"""What clients send and get: one protocol a file. `PROTOCOLS` is the table; the application mounts the routes of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_server.protocols.hf import HF
+
+if TYPE_CHECKING:
+    from tuneloop_server.protocols.protocol import WireProtocol
+
+PROTOCOLS: dict[str, WireProtocol] = {protocol.name: protocol for protocol in (HF,)}

@@ -1,4 +1,4 @@
-"""The loaded model: texts to token ids, token ids to predictions. The only file that imports torch."""
+"""A model that torch runs: loaded from a checked artifact, token ids to logits."""
 
 from __future__ import annotations
 
@@ -7,87 +7,75 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
-from tuneloop_server.predictions import Encoded, Prediction
 from tuneloop_server.runtimes.packed_linear import pack_linears
+from tuneloop_server.runtimes.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.model import Encoded, Logits
+    from tuneloop_server.tasks.task import Task
 
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
-"""What `resources.limits.cpu` becomes inside the container (cgroup v2)."""
+"""The container's CPU limit (cgroup v2), from `resources.limits.cpu`."""
 
 
-class TorchClassifier:
-    """A sequence classifier on the CPU, in the precision of its weights' float32 values."""
+class TorchModel:
+    """A model on the CPU that computes in float32."""
 
     def __init__(
-        self, model: torch.nn.Module, tokenizer: transformers.PreTrainedTokenizerFast, *, manifest: Manifest
+        self, model: torch.nn.Module, tokenizer: transformers.PreTrainedTokenizerFast, *, vocabulary: TextTokenizer
     ) -> None:
+        self.vocabulary = vocabulary
         self._model = model
-        self._temperature = manifest.temperature
-        self._pad = {
-            "input_ids": tokenizer.pad_token_id,
-            "attention_mask": 0,
-            "token_type_ids": tokenizer.pad_token_type_id,
-        }
+        self._pad_id = tokenizer.pad_token_id
+        self._pad_type_id = tokenizer.pad_token_type_id
         self._pad_left = tokenizer.padding_side == "left"
-        self._inputs = [name for name in self._pad if name in (*tokenizer.model_input_names, "attention_mask")]
-        self._tokenizer = tokenizer.backend_tokenizer
-        self._tokenizer.enable_truncation(manifest.max_tokens, direction=tokenizer.truncation_side)
-        self._tokenizer.no_padding()
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Tokenize as `tokenizer(texts, truncation=True, max_length=manifest.max_tokens)` does; safe from any thread."""
-        return [
-            Encoded(ids=text.ids, truncated=bool(text.overflowing))
-            for text in self._tokenizer.encode_batch_fast(list(texts))
-        ]
+    def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
+        """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
+        return self.vocabulary.encode(texts, stride=stride)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[Encoded]) -> list[Prediction]:
-        """Run one forward pass. B texts, T tokens of the longest, C labels: ids [B, T] → logits [B, C]."""
-        logits_BC = self._model(**self._padded(batch)).logits.float()  # noqa: N806  (shape suffix)
-        calibrated_B = (logits_BC / self._temperature).softmax(-1).amax(-1)  # noqa: N806  (shape suffix)
-        rows = zip(batch, logits_BC.tolist(), logits_BC.softmax(-1).tolist(), calibrated_B.tolist(), strict=True)
+    def predict(self, batch: Sequence[Encoded]) -> list[Logits]:
+        """Run a forward pass. B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
+        logits = self._model(**self._padded(batch)).logits.float().numpy()
+        if logits.ndim == 2:
+            return list(logits)
         return [
-            Prediction(
-                logits=logits,
-                probabilities=probabilities,
-                calibrated_confidence=confidence,
-                tokens=len(text.ids),
-                truncated=text.truncated,
-            )
-            for text, logits, probabilities, confidence in rows
+            row[len(row) - len(window) :] if self._pad_left else row[: len(window)]
+            for row, window in zip(logits, batch, strict=True)
         ]
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        longest = max(len(text.ids) for text in batch)
-        filled = {"input_ids": [text.ids for text in batch]}
-        filled["attention_mask"] = [[1] * len(text.ids) for text in batch]
-        filled["token_type_ids"] = [[0] * len(text.ids) for text in batch]
-        return {
-            name: torch.tensor([self._stretch(row, longest, self._pad[name]) for row in filled[name]])
-            for name in self._inputs
+        longest = max(map(len, batch))
+        inputs = {
+            "input_ids": self._stretched([window.ids for window in batch], longest, self._pad_id),
+            "attention_mask": self._stretched([[1] * len(window) for window in batch], longest, 0),
         }
+        if batch[0].type_ids:
+            type_ids = [window.type_ids for window in batch]
+            inputs["token_type_ids"] = self._stretched(type_ids, longest, self._pad_type_id)
+        return inputs
 
-    def _stretch(self, row: list[int], length: int, pad: int) -> list[int]:
-        padding = [pad] * (length - len(row))
-        return padding + row if self._pad_left else row + padding
+    def _stretched(self, rows: Sequence[list[int]], length: int, pad: int) -> torch.Tensor:
+        paddings = [[pad] * (length - len(row)) for row in rows]
+        padded = zip(paddings, rows, strict=True) if self._pad_left else zip(rows, paddings, strict=True)
+        return torch.tensor([first + second for first, second in padded])
 
 
-def load(config: ServerConfig, manifest: Manifest) -> TorchClassifier:
+def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchModel:
     """Load the model of a checked artifact from safetensors, and run it once on one text and on a full batch.
 
     Raises CannotServe, naming what was found and what is expected.
@@ -98,7 +86,7 @@ def load(config: ServerConfig, manifest: Manifest) -> TorchClassifier:
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
-            classifier = _load_checked(Path(folder), manifest)
+            model = _load_checked(Path(folder), manifest, task)
     except (
         OSError,
         ValueError,
@@ -111,12 +99,12 @@ def load(config: ServerConfig, manifest: Manifest) -> TorchClassifier:
         message = f"{config.artifact_uri}: model/ cannot be loaded: {reason}"
         raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
     for texts in (1, config.batching.max_batch_size):
-        classifier.predict(classifier.encode(["warm up"] * texts))
-    return classifier
+        model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+    return model
 
 
-def _load_checked(folder: Path, manifest: Manifest) -> TorchClassifier:
-    model, report = AutoModelForSequenceClassification.from_pretrained(
+def _load_checked(folder: Path, manifest: Manifest, task: Task[Any]) -> TorchModel:
+    model, report = getattr(transformers, task.auto_class).from_pretrained(
         folder,
         use_safetensors=True,
         trust_remote_code=False,
@@ -134,11 +122,12 @@ def _load_checked(folder: Path, manifest: Manifest) -> TorchClassifier:
     if not tokenizer.is_fast:
         raise ValueError("its tokenizer has no tokenizer.json (fast tokenizer), which is needed")
     pack_linears(model.eval())
-    return TorchClassifier(model, tokenizer, manifest=manifest)
+    vocabulary = TextTokenizer(tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets)
+    return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
 
 def _threads() -> int:
-    """Return the threads for torch, which by itself counts the machine's cores and knows nothing of a container's limit."""
+    """Return the number of threads for torch. Its own default is the machine's cores, whatever the container's limit is."""
     if "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
     limit = _CPU_LIMIT.read_text(encoding="ascii") if _CPU_LIMIT.exists() else "max 100000"
@@ -146,9 +135,9 @@ def _threads() -> int:
 
 
 def cores_within(limit: str, *, cores: int) -> int:
-    """Return how many cores can be kept busy under a limit, rounded up: more threads would be throttled most of the time.
+    """Return how many cores a limit can keep busy, rounded up. More threads would be throttled most of the time.
 
-    limit: `QUOTA PERIOD` in microseconds, or `max PERIOD` (cgroup v2, cpu.max). cores: those that the process may run on.
+    limit: `QUOTA PERIOD` in microseconds, or `max PERIOD` (cgroup v2, cpu.max). cores: the cores that the process may run on.
     """
     quota, period = limit.split()
     return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))

@@ -1,18 +1,24 @@
-"""What a server says about an artifact that is not what it should be; each one ends with one line and a code, never a traceback."""
+"""Artifacts that are damaged or mixed up: the server names what is wrong in one line, with an exit code and without a traceback."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from artifact import write_manifest
 from server_process import configuration, run_to_its_end
 
+from tuneloop_api.contract.artifact import ArtifactFile
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.model import changed
 from tuneloop_server.artifact import check_files, link_checked_model, read_manifest
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.tasks import task_of
+from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 
 
 @pytest.fixture
@@ -110,15 +116,73 @@ def test_only_checked_files_are_shown_to_the_loader(copy, artifact, tmp_path):
     assert {f"model/{path.name}" for path in view.iterdir()} == {file.path for file in artifact.manifest.files}
 
 
+def test_files_of_other_folders_are_not_shown_to_the_loader(copy, artifact, tmp_path):
+    extra = [
+        ArtifactFile(path=path, size=2, sha256=hashlib.sha256(b"{}").hexdigest())
+        for path in ("adapter/adapter_config.json", "README.md")
+    ]
+    for file in extra:
+        (copy / file.path).parent.mkdir(exist_ok=True)
+        (copy / file.path).write_text("{}")
+    config, manifest = configuration(copy), changed(artifact.manifest, files=[*artifact.manifest.files, *extra])
+    check_files(config, manifest)
+    view = tmp_path / "view"
+    view.mkdir()
+    link_checked_model(config, manifest, folder=view)
+    assert {f"model/{path.name}" for path in view.iterdir()} == {file.path for file in artifact.manifest.files}
+
+
+def test_a_folder_inside_the_model_is_shown_to_the_loader(artifact, tmp_path):
+    file = ArtifactFile(path="model/onnx/config.json", size=2, sha256=hashlib.sha256(b"{}").hexdigest())
+    (tmp_path / "model/onnx").mkdir(parents=True)
+    (tmp_path / file.path).write_text("{}")
+    view = tmp_path / "view"
+    view.mkdir()
+    link_checked_model(configuration(tmp_path), changed(artifact.manifest, files=[file]), folder=view)
+    assert (view / "onnx/config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["pytorch_model.bin", "an index of shards"])
+def test_pickled_weights_are_never_loaded(copy, artifact, sharded):
+    """Even if a manifest lists them: a pickle runs code when it is read."""
+    from safetensors.torch import load_file
+    from torch import save
+
+    from tuneloop_server.runtimes.torch_model import load
+
+    weights = load_file(copy / "model/model.safetensors")
+    (copy / "model/model.safetensors").unlink()
+    name = "pytorch_model-00001-of-00001.bin" if sharded else "pytorch_model.bin"
+    save(weights, copy / "model" / name)
+    if sharded:
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, name)}
+        (copy / "model/pytorch_model.bin.index.json").write_text(json.dumps(index))
+    manifest = write_manifest(
+        copy, artifact.manifest.labels, name="reviews", max_tokens=artifact.manifest.max_tokens, temperature=1.0
+    )
+    check_files(configuration(copy), manifest)
+    with pytest.raises(CannotServe, match="model/ cannot be loaded"):
+        load(configuration(copy), manifest, TEXT_CLASSIFICATION)
+
+
+def test_a_task_that_this_server_does_not_know_is_refused_with_those_it_knows(artifact):
+    with pytest.raises(CannotServe) as refused:
+        task_of(configuration(artifact.folder), changed(artifact.manifest, task="fill-mask"))
+    assert refused.value.exit_code == ExitCode.MODEL_ACCESS
+    assert "has the task fill-mask, allowed are text-classification, token-classification" in str(refused.value)
+
+
 def test_extra_files_change_no_prediction(copy, artifact):
     from tuneloop_server.runtimes.torch_model import load
 
     (copy / "model/pytorch_model.bin").write_bytes(b"not weights")
     (copy / "model/adapter_config.json").write_text('{"peft_type": "LORA"}')
     (copy / "model/model.safetensors.index.json").write_text('{"weight_map": {}}')
-    with_extra, without = (load(configuration(folder), artifact.manifest) for folder in (copy, artifact.folder))
-    batch = without.encode(["a good film", "bad"])
-    assert with_extra.predict(batch) == without.predict(batch)
+    with_extra, without = (
+        load(configuration(folder), artifact.manifest, TEXT_CLASSIFICATION) for folder in (copy, artifact.folder)
+    )
+    batch = [window for (window,) in without.encode(["a good film", "bad"])]
+    assert [list(logits) for logits in with_extra.predict(batch)] == [list(logits) for logits in without.predict(batch)]
 
 
 def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
@@ -133,7 +197,7 @@ def test_a_tampered_artifact_ends_the_server_with_one_line(copy, tmp_path):
     ("damage", "message"),
     [
         pytest.param(
-            lambda folder, manifest: manifest.model_copy(update={"labels": ["no", "yes"]}),
+            lambda folder, manifest: changed(manifest, labels=["no", "yes"]),
             "config.json has the labels ['negative', 'neutral', 'positive'], the manifest ['no', 'yes']",
             id="other labels",
         ),
@@ -153,7 +217,7 @@ def test_a_model_that_does_not_fit_its_manifest_is_not_served(copy, artifact, da
     from tuneloop_server.runtimes.torch_model import load
 
     with pytest.raises(CannotServe) as refused:
-        load(configuration(copy), damage(copy, artifact.manifest))
+        load(configuration(copy), damage(copy, artifact.manifest), TEXT_CLASSIFICATION)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert refused.value.exit_code == ExitCode.MODEL_ACCESS
@@ -168,4 +232,4 @@ def without_tensor(folder, manifest, name):
 
 
 def without_file(manifest, path):
-    return manifest.model_copy(update={"files": [file for file in manifest.files if file.path != path]})
+    return changed(manifest, files=[file for file in manifest.files if file.path != path])

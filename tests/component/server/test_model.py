@@ -1,4 +1,4 @@
-"""Texts to tokens to predictions, held against plain transformers and torch."""
+"""Texts to tokens to logits, compared with plain transformers and torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tiny_models import tiny_bert
 
 from tuneloop_server.runtimes.packed_linear import PackedLinear, pack_linears
 from tuneloop_server.runtimes.torch_model import cores_within, load
+from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 
 
 @pytest.fixture(scope="module")
 def classifier(artifact):
-    return load(configuration(artifact.folder), artifact.manifest)
+    return load(configuration(artifact.folder), artifact.manifest, TEXT_CLASSIFICATION)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def tokenizer(artifact):
 @given(texts=st.lists(st.text(), min_size=1, max_size=5))
 def test_texts_become_the_tokens_that_transformers_makes_of_them(classifier, tokenizer, artifact, texts):
     expected = tokenizer(texts, truncation=True, max_length=artifact.manifest.max_tokens)["input_ids"]
-    assert [text.ids for text in classifier.encode(texts)] == expected
+    assert [window.ids for (window,) in classifier.encode(texts)] == expected
 
 
 @pytest.mark.parametrize(
@@ -38,27 +39,18 @@ def test_texts_become_the_tokens_that_transformers_makes_of_them(classifier, tok
     [pytest.param(14, False, id="16 tokens with [CLS] and [SEP]"), pytest.param(15, True, id="17 tokens")],
 )
 def test_a_text_that_was_cut_is_marked(classifier, words, truncated):
-    (text,) = classifier.encode(["film " * words])
-    assert (len(text.ids), text.truncated) == (16, truncated)
+    ((window,),) = classifier.encode(["film " * words])
+    assert (len(window), window.truncated) == (16, truncated)
 
 
 @settings(deadline=None, max_examples=30)
 @given(lengths=st.lists(st.integers(0, 20), min_size=1, max_size=8))
-def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(classifier, lengths):
-    batch = classifier.encode(["fine " * length for length in lengths])
+def test_the_logits_of_a_text_do_not_depend_on_its_neighbours_in_the_batch(classifier, lengths):
+    batch = [window for (window,) in classifier.encode(["fine " * length for length in lengths])]
     together = classifier.predict(batch)
-    for text, prediction in zip(batch, together, strict=True):
-        (alone,) = classifier.predict([text])
-        assert prediction.logits == pytest.approx(alone.logits, abs=1e-5)
-
-
-def test_probabilities_and_calibrated_confidence_are_softmaxes_of_the_logits(classifier, artifact):
-    (prediction,) = classifier.predict(classifier.encode(["a good film"]))
-    logits = torch.tensor(prediction.logits, dtype=torch.float64)
-    assert prediction.probabilities == pytest.approx(logits.softmax(0).tolist(), abs=1e-6)
-    assert prediction.calibrated_confidence == pytest.approx(
-        (logits / artifact.manifest.temperature).softmax(0).max().item(), abs=1e-6
-    )
+    for window, logits in zip(batch, together, strict=True):
+        (alone,) = classifier.predict([window])
+        assert logits == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_model_that_pads_on_the_left_predicts_the_same_in_a_batch(tmp_path):
@@ -68,8 +60,8 @@ def test_a_model_that_pads_on_the_left_predicts_the_same_in_a_batch(tmp_path):
     config = bert / "tokenizer_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"padding_side": "left"}))
     manifest = make_artifact(tmp_path / "artifact", bert)
-    left = load(configuration(tmp_path / "artifact"), manifest)
-    short, long = left.encode(["fine", "a very long and tedious film"])
+    left = load(configuration(tmp_path / "artifact"), manifest, TEXT_CLASSIFICATION)
+    (short,), (long,) = left.encode(["fine", "a very long and tedious film"])
     assert left._padded([short, long])["attention_mask"].tolist() == [
         [0] * (len(long.ids) - len(short.ids)) + [1] * len(short.ids),
         [1] * len(long.ids),
@@ -115,6 +107,7 @@ def test_only_plain_linear_layers_are_packed():
         pytest.param("200000 100000\n", 2, id="2 cores"),
         pytest.param("150000 100000", 2, id="one and a half"),
         pytest.param("10000 100000", 1, id="a tenth"),
+        pytest.param("100001 100000", 2, id="a little more than one"),
         pytest.param("3200000 100000", 8, id="more than there are"),
     ],
 )

@@ -13,6 +13,7 @@ from tuneloop_server.batching.batch_plan import (
     MOST_LOOKAHEAD,
     PASS_TOKENS,
     next_batch,
+    recent_rate,
     retry_after,
     worth_waiting,
 )
@@ -95,6 +96,7 @@ def test_a_long_text_waits_no_longer_than_the_texts_before_it():
         pytest.param(1, 0, False, id="the first text ever is answered at once"),
         pytest.param(1, 1, False, id="a single client is never kept waiting"),
         pytest.param(1, 8, True, id="one of eight clients waits for the others"),
+        pytest.param(3, 8, True, id="three of eight are too few"),
         pytest.param(4, 8, False, id="half of them are enough"),
     ],
 )
@@ -108,7 +110,21 @@ def test_an_idle_model_waits_only_where_more_is_likely(waiting, last_batch, wait
         pytest.param(256, 0.01, 3, id="256 texts at 100 a second"),
         pytest.param(256, 0.0, 1, id="no rate is known yet"),
         pytest.param(60000, 1.0, LONGEST_RETRY, id="never longer than a minute"),
+        pytest.param(60, 1.0, 60, id="exactly a minute"),
+        pytest.param(30, 1.0, 30, id="half a minute"),
     ],
 )
 def test_retry_after_is_the_time_that_the_queue_takes(waiting, seconds_per_text, seconds):
     assert retry_after(waiting=waiting, seconds_per_text=seconds_per_text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("previous", "seconds", "rows", "rate"),
+    [
+        pytest.param(0.0, 0.8, 4, 0.2, id="the first pass sets the rate"),
+        pytest.param(0.2, 2.8, 4, 0.3, id="a slower pass raises it by a fifth of the difference"),
+        pytest.param(0.2, 0.4, 4, 0.18, id="a faster pass lowers it by a fifth of the difference"),
+    ],
+)
+def test_the_recent_rate_follows_the_newest_pass(previous, seconds, rows, rate):
+    assert recent_rate(previous, seconds=seconds, rows=rows) == pytest.approx(rate)

@@ -1,9 +1,10 @@
-"""The queue in front of the model, run on a model that does arithmetic: the length of a text is its prediction."""
+"""The queue in front of the model, with a model that answers each number with itself."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,11 +16,17 @@ from tuneloop_api.contract.server_config import BatchingSettings, ServerConfig
 from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.errors import RequestError
 from tuneloop_server.monitoring import Monitoring
-from tuneloop_server.predictions import Encoded, Prediction
 
 
-class LengthModel:
-    """Predicts each text's own number; remembers the passes, and can be held or broken."""
+class Number(int):
+    """A row: it has as many tokens as its value says."""
+
+    def __len__(self):
+        return 1 + self % 40
+
+
+class EchoModel:
+    """Answers each number with itself; remembers the passes, and can be held or broken."""
 
     def __init__(self) -> None:
         self.passes: list[list[int]] = []
@@ -27,20 +34,13 @@ class LengthModel:
         self.may_run.set()
         self.started = threading.Event()
 
-    def encode(self, texts):
-        return [Encoded(ids=[int(text)] * (1 + int(text) % 40), truncated=False) for text in texts]
-
     def predict(self, batch):
         self.started.set()
         assert self.may_run.wait(timeout=30)
-        numbers = [text.ids[0] for text in batch]
-        if 666 in numbers:
+        if 666 in batch:
             raise RuntimeError("out of memory")
-        self.passes.append(numbers)
-        return [
-            Prediction(logits=[float(n)], probabilities=[1.0], calibrated_confidence=1.0, tokens=1, truncated=False)
-            for n in numbers
-        ]
+        self.passes.append(list(batch))
+        return list(batch)
 
 
 def serve(model, scenario, **batching):
@@ -48,9 +48,11 @@ def serve(model, scenario, **batching):
 
     async def main():
         config = ServerConfig(namespace="n", name="n", revision="r", artifact_path="/a", artifact_uri="file:///a")
-        monitoring = Monitoring(config, manifest_of(["only"]))
+        monitoring = Monitoring(config, manifest_of(["only"]), label_names=["only"])
         with ThreadPoolExecutor(1) as worker:
-            batcher = Batcher(model, settings=BatchingSettings(**batching), monitoring=monitoring, worker=worker)
+            batcher = Batcher(
+                model.predict, settings=BatchingSettings(**batching), monitoring=monitoring, worker=worker
+            )
             task = asyncio.create_task(batcher.run())
             try:
                 return await asyncio.wait_for(scenario(batcher), timeout=30)
@@ -61,15 +63,21 @@ def serve(model, scenario, **batching):
     return asyncio.run(main())
 
 
-def numbers(predictions):
-    return [int(prediction.logits[0]) for prediction in predictions]
+async def ask(batcher, numbers, *, windows=1):
+    """Submit texts that are numbers, each as so many windows; returns the outputs, window by window."""
+
+    async def encode():
+        return [[Number(number)] * windows for number in numbers]
+
+    texts = await batcher.submit(len(numbers), encode)
+    return [output for rows in texts for _, output in rows]
 
 
-async def hold(model, batcher, text="0"):
+async def hold(model, batcher, number=0):
     """Occupy the model with one text; returns the task that waits for its answer."""
     model.may_run.clear()
     model.started.clear()
-    busy = asyncio.create_task(batcher.classify([text]))
+    busy = asyncio.create_task(ask(batcher, [number]))
     assert await asyncio.to_thread(model.started.wait, 30)
     return busy
 
@@ -77,23 +85,23 @@ async def hold(model, batcher, text="0"):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=12), min_size=1, max_size=20), st.integers(1, 16))
 def test_every_text_is_answered_once_and_in_order(requests, size):
-    model = LengthModel()
+    model = EchoModel()
 
     async def scenario(batcher):
-        return await asyncio.gather(*(batcher.classify([str(n) for n in request]) for request in requests))
+        return await asyncio.gather(*(ask(batcher, request) for request in requests))
 
     answers = serve(model, scenario, max_batch_size=size, max_queue=1000)
-    assert [numbers(answer) for answer in answers] == requests
+    assert answers == requests
     assert sorted(n for batch in model.passes for n in batch) == sorted(n for request in requests for n in request)
     assert max(map(len, model.passes)) <= size
 
 
 def test_requests_gather_while_the_model_is_busy():
-    model = LengthModel()
+    model = EchoModel()
 
     async def scenario(batcher):
         busy = await hold(model, batcher)
-        others = [asyncio.create_task(batcher.classify(["40"])) for _ in range(10)]
+        others = [asyncio.create_task(ask(batcher, [40])) for _ in range(10)]
         await until(lambda: batcher.waiting == 10)
         model.may_run.set()
         await asyncio.gather(busy, *others)
@@ -103,18 +111,18 @@ def test_requests_gather_while_the_model_is_busy():
 
 
 def test_a_full_queue_refuses_with_the_time_to_wait():
-    model = LengthModel()
+    model = EchoModel()
 
     async def scenario(batcher):
         busy = await hold(model, batcher)
-        waiting = asyncio.create_task(batcher.classify(["1", "2", "3"]))
+        waiting = asyncio.create_task(ask(batcher, [1, 2, 3]))
         await until(lambda: batcher.waiting == 3)
         with pytest.raises(RequestError, match="3 texts are waiting, at most 4 may") as refused:
-            await batcher.classify(["4", "5"])
-        accepted = asyncio.create_task(batcher.classify(["6"]))
+            await ask(batcher, [4, 5])
+        accepted = asyncio.create_task(ask(batcher, [6]))
         await until(lambda: batcher.waiting == 4)
         model.may_run.set()
-        return refused.value, numbers((await asyncio.gather(busy, waiting, accepted))[2])
+        return refused.value, (await asyncio.gather(busy, waiting, accepted))[2]
 
     refused, accepted = serve(model, scenario, max_queue=4)
     assert (refused.status, refused.reason, refused.retry_after, accepted) == (429, "overloaded", 1, [6])
@@ -122,70 +130,143 @@ def test_a_full_queue_refuses_with_the_time_to_wait():
 
 def test_a_request_that_can_never_fit_is_refused_for_good():
     async def scenario(batcher):
-        await batcher.classify(["1"] * 5)
+        await ask(batcher, [1] * 5)
 
     with pytest.raises(RequestError, match="5 texts were given, at most 4 are allowed") as refused:
-        serve(LengthModel(), scenario, max_queue=4)
+        serve(EchoModel(), scenario, max_queue=4)
     assert (refused.value.status, refused.value.retry_after) == (422, None)
 
 
 def test_a_failing_pass_fails_its_own_requests_only():
-    model = LengthModel()
+    model = EchoModel()
 
     async def scenario(batcher):
         with pytest.raises(RequestError) as refused:
-            await batcher.classify(["666"])
-        return refused.value.status, numbers(await batcher.classify(["5"])), batcher.waiting
+            await ask(batcher, [666])
+        return refused.value.status, await ask(batcher, [5]), batcher.waiting
 
     assert serve(model, scenario) == (500, [5], 0)
 
 
 def test_texts_that_nobody_waits_for_are_not_computed():
-    model = LengthModel()
+    model = EchoModel()
 
     async def scenario(batcher):
         busy = await hold(model, batcher)
-        gone = asyncio.create_task(batcher.classify(["7", "8"]))
+        gone = asyncio.create_task(ask(batcher, [7, 8]))
         await until(lambda: batcher.waiting == 2)
         gone.cancel()
         model.may_run.set()
         await busy
-        return numbers(await batcher.classify(["9"])), batcher.waiting
+        return await ask(batcher, [9]), batcher.waiting
 
     assert serve(model, scenario) == ([9], 0)
     assert model.passes == [[0], [9]]
 
 
-def test_a_long_body_is_tokenized_beside_the_event_loop():
-    threads = []
-
-    class Noticing(LengthModel):
-        def encode(self, texts):
-            threads.append(threading.current_thread() is threading.main_thread())
-            return super().encode(texts)
+def test_an_idle_model_waits_for_the_texts_that_are_likely_to_come():
+    model = EchoModel()
 
     async def scenario(batcher):
-        await batcher.classify(["1"])
-        await batcher.classify([f"{1:04000}"] * 3)
+        await ask(batcher, [0] * 8)
+        first = asyncio.create_task(ask(batcher, [1]))
+        await until(lambda: batcher.waiting == 1)
+        await asyncio.gather(first, ask(batcher, [2, 3, 4]))
 
-    serve(Noticing(), scenario)
-    assert threads == [True, False]
+    serve(model, scenario, max_batch_size=8, max_delay_milliseconds=60_000)
+    assert model.passes == [[0] * 8, [1, 2, 3, 4]]
+
+
+def test_a_text_waits_for_others_no_longer_than_allowed():
+    model = EchoModel()
+
+    async def scenario(batcher):
+        await ask(batcher, [0] * 8)
+        return await ask(batcher, [1])
+
+    # In seconds instead of milliseconds, the wait would outlast the scenario's 30 s.
+    assert serve(model, scenario, max_batch_size=8, max_delay_milliseconds=40) == [1]
+
+
+def test_the_windows_of_a_text_are_answered_together_and_in_order():
+    async def scenario(batcher):
+        async def encode():
+            return [[Number(1), Number(50)], [Number(2)], [Number(3), Number(60), Number(4)]]
+
+        return await batcher.submit(3, encode)
+
+    texts = serve(EchoModel(), scenario, max_batch_size=2)
+    assert texts == [[(1, 1), (50, 50)], [(2, 2)], [(3, 3), (60, 60), (4, 4)]]
+
+
+def test_windows_take_places_in_the_queue_and_give_them_back():
+    model = EchoModel()
+
+    async def scenario(batcher):
+        busy = await hold(model, batcher)
+        waiting = asyncio.create_task(ask(batcher, [7], windows=3))
+        await until(lambda: batcher.waiting == 3)
+        with pytest.raises(RequestError, match="4 texts are waiting, at most 4 may") as refused:
+            await ask(batcher, [8], windows=2)
+        assert batcher.waiting == 3
+        model.may_run.set()
+        await asyncio.gather(busy, waiting)
+        return refused.value.status, batcher.waiting
+
+    assert serve(model, scenario, max_queue=4) == (429, 0)
+
+
+def test_a_text_of_more_windows_than_the_queue_holds_is_refused_for_good():
+    async def scenario(batcher):
+        with pytest.raises(RequestError, match="the texts make 5 windows, at most 4 are allowed") as refused:
+            await ask(batcher, [1], windows=5)
+        return refused.value.status, batcher.waiting, await ask(batcher, [2], windows=4)
+
+    assert serve(EchoModel(), scenario, max_queue=4) == (422, 0, [2] * 4)
+
+
+def test_a_request_that_cannot_be_encoded_leaves_its_places_in_the_queue():
+    async def broken():
+        raise ValueError("no tokens")
+
+    async def scenario(batcher):
+        with pytest.raises(ValueError, match="no tokens"):
+            await batcher.submit(2, broken)
+        return batcher.waiting, await ask(batcher, [3, 4])
+
+    assert serve(EchoModel(), scenario, max_queue=2) == (0, [3, 4])
+
+
+def test_the_metrics_say_how_long_each_text_waited_and_how_large_passes_were():
+    model = EchoModel()
+
+    async def scenario(batcher):
+        busy = await hold(model, batcher)
+        others = asyncio.create_task(ask(batcher, [1, 1, 1]))
+        await until(lambda: batcher.waiting == 3)
+        held_from = time.perf_counter()
+        held = time.perf_counter() - held_from
+        model.may_run.set()
+        await asyncio.gather(busy, others)
+        return held, batcher._monitoring.registry
+
+    held, registry = serve(model, scenario)
+    labels = {"deployment": "n", "revision": "r", "task": "text-classification"}
+    found = {
+        name: registry.get_sample_value(f"tuneloop_{name}", labels)
+        for name in ("batch_size_requests_sum", "batch_size_requests_count", "inference_duration_seconds_count")
+    }
+    assert found == {
+        "batch_size_requests_sum": 4,
+        "batch_size_requests_count": 2,
+        "inference_duration_seconds_count": 2,
+    }
+    assert registry.get_sample_value("tuneloop_queue_duration_seconds_count", labels) == 4
+    assert registry.get_sample_value("tuneloop_queue_duration_seconds_sum", labels) >= 3 * held
+    assert registry.get_sample_value("tuneloop_inference_duration_seconds_sum", labels) >= held
 
 
 async def until(condition):
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  (the conditions are counts, which have no event)
             await asyncio.sleep(0.001)
-
-
-def test_a_text_without_a_token_is_refused_and_leaves_its_place_in_the_queue():
-    class SilentModel(LengthModel):
-        def encode(self, texts):
-            return [Encoded(ids=[int(text)] if text else [], truncated=False) for text in texts]
-
-    async def scenario(batcher):
-        with pytest.raises(RequestError, match="no token of text 2") as refused:
-            await batcher.classify(["1", ""])
-        return refused.value.status, batcher.waiting, numbers(await batcher.classify(["3", "4"]))
-
-    assert serve(SilentModel(), scenario, max_queue=2) == (422, 0, [3, 4])

@@ -1,0 +1,79 @@
+"""What a loaded model is: texts become token ids, token ids become logits. Plain data between runtimes, batching and tasks.
+
+Shapes: T = tokens of a text with its special tokens, C = labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Logits: TypeAlias = NDArray[np.float32]
+    """[C] for a text, or [T, C] for the tokens of a text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A text, or a window of a text, as token ids; special tokens included."""
+
+    ids: list[int]
+    type_ids: list[int] = field(default_factory=list)
+    """`token_type_ids`; empty if the model takes none."""
+    truncated: bool = False
+    """The text was longer than the model's limit, and was cut."""
+    offsets: list[tuple[int, int]] = field(default_factory=list)
+    """For each token its start and end in the text, in characters; empty unless the task needs offsets."""
+    special_tokens: list[int] = field(default_factory=list)
+    """For each token 1 if the tokenizer added it to the text, else 0; empty unless the task needs offsets."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Window(NamedTuple):
+    """The tokens of a text, or of a part of it, and the model's logits for them."""
+
+    encoded: Encoded
+    logits: Logits
+
+
+class Vocabulary(Protocol):
+    """What tasks ask of the tokenizer."""
+
+    @property
+    def unknown_id(self) -> int | None:
+        """Id of the token that stands for all unknown ones."""
+
+    @property
+    def has_subword_prefix(self) -> bool:
+        """Whether tokens that continue a word begin with a prefix, such as `##`."""
+
+    def token(self, token_id: int) -> str:
+        """Return the token of an id."""
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Return the text that tokens stand for."""
+
+
+class Model(Protocol):
+    """A loaded model. `encode` may be called from several threads at the same time, `predict` from one thread at a time."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's vocabulary."""
+
+    def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
+        """Return the windows of each text, at least one.
+
+        A text longer than the model's limit is cut. With `stride` it becomes several windows instead, which share `stride` tokens with
+        the window before. Raises RequestError if `stride` leaves a window no token of its own.
+        """
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Logits]:
+        """Run a forward pass; return the logits of each window."""

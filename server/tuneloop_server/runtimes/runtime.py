@@ -1,0 +1,24 @@
+"""The seam `Runtime`: what loads a model and computes its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.contract.artifact import Manifest
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.model import Model
+    from tuneloop_server.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """A way to run a model."""
+
+    name: str
+    load: Callable[[ServerConfig, Manifest, Task[Any]], Model]
+    """Loads the model of a checked artifact, in a thread. Raises CannotServe. Heavy imports belong into this function: the server must
+    answer `/healthz` while they run."""

@@ -1,0 +1,72 @@
+"""The seam `Task`: everything in the server that depends on what the model does. One task a file in this folder; `TASKS` is the table.
+
+A task is functions in a frozen dataclass. Runtimes, batching, protocols and metrics ask the task, and never for its name.
+Requests and responses have the shape that Hugging Face defines for the task id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tuneloop_server.model import Vocabulary, Window
+
+Parameters = TypeVar("Parameters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a task must know of the served model to make a response."""
+
+    labels: Sequence[str]
+    """In the order of their ids."""
+    temperature: float
+    """Logits are divided by it for calibrated confidence."""
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A prediction as the metrics count it."""
+
+    label: str
+    confidence: float
+    """Probability of the label: softmax(logits)."""
+    calibrated_confidence: float
+    """Probability of the label after temperature scaling: softmax(logits / temperature)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a text is answered with, and what the metrics count of it."""
+
+    value: object
+    """Plain JSON data."""
+    predictions: Sequence[Prediction]
+
+
+def one_window(_: object) -> None:
+    """Cut long texts: a text is one window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Generic[Parameters]):
+    """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
+
+    name: str
+    """Hugging Face task id, as in the artifact's manifest."""
+    auto_class: str
+    """Class of transformers that loads the model, such as `AutoModelForTokenClassification`."""
+    needs_offsets: bool
+    """Whether the response says where in the text a token stands."""
+    read_parameters: Callable[[Mapping[str, object]], Parameters]
+    """Hugging Face's `parameters`, without nulls → parameters. Raises RequestError naming the field that is wrong."""
+    stride: Callable[[Parameters], int | None] = one_window
+    """Tokens that the windows of a long text share; None: the text is cut."""
+    answer: Callable[[str, Sequence[Window], Parameters, ModelFacts], Answer]
+    """(text, its windows, parameters, facts) → what the text is answered with."""
+    label_names: Callable[[Sequence[str]], list[str]]
+    """The model's labels → every label that a `Prediction` may have; each gets a series in `tuneloop_predictions_total`."""

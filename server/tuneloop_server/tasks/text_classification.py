@@ -1,0 +1,86 @@
+"""Text classification: the scores of all labels for a text.
+
+`parameters`: `{"top_k": int, "function_to_apply": "softmax" | "sigmoid" | "none"}`. A text is answered with `[{"label", "score"}, …]`, the best
+label first, all labels without `top_k`.
+Source: https://huggingface.co/docs/inference-providers/tasks/text-classification, which is also what
+`pipeline("text-classification")(text, top_k=None)` returns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_server.fields import check_known, choice, whole_number
+from tuneloop_server.tasks.task import Answer, Prediction, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tuneloop_server.model import Window
+    from tuneloop_server.tasks.task import ModelFacts
+
+_FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassificationParameters:
+    """How many labels a client wants, and which function makes scores of logits."""
+
+    top_k: int | None = None
+    """None: all labels."""
+    function_to_apply: str = "softmax"
+
+
+def read_parameters(given: Mapping[str, object]) -> TextClassificationParameters:
+    """Return the parameters. Raises RequestError naming the field that is wrong."""
+    check_known(given, ("top_k", "function_to_apply"), prefix="parameters.")
+    top_k: int | None = None
+    if "top_k" in given:
+        expected = "expected a whole number from 1, or null for all labels; for example 2"
+        top_k = whole_number("parameters.top_k", given["top_k"], least=1, expected=expected)
+    function = choice("parameters.function_to_apply", given.get("function_to_apply", "softmax"), _FUNCTIONS)
+    return TextClassificationParameters(top_k=top_k, function_to_apply=function)
+
+
+def answer(_: str, windows: Sequence[Window], parameters: TextClassificationParameters, facts: ModelFacts) -> Answer:
+    """Return the best labels with their scores. The prediction is the most probable label."""
+    logits: list[float] = windows[0].logits.tolist()
+    probabilities = softmax(logits)
+    scores = _scores(logits, probabilities, parameters.function_to_apply)
+    best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    confidence = max(probabilities)
+    prediction = Prediction(
+        label=facts.labels[probabilities.index(confidence)],
+        confidence=confidence,
+        calibrated_confidence=max(softmax([logit / facts.temperature for logit in logits])),
+    )
+    value = [{"label": facts.labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
+    return Answer(value=value, predictions=[prediction])
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Return the softmax of logits, in double precision."""
+    largest = max(logits)
+    powers = [math.exp(logit - largest) for logit in logits]
+    total = math.fsum(powers)
+    return [power / total for power in powers]
+
+
+def _scores(logits: list[float], probabilities: list[float], function: str) -> list[float]:
+    if function == "softmax":
+        return probabilities
+    if function == "none":
+        return logits
+    return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in logits]  # sigmoid, without overflow
+
+
+TEXT_CLASSIFICATION = Task(
+    name="text-classification",
+    auto_class="AutoModelForSequenceClassification",
+    needs_offsets=False,
+    read_parameters=read_parameters,
+    answer=answer,
+    label_names=list,
+)
