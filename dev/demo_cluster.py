@@ -1,6 +1,6 @@
-"""The whole way on a real one-node Kubernetes: from nothing to a served model, with kubectl and Helm as a user would.
+"""The demo on a real one-node Kubernetes: from an empty machine to a served model, with kubectl and Helm as a user would.
 
-Everything that it makes lies in `.cluster`; `make cluster-down` ends it, and running it again takes up what is there.
+All its files lie in `.cluster`. `make cluster-down` stops the node; the next run uses the node that is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cluster import binaries, machine
 from cluster.development import python_mounts
 from cluster.errors import ClusterError
 from cluster.node import NodeCluster
-from demo import print_ladder
+from demo import print_baseline_comparison
 from images import store, targets
 from images.errors import ImageError
 
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".cluster"
 CLAIM = STATE / "demo"
-"""A copy of `.tuneloop/claims/demo` that belongs to the pods' user: files of the tree's own stay as they are."""
+"""A copy of `.tuneloop/claims/demo` that the user of the pods owns; the files of the source tree keep their owner."""
 NAMESPACE = "tuneloop-system"
 OWNER = 1000
 """User and group of all pods (`children.uid`, `children.gid` of the chart)."""
 SENTENCE = "a warm , funny and quietly moving film"
-_LOOK_SECONDS = 2.0
-_SAY_SECONDS = 10.0
-"""A line of progress is printed this often, and at each change of phase."""
+_POLL_SECONDS = 2.0
+_PRINT_SECONDS = 10.0
+"""Time between two lines of progress; a change of phase prints a line at once."""
 _SERVER_SECONDS = 300.0
 _RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why in one line."""
+    """The demo cannot continue; the message is one line."""
 
 
 class Stopwatch:
-    """How long each part took."""
+    """Measures the time of each part."""
 
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Announce and time one part."""
+        """Print the name of a part, and measure its time."""
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
         yield
@@ -67,7 +67,7 @@ class Stopwatch:
 
 
 class Shell:
-    """Runs kubectl and Helm on one cluster, and shows what it runs."""
+    """Runs kubectl and Helm on one cluster, and prints each command."""
 
     def __init__(self, cluster: NodeCluster, *, helm: Path) -> None:
         self._programs = {"kubectl": cluster.bin / "kubectl", "helm": helm}
@@ -76,20 +76,20 @@ class Shell:
         self._environment |= {"KUBECONFIG": str(cluster.kubeconfig)}
 
     def run(self, *command: str) -> None:
-        """Show a command line, and run it. Raises DemoError."""
+        """Print a command line, and run it. Raises DemoError."""
         print(f"$ {' '.join(command)}", flush=True)
         self.quietly(*command)
 
     def quietly(self, *command: str) -> str:
-        """Run a command line and return what it printed. Raises DemoError."""
+        """Run a command line without printing it, and return its output. Raises DemoError."""
         program, *arguments = command
         done = subprocess.run(
             [str(self._programs[program]), *arguments],
             cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            said = " ".join((done.stderr or done.stdout).split())
-            raise DemoError(f"{program} {arguments[0]} ended with {done.returncode}: {said[-600:]}")
+            output = " ".join((done.stderr or done.stdout).split())
+            raise DemoError(f"{program} {arguments[0]} ended with {done.returncode}: {output[-600:]}")
         return done.stdout
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def main() -> int:
         with watch.part("fine-tune and serve (examples/reviews)"):
             shell.run("kubectl", "apply", "-n", NAMESPACE, "-f", "examples/reviews/")
             job = _follow(shell)
-            url = _served(shell)
-        _ask(url)
+            url = _served_url(shell)
+        _request(url)
     except (DemoError, ClusterError, ImageError, OSError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         print(f"What runs stays for a look ({_environment()}); end it with: make cluster-down", file=sys.stderr)
         return 1
-    print_ladder(job)
+    print_baseline_comparison(job)
     _print_places(job, url)
     watch.print()
     return 0
@@ -138,7 +138,7 @@ def _cluster(watch: Stopwatch) -> Shell:
         _namespace(shell)
         cluster.share("demo", _claim(), namespace=NAMESPACE)
         _install(shell, build=operator.tag.rpartition(":")[2])
-        # of a run before; what it made stays on the claim
+        # objects of an earlier run; its files stay on the claim
         shell.run("kubectl", "delete", "-n", NAMESPACE, "-f", "examples/reviews/", "--ignore-not-found")
     return shell
 
@@ -165,7 +165,7 @@ def _claim() -> Path:
 
 
 def _install(shell: Shell, *, build: str) -> None:
-    """Install or upgrade the chart. `build` names the operator's image, whose tag stays: another one makes a new pod."""
+    """Install or upgrade the chart. The image's tag never changes: another `build` in the pod template makes a new pod."""
     image = "docker.io/tuneloop/development"
     chosen = {
         "image.repository": "docker.io/tuneloop/operator",
@@ -186,23 +186,23 @@ def _install(shell: Shell, *, build: str) -> None:
 
 
 def _follow(shell: Shell) -> dict[str, Any]:
-    """Print how the job gets on until it has succeeded, and return it. Raises DemoError if it fails."""
-    began = said = time.monotonic()
+    """Print the job's progress until it has succeeded, and return the job. Raises DemoError if the job fails."""
+    began = printed = time.monotonic()
     phase = ""
     while True:
         job = shell.get("finetunejob", "reviews")
         status = job.get("status") or {}
         now = time.monotonic()
-        if status.get("phase", "") != phase or now - said >= _SAY_SECONDS:
-            phase, said = status.get("phase", ""), now
+        if status.get("phase", "") != phase or now - printed >= _PRINT_SECONDS:
+            phase, printed = status.get("phase", ""), now
             print(f"  {now - began:5.0f} s  {_line(status)}", flush=True)
         if phase == "Succeeded":
             return job
         if phase == "Failed":
             failure = status.get("failure") or {}
-            said = [failure.get("message", "no reason given"), failure.get("hint")]
-            raise DemoError(f"the job failed: {'; '.join(filter(None, said))}")
-        time.sleep(_LOOK_SECONDS)
+            reasons = [failure.get("message", "no reason given"), failure.get("hint")]
+            raise DemoError(f"the job failed: {'; '.join(filter(None, reasons))}")
+        time.sleep(_POLL_SECONDS)
 
 
 def _line(status: dict[str, Any]) -> str:
@@ -217,19 +217,19 @@ def _line(status: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def _served(shell: Shell) -> str:
-    """Wait until the deployment answers; return its Service's address, which this machine reaches. Raises DemoError."""
+def _served_url(shell: Shell) -> str:
+    """Wait until the deployment is ready; return the address of its Service, which this machine can reach. Raises DemoError."""
     deadline = time.monotonic() + _SERVER_SECONDS
     while (status := shell.get("modeldeployment", "reviews").get("status") or {}).get("phase") != "Ready":
         if time.monotonic() > deadline:
-            conditions = {one["type"]: one.get("message") for one in status.get("conditions") or ()}
+            conditions = {item["type"]: item.get("message") for item in status.get("conditions") or ()}
             raise DemoError(f"the model is not served after {_SERVER_SECONDS:.0f} s: {conditions}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     print(f"  the model is served: {status['url']} in the cluster")
     return f"http://{shell.get('service', 'reviews')['spec']['clusterIP']}/"
 
 
-def _ask(url: str) -> None:
+def _request(url: str) -> None:
     question = json.dumps({"inputs": SENTENCE})
     print(f"\n$ curl {url} --json '{question}'", flush=True)
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "20", url, "--json", question]

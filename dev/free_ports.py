@@ -1,4 +1,4 @@
-"""Ports of this machine that nothing listens on, for programs that must be told one before they start."""
+"""Free ports of this machine, for programs that need their port before they start."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import IO
 
 _TRIES = 200
 _HELD: deque[IO[str]] = deque()
-"""Locks of the ports that this process chose last: a program may take seconds until it listens, and others choose meanwhile."""
+"""Locks of the ports that this process chose last: a program may take seconds until it listens, and other processes choose meanwhile."""
 _MOST_HELD = 100
 
 
 def free_ports(count: int) -> list[int]:
-    """Return as many ports, no two the same, and none that another process has just chosen.
+    """Return that many different ports, none of which another process has just chosen.
 
-    They lie below the range from which the kernel takes ports for outgoing connections: one of those may be in use before it is listened on.
+    The ports lie below the range of the kernel's ports for outgoing connections, which may be taken before the program listens.
     """
     below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = random.SystemRandom().sample(range(below // 2, below), _TRIES)
@@ -29,13 +29,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_port() -> int:
-    """Return one port."""
+    """Return a free port."""
     (port,) = free_ports(1)
     return port
 
 
 def _reserve(port: int) -> bool:
-    """Take the port's lock; return whether nobody else had it."""
+    """Take the lock of a port; return False if another process holds the lock."""
     folder = Path(tempfile.gettempdir()) / f"tuneloop-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     file = (folder / str(port)).open("w")

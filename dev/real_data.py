@@ -29,7 +29,7 @@ SHA256 = {
 
 
 def main(folder: Path) -> int:
-    """Fill `folder`; do nothing where the files are there and whole."""
+    """Fill `folder`; do nothing if the files are there and whole."""
     folder.mkdir(parents=True, exist_ok=True)
     if all(_digest(folder / name) == digest for name, digest in SHA256.items()):
         return 0

@@ -1,10 +1,11 @@
-"""A node of local mode with real small pods: `play` runs a story inside one, and the rest looks at what became of its pods."""
+"""A LocalNode with small real pods: `play` runs a story inside a node; the other functions wait for its pods and read them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import waiting
 
 from tuneloop_cli.local.node import LocalNode
 from tuneloop_cli.local.processes import processes
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 T = TypeVar("T")
 SECONDS = 20.0
-"""For anything that a test waits for."""
+"""The longest wait of a test."""
 POLITE = (
     "python", "-S", "-c",
     "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(79)); print('up', flush=True); time.sleep(600)",
 )  # fmt: skip
-"""A program that says when it is up, and ends with status 79 when it is asked to end."""
+"""A program that prints `up` when it runs, and ends with status 79 on SIGTERM."""
 
 
 def play(folder: Path, story: Callable[[LocalNode], Awaitable[T]], **options: Any) -> T:
-    """Run a story inside a node; pods that are left are killed, not waited for."""
+    """Run a story inside a node. Pods that are left are killed without their grace period."""
 
     async def whole() -> T:
         async with LocalNode(folder, **options) as node:
@@ -39,22 +40,22 @@ def play(folder: Path, story: Callable[[LocalNode], Awaitable[T]], **options: An
 
 
 async def eventually(look: Callable[[], T], what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
-    deadline = time.monotonic() + SECONDS
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
-        await asyncio.sleep(0.01)
-    return seen
+    """Return what `look` returns once that is true; raise AssertionError after `SECONDS`."""
+
+    async def look_now() -> T:
+        return look()
+
+    return await waiting.eventually(look_now, seconds=SECONDS, what=what)
 
 
 async def only_pod(node: LocalNode) -> Manifest:
-    """Return the pod once it is there."""
+    """Return the only pod once it exists."""
     (pod,) = await eventually(lambda: node.cluster.all("Pod"), "a pod")
     return pod
 
 
-async def talking_pod(node: LocalNode, folder: Path) -> Manifest:
-    """Return the pod once its program has said something."""
+async def printing_pod(node: LocalNode, folder: Path) -> Manifest:
+    """Return the only pod once its program has printed something."""
     pod = await only_pod(node)
     log = log_of(folder, pod)
     await eventually(lambda: log.exists() and log.read_text(), "the program's start")

@@ -1,6 +1,6 @@
-"""A node as a process of its own, to be killed: `python node_process.py FOLDER MANIFESTS_JSON [WRITES]`; says `ready` once it works.
+"""A LocalNode in a process of its own, to be killed: `python node_process.py FOLDER MANIFESTS_JSON [WRITES]`; prints `ready` once it runs.
 
-With a number of writes it kills itself right after the last of them.
+With WRITES, the process kills itself right after that many writes.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""`until`: waits for a condition with a deadline."""
+"""Waits for a condition with a deadline: `until`, and `eventually` in an event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 _LOOK_SECONDS = 0.05
 T = TypeVar("T")
@@ -18,4 +19,13 @@ def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(_LOOK_SECONDS)
+    return found
+
+
+async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float, what: str) -> T:
+    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := await look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        await asyncio.sleep(_LOOK_SECONDS)
     return found

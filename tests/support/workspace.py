@@ -1,4 +1,4 @@
-"""A folder in which a story runs the real command line: a claim with a model and data, manifests, and what came of them."""
+"""A folder in which a story runs the real command line: a claim with a model and data, manifests, and the results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import waiting
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TUNELOOP = [sys.executable, "-m", "tuneloop_cli"]
 CLAIM = "work"
@@ -46,7 +49,7 @@ class Workspace:
         return self.path / name
 
     def start(self, *words: str, log: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        """Start the command line in a process group of its own; output goes to a file when `log` is named."""
+        """Start the command line in a process group of its own. With `log`, the output goes to that file."""
         out: Any = (self.path / log).open("w") if log else subprocess.PIPE
         return subprocess.Popen(
             [*TUNELOOP, *words],
@@ -126,26 +129,26 @@ def deployment_manifest(**spec: Any) -> dict[str, Any]:
     }
 
 
-def until(condition: Any, *, seconds: float, what: str, process: subprocess.Popen[str] | None = None) -> Any:
-    """Return the first true value of `condition()`; fail when the deadline passes or the process ends first."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        assert process is None or process.poll() is None, f"the process ended ({process.returncode}) before {what}"
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
+def until(look: Callable[[], Any], *, seconds: float, what: str, process: subprocess.Popen[str] | None = None) -> Any:
+    """Return the first true value of `look()`, as `waiting.until` does; fail as soon as the process ends without it."""
+
+    def look_while_the_process_runs() -> Any:
+        found = look()
+        ended = not found and process is not None and process.poll() is not None
+        assert not ended, f"the process ended ({process and process.returncode}) before {what}"
+        return found
+
+    return waiting.until(look_while_the_process_runs, seconds=seconds, what=what)
 
 
 def processes_of(path: Path) -> list[str]:
     """Return the command lines of all processes that mention a folder."""
     found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            command = each.read_bytes().decode(errors="replace").replace("\0", " ")
+            command = file.read_bytes().decode(errors="replace").replace("\0", " ")
         except OSError:
             continue
-        if str(path) in command and str(each.parent.name) != str(os.getpid()):
-            found.append(f"{each.parent.name} {command}")
+        if str(path) in command and file.parent.name != str(os.getpid()):
+            found.append(f"{file.parent.name} {command}")
     return found

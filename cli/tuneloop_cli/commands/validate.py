@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing
@@ -22,6 +22,8 @@ from tuneloop_operator.desired.fine_tune_job.run_config import run_config
 from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tuneloop_cli.manifests.load import LoadedManifest
 
 
@@ -39,13 +41,16 @@ def check_files(files: list[Path], *, folder: Path) -> None:
 
 
 def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
-    resource = loaded.resource
     refusal = refusal_of(loaded, folders=folders, settings=settings)
     if refusal is not None:
         return refusal
-    if isinstance(resource, FineTuneJob):
-        return _data_problem(resource, loaded.manifest, folders=folders, settings=settings)
-    uri = resource.spec.model.uri
+    return _CHECKS[loaded.kind](loaded, folders, settings)
+
+
+def _artifact_problem(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> str | None:
+    """Return a problem with the artifact of a ModelDeployment."""
+    assert isinstance(loaded.resource, ModelDeployment)
+    uri = loaded.resource.spec.model.uri
     if uri is None:
         return None
     manifest = Path(_on_this_machine(path_of(uri), folders)) / "manifest.json"
@@ -57,17 +62,16 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
     if refusals := refusals_of(loaded.resource, settings):
         return "\n".join(str(refusal) for refusal in refusals)
     try:
-        require_claims(loaded.manifest, folders=folders, write=False)
+        require_claims(loaded.manifest, folders=folders)
     except ClaimMissing as error:
         return str(error)
     return None
 
 
-def _data_problem(
-    job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
-) -> str | None:
+def _data_problem(loaded: LoadedManifest, folders: Folders, settings: OperatorSettings) -> str | None:
     """Let the trainer read model and data as the prepare stage would; return the problem that it reports, or None."""
-    completed = run_trainer("check", job, manifest, folders=folders, settings=settings)
+    assert isinstance(loaded.resource, FineTuneJob)
+    completed = run_trainer("check", loaded.resource, loaded.manifest, folders=folders, settings=settings)
     return None if completed.returncode == 0 else error_output(completed)
 
 
@@ -97,3 +101,10 @@ def error_output(completed: subprocess.CompletedProcess[str]) -> str:
 def _on_this_machine(text: str, folders: Folders) -> str:
     """Replace the mount paths of claims with their folders on this machine."""
     return text.replace(mount_path(""), f"{folders.claim('x').parent}/")
+
+
+_CHECKS: dict[str, Callable[[LoadedManifest, Folders, OperatorSettings], str | None]] = {
+    "FineTuneJob": _data_problem,
+    "ModelDeployment": _artifact_problem,
+}
+"""The check of the models and files that a manifest names, by kind."""

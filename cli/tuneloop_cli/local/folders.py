@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.local.errors import ClaimMissing
-from tuneloop_cli.local.submission import DEFAULT_CLAIM, claim_written, claims_read
+from tuneloop_cli.local.submission import DEFAULT_CLAIM, claims_read
 from tuneloop_operator.desired.common.storage import storage_of
 
 if TYPE_CHECKING:
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-def require_claims(manifest: Manifest, *, folders: Folders, write: bool = True) -> None:
-    """Check that the claims which a manifest reads exist; with `write`, create the claim that a job writes to. Raises ClaimMissing."""
+def require_claims(manifest: Manifest, *, folders: Folders) -> None:
+    """Raise ClaimMissing for a claim that the manifest reads from and that has no folder."""
     for claim in sorted(claims_read(manifest)):
         if not folders.claim(claim).is_dir():
             named = f"{manifest['kind']} {manifest['metadata']['name']} names pvc://{claim}/…"
             raise ClaimMissing(
                 f"{named}, but there is no folder {folders.claim(claim)}: make it, and put the files in it"
             )
-    if write and manifest["kind"] == "FineTuneJob":
-        folders.claim(claim_written(manifest)).mkdir(parents=True, exist_ok=True)
+
+
+def prepare_claims(manifest: Manifest, *, written: str | None, folders: Folders) -> None:
+    """Check the claims that the manifest reads from, then make the folder of the claim `written`. Raises ClaimMissing."""
+    require_claims(manifest, folders=folders)
+    if written is not None:
+        folders.claim(written).mkdir(parents=True, exist_ok=True)
 
 
 _FENCE = "checkpoints/ATTEMPT"
@@ -32,7 +37,7 @@ _FENCE = "checkpoints/ATTEMPT"
 
 
 def last_attempt(manifest: Manifest, *, folders: Folders) -> int:
-    """Return the number of the last attempt in the job's folder on the claim; a new object counts on from it. 0: there was none."""
+    """Return the number of the last attempt in a FineTuneJob's folder on the claim; 0 if there was none."""
     job = FineTuneJob.from_wire(manifest)
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
     if storage is None or (job.spec.checkpoint and job.spec.checkpoint.resume == "never"):

@@ -11,6 +11,7 @@ import threading
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
+from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.local.cluster.cluster import LocalCluster
 from tuneloop_cli.local.cluster.lock import writer_lock
 from tuneloop_cli.local.cluster.object_files import KINDS
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from tuneloop_cli.local.cluster.cluster import EventType, Subscriber
     from tuneloop_operator.cluster import Kind, Manifest
-
-_CUSTOM_KINDS: tuple[Kind, ...] = ("FineTuneJob", "ModelDeployment")
 
 
 class LocalNode:
@@ -60,7 +59,7 @@ class LocalNode:
             stack.callback(watchdog.close)
             mark_pods_lost(self.cluster, folders=self.folders)
             clear_server_status(self.cluster)
-            self._held = {manifest["metadata"]["uid"] for kind in _CUSTOM_KINDS for manifest in self.cluster.all(kind)}
+            self._held = {manifest["metadata"]["uid"] for kind in RESOURCES for manifest in self.cluster.all(kind)}
             stack.callback(clear_server_status, self.cluster)
             self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._kubelet = Kubelet(self._machine(reserved, watchdog), self.tasks)

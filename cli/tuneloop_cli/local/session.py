@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.errors import NotAccepted
-from tuneloop_cli.local.folders import last_attempt, require_claims
+from tuneloop_cli.local.folders import prepare_claims
+from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.node import LocalNode, is_finished
-from tuneloop_cli.local.overlay import Hardware, overlay
+from tuneloop_cli.local.overlay import Hardware
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
-from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission, identity, submission
+from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from tuneloop_cli.kinds import CustomKind
     from tuneloop_cli.local.cluster.cluster import EventType
     from tuneloop_operator.cluster import Kind, Manifest
 
@@ -94,10 +96,12 @@ class LocalSession:
 
         A FineTuneJob that has failed starts again and resumes from its checkpoints. A FineTuneJob that has succeeded stays as it is.
         """
-        ordered = sorted(manifests, key=lambda manifest: manifest["kind"] != "FineTuneJob")
+        order = list(LOCAL_KINDS)
+        ordered = sorted(manifests, key=lambda manifest: order.index(manifest["kind"]))
         for manifest in ordered:
             _require_accepted(manifest, settings=self._settings)
-            require_claims(manifest, folders=self.node.folders)
+            written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)
+            prepare_claims(manifest, written=written, folders=self.node.folders)
         return [await self._submit(manifest) for manifest in ordered]
 
     async def watch(
@@ -133,7 +137,8 @@ class LocalSession:
 
     async def suspend_all(self) -> None:
         """Suspend every unfinished job; return when all have saved a checkpoint and stopped. A job resumes when it is submitted again."""
-        running = [job for job in self.node.active("FineTuneJob") if not is_finished(job)]
+        kinds = [kind for kind, local_kind in LOCAL_KINDS.items() if local_kind.can_suspend]
+        running = [job for kind in kinds for job in self.node.active(kind) if not is_finished(job)]
         for job in running:
             await self.node.cluster.apply(job | {"spec": job["spec"] | {"suspend": True}})
         for job in running:
@@ -148,29 +153,23 @@ class LocalSession:
     async def _submit(self, manifest: Manifest) -> Submitted:
         metadata = manifest["metadata"]
         name, namespace = metadata["name"], metadata["namespace"]
-        lines: tuple[str, ...] = ()
-        if manifest["kind"] == "FineTuneJob":
-            manifest = manifest | {"metadata": metadata | {"uid": identity(manifest)}}
-            fitted = overlay(manifest, self._hardware)
-            manifest, lines = fitted.manifest, fitted.lines
+        local_kind = LOCAL_KINDS[manifest["kind"]]
+        fitted = local_kind.fit(manifest, self._hardware)
         old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
-        action = submission(manifest, old)
+        action = local_kind.submission(fitted.manifest, old)
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
         if action is not Submission.UNCHANGED:
-            applied = await self.node.cluster.apply(manifest)
-            await self._continue_attempts(applied, action)
+            applied = await self.node.cluster.apply(fitted.manifest)
+            is_new = action in {Submission.CREATE, Submission.REPLACE}
+            if is_new and (status := local_kind.first_status(applied, self.node.folders)):
+                await self.node.cluster.patch_status(applied, status)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
         self.node.release(stored["metadata"]["uid"])
-        self._release_source(stored)
-        return Submitted(action=action, manifest=stored, overlay=lines)
-
-    async def _continue_attempts(self, applied: Manifest, action: Submission) -> None:
-        """Let a new object continue the attempt numbers of the earlier object whose checkpoints it resumes from."""
-        is_new = action in {Submission.CREATE, Submission.REPLACE}
-        if applied["kind"] == "FineTuneJob" and is_new and (last := last_attempt(applied, folders=self.node.folders)):
-            await self.node.cluster.patch_status(applied, {"attempt": last})
+        if (job := local_kind.job_read(stored)) is not None:
+            self._release_finished(job, namespace=namespace)
+        return Submitted(action=action, manifest=stored, overlay=fitted.lines)
 
     async def _remove(self, old: Manifest) -> None:
         """Delete an object and wait until all objects that it owned are gone: the next object may have the same uid."""
@@ -181,12 +180,9 @@ class LocalSession:
         )
         await self._until(lambda: not any(map(self.node.exists, owned)))
 
-    def _release_source(self, deployment: Manifest) -> None:
-        """Release the finished job that a deployment serves, so that the operator observes it."""
-        reference = deployment["spec"]["model"].get("fineTuneJobRef") or {}
-        job = self.node.cluster.peek(
-            kind="FineTuneJob", namespace=deployment["metadata"]["namespace"], name=reference.get("name", "")
-        )
+    def _release_finished(self, name: str, *, namespace: str) -> None:
+        """Release a FineTuneJob whose artifact an object uses, if the job has finished, so that the operator observes it."""
+        job = self.node.cluster.peek(kind="FineTuneJob", namespace=namespace, name=name)
         if job is not None and is_finished(job):
             self.node.release(job["metadata"]["uid"])
 
@@ -217,8 +213,8 @@ class LocalSession:
 
     def _has_stopped(self, job: Manifest) -> bool:
         """Whether a job has stopped. A finished job may be deleted already, by its ttlSecondsAfterFinished."""
-        _, namespace, name = key_of(job)
-        found = self.node.cluster.peek(kind="FineTuneJob", namespace=namespace, name=name)
+        kind, namespace, name = job["kind"], job["metadata"]["namespace"], job["metadata"]["name"]
+        found = self.node.cluster.peek(kind=kind, namespace=namespace, name=name)
         return found is None or _is_stopped(found)
 
     def _no_pod_runs(self, job: Manifest) -> bool:
@@ -237,8 +233,8 @@ class LocalSession:
 
 def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None:
     """Raise NotAccepted with the operator's refusals, before the command waits for a job that would never run."""
-    kind = FineTuneJob if manifest["kind"] == "FineTuneJob" else ModelDeployment
-    if refusals := refusals_of(kind.from_wire(manifest), settings):
+    kind: CustomKind = manifest["kind"]
+    if refusals := refusals_of(RESOURCES[kind].from_wire(manifest), settings):
         raise NotAccepted("\n".join(map(str, refusals)))
 
 

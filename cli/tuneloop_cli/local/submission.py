@@ -35,12 +35,10 @@ class Submission(StrEnum):
     """The old object and the objects that it owns are deleted first. Its folder on the claim stays."""
 
 
-def submission(manifest: Manifest, old: Manifest | None) -> Submission:
-    """Return what submitting this manifest does. The `metadata.uid` of a FineTuneJob must be set."""
+def job_submission(manifest: Manifest, old: Manifest | None) -> Submission:
+    """Return what submitting a FineTuneJob does, whose `metadata.uid` is set."""
     if old is None:
         return Submission.CREATE
-    if manifest["kind"] != "FineTuneJob":
-        return Submission.CONTINUE
     phase = (old.get("status") or {}).get("phase")
     if old["metadata"]["uid"] != manifest["metadata"]["uid"] or phase == "Failed":
         return Submission.REPLACE
@@ -65,7 +63,7 @@ def claims_read(manifest: Manifest) -> set[str]:
 
 
 def claim_written(manifest: Manifest) -> str:
-    """Return the claim of `spec.storage`."""
+    """Return the claim of a FineTuneJob's `spec.storage`."""
     claim: str = (manifest["spec"].get("storage") or {}).get("claim", DEFAULT_CLAIM)
     return claim
 

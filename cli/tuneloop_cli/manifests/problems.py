@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -85,8 +86,9 @@ def _allowed(error: ErrorDetails, schema: dict[str, Any]) -> str:
     path, kind, context = tuple(error["loc"]), error["type"], error.get("ctx", {})
     example = _example(schema, path)
     if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", context["expected"])
-        return f"must be one of {', '.join(allowed)}{_nearest(str(error['input']), allowed)}"
+        allowed = _choices(_node(schema, path), context["expected"])
+        nearest = _nearest(str(error["input"]), allowed)
+        return f"must be one of {', '.join(allowed)}{nearest or example}"
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}{example}"
     if kind == "string_pattern_mismatch" and (form := FORMS.get(context["pattern"])):
@@ -108,6 +110,14 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     by_case = {name.lower(): name for name in known}
     close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
     return f"; did you mean {by_case[close[0]]}?" if close else ""
+
+
+def _choices(node: dict[str, Any] | None, expected: str) -> list[str]:
+    """Return the values of a Literal as a manifest writes them; `expected` is pydantic's list, for a value without a schema."""
+    if node is None:
+        return re.findall(r"[^', ]+", expected.replace(" or ", ", "))
+    values = node.get("enum", [node.get("const")])
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def _example(schema: dict[str, Any], path: Path) -> str:

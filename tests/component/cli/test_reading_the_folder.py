@@ -1,4 +1,4 @@
-"""What commands read from a folder without its lock: objects, logs, whether somebody is at work."""
+"""What commands read from a folder without its lock: objects, logs, whether a session runs."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_logs_of_several_pods_have_their_names_above(tmp_path, capsys) -> None:
     assert "==> reviews-a1-1-bcdfg <==\ntwo\n" in printed
 
 
-def test_somebody_is_at_work_while_the_lock_is_held(tmp_path) -> None:
+def test_a_session_runs_while_the_lock_is_held(tmp_path) -> None:
     assert not has_session(tmp_path)
     with writer_lock(tmp_path):
         assert has_session(tmp_path)
     assert not has_session(tmp_path)
 
 
-def test_nobody_is_at_work_after_a_kill_nor_when_the_pid_was_given_away(tmp_path) -> None:
+def test_no_session_runs_after_a_kill_nor_when_the_pid_is_reused(tmp_path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     for pid, started in ((ended.pid, 1), (os.getpid(), (start_time(os.getpid()) or 0) - 1)):
@@ -78,7 +78,7 @@ def test_nobody_is_at_work_after_a_kill_nor_when_the_pid_was_given_away(tmp_path
         assert not has_session(tmp_path)
 
 
-def test_asking_who_is_at_work_keeps_nobody_from_the_lock(tmp_path) -> None:
+def test_the_check_for_a_session_keeps_nobody_from_the_lock(tmp_path) -> None:
     with writer_lock(tmp_path), pytest.raises(FolderInUse, match=f"process {os.getpid()} "), writer_lock(tmp_path):
         pass
     has_session(tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever is wrong is said in one clear message with an exit code, without a traceback, and nothing half-written looks whole."""
+"""Every mistake ends in one clear message and an exit code, without a traceback, and leaves no half-written output."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_mistake_ends_in_one_message(
     assert ended.returncode != 0, shown
     assert code is None or ended.returncode == code, shown
     assert "Traceback" not in shown, shown
-    assert [each for each in says if each not in shown] == [], shown
+    assert [words for words in says if words not in shown] == [], shown
     assert not list(workspace.claim.glob("jobs/*/artifact"))
     assert not list(workspace.claim.glob("datasets/*/dataset.json"))
 

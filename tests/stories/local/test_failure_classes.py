@@ -1,4 +1,4 @@
-"""Each class of failure, provoked for real: what the job's status says of it, and what follows."""
+"""Each class of failure, provoked in a real gang: what the job's status says, and what the operator does."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.local_story
 
 SECONDS = 100.0
-"""For anything that a story waits for, with all of them at work on two cores."""
+"""The longest wait of a story while all stories run on two cores."""
 TOO_LITTLE = 100 << 20
-"""Bytes; a rank takes more than that while it loads."""
+"""Bytes of memory; a rank takes more while it loads."""
 POISON = "witty"
-"""A word whose embedding is not finite in one of the models; three rows have it."""
+"""A word whose embedding is not finite in the poisoned model; three rows contain the word."""
 ENDLESS = {"maxSteps": 10**6, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3, "evaluateEvery": {"steps": 10**6}}  # fmt: skip
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
 
@@ -74,8 +74,8 @@ def status(workspace: Workspace) -> dict[str, Any]:
 
 
 @contextmanager
-def at_work(workspace: Workspace, **spec: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a job in the background; it is killed in the end, wherever it is."""
+def running_job(workspace: Workspace, **spec: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a job in the background, and kill it at the end."""
     workspace.write("job.yaml", manifest(**spec))
     process = workspace.start("run", "-f", "job.yaml", log="run.log")
     try:
@@ -98,7 +98,7 @@ def without_model(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spoil", "spec", "told_in"),
+    ("kind", "spoil", "spec", "word"),
     [
         pytest.param("Data", without_labels, {}, "label", id="data without labels"),
         pytest.param("ModelAccess", without_model, {}, "model", id="no model"),
@@ -109,7 +109,7 @@ def without_model(workspace: Workspace) -> None:
 )  # fmt: skip
 @at_once
 def test_what_a_restart_cannot_mend_fails_at_once(
-    workspace: Workspace, kind: str, spoil: Callable[[Workspace], None] | None, spec: dict[str, Any], told_in: str
+    workspace: Workspace, kind: str, spoil: Callable[[Workspace], None] | None, spec: dict[str, Any], word: str
 ) -> None:
     if spoil:
         spoil(workspace)
@@ -124,7 +124,7 @@ def test_what_a_restart_cannot_mend_fails_at_once(
         "prepare",
         False,
     )
-    assert told_in in failure["message"]
+    assert word in failure["message"]
     assert failure["hint"]
     assert not found.get("restarts", {}).get("total")
 
@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_again_fails(workspace: Workspace) -> None:
 
 
 def poison_embedding(model: Path) -> None:
-    """Make a model's loss NaN for every batch that has one word in it."""
+    """Make a model's loss NaN for every batch that contains the word."""
     from safetensors.torch import load_file, save_file
     from transformers import AutoTokenizer
 
@@ -167,7 +167,7 @@ def test_a_full_disk_at_the_start_is_storage_and_room_mends_it(workspace: Worksp
     with small_disk(workspace.claim, megabytes=48) as disk:
         shutil.copytree(aside, disk, dirs_exist_ok=True)
         filler = fill(disk)
-        with at_work(workspace, failurePolicy={"maxRestarts": 100}) as process:
+        with running_job(workspace, failurePolicy={"maxRestarts": 100}) as process:
             until(lambda: status(workspace).get("failure"), seconds=SECONDS, what="a failure", process=process)
             found = status(workspace)
             assert (found["failure"]["class"], found["failure"]["stage"]) == ("Storage", "prepare")
@@ -181,7 +181,7 @@ def test_a_full_disk_at_the_start_is_storage_and_room_mends_it(workspace: Worksp
 @at_once
 def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> None:
     nodes = {"nodes": 1, "gpusPerNode": 0}
-    with memory_group(f"tuneloop-{workspace.path.name}") as group, at_work(workspace, resources=nodes) as process:
+    with memory_group(f"tuneloop-{workspace.path.name}") as group, running_job(workspace, resources=nodes) as process:
         group.limit(TOO_LITTLE)
         until(lambda: len(members(workspace.path)) == 2, seconds=SECONDS, what="supervisor and rank", process=process)
         for member in members(workspace.path):
@@ -197,14 +197,14 @@ def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> 
 
 
 SLOW_PERIOD, SLOW_STOPPED = 0.03, 0.02
-"""Seconds: a rank stands still for two thirds of its time."""
+"""Seconds: the rank is stopped for two thirds of the time."""
 NAMED_SECONDS = 300.0
-"""Within which a slow rank must be named."""
+"""The deadline for the finding that names the slow rank."""
 
 
 @at_once
 def test_a_rank_at_a_third_of_the_speed_is_named(workspace: Workspace) -> None:
-    with at_work(workspace) as process:
+    with running_job(workspace) as process:
         until(lambda: len(ranks(workspace.path)) == 2, seconds=SECONDS, what="two ranks", process=process)
         over = threading.Event()
         brake = threading.Thread(target=slow_down, args=(ranks(workspace.path)[1], over))
@@ -219,13 +219,13 @@ def test_a_rank_at_a_third_of_the_speed_is_named(workspace: Workspace) -> None:
 
 
 def findings(workspace: Workspace) -> dict[str, Any]:
-    """Return the condition that tells what is wrong with a training, or nothing."""
-    told = (one for one in status(workspace).get("conditions", []) if one["type"] == "TrainingHealthy")
-    return next(told, {})
+    """Return the condition TrainingHealthy, or an empty mapping."""
+    conditions = status(workspace).get("conditions", [])
+    return next((condition for condition in conditions if condition["type"] == "TrainingHealthy"), {})
 
 
 def slow_down(member: Member, over: threading.Event) -> None:
-    """Let a process stand still again and again, as one does whose node has other work."""
+    """Stop a process again and again, as if its node had other work."""
     while not over.wait(SLOW_PERIOD - SLOW_STOPPED):
         member.send(signal.SIGSTOP)
         over.wait(SLOW_STOPPED)
@@ -233,13 +233,13 @@ def slow_down(member: Member, over: threading.Event) -> None:
 
 
 def cut_off(workspace: Workspace) -> None:
-    """Let a pod go silent: its rank is gone and its supervisor stands still, until the peers were heard."""
+    """Silence a pod until its peers have reported: kill its rank, and stop its supervisor."""
     silent = supervisors(workspace.path)[1]
     silent.send(signal.SIGSTOP)
     ranks(workspace.path)[1].send(signal.SIGKILL)
     try:
         until(
-            lambda: status(workspace)["failure"]["class"] == "Collective", seconds=SECONDS, what="a word of the peers"
+            lambda: status(workspace)["failure"]["class"] == "Collective", seconds=SECONDS, what="a report of the peers"
         )
     finally:
         silent.send(signal.SIGCONT)
@@ -265,15 +265,15 @@ STRIKES: dict[str, tuple[Callable[[Workspace], None], dict[str, Any], str, str]]
         lambda job: supervisors(job.path)[0].send(signal.SIGTERM), {"class": "Preempted", "exitCode": 79}, "asked to stop", "disruption",
     ),
 }  # fmt: skip
-"""What is done to a gang of two pods; the failure that the status shows, a word of its message, and what the restart counts as."""
+"""A strike at a gang of two pods, the failure that the status shows, a word of its message, and the counter of the restart."""
 
 
 @pytest.fixture(scope="module")
 def struck(told: object, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
-    """Strike one gang again and again, always after a newer checkpoint; return the status after each."""
+    """Strike the same gang with each strike, always after a newer checkpoint; return the status after each strike."""
     workspace = workspace_with(model, tmp_path_factory.mktemp("struck"))
-    seen: dict[str, dict[str, Any]] = {}
-    with at_work(workspace, failurePolicy={"hangTimeout": "15s"}) as process:
+    statuses: dict[str, dict[str, Any]] = {}
+    with running_job(workspace, failurePolicy={"hangTimeout": "15s"}) as process:
         wait = partial(until, seconds=SECONDS, process=process)
         for name, (strike, *_) in STRIKES.items():
             attempt, saved = status(workspace).get("attempt", 1), max(workspace.committed(), default=0)
@@ -281,8 +281,8 @@ def struck(told: object, model: Path, tmp_path_factory: pytest.TempPathFactory) 
             wait(lambda: len(ranks(workspace.path)) == 2, what="two ranks")
             strike(workspace)
             wait(lambda attempt=attempt: status(workspace)["attempt"] > attempt, what=f"an attempt after: {name}")
-            seen[name] = status(workspace)
-    return seen.__getitem__
+            statuses[name] = status(workspace)
+    return statuses.__getitem__
 
 
 @pytest.mark.parametrize("strike", STRIKES)

@@ -1,4 +1,4 @@
-"""A run that is killed or stopped goes on where it was, and ends with the same weights as one that was left alone."""
+"""A run that is killed or stopped resumes, and ends with the same weights as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepared(workspace: Workspace) -> Workspace:
 
 
 def outcome(workspace: Workspace) -> tuple[dict[int, str], list[dict], str]:
-    """Return the losses, the evaluations on the way and the artifact, which holds weights and what was measured on the test split."""
+    """Return the losses, the evaluations during training, and the digest of the artifact (weights and test metrics)."""
     lines = map(json.loads, (workspace.job_folder() / "logs" / "train.jsonl").read_text().splitlines())
     evaluations = [line | {"seconds": None} for line in lines if line["kind"] == "evaluation"]
     return workspace.losses(), evaluations, workspace.job()["status"]["artifact"]["digest"]
@@ -70,8 +70,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace
     assert "not running" not in workspace.tuneloop("get").stdout
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
-    said = (tmp_path / "first.log").read_text()
-    assert "Run the same command again to go on." in said
+    assert "Run the same command again to go on." in (tmp_path / "first.log").read_text()
     status = workspace.job()["status"]
     assert status["checkpoint"]["latest"]["step"] == status["history"][-1]["endStep"] == max(workspace.committed())
     assert status["usage"]["lostSteps"] == 0

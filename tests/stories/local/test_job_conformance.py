@@ -14,7 +14,7 @@ pytestmark = pytest.mark.local_story
 # runs until the file `end` says how to end; after SIGTERM until the file `go` is there
 POD = """
 import os, pathlib, signal, sys, time
-own = pathlib.Path(os.environ["BENCH"]) / os.environ["POD_NAME"]
+own = pathlib.Path(os.environ["SIGNALS"]) / os.environ["POD_NAME"]
 own.mkdir()
 asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
@@ -27,15 +27,15 @@ sys.exit(143)
 """
 
 
-class LocalBench:
-    """The bench on a folder."""
+class LocalJob:
+    """A Job of local mode, whose pods are real processes that read their orders from files in a folder."""
 
     def __init__(self, node: LocalNode, folder) -> None:
         self.node, self.folder = node, folder
 
     async def create(self, spec) -> None:
         environment = [
-            {"name": "BENCH", "value": str(self.folder)},
+            {"name": "SIGNALS", "value": str(self.folder)},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ]
         container = {"name": "main", "image": "none", "command": ["python", "-S", "-c", POD], "env": environment}
@@ -85,11 +85,11 @@ class LocalBench:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_local_mode(case, tmp_path) -> None:
     async def play() -> None:
-        (tmp_path / "bench").mkdir()
+        (tmp_path / "signals").mkdir()
         async with LocalNode(tmp_path / "folder") as node:
             node.start()
             try:
-                await case(LocalBench(node, tmp_path / "bench"))
+                await case(LocalJob(node, tmp_path / "signals"))
             finally:
                 await node.close(grace=False)
 

@@ -1,4 +1,4 @@
-"""The global batch is the contract, on the real model: nodes and ZeRO stage are free to choose, the losses stay."""
+"""Number of nodes and ZeRO stage do not change the losses of the real model: the global batch alone decides."""
 
 from __future__ import annotations
 

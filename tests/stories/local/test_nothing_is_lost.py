@@ -1,4 +1,4 @@
-"""A job in a storm of signals, full disks and lost files ends as if nothing had happened, and its page tells what did."""
+"""A job under many faults (signals, full disks, lost files) ends with the same result, and its page lists every fault's attempt."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ pytestmark = [pytest.mark.local_story, pytest.mark.timeout(1800)]
 STEPS = 300
 STRIKES = 4
 SECONDS = 600.0
-"""For one storm, with another beside it."""
+"""The longest storm, with a second storm beside it."""
 ROOM = Semaphore(2)
-"""Storms at a time."""
+"""The number of storms at a time."""
 SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 34))]
 JOB = job_manifest(
     training={
@@ -48,7 +48,7 @@ JOB = job_manifest(
 
 @dataclass(frozen=True)
 class Stage:
-    """What a storm begins with, and what it must end as."""
+    """The inputs of a storm, and its expected outcome."""
 
     workspace: Workspace
     inputs: Path
@@ -116,7 +116,7 @@ def test_a_storm_over_the_demo_changes_nothing(tmp_path: Path, seed: int) -> Non
 def weather_changes_nothing(
     stage: Stage, job: dict[str, Any], strikes: list[Strike], *, megabytes: int, seconds: float
 ) -> None:
-    """Let the job end on a disk of this size through the strikes; see that it ended as expected, and that its page says why it took longer."""
+    """Run the job to its end under the strikes, on a disk of this size; check its outcome, and that its page lists every attempt."""
     workspace, number = stage.workspace, len(strikes)
     with ExitStack() as stack:
         if can_fill_disks():

@@ -1,4 +1,4 @@
-"""`tuneloop plan` tells what a job would do, changes nothing, and its memory is what training then takes."""
+"""`tuneloop plan` shows what a job would do and changes nothing; training takes the planned memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace import Workspace, job_manifest
 
 pytestmark = pytest.mark.local_story
 WORDS = 25
-"""Of the shortest sentence: every row is cut, so that every micro-batch is as large as planned."""
+"""Words of the shortest sentence: every row is cut to them, so that every micro-batch is as large as planned."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a manifest says for a cluster of many machines, on one: it is run as it can be, and said."""
+"""A manifest with scheduling for a cluster runs on this machine, and the output names each field that was left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What submitting the same and another manifest does, with the real operator and the real first stage of the trainer."""
+"""Submitting the same manifest again, or another one, with the real operator and the real prepare stage of the trainer."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_another_spec_under_the_same_name_replaces_the_job_and_keeps_its_folder(
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
     assert len(folders(workspace)) == 2
     files = ObjectFiles(workspace.path / ".tuneloop")
-    owners = {each["metadata"]["ownerReferences"][0]["uid"] for each in files.read_all("Job")}
+    owners = {stored["metadata"]["ownerReferences"][0]["uid"] for stored in files.read_all("Job")}
     assert owners == {second["metadata"]["uid"]}
 
 
@@ -162,7 +162,7 @@ def test_a_job_whose_object_is_gone_goes_on_from_the_checkpoints_of_its_second_a
     play(workspace, is_deleted)
     third = play(workspace, partial(saves, above=0))
     assert second["status"]["attempt"] == 2
-    assert newest_step(third) >= newest_step(second)  # as it goes on, or its first own
+    assert newest_step(third) >= newest_step(second)  # that of the second session, or the first new checkpoint
     assert "restarts" not in third["status"]
     assert len(folders(workspace)) == 1
 

@@ -1,4 +1,4 @@
-"""From a manifest to answers over HTTP, on the command line alone."""
+"""From a manifest to predictions over HTTP, with the command line alone."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(tr
             lambda: address(trained.path / "serve.log"), seconds=90, what="the server's address", process=server
         )
         answers = [
-            {each["label"]: each["score"] for each in one}
-            for one in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
+            {label["label"]: label["score"] for label in labels}
+            for labels in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
         ]
         deployment = json.loads(trained.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)
     finally:
@@ -79,9 +79,11 @@ def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(tr
         check=True,
     )
     expected = [json.loads(line) for line in plain.stdout.splitlines()]
-    assert [max(one, key=one.get) for one in answers] == [max(one, key=one.get) for one in expected]
+    assert [max(scores, key=scores.get) for scores in answers] == [max(scores, key=scores.get) for scores in expected]
     assert (
-        max(abs(one[label] - other[label]) for one, other in zip(answers, expected, strict=True) for label in other)
+        max(
+            abs(ours[label] - theirs[label]) for ours, theirs in zip(answers, expected, strict=True) for label in theirs
+        )
         < 1e-4
     )
     assert not processes_of(trained.path)
@@ -97,7 +99,7 @@ def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:
 
 
 def test_the_model_learns_what_can_be_learned(trained: Workspace) -> None:
-    metrics = {each["name"]: each["value"] for each in trained.job()["status"]["evaluation"]["metrics"]}
+    metrics = {metric["name"]: metric["value"] for metric in trained.job()["status"]["evaluation"]["metrics"]}
     assert metrics["accuracy"] > 0.8
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuneloop_cli.manifests.load import load_manifests
-from tuneloop_cli.manifests.problems import ManifestError
+from tuneloop_cli.manifests.problems import ManifestError, describe_error, dotted
 
 GOOD = """\
 apiVersion: tuneloop.dev/v1alpha1
@@ -112,6 +114,48 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, s
     assert old in GOOD
     (problem,) = problems_of(tmp_path, GOOD.replace(old, new))
     assert says in problem
+
+
+class Sample(BaseModel):
+    """A model with a Literal of each form."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    sort: Literal["fast", "thorough"] | None = None
+    """How to sort. For example `thorough`."""
+    level: Literal[0, 1, 10] | None = None
+    """A number among few."""
+    single: Literal["only"] | None = None
+    many: list[Literal["fast", "thorough"]] | None = None
+    """Several. For example `[fast]`."""
+    named: dict[str, Literal["fast", 3]] | None = None
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "says"),
+    [
+        pytest.param(
+            {"sort": "quick"}, "sort", "'quick' is not allowed; must be one of fast, thorough. Example: sort: thorough",
+            id="an example of the description",
+        ),
+        pytest.param(
+            {"sort": "throrough"}, "sort", "'throrough' is not allowed; must be one of fast, thorough; did you mean thorough?",
+            id="the nearest value in place of the example",
+        ),
+        pytest.param({"sort": ["fast", 1]}, "sort", "['fast', 1] is not allowed; must be one of fast, thorough", id="a list"),
+        pytest.param({"level": 2}, "level", "2 is not allowed; must be one of 0, 1, 10", id="numbers"),
+        pytest.param({"single": "x"}, "single", "'x' is not allowed; must be one of only", id="a single value"),
+        pytest.param({"many": ["slow"]}, "many[0]", "'slow' is not allowed; must be one of fast, thorough. Example: many: [fast]", id="an item"),
+        pytest.param({"named": {"a": 4}}, "named.a", "4 is not allowed; must be one of fast, 3", id="a value of a mapping"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_no_choice_is_answered_with_the_choices(fields: dict, path: str, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Sample.model_validate(fields)
+    (error,) = caught.value.errors()
+    found, sentence = describe_error(error, Sample)
+    assert dotted(found) == path
+    assert sentence.startswith(says)
 
 
 def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees of a job: rows, pages, live lines and closing words."""
+"""The views of a job: rows, pages, live lines and closing lines."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ DEPLOYMENT = {"kind": "ModelDeployment", "metadata": {"name": "reviews"}, "statu
     ("manifest", "has_session", "note"),
     [
         pytest.param(RUNNING, False, "(not running: tuneloop run -f … goes on)", id="a job that was killed"),
-        pytest.param(RUNNING, True, "", id="a job at work"),
+        pytest.param(RUNNING, True, "", id="a job in a session"),
         pytest.param(job(phase="Succeeded"), False, "", id="a job that is over"),
         pytest.param(job(phase="Suspended"), False, "", id="a job that was stopped"),
         pytest.param(job(), False, "", id="a job that never began"),
         pytest.param(DEPLOYMENT, False, "(not running: tuneloop serve -f … starts it again)", id="a server that was killed"),
     ],
 )  # fmt: skip
-def test_a_phase_without_anybody_at_work_has_a_note(manifest: dict, has_session: bool, note: str) -> None:
+def test_a_phase_without_a_session_has_a_note(manifest: dict, has_session: bool, note: str) -> None:
     _, row = table(manifest["kind"], [manifest], now=NOW, has_session=has_session).splitlines()
     assert row.endswith(note)
     assert ("not running" in row) == ("not running" in page(manifest, now=NOW, has_session=has_session)) == bool(note)
@@ -76,7 +76,7 @@ def test_a_result_on_the_validation_split_is_told_from_the_training_loss() -> No
     assert line == "Running  loss 0.2500  validation loss 0.5000"
 
 
-def test_the_live_view_marks_the_stage_at_work() -> None:
+def test_the_live_view_marks_the_present_stage() -> None:
     console = Console(width=120, record=True, color_system=None)
     console.print(live(RUNNING, elapsed="3m"))
     shown = console.export_text()
@@ -164,6 +164,6 @@ def test_describe_says_what_the_job_has_used_and_planned() -> None:
     assert {"weights 86.4 MiB 33%", "activations 172.8 MiB 67%", "total 259.2 MiB", "stage: 0"} <= {*lines}
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])
-def test_spans_are_short(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])
+def test_spans_are_short(seconds: float, text: str) -> None:
+    assert span(seconds) == text

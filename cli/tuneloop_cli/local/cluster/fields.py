@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_cli.kinds import RESOURCES
 from tuneloop_operator.errors import Refused
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
@@ -82,8 +83,7 @@ def _below(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
 
 
 HONOURED: dict[str, dict[str, str]] = {
-    "FineTuneJob": {"spec": "the operator's"},
-    "ModelDeployment": {"spec": "the operator's"},
+    **{kind: {"spec": "the operator's"} for kind in RESOURCES},
     "ConfigMap": {"data": "the files of a volume", "immutable": "a change is refused"},
     "Service": {},
     "NetworkPolicy": {},

@@ -1,4 +1,4 @@
-"""Pods of a folder at work: each is a real small process, and how it runs and ends stands in its pod."""
+"""The pods of a session: every pod is a small real process, and the pod's status says how the process runs and ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from local_manifests import config_map, job
-from local_node import POLITE, alive, eventually, log_of, play, talking_pod, terminated
+from local_node import POLITE, alive, eventually, log_of, play, printing_pod, terminated
 
 from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
 
@@ -95,7 +95,7 @@ def test_every_process_of_a_pod_carries_its_uid(tmp_path):
         pytest.param("print('the end'); raise SystemExit(1)", "File", None, id="the log only if wanted"),
     ],
 )
-def test_the_last_words_stand_in_the_pod(tmp_path, code, policy, message):
+def test_the_termination_message_stands_in_the_pod(tmp_path, code, policy, message):
     program = f"import sys; path = sys.argv[1]; {code}"
     pod = played(tmp_path, python("one", program, "/dev/termination-log", terminationMessagePolicy=policy))
     assert terminated(pod).get("message") == message
@@ -121,12 +121,12 @@ def test_a_pod_waits_for_its_config_map_and_says_so(tmp_path):
 def test_a_deleted_pod_gets_sigterm_and_after_its_grace_period_sigkill(tmp_path, program, exit_code):
     async def story(node):
         await node.cluster.create(job("one", *program, grace=1))
-        metadata = (await talking_pod(node, tmp_path))["metadata"]
-        seen = []
-        node.cluster.subscribe(lambda event, manifest: seen.append(manifest))
+        metadata = (await printing_pod(node, tmp_path))["metadata"]
+        versions = []
+        node.cluster.subscribe(lambda event, manifest: versions.append(manifest))
         await node.cluster.delete(kind="Pod", namespace="default", name=metadata["name"], uid=metadata["uid"])
         await eventually(lambda: not node.cluster.all("Pod"), "the end of the pod")
-        return [manifest for manifest in seen if manifest["kind"] == "Pod"][-1], alive([metadata["uid"]])
+        return [manifest for manifest in versions if manifest["kind"] == "Pod"][-1], alive([metadata["uid"]])
 
     last, left = play(tmp_path, story)
     assert terminated(last)["exitCode"] == exit_code
@@ -157,9 +157,9 @@ def test_pods_of_a_job_get_the_same_rendezvous_port_and_jobs_get_different_ones(
         await ended(node)
 
     play(tmp_path, story)
-    said = {
+    printed = {
         name: {path.read_text() for path in (tmp_path / "logs/default").glob(f"{name}-*")} for name in ("one", "two")
     }
-    assert [len(each) for each in said.values()] == [1, 1]
-    assert said["one"] != said["two"]
-    assert all("'address': '127.0.0.1'" in line for each in said.values() for line in each)
+    assert [len(lines) for lines in printed.values()] == [1, 1]
+    assert printed["one"] != printed["two"]
+    assert all("'address': '127.0.0.1'" in line for lines in printed.values() for line in lines)

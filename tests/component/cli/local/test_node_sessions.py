@@ -9,14 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import node_process
 import pytest
+import waiting
 from local_manifests import config_map, fine_tune_job, job
-from local_node import POLITE, SECONDS, alive, eventually, only_pod, play, talking_pod, terminated
+from local_node import POLITE, SECONDS, alive, eventually, only_pod, play, printing_pod, terminated
 
 from tuneloop_cli.local.cluster.cluster import LocalCluster
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
@@ -37,15 +37,11 @@ TREE = ("python", "-S", "-c", TREE_CODE)
 
 
 def until(look, what: str):
-    deadline = time.monotonic() + SECONDS
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
-        time.sleep(0.01)
-    return seen
+    return waiting.until(look, seconds=SECONDS, what=what)
 
 
 def start(folder, *manifests, writes=0):
-    """Start a session in a process of its own; it kills itself after so many writes, if any."""
+    """Start a session in a process of its own. With `writes`, it kills itself after that many writes."""
     return subprocess.Popen(
         [sys.executable, node_process.__file__, str(folder), json.dumps(manifests), str(writes)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -56,8 +52,8 @@ def start(folder, *manifests, writes=0):
 
 
 @contextmanager
-def at_work(folder, *manifests):
-    """A session in a process of its own, once it works; it is killed at the end."""
+def running_session(folder, *manifests):
+    """A session in a process of its own that is ready; it is killed at the end."""
     process = start(folder, *manifests)
     try:
         line = process.stdout.readline()
@@ -77,15 +73,15 @@ def running(folder):
 
 
 def all_running(folder, *, pods):
-    """Return the uids of the pods once so many run."""
+    """Return the uids of the running pods once there are `pods` of them."""
     return until(lambda: len(uids := running(folder)) == pods and uids, f"{pods} pods that run")
 
 
 # ---- who may begin one ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_session_is_told_who_works_in_the_folder(tmp_path):
-    with at_work(tmp_path) as first:
+def test_a_second_session_is_refused_with_the_process_that_holds_the_folder(tmp_path):
+    with running_session(tmp_path) as first:
         with pytest.raises(FolderInUse) as refused:
             play(tmp_path, only_pod)
         assert f"process {first.pid} (" in str(refused.value)
@@ -94,17 +90,17 @@ def test_a_second_session_is_told_who_works_in_the_folder(tmp_path):
 
 
 def test_a_reader_needs_no_lock(tmp_path):
-    with at_work(tmp_path, config_map()):
+    with running_session(tmp_path, config_map()):
         (found,) = stored(tmp_path, "ConfigMap")
         assert found["data"] == {"a": "1"}
 
 
 def test_two_folders_work_at_once(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
+    first, second = tmp_path / "first", tmp_path / "second"
     gang = job("gang", *SLEEP, nodes=2)
-    with at_work(one, gang), at_work(two, gang):
-        all_running(one, pods=2)
-        all_running(two, pods=2)
+    with running_session(first, gang), running_session(second, gang):
+        all_running(first, pods=2)
+        all_running(second, pods=2)
 
 
 def test_a_port_in_use_is_named(tmp_path):
@@ -138,19 +134,17 @@ def test_an_error_of_the_caller_comes_out_as_it_is(tmp_path):
 
 
 def test_no_process_outlives_a_session_that_is_killed(tmp_path):
-    with at_work(tmp_path, job("gang", *TREE, nodes=2)):
+    with running_session(tmp_path, job("gang", *TREE, nodes=2)):
         uids = all_running(tmp_path, pods=2)
         until(lambda: len(alive(uids)) == 6, "both trees of three processes")
     until(lambda: not alive(uids), "the end of all")
 
 
 def test_what_even_the_watchdog_could_not_end_is_ended_by_the_next_session(tmp_path):
-    with at_work(tmp_path, job("gang", *TREE)) as process:
+    with running_session(tmp_path, job("gang", *TREE)) as process:
         uids = all_running(tmp_path, pods=1)
         until(lambda: len(alive(uids)) == 3, "its tree")
-        (watchdog,) = [
-            each for each in children(process.pid) if b"tuneloop_cli.local.processes.watchdog" in command(each)
-        ]
+        (watchdog,) = [pid for pid in children(process.pid) if b"tuneloop_cli.local.processes.watchdog" in command(pid)]
         os.kill(watchdog, signal.SIGKILL)
     until(lambda: len(alive(uids)) == 2, "the survivors")
     play(tmp_path, lambda node: asyncio.sleep(0))
@@ -158,7 +152,7 @@ def test_what_even_the_watchdog_could_not_end_is_ended_by_the_next_session(tmp_p
 
 
 def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def command(pid: int) -> bytes:
@@ -166,7 +160,7 @@ def command(pid: int) -> bytes:
 
 
 def test_pods_of_a_killed_session_are_lost_as_with_a_node(tmp_path):
-    with at_work(tmp_path, job("gang", *SLEEP, nodes=2)):
+    with running_session(tmp_path, job("gang", *SLEEP, nodes=2)):
         uids = all_running(tmp_path, pods=2)
     until(lambda: not alive(uids), "the end of all")
 
@@ -194,12 +188,12 @@ def test_a_session_that_is_killed_after_any_write_leaves_what_the_next_one_can_g
 
         def look():
             conditions = node.cluster.all("Job")[0]["status"].get("conditions", [])
-            return finished & {each["type"] for each in conditions}
+            return finished & {item["type"] for item in conditions}
 
         return await eventually(look, "the end of the Job")
 
     assert play(tmp_path, story)
-    statuses = [each["status"] for each in stored(tmp_path, "Job")]
+    statuses = [stored_job["status"] for stored_job in stored(tmp_path, "Job")]
     assert all(status["succeeded"] + status["failed"] == 3 for status in statuses)
 
 
@@ -211,7 +205,7 @@ def test_pods_of_a_session_that_stops_are_ended_with_their_grace(tmp_path):
         async with LocalNode(tmp_path) as node:
             node.start()
             await node.cluster.create(job("one", *POLITE))
-            await talking_pod(node, tmp_path)
+            await printing_pod(node, tmp_path)
 
     asyncio.run(whole())
     (pod,) = stored(tmp_path)
@@ -228,16 +222,16 @@ def test_an_earlier_job_is_held_until_it_is_released(tmp_path):
     asyncio.run(earlier.create(child))
 
     async def story(node):
-        heard = []
-        node.listen(lambda event, manifest: heard.append((event, manifest["kind"])))
+        events = []
+        node.listen(lambda event, manifest: events.append((event, manifest["kind"])))
         await node.cluster.create(job("other", *SLEEP))
         await eventually(lambda: running(tmp_path), "the pod of another Job")
-        assert {kind for _, kind in heard} == {"Job", "Pod"}
+        assert {kind for _, kind in events} == {"Job", "Pod"}
         assert len(node.cluster.all("Pod")) == 1
         assert node.active("FineTuneJob") == []
-        heard.clear()
+        events.clear()
         node.release(top["metadata"]["uid"])
-        assert heard == [("ADDED", "FineTuneJob"), ("ADDED", "Job")]
+        assert events == [("ADDED", "FineTuneJob"), ("ADDED", "Job")]
         await eventually(lambda: len(running(tmp_path)) == 2, "the pod of the job")
 
     play(tmp_path, story)

@@ -18,16 +18,16 @@ from tuneloop_cli.local.node import LocalNode
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 SECONDS = 20.0
-# answers 200 while the file `sick` is not there; ends at once where `broken` is
+# answers 503 at a path whose file is in the folder of signals, else 200; ends at once if the file `broken` is there
 SERVER = """
 import http.server, json, os, pathlib, sys
 config = json.load(open(sys.argv[1]))
-bench = pathlib.Path(os.environ["BENCH"])
-if (bench / "broken").exists():
+signals = pathlib.Path(os.environ["SIGNALS"])
+if (signals / "broken").exists():
     sys.exit("the model is damaged")
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(503 if (bench / self.path.strip("/")).exists() else 200)
+        self.send_response(503 if (signals / self.path.strip("/")).exists() else 200)
         self.end_headers()
         self.wfile.write(str(os.getpid()).encode())
     def log_message(self, *_):
@@ -45,12 +45,12 @@ def probe(path: str, *, failures: int = 1) -> dict:
     }
 
 
-def deployment(bench, replicas: int = 1) -> dict:
+def deployment(signals, replicas: int = 1) -> dict:
     container = {
         "name": "server",
         "image": "none",
         "command": ["python", "-S", "-c", SERVER, "/etc/tuneloop/server.json"],
-        "env": [{"name": "BENCH", "value": str(bench)}],
+        "env": [{"name": "SIGNALS", "value": str(signals)}],
         "ports": [{"name": "http", "containerPort": 8080}],
         "volumeMounts": [{"name": "config", "mountPath": "/etc/tuneloop"}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -79,14 +79,14 @@ SERVICE = {
 
 def play(tmp_path, story, *, replicas: int = 1, serve_port: int = 0):
     async def whole():
-        bench = tmp_path / "bench"
-        bench.mkdir(exist_ok=True)
+        signals = tmp_path / "signals"
+        signals.mkdir(exist_ok=True)
         async with LocalNode(tmp_path / "folder", serve_port=serve_port) as node:
             node.start()
-            for each in (config_map("server", data={"server.json": "{}"}), SERVICE, deployment(bench, replicas)):
-                await node.cluster.apply(each)
+            for manifest in (config_map("server", data={"server.json": "{}"}), SERVICE, deployment(signals, replicas)):
+                await node.cluster.apply(manifest)
             try:
-                return await story(node, bench)
+                return await story(node, signals)
             finally:
                 await node.close(grace=False)
 
@@ -103,7 +103,7 @@ async def ready(node, count: int = 1):
 
 def condition(node, kind: str) -> dict:
     (found,) = node.cluster.all("Deployment")
-    return next((each for each in found["status"].get("conditions", []) if each["type"] == kind), {})
+    return next((item for item in found["status"].get("conditions", []) if item["type"] == kind), {})
 
 
 def address(node) -> str:
@@ -116,7 +116,7 @@ async def ask(url: str) -> str:
 
 
 def test_a_server_is_reached_where_its_service_says(tmp_path):
-    async def story(node, bench):
+    async def story(node, signals):
         await ready(node)
         url = await eventually(lambda: address(node), "the address")
         assert url.startswith("http://127.0.0.1:")
@@ -135,7 +135,7 @@ def test_replicas_listen_on_ports_of_their_own_the_first_on_the_one_asked_for(tm
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
-    async def story(node, bench):
+    async def story(node, signals):
         await ready(node, 2)
         urls = {pod["metadata"]["annotations"][LOCAL_URL] for pod in node.cluster.all("Pod")}
         assert f"http://127.0.0.1:{port}" in urls
@@ -149,13 +149,13 @@ def test_replicas_listen_on_ports_of_their_own_the_first_on_the_one_asked_for(tm
 
 
 def test_a_server_that_is_not_ready_gets_no_address(tmp_path):
-    async def story(node, bench):
+    async def story(node, signals):
         await ready(node)
         await eventually(lambda: address(node), "the address")
-        (bench / "unready").touch()
+        (signals / "unready").touch()
         await ready(node, 0)
         await eventually(lambda: not address(node), "the end of the address")
-        (bench / "unready").unlink()
+        (signals / "unready").unlink()
         await ready(node)
         (pod,) = node.cluster.all("Pod")
         assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
@@ -165,16 +165,16 @@ def test_a_server_that_is_not_ready_gets_no_address(tmp_path):
 
 @pytest.mark.parametrize("how", ["killed", "dead"])
 def test_a_server_that_ends_or_hangs_is_started_again_in_the_same_place(tmp_path, how):
-    async def story(node, bench):
+    async def story(node, signals):
         await ready(node)
         url = await eventually(lambda: address(node), "the address")
         before = await ask(url)
         if how == "killed":
             os.kill(int(before), signal.SIGKILL)
         else:
-            (bench / "dead").touch()
+            (signals / "dead").touch()
         await ready(node, 0)
-        (bench / "dead").unlink(missing_ok=True)
+        (signals / "dead").unlink(missing_ok=True)
         await ready(node)
         assert await eventually(lambda: address(node), "the address") == url
         assert await ask(url) != before
@@ -184,22 +184,22 @@ def test_a_server_that_ends_or_hangs_is_started_again_in_the_same_place(tmp_path
     play(tmp_path, story)
 
 
-def test_what_a_server_said_as_it_ended_stands_in_the_deployment(tmp_path):
-    async def story(node, bench):
-        trouble = await eventually(lambda: condition(node, "Progressing").get("message"), "the message")
-        assert trouble.endswith("ended with exit code 1: the model is damaged")
+def test_the_last_message_of_a_server_stands_in_the_deployment(tmp_path):
+    async def story(node, signals):
+        message = await eventually(lambda: condition(node, "Progressing").get("message"), "the message")
+        assert message.endswith("ended with exit code 1: the model is damaged")
         assert condition(node, "Progressing")["status"] == "False"
-        (bench / "broken").unlink()
+        (signals / "broken").unlink()
         await ready(node)
         assert condition(node, "Progressing")["status"] == "True"
 
-    (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "broken").touch()
+    (tmp_path / "signals").mkdir()
+    (tmp_path / "signals" / "broken").touch()
     play(tmp_path, story)
 
 
 def test_between_sessions_nothing_claims_to_answer(tmp_path):
-    async def story(node, bench):
+    async def story(node, signals):
         await ready(node)
         await eventually(lambda: address(node), "the address")
 
@@ -210,7 +210,7 @@ def test_between_sessions_nothing_claims_to_answer(tmp_path):
     assert stored["status"] == {}
     assert LOCAL_URL not in json.dumps(service)
 
-    async def again(node, bench):
+    async def again(node, signals):
         await ready(node)
         assert len(node.cluster.all("Pod")) == 1
 

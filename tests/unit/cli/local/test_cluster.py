@@ -54,8 +54,8 @@ def test_generation_counts_changes_of_the_spec_and_resource_version_all_changes(
     created = run(cluster.create(fine_tune_job()))
     with_status = run(cluster.patch_status(created, {"phase": "Running"}))
     changed = run(cluster.apply(fine_tune_job(suspend=True)))
-    assert [each["metadata"]["generation"] for each in (created, with_status, changed)] == [1, 1, 2]
-    versions = [int(each["metadata"]["resourceVersion"]) for each in (created, with_status, changed)]
+    assert [version["metadata"]["generation"] for version in (created, with_status, changed)] == [1, 1, 2]
+    versions = [int(version["metadata"]["resourceVersion"]) for version in (created, with_status, changed)]
     assert versions == sorted(set(versions))
     assert changed["status"] == {"phase": "Running"}
     assert changed["metadata"]["uid"] == created["metadata"]["uid"]
@@ -63,11 +63,11 @@ def test_generation_counts_changes_of_the_spec_and_resource_version_all_changes(
 
 def test_a_write_that_changes_nothing_tells_nobody(cluster):
     created = run(cluster.create(config_map()))
-    heard = []
-    cluster.subscribe(lambda event, manifest: heard.append(event))
+    events = []
+    cluster.subscribe(lambda event, manifest: events.append(event))
     assert run(cluster.apply(config_map())) == created
     assert run(cluster.patch_status(created, {})) != created
-    assert heard == ["MODIFIED"]
+    assert events == ["MODIFIED"]
 
 
 def test_a_status_that_was_read_too_long_ago_is_a_conflict(cluster):
@@ -87,7 +87,7 @@ def test_objects_are_listed_by_all_of_the_labels(cluster):
         made["metadata"]["labels"] = labels
         run(cluster.create(made))
     found = run(cluster.list(kind="ConfigMap", namespace="default", labels={"a": "1", "b": "2"}))
-    assert [each["metadata"]["name"] for each in found] == ["two"]
+    assert [manifest["metadata"]["name"] for manifest in found] == ["two"]
 
 
 def test_only_the_object_with_that_uid_is_deleted(cluster):
@@ -107,7 +107,7 @@ def test_what_an_object_owns_goes_with_it(cluster):
     run(cluster.create(config_map("other")))
     assert len(cluster.dependents(top["metadata"]["uid"])) == 3
     run(cluster.delete(kind="FineTuneJob", namespace="default", name="reviews", uid=top["metadata"]["uid"]))
-    left = [each["metadata"]["name"] for kind in ("Job", "Pod", "ConfigMap") for each in cluster.all(kind)]
+    left = [manifest["metadata"]["name"] for kind in ("Job", "Pod", "ConfigMap") for manifest in cluster.all(kind)]
     assert left == ["other"]
 
 
@@ -120,7 +120,7 @@ def test_a_deleted_fine_tune_job_takes_its_children_along_and_leaves_the_claims(
     run(cluster.create(owned(pod("reviews-a1-0"), gang)))
     uid = owner["metadata"]["uid"]
     run(cluster.delete(kind="FineTuneJob", namespace="default", name="reviews", uid=uid))
-    assert not [one for kind in ("FineTuneJob", "Job", "ConfigMap", "Pod") for one in cluster.all(kind)]
+    assert not [manifest for kind in ("FineTuneJob", "Job", "ConfigMap", "Pod") for manifest in cluster.all(kind)]
     assert kept.is_dir()
 
 
@@ -170,7 +170,7 @@ def test_half_a_write_of_a_killed_process_is_not_seen(cluster, tmp_path):
     path = ObjectFiles(tmp_path).path("ConfigMap", "default", "settings")
     path.with_name(f"{path.name}.tmp").write_text('{"kind": "Conf')
     assert LocalCluster(tmp_path).all("ConfigMap") == [created]
-    assert [each.name for each in path.parent.iterdir()] == ["settings.json"]
+    assert [file.name for file in path.parent.iterdir()] == ["settings.json"]
 
 
 def test_a_damaged_file_is_named(cluster, tmp_path):

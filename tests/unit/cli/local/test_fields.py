@@ -123,5 +123,5 @@ def test_every_manifest_of_the_operator_is_taken():
         revision_service(served, revision="abc"),
         stable_service(served, revision="abc"),
     ]
-    for each in made:
-        check_fields(each)
+    for manifest in made:
+        check_fields(manifest)

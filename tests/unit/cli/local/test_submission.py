@@ -4,9 +4,10 @@ import pytest
 from local_manifests import fine_tune_job
 
 from tuneloop_cli.local.errors import ClaimMissing
-from tuneloop_cli.local.folders import require_claims
+from tuneloop_cli.local.folders import prepare_claims, require_claims
+from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.kubelet.pod_plan import Folders
-from tuneloop_cli.local.submission import Submission, claim_written, claims_read, identity, submission
+from tuneloop_cli.local.submission import Submission, claim_written, claims_read, identity, job_submission
 
 
 def identified(manifest):
@@ -36,7 +37,7 @@ OTHER = {"training": {"epochs": 2}}
     ],
 )
 def test_what_submitting_does(old, new, action):
-    assert submission(identified(fine_tune_job(**new)), old) is action
+    assert job_submission(identified(fine_tune_job(**new)), old) is action
 
 
 def test_a_job_that_runs_on_other_hardware_than_last_time_begins_a_new_object_in_the_same_folder():
@@ -46,12 +47,13 @@ def test_a_job_that_runs_on_other_hardware_than_last_time_begins_a_new_object_in
         "status": {"phase": "Running"},
     }
     now = asked | {"spec": asked["spec"] | {"resources": {"nodes": 1, "gpusPerNode": 0}}}
-    assert submission(now, before) is Submission.REPLACE
-    assert submission(now, before | {"status": {"phase": "Succeeded"}}) is Submission.UNCHANGED
+    assert job_submission(now, before) is Submission.REPLACE
+    assert job_submission(now, before | {"status": {"phase": "Succeeded"}}) is Submission.UNCHANGED
 
 
 def test_a_deployment_goes_on_with_what_the_file_says():
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "one"}, "spec": {"replicas": 2}}
+    submission = LOCAL_KINDS["ModelDeployment"].submission
     assert submission(deployment, deployment | {"spec": {"replicas": 1}}) is Submission.CONTINUE
     assert submission(deployment, None) is Submission.CREATE
 
@@ -62,7 +64,7 @@ def test_fields_that_may_change_while_it_runs_do_not_move_the_folder(same):
 
 
 def test_name_and_spec_make_the_folder():
-    ids = {identity(each) for each in (fine_tune_job(), fine_tune_job("other"), fine_tune_job(**OTHER))}
+    ids = {identity(job) for job in (fine_tune_job(), fine_tune_job("other"), fine_tune_job(**OTHER))}
     assert len(ids) == 3
 
 
@@ -78,11 +80,11 @@ def test_a_claim_without_a_folder_is_an_error_that_says_which_to_make(tmp_path):
 
 def test_the_claim_that_a_job_writes_to_is_made_for_it(tmp_path):
     folders = Folders(root=tmp_path)
-    for name in ("demo", "out"):
-        manifest = fine_tune_job(storage={"claim": "out"})
-        if name == "demo":
-            folders.claim("demo").mkdir(parents=True)
-        require_claims(manifest, folders=folders)
+    folders.claim("demo").mkdir(parents=True)
+    manifest = fine_tune_job(storage={"claim": "out"})
+    require_claims(manifest, folders=folders)
+    assert not folders.claim("out").exists()
+    prepare_claims(manifest, written=LOCAL_KINDS["FineTuneJob"].claim_written(manifest), folders=folders)
     assert folders.claim("out").is_dir()
 
 

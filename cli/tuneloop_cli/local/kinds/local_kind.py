@@ -1,0 +1,32 @@
+"""The seam of local mode: what a session needs to know of one kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_cli.local.kubelet.pod_plan import Folders
+    from tuneloop_cli.local.overlay import Hardware, Overlay
+    from tuneloop_cli.local.submission import Submission
+    from tuneloop_operator.cluster import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalKind:
+    """The life of one kind's objects in local mode."""
+
+    fit: Callable[[Manifest, Hardware], Overlay]
+    """Returns the manifest as this machine can run it, with its uid if that is derived from the spec."""
+    submission: Callable[[Manifest, Manifest | None], Submission]
+    """Returns what submitting a fitted manifest does, given the stored object."""
+    first_status: Callable[[Manifest, Folders], dict[str, Any] | None]
+    """Returns the status that a new object begins with; None: no status."""
+    claim_written: Callable[[Manifest], str | None]
+    """Returns the claim whose folder is made for the object."""
+    job_read: Callable[[Manifest], str | None]
+    """Returns the name of the FineTuneJob whose artifact the object uses."""
+    can_suspend: bool
+    """Whether the object has `spec.suspend`: it saves a checkpoint and stops before the session ends."""

@@ -1,0 +1,31 @@
+"""ModelDeployments in local mode: they run as written, and use the artifact of a finished FineTuneJob."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.kinds.local_kind import LocalKind
+from tuneloop_cli.local.overlay import Overlay
+from tuneloop_cli.local.submission import Submission
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Manifest
+
+
+def _submission(_: Manifest, old: Manifest | None) -> Submission:
+    return Submission.CREATE if old is None else Submission.CONTINUE
+
+
+def _job_read(deployment: Manifest) -> str | None:
+    name: str | None = (deployment["spec"]["model"].get("fineTuneJobRef") or {}).get("name")
+    return name
+
+
+MODEL_DEPLOYMENT = LocalKind(
+    fit=lambda manifest, _: Overlay(manifest=manifest, lines=()),
+    submission=_submission,
+    first_status=lambda _, __: None,
+    claim_written=lambda _: None,
+    job_read=_job_read,
+    can_suspend=False,
+)
