@@ -6,7 +6,7 @@ BIN := .venv/bin
 BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-images test-full check crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-quick test-images test-full mutants check crds bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -31,7 +31,10 @@ demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve 
 demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
 	@$(BIN)/python dev/demo_cluster.py
 
-test: setup ## run the tests: unit, local stories, control plane (a real API server), cluster (pods really run)
+test-quick: setup ## run the unit tests and one small story, between two edits (3 minutes)
+	@$(BIN)/python dev/run_tests.py --quick
+
+test: setup ## run the tests: unit, component, local stories, control plane (a real API server), cluster (pods really run)
 	@$(BIN)/python dev/run_tests.py
 
 test-images: setup ## build and run the true images of trainer and server, too (root, Debian; 17 minutes, 25 GB)
@@ -39,6 +42,9 @@ test-images: setup ## build and run the true images of trainer and server, too (
 
 test-full: setup ## run everything, the long combinations too
 	@$(BIN)/python dev/run_tests.py --full
+
+mutants: setup ## change the code in one place, see whether a test notices; PACKAGE=decide, FULL=1, KNOWN=1
+	@PYTHONPATH=dev $(BIN)/python -m mutants $(PACKAGE) $(if $(FULL),--full) $(if $(KNOWN),--known)
 
 cluster-up: setup ## start a one-node Kubernetes in .cluster (root; docs/development-cluster.md)
 	@if [ -n "$$CI" ]; then dev/cluster/cluster packages; fi

@@ -1,4 +1,4 @@
-"""Runs the test tiers one after another and prints their counts and times: `python dev/run_tests.py [--full]`.
+"""Runs the test tiers one after another and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
 
 The budgets are those of the design; going over one is said, not failed, since a slow machine is no defect.
 """
@@ -21,10 +21,11 @@ REPORTS = ROOT / "build" / "test-reports"
 
 @dataclass(frozen=True)
 class Tier:
-    """A folder of tests with a time budget in minutes."""
+    """Tests with a time budget in minutes."""
 
     name: str
-    folder: str
+    tests: str
+    """A folder, or the name of one test."""
     minutes: int
     workers: int = 1
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
@@ -41,14 +42,19 @@ class Outcome:
     seconds: float
 
 
+UNIT = Tier("unit", "tests/unit", 1, workers=2)
 TIERS = (
-    Tier("unit", "tests/unit", 3, workers=3),
+    UNIT,
+    Tier("component", "tests/component", 4, workers=3),
     Tier("local stories", "tests/stories/local", 8),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
     Tier("control plane", "tests/stories/control_plane", 10, workers=3),
     Tier("cluster", "tests/stories/cluster", 8),
 )
+_WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
+QUICK_TIERS = (UNIT, Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1))
+"""What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
 
 
 def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
@@ -57,7 +63,7 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     report.unlink(missing_ok=True)
     started = time.monotonic()
     print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.folder]
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.tests]
     if tier.workers > 1:
         command += ["-n", str(tier.workers), "--dist", "loadfile"]
     code = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode
@@ -71,19 +77,26 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     return Outcome(tier, passed, failed or int(code != 0), count["skipped"], seconds)
 
 
+def _row(outcome: Outcome, *, full: bool) -> str:
+    minutes, tier = outcome.seconds / 60, outcome.tier
+    over = "  over budget" if minutes > tier.minutes and not full else ""
+    counts = f"{outcome.passed:>8}{outcome.failed:>8}{outcome.skipped:>9}"
+    return f"{tier.name:<16}{counts}{minutes:>9.1f}{tier.minutes:>8}{over}"
+
+
 def main() -> int:
     """Return 0 if every tier passed."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--full", action="store_true", help="also run what is marked `full`")
-    full = options.parse_args().full
+    scope = options.add_mutually_exclusive_group()
+    scope.add_argument("--quick", action="store_true", help="run the unit tests and the smallest story alone")
+    scope.add_argument("--full", action="store_true", help="also run what is marked `full`")
+    chosen = options.parse_args()
+    full, tiers = chosen.full, QUICK_TIERS if chosen.quick else TIERS
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(tier, full=full, report=REPORTS / f"{tier.name.replace(' ', '-')}.xml") for tier in TIERS]
+    outcomes = [run(tier, full=full, report=REPORTS / f"{tier.name.replace(' ', '-')}.xml") for tier in tiers]
     print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}")
-    for o in outcomes:
-        over = "  over budget" if o.seconds > o.tier.minutes * 60 and not full else ""
-        print(
-            f"{o.tier.name:<16}{o.passed:>8}{o.failed:>8}{o.skipped:>9}{o.seconds / 60:>9.1f}{o.tier.minutes:>8}{over}"
-        )
+    for outcome in outcomes:
+        print(_row(outcome, full=full))
     passed, failed, skipped = (sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped"))
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
     return int(failed > 0)

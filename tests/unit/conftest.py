@@ -1,7 +1,31 @@
-"""What holds for every unit test."""
+"""A unit test is pure: it starts no process and opens no port (`pure_tests`). What does belongs in tests/component."""
 
-import os
+from __future__ import annotations
 
-# Models of a few thousand parameters gain nothing from a second thread, and on a busy machine threads that wait for each other cost most
-# of the time. Set before torch is imported; processes that tests start inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from typing import TYPE_CHECKING
+
+import pure_tests
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with pure_tests.held_to_be_pure(item.nodeid) as breaches:
+        yield
+    _fail_at(breaches)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with pure_tests.held_to_be_pure(item.nodeid) as breaches:
+        yield
+    _fail_at(breaches)
+
+
+def _fail_at(breaches: list[str]) -> None:
+    """Fail where the code under test has swallowed the error."""
+    if breaches:
+        pytest.fail(breaches[0], pytrace=False)

@@ -1,0 +1,196 @@
+"""Tries changes and prints the score of each package and the changes that no test noticed: `python -m mutants [PACKAGE…] [--full] [--known]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from mutants.changes import changes
+from mutants.copies import Copy, Run
+from mutants.known import known_changes
+from mutants.packages import PACKAGES, ROOT, Package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BASELINE_SECONDS = 1800
+_LEAST_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed file."""
+
+    package: str
+    file: Path
+    line: int
+    title: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the tests said of a mutant."""
+
+    mutant: Mutant
+    run: Run
+
+    @property
+    def is_killed(self) -> bool:
+        return not self.run.is_green
+
+
+class Killers:
+    """The test files that noticed changes: those that did so last are run first."""
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+
+    def note(self, run: Run) -> None:
+        if file := run.failed.split("::")[0]:
+            self._files = [file, *(known for known in self._files if known != file)]
+
+    def ordered(self, tests: tuple[str, ...]) -> list[str]:
+        return [*self._files[:3], *tests]
+
+
+def main() -> int:
+    """Return 0, or 1 if the tests fail without a change or a known change lives."""
+    options = _options()
+    mutants = list(_known(options.packages, options.only) if options.known else _sampled(options))
+    by_package = defaultdict(list)
+    for mutant in mutants:
+        by_package[mutant.package].append(mutant)
+    verdicts: list[Verdict] = []
+    for name in sorted(by_package, key=list(PACKAGES).index):
+        verdicts += _tried(name, by_package[name], workers=options.workers, known=options.known)
+    _print_summary(verdicts)
+    return int(options.known and not all(verdict.is_killed for verdict in verdicts))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all without one")
+    parser.add_argument("--full", action="store_true", help="try every change, not a sample")
+    parser.add_argument("--known", action="store_true", help="try the changes of known.toml instead")
+    parser.add_argument("--only", nargs="*", default=[], help="ids of known.toml")
+    parser.add_argument("--sample", type=int, default=40, help="changes of each package")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--file", default="", help="only files whose path contains this")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if unknown := [name for name in options.packages if name not in PACKAGES]:
+        parser.error(f"no such package: {', '.join(unknown)}; there are {', '.join(PACKAGES)}")
+    return options
+
+
+def _known(packages: list[str], only: list[str]) -> Iterator[Mutant]:
+    for row in known_changes():
+        if (packages and row.package not in packages) or (only and row.id not in only):
+            continue
+        file = Path(row.file)
+        try:
+            source = row.apply((ROOT / file).read_text())
+        except (LookupError, FileNotFoundError) as error:
+            print(f"out of date: {error}")
+            continue
+        yield Mutant(row.package, file, row.line, f"{row.id}: {_shown(row.code)} → {_shown(row.changed)}", source)
+
+
+def _sampled(options: argparse.Namespace) -> Iterator[Mutant]:
+    for name in options.packages or PACKAGES:
+        every = [mutant for mutant in _every(name) if options.file in str(mutant.file)]
+        size = len(every) if options.full else min(options.sample, len(every))
+        yield from random.Random(options.seed).sample(every, size)
+
+
+def _every(name: str) -> Iterator[Mutant]:
+    for file in PACKAGES[name].files():
+        source = (ROOT / file).read_text()
+        for change in changes(source):
+            line = source.splitlines()[change.line - 1].strip()
+            title = f"{_shown(change.old)} → {_shown(change.new)}   in: {_shown(line)}"
+            yield Mutant(name, file, change.line, title, change.apply(source))
+
+
+def _shown(code: str) -> str:
+    text = " ".join(code.split())
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _tried(name: str, mutants: list[Mutant], *, workers: int, known: bool) -> list[Verdict]:
+    """Run the tests of a package on each of its mutants, on as many copies as there are workers."""
+    package, killers = PACKAGES[name], Killers()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
+        copies: SimpleQueue[Copy] = SimpleQueue()
+        for number in range(min(workers, len(mutants))):
+            copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package.libraries)))
+        seconds = _baseline(name, package, copies)
+
+        def tried(mutant: Mutant) -> Verdict:
+            copy = copies.get()
+            try:
+                verdict = _verdict(mutant, copy, killers.ordered(package.tests), seconds)
+            finally:
+                copies.put(copy)
+            killers.note(verdict.run)
+            if known or not verdict.is_killed:
+                print(_line(verdict), flush=True)
+            return verdict
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            return list(pool.map(tried, mutants))
+
+
+def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> float:
+    """Run the tests without a change, and return how many seconds a run with one may take."""
+    copy = copies.get()
+    run = copy.run(package.tests, seconds=_BASELINE_SECONDS)
+    copies.put(copy)
+    if not run.is_green:
+        sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
+    print(f"\n{name}: the tests take {run.seconds:.0f} s", flush=True)
+    return max(_LEAST_SECONDS, 4 * run.seconds)
+
+
+def _verdict(mutant: Mutant, copy: Copy, tests: list[str], seconds: float) -> Verdict:
+    original = (ROOT / mutant.file).read_text()
+    copy.write(mutant.file, mutant.source)
+    try:
+        return Verdict(mutant, copy.run(tests, seconds=seconds))
+    finally:
+        copy.write(mutant.file, original)
+
+
+def _line(verdict: Verdict) -> str:
+    mutant = verdict.mutant
+    fate = f"killed by {verdict.run.failed or 'a crash or the time limit'}" if verdict.is_killed else "ALIVE"
+    return f"{mutant.file}:{mutant.line}: {mutant.title}   {fate} ({verdict.run.seconds:.0f} s)"
+
+
+def _print_summary(verdicts: list[Verdict]) -> None:
+    print(f"\n{'package':<16}{'changes':>9}{'killed':>8}{'score':>8}")
+    by_package = defaultdict(list)
+    for verdict in verdicts:
+        by_package[verdict.mutant.package].append(verdict.is_killed)
+    for name, killed in by_package.items():
+        print(f"{name:<16}{len(killed):>9}{sum(killed):>8}{sum(killed) / len(killed):>8.0%}")
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    code = main()
+    print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+    sys.exit(code)

@@ -1,0 +1,28 @@
+"""What holds for every test: where all tests are required, a skip is a failure (`required_tests`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import required_tests
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if required_tests.are_all_required():
+        required_tests.fail_unless_allowed(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that skips itself while it is collected counts, too."""
+    report = yield
+    if required_tests.are_all_required():
+        required_tests.fail_unless_allowed(report)
+    return report
