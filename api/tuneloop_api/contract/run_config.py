@@ -16,9 +16,9 @@ from pydantic import Field
 
 from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
 from tuneloop_api.wire.model import MessageModel
+from tuneloop_api.wire.names import Stage as Stage  # noqa: PLC0414  (the type of a field here)
 
 RUN_CONFIG_PATH = "/etc/tuneloop/run.json"
-Stage = Literal["prepare", "train", "export"]
 
 
 class JobIdentity(MessageModel):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.run_config import Stage
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.store import FIRST_ASKED
 from tuneloop_operator.names import ATTEMPT_LABEL, DEPLOYMENT_LABEL, JOB_LABEL, STAGE_LABEL
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.store import Store
     from tuneloop_operator.state.observed import Blocker
 
-_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
-_STAGES = frozenset(get_args(Stage))
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -122,7 +120,7 @@ def _pods(children: Iterable[Manifest]) -> tuple[PodView, ...]:
 def _is_stage(child: Manifest, *, kind: str) -> bool:
     """Whether it is labelled as the Job or a pod of a stage; anybody may put a label on, or take one off."""
     labels = child["metadata"].get("labels") or {}
-    is_labelled = labels.get(STAGE_LABEL) in _STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
+    is_labelled = labels.get(STAGE_LABEL) in STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
     return child["kind"] == kind and is_labelled
 
 
@@ -190,7 +188,7 @@ def _pod_seen(manifest: Manifest) -> PodView:
         stage=labels[STAGE_LABEL],
         attempt=int(labels[ATTEMPT_LABEL]),
         owner=owner_uid(manifest) or "",
-        index=int((metadata.get("annotations") or {}).get(_INDEX_ANNOTATION, 0)),
+        index=int((metadata.get("annotations") or {}).get(COMPLETION_INDEX, 0)),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),
         message=status.get("message", ""),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
+from tuneloop_api.wire.names import STAGES
 from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import holds, moment
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
-STAGES: tuple[Stage, ...] = ("prepare", "train", "export")
 CLOCK_SLACK_SECONDS = 10.0
 """Clocks differ: a pod counts as gone this long after its grace period, and as made by a Job that was let go this long after it."""
 

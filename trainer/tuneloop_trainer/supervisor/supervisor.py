@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_api.wire.names import RESERVE_SECONDS
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
 from tuneloop_trainer.supervisor.cgroup import oom_kills, usable_cores
@@ -39,8 +40,6 @@ SETTLE_SECONDS = 2.0
 """How long other ranks may tell their own story after the first has failed."""
 STACKS_SECONDS = 2.0
 """How long the ranks get to print their stacks."""
-RESERVE_SECONDS = 10
-"""Part of the grace period that the supervisor keeps for itself."""
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
 """How ranks on CPU allocate: freed blocks of less than 32 MiB stay with the process, and memory comes in large pages. By default what a step frees
 is fetched from the kernel again and zeroed page by page: that is a fifth of the time of a step of MiniLM on two cores. Larger blocks go back,

@@ -17,6 +17,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     StageResult,
 )
 from tuneloop_api.wire.failure_class import FailureClass
+from tuneloop_api.wire.names import STAGES
 from tuneloop_operator.decide.fine_tune_job.classify import (
     blame,
     job_deleted,
@@ -31,7 +32,6 @@ from tuneloop_operator.decide.fine_tune_job.restart import Action, Verdict, halv
 from tuneloop_operator.decide.fine_tune_job.usage import with_usage
 from tuneloop_operator.state.conditions import NO_ATTEMPT, QUEUED, condition, moment, stamp, with_condition
 from tuneloop_operator.state.runs import (
-    STAGES,
     Run,
     child_of,
     job_of_run,
