@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
-from tuneloop_api.v1alpha1.fine_tune_job.policy import Scheduling
+from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
 from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
