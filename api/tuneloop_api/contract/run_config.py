@@ -276,7 +276,8 @@ class ResultReference(MessageModel):
 class RunConfig(MessageModel):
     """Everything a stage needs to know."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
+    """2: the settings are what was set. 1: every default is filled in, as the trainer of release 0.1.0 expects; that trainer refuses version 2."""
     stage: Stage
     job: JobIdentity
     attempt: int = 0
