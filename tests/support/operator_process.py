@@ -69,11 +69,13 @@ class RunningOperator:
         *,
         pod: str = "operator-0",
         kubeconfig: Path | None = None,
+        python_path: str | None = None,
         **settings: Any,
     ) -> None:
         """`settings`: variables without their prefix, in lower case; `folder`: for its certificate and log.
 
         `kubeconfig`: by default the administrator's of `plane`, which is needed for nothing else.
+        `python_path`: where the code of another release is; by default today's code runs.
         """
         config = kubeconfig or (plane.kubeconfig if plane else None)
         self.folder = folder / pod
@@ -93,7 +95,7 @@ class RunningOperator:
         } | settings
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONPATH": python_path or os.pathsep.join(sys.path),
             "KUBECONFIG": str(config),
         } | {f"TUNELOOP_{name.upper()}": str(value) for name, value in ours.items()}
         self._process: subprocess.Popen[bytes] | None = None

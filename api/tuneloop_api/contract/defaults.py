@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from tuneloop_api.contract.run_config import Settings
-from tuneloop_api.v1alpha1.common import memory_bytes, seconds
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.quantities import memory_bytes
 
 _SAME_NAME = ("model", "task", "data", "method", "training", "evaluation", "deepspeed", "output")
 _GRACE = "5m"

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
 from tuneloop_api.wire.model import MessageModel
+from tuneloop_api.wire.names import Stage as Stage  # noqa: PLC0414  (the type of a field here)
 
 RUN_CONFIG_PATH = "/etc/tuneloop/run.json"
-Stage = Literal["prepare", "train", "export"]
 
 
 class JobIdentity(MessageModel):
@@ -276,7 +276,8 @@ class ResultReference(MessageModel):
 class RunConfig(MessageModel):
     """Everything a stage needs to know."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
+    """2: the settings are what was set. 1: every default is filled in, as the trainer of release 0.1.0 expects; that trainer refuses version 2."""
     stage: Stage
     job: JobIdentity
     attempt: int = 0

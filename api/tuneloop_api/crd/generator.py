@@ -1,7 +1,7 @@
 """Writes the CustomResourceDefinitions in `crds/` from the models: `python -m tuneloop_api.crd [--check] [DIR]`.
 
 The schema is structural, carries no default (defaults would be filled in before the CEL rules run), and forbids unknown fields by being
-complete. Field docstrings become the descriptions that `kubectl explain` shows.
+complete. Field docstrings become the descriptions that `kubectl explain` shows. The generator needs PyYAML, which programs that run do not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
@@ -232,30 +233,28 @@ def _printer_column(column: Column) -> Json:
     return shown | ({"priority": 1} if column.wide else {})
 
 
-def to_yaml(value: Any, indent: str = "") -> str:
-    """Return JSON data as block YAML; this package depends on no YAML library."""
-    if isinstance(value, dict) and value:
-        return "".join(f"{indent}{_scalar(key)}:{_below(item, indent)}" for key, item in value.items())
-    if isinstance(value, list) and value:
-        items = (to_yaml(item, f"{indent}  ") for item in value)
-        return "".join(f"{indent}- {item.removeprefix(f'{indent}  ')}" for item in items)
-    return f"{indent}{_scalar(value)}\n"
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that some parser of YAML could take for something else, such as `2e-4`, `y` or `on`, and uses no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (PyYAML asks for each value)
+        return True
 
 
-def _below(value: Any, indent: str) -> str:
-    if not value or not isinstance(value, dict | list):
-        return f" {_scalar(value)}\n"
-    return "\n" + to_yaml(value, f"{indent}  " if isinstance(value, dict) else indent)
-
-
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*")
 _NOT_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|nan|inf")
 
 
-def _scalar(value: Any) -> str:
-    """Return a scalar, quoted wherever a YAML parser could take it for something else."""
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9./_-]*", value) and not _NOT_TEXT.fullmatch(value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    is_plain = _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(value: Any) -> str:
+    """Return JSON data as block YAML that kubectl reads as it was meant."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
 
 
 def files() -> dict[str, str]:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import MessageModel, SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
@@ -35,23 +36,6 @@ AnnotationKey: TypeAlias = Annotated[
 LabelValue: TypeAlias = Annotated[
     str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 ]
-
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-
-
-def seconds(duration: str) -> int:
-    """Return the length of a `Duration` such as `1h30m` in seconds."""
-    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9]+)([dhms])", duration))
-
-
-_UNITS = {"": 1} | {unit: 1000**power for power, unit in enumerate("kMGTPE", 1)}
-_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("KMGTPE", 1)}
-
-
-def memory_bytes(quantity: str) -> int:
-    """Return a `Memory` such as `16Gi` in bytes."""
-    number = quantity.rstrip("kKMGTPEi")
-    return int(float(number) * _UNITS[quantity.removeprefix(number)])
 
 
 def positive_duration(field: str) -> Rule:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.uris import claim_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CLAIM = "default"
 _UUID_NAMESPACE = uuid.UUID("6d0a2b0e-5f5b-4b3e-9a30-5d1f3a6f2c11")
-_CLAIM = "pvc://"
 
 
 class Submission(StrEnum):
@@ -59,7 +59,8 @@ def identity(manifest: Manifest) -> str:
 
 def claims_read(manifest: Manifest) -> set[str]:
     """Return the claims that the manifest reads from: those of every `pvc://CLAIM/PATH` in the spec."""
-    return {text.removeprefix(_CLAIM).split("/", 1)[0] for text in _texts(manifest["spec"]) if text.startswith(_CLAIM)}
+    places = map(claim_path, _texts(manifest["spec"]))
+    return {place.claim for place in places if place is not None}
 
 
 def claim_written(manifest: Manifest) -> str:

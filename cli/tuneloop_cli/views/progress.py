@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop_api.wire.names import STAGES
 from tuneloop_cli.views.values import Manifest, at, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-STAGES = ("prepare", "train", "export")
 STAGE_OF_PHASE = {
     "Pending": "prepare",
     "Preparing": "prepare",

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, get_args
 
 from tuneloop_api.contract.run_config import Stage
+from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.server import Identity
@@ -38,11 +39,6 @@ class _CachedReview(NamedTuple):
     until: float
 
 
-def audience_of(job_uid: str) -> str:
-    """Return the audience of the tokens with which a job's pods post. A token for one job is not valid for another."""
-    return f"tuneloop.dev/{job_uid}"
-
-
 class TokenReviewAuthenticator:
     """Checks that the holder of a token is a pod of the job that it posts for."""
 
@@ -70,7 +66,7 @@ class TokenReviewAuthenticator:
         job = self._job_of(namespace, name)
         if job is None:
             return None
-        holder = await self._holder(token, audience=audience_of(job["metadata"]["uid"]))
+        holder = await self._holder(token, audience=token_audience(job["metadata"]["uid"]))
         if holder is None:
             return None
         if not holder.username.startswith(f"system:serviceaccount:{namespace}:"):

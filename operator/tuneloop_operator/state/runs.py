@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
+from tuneloop_api.wire.names import STAGES
 from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import PODS_REFUSED, condition, holds, moment
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
-STAGES: tuple[Stage, ...] = ("prepare", "train", "export")
 CLOCK_SLACK_SECONDS = 10.0
 """Clocks of nodes and API server differ. A pod counts as stopped this long after its grace period; a pod belongs to a start of its Job even
 if it seems to be created up to this long before."""

@@ -23,7 +23,7 @@ from served_models import deploy, deployment_status
 from waiting import until
 
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.progress.token_review import audience_of
+from tuneloop_api.wire.names import token_audience
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,7 +226,7 @@ def post_progress(operator: RunningOperator, bed: Bed, name: str) -> int:
     assert job is not None
     pod = next(one["metadata"] for one in bed.all("Pod") if one["metadata"]["name"].startswith(f"{name}-a1-0"))
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
-    spec = {"audiences": [audience_of(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
+    spec = {"audiences": [token_audience(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
     path = f"/api/v1/namespaces/{bed.namespace}/serviceaccounts/default/token"
     token = bed.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}

@@ -1,4 +1,4 @@
-"""Another version of the operator, with other images, takes over, or the one before it again: what runs is left alone, what comes next is of that version."""
+"""Today's operator, with other images, takes over from release 0.1.0, or 0.1.0 again from today's: what runs is left alone, what comes next is of the one that leads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from operator_traffic import Traffic
 from pod_courses import Until, before_the_end, succeed
 from pod_status import IMAGE_DIGEST
 from pod_status_patcher import PodStatusPatcher
+from release_code import code_of, python_path
 from served_models import deploy, is_ready, take_down
 from waiting import until
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 IMAGES = "registry.test/tuneloop"
+FIRST_RELEASE = "0.1.0"
 OLD = {"trainer_image": f"{IMAGES}/trainer:1", "server_image": f"{IMAGES}/server:1"}
 NEW = {
     "trainer_image": f"{IMAGES}/trainer:2",
@@ -89,14 +91,16 @@ class Scene:
     plane: ControlPlane
     proxy: FaultProxy
     folder: Path
+    old_code: Path
     common: Manifest
     go: threading.Event
     """The gang may end."""
 
     def start(self, version: Manifest, *, pod: str, counted: bool = True) -> RunningOperator:
-        """Return an operator of a version, not running yet; `counted`: its calls go through the proxy."""
+        """Return an operator of a version, not running yet; `counted`: its calls go through the proxy. The old version is the code of 0.1.0."""
         plane, how = (None, {"kubeconfig": self.proxy.kubeconfig}) if counted else (self.plane, {})
-        return RunningOperator(plane, self.folder, pod=pod, **how, **self.common, **version)
+        code = python_path(self.old_code) if version is OLD else None
+        return RunningOperator(plane, self.folder, pod=pod, python_path=code, **how, **self.common, **version)
 
     def begin(self) -> World:
         """Let a gang train and a server serve."""
@@ -153,7 +157,15 @@ def scene(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Scene]:
         PodStatusPatcher(plane, namespace=namespace, scripts=scripts, nodes=[f"{namespace}-0", f"{namespace}-1"]),
         FaultProxy(plane, folder=folder / "proxy") as proxy,
     ):
-        yield Scene(bed=bed, plane=plane, proxy=proxy, folder=folder, common=common, go=go)
+        yield Scene(
+            bed=bed,
+            plane=plane,
+            proxy=proxy,
+            folder=folder,
+            old_code=code_of(FIRST_RELEASE, folder / "release"),
+            common=common,
+            go=go,
+        )
         take_down(bed)
 
 

@@ -14,12 +14,13 @@ from aiohttp import web
 from cluster.control_plane import ControlPlane
 
 from tuneloop_api.contract.progress import ProgressMessage, progress_path
+from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.api_server import ApiServer, Call
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
 from tuneloop_operator.progress.server import ProgressServer
-from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 Manifest = dict[str, Any]
 MESSAGE = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
@@ -37,7 +38,7 @@ class Place:
 
     @property
     def audience(self) -> str:
-        return audience_of(self.job["metadata"]["uid"])
+        return token_audience(self.job["metadata"]["uid"])
 
     def post(self, kind: str, path: str, manifest: Manifest, *, seen: bool = True) -> Manifest:
         reply = self.plane.request("POST", path, manifest)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
-from tuneloop_operator.progress.token_review import TokenReviewAuthenticator, audience_of
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 Manifest = dict[str, Any]
 HOLDER = TokenIdentity(username="system:serviceaccount:team-a:default", pod_name="reviews-a1-0", pod_uid="pod")
@@ -103,7 +104,7 @@ def test_a_job_that_was_created_anew_is_another_audience() -> None:
         assert not (await place.ask()).may_report
 
     asyncio.run(story())
-    assert place.reviews.asked == [audience_of("ftj"), audience_of("another")]
+    assert place.reviews.asked == [token_audience("ftj"), token_audience("another")]
 
 
 def test_for_a_job_that_is_not_there_nobody_is_asked() -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import TerminationMessage
+from tuneloop_api.wire.names import RESERVE_SECONDS
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
 from tuneloop_trainer.supervisor.cgroup import oom_kills, usable_cores
@@ -39,8 +40,6 @@ SETTLE_SECONDS = 2.0
 """Time for the other ranks to leave their own messages after the first rank has failed."""
 STACKS_SECONDS = 2.0
 """Time for the ranks to print their stacks."""
-RESERVE_SECONDS = 10
-"""Part of the grace period that the supervisor keeps for itself."""
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
 """Settings of malloc for ranks on CPU: freed blocks below 32 MiB stay with the process, and memory comes in huge pages.
 

@@ -20,16 +20,14 @@ from tuneloop_api.v1alpha1.common import (
     Storage,
     name_rule,
 )
+from tuneloop_api.v1alpha1.fine_tune_job.budget import Budget
+from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
+from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
-from tuneloop_api.v1alpha1.fine_tune_job.policy import (
-    Budget,
-    Checkpoint,
-    Cleanup,
-    FailurePolicy,
-    Output,
-    Preflight,
-    Scheduling,
-)
+from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.output import Output
+from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
+from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.wire.model import SpecModel

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_cli.local.cluster.pod_objects import (
     Condition,
     is_active,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def _pod(job: Manifest, *, index: int | None, suffix: str) -> Manifest:
         "controller-uid": uid,
         "job-name": name,
     }
-    mark = {} if index is None else {INDEX: str(index)}
+    mark = {} if index is None else {COMPLETION_INDEX: str(index)}
     prefix = name if index is None else f"{name}-{index}"
     pod = pod_from_template(job, name=f"{prefix}-{suffix}", labels=labels | mark, annotations=mark)
     pod["metadata"] |= {"generateName": f"{prefix}-", "finalizers": [FINALIZER]}
@@ -150,7 +150,7 @@ def _pod(job: Manifest, *, index: int | None, suffix: str) -> Manifest:
         pod["spec"]["hostname"] = prefix
         variable = {
             "name": "JOB_COMPLETION_INDEX",
-            "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}},
+            "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{COMPLETION_INDEX}']"}},
         }
         for container in pod["spec"]["containers"]:
             container["env"] = [*container.get("env", ()), variable]
@@ -227,7 +227,7 @@ def _completions(job: Manifest) -> int:
 
 
 def _index(pod: Manifest) -> int:
-    return int(pod["metadata"]["annotations"][INDEX])
+    return int(pod["metadata"]["annotations"][COMPLETION_INDEX])
 
 
 def _parse(text: str) -> Iterator[int]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
+from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
 
@@ -112,7 +113,7 @@ def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:
     """Return CUDA_VISIBLE_DEVICES: the pods of a gang share the machine's GPUs in the order of their indexes."""
     limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
     count = sum(int(amount) for name, amount in limits.items() if name not in {"cpu", "memory"})
-    first = count * int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
+    first = count * int(pod["metadata"].get("annotations", {}).get(COMPLETION_INDEX, 0))
     return ",".join(gpus[first : first + count])
 
 

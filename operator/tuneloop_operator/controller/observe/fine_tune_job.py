@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.run_config import Stage
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import LONG_AGO, present_children, time_of
 from tuneloop_operator.controller.trim import FIRST_DELETION
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.controller.store import Store
 
-_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
-_STAGES = frozenset(get_args(Stage))
 _OUTCOMES = {
     "FailureTarget": "Failed",
     "Failed": "Failed",
@@ -102,7 +100,7 @@ def pod_view(manifest: Manifest) -> PodView:
         stage=labels[STAGE_LABEL],
         attempt=int(labels[ATTEMPT_LABEL]),
         owner=owner_uid(manifest) or "",
-        index=int((metadata.get("annotations") or {}).get(_INDEX_ANNOTATION, 0)),
+        index=int((metadata.get("annotations") or {}).get(COMPLETION_INDEX, 0)),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
@@ -146,7 +144,7 @@ def _pod_views(children: Iterable[Manifest]) -> tuple[PodView, ...]:
 def _is_stage(child: Manifest, *, kind: str) -> bool:
     """Whether a child has the labels of a stage's Job or pod. Any user may add or remove labels."""
     labels = child["metadata"].get("labels") or {}
-    is_labelled = labels.get(STAGE_LABEL) in _STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
+    is_labelled = labels.get(STAGE_LABEL) in STAGES and labels.get(ATTEMPT_LABEL, "").isdecimal()
     return child["kind"] == kind and is_labelled
 
 

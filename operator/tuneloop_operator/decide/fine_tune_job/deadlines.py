@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import with_defaults
-from tuneloop_api.v1alpha1.common import seconds
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Usage
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import not_started, without_image
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.common import seconds
 from tuneloop_api.v1alpha1.fine_tune_job.status import AvoidedNode
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.deadlines import waiting_since, waits_for_start
 from tuneloop_operator.state.runs import job_of_run, nodes_of, pods_of, refusal_of, stage_of

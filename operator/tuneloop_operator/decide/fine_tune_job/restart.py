@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import changed
 

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Failure, FineTuneJobStatus, StageResult
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.names import STAGES
 from tuneloop_operator.decide.fine_tune_job.attempt_end import with_attempt_usage, with_record
 from tuneloop_operator.decide.fine_tune_job.classify import termination_message_of
 from tuneloop_operator.decide.fine_tune_job.start import with_child
 from tuneloop_operator.state.conditions import stamp, with_condition
-from tuneloop_operator.state.runs import STAGES, job_of_run, pods_of, stage_of
+from tuneloop_operator.state.runs import job_of_run, pods_of, stage_of
 from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
 from tuneloop_operator.status.fine_tune_job.progress import after_checkpoint
 

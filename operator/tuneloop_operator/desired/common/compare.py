@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_SUFFIXES = {
-    "m": Decimal("0.001"),
-    **{letter: Decimal(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
-    **{f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
-}
-
+from tuneloop_api.wire.quantities import amount_of
 
 _ATOMIC = frozenset({"selector", "podSelector", "ingress"})
 """Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
@@ -51,13 +45,5 @@ def _identity(items: list[Any]) -> str | None:
 def _same_quantity(stored: Any, desired: Any) -> bool:
     if not (isinstance(stored, str) and isinstance(desired, str)):
         return False
-    amounts = (_amount(stored), _amount(desired))
+    amounts = (amount_of(stored), amount_of(desired))
     return amounts[0] is not None and amounts[0] == amounts[1]
-
-
-def _amount(text: str) -> Decimal | None:
-    suffix = next((suffix for suffix in sorted(_SUFFIXES, key=len, reverse=True) if text.endswith(suffix)), "")
-    try:
-        return Decimal(text.removesuffix(suffix)) * _SUFFIXES.get(suffix, 1)
-    except InvalidOperation:
-        return None

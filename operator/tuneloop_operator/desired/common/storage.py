@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import Paths
+from tuneloop_api.wire.uris import FILE_SCHEME, ClaimPath, claim_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec
-
-_CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 
 def mount_path(claim: str) -> str:
@@ -22,17 +20,17 @@ def mount_path(claim: str) -> str:
 
 
 def claim_of(uri: str) -> str | None:
-    """Return the claim of `pvc://CLAIM/PATH`; None for another URI."""
-    match = _CLAIM_URI.fullmatch(uri)
-    return match[1] if match else None
+    """Return the claim of `pvc://CLAIM/PATH`, None for another URI."""
+    place = claim_path(uri)
+    return place.claim if place else None
 
 
 def path_of(uri: str) -> str:
     """Return the path in a pod of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ValueError for another URI."""
-    if match := _CLAIM_URI.fullmatch(uri):
-        return f"{mount_path(match[1])}/{match[2]}"
-    if uri.startswith("file://"):
-        return uri.removeprefix("file://")
+    if place := claim_path(uri):
+        return f"{mount_path(place.claim)}/{place.path}"
+    if uri.startswith(FILE_SCHEME):
+        return uri.removeprefix(FILE_SCHEME)
     raise ValueError(f"{uri} is no path: pvc://CLAIM/PATH is one")
 
 
@@ -65,7 +63,7 @@ class JobStorage:
             datasets=f"{root}datasets",
             models=f"{root}models",
             job_dir=f"{root}{folder}",
-            job_uri=f"pvc://{self.claim}/{inside}{folder}",
+            job_uri=ClaimPath(self.claim, f"{inside}{folder}").uri,
         )
 
 

@@ -40,6 +40,7 @@ def run_config(
         address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
     )
     return RunConfig(
+        version=1 if is_of_first_release(identity) else 2,
         stage=stage,
         job=JobIdentity(namespace=namespace, name=name, uid=job.metadata["uid"]),
         attempt=attempt,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
+from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,
@@ -85,5 +86,5 @@ def stage_pod(
 
 def _token(job: FineTuneJob) -> dict[str, Any]:
     """Return the projection of a token that is valid for the progress of this job only."""
-    audience = f"tuneloop.dev/{job.metadata['uid']}"
+    audience = token_audience(job.metadata["uid"])
     return {"audience": audience, "expirationSeconds": _TOKEN_SECONDS, "path": "token"}

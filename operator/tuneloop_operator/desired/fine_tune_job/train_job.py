@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
-from tuneloop_api.v1alpha1.fine_tune_job.policy import Scheduling
+from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import same_requests_and_limits
 from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _TOLERATION_SECONDS = 30
-_INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 
 
 def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: OperatorSettings) -> Manifest:
@@ -68,7 +68,7 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
     container = pod["containers"][0]
     container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
     container["env"].append(
-        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{_INDEX_ANNOTATION}']"}}}
+        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{COMPLETION_INDEX}']"}}}
     )
     container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  (a memory volume of the pod)
     gpus = filled.gang.gpus_per_node

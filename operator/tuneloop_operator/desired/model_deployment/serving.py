@@ -13,8 +13,9 @@ from tuneloop_api.contract.server_config import (
     ServerConfig,
     revision_of,
 )
-from tuneloop_api.v1alpha1.common import ResourceAmounts, seconds
+from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.pod import (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import with_defaults
+from tuneloop_api.wire.names import RESERVE_SECONDS
 from tuneloop_operator.state.conditions import condition, moment, with_condition, without_condition
 from tuneloop_operator.state.runs import Run, run_of, stage_of
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 600.0
 """How long a training may send no progress before ProgressStale. The pods themselves find a hang much earlier."""
-RESERVE_SECONDS = 10.0
-"""Part of the grace period that the supervisor of a pod needs for itself."""
 _MOST_TEXT = 4096
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Restarts
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.restart import RestartDecision, delay_seconds, restart_decision

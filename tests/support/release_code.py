@@ -1,0 +1,34 @@
+"""The code of an earlier release, taken from this repository's own history by its commit, to be run beside today's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from cluster_tier import cannot_run
+
+ROOT = Path(__file__).parents[2]
+RELEASES = {"0.1.0": "4ae2626"}
+"""By release: its commit. Tags do not travel with every clone."""
+SHELVES = ("api", "operator", "trainer", "server", "cli")
+
+
+def code_of(release: str, folder: Path) -> Path:
+    """Write the code of a release to an empty folder, and return the folder.
+
+    Skips the test, or fails it where a cluster is required, if the history does not reach back to the release.
+    """
+    commit = RELEASES[release]
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=False, capture_output=True)
+    if archive.returncode != 0:
+        reason = archive.stderr.decode(errors="replace").strip()
+        cannot_run(f"the history does not hold {commit}, release {release} (a shallow clone?): {reason}")
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder
+
+
+def python_path(code: Path) -> str:
+    """Return the PYTHONPATH on which this code is found, and no other of ours."""
+    return os.pathsep.join(str(code / shelf) for shelf in SHELVES)
