@@ -216,6 +216,19 @@ async def test_a_gang_without_room_goes_on_smaller_and_grows_back_at_the_next_re
     assert harness.cluster.of_kind("Job")["reviews-a3"]["spec"]["completions"] == 2
 
 
+async def test_a_gang_whose_pods_are_refused_goes_on_smaller(harness: OperatorHarness) -> None:
+    await harness.prepare(scheduling=SMALL)
+    uid = harness.cluster.of_kind("Job")["reviews-a1"]["metadata"]["uid"]
+    harness.cluster.refused_pods[uid] = "pods is forbidden: exceeded quota: few"
+    await harness.settle(later=11)
+    await harness.settle(later=280)
+    assert harness.status["attempt"] == 1
+    await harness.settle(later=10)
+    await harness.settle(later=60)
+    assert harness.status["history"][-1]["reason"] == "Shrunk"
+    assert harness.cluster.of_kind("Job")["reviews-a2"]["spec"]["completions"] == 1
+
+
 async def test_a_gang_never_gets_smaller_than_its_least_nodes(harness: OperatorHarness) -> None:
     await harness.prepare(scheduling=SMALL | {"minNodes": 2})
     unplaced(harness, "reviews-a1", 0, 1)
