@@ -77,6 +77,8 @@ class MemoryCluster:
         """Number of the write (from 0) whose answer is lost."""
         self.refuse: dict[str, str] = {}
         """Message by kind of what may not be created."""
+        self.refused_phases: set[str] = set()
+        """Phases of a status that the schema does not allow."""
         self.pods_take_their_time = False
         self.refused_pods: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
@@ -121,6 +123,8 @@ class MemoryCluster:
         return self.refused_pods.get(job_uid, "")
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
+        if status.get("phase") in self.refused_phases:
+            raise Refused(f"status.phase: Unsupported value: {status['phase']}")
         stored = self.objects.get(self._key(manifest))
         if stored is None or stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise Conflict(manifest["metadata"]["name"])

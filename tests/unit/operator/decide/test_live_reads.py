@@ -94,7 +94,7 @@ CASES = [
     pytest.param(run, state, suspend, id=f"{run}, {state}{', suspended' if suspend else ''}")
     for (run, state), row in TABLE.items()
     for suspend, transition in zip((False, True), row, strict=True)
-    if transition in IRREVERSIBLE and not (run is Run.ENDED and state not in {JobState.ACTIVE})
+    if transition in IRREVERSIBLE and not (run is Run.ENDED and state is not JobState.ACTIVE)
 ]
 """The gang's Job of an ended run counts as absent once it is over."""
 
