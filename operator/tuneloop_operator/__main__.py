@@ -25,7 +25,7 @@ def main() -> int:
     except (SettingsError, CertificateError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _WRONG_SETTINGS
-    return _run(settings, decisions.model_copy(update={"progress_ca": certificate.authority}), certificate)
+    return _run(settings, decisions.with_progress_ca(certificate.authority), certificate)
 
 
 def _run(settings: ProcessSettings, decisions: OperatorSettings, certificate: ServerCertificate) -> int:

@@ -210,7 +210,7 @@ class OperatorProcess:
     def _use_authority(self) -> None:
         """Pass the new authority to pods that are created from now on."""
         if self._operator is not None:
-            self._operator.use(self._decisions.model_copy(update={"progress_ca": self._certificate.authority}))
+            self._operator.use(self._decisions.with_progress_ca(self._certificate.authority))
 
     def _is_ready(self) -> bool:
         return self._operator is not None and self._operator.is_complete

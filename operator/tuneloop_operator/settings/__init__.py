@@ -1,1 +1,1 @@
-"""What an administrator sets, and where it comes from."""
+"""Settings of the operator, and how they are read."""

@@ -1,4 +1,4 @@
-"""Settings from environment variables: each field of a model is one variable, and every mistake becomes one sentence.
+"""Settings from environment variables, read by pydantic-settings: one variable for each field, and one sentence for each mistake.
 
 The sentence names the variable, its value, what is allowed and an example.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+    from pydantic_settings import BaseSettings
 
 PREFIX = "TUNELOOP_"
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?$")
@@ -24,11 +25,11 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 class SettingsError(Exception):
-    """A variable is missing, unknown or not good; the message is one line."""
+    """A variable is missing, unknown or has a wrong value. The message is one line."""
 
 
 def setting(default: Any = ..., *, allowed: str, example: str, **constraints: Any) -> Any:
-    """Return a field that the environment sets. `allowed` and `example` are what a person is told who set it wrong."""
+    """Return a field that the environment sets. allowed, example: for the message about a wrong value."""
     return Field(default, json_schema_extra={"allowed": allowed, "example": example}, **constraints)
 
 
@@ -43,17 +44,22 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def read(model: type[_Settings], environment: Mapping[str, str]) -> _Settings:
-    """Return the settings; an empty variable is as one that is not set. Raises SettingsError."""
-    given = {name: environment.get(variable_of(name), "").strip() for name in fields_of(model)}
+    """Return the settings; an empty variable counts as not set. Raises SettingsError."""
+    # imported here, because local mode makes settings without an environment, and the import takes 60 ms
+    from pydantic_settings import EnvSettingsSource  # noqa: PLC0415
+
+    source = EnvSettingsSource(cast("type[BaseSettings]", model), env_prefix=PREFIX)
+    source.env_vars = {name.lower(): value.strip() for name, value in environment.items() if value.strip()}
+    given = source()
     try:
-        return model.model_validate({name: value for name, value in given.items() if value})
+        return model.model_validate(given)
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
-        raise SettingsError(_sentence(name, given[name], fields_of(model)[name])) from error
+        raise SettingsError(_sentence(name, str(given.get(name, "")), fields_of(model)[name])) from error
 
 
 def refuse_unknown(environment: Mapping[str, str], *, models: Collection[type[BaseModel]]) -> None:
-    """Raise SettingsError if a variable with our prefix sets nothing: a typing mistake must not be ignored."""
+    """Raise SettingsError if a variable with our prefix is no setting: a typing mistake must not be ignored."""
     known = [variable_of(name) for model in models for name in fields_of(model)]
     for name in sorted(environment):
         if not name.startswith(PREFIX) or name in known:
@@ -65,7 +71,7 @@ def refuse_unknown(environment: Mapping[str, str], *, models: Collection[type[Ba
 
 
 def explained(models: Collection[type[BaseModel]]) -> Iterator[str]:
-    """Yield for each variable its name, default and meaning."""
+    """Yield name, default and meaning of each variable."""
     for model in models:
         for name, field in fields_of(model).items():
             default = "required" if field.is_required() else f"default: {_shown(field.default)}"

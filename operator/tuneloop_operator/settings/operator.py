@@ -1,4 +1,4 @@
-"""What an administrator sets for the whole operator: what decisions look at."""
+"""Settings of the whole operator on which decisions depend."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class OperatorSettings(BaseModel):
         example="registry.example.com/tuneloop/trainer:0.1.0",
         pattern=r"^\S+$",
     )
-    """Image of `prepare`, `train` and `export` where the job names none."""
+    """Image of `prepare`, `train` and `export` if the job names none."""
     server_image: str = setting(
         "ghcr.io/tuneloop/server:0.1.0",
         allowed=_IMAGE,
         example="registry.example.com/tuneloop/server:0.1.0",
         pattern=r"^\S+$",
     )
-    """Image of model servers where the deployment names none."""
+    """Image of model servers if the deployment names none."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = setting(
         None, allowed="Always, IfNotPresent or Never", example="IfNotPresent"
     )
@@ -54,31 +54,35 @@ class OperatorSettings(BaseModel):
         example="https://tuneloop-progress.tuneloop-system.svc:8443",
         pattern=r"^https?://[^\s/]+$",
     )
-    """Address of the progress server, as the pods reach it."""
+    """Address at which the pods reach the progress server."""
     progress_ca: str | None = None
-    """PEM text of the authority behind an `https` address; it is handed to the pods in their ConfigMap."""
+    """PEM text of the authority of an `https` address. The pods get it in their ConfigMap."""
     progress_interval_seconds: float = setting(
         10.0, allowed=_SECONDS, example="10", ge=0.1, le=86400, allow_inf_nan=False
     )
-    """Least time between two status writes of a job that change nothing but its progress."""
+    """Shortest time between two status writes of a job that change only its progress."""
     progress_writes_per_second: float = setting(
         20.0, allowed="a number from 0.1 to 1000", example="20", ge=0.1, le=1000, allow_inf_nan=False
     )
-    """Most status writes a second, over all jobs, that change nothing but progress."""
+    """Most status writes a second, over all jobs, that change only progress."""
     token_path: str = f"{TOKEN_DIRECTORY}/token"
-    """File in the pods with the token that they post progress with."""
+    """File in the pods with the token for their progress messages."""
     uid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
-    """User of every pod; it owns what lies on the claims."""
+    """User of every pod, who owns the files on the claims."""
     gid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
     """Group of every pod, and of the volumes' files."""
     start_deadline_seconds: float = setting(
         1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False
     )
-    """How long the pods of a run may take to start (room, image, admission) before the job fails, where the job does not say."""
+    """How long the pods of a run may take to start (room, image, admission) before the job fails, if the job does not say."""
     local: bool = False
     """Pods are processes of this machine: `file:///` is allowed, and there are no network policies."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the `TUNELOOP_…` variables that are meant for decisions. Raises SettingsError."""
+        """Read the settings from `TUNELOOP_…` variables. Raises SettingsError."""
         return read(cls, environment)
+
+    def with_progress_ca(self, pem: str) -> Self:
+        """Return the settings with another authority of the progress server."""
+        return self.model_validate(dict(self) | {"progress_ca": pem})

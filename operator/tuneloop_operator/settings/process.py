@@ -1,4 +1,4 @@
-"""What an administrator sets for the operator as a process: what it watches, where it listens, who it is."""
+"""Settings of the operator's process: what it watches, where it listens, which pod it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic_settings import NoDecode
 
 from tuneloop_operator.settings.environment import explained, read, refuse_unknown, setting
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -36,11 +37,11 @@ _Namespace = Annotated[str, StringConstraints(pattern=_LABEL, max_length=63)]
 
 
 class ProcessSettings(BaseModel):
-    """Settings of one operator process that no decision looks at."""
+    """Settings of one operator process on which no decision depends."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    namespaces: Annotated[tuple[_Namespace, ...], BeforeValidator(_split)] = setting(
+    namespaces: Annotated[tuple[_Namespace, ...], NoDecode, BeforeValidator(_split)] = setting(
         (), allowed="namespaces with commas between them", example="team-a,team-b"
     )
     """Namespaces to watch, with commas between them; empty: all."""
@@ -69,20 +70,20 @@ class ProcessSettings(BaseModel):
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = setting(
         "INFO", allowed="DEBUG, INFO, WARNING or ERROR", example="INFO"
     )
-    """Least level of the log lines that are written."""
+    """Lowest level of the log lines that are written."""
     workers: int = setting(8, allowed="a whole number from 1 to 64", example="8", ge=1, le=64)
-    """How many objects are worked on at the same time."""
+    """How many objects are reconciled at the same time."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the `TUNELOOP_…` variables that are meant for the process.
+        """Read the settings of the process from `TUNELOOP_…` variables.
 
-        Raises SettingsError, also for a variable with our prefix that neither these settings nor OperatorSettings know.
+        Raises SettingsError, also for a variable with our prefix that is a setting neither of the process nor of decisions.
         """
         refuse_unknown(environment, models=(cls, OperatorSettings))
         return read(cls, environment)
 
 
 def explained_variables() -> Iterator[str]:
-    """Yield for each variable that the program reads its name, default and meaning."""
+    """Yield name, default and meaning of each variable that the program reads."""
     return explained((ProcessSettings, OperatorSettings))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
+
+from tuneloop_api.contract.defaults import with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
-    from tuneloop_api.contract.run_config import Stage
+    from tuneloop_api.contract.run_config import Settings, Stage
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
 
@@ -142,6 +145,11 @@ class ObservedJob:
         """The FineTuneJob's uid."""
         uid: str = self.job.metadata["uid"]
         return uid
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The spec with all defaults. Computed once: a decision needs it several times, and it takes as long as the rest of it."""
+        return with_defaults(self.job.spec)
 
 
 @dataclass(frozen=True, kw_only=True)

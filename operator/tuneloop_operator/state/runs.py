@@ -11,7 +11,6 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus
 from tuneloop_api.wire.names import STAGES
 from tuneloop_operator.names import job_name
@@ -119,7 +118,7 @@ def running_since(observed: ObservedJob, status: FineTuneJobStatus) -> datetime 
 
 def nodes_of(observed: ObservedJob, status: FineTuneJobStatus) -> int:
     """Return the number of nodes of the current attempt."""
-    return status.nodes or with_defaults(observed.job.spec).gang.nodes
+    return status.nodes or observed.settings.gang.nodes
 
 
 def seconds_until_stopped(observed: ObservedJob, stage: Stage, *, now: datetime) -> float:

@@ -1,4 +1,4 @@
-"""Settings from the environment: what is read, and what a person is told who set it wrong."""
+"""Settings from the environment: what is read, and the message about a wrong value."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
     ],
 )
-def test_a_variable_sets_what_decisions_look_at(variable: str, value: str, field: str, read: object) -> None:
+def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: str, read: object) -> None:
     assert getattr(OperatorSettings.from_environment({variable: value}), field) == read
 
 
@@ -83,10 +83,10 @@ def test_a_variable_sets_what_decisions_look_at(variable: str, value: str, field
 def test_a_value_that_is_not_allowed_is_named_with_what_is(variable: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_both({variable: value})
-    said = str(caught.value)
-    assert said.startswith(f"{variable}={value!r}: allowed is ")
-    assert ", for example " in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{variable}={value!r}: allowed is ")
+    assert ", for example " in message
+    assert "\n" not in message
 
 
 def read_both(variables: dict[str, str]) -> None:
@@ -95,7 +95,7 @@ def read_both(variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("variable", list(POD))
-def test_what_is_required_is_asked_for(variable: str) -> None:
+def test_a_missing_required_variable_is_named(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable} is not set; allowed is .*, for example "):
         process(**{variable: ""})
 
@@ -113,7 +113,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(variable: str, nea
     ("variable", "value"),
     [("TUNELOOP_PROGRESS_SERVICE_HOST", "10.1.1.1"), ("TUNELOOP_PROGRESS_PORT", "tcp://10.1.1.1:8443")],
 )
-def test_what_kubernetes_sets_for_a_service_is_told_apart(variable: str, value: str) -> None:
+def test_a_variable_that_kubernetes_sets_for_a_service_is_explained(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match="enableServiceLinks: false"):
         process(**{variable: value})
 

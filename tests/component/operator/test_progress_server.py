@@ -27,7 +27,7 @@ class Stranger:
 def answer(
     body: bytes, *, token: str | None = TOKEN, name: str = "reviews", authenticator: Any = None
 ) -> tuple[int, Any]:
-    """Post to a server that knows the job `reviews` and has heard of attempt 1; return status and answer."""
+    """Post to a server that knows attempt 1 of the job `reviews`; return status and answer."""
 
     async def post() -> tuple[int, Any]:
         server = ProgressServer(
@@ -59,7 +59,7 @@ def test_a_message_is_taken() -> None:
     assert answer(body()) == (202, {})
 
 
-def test_a_message_of_an_old_attempt_is_dropped_and_the_pod_is_told() -> None:
+def test_a_message_of_an_old_attempt_is_dropped_and_the_answer_says_so() -> None:
     assert answer(body(attempt=0)) == (202, {"dropped": "a newer message, stage or attempt is known"})
 
 
@@ -69,9 +69,9 @@ def test_without_the_token_nothing_is_taken(token: str | None) -> None:
 
 
 def test_a_pod_of_another_job_may_not_report() -> None:
-    status, said = answer(body(), authenticator=Stranger())
+    status, reply = answer(body(), authenticator=Stranger())
     assert status == 403
-    assert said["error"] == "pod other-0 is no pod of FineTuneJob team-a/reviews"
+    assert reply["error"] == "pod other-0 is no pod of FineTuneJob team-a/reviews"
 
 
 def test_a_job_that_is_not_there_is_named() -> None:
@@ -100,10 +100,10 @@ def test_a_body_that_is_too_large_is_not_read() -> None:
     ],
 )
 def test_a_message_that_is_none_is_refused_in_one_line(sent: bytes, named: str) -> None:
-    status, said = answer(sent)
+    status, reply = answer(sent)
     assert status == 422
-    assert said["error"].startswith(named), said
-    assert "\n" not in said["error"]
+    assert reply["error"].startswith(named), reply
+    assert "\n" not in reply["error"]
 
 
 def test_the_message_is_what_was_sent() -> None:

@@ -1,4 +1,4 @@
-"""A small cluster in memory: an API server with uids, resource versions and watch events, and hands that play kubelet and Job controller."""
+"""A small cluster in memory: an API server with uids, resource versions and watch events. The test plays kubelet and Job controller."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ SUMMARIES: dict[str, Manifest] = {
 
 
 class MemoryCluster:
-    """Implements the operator's `Cluster` on a dictionary; every write is shown to whoever watches."""
+    """Implements the operator's `Cluster` on a dictionary; every write is reported to the watchers."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
@@ -77,6 +77,8 @@ class MemoryCluster:
         """Number of the write (from 0) whose answer is lost."""
         self.refuse: dict[str, str] = {}
         """Message by kind of what may not be created."""
+        self.refused_phases: set[str] = set()
+        """Phases of a status that the schema does not allow."""
         self.pods_take_their_time = False
         self.refused_pods: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
@@ -90,10 +92,10 @@ class MemoryCluster:
     async def list(self, *, kind: str, namespace: str, labels: Manifest) -> list[Manifest]:
         self.reads += 1
         return [
-            copy.deepcopy(one)
-            for (its_kind, its_namespace, _), one in self.objects.items()
+            copy.deepcopy(stored)
+            for (its_kind, its_namespace, _), stored in self.objects.items()
             if (its_kind, its_namespace) == (kind, namespace)
-            and labels.items() <= one["metadata"].get("labels", {}).items()
+            and labels.items() <= stored["metadata"].get("labels", {}).items()
         ]
 
     async def create(self, manifest: Manifest) -> Manifest:
@@ -121,6 +123,8 @@ class MemoryCluster:
         return self.refused_pods.get(job_uid, "")
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
+        if status.get("phase") in self.refused_phases:
+            raise Refused(f"status.phase: Unsupported value: {status['phase']}")
         stored = self.objects.get(self._key(manifest))
         if stored is None or stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise Conflict(manifest["metadata"]["name"])
@@ -137,7 +141,7 @@ class MemoryCluster:
             "creationTimestamp": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         self.objects[self._key(stored)] = stored
-        return self._tell("ADDED", stored)
+        return self._notify("ADDED", stored)
 
     def change(self, manifest: Manifest, **fields: Any) -> Manifest:
         """Replace fields of a stored object, as if anybody had changed it."""
@@ -146,13 +150,13 @@ class MemoryCluster:
         stored["metadata"]["resourceVersion"] = str(next(self._numbers))
         stored["metadata"]["generation"] += "spec" in fields
         self.objects[self._key(stored)] = stored
-        return self._tell("MODIFIED", stored)
+        return self._notify("MODIFIED", stored)
 
     def remove(self, manifest: Manifest) -> None:
         """Remove an object and what it owns; its pods later, where they take their time."""
         gone = self.objects.pop(self._key(manifest))
         gone["metadata"]["resourceVersion"] = str(next(self._numbers))
-        self._tell("DELETED", gone)
+        self._notify("DELETED", gone)
         uid = gone["metadata"]["uid"]
         for other in list(self.objects.values()):
             is_owned = any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences", ()))
@@ -161,9 +165,9 @@ class MemoryCluster:
 
     def of_kind(self, kind: str) -> dict[str, Manifest]:
         """Return the objects of a kind by name."""
-        return {name: one for (its_kind, _, name), one in self.objects.items() if its_kind == kind}
+        return {name: stored for (its_kind, _, name), stored in self.objects.items() if its_kind == kind}
 
-    def _tell(self, type_: str, manifest: Manifest) -> Manifest:
+    def _notify(self, type_: str, manifest: Manifest) -> Manifest:
         for watcher in self.watchers:
             watcher(type_, copy.deepcopy(manifest))
         return copy.deepcopy(manifest)
@@ -180,13 +184,13 @@ class MemoryCluster:
 
 
 class OperatorHarness:
-    """The operator at work on a memory cluster, with a clock that a test moves."""
+    """The operator on a memory cluster, with a clock that a test moves."""
 
     def __init__(self, settings: OperatorSettings) -> None:
         self.now = START
         self.settings = settings
         self.cluster = MemoryCluster(lambda: self.now)
-        self.cluster.watchers.append(self._show)
+        self.cluster.watchers.append(self._report)
         self._start_operator()
 
     def _start_operator(self) -> None:
@@ -202,9 +206,9 @@ class OperatorHarness:
         """Lose everything that is only in the operator's memory."""
         self._start_operator()
         for manifest in list(self.cluster.objects.values()):
-            self._show("ADDED", manifest)
+            self._report("ADDED", manifest)
 
-    def _show(self, type_: str, manifest: Manifest) -> None:
+    def _report(self, type_: str, manifest: Manifest) -> None:
         self.operator.on_event(type_, copy.deepcopy(manifest))
 
     async def settle(self, *, later: float = 0.0) -> None:
@@ -223,7 +227,7 @@ class OperatorHarness:
         self.cluster.add(manifest | {"spec": SPEC | spec})
 
     async def prepare(self, **spec: Any) -> None:
-        """Create the job `reviews` and bring it to where its gang is posted."""
+        """Create the job `reviews` and bring it to where its gang is created."""
         self.submit(**spec)
         await self.settle()
         self.succeed("reviews-prepare")
@@ -284,8 +288,13 @@ class OperatorHarness:
 
     def end_job(self, name: str, condition: str) -> None:
         """Let the Job controller decide on a Job: Complete, FailureTarget or Failed."""
-        one = {"type": condition, "status": "True", "lastTransitionTime": self.stamp(), "message": "by the controller"}
-        self.cluster.change(self.cluster.objects["Job", "team-a", name], status={"conditions": [one]})
+        declared = {
+            "type": condition,
+            "status": "True",
+            "lastTransitionTime": self.stamp(),
+            "message": "by the controller",
+        }
+        self.cluster.change(self.cluster.objects["Job", "team-a", name], status={"conditions": [declared]})
 
     def succeed(self, job: str, result: Manifest = RESULT, **made: Any) -> None:
         """Run a Job to its good end. `made`: fields of its summary in place of the usual ones."""
@@ -317,7 +326,7 @@ class OperatorHarness:
 
 @pytest.fixture
 def harness() -> OperatorHarness:
-    """An operator that has seen nothing yet."""
+    """An operator on an empty cluster."""
     return OperatorHarness(OperatorSettings(trainer_image="trainer:1", server_image="server:1"))
 
 

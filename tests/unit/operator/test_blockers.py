@@ -1,4 +1,4 @@
-"""What gets in the way of a FineTuneJob: suspension, foreign names, refusals, lost answers, an operator that is killed."""
+"""What blocks a FineTuneJob: suspension, foreign names, refusals, lost answers, an operator that is killed."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness
         stored = harness.cluster.add(theirs | {"spec": {}})
         harness.submit()
         await harness.settle()
-        conflict = next(one for one in harness.status["conditions"] if one["type"] == "NameConflict")
+        conflict = next(found for found in harness.status["conditions"] if found["type"] == "NameConflict")
         assert "Job reviews-prepare" in conflict["message"]
         harness.cluster.remove(stored)
         await harness.settle(later=31)
-        assert not [one for one in harness.status["conditions"] if one["type"] == "NameConflict"]
+        assert not [found for found in harness.status["conditions"] if found["type"] == "NameConflict"]
         assert "uid" in harness.status["children"]["prepare"]
 
     run(life())
 
 
-def test_what_the_api_server_refuses_is_said_and_tried_again(harness: OperatorHarness) -> None:
+def test_a_refusal_of_the_api_server_is_reported_and_tried_again(harness: OperatorHarness) -> None:
     async def life() -> None:
         await harness.prepare()
         harness.fail("reviews-a1", exit_code=77)
@@ -62,7 +62,7 @@ def test_what_the_api_server_refuses_is_said_and_tried_again(harness: OperatorHa
         await harness.settle()
         for _ in range(3):
             await harness.settle(later=31)
-        refused = next(one for one in harness.status["conditions"] if one["type"] == "Refused")
+        refused = next(found for found in harness.status["conditions"] if found["type"] == "Refused")
         assert "exceeded quota" in refused["message"]
         harness.cluster.refuse.clear()
         await harness.settle(later=31)

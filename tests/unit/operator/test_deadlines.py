@@ -1,4 +1,4 @@
-"""Clocks that end a job: it does not start, it has run long enough, it has cost enough, it is over for long enough."""
+"""Deadlines: to start, of running time, of GPU hours, and the time to live of a finished job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ON_GPUS = {"nodes": 2, "gpusPerNode": 4}
 
 
 def condition(status: dict[str, Any], type_: str) -> dict[str, Any]:
-    return next((one for one in status.get("conditions", ()) if one["type"] == type_), {})
+    return next((found for found in status.get("conditions", ()) if found["type"] == type_), {})
 
 
 def hold_up(harness: OperatorHarness, job: str, **pod_status: Any) -> None:
@@ -39,7 +39,7 @@ NO_IMAGE = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBac
         pytest.param(NO_IMAGE, "ImagePull", "ImagePullBackOff: no such tag", id="no image"),
     ],
 )
-async def test_a_gang_that_does_not_start_in_time_fails_with_the_clusters_own_words(
+async def test_a_gang_that_does_not_start_in_time_fails_with_the_message_of_the_cluster(
     harness: OperatorHarness, pod_status: dict[str, Any], kind: str, words: str
 ) -> None:
     await harness.prepare(failurePolicy={"startDeadline": "5m"})
@@ -52,7 +52,7 @@ async def test_a_gang_that_does_not_start_in_time_fails_with_the_clusters_own_wo
     assert "reviews-a1" not in harness.jobs
 
 
-async def test_pods_that_the_api_server_refuses_are_told_of_soon_and_end_the_job_later(
+async def test_refused_pods_are_reported_soon_and_end_the_job_later(
     harness: OperatorHarness,
 ) -> None:
     await harness.prepare()

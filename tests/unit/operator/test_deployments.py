@@ -144,7 +144,7 @@ def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness
         deploy(harness)
         await harness.settle()
         assert harness.cluster.of_kind("Service")["api"]["spec"] == theirs["spec"]
-        (conflict,) = [one for one in served(harness)["conditions"] if one["type"] == "NameConflict"]
+        (conflict,) = [found for found in served(harness)["conditions"] if found["type"] == "NameConflict"]
         assert "Service api is not ours" in conflict["message"]
 
     asyncio.run(life())

@@ -1,4 +1,4 @@
-"""Somebody takes our labels off a child: it is looked for where it must be, never twice in a hot loop, and nothing else suffers."""
+"""Somebody removes our labels from a child: the operator finds or replaces it, without a hot loop, and without harm to anything else."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ DEPLOYMENT = "tuneloop.dev/deployment"
 
 
 def take_off(harness: OperatorHarness, kind: str, name: str, label: str) -> None:
-    """Take a label off; who watches by the label is told of a deletion, in the version of the change."""
+    """Remove a label. A watch that selects by the label reports a deletion, in the version of the change."""
     stored = copy.deepcopy(harness.cluster.objects[kind, "team-a", name])
     del stored["metadata"]["labels"][label]
     watchers, harness.cluster.watchers = harness.cluster.watchers, []
     changed = harness.cluster.change(stored, metadata=stored["metadata"])
     harness.operator.on_event("DELETED" if label == MANAGED else "MODIFIED", changed)
-    if label == MANAGED:  # what others write from now on, such as its status, is not told
+    if label == MANAGED:  # later changes, such as those of its status, are not reported
         harness.cluster.change(changed)
     harness.cluster.watchers = watchers
 
 
 def conflict(status: dict[str, Any]) -> str | None:
-    return next((one["message"] for one in status.get("conditions", ()) if one["type"] == "NameConflict"), None)
+    return next((found["message"] for found in status.get("conditions", ()) if found["type"] == "NameConflict"), None)
 
 
 def deploy(harness: OperatorHarness) -> None:
@@ -82,9 +82,7 @@ def test_a_job_of_ours_that_cannot_be_found_is_in_the_way_of_its_successor(
 
 
 @pytest.mark.parametrize("label", [MANAGED, DEPLOYMENT])
-def test_a_configuration_of_a_server_that_cannot_be_found_is_said_to_be_in_the_way(
-    harness: OperatorHarness, label: str
-) -> None:
+def test_a_configuration_of_a_server_without_its_label_is_a_name_conflict(harness: OperatorHarness, label: str) -> None:
     async def life() -> None:
         deploy(harness)
         await harness.settle()
@@ -120,7 +118,7 @@ def test_a_deployment_whose_name_somebody_elses_service_has_is_not_ready(harness
         harness.cluster.change(harness.cluster.of_kind("Deployment")[name], status={"readyReplicas": 1})
         await harness.settle(later=31)
         assert served(harness)["phase"] == "Degraded"
-        ready = next(one for one in served(harness)["conditions"] if one["type"] == "Ready")
+        ready = next(found for found in served(harness)["conditions"] if found["type"] == "Ready")
         assert (ready["status"], "Service api is not ours" in ready["message"]) == ("False", True)
         harness.cluster.remove(stored)
         await harness.settle(later=31)
@@ -145,12 +143,12 @@ def test_a_gang_that_lost_a_pod_is_not_shown_as_queued_again(harness: OperatorHa
 
 
 def suspend(harness: OperatorHarness, name: str, *, suspended: bool) -> None:
-    """Suspend or resume a Job as a queue does; the Job controller deletes the pods of a suspended one, and keeps when it was let go."""
+    """Suspend or resume a Job as a queue does. The Job controller deletes the pods of a suspended Job, and records the start of a resumed one."""
     stored = harness.cluster.of_kind("Job")[name]
     status = {} if suspended else {"startTime": harness.stamp()}
     harness.cluster.change(stored, spec=stored["spec"] | {"suspend": suspended}, status=status)
     if suspended:
-        for pod in [one for one in harness.cluster.of_kind("Pod") if one.startswith(f"{name}-")]:
+        for pod in [pod for pod in harness.cluster.of_kind("Pod") if pod.startswith(f"{name}-")]:
             harness.end_pod(pod, exit_code=143)
             harness.cluster.remove(harness.cluster.of_kind("Pod")[pod])
 
@@ -189,7 +187,7 @@ def test_what_a_gang_used_before_a_queue_took_its_nodes_back_is_counted_once(
         await harness.settle(later=60)
         suspend(harness, "reviews-a1", suspended=False)
         await harness.settle(later=60)
-        assert harness.status["phase"] != "Running"  # let go, but no pod is up yet
+        assert harness.status["phase"] != "Running"  # resumed, but no pod runs yet
         if again == "by the queue":
             suspend(harness, "reviews-a1", suspended=True)
         else:
@@ -200,10 +198,10 @@ def test_what_a_gang_used_before_a_queue_took_its_nodes_back_is_counted_once(
     asyncio.run(life())
 
 
-def test_what_the_pods_of_a_gang_say_that_a_queue_sends_back_is_heard(harness: OperatorHarness) -> None:
+def test_the_termination_messages_of_a_gang_that_a_queue_suspends_count(harness: OperatorHarness) -> None:
     saved = {"step": 155, "path": "/tuneloop/claims/models/step-155"}
-    said = {"version": 1, "stage": "train", "outcome": "Preempted", "failureClass": "Preempted"}
-    said |= {"train": {"startStep": 0, "steps": 155, "worldSize": 2, "last": saved, "stepSeconds": 62.0}}
+    message = {"version": 1, "stage": "train", "outcome": "Preempted", "failureClass": "Preempted"}
+    message |= {"train": {"startStep": 0, "steps": 155, "worldSize": 2, "last": saved, "stepSeconds": 62.0}}
 
     async def life() -> None:
         await harness.train()
@@ -214,7 +212,7 @@ def test_what_the_pods_of_a_gang_say_that_a_queue_sends_back_is_heard(harness: O
         assert (harness.status["phase"], harness.status["restarts"]["disruption"]) == ("Queued", 1)
         harness.now += timedelta(seconds=20)
         for name in ("reviews-a1-1", "reviews-a1-0"):
-            harness.end_pod(name, exit_code=79, message=said)
+            harness.end_pod(name, exit_code=79, message=message)
             harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
         await harness.settle(later=300)
         usage = harness.status["usage"]

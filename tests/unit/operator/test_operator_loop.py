@@ -59,14 +59,14 @@ def test_a_settled_job_costs_no_call(harness: OperatorHarness) -> None:
     run(life())
 
 
-def test_what_a_stage_made_is_told_to_the_next_one(harness: OperatorHarness) -> None:
+def test_the_result_of_a_stage_is_in_the_run_config_of_the_next(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
         await harness.settle()
         harness.succeed("reviews-prepare")
         await harness.settle()
-        told = json.loads(harness.cluster.of_kind("ConfigMap")["reviews-a1"]["data"]["run.json"])
-        assert told["prepareResult"] == {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
+        config = json.loads(harness.cluster.of_kind("ConfigMap")["reviews-a1"]["data"]["run.json"])
+        assert config["prepareResult"] == {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
 
     run(life())
 
@@ -76,14 +76,14 @@ def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other
         await harness.prepare()
         stored = harness.job()
         unrecorded = {stage: child for stage, child in harness.status["children"].items() if stage != "train"}
-        conditions = [one for one in harness.status["conditions"] if one["type"] != "PodsReady"]
+        conditions = [found for found in harness.status["conditions"] if found["type"] != "PodsReady"]
         unseen = {"children": unrecorded | {"train": {"name": "reviews-a1"}}, "conditions": conditions}
         harness.cluster.watchers.clear()
         harness.cluster.change(stored, status=harness.status | unseen)
         harness.succeed("reviews-a1")
         harness.restart_operator()
         await harness.settle()
-        (ready,) = [one for one in harness.status["conditions"] if one["type"] == "PodsReady"]
+        (ready,) = [found for found in harness.status["conditions"] if found["type"] == "PodsReady"]
         assert (harness.status["phase"], ready["status"], ready["reason"]) == ("Exporting", "False", "NoAttemptRuns")
 
     run(life())
@@ -121,14 +121,14 @@ def test_the_next_attempt_waits_until_no_old_pod_can_run(harness: OperatorHarnes
 def test_a_failure_that_would_come_again_ends_the_job(harness: OperatorHarness) -> None:
     async def life() -> None:
         await harness.prepare()
-        said = {
+        message = {
             "version": 1,
             "stage": "train",
             "outcome": "Failed",
             "failureClass": "Config",
             "message": "no such layer",
         }
-        harness.fail("reviews-a1", exit_code=78, message=said)
+        harness.fail("reviews-a1", exit_code=78, message=message)
         await harness.settle()
         assert harness.status["phase"] == "Failed"
         assert harness.status["failure"]["message"] == "no such layer"
@@ -170,20 +170,20 @@ def test_a_prepare_that_may_succeed_the_next_time_is_run_again(harness: Operator
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         pytest.param("", id="nothing"),
         pytest.param("hello", id="something else"),
-        pytest.param({"version": 1, "stage": "prepare", "outcome": "Succeeded"}, id="nothing that it made"),
+        pytest.param({"version": 1, "stage": "prepare", "outcome": "Succeeded"}, id="no result"),
     ],
 )
-def test_a_stage_that_succeeds_without_saying_what_it_made_comes_to_an_end(said: Any, harness: OperatorHarness) -> None:
+def test_a_stage_that_succeeds_without_a_result_comes_to_an_end(message: Any, harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit(failurePolicy={"maxRestarts": 1})
         await harness.settle()
         for _ in range(2):
             harness.start_pods("reviews-prepare")
-            harness.end_pod("reviews-prepare-0", exit_code=0, message=said)
+            harness.end_pod("reviews-prepare-0", exit_code=0, message=message)
             harness.end_job("reviews-prepare", "Complete")
             await harness.settle(later=60)
         assert harness.status["phase"] == "Failed"
@@ -192,16 +192,16 @@ def test_a_stage_that_succeeds_without_saying_what_it_made_comes_to_an_end(said:
     run(life())
 
 
-def test_what_no_status_can_hold_does_not_hold_up_the_job(harness: OperatorHarness) -> None:
+def test_a_result_that_does_not_fit_into_a_status_fails_the_job(harness: OperatorHarness) -> None:
     async def life() -> None:
         await harness.prepare(failurePolicy={"maxRestarts": 0})
         harness.start_pods("reviews-a1")
         saved = {"step": 1, "path": "/p", "metric": "x" * 300, "value": 1.0}
         summary = {"startStep": 0, "steps": 1, "worldSize": 2, "last": saved}
         result = {"path": "/p", "sha256": "a"}
-        said = {"version": 1, "stage": "train", "outcome": "Succeeded", "result": result, "train": summary}
+        message = {"version": 1, "stage": "train", "outcome": "Succeeded", "result": result, "train": summary}
         for index in (0, 1):
-            harness.end_pod(f"reviews-a1-{index}", exit_code=0, message=said)
+            harness.end_pod(f"reviews-a1-{index}", exit_code=0, message=message)
         harness.end_job("reviews-a1", "Complete")
         await harness.settle()
         assert harness.status["phase"] == "Failed"

@@ -1,4 +1,4 @@
-"""What the next attempt does in another way: smaller micro-batch, one checkpoint back, other nodes, fewer nodes."""
+"""How the next attempt differs: smaller micro-batch, one checkpoint back, other nodes, fewer nodes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def post(harness: OperatorHarness, *, attempt: int = 1, **fields: Any) -> None:
     assert harness.operator.progress("team-a", "reviews", message)
 
 
-def said(kind: str, **fields: Any) -> dict[str, Any]:
+def termination_message(kind: str, **fields: Any) -> dict[str, Any]:
     return {"version": 1, "stage": "train", "outcome": "Failed", "failureClass": kind} | fields
 
 
@@ -38,7 +38,7 @@ async def fail(
     harness: OperatorHarness, job: str, kind: str, *, code: int = 1, later: float = 700, **fields: Any
 ) -> None:
     """Let the first pod of a running gang fail, and start the next one."""
-    harness.end_pod(f"{job}-0", exit_code=code, message=said(kind, **fields))
+    harness.end_pod(f"{job}-0", exit_code=code, message=termination_message(kind, **fields))
     if f"{job}-1" in harness.cluster.of_kind("Pod"):
         harness.end_pod(f"{job}-1", exit_code=143)
     harness.end_job(job, "FailureTarget")
@@ -103,7 +103,7 @@ async def test_a_checkpoint_of_the_replay_ends_the_search_before_the_suspect_one
     assert (config.get("resumeBefore"), config["expectedStep"]) == (None, 80)
 
 
-@pytest.mark.parametrize("posts", [True, False], ids=["posted", "told only as it ended"])
+@pytest.mark.parametrize("posts", [True, False], ids=["posted", "only in the termination message"])
 async def test_a_loss_that_is_not_finite_after_a_damaged_checkpoint_goes_back_behind_the_newest_whole_one(
     harness: OperatorHarness, posts: bool
 ) -> None:
@@ -116,8 +116,8 @@ async def test_a_loss_that_is_not_finite_after_a_damaged_checkpoint_goes_back_be
     if posts:
         post(harness, attempt=2, start_step=50, step=75, latest=newest)
         await harness.settle(later=11)
-    told: dict[str, Any] = {} if posts else {"train": {"startStep": 50, "steps": 75, "worldSize": 2, "last": newest}}
-    await fail(harness, "reviews-a2", "NonFiniteLoss", code=76, step=75, **told)
+    summary: dict[str, Any] = {} if posts else {"train": {"startStep": 50, "steps": 75, "worldSize": 2, "last": newest}}
+    await fail(harness, "reviews-a2", "NonFiniteLoss", code=76, step=75, **summary)
     assert run_config(harness, await run_next(harness))["resumeBefore"] == 70
     assert harness.status["usage"]["lostSteps"] == 5
 
@@ -139,7 +139,7 @@ async def test_a_node_on_which_the_job_fails_again_and_again_is_avoided(
     for attempt, kind in enumerate(kinds, 1):
         await fail(harness, f"reviews-a{attempt}", kind)
         await run_next(harness)
-    names = [one["name"] for one in harness.status.get("avoidedNodes", ())] or None
+    names = [node["name"] for node in harness.status.get("avoidedNodes", ())] or None
     assert names == avoided
 
 
@@ -153,10 +153,10 @@ def unplaced(harness: OperatorHarness, job: str, *indices: int) -> None:
 
 
 async def hang_beside_silence(harness: OperatorHarness) -> None:
-    """Let one pod of a gang find that all stand still, while the other one, on another node, says nothing."""
+    """Let one pod of a gang fail with a hang, while the pod on the other node does not end."""
     await harness.train()
     harness.cluster.change(harness.cluster.of_kind("Pod")["reviews-a1-1"], spec={"nodeName": "node-2"})
-    harness.end_pod("reviews-a1-0", exit_code=75, message=said("Hang"))
+    harness.end_pod("reviews-a1-0", exit_code=75, message=termination_message("Hang"))
     harness.end_job("reviews-a1", "FailureTarget")
     await harness.settle()
 
@@ -176,7 +176,7 @@ async def test_a_node_that_dies_without_a_word_is_blamed_and_not_the_one_that_wa
     assert (harness.status["restarts"]["disruption"], harness.status["restarts"].get("failure", 0)) == (1, 0)
 
 
-async def test_a_silence_that_lasts_keeps_a_hang_from_being_told_for_a_while_only(harness: OperatorHarness) -> None:
+async def test_a_silence_that_lasts_delays_the_report_of_a_hang_for_a_while_only(harness: OperatorHarness) -> None:
     await hang_beside_silence(harness)
     await harness.settle(later=91)
     assert (harness.status["failure"]["class"], harness.status["failure"]["node"]) == ("Hang", "node-1")
@@ -214,6 +214,19 @@ async def test_a_gang_without_room_goes_on_smaller_and_grows_back_at_the_next_re
     assert (harness.status["phase"], harness.status["workers"]) == ("Running", "1/1")
     await fail(harness, "reviews-a2", "Hang", code=75)
     assert harness.cluster.of_kind("Job")["reviews-a3"]["spec"]["completions"] == 2
+
+
+async def test_a_gang_whose_pods_are_refused_goes_on_smaller(harness: OperatorHarness) -> None:
+    await harness.prepare(scheduling=SMALL)
+    uid = harness.cluster.of_kind("Job")["reviews-a1"]["metadata"]["uid"]
+    harness.cluster.refused_pods[uid] = "pods is forbidden: exceeded quota: few"
+    await harness.settle(later=11)
+    await harness.settle(later=280)
+    assert harness.status["attempt"] == 1
+    await harness.settle(later=10)
+    await harness.settle(later=60)
+    assert harness.status["history"][-1]["reason"] == "Shrunk"
+    assert harness.cluster.of_kind("Job")["reviews-a2"]["spec"]["completions"] == 1
 
 
 async def test_a_gang_never_gets_smaller_than_its_least_nodes(harness: OperatorHarness) -> None:
@@ -256,15 +269,15 @@ async def suspended_at_step_150(harness: OperatorHarness) -> None:
     assert (harness.status["phase"], harness.jobs) == ("Suspended", {"reviews-prepare"})
 
 
-async def test_what_the_pods_of_a_suspended_job_save_as_they_stop_is_not_lost_in_its_status(
+async def test_a_checkpoint_that_the_pods_of_a_suspended_job_save_as_they_stop_is_in_its_status(
     harness: OperatorHarness,
 ) -> None:
     await suspended_at_step_150(harness)
     assert "usage" not in harness.status
     harness.now += timedelta(seconds=20)
-    told = {"startStep": 0, "steps": 155, "worldSize": 2, "last": SAVED | {"step": 155}, "stepSeconds": 62.0}
+    summary = {"startStep": 0, "steps": 155, "worldSize": 2, "last": SAVED | {"step": 155}, "stepSeconds": 62.0}
     for name in ("reviews-a1-1", "reviews-a1-0"):
-        harness.end_pod(name, exit_code=79, message=said("Preempted", train=told))
+        harness.end_pod(name, exit_code=79, message=termination_message("Preempted", train=summary))
     await harness.settle()
     assert (harness.status["checkpoint"]["latest"]["step"], harness.status["history"][0]["endStep"]) == (155, 155)
     usage = harness.status["usage"]
@@ -283,7 +296,7 @@ async def test_a_job_that_is_suspended_while_its_data_is_prepared_has_used_nothi
     assert harness.status.keys().isdisjoint({"runningSince", "usage", "history"})
 
 
-async def test_a_suspended_job_whose_pods_are_gone_unheard_is_counted_until_it_was_suspended(
+async def test_a_suspended_job_whose_pods_vanished_is_counted_until_its_suspension(
     harness: OperatorHarness,
 ) -> None:
     await suspended_at_step_150(harness)
@@ -315,17 +328,17 @@ async def test_prepared_data_that_is_lost_is_made_again_and_training_goes_on(har
     assert "reviews-a2" in harness.jobs
 
 
-async def test_an_export_is_told_of_the_result_that_was_made_anew(harness: OperatorHarness) -> None:
+async def test_an_export_gets_the_result_of_the_repeated_prepare(harness: OperatorHarness) -> None:
     await harness.train()
     harness.succeed("reviews-a1")
     await harness.settle()
-    harness.fail("reviews-export", exit_code=81, message=said("PreparedDataLost", stage="export"))
+    harness.fail("reviews-export", exit_code=81, message=termination_message("PreparedDataLost", stage="export"))
     await harness.settle()
     harness.succeed("reviews-prepare", {"path": "/job/prepare.json", "sha256": "b" * 64}, cacheHit=True)
     await harness.settle(later=60)
     (config,) = [
-        json.loads(one["data"]["run.json"])
-        for name, one in harness.cluster.of_kind("ConfigMap").items()
+        json.loads(config_map["data"]["run.json"])
+        for name, config_map in harness.cluster.of_kind("ConfigMap").items()
         if name == "reviews-export"
     ]
     assert config["prepareResult"]["sha256"] == "b" * 64
@@ -335,7 +348,7 @@ async def test_an_export_is_told_of_the_result_that_was_made_anew(harness: Opera
 
 
 async def seconds_until_prepared_again(harness: OperatorHarness) -> int:
-    """Return how long nothing is prepared; it has succeeded then, and the next gang runs."""
+    """Return the seconds until the data is prepared again. The preparation then succeeds, and the next gang runs."""
     for second in range(60):
         await harness.settle(later=min(second, 1))
         if "ended" not in harness.status["children"]["prepare"]:
@@ -366,10 +379,12 @@ async def test_other_data_than_training_began_with_is_refused(harness: OperatorH
     assert "have changed since training began" in harness.status["failure"]["message"]
 
 
-async def test_what_a_pod_said_is_known_after_it_is_gone(harness: OperatorHarness) -> None:
+async def test_the_termination_message_of_a_pod_is_known_after_the_pod_is_gone(harness: OperatorHarness) -> None:
     await harness.train()
-    told = said("Preempted", train={"startStep": 0, "steps": 120, "worldSize": 2, "last": SAVED | {"step": 120}})
-    harness.end_pod("reviews-a1-1", exit_code=79, message=told)
+    message = termination_message(
+        "Preempted", train={"startStep": 0, "steps": 120, "worldSize": 2, "last": SAVED | {"step": 120}}
+    )
+    harness.end_pod("reviews-a1-1", exit_code=79, message=message)
     for name in ("reviews-a1-0", "reviews-a1-1"):
         harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
     harness.end_job("reviews-a1", "FailureTarget")

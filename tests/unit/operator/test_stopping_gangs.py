@@ -1,4 +1,4 @@
-"""A gang that is suspended, or that a queue sends back, stops only after its Job has been told: what it used is counted once, and nothing else."""
+"""The pods of a suspended gang stop some time after their Job is suspended, by the user or by a queue. Their usage is counted once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ pytestmark = pytest.mark.anyio
 PODS = ("reviews-a1-0", "reviews-a1-1")
 SAVED = {"step": 155, "path": "/tuneloop/claims/models/step-155"}
 TRAIN = {"startStep": 0, "steps": 155, "worldSize": 2, "last": SAVED, "stepSeconds": 62.0}
-SAID = {"version": 1, "stage": "train", "outcome": "Preempted", "failureClass": "Preempted", "train": TRAIN}
+TERMINATION_MESSAGE = {
+    "version": 1,
+    "stage": "train",
+    "outcome": "Preempted",
+    "failureClass": "Preempted",
+    "train": TRAIN,
+}
 
 
-def send_back(harness: OperatorHarness, *, grace: int = 300) -> None:
+def suspend_by_queue(harness: OperatorHarness, *, grace: int = 300) -> None:
     """Suspend the gang's Job as a queue does; its pods have their grace period to stop."""
     stored = harness.cluster.of_kind("Job")["reviews-a1"]
     harness.cluster.change(stored, spec=stored["spec"] | {"suspend": True}, status={})
     ask_to_stop(harness, grace=grace)
 
 
-async def sent_back_after_100_s(harness: OperatorHarness, **spec: Any) -> None:
+async def suspended_by_queue_after_100_s(harness: OperatorHarness, **spec: Any) -> None:
     await harness.prepare(**spec)
     harness.start_pods("reviews-a1")
     await harness.settle()
     await harness.settle(later=100)
-    send_back(harness)
+    suspend_by_queue(harness)
     await harness.settle()
 
 
@@ -48,9 +54,9 @@ def admit(harness: OperatorHarness) -> None:
 
 
 def stop(harness: OperatorHarness) -> None:
-    """Let the pods say what they saved and be gone, before anybody looks."""
+    """Let the pods report their checkpoint and be gone before the operator runs."""
     for name in PODS:
-        harness.end_pod(name, exit_code=79, message=SAID)
+        harness.end_pod(name, exit_code=79, message=TERMINATION_MESSAGE)
         harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
 
 
@@ -63,7 +69,7 @@ async def suspend(harness: OperatorHarness) -> None:
     await harness.settle()
 
 
-async def test_the_last_words_of_pods_that_outlive_their_job_are_heard_although_they_are_gone_at_once(
+async def test_the_termination_messages_of_pods_that_outlive_their_job_count_although_the_pods_are_gone_at_once(
     harness: OperatorHarness,
 ) -> None:
     await suspend(harness)
@@ -86,7 +92,7 @@ async def test_a_suspended_gang_whose_node_is_lost_is_counted_once_its_time_is_o
 async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_active_time(
     harness: OperatorHarness,
 ) -> None:
-    await sent_back_after_100_s(harness, failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
+    await suspended_by_queue_after_100_s(harness, failurePolicy={"maxDisruptions": 0}, activeDeadlineSeconds=1000)
     harness.now += timedelta(seconds=20)
     stop(harness)
     await harness.settle()
@@ -95,8 +101,8 @@ async def test_a_job_that_waits_in_a_queue_beyond_its_disruptions_spends_no_acti
     assert "runningSince" not in harness.status
 
 
-async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(harness: OperatorHarness) -> None:
-    await sent_back_after_100_s(harness, failurePolicy={"startDeadline": "5m"})
+async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_again(harness: OperatorHarness) -> None:
+    await suspended_by_queue_after_100_s(harness, failurePolicy={"startDeadline": "5m"})
     harness.now += timedelta(seconds=30)
     admit(harness)
     await harness.settle()
@@ -108,10 +114,10 @@ async def test_pods_that_still_stop_are_not_the_gang_that_was_admitted_anew(harn
     assert (harness.status["phase"], harness.status["failure"]["class"]) == ("Failed", "StartDeadline")
 
 
-async def test_a_gang_that_was_sent_back_and_let_go_anew_while_no_operator_ran_is_counted_without_its_wait(
+async def test_a_gang_that_was_suspended_and_admitted_again_while_no_operator_ran_is_counted_without_its_wait(
     harness: OperatorHarness,
 ) -> None:
-    await sent_back_after_100_s(harness)
+    await suspended_by_queue_after_100_s(harness)
     watchers, harness.cluster.watchers = harness.cluster.watchers, []
     for name in PODS:
         harness.cluster.remove(harness.cluster.of_kind("Pod")[name])
@@ -128,12 +134,12 @@ async def test_a_gang_that_was_sent_back_and_let_go_anew_while_no_operator_ran_i
     assert harness.status["usage"]["activeSeconds"] == 300
 
 
-async def test_a_gang_that_came_up_and_was_sent_back_while_no_operator_ran_is_counted(harness: OperatorHarness) -> None:
+async def test_a_gang_that_started_and_was_suspended_while_no_operator_ran_is_counted(harness: OperatorHarness) -> None:
     await harness.prepare()
     watchers, harness.cluster.watchers = harness.cluster.watchers, []
     harness.start_pods("reviews-a1")
     harness.now += timedelta(seconds=100)
-    send_back(harness)
+    suspend_by_queue(harness)
     harness.cluster.watchers = watchers
     harness.restart_operator()
     await harness.settle()

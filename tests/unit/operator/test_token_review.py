@@ -1,4 +1,4 @@
-"""How long a verdict on a token is kept, and what is looked up each time all the same."""
+"""How long the review of a token is cached, and what is checked for each message all the same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def child(kind: str, uid: str, owner: str, *, stage: str = "train", attempt: str
     }
 
 
-class Place:
+class JobWithPod:
     """A job with one pod, an authenticator, and a clock."""
 
     def __init__(self) -> None:
@@ -72,86 +72,86 @@ class Place:
     ("token", "later", "asked"),
     [("good", 299.0, 1), ("good", 300.0, 2), ("bad", 4.9, 1), ("bad", 5.0, 2)],
 )
-def test_a_verdict_is_kept_for_so_long(token: str, later: float, asked: int) -> None:
-    place = Place()
+def test_a_review_is_cached_for_so_long(token: str, later: float, asked: int) -> None:
+    setup = JobWithPod()
 
     async def story() -> None:
-        await place.ask(token)
-        place.now = later
-        await place.ask(token)
+        await setup.ask(token)
+        setup.now = later
+        await setup.ask(token)
 
     asyncio.run(story())
-    assert len(place.reviews.asked) == asked
+    assert len(setup.reviews.asked) == asked
 
 
-def test_a_pod_that_is_gone_may_report_no_more_though_its_token_is_remembered() -> None:
-    place = Place()
+def test_a_pod_that_is_gone_may_not_report_although_its_token_is_cached() -> None:
+    setup = JobWithPod()
 
     async def story() -> list[bool]:
-        before = await place.ask()
-        place.children.pop()
-        return [before.may_report, (await place.ask()).may_report]
+        before = await setup.ask()
+        setup.children.pop()
+        return [before.may_report, (await setup.ask()).may_report]
 
     assert asyncio.run(story()) == [True, False]
 
 
-def test_a_job_that_was_created_anew_is_another_audience() -> None:
-    place = Place()
+def test_a_job_that_was_created_again_is_another_audience() -> None:
+    setup = JobWithPod()
 
     async def story() -> None:
-        await place.ask()
-        place.job = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "another"}}
-        assert not (await place.ask()).may_report
+        await setup.ask()
+        setup.job = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "another"}}
+        assert not (await setup.ask()).may_report
 
     asyncio.run(story())
-    assert place.reviews.asked == [token_audience("ftj"), token_audience("another")]
+    assert setup.reviews.asked == [token_audience("ftj"), token_audience("another")]
 
 
-def test_for_a_job_that_is_not_there_nobody_is_asked() -> None:
-    place = Place()
-    place.job = None
-    assert asyncio.run(place.ask()) is None
-    assert place.reviews.asked == []
+def test_without_the_job_no_review_is_requested() -> None:
+    setup = JobWithPod()
+    setup.job = None
+    assert asyncio.run(setup.ask()) is None
+    assert setup.reviews.asked == []
 
 
-def test_no_verdict_is_remembered_of_a_server_that_did_not_answer() -> None:
-    place = Place()
+def test_a_review_without_an_answer_is_not_cached() -> None:
+    setup = JobWithPod()
 
     async def story() -> Any:
-        place.reviews.is_up = False
+        setup.reviews.is_up = False
         with pytest.raises(ClusterUnavailable):
-            await place.ask()
-        place.reviews.is_up = True
-        return await place.ask()
+            await setup.ask()
+        setup.reviews.is_up = True
+        return await setup.ask()
 
     assert asyncio.run(story()).may_report
 
 
 def test_a_flood_of_tokens_reaches_the_api_server_a_few_at_a_time() -> None:
-    place = Place()
+    setup = JobWithPod()
 
     async def story() -> None:
-        await asyncio.gather(*(place.ask(f"guess {number}") for number in range(100)))
+        await asyncio.gather(*(setup.ask(f"guess {number}") for number in range(100)))
 
     asyncio.run(story())
-    assert place.reviews.most_at_once == 8
+    assert setup.reviews.most_at_once == 8
 
 
 def test_many_posts_at_once_with_one_token_ask_few_times() -> None:
-    place = Place()
+    setup = JobWithPod()
 
     async def story() -> None:
-        await asyncio.gather(*(place.ask() for _ in range(100)))
+        await asyncio.gather(*(setup.ask() for _ in range(100)))
 
     asyncio.run(story())
-    assert len(place.reviews.asked) <= 8
+    assert len(setup.reviews.asked) <= 8
 
 
 @pytest.mark.parametrize(("stage", "attempt"), [("cook", "1"), ("train", ""), ("train", "one")])
 def test_a_pod_whose_labels_say_no_stage_and_attempt_may_not_report(stage: str, attempt: str) -> None:
-    place = Place()
-    place.children[1] = child("Pod", "pod", "job", stage=stage, attempt=attempt)
-    assert not asyncio.run(place.ask()).may_report
+    setup = JobWithPod()
+    setup.children[1] = child("Pod", "pod", "job", stage=stage, attempt=attempt)
+    assert not asyncio.run(setup.ask()).may_report
 
 
 @pytest.mark.parametrize(

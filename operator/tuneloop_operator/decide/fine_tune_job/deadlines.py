@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Usage
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.failure_class import FailureClass
@@ -137,7 +136,7 @@ def _running_deadlines(observed: ObservedJob, status: FineTuneJobStatus, *, sinc
         left = spec.active_deadline_seconds - usage.active_seconds
         text = f"training has run for {spec.active_deadline_seconds} s in all (activeDeadlineSeconds)"
         yield _Deadline(at=since + timedelta(seconds=left), failure=_exceeded(FailureClass.DEADLINE_EXCEEDED, text))
-    gpus = nodes_of(observed, status) * with_defaults(spec).gang.gpus_per_node
+    gpus = nodes_of(observed, status) * observed.settings.gang.gpus_per_node
     most = spec.budget.max_gpu_hours if spec.budget else None
     if most is not None and gpus:
         left = (most * 3600 - usage.gpu_seconds) / gpus

@@ -19,7 +19,7 @@ HINTS = {
     FailureClass.CONFIG: "Correct the field that the message names, and create the job again.",
     FailureClass.MODEL_ACCESS: "Check model.uri and model.revision; the weights must be safetensors, and pods must be able to read them.",
     FailureClass.IMAGE_PULL: "Check spec.image (or the operator's image setting) and the node's access to its registry.",
-    FailureClass.CHECKPOINT_LOST: 'Training does not begin again at step 0 unasked: look for the checkpoints on the claim, or create the job again to begin anew. With the annotation tuneloop.dev/accept-lost-checkpoint: "true" a job begins anew by itself.',
+    FailureClass.CHECKPOINT_LOST: 'Training does not restart at step 0 by itself: look for the checkpoints on the claim, or create the job again. With the annotation tuneloop.dev/accept-lost-checkpoint: "true" the job restarts at step 0.',
     FailureClass.PREPARED_DATA_LOST: "The data is prepared again from its sources; see who deletes or changes files on the claim.",
     FailureClass.START_DEADLINE: "Make room for the pods (nodes, GPUs, quota), ask for less in resources, set scheduling.minNodes, or give failurePolicy.startDeadline more time; then create the job again.",
     FailureClass.DEADLINE_EXCEEDED: "Create the job again with a larger activeDeadlineSeconds; its checkpoints are still there.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Usage
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import moment
@@ -33,7 +32,7 @@ def with_usage(
     if since is None:
         return status
     ran = max((_stop_time(observed, status, now=now) - since).total_seconds(), 0.0)
-    gpus = nodes_of(observed, status) * with_defaults(observed.job.spec).gang.gpus_per_node
+    gpus = nodes_of(observed, status) * observed.settings.gang.gpus_per_node
     usage, (made, lost) = status.usage or Usage(), _made_and_lost(status, steps)
     kept = (step_seconds or 0.0) * ((made - lost) / made if made else 0.0)
     active, useful = usage.active_seconds + ran, usage.useful_seconds + min(kept, ran)

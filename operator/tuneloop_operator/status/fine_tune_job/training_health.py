@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.wire.names import RESERVE_SECONDS
 from tuneloop_operator.state.conditions import condition, moment, with_condition, without_condition
 from tuneloop_operator.state.runs import Run, run_of, stage_of
@@ -76,7 +75,7 @@ def _with_saving(
         )
     else:
         conditions = _recovered(conditions, "CheckpointFresh", reason="Saved", now=now)
-    grace = with_defaults(observed.job.spec).checkpoint.grace_seconds
+    grace = observed.settings.checkpoint.grace_seconds
     seconds = message.save_seconds_p95
     if seconds is not None and seconds > grace - min(RESERVE_SECONDS, grace / 2):
         text = f"a save takes {seconds:.0f} s, a pod that is stopped gets {grace} s (checkpoint.gracePeriod): its last steps would be lost"

@@ -1,4 +1,4 @@
-"""What every request has in common, at an HTTP server that answers as a test wants."""
+"""What all requests share, against an HTTP server with prepared answers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Answer = Callable[[web.Request], web.Response]
 
 
 class Stub:
-    """Answers each request by the next of its answers, the last one for ever, and remembers what was asked."""
+    """Answers each request with the next of its answers, and then always with the last one; keeps the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
-        self.asked: list[web.Request] = []
+        self.requests: list[web.Request] = []
         self.calls: list[Call] = []
         self.now = 0.0
         self.clock: Callable[[], float] = lambda: self.now
@@ -58,7 +58,7 @@ class Stub:
 
     async def _answer(self, request: web.Request) -> web.Response:
         await request.read()
-        self.asked.append(request)
+        self.requests.append(request)
         return (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])(request)
 
 
@@ -86,7 +86,7 @@ def test_after_too_many_requests_none_is_sent_until_the_time_that_was_named() ->
         with pytest.raises(ClusterUnavailable) as caught:
             await get(server)
         assert caught.value.retry_after == pytest.approx(4.0)
-        assert len(stub.asked) == 1
+        assert len(stub.requests) == 1
         stub.now = 5.0
         await get(server)
 
@@ -104,7 +104,7 @@ def test_a_lease_does_not_wait_for_that() -> None:
         await server.replace(OBJECT | {"kind": "Lease"})
 
     stub.run(story)
-    assert len(stub.asked) == 3
+    assert len(stub.requests) == 3
 
 
 async def create(server: ApiServer) -> Any:
@@ -112,13 +112,13 @@ async def create(server: ApiServer) -> Any:
 
 
 @pytest.mark.parametrize("ask", [get, create])
-def test_what_meets_an_error_of_the_server_is_asked_again(ask: Callable[[ApiServer], Awaitable[Any]]) -> None:
+def test_a_request_is_repeated_after_an_error_of_the_server(ask: Callable[[ApiServer], Awaitable[Any]]) -> None:
     stub = Stub(says(500, {"kind": "Status"}), says(503, "<html>"), says(200))
     assert stub.run(ask)["metadata"] == OBJECT["metadata"]
     assert [call.code for call in stub.calls] == [500, 503, 200]
 
 
-def test_a_short_wait_that_was_asked_for_is_waited_for_in_place() -> None:
+def test_a_short_wait_of_retry_after_is_awaited_in_place() -> None:
     stub = Stub(says(429, {"kind": "Status"}, Retry_After="1"), says(200))
     stub.clock = time.monotonic
 
@@ -140,26 +140,26 @@ def test_a_short_wait_that_was_asked_for_is_waited_for_in_place() -> None:
         ),
     ],
 )
-def test_nothing_else_is_asked_again(answer: Answer, story: Callable[[ApiServer], Awaitable[Any]]) -> None:
+def test_no_other_request_is_repeated(answer: Answer, story: Callable[[ApiServer], Awaitable[Any]]) -> None:
     stub = Stub(answer, says(200))
     with pytest.raises(ClusterUnavailable):
         stub.run(story)
-    assert len(stub.asked) == 1
+    assert len(stub.requests) == 1
 
 
 def test_what_always_meets_an_error_fails_in_the_end() -> None:
     stub = Stub(says(500))
     with pytest.raises(ClusterUnavailable):
         stub.run(get)
-    assert len(stub.asked) == 3
+    assert len(stub.requests) == 3
 
 
-def test_no_password_is_looked_for_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_in_the_home_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password word\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     stub = Stub(says(200))
     stub.run(get)
-    assert "Authorization" not in stub.asked[0].headers
+    assert "Authorization" not in stub.requests[0].headers
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "3", '{"kind": "Table"}'])
@@ -171,7 +171,7 @@ def test_a_good_answer_that_is_no_object_means_later(body: str) -> None:
     Stub(says(200, body)).run(story)
 
 
-def test_a_list_that_expired_between_two_pages_is_asked_for_anew() -> None:
+def test_a_list_that_expired_between_two_pages_is_read_again() -> None:
     first = {"kind": "ConfigMapList", "metadata": {"continue": "next"}, "items": [OBJECT]}
     last = {"kind": "ConfigMapList", "metadata": {}, "items": [OBJECT]}
     expired = {"kind": "Status", "reason": "Expired"}
@@ -181,8 +181,8 @@ def test_a_list_that_expired_between_two_pages_is_asked_for_anew() -> None:
         return await server.list(kind="ConfigMap", namespace="a", labels={"x": "y"})
 
     assert len(stub.run(story)) == 2
-    assert [request.query.get("continue") for request in stub.asked] == [None, "next", None, "next"]
-    assert {request.query["labelSelector"] for request in stub.asked} == {"x=y"}
+    assert [request.query.get("continue") for request in stub.requests] == [None, "next", None, "next"]
+    assert {request.query["labelSelector"] for request in stub.requests} == {"x=y"}
 
 
 def test_a_list_that_expires_again_and_again_means_later() -> None:
@@ -208,4 +208,4 @@ def test_a_call_without_an_answer_is_counted_as_such() -> None:
 def test_the_operator_says_who_it_is() -> None:
     stub = Stub(says(200))
     stub.run(get)
-    assert stub.asked[0].headers["User-Agent"] == "tuneloop-operator"
+    assert stub.requests[0].headers["User-Agent"] == "tuneloop-operator"

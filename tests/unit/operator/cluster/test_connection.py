@@ -1,4 +1,4 @@
-"""Where the connection is read from, and what is said where it cannot be."""
+"""Where the connection is read from, and the message if it cannot be read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_pod_uses_its_service_account_even_where_there_is_a_kubeconfig(tmp_pat
     assert connection == Connection(server="https://[fd00::1]:443", ca_path=str(tmp_path / "ca.crt"), token="first")
 
 
-def test_a_token_is_read_anew_and_a_file_that_is_away_for_a_moment_changes_nothing(tmp_path: Path) -> None:
+def test_a_token_is_read_again_and_a_file_that_is_missing_for_a_moment_changes_nothing(tmp_path: Path) -> None:
     async def tokens() -> list[Any]:
         configuration = await read_configuration(POD, service_account=service_account(tmp_path))
         observed = []

@@ -1,4 +1,4 @@
-"""What Events tell of pods that could not be created."""
+"""The message in Events about pods that could not be created."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def event(note: str, **times: Any) -> dict[str, Any]:
         pytest.param(QUOTA, id="as it is"),
     ],
 )
-def test_the_api_servers_own_words_are_told(note: str) -> None:
+def test_the_message_is_that_of_the_api_server(note: str) -> None:
     assert newest_refusal([event(note)]) == QUOTA
 
 
@@ -37,7 +37,7 @@ def test_the_api_servers_own_words_are_told(note: str) -> None:
                 "series": {"lastObservedTime": "2026-01-01T12:05:00.000000Z"},
                 "eventTime": "2026-01-01T11:00:00.000000Z",
             },
-            id="seen again",
+            id="observed again",
         ),
         pytest.param({"metadata": {"creationTimestamp": "2026-01-01T12:05:00Z"}}, id="without times of its own"),
     ],
@@ -47,5 +47,5 @@ def test_the_newest_one_counts(newest: dict[str, Any]) -> None:
     assert newest_refusal([old, event("new", **newest), old]) == "new"
 
 
-def test_without_events_nothing_is_said() -> None:
+def test_without_events_there_is_no_message() -> None:
     assert newest_refusal([]) == ""

@@ -10,7 +10,7 @@ from tuneloop_operator.cluster.translate import ListExpired, error_of, no_answer
 from tuneloop_operator.errors import AlreadyExists, ClusterError, ClusterUnavailable, Conflict, NotFound, Refused
 
 
-def status(reason: str, message: str = "said the server", **details: Any) -> dict[str, Any]:
+def status(reason: str, message: str = "by the server", **details: Any) -> dict[str, Any]:
     return {"kind": "Status", "status": "Failure", "reason": reason, "message": message, "details": details}
 
 
@@ -55,7 +55,7 @@ def test_a_message_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize("body", [None, "<html>", [], {"kind": "Pod", "message": "not a Status"}])
-def test_an_answer_without_words_is_told_by_its_code(body: Any) -> None:
+def test_an_answer_without_a_message_is_named_by_its_code(body: Any) -> None:
     assert str(error_of(503, body)) == "the API server answered 503"
 
 
@@ -78,8 +78,8 @@ def test_the_server_says_how_long_to_wait(header: str | None, details: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [(TimeoutError(), "no answer in time"), (OSError("refused"), "refused"), (ValueError(), "ValueError")],
 )
-def test_no_answer_is_said_so(error: Exception, said: str) -> None:
-    assert str(no_answer(error)) == f"the API server does not answer: {said}"
+def test_a_missing_answer_has_a_message(error: Exception, message: str) -> None:
+    assert str(no_answer(error)) == f"the API server does not answer: {message}"

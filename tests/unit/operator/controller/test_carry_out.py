@@ -1,4 +1,4 @@
-"""What was decided is done, and the store hears of it."""
+"""A decision is carried out, and the store gets every reply."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def stored_job(harness: Any) -> tuple[Manifest, Store]:
-    """Return a finished job with a child, as the API server has it, and a store that has heard of both."""
+    """Return a finished job with a child, as the API server has it, and a store that holds both."""
     harness.submit()
     job = harness.job()
     owner = {"kind": "FineTuneJob", "name": "reviews", "uid": job["metadata"]["uid"], "controller": True}
     metadata = {"name": "reviews-a1", "namespace": "team-a", "labels": {}, "ownerReferences": [owner]}
     child = harness.cluster.add({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {}})
     store = new_store()
-    for one in (job, child):
-        store.put(one)
+    for manifest in (job, child):
+        store.put(manifest)
     return job, store
 
 
@@ -35,7 +35,7 @@ def end(job: Manifest, **fields: Any) -> Decision:
     return Decision(delete=(Deletion(kind="FineTuneJob", name=name, uid=uid),), **fields)
 
 
-@pytest.mark.parametrize("status", [None, {"phase": "Succeeded"}], ids=["at once", "after a last word"])
+@pytest.mark.parametrize("status", [None, {"phase": "Succeeded"}], ids=["at once", "after a last status"])
 def test_a_job_is_deleted_with_its_children_and_forgotten(harness: Any, status: Manifest | None) -> None:
     job, store = stored_job(harness)
     asyncio.run(carry_out(end(job, status=status), owner=job, cluster=harness.cluster, store=store))
@@ -43,7 +43,7 @@ def test_a_job_is_deleted_with_its_children_and_forgotten(harness: Any, status: 
     assert store.get("FineTuneJob", namespace="team-a", name="reviews") is None
 
 
-def test_what_the_watch_tells_late_of_a_deleted_job_changes_nothing(harness: Any) -> None:
+def test_a_late_event_of_a_deleted_job_changes_nothing(harness: Any) -> None:
     job, store = stored_job(harness)
     asyncio.run(carry_out(end(job, status={"phase": "Succeeded"}), owner=job, cluster=harness.cluster, store=store))
     late = job | {"metadata": job["metadata"] | {"resourceVersion": "3"}}

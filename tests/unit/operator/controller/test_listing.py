@@ -1,4 +1,4 @@
-"""What whole lists tell: when everything is known, and what vanished between two lists."""
+"""Complete lists: when everything is known, and what was deleted between two lists."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store_with(*manifests: Manifest) -> Store:
 def gone(store: Store, *pages: Page) -> list[str]:
     """Return the names that are gone after these pages."""
     listing = Listing([])
-    return [one["metadata"]["name"] for each in pages for one in listing.take(each, store)]
+    return [manifest["metadata"]["name"] for taken in pages for manifest in listing.take(taken, store)]
 
 
 def test_what_is_in_no_page_is_gone() -> None:
@@ -70,7 +70,7 @@ def test_another_object_of_the_same_name_does_not_keep_the_old_one() -> None:
     assert gone(store_with(pod("x", 1)), page(pod("x", 5, uid="other"), version=9)) == ["x"]
 
 
-def test_a_list_that_begins_anew_forgets_its_first_beginning() -> None:
+def test_a_list_that_starts_again_forgets_its_first_pages() -> None:
     store = store_with(pod("x", 1))
     assert gone(store, page(pod("x", 1), version=8, last=False), page(version=9)) == ["x"]
 
@@ -85,7 +85,7 @@ def test_everything_is_known_once_each_expected_list_has_ended() -> None:
 
 
 class ListedOperator:
-    """An operator on a memory cluster that expects the lists of two kinds and is shown nothing by itself."""
+    """An operator on a memory cluster that expects the lists of two kinds. Only the test reports lists and events."""
 
     def __init__(self, harness: Any) -> None:
         self.harness = harness
@@ -111,11 +111,11 @@ class ListedOperator:
 @pytest.mark.parametrize(("lists", "writes"), [(1, False), (2, True)])
 def test_nothing_is_done_before_every_list_is_in(harness: Any, lists: int, writes: bool) -> None:
     async def life() -> None:
-        observed = ListedOperator(harness)
+        listed = ListedOperator(harness)
         harness.submit()
-        for scope in observed.scopes[:lists]:
-            observed.list(scope)
-        await observed.settle()
+        for scope in listed.scopes[:lists]:
+            listed.list(scope)
+        await listed.settle()
         assert bool(harness.cluster.writes) is writes
 
     asyncio.run(life())
@@ -124,14 +124,14 @@ def test_nothing_is_done_before_every_list_is_in(harness: Any, lists: int, write
 @pytest.mark.parametrize(("resumed", "writes"), [(False, False), (True, True)])
 def test_nothing_is_done_while_it_is_paused(harness: Any, resumed: bool, writes: bool) -> None:
     async def life() -> None:
-        observed = ListedOperator(harness)
+        listed = ListedOperator(harness)
         harness.submit()
-        observed.operator.pause()
-        for scope in observed.scopes:
-            observed.list(scope)
+        listed.operator.pause()
+        for scope in listed.scopes:
+            listed.list(scope)
         if resumed:
-            observed.operator.resume()
-        await observed.settle()
+            listed.operator.resume()
+        await listed.settle()
         assert bool(harness.cluster.writes) is writes
 
     asyncio.run(life())
@@ -139,26 +139,26 @@ def test_nothing_is_done_while_it_is_paused(harness: Any, resumed: bool, writes:
 
 def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harness: Any) -> None:
     async def life() -> None:
-        observed = ListedOperator(harness)
+        listed = ListedOperator(harness)
         harness.submit()
         job = harness.job()
-        observed.list(observed.scopes[0])
-        observed.operator.on_list_page(page(version=2000, scope=observed.scopes[0]))
-        observed.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
-        assert not observed.operator.knows_job("team-a", "reviews")
+        listed.list(listed.scopes[0])
+        listed.operator.on_list_page(page(version=2000, scope=listed.scopes[0]))
+        listed.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
+        assert not listed.operator.knows_job("team-a", "reviews")
 
     asyncio.run(life())
 
 
 def test_a_list_that_shows_nothing_new_wakes_nobody(harness: Any) -> None:
     async def life() -> None:
-        observed = ListedOperator(harness)
+        listed = ListedOperator(harness)
         harness.submit()
-        for scope in observed.scopes:
-            observed.list(scope)
-        observed.operator.pause()
-        depth = observed.operator.depth
-        observed.list(observed.scopes[0])
-        assert (depth, observed.operator.depth) == (1, 1)
+        for scope in listed.scopes:
+            listed.list(scope)
+        listed.operator.pause()
+        depth = listed.operator.depth
+        listed.list(listed.scopes[0])
+        assert (depth, listed.operator.depth) == (1, 1)
 
     asyncio.run(life())

@@ -1,4 +1,4 @@
-"""Progress writes of all jobs together keep to a pace."""
+"""The rate of the progress writes of all jobs together is limited."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @given(st.lists(st.floats(0, 0.3), min_size=30, max_size=200))
 def test_no_second_has_more_than_its_share_and_the_one_before(gaps: list[float]) -> None:
-    pace, now, let_through = RateLimiter(per_second=5), START, []
+    limiter, now, allowed = RateLimiter(per_second=5), START, []
     for gap in gaps:
         now += timedelta(seconds=gap)
-        if pace.wait(now) == 0:
-            let_through.append(now)
-    for first in let_through:
-        assert sum(first <= one < first + timedelta(seconds=1) for one in let_through) <= 10
+        if limiter.wait(now) == 0:
+            allowed.append(now)
+    for first in allowed:
+        assert sum(first <= time < first + timedelta(seconds=1) for time in allowed) <= 10
 
 
-def test_one_who_waits_as_told_is_let_through() -> None:
-    pace, now = RateLimiter(per_second=5), START
+def test_a_write_is_allowed_after_the_returned_wait() -> None:
+    limiter, now = RateLimiter(per_second=5), START
     for _ in range(50):
-        if (wait := pace.wait(now)) > 0:
+        if (wait := limiter.wait(now)) > 0:
             now += timedelta(seconds=wait)
-            assert pace.wait(now) == 0
+            assert limiter.wait(now) == 0
     assert (now - START).total_seconds() > 5
 
 
-def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
-    pace = RateLimiter(per_second=5)
-    while pace.wait(START) == 0:
+def test_a_clock_that_is_set_back_delays_no_write() -> None:
+    limiter = RateLimiter(per_second=5)
+    while limiter.wait(START) == 0:
         pass
     earlier = START - timedelta(hours=2)
-    wait = pace.wait(earlier)
+    wait = limiter.wait(earlier)
     assert wait <= 0.2
-    assert pace.wait(earlier + timedelta(seconds=wait)) == 0
+    assert limiter.wait(earlier + timedelta(seconds=wait)) == 0

@@ -22,7 +22,7 @@ def pod(version: str, *, uid: str = "1", name: str = "p", job: str = "reviews") 
 
 
 def versions(store: Store, job: str = "reviews") -> list[str]:
-    return [one["metadata"]["resourceVersion"] for one in store.labelled(JOB, job, namespace="n", kind="Pod")]
+    return [found["metadata"]["resourceVersion"] for found in store.labelled(JOB, job, namespace="n", kind="Pod")]
 
 
 @given(st.permutations(["2", "9", "10", "11"]))
@@ -45,7 +45,7 @@ def test_a_new_object_of_the_same_name_is_another_one() -> None:
     store = new_store()
     store.put(pod("10"))
     store.put(pod("20", uid="2"))
-    store.remove(pod("15"))  # the old one's deletion, told late
+    store.remove(pod("15"))  # the deletion of the old one comes late
     assert versions(store) == ["20"]
 
 
@@ -65,7 +65,7 @@ def test_what_two_objects_have_in_common_is_held_once() -> None:
     assert next(iter(first["status"])) is next(iter(second["status"]))
 
 
-def test_what_is_held_does_not_change_with_what_was_shown() -> None:
+def test_a_stored_object_does_not_change_with_the_reported_one() -> None:
     store, shown = new_store(), pod("1")
     store.put(shown)
     shown["metadata"]["labels"][JOB] = "other"
@@ -114,9 +114,9 @@ def test_a_live_list_takes_away_what_is_gone_but_not_what_came_meanwhile() -> No
 
 
 def gang_pod(**status: Any) -> dict[str, Any]:
-    one = pod("10")
+    plain = pod("10")
     owner = {"kind": "Job", "name": "reviews-a1", "uid": "j"}
-    return one | {"metadata": one["metadata"] | {"ownerReferences": [owner]}, "status": status}
+    return plain | {"metadata": plain["metadata"] | {"ownerReferences": [owner]}, "status": status}
 
 
 def gang(attempt: int, uid: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
 @pytest.mark.parametrize(
     ("status", "kept"), [(ENDED, 1), (DISRUPTED, 1), ({"phase": "Failed"}, 1), ({"phase": "Running"}, 0)]
 )
-def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_gone_too(
+def test_a_pod_that_shows_why_it_ended_is_kept_until_the_next_job_of_its_owner_is_gone_too(
     status: dict[str, Any], kept: int
 ) -> None:
     store = new_store()
@@ -152,7 +152,7 @@ def test_a_pod_that_said_why_is_remembered_until_the_next_job_of_its_owner_is_go
     assert list(store.terminated_pods("j")) == []
 
 
-def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job() -> None:
+def test_a_pod_that_outlives_its_job_is_kept_as_long_as_its_fine_tune_job() -> None:
     store = new_store()
     store.put(FINE_TUNE_JOB)
     store.put(GANG)
@@ -164,7 +164,7 @@ def test_a_pod_that_outlives_its_job_is_remembered_as_long_as_its_fine_tune_job(
     assert list(store.terminated_pods("j")) == []
 
 
-def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first() -> None:
+def test_nothing_is_kept_of_a_gang_whose_fine_tune_job_was_deleted_first() -> None:
     store = new_store()
     store.put(FINE_TUNE_JOB)
     store.put(GANG)
@@ -175,7 +175,7 @@ def test_nothing_is_remembered_of_a_gang_whose_fine_tune_job_was_deleted_first()
     assert list(store.terminated_pods("j")) == []
 
 
-def test_what_no_decision_looks_at_is_not_kept() -> None:
+def test_what_no_decision_depends_on_is_not_kept() -> None:
     store = new_store()
     store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000}]}})
     (kept,) = store.labelled(JOB, "reviews", namespace="n")
@@ -198,10 +198,14 @@ def message(stage: str, *, attempt: int = 0, sequence: int = 1, second: int = 0)
         pytest.param(message("train", attempt=1, sequence=9), message("train", attempt=2), True, id="a new attempt"),
         pytest.param(message("train", attempt=3), message("export"), True, id="a later stage"),
         pytest.param(message("export"), message("train", attempt=3, sequence=9), False, id="an earlier stage"),
-        pytest.param(message("prepare", sequence=9), message("prepare", second=5), True, id="the same stage, run anew"),
+        pytest.param(
+            message("prepare", sequence=9), message("prepare", second=5), True, id="the same stage, run again"
+        ),
     ],
 )
-def test_only_news_replaces_what_a_job_said(first: ProgressMessage, second: ProgressMessage, taken: bool) -> None:
+def test_only_a_newer_message_replaces_the_stored_one(
+    first: ProgressMessage, second: ProgressMessage, taken: bool
+) -> None:
     store = new_store()
     assert store.put_progress("uid", first)
     assert store.put_progress("uid", second) is taken

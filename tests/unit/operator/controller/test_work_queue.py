@@ -108,7 +108,7 @@ def test_success_forgets_failures() -> None:
     assert asyncio.run(work()) == [0.5, 1.0, 0.5]
 
 
-def test_what_is_seen_during_a_wait_does_not_shorten_it() -> None:
+def test_a_change_during_a_wait_does_not_shorten_it() -> None:
     async def work() -> tuple[float | None, Key | None]:
         now = 0.0
         queue = WorkQueue(clock=lambda: now, random=lambda: 0.0)
@@ -147,21 +147,21 @@ def test_idle_comes_once_nothing_is_due_and_close_ends_the_workers() -> None:
 
 def test_work_that_awaits_nothing_leaves_everything_else_its_turn() -> None:
     async def work() -> list[str]:
-        queue, course = WorkQueue(), list[str]()
+        queue, order = WorkQueue(), list[str]()
 
         async def worker() -> None:
             while (key := await queue.get()) is not None:
-                course.append("work")
+                order.append("work")
                 queue.done(key)
 
         async def probe() -> None:
-            course.append("answered")
+            order.append("answered")
             queue.close()
 
         for number in range(100):
             queue.add(Key("FineTuneJob", "a", str(number)))
         await asyncio.wait_for(asyncio.gather(worker(), probe()), 5)
-        return course
+        return order
 
     assert "work" not in asyncio.run(work())[2:]
 
@@ -175,7 +175,7 @@ def test_a_worker_wakes_for_a_key_that_becomes_due() -> None:
     assert asyncio.run(work()) == KEYS[0]
 
 
-def test_a_key_waits_as_long_as_the_server_asked_and_its_own_backoff_besides() -> None:
+def test_a_key_waits_for_retry_after_and_its_own_backoff_besides() -> None:
     now = [100.0]
     queue = WorkQueue(clock=lambda: now[0], random=lambda: 0.0)
 

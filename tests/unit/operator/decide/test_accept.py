@@ -1,4 +1,4 @@
-"""What the schema cannot refuse."""
+"""What the schema allows, but cannot run here."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_the_refusal_names_field_value_rule_and_example(fields: dict[str, Any], 
 )
 def test_no_two_classes_look_alike(labels: list[str], fields: list[str]) -> None:
     refusals = job_refusals(spec(model={"uri": "hf://a/b", "labels": labels}), LOCAL)
-    assert [one.field for one in refusals] == fields
-    assert all(str(one).isascii() for one in refusals)
+    assert [refusal.field for refusal in refusals] == fields
+    assert all(str(refusal).isascii() for refusal in refusals)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_no_two_classes_look_alike(labels: list[str], fields: list[str]) -> None
 )
 def test_only_an_artifact_is_served(uri: str, settings: OperatorSettings, reasons: list[str]) -> None:
     deployment = ModelDeploymentSpec.from_wire({"model": {"uri": uri}})
-    assert [one.reason for one in deployment_refusals(deployment, settings)] == reasons
+    assert [refusal.reason for refusal in deployment_refusals(deployment, settings)] == reasons

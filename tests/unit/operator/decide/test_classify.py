@@ -40,12 +40,12 @@ def pod(
     )
 
 
-def said(failure_class: FailureClass, **fields: Any) -> str:
+def termination_message(failure_class: FailureClass, **fields: Any) -> str:
     message = TerminationMessage(stage="train", outcome="Failed", failure_class=failure_class, **fields)
     return fit_termination_message(message).decode()
 
 
-def told(*pods: PodView) -> Blame:
+def blamed(*pods: PodView) -> Blame:
     found = blame(pods)
     assert found is not None
     return found
@@ -60,13 +60,17 @@ def told(*pods: PodView) -> Blame:
         pytest.param(pod(code=137, why="OOMKilled"), FailureClass.OUT_OF_MEMORY_HOST, id="killed for its memory"),
         pytest.param(pod(code=137), FailureClass.UNKNOWN, id="killed by somebody"),
         pytest.param(pod(code=128, why="StartError"), FailureClass.CONFIG, id="a command that is not there"),
-        pytest.param(pod(code=1, text=said(FailureClass.DATA)), FailureClass.DATA, id="what it says beats the code"),
+        pytest.param(
+            pod(code=1, text=termination_message(FailureClass.DATA)),
+            FailureClass.DATA,
+            id="its message beats the exit code",
+        ),
         pytest.param(pod(code=78, text='{"not": "ours"}'), FailureClass.CONFIG, id="JSON that is not ours"),
         pytest.param(pod(phase="Failed", reason="Evicted"), FailureClass.EVICTED, id="evicted by the kubelet"),
         pytest.param(pod(phase="Failed", reason="NodeLost"), FailureClass.NODE_LOST, id="its node is lost"),
         pytest.param(pod(phase="Failed", reason="Terminated"), FailureClass.NODE_LOST, id="its node was shut down"),
         pytest.param(pod(phase="Failed", reason="OutOfcpu"), FailureClass.EVICTED, id="turned away by the kubelet"),
-        pytest.param(pod(phase="Failed"), FailureClass.UNKNOWN, id="failed, without a word"),
+        pytest.param(pod(phase="Failed"), FailureClass.UNKNOWN, id="failed, without a message"),
         *(
             pytest.param(pod(code=143, disruption=disruption), kind, id=disruption)
             for disruption, kind in (
@@ -81,7 +85,7 @@ def told(*pods: PodView) -> Blame:
     ],
 )
 def test_each_end_has_its_class(ended: PodView, expected: FailureClass) -> None:
-    assert told(ended).failure.failure_class == expected
+    assert blamed(ended).failure.failure_class == expected
 
 
 LOST_PEER = pod(0, code=ExitCode.COLLECTIVE, at=-5)
@@ -97,23 +101,25 @@ DELETED = {"deletion_asked": NOW - timedelta(seconds=1), "gone_by": NOW + timede
         pytest.param((pod(0, code=71, at=3), pod(1, code=71, at=2)), 1, id="of two alike the earlier"),
         pytest.param((pod(0, code=71), pod(1, code=71)), 0, id="of two at once the lower rank"),
         pytest.param((pod(0, code=77), pod(1, code=137)), 1, id="one that was killed explains those that lost it"),
-        pytest.param((pod(0, code=1, **DELETED), LOST_PEER), 0, id="one that was deleted first is not asked"),
+        pytest.param((pod(0, code=1, **DELETED), LOST_PEER), 0, id="one that was deleted first does not count"),
         pytest.param(
-            (LOST_PEER, pod(1, code=71, at=-1, **DELETED)), 1, id="one that ended just before its deletion is"
+            (LOST_PEER, pod(1, code=71, at=-1, **DELETED)), 1, id="one that ended just before its deletion counts"
         ),
         pytest.param(
             (LOST_PEER, pod(1, disruption="DeletionByTaintManager", **DELETED)), 1, id="a disruption is the cause"
         ),
     ],
 )
-def test_the_pod_that_tells_most_is_blamed(pods: tuple[PodView, ...], rank: int) -> None:
+def test_the_pod_that_explains_most_is_blamed(pods: tuple[PodView, ...], rank: int) -> None:
     by_name = {pod.name: pod for pod in pods}
-    blamed = by_name[told(*pods).failure.pod or ""]
-    assert (blamed.index, blamed.ended) == (rank, by_name[f"r-a1-{rank}"].ended)
+    found = by_name[blamed(*pods).failure.pod or ""]
+    assert (found.index, found.ended) == (rank, by_name[f"r-a1-{rank}"].ended)
 
 
 def test_if_all_were_deleted_first_nobody_is_at_fault() -> None:
-    assert told(pod(0, code=143, **DELETED), pod(1, code=137, **DELETED)).failure.failure_class == FailureClass.EVICTED
+    assert (
+        blamed(pod(0, code=143, **DELETED), pod(1, code=137, **DELETED)).failure.failure_class == FailureClass.EVICTED
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,41 +135,43 @@ def test_of_a_pod_that_ended_in_the_second_of_its_deletion_sigterm_was_the_delet
     code: int, why: str, expected: FailureClass
 ) -> None:
     """A gang whose preempted pod is gone already has only such pods left: their SIGTERM is nobody's failure."""
-    assert told(pod(code=code, why=why, deletion_asked=NOW)).failure.failure_class == expected
+    assert blamed(pod(code=code, why=why, deletion_asked=NOW)).failure.failure_class == expected
 
 
 def test_pods_that_run_are_not_blamed() -> None:
     assert blame([pod(0), pod(1)]) is None
 
 
-def test_an_echo_is_told_from_a_cause() -> None:
-    assert told(LOST_PEER).echo_rank > 0
-    assert told(pod(code=71)).echo_rank == 0
+def test_an_echo_differs_from_a_cause() -> None:
+    assert blamed(LOST_PEER).echo_rank > 0
+    assert blamed(pod(code=71)).echo_rank == 0
 
 
-def test_what_the_stage_says_is_what_the_user_reads() -> None:
-    text = said(FailureClass.DATA, message="row 7: no label", hint="mend row 7", rank=3)
-    failure = told(pod(code=65, text=text, node="node-2")).failure
+def test_the_user_reads_the_message_of_the_stage() -> None:
+    text = termination_message(FailureClass.DATA, message="row 7: no label", hint="mend row 7", rank=3)
+    failure = blamed(pod(code=65, text=text, node="node-2")).failure
     assert (failure.message, failure.hint, failure.rank) == ("row 7: no label", "mend row 7", 3)
     assert (failure.pod, failure.node, failure.exit_code) == ("r-a1-0", "node-2", 65)
     assert failure.last_lines is None
 
 
-def test_what_the_process_wrote_last_is_kept() -> None:
-    text = said(FailureClass.USER_CODE, message="odd shape", last_lines=["Traceback", "ValueError: odd shape"])
-    assert told(pod(code=70, text=text)).failure.last_lines == ["Traceback", "ValueError: odd shape"]
+def test_the_last_lines_of_the_process_are_kept() -> None:
+    text = termination_message(
+        FailureClass.USER_CODE, message="odd shape", last_lines=["Traceback", "ValueError: odd shape"]
+    )
+    assert blamed(pod(code=70, text=text)).failure.last_lines == ["Traceback", "ValueError: odd shape"]
 
 
 def test_without_a_message_the_log_is_quoted_within_its_bounds() -> None:
     log = "\n".join([*(f"line {number}" for number in range(100)), "x" * 1000])
-    failure = told(pod(code=1, text=log)).failure
+    failure = blamed(pod(code=1, text=log)).failure
     assert failure.last_lines is not None
     assert len(failure.last_lines) == 20
     assert max(map(len, failure.last_lines)) == 256
 
 
 def test_a_log_of_blank_lines_is_no_log() -> None:
-    assert told(pod(code=1, text="\n \n")).failure.message == "pod r-a1-0 ended with exit code 1"
+    assert blamed(pod(code=1, text="\n \n")).failure.message == "pod r-a1-0 ended with exit code 1"
 
 
 @pytest.mark.parametrize("kind", FailureClass)

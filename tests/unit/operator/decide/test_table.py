@@ -14,9 +14,9 @@ def test_the_table_is_whole() -> None:
     assert set(TRANSITIONS) == set(Transition)
 
 
-def test_no_verdict_but_success_rests_on_what_the_watch_told_alone() -> None:
-    verdicts = {Transition.FAIL, Transition.MARK_LOST, Transition.SUSPEND, Transition.REMOVE}
-    assert verdicts == IRREVERSIBLE
+def test_every_end_of_a_run_but_success_is_irreversible() -> None:
+    ends = {Transition.FAIL, Transition.MARK_LOST, Transition.SUSPEND, Transition.REMOVE}
+    assert ends == IRREVERSIBLE
 
 
 @pytest.mark.parametrize("job_state", JobState)

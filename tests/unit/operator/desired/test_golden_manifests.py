@@ -1,4 +1,4 @@
-"""The children of some examples, whole. `TUNELOOP_UPDATE_GOLDEN=1 pytest …` writes the files anew."""
+"""The children of some examples, whole. `TUNELOOP_UPDATE_GOLDEN=1 pytest …` writes the files."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def serving_children() -> list[dict[str, Any]]:
 EXAMPLES = {
     "minimal": lambda: job_children("reviews", MINIMAL, SETTINGS),
     "two-node-lora": lambda: job_children(
-        "reviews-large", TWO_NODES, SETTINGS.model_copy(update={"progress_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n"})
+        "reviews-large", TWO_NODES, SETTINGS.with_progress_ca("-----BEGIN CERTIFICATE-----\nMIIB\n")
     ),
     "queued-fourth-attempt": fourth_attempt,
     "serving": serving_children,

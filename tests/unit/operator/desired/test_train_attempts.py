@@ -1,4 +1,4 @@
-"""What a training attempt is told and where it runs, from the spec and the status that is about to be written."""
+"""The RunConfig and the nodes of a training attempt, from the spec and the status that is about to be written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
@@ -42,20 +43,20 @@ def a_job(
     return FineTuneJob.from_wire(manifest | ({"status": status} if status else {}))
 
 
-def told(job: FineTuneJob, *, stage: Stage = "train", attempt: int = 2) -> RunConfig:
+def config_of(job: FineTuneJob, *, stage: Stage = "train", attempt: int = 2) -> RunConfig:
     storage = storage_of(job.spec, default_claim=None)
     assert storage is not None
     return run_config(job, stage=stage, attempt=attempt, storage=storage, settings=SETTINGS)
 
 
-def made(job: FineTuneJob) -> dict[str, Any]:
+def gang_of(job: FineTuneJob) -> dict[str, Any]:
     storage = storage_of(job.spec, default_claim=None)
     assert storage is not None
     return train_job(job, attempt=2, storage=storage, settings=SETTINGS)
 
 
 def pod_of(job: FineTuneJob) -> dict[str, Any]:
-    pod: dict[str, Any] = made(job)["spec"]["template"]["spec"]
+    pod: dict[str, Any] = gang_of(job)["spec"]["template"]["spec"]
     return pod
 
 
@@ -69,24 +70,26 @@ def pod_of(job: FineTuneJob) -> dict[str, Any]:
 )
 def test_pods_and_ranks_are_those_of_the_attempt(status: dict[str, Any] | None, nodes: int) -> None:
     job = a_job(status=status)
-    spec = made(job)["spec"]
-    assert (spec["completions"], spec["parallelism"], told(job).settings.gang.nodes) == (nodes, nodes, nodes)
+    spec = gang_of(job)["spec"]
+    assert (spec["completions"], spec["parallelism"], config_of(job).settings.gang.nodes) == (nodes, nodes, nodes)
 
 
 def test_checkpoints_of_an_attempt_fit_those_of_a_smaller_one() -> None:
     job = a_job(status={"nodes": 1})
-    assert told(job).config_hash == config_hash(with_defaults(job.spec)) == told(a_job()).config_hash
+    assert config_of(job).config_hash == config_hash(with_defaults(job.spec)) == config_of(a_job()).config_hash
 
 
 @pytest.mark.parametrize("stage", ["prepare", "export"])
-def test_the_other_stages_are_told_what_the_spec_says(stage: Stage) -> None:
-    config = told(a_job(status=SAVED | {"nodes": 1, "microBatchSize": 2, "resumeBefore": 9}), stage=stage, attempt=0)
+def test_the_other_stages_get_the_settings_of_the_spec(stage: Stage) -> None:
+    config = config_of(
+        a_job(status=SAVED | {"nodes": 1, "microBatchSize": 2, "resumeBefore": 9}), stage=stage, attempt=0
+    )
     assert config.settings.gang.nodes == 4
     assert (config.micro_batch_size, config.resume_before, config.expected_step) == (None, None, None)
 
 
-def test_an_attempt_is_told_its_micro_batch_and_what_it_may_go_on_from() -> None:
-    config = told(a_job(status=SAVED | {"microBatchSize": 2, "resumeBefore": 200}))
+def test_an_attempt_gets_its_micro_batch_and_the_checkpoint_that_it_must_not_resume_from() -> None:
+    config = config_of(a_job(status=SAVED | {"microBatchSize": 2, "resumeBefore": 200}))
     assert (config.micro_batch_size, config.resume_before) == (2, 200)
 
 
@@ -97,30 +100,30 @@ NEVER = {"checkpoint": {"resume": "never"}}
     ("job", "attempt", "step"),
     [
         pytest.param(a_job(), 1, None, id="nothing was saved yet"),
-        pytest.param(a_job(status=SAVED), 2, 300, id="a checkpoint is known of"),
+        pytest.param(a_job(status=SAVED), 2, 300, id="a checkpoint is known"),
         pytest.param(a_job(status=SAVED, annotations=ACCEPTS), 2, None, id="a person accepts that it is lost"),
         pytest.param(a_job(status=SAVED, annotations=dict.fromkeys(ACCEPTS, "false")), 2, 300, id="a person does not"),
-        pytest.param(a_job(status=SAVED | {"resumeBefore": 300}), 2, None, id="newer ones are set aside"),
+        pytest.param(a_job(status=SAVED | {"resumeBefore": 300}), 2, None, id="it must resume from an older one"),
         pytest.param(a_job(status=SAVED, **NEVER), 1, 300, id="a queue took its nodes back, and gave them again"),
         pytest.param(a_job(status=SAVED, **NEVER), 2, 300, id="a restart of one that began at step 0"),
     ],
 )
-def test_an_attempt_is_told_which_checkpoint_it_must_find(job: FineTuneJob, attempt: int, step: int | None) -> None:
-    assert told(job, attempt=attempt).expected_step == step
+def test_an_attempt_gets_the_checkpoint_that_it_must_find(job: FineTuneJob, attempt: int, step: int | None) -> None:
+    assert config_of(job, attempt=attempt).expected_step == step
 
 
 @pytest.mark.parametrize(
     ("job", "stage", "is_named"),
     [
-        pytest.param(a_job(**NEVER), "prepare", True, id="it begins anew"),
+        pytest.param(a_job(**NEVER), "prepare", True, id="it starts at step 0"),
         pytest.param(a_job(status={"attempt": 1}, **NEVER), "prepare", True, id="the same run prepares once more"),
         pytest.param(a_job(**NEVER), "train", False, id="training removes nothing"),
-        pytest.param(a_job(), "prepare", False, id="what is there may be gone on from"),
+        pytest.param(a_job(), "prepare", False, id="it may resume"),
     ],
 )
-def test_a_run_without_resume_is_named_by_its_creation(job: FineTuneJob, stage: Stage, is_named: bool) -> None:
+def test_a_run_that_starts_at_step_0_is_named_by_its_creation(job: FineTuneJob, stage: Stage, is_named: bool) -> None:
     created = {"creationTimestamp": "2026-01-01T12:00:00Z"}
-    found = told(job.model_copy(update={"metadata": job.metadata | created}), stage=stage, attempt=0).fresh_run_id
+    found = config_of(changed(job, metadata=job.metadata | created), stage=stage, attempt=0).fresh_run_id
     assert found == (created["creationTimestamp"] if is_named else None)
 
 
@@ -148,9 +151,9 @@ def test_pods_run_anywhere_where(job: FineTuneJob) -> None:
     assert "affinity" not in pod_of(job)
 
 
-def test_a_queue_is_told_of_the_gang_alone_and_lets_it_in() -> None:
+def test_only_the_gang_waits_in_the_queue() -> None:
     job = a_job(scheduling={"queueName": "team-a"})
-    gang = made(job)
+    gang = gang_of(job)
     assert (gang["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], gang["spec"]["suspend"]) == ("team-a", True)
     assert not [key for key in gang["metadata"].get("annotations", {}) if "kueue" in key]
     storage = storage_of(job.spec, default_claim=None)
@@ -165,6 +168,6 @@ def test_pods_have_the_priority_that_the_spec_names() -> None:
     assert pod_of(a_job(scheduling={"priorityClassName": "batch-low"}))["priorityClassName"] == "batch-low"
 
 
-def test_without_scheduling_nothing_is_said_of_it() -> None:
+def test_without_scheduling_the_pods_have_no_field_of_it() -> None:
     assert not {"priorityClassName", "affinity"} & pod_of(a_job()).keys()
-    assert "suspend" not in made(a_job())["spec"]
+    assert "suspend" not in gang_of(a_job())["spec"]

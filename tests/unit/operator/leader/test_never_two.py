@@ -17,7 +17,7 @@ WEIGHTS = {
 RATES = (0.85, 1.0, 1.15)
 
 
-class World:
+class Election:
     """Two operators, their server, and whatever may go wrong between them."""
 
     def __init__(self, dice: Random) -> None:
@@ -26,9 +26,9 @@ class World:
         self._late: list[Asked] = []
 
     def do(self, action: str, which: int) -> None:
-        one = self.operators[which]
+        operator = self.operators[which]
         if action == "lose":
-            self._late += [lost] if (lost := one.lose()) is not None else []
+            self._late += [lost] if (lost := operator.lose()) is not None else []
         elif action == "late":
             self._dice.shuffle(self._late)
             for request in self._late[:1]:
@@ -36,16 +36,20 @@ class World:
             del self._late[:1]
         elif action == "edit" and self.server.lease is not None:
             self.server.carry_out("replace", copy.deepcopy(self.server.lease))
-        elif action == "start_again" and one.doing is None and (one.gone or one.released):
-            self.operators[which] = Operator(self.server, one.name, self.time, rate=one.rate, offset=one.offset)
-        elif action == "release" and one.doing is None:
-            one.begin(one.leader.release())
-        elif action in {"arrive", "answer"} or (action in {"begin", "step"} and one.doing is None and not one.released):
-            getattr(one, action)()
+        elif action == "start_again" and operator.doing is None and (operator.gone or operator.released):
+            self.operators[which] = Operator(
+                self.server, operator.name, self.time, rate=operator.rate, offset=operator.offset
+            )
+        elif action == "release" and operator.doing is None:
+            operator.begin(operator.leader.release())
+        elif action in {"arrive", "answer"} or (
+            action in {"begin", "step"} and operator.doing is None and not operator.released
+        ):
+            getattr(operator, action)()
 
     @property
     def leaders(self) -> list[str]:
-        return [one.name for one in self.operators if one.leader.leads()]
+        return [operator.name for operator in self.operators if operator.leader.leads()]
 
 
 @settings(max_examples=150, deadline=None)
@@ -53,13 +57,13 @@ class World:
 def test_two_never_lead_at_once(seed: int) -> None:
     """Whatever arrives late or never, whoever is stopped for how long, and though their seconds differ by a third."""
     dice = Random(seed)
-    world, history = World(dice), list[tuple[str, int, float]]()
+    election, history = Election(dice), list[tuple[str, int, float]]()
     for _ in range(60):
-        first_ones_share = dice.choice((0.0, 0.1, 0.5, 0.9, 1.0))  # the other one is stopped, or almost
+        share_of_first = dice.choice((0.0, 0.1, 0.5, 0.9, 1.0))  # the second is stopped, or almost
         for action in dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=dice.randrange(1, 12)):
-            which = int(dice.random() >= first_ones_share)
-            history.append((action, which, world.time[0]))
-            world.do(action, which)
-            assert len(world.leaders) < 2, history[-40:]
-        world.time[0] += dice.choice(PAUSES)
-        assert len(world.leaders) < 2, history[-40:]
+            which = int(dice.random() >= share_of_first)
+            history.append((action, which, election.time[0]))
+            election.do(action, which)
+            assert len(election.leaders) < 2, history[-40:]
+        election.time[0] += dice.choice(PAUSES)
+        assert len(election.leaders) < 2, history[-40:]

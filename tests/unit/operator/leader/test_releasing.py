@@ -1,11 +1,11 @@
-"""A leader that ends lets go of the Lease."""
+"""A leader that ends releases the Lease."""
 
 from __future__ import annotations
 
 from elections import two
 
 
-def test_a_released_lease_is_taken_at_the_next_look() -> None:
+def test_a_released_lease_is_taken_at_the_next_read() -> None:
     server, world, first, second = two()
     first.step()
     second.step()

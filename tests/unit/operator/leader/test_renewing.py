@@ -1,4 +1,4 @@
-"""How long one leads: until its renewals end, whatever becomes of their answers."""
+"""How long an operator leads: until its renewals end, whatever happens to their answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_renewal_whose_answer_was_lost_is_renewed_again() -> None:
     assert first.leader.leads()
 
 
-def test_an_answer_that_comes_late_counts_from_when_it_was_asked() -> None:
+def test_a_late_answer_counts_from_its_request() -> None:
     _, world, first, _ = two()
     first.begin()
     first.answer()  # the read

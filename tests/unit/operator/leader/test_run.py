@@ -1,4 +1,4 @@
-"""A whole run: what it outlives, what ends it, and whom it tells."""
+"""A whole run of the election: what it outlives, what ends it, and what it reports."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Instant:
         return outcome
 
 
-def quick(leases: Instant, identity: str, told: list[bool]) -> Leader:
+def quick(leases: Instant, identity: str, reported: list[bool]) -> Leader:
     return Leader(
         leases=leases,  # type: ignore[arg-type]
         namespace="tuneloop",
@@ -47,7 +47,7 @@ def quick(leases: Instant, identity: str, told: list[bool]) -> Leader:
         lease_seconds=1.0,
         renew_seconds=0.2,
         retry_seconds=0.02,
-        on_change=told.append,
+        on_change=reported.append,
     )
 
 
@@ -59,26 +59,26 @@ async def until(condition: Any, *, seconds: float = 5.0) -> None:
 
 def test_an_outage_stops_the_writes_and_not_the_process() -> None:
     async def story() -> list[bool]:
-        leases, told = Instant(), list[bool]()
-        leader = quick(leases, "first", told)
+        leases, reported = Instant(), list[bool]()
+        leader = quick(leases, "first", reported)
         running = asyncio.create_task(leader.run())
         await until(leader.leads)
         leases.is_up = False
-        await until(lambda: told == [True, False])
+        await until(lambda: reported == [True, False])
         assert not running.done()
         leases.is_up = True
         await until(leader.leads)
         await leader.release()
         await running
-        return told
+        return reported
 
     assert asyncio.run(story()) == [True, False, True, False]
 
 
 def test_another_holder_ends_the_run_with_its_name() -> None:
     async def story() -> None:
-        leases, told = Instant(), list[bool]()
-        leader = quick(leases, "first", told)
+        leases, reported = Instant(), list[bool]()
+        leader = quick(leases, "first", reported)
         running = asyncio.create_task(leader.run())
         await until(leader.leads)
         assert leases.server.lease is not None
@@ -87,6 +87,6 @@ def test_another_holder_ends_the_run_with_its_name() -> None:
         leases.server.carry_out("replace", other)
         with pytest.raises(LostLeadership, match="second leads now"):
             await running
-        assert told == [True, False]
+        assert reported == [True, False]
 
     asyncio.run(story())

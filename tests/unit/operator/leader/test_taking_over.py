@@ -40,20 +40,20 @@ def test_a_lease_that_asks_for_longer_is_given_longer() -> None:
 def test_of_two_that_take_an_old_lease_only_the_faster_one_leads() -> None:
     server, world, first, second = two()
     Operator(server, "third", world).step()
-    for one in (first, second):
-        one.step()
+    for operator in (first, second):
+        operator.step()
     world[0] = LEASE_SECONDS
-    for one in (first, second):
-        one.begin()
-        one.answer()  # the read
-    for one in (first, second):
-        one.answer()
-    assert [one.leader.leads() for one in (first, second)] == [True, False]
+    for operator in (first, second):
+        operator.begin()
+        operator.answer()  # the read
+    for operator in (first, second):
+        operator.answer()
+    assert [operator.leader.leads() for operator in (first, second)] == [True, False]
     assert server.lease is not None
     assert server.lease["spec"]["leaseTransitions"] == 1
 
 
-def test_who_led_and_sees_another_holder_ends() -> None:
+def test_a_leader_that_observes_another_holder_ends() -> None:
     _, world, first, second = two()
     first.step()
     second.step()
@@ -64,7 +64,7 @@ def test_who_led_and_sees_another_holder_ends() -> None:
     assert first.gone
 
 
-def test_who_never_led_sees_another_holder_and_goes_on_waiting() -> None:
+def test_an_operator_that_never_led_goes_on_waiting_for_another_holder() -> None:
     _, _, first, second = two()
     first.step()
     second.step()

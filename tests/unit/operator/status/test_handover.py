@@ -1,4 +1,4 @@
-"""What the status keeps of a stage that has succeeded."""
+"""What the status keeps of the result of a stage."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import pytest
 
 from tuneloop_api.contract.results import DataCounts, MemoryPlan, PrepareSummary, Resolved, TrainSummary
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, Progress
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.status.fine_tune_job.handover import with_prepared, with_trained
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("said", "shown"), [("fp32", "fp32"), ("bf16", "bf16"), (None, "bf16")])
-def test_the_precision_that_was_used_takes_the_place_of_the_planned_one(said: str | None, shown: str) -> None:
+@pytest.mark.parametrize(("reported", "shown"), [("fp32", "fp32"), ("bf16", "bf16"), (None, "bf16")])
+def test_the_precision_that_was_used_takes_the_place_of_the_planned_one(reported: str | None, shown: str) -> None:
     status = FineTuneJobStatus(resolved={"precision": "bf16", "maxTokens": 64})
-    made = TrainSummary.from_wire({"startStep": 0, "steps": 9, "worldSize": 1} | ({"precision": said} if said else {}))
-    assert with_trained(status, made, now=NOW).resolved == {"precision": shown, "maxTokens": 64}
+    summary = TrainSummary.from_wire(
+        {"startStep": 0, "steps": 9, "worldSize": 1} | ({"precision": reported} if reported else {})
+    )
+    assert with_trained(status, summary, now=NOW).resolved == {"precision": shown, "maxTokens": 64}
 
 
 PREPARED = PrepareSummary(
@@ -37,7 +40,7 @@ def test_the_time_left_of_prepare_is_not_that_of_the_job() -> None:
 
 def test_the_memory_plan_stands_with_what_was_chosen() -> None:
     plan = MemoryPlan(weights=1, gradients=2, optimizer=3, activations=4, framework=5, total=15)
-    made = PREPARED.model_copy(update={"memory": plan})
-    resolved = with_prepared(FineTuneJobStatus(), made, image="", now=NOW).resolved
+    summary = changed(PREPARED, memory=plan)
+    resolved = with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).resolved
     assert resolved is not None
     assert resolved["memory"] == plan.to_wire()

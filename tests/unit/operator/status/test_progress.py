@@ -41,7 +41,7 @@ def test_percent_is_of_the_whole_job(stage: Any, fraction: float, shown: str) ->
     ("seconds", "shown"),
     [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (12000, "3h20m"), (190000, "2d4h"), (-5, "0s")],
 )
-def test_time_left_is_said_as_people_say_it(seconds: int, shown: str) -> None:
+def test_time_left_is_text_for_people(seconds: int, shown: str) -> None:
     assert duration_text(seconds) == shown
 
 
@@ -74,8 +74,8 @@ def test_only_a_newer_checkpoint_is_progress(step: int, left: int) -> None:
     assert (status.restarts.without_progress, status.restarts.total) == (left, 2)
 
 
-def begun_again(*, known: int = 100) -> FineTuneJobStatus:
-    """Return the status of a second attempt that has said nothing yet; the first one saved at step `known`."""
+def second_attempt(*, known: int = 100) -> FineTuneJobStatus:
+    """Return the status of a second attempt that has posted nothing yet; the first attempt saved at step `known`."""
     saved = SavedCheckpoint(step=known, path="/old")
     return FineTuneJobStatus(
         attempt=2,
@@ -89,33 +89,33 @@ def saved(step: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "latest", "left"),
+    ("posted", "latest", "left"),
     [
         pytest.param({"startStep": 50, "latest": saved(50)}, saved(50), 2, id="going back is no progress"),
         pytest.param({"startStep": 50, "latest": saved(70)}, saved(70), 0, id="what it saved since is"),
         pytest.param({"startStep": 50}, {"step": 50}, 2, id="where it started was saved, whatever else it says"),
-        pytest.param({"startStep": 0}, None, 2, id="it began anew"),
-        pytest.param({"startStep": 0, "latest": saved(10)}, saved(10), 0, id="it began anew, and saved"),
-        pytest.param({"startStep": 100, "latest": saved(100)}, saved(100), 2, id="it found what is known of"),
-        pytest.param({"startStep": 120, "latest": saved(120)}, saved(120), 0, id="it found a newer one, unheard of"),
+        pytest.param({"startStep": 0}, None, 2, id="it restarted at step 0"),
+        pytest.param({"startStep": 0, "latest": saved(10)}, saved(10), 0, id="it restarted at step 0, and saved"),
+        pytest.param({"startStep": 100, "latest": saved(100)}, saved(100), 2, id="it found the known one"),
+        pytest.param({"startStep": 120, "latest": saved(120)}, saved(120), 0, id="it found a newer one"),
     ],
 )
 def test_an_attempt_that_starts_below_the_newest_checkpoint_takes_its_place(
-    said: dict[str, Any], latest: dict[str, Any] | None, left: int
+    posted: dict[str, Any], latest: dict[str, Any] | None, left: int
 ) -> None:
-    status = with_progress(begun_again(), message(attempt=2, **said), stage="train").to_wire()
+    status = with_progress(second_attempt(), message(attempt=2, **posted), stage="train").to_wire()
     assert status["checkpoint"].get("latest") == latest
     assert status["restarts"]["withoutProgress"] == status["restarts"]["sinceCheckpoint"] == left
 
 
 def test_a_checkpoint_that_is_passed_over_is_not_shown_as_the_best_one() -> None:
-    status = with_progress(begun_again(), message(attempt=2, startStep=50, latest=saved(50)), stage="train")
+    status = with_progress(second_attempt(), message(attempt=2, startStep=50, latest=saved(50)), stage="train")
     assert status.checkpoint is not None
     assert status.checkpoint.best is None
 
 
 def test_an_attempt_that_went_back_goes_back_no_further() -> None:
-    status = begun_again()
+    status = second_attempt()
     for step in (50, 70, 60):
         status = with_progress(status, message(attempt=2, startStep=50, latest=saved(step)), stage="train")
     assert status.checkpoint is not None
@@ -123,14 +123,14 @@ def test_an_attempt_that_went_back_goes_back_no_further() -> None:
 
 
 def test_a_late_post_of_an_older_attempt_moves_no_checkpoint() -> None:
-    status = begun_again()
+    status = second_attempt()
     assert with_progress(status, message(attempt=1, startStep=50, latest=saved(50)), stage="train") == status
 
 
 def test_a_save_of_an_attempt_that_started_at_step_0_is_not_lost_by_saying_so_again() -> None:
-    status = begun_again().model_copy(update={"progress": Progress(start_step=0)})
+    status = second_attempt().model_copy(update={"progress": Progress(start_step=0)})
     status = with_progress(status, message(attempt=2, startStep=0), stage="train")
-    assert status.checkpoint == begun_again().checkpoint
+    assert status.checkpoint == second_attempt().checkpoint
 
 
 @pytest.mark.parametrize("stranger", [message(attempt=2), message(stage="prepare", attempt=0)])
