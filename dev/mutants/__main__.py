@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -74,7 +74,7 @@ def main() -> int:
         by_package[mutant.package].append(mutant)
     verdicts: list[Verdict] = []
     for name in sorted(by_package, key=list(PACKAGES).index):
-        verdicts += _tried(name, by_package[name], workers=options.workers, known=options.known)
+        verdicts += _tried(name, by_package[name], options)
     _print_summary(verdicts)
     return int(options.known and not all(verdict.is_killed for verdict in verdicts))
 
@@ -87,6 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="ids of known.toml")
     parser.add_argument("--sample", type=int, default=40, help="changes of each package")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", nargs="*", default=[], help="run these instead of those that belong to the package")
     parser.add_argument("--file", default="", help="only files whose path contains this")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -129,9 +130,11 @@ def _shown(code: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _tried(name: str, mutants: list[Mutant], *, workers: int, known: bool) -> list[Verdict]:
+def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> list[Verdict]:
     """Run the tests of a package on each of its mutants, on as many copies as there are workers."""
-    package, killers = PACKAGES[name], Killers()
+    package, killers, workers = PACKAGES[name], Killers(), options.workers
+    if options.tests:
+        package = replace(package, tests=tuple(options.tests))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
         copies: SimpleQueue[Copy] = SimpleQueue()
@@ -146,7 +149,7 @@ def _tried(name: str, mutants: list[Mutant], *, workers: int, known: bool) -> li
             finally:
                 copies.put(copy)
             killers.note(verdict.run)
-            if known or not verdict.is_killed:
+            if options.known or not verdict.is_killed:
                 print(_line(verdict), flush=True)
             return verdict
 

@@ -1,0 +1,112 @@
+"""Objects of somebody else under our names and labels: they are not written to, not counted, and not taken for ours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from observed_jobs import a_job
+
+from tuneloop_api.contract.progress import ProgressMessage
+from tuneloop_operator.controller.carry_out import carry_out
+from tuneloop_operator.controller.observe import observe_job
+from tuneloop_operator.controller.store import Store
+from tuneloop_operator.decide.decision import Decision
+from tuneloop_operator.errors import AlreadyExists, NameConflict
+
+OWNER = {"kind": "FineTuneJob", "metadata": {"name": "r", "namespace": "n", "uid": "u-r", "resourceVersion": "1"}}
+
+
+class OneObject:
+    """An API server on which one object is there already; it keeps what is applied over it."""
+
+    def __init__(self, existing: dict[str, Any]) -> None:
+        self.existing, self.applied = existing, list[dict[str, Any]]()
+
+    async def get(self, **_: Any) -> dict[str, Any]:
+        return self.existing
+
+    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        raise AlreadyExists(manifest["metadata"]["name"])
+
+    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        self.applied.append(manifest)
+        return manifest | {"metadata": self.existing["metadata"]}
+
+
+def a_child(kind: str, name: str, *, owner: str, **labels: str) -> dict[str, Any]:
+    stage = {"tuneloop.dev/job": "r", "tuneloop.dev/stage": "train", "tuneloop.dev/attempt": "1"}
+    metadata = {
+        "name": name,
+        "namespace": "n",
+        "uid": f"u-{name}",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-01-01T12:00:00Z",
+        "labels": stage | {"app.kubernetes.io/managed-by": "tuneloop"} | labels,
+        "ownerReferences": [{"uid": owner, "controller": True}],
+    }
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": {}}
+
+
+@pytest.mark.parametrize(("owner", "is_written"), [("u-r", True), ("u-somebody", False)])
+def test_an_object_of_another_owner_is_never_applied_over(owner: str, is_written: bool) -> None:
+    cluster = OneObject(a_child("Service", "r-train", owner=owner))
+    decision = Decision(apply=(a_child("Service", "r-train", owner="u-r"),))
+    writing = carry_out(decision, owner=OWNER, cluster=cluster, store=Store())  # type: ignore[arg-type]  # two calls
+    if is_written:
+        asyncio.run(writing)
+    else:
+        with pytest.raises(NameConflict, match="Service r-train is not ours: it has another owner"):
+            asyncio.run(writing)
+    assert bool(cluster.applied) is is_written
+
+
+@pytest.mark.parametrize(("owner", "is_ours"), [("u-r", True), ("u-somebody", False)])
+def test_an_object_that_is_there_already_is_ours_only_if_we_own_it(owner: str, is_ours: bool) -> None:
+    """Ours is a create whose answer was lost."""
+    store, existing = Store(), a_child("Job", "r-a1", owner=owner)
+    decision = Decision(create=(a_child("Job", "r-a1", owner="u-r"),))
+    writing = carry_out(decision, owner=OWNER, cluster=OneObject(existing), store=store)  # type: ignore[arg-type]  # two calls
+    if is_ours:
+        asyncio.run(writing)
+    else:
+        with pytest.raises(NameConflict, match="Job r-a1 is not ours: it has another owner"):
+            asyncio.run(writing)
+    assert (store.get("Job", namespace="n", name="r-a1") is not None) is is_ours
+
+
+@pytest.mark.parametrize(("owner", "is_ours"), [("u-r", True), ("u-earlier", False)])
+def test_children_of_an_earlier_job_of_the_name_are_not_observed(owner: str, is_ours: bool) -> None:
+    store, manifest = Store(), a_job().to_wire() | {"kind": "FineTuneJob"}
+    manifest["metadata"] = OWNER["metadata"]
+    for child in (manifest, a_child("Job", "r-a1", owner=owner), a_child("ConfigMap", "r-a1", owner=owner)):
+        store.put(child)
+    found = observe_job(store, manifest)
+    assert bool(found.jobs) is is_ours
+    assert bool(found.present) is is_ours
+
+
+def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(bed: Any) -> None:
+    """The watch has not told yet that the first one was deleted; nothing that its pods said may stay in memory."""
+    message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
+
+    async def life() -> None:
+        await bed.train()
+        first = bed.job()["metadata"]["uid"]
+        bed.operator.progress("team-a", "reviews", ProgressMessage.from_wire(message))
+        bed.cluster.watchers.clear()
+        failed_gang = bed.cluster.objects["Job", "team-a", "reviews-a1"]
+        bed.cluster.remove(bed.job())
+        bed.submit()
+        told = {"type": "FailureTarget", "status": "True", "lastTransitionTime": bed.stamp()}
+        version = {"resourceVersion": "1000"}
+        bed.operator.on_event(
+            "MODIFIED",
+            failed_gang | {"metadata": failed_gang["metadata"] | version, "status": {"conditions": [told]}},
+        )
+        await bed.settle(later=100)
+        assert bed.operator.store.get("FineTuneJob", namespace="team-a", name="reviews")["metadata"]["uid"] != first
+        assert bed.operator.store.progress(first) is None
+
+    asyncio.run(life())
