@@ -1,4 +1,4 @@
-"""What the training benchmarks share: prepared data, one run of ours, one run of the Hugging Face Trainer, and their step times.
+"""Shared by the training benchmarks: prepared data, a run of ours, a run of the Hugging Face Trainer, and their step times.
 
 Both train the same prepared shards, so that tokenization and truncation are the same.
 """
@@ -32,12 +32,12 @@ REVIEWS = {
 """The source of the demo."""
 PEER = Path(__file__).with_name("hf_trainer_peer.py")
 SKIPPED_STEPS = 5
-"""First steps, in which caches fill, are not timed."""
+"""The first steps fill caches and are not timed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One run."""
+    """The results of one run."""
 
     tokens_per_second: float
     """Without padding, over the timed steps."""
@@ -45,7 +45,7 @@ class Measured:
     """With padding."""
     losses: list[float]
     accuracy: float | None
-    """On the test split, where it was asked for."""
+    """On the test split; None if it was not measured."""
 
 
 def run_config(folder: Path, *, stage: str, source: dict[str, Any], **blocks: Any) -> RunConfig:
@@ -87,7 +87,7 @@ def prepare(folder: Path, *, source: dict[str, Any], **blocks: Any) -> dict[str,
 
 
 def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, **blocks: Any) -> Measured:
-    """Prepare (from the cache) and train with this many ranks of so many threads each."""
+    """Prepare (from the cache) and train with `ranks` ranks of `threads` threads each."""
     gang = {"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks}
     prepare(folder, source=source, gang=gang, **blocks)  # which also plans for this gang: ZeRO stage and precision
     config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
