@@ -18,6 +18,7 @@ from resilience_runs import inputs
 from training_runs import free_port, prepare, run_config
 
 from tuneloop_api.contract.run_config import Rendezvous, ResultReference
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.manifest import SavedFile
 from tuneloop_trainer.checkpoint.resume import check_files
 
@@ -102,11 +103,10 @@ def _train(folder: Path, *, steps: int, plan: dict[str, Any]) -> None:
     }
     prepare(folder, source=source, **blocks)
     path = folder / "job" / "prepare.json"
-    config = run_config(folder, stage="train", source=source, **blocks).model_copy(
-        update={
-            "prepare_result": ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
-            "rendezvous": Rendezvous(address="127.0.0.1", port=free_port()),
-        }
+    config = changed(
+        run_config(folder, stage="train", source=source, **blocks),
+        prepare_result=ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        rendezvous=Rendezvous(address="127.0.0.1", port=free_port()),
     )
     run_json, plan_json = folder / "run.json", folder / "plan.json"
     run_json.write_text(json.dumps(config.to_wire()))

@@ -20,6 +20,7 @@ import numpy as np
 
 from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.supervisor.supervisor import KEEP_MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,11 +93,10 @@ def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, 
     prepare(folder, source=source, gang=gang, **blocks)  # which also plans for this gang: ZeRO stage and precision
     config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
     path = folder / "job" / "prepare.json"
-    config = config.model_copy(
-        update={
-            "prepare_result": ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
-            "rendezvous": Rendezvous(address="127.0.0.1", port=free_port()),
-        }
+    config = changed(
+        config,
+        prepare_result=ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        rendezvous=Rendezvous(address="127.0.0.1", port=free_port()),
     )
     _start("supervise", folder, config, OMP_NUM_THREADS=str(threads))
     result = json.loads((folder / "job" / "train.json").read_text())

@@ -84,7 +84,7 @@ def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "go.lock", say=say):
-        lowest = max(go_toolchain.demanded(BUILD_FOLDER / program.module / "go.mod") for program in programs)
+        lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
         go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
     return _together([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
 

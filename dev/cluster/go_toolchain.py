@@ -38,7 +38,7 @@ def environment(go: Path) -> dict[str, str]:
     }
 
 
-def demanded(go_mod: Path) -> tuple[int, ...]:
+def required_release(go_mod: Path) -> tuple[int, ...]:
     """Return the lowest Go release that a go.mod file accepts, as numbers: `go 1.26.8` is (1, 26)."""
     line = re.search(r"^go ([0-9]+\.[0-9]+)", go_mod.read_text(), re.MULTILINE)
     if line is None:
