@@ -2,15 +2,15 @@
 
     python bench/control_plane.py [--quick]
 
-Prints, each beside its goal: prepare done to gang stored, bursts of FineTuneJobs, API calls in a job's life and at rest, memory and CPU
+Prints these figures beside their goals: prepare done to gang stored, bursts of FineTuneJobs, API calls in a job's life and at rest, memory and CPU
 at rest, and the cold start with many objects. Ours and the plain Jobs alternate, since machines drift; the plain ones have the pods of
-our gangs. No pod runs: kubelet and scheduler are played, so that a prepare pod ends the moment it is stored, as on cached data (the Job
-controller still takes a second to count it). Control plane, operator and observer share the machine's cores: look at the ratios.
+our gangs. No pod runs: the bench acts as kubelet and scheduler, so that a prepare pod ends as soon as it is stored, as with cached data
+(the Job controller still takes a second to count the pod). Control plane, operator and observer share the machine's cores: compare ratios.
 Everything listens on loopback; etcd keeps its data in memory. Needs the programs of `dev/cluster`.
 
 The many objects of the second half are FineTuneJobs: those of the large burst, each with 5 pods, 2 Jobs, 2 ConfigMaps, a Service and a
-NetworkPolicy; finished ones, whose status is that of one which really ran under another name, and whose children are gone; and suspended
-ones that no operator has seen.
+NetworkPolicy; finished ones without children, whose status is a copy of that of a job that really ran; and suspended ones that no operator
+has reconciled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import control_plane_trials as trials
 from cluster.control_plane import ControlPlane
-from control_plane_bed import Bed
+from control_plane_bench import ControlPlaneBench
 from control_plane_gauges import quantile, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is done."""
+    """The number of objects and samples."""
 
     samples: int
     lives: int
@@ -47,7 +47,7 @@ class Size:
     finished: int
     suspended: int
     rest_seconds: float
-    """How long a resting operator is watched, each time."""
+    """How long an idle operator is measured."""
 
 
 FULL = Size(
@@ -70,13 +70,13 @@ def main() -> int:
     return 0
 
 
-def on_a_control_plane(half: Callable[[Bed, Size], Awaitable[None]], size: Size) -> None:
+def on_a_control_plane(half: Callable[[ControlPlaneBench, Size], Awaitable[None]], size: Size) -> None:
     with tempfile.TemporaryDirectory(prefix="tuneloop-bench-") as folder:
         plane = ControlPlane(Path(folder) / "plane", audit=True, say=lambda _: None)
 
         async def run() -> None:
-            async with Bed.made(plane, Path(folder)) as bed:
-                await half(bed, size)
+            async with ControlPlaneBench.create(plane, Path(folder)) as bench:
+                await half(bench, size)
 
         with plane:
             version = plane.request("GET", "/version").body["gitVersion"]
@@ -87,24 +87,24 @@ def on_a_control_plane(half: Callable[[Bed, Size], Awaitable[None]], size: Size)
             asyncio.run(run())
 
 
-def line(what: str, found: str, *, goal: str = "", good: bool | None = None) -> None:
-    verdict = {None: "", True: "met", False: "MISSED"}[good]
-    print(f"{what:<46} {found:<60} {goal:<24} {verdict}".rstrip(), flush=True)
+def line(what: str, measured: str, *, goal: str = "", good: bool | None = None) -> None:
+    outcome = {None: "", True: "met", False: "MISSED"}[good]
+    print(f"{what:<46} {measured:<60} {goal:<24} {outcome}".rstrip(), flush=True)
 
 
-async def speed(bed: Bed, size: Size) -> None:
+async def speed(bench: ControlPlaneBench, size: Size) -> None:
     """Latency, calls, small bursts."""
-    line("API server takes", f"{await trials.ceiling(bed, count=1000):.0f} ConfigMaps/s")
-    operator = await trials.ready(bed)
-    show_latency(await trials.latency(bed, samples=size.samples))
-    show_lives(await trials.whole_lives(bed, jobs=size.lives), jobs=size.lives)
+    line("API server takes", f"{await trials.ceiling(bench, count=1000):.0f} ConfigMaps/s")
+    operator = await trials.ready(bench)
+    show_latency(await trials.latency(bench, samples=size.samples))
+    show_lives(await trials.whole_lives(bench, jobs=size.lives), jobs=size.lives)
     for number in range(size.rounds):
-        await bursts(bed, operator, f"small{number}", jobs=size.small_burst, ours_first=bool(number % 2))
+        await bursts(bench, operator, f"small{number}", jobs=size.small_burst, ours_first=bool(number % 2))
     await asyncio.to_thread(operator.terminate)
 
 
 def show_latency(found: trials.Latency) -> None:
-    ours, plain = ((statistics.median(one), quantile(one, 0.99)) for one in (found.ours, found.plain))
+    ours, plain = ((statistics.median(sample), quantile(sample, 0.99)) for sample in (found.ours, found.plain))
     count = len(found.ours)
     line(f"prepare done to 8 pods stored, n={count}, p50", f"{ours[0]:.3f} s", goal="<= 0.25 s", good=ours[0] <= 0.25)
     line("  p99", f"{ours[1]:.3f} s", goal="<= 1 s", good=ours[1] <= 1)
@@ -114,22 +114,24 @@ def show_latency(found: trials.Latency) -> None:
 
 
 def show_lives(found: trials.Life, *, jobs: int) -> None:
-    writes = [one for one in found.asked if one.writes]
+    writes = [call for call in found.calls if call.writes]
     besides = (len(writes) - found.progress_writes) / jobs
     text = f"{besides:.1f} and {found.progress_writes / jobs:.1f} of progress"
     line("writes in a job's life, 8 pods", text, goal="<= 20 and progress", good=besides <= 20)
     print(f"    {table(writes, share=jobs)}")
-    reads = [one for one in found.asked if not one.writes]
+    reads = [call for call in found.calls if not call.writes]
     line("reads in a job's life, 8 pods", f"{len(reads) / jobs:.1f}")
     print(f"    {table(reads, share=jobs)}")
 
 
-async def bursts(bed: Bed, operator: trials.RunningOperator, name: str, *, jobs: int, ours_first: bool = False) -> None:
-    """One burst of each kind."""
+async def bursts(
+    bench: ControlPlaneBench, operator: trials.RunningOperator, name: str, *, jobs: int, ours_first: bool = False
+) -> None:
+    """Run a burst of FineTuneJobs and a burst of plain Jobs, and compare them."""
     trial = {"plain": trials.burst_of_plain, "ours": trials.burst}
     found: dict[str, trials.Burst] = {}
     for kind in sorted(trial, reverse=not ours_first):
-        found[kind] = await trial[kind](bed, f"{name}-{kind}", jobs=jobs, operator=operator)
+        found[kind] = await trial[kind](bench, f"{name}-{kind}", jobs=jobs, operator=operator)
     ours, plain = found["ours"], found["plain"]
     line(
         f"{jobs} FineTuneJobs of 4 pods, {'before' if ours_first else 'after'} plain Jobs",
@@ -141,41 +143,47 @@ async def bursts(bed: Bed, operator: trials.RunningOperator, name: str, *, jobs:
     worst = max(ours.seconds) / middle
     text = f"p50 {middle:.1f}, p99 {quantile(ours.seconds, 0.99):.1f} s, worst {worst:.2f} x p50"
     line("  each", text, goal="worst <= 2 x p50", good=worst <= 2)
-    writes = sum(one.writes for one in ours.asked)
-    text = f"{writes / jobs:.1f} writes, {(len(ours.asked) - writes) / jobs:.1f} reads, {ours.cpu * 1000 / jobs:.0f} ms of CPU"
+    writes = sum(call.writes for call in ours.calls)
+    text = f"{writes / jobs:.1f} writes, {(len(ours.calls) - writes) / jobs:.1f} reads, {ours.cpu * 1000 / jobs:.0f} ms of CPU"
     line("  operator, for each job until its gang waits", text)
 
 
-async def scale(bed: Bed, size: Size) -> None:
+async def scale(bench: ControlPlaneBench, size: Size) -> None:
     """Rest and start with many objects."""
-    operator = await trials.ready(bed)
+    operator = await trials.ready(bench)
     empty = trials.Empty.of(operator)
-    await show_rest(bed, operator, size, what="no objects", goal=120, empty=None)
-    await trials.whole_lives(bed, jobs=1)
-    await bed.learn_template(trials.LIVES, "life-0")
-    await bursts(bed, operator, "large", jobs=size.large_burst)
-    await show_rest(bed, operator, size, what=f"{size.large_burst} FineTuneJobs with children", goal=300, empty=empty)
+    await show_rest(bench, operator, size, what="no objects", goal=120, empty=None)
+    await trials.whole_lives(bench, jobs=1)
+    await bench.learn_template(trials.LIVES, "life-0")
+    await bursts(bench, operator, "large", jobs=size.large_burst)
+    await show_rest(bench, operator, size, what=f"{size.large_burst} FineTuneJobs with children", goal=300, empty=empty)
     await asyncio.to_thread(operator.terminate)
-    await trials.fill(bed, finished=size.finished, suspended=size.suspended)
+    await trials.fill(bench, finished=size.finished, suspended=size.suspended)
     total = size.large_burst + size.finished + size.suspended + 1
     for new in (size.suspended, 0):
-        found, operator = await trials.start(bed)
+        found, operator = await trials.start(bench)
         show_start(found, total, empty=empty, new=new)
         if new:
             await asyncio.to_thread(operator.terminate)
-    await show_rest(bed, operator, size, what=f"{total} FineTuneJobs", goal=300, empty=empty)
+    await show_rest(bench, operator, size, what=f"{total} FineTuneJobs", goal=300, empty=empty)
     await asyncio.to_thread(operator.terminate)
 
 
 async def show_rest(
-    bed: Bed, operator: trials.RunningOperator, size: Size, *, what: str, goal: float, empty: trials.Empty | None
+    bench: ControlPlaneBench,
+    operator: trials.RunningOperator,
+    size: Size,
+    *,
+    what: str,
+    goal: float,
+    empty: trials.Empty | None,
 ) -> None:
-    found = await trials.rest(bed, operator, seconds=size.rest_seconds)
-    others = [one for one in found.asked if one.resource != "leases" and one.verb != "watch"]
+    found = await trials.rest(bench, operator, seconds=size.rest_seconds)
+    others = [call for call in found.calls if call.resource != "leases" and call.verb != "watch"]
     print(f"at rest, {what}:")
     more = f", {found.resident - empty.resident:.0f} more than with none" if empty else ""
     line("  memory", f"{found.resident:.0f} MiB{more}", goal=f"<= {goal} MiB", good=found.resident <= goal)
-    per_minute = len(found.asked) / found.minutes
+    per_minute = len(found.calls) / found.minutes
     text = f"{per_minute:.1f}; besides Lease and watches {len(others)} {table(others, share=1)}"
     line("  API calls a minute", text, goal="Lease and watches", good=not others)
     line("  CPU a minute", f"{found.cpu_per_minute:.2f} s", goal="<= 1.2 s", good=found.cpu_per_minute <= 1.2)
@@ -183,7 +191,7 @@ async def show_rest(
 
 
 def show_start(found: trials.Start, total: int, *, empty: trials.Empty, new: int) -> None:
-    """`new`: how many of the objects no operator had seen before."""
+    """`new`: number of the objects that no operator had reconciled before."""
     print(f"start with {total} FineTuneJobs, {new} of them new:")
     line("  to leading", f"{found.leads:.1f} s")
     line("  to ready", f"{found.ready:.1f} s", goal="<= 60 s", good=found.ready <= 60)
@@ -191,9 +199,9 @@ def show_start(found: trials.Start, total: int, *, empty: trials.Empty, new: int
     text = f"{found.settled:.1f} s, {found.reconciled} looks, {per_object:.2f} ms of CPU an object"
     line("  to all reconciled", text, goal="a look at each", good=found.reconciled >= total)
     line("  peak memory", f"{found.peak:.0f} MiB", goal="<= 450 MiB", good=found.peak <= 450)
-    writes = [one for one in found.asked if one.writes and one.resource not in {"leases", "endpointslices"}]
+    writes = [call for call in found.calls if call.writes and call.resource not in {"leases", "endpointslices"}]
     line("  writes", f"{len(writes)} {table(writes, share=1)}", goal=f"one a new one: {new}", good=len(writes) <= new)
-    lists = [one.resource for one in found.asked if one.verb == "list" and not one.continues]
+    lists = [call.resource for call in found.calls if call.verb == "list" and not call.continues]
     line("  most lists of a kind", f"{max(map(lists.count, lists))}", goal="1", good=len(lists) == len(set(lists)))
 
 

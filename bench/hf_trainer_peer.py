@@ -120,7 +120,9 @@ def main(options: dict) -> None:
         ranks = trainer.args.world_size
         steps = len(clock.seconds)
         seconds = sum(clock.seconds[SKIPPED_STEPS:])
-        real, computed = (ranks * int(np.sum(each[SKIPPED_STEPS:steps])) for each in (collate.real, collate.computed))
+        real, computed = (
+            ranks * int(np.sum(counts[SKIPPED_STEPS:steps])) for counts in (collate.real, collate.computed)
+        )
         measured = {
             "tokens_per_second": real / seconds,
             "computed_per_second": computed / seconds,

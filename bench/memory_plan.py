@@ -79,7 +79,7 @@ def _cell(method: str, stage: int, ranks: int, rows: int, tokens: int | None) ->
 
 
 def _rows(folder: Path, *, words: int) -> Path:
-    """Write rows of so many words that are one token each."""
+    """Write rows of `words` words, each of which is one token."""
     known = [word for word in (DEMO / "minilm" / "vocab.txt").read_text().split() if word.isalpha() and word.isascii()]
     source = random.Random(0)
     path = folder / "rows.csv"

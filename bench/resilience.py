@@ -1,4 +1,4 @@
-"""What failures and checkpoints cost, with two CPU ranks and a small model: MiniLM on the demo's sentences, else a tiny BERT.
+"""The cost of failures and checkpoints, with two CPU ranks and a small model: MiniLM on the demo's sentences, else a tiny BERT.
 
     python bench/resilience.py [--trials 3] [--minutes 4] [--kill-every 300] [--only kill,goodput,saves,hang,hashing] [--out FILE]
 
@@ -47,7 +47,7 @@ class Row:
     met: bool | None
     """None: no goal, for information."""
     values: Any = None
-    """All that was measured, for --out."""
+    """All measured values, for --out."""
 
 
 def main() -> int:
@@ -78,7 +78,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--trials", type=int, default=3, help="kills whose phases are told")
+    options.add_argument("--trials", type=int, default=3, help="number of kills")
     options.add_argument("--pairs", type=int, default=4, help="pairs of blocks with and without saves")
     options.add_argument("--minutes", type=float, default=4, help="length of the run for goodput")
     options.add_argument("--kill-every", type=float, default=300, help="seconds between two kills in it")
@@ -97,18 +97,18 @@ def _parts(text: str) -> list[str]:
 
 
 def kills(folder: Path, *, trials: int) -> Iterator[Row]:
-    """Kill ranks in turn, each time after a newer checkpoint; the cost of each is told as it comes."""
+    """Kill ranks in turn, always after a newer checkpoint, and print the cost of each kill."""
     faults = []
     with GangRun(folder, steps=MANY_STEPS) as run:
         for trial in range(trials):
             run.until_saved_again()
             faults.append(run.fault(signal.SIGKILL, rank=(trial + 1) % 2))
-            print(f"kill {trial + 1}: {_told(faults[-1])}", flush=True)
+            print(f"kill {trial + 1}: {_summary(faults[-1])}", flush=True)
     first = [fault.first_step for fault in faults]
     yield Row("worker killed -> first new step, worst", "<= 30 s", f"{max(first):.1f} s", max(first) <= 30, first)
     for name in faults[0].phases():
-        each = [fault.phases()[name] for fault in faults]
-        yield Row(f"    {name}, median", "", f"{statistics.median(each):.1f} s", None, each)
+        seconds = [fault.phases()[name] for fault in faults]
+        yield Row(f"    {name}, median", "", f"{statistics.median(seconds):.1f} s", None, seconds)
     whole = [fault.caught_up for fault in faults]
     yield Row("restart + lost work for a kill, worst", "<= 30 s", f"{max(whole):.1f} s", max(whole) <= 30, whole)
     lost = [fault.lost_steps for fault in faults]
@@ -116,25 +116,25 @@ def kills(folder: Path, *, trials: int) -> Iterator[Row]:
 
 
 def goodput(folder: Path, *, minutes: float, kill_every: float) -> Iterator[Row]:
-    """Train for so long, with a kill in the middle of each period; count the steps that were kept."""
+    """Train for these minutes, with a kill in the middle of each period; count the steps that were kept."""
     with GangRun(folder, steps=MANY_STEPS) as run:
         began = run.until(lambda: run.step() >= 1, "first step") - run.steps()[0]["seconds"]
         kill_at, faults = began + min(kill_every, 60 * minutes) / 2, []
         while kill_at < began + 60 * minutes:
             run.until_time(kill_at)
             faults.append(run.fault(signal.SIGKILL, rank=len(faults) % 2))
-            print(f"kill {len(faults)}: {_told(faults[-1])}", flush=True)
+            print(f"kill {len(faults)}: {_summary(faults[-1])}", flush=True)
             kill_at += kill_every
         run.until_time(began + 60 * minutes)
         ended = time.monotonic()
         steps = run.steps()
         usage = run.status.get("usage")
     useful, wall = sum(step["seconds"] for step in steps), ended - began
-    told = f"{useful / wall:.1%} over {wall / 60:.0f} min with {len(faults)} kill{'s' if len(faults) != 1 else ''}"
+    text = f"{useful / wall:.1%} over {wall / 60:.0f} min with {len(faults)} kill{'s' if len(faults) != 1 else ''}"
     yield Row(
         f"goodput, a kill each {kill_every / 60:.0f} min",
         ">= 90 %",
-        told,
+        text,
         useful / wall >= 0.9,
         {"useful": useful, "wall": wall, "usage": usage, "faults": [asdict(fault) for fault in faults]},
     )
@@ -164,12 +164,12 @@ def saving(folder: Path, *, pairs: int) -> Iterator[Row]:
 
 
 def hangs(folder: Path) -> Iterator[Row]:
-    """Stop a rank and wait for the supervisor's watchdog; then feed the watchdog an hour of uneven steps."""
+    """Stop a rank and wait for the supervisor's watchdog; then feed the watchdog hours of uneven steps."""
     with GangRun(folder, steps=MANY_STEPS) as run:
         run.until_saved_again()
         slow = sorted(step["seconds"] for step in run.steps())[-max(1, len(run.steps()) // 20)]
         fault = run.fault(signal.SIGSTOP, rank=1)
-    print(f"stop: {_told(fault)}", flush=True)
+    print(f"stop: {_summary(fault)}", flush=True)
     limit = max(10 * slow, FLOOR_SECONDS)
     yield Row(
         "a stopped rank is found and replaced by a new attempt",
@@ -191,9 +191,9 @@ def _alarms(seed: int) -> int:
         length = typical * min(source.lognormvariate(0, 0.7), 9)
         if source.random() < 0.02:
             length = 5.0  # a batch of an evaluation, or a beat during a save
-        looked = now
-        while (looked := looked + 0.5) < now + length:  # as often as the supervisor looks
-            alarms += watch.hangs(now=looked)
+        check = now
+        while (check := check + 0.5) < now + length:  # as often as the supervisor checks
+            alarms += watch.hangs(now=check)
         now += length
         speed.add(seconds=length, tokens=1)
         watch.update([Beat(changed=round(now * 1e9), step=0, slow_step_seconds=speed.slow_step_seconds())] * 2, now=now)
@@ -201,13 +201,13 @@ def _alarms(seed: int) -> int:
 
 
 def hash_speed(folder: Path) -> Iterator[Row]:
-    """Hash a file as a checkpoint's is, and bytes in memory."""
+    """Measure the check of a checkpoint's file, and SHA-256 of bytes in memory."""
     checked, in_memory = hashing(folder)
-    told = f"{checked:.2f} GB/s (SHA-256 in memory: {in_memory:.2f})"
-    yield Row("a checkpoint's file is checked at, per core", ">= 1 GB/s", told, checked >= 1, [checked, in_memory])
+    text = f"{checked:.2f} GB/s (SHA-256 in memory: {in_memory:.2f})"
+    yield Row("a checkpoint's file is checked at, per core", ">= 1 GB/s", text, checked >= 1, [checked, in_memory])
 
 
-def _told(fault: Fault) -> str:
+def _summary(fault: Fault) -> str:
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in fault.phases().items())
     return (
         f"{fault.failure}; first new step after {fault.first_step:.1f} s ({phases}); "

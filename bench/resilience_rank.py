@@ -2,8 +2,8 @@
 
     python bench/resilience_rank.py supervise|train RUN_JSON PLAN_JSON
 
-Blocks of steps with saves and without take turns in one process. Before each save the same bytes are copied once in memory, as the floor;
-that pause is told, and not counted. Writes what it saw to the file that the plan names; times are those of `time.monotonic`.
+Blocks of steps with saves and without saves alternate in one process. Before each save the same bytes are copied once in memory, as a lower
+bound; that pause is recorded and not counted. The records go to the file that the plan names; times are those of `time.monotonic`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Watch:
-    """Stands in for the loop's `make_step`: notes when each step began and ended, and decides on saves."""
+    """Replaces the loop's `make_step`: records the begin and end of each step, and decides on saves."""
 
     plan: dict[str, Any]
     make_step: Any
@@ -33,7 +33,7 @@ class Watch:
     memory: list[np.ndarray] = field(default_factory=list)
 
     def step(self, run: TrainingRun, step: int, *, save: bool, **rest: Any) -> StepReport:
-        """Make a step as the loop does; leave the process after the last."""
+        """Make a step as the loop does; exit after the last step."""
         if step == self.plan["steps"]:
             self._leave(run)
         save = self._save_due(step)
@@ -55,7 +55,7 @@ class Watch:
         return report
 
     def _save_due(self, step: int) -> bool:
-        """Whether to save after a step: that before a block with saves begins it."""
+        """Whether to save after a step. The first save of a block is that of the step before it."""
         block, place = divmod(step + 1, self.plan["block"])
         blocks = self.plan["saving"]
         return block < len(blocks) and blocks[block] and place % self.plan["every"] == 0
@@ -75,14 +75,14 @@ class Watch:
     def _leave(self, run: TrainingRun) -> None:
         from tuneloop_trainer.__main__ import leave
 
-        seen = {"steps": self.steps, "bytes": self.memory[0].size}
-        Path(self.plan["out"]).with_suffix(f".{run.engine.rank}").write_text(json.dumps(seen))
+        records = {"steps": self.steps, "bytes": self.memory[0].size}
+        Path(self.plan["out"]).with_suffix(f".{run.engine.rank}").write_text(json.dumps(records))
         run.engine.barrier()
         leave(0)
 
 
 def main(command: str, run_json: str, plan_json: str) -> int:
-    """Supervise two ranks, or be one; returns the exit code."""
+    """Supervise two ranks, or run as a rank; return the exit code."""
     from tuneloop_trainer.__main__ import load_run_config
 
     config = load_run_config(Path(run_json), stage="train")

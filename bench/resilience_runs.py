@@ -1,6 +1,6 @@
-"""What the resilience benchmark does to `tuneloop run`: a job with two CPU ranks, faults at its ranks, and when each thing happened after them.
+"""Runs `tuneloop run` with two CPU ranks, injects faults into ranks, and measures the recovery, for the resilience benchmark.
 
-Everything is seen from outside: the job's object, the ranks in /proc, the training log and the checkpoints on the claim.
+Everything is observed from outside: the job's object, the ranks in /proc, the training log and the checkpoints on the claim.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 sys.path.append(str(ROOT / "tests" / "support"))  # the tiny model, where the real one is not there
 
-LOOK_SECONDS = 0.01
+POLL_SECONDS = 0.01
 LONGEST_WAIT_SECONDS = 150.0
 CLAIM = "work"
 NAME = "resilience"
@@ -33,23 +33,23 @@ NAME = "resilience"
 
 @dataclass(frozen=True)
 class Fault:
-    """What followed a fault at one rank; times in seconds from the fault on."""
+    """The recovery from a fault at one rank; times are seconds after the fault."""
 
     ended: float
-    """The operator has seen the end of the attempt and decided on the next one."""
+    """The operator has observed the end of the attempt and decided on the next one."""
     started: float
     """All ranks of the next attempt run."""
     set_up: float
-    """They have imported what they need, found each other and loaded the model."""
+    """The ranks have imported their modules, found each other and loaded the model."""
     loaded: float
     """The checkpoint is checked and loaded."""
     first_step: float
     """The first new step is made."""
     caught_up: float
-    """As many steps are made as before the fault."""
+    """The step before the fault is reached again."""
     lost_steps: int
     failure: str
-    """Class, as the operator saw it."""
+    """Failure class in the job's status."""
 
     def phases(self) -> dict[str, float]:
         """Return how long each phase took."""
@@ -59,10 +59,10 @@ class Fault:
 
 
 class GangRun:
-    """One `tuneloop run` in a scratch folder; as a context manager it is ended with its ranks."""
+    """One `tuneloop run` in a scratch folder, as a context manager that ends the run and its ranks."""
 
     def __init__(self, folder: Path, *, steps: int, **spec: Any) -> None:
-        """`spec`: blocks in place of those of `_manifest`."""
+        """`spec` replaces blocks of `_manifest`."""
         self.folder = folder
         self._claim = folder / ".tuneloop" / "claims" / CLAIM
         self._objects = ObjectFiles(folder / ".tuneloop")
@@ -88,16 +88,16 @@ class GangRun:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The job's status; empty before it has one."""
+        """The job's status; empty if there is none yet."""
         job = self._objects.read("FineTuneJob", "default", NAME)
         return (job or {}).get("status") or {}
 
     def ranks(self) -> dict[int, int]:
-        """Return the process of each rank that lives."""
+        """Return the process of each living rank."""
         return {rank: pid for pid, rank in _rank_processes(str(self.folder))}
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return the lines of the training log that tell of a step."""
+        """Return the step records of the training log."""
         return [line for line in map(json.loads, _whole_lines(self._log())) if line["kind"] == "step"]
 
     def step(self) -> int:
@@ -111,16 +111,16 @@ class GangRun:
         return max((int(path.parent.name.split("-")[1]) for path in folders if "." not in path.parent.name), default=0)
 
     def until_time(self, moment: float) -> None:
-        """Let the run go on until then (`time.monotonic`)."""
+        """Wait until this time (`time.monotonic`)."""
         self.until(lambda: time.monotonic() >= moment, "run", deadline=math.inf)
 
     def until(self, look: Callable[[], Any], what: str, *, deadline: float | None = None) -> float:
-        """Return the time (`time.monotonic`) at which `look` first held."""
+        """Return the time (`time.monotonic`) at which `look` was first true."""
         deadline = deadline or time.monotonic() + LONGEST_WAIT_SECONDS
         while not look():
             if self._process.poll() not in (None, -signal.SIGKILL) or time.monotonic() > deadline:
                 sys.exit(f"no {what}; the run's output: {self.output}\n{self.output.read_text()[-2000:]}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         return time.monotonic()
 
     def until_saved_again(self) -> None:
@@ -131,7 +131,7 @@ class GangRun:
         self.until(lambda: self.step() >= saved + 2, "steps after the checkpoint")
 
     def fault(self, number: signal.Signals, *, rank: int) -> Fault:
-        """Send a signal to a rank, and see how training comes back."""
+        """Send a signal to a rank, and measure the recovery of the training."""
         attempt, old, log, step = self.status["attempt"], set(self.ranks().values()), self._log_file(), self.step()
         began = time.monotonic()
         os.kill(self.ranks()[rank], number)
@@ -143,7 +143,7 @@ class GangRun:
         started = since_began(lambda: len(set(self.ranks().values()) - old) == len(old), "new ranks")
         set_up = since_began(lambda: self._fence() > attempt, "gang that is set up")
         loaded = since_began(lambda: self._log_file() != log, "gang that has loaded")
-        kept = self.step()  # what came after the checkpoint is cut off
+        kept = self.step()  # the new attempt has cut the log off after the checkpoint
         first = since_began(lambda: self.step() > kept, "new step")
         caught_up = since_began(lambda: self.step() > step, "step that is new")
         return Fault(
@@ -162,7 +162,7 @@ class GangRun:
         return path.read_bytes() if path else b""
 
     def _log_file(self) -> int:
-        """Return a number that changes when an attempt opens the log anew."""
+        """Return a number that changes when an attempt opens a new log."""
         path = self._log_path()
         return path.stat().st_ino if path else 0
 
@@ -176,7 +176,7 @@ class GangRun:
 
 
 def model_name() -> str:
-    """Return which model the runs train."""
+    """Return the name of the model that the runs train."""
     return "MiniLM" if DEMO.is_dir() else "a tiny BERT (the demo's model is not there: make setup)"
 
 

@@ -1,4 +1,4 @@
-"""What saving costs, in one gang of two CPU ranks: how long training waits for a save, how much slower it is with saves, and hashing."""
+"""The cost of saves in one gang of two CPU ranks: how long training waits for a save, its slowdown with saves, and hashing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from resilience_runs import inputs
 from training_runs import free_port, prepare, run_config
 
 from tuneloop_api.contract.run_config import Rendezvous, ResultReference
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.manifest import SavedFile
 from tuneloop_trainer.checkpoint.resume import check_files
 
@@ -28,16 +29,16 @@ RANK = Path(__file__).with_name("resilience_rank.py")
 
 @dataclass(frozen=True)
 class SaveCosts:
-    """Of one gang."""
+    """The cost of saves in one gang."""
 
     bytes: int
-    """That one rank saves."""
+    """Bytes that one rank saves."""
     blocking: list[float]
-    """Seconds that training stood for each save, beyond what lies between two steps anyway."""
+    """Seconds that training waited for each save, beyond the usual time between two steps."""
     copies: list[float]
     """Seconds of a copy of the same bytes in memory, by the same rank right before."""
     slowdowns: list[float]
-    """How much longer a block of steps with saves took than the one without next to it, per token: 0.05 is 5 %."""
+    """By how much a block with saves took longer per token than the block without saves of its pair: 0.05 is 5 %."""
 
     @property
     def ratio(self) -> float:
@@ -55,16 +56,16 @@ def save_costs(folder: Path, *, pairs: int, saves: int) -> SaveCosts:
         "block": block,
         "every": EVERY,
         "saving": [False, *saving],
-        "out": str(folder / "seen.json"),
+        "out": str(folder / "records.json"),
     }
     _train(folder, steps=steps, plan=plan)
-    ranks = [json.loads((folder / f"seen.{rank}").read_text()) for rank in range(2)]
-    seen = ranks[0]["steps"]
+    ranks = [json.loads((folder / f"records.{rank}").read_text()) for rank in range(2)]
+    steps_made = ranks[0]["steps"]
     return SaveCosts(
         bytes=ranks[0]["bytes"],
-        blocking=_blocking(seen),
-        copies=[step["copy"] for step in seen if step["save"]],
-        slowdowns=_slowdowns(seen, block=block, saving=saving),
+        blocking=_blocking(steps_made),
+        copies=[step["copy"] for step in steps_made if step["save"]],
+        slowdowns=_slowdowns(steps_made, block=block, saving=saving),
     )
 
 
@@ -102,11 +103,10 @@ def _train(folder: Path, *, steps: int, plan: dict[str, Any]) -> None:
     }
     prepare(folder, source=source, **blocks)
     path = folder / "job" / "prepare.json"
-    config = run_config(folder, stage="train", source=source, **blocks).model_copy(
-        update={
-            "prepare_result": ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
-            "rendezvous": Rendezvous(address="127.0.0.1", port=free_port()),
-        }
+    config = changed(
+        run_config(folder, stage="train", source=source, **blocks),
+        prepare_result=ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        rendezvous=Rendezvous(address="127.0.0.1", port=free_port()),
     )
     run_json, plan_json = folder / "run.json", folder / "plan.json"
     run_json.write_text(json.dumps(config.to_wire()))
@@ -123,7 +123,7 @@ def _train(folder: Path, *, steps: int, plan: dict[str, Any]) -> None:
 
 
 def _blocking(steps: list[dict[str, Any]]) -> list[float]:
-    """Return how long training stood between steps from a save on until the next is due, beyond what it stands there anyway: copy and commit."""
+    """Return, for each save, how long training waited between steps until the next save, beyond the usual waits: copy and commit."""
     pauses = [after["began"] - after["pause"] - before["ended"] for before, after in itertools.pairwise(steps)]
     usual = statistics.median(pauses)
     saves = [index for index, step in enumerate(steps) if step["save"]]
@@ -131,7 +131,7 @@ def _blocking(steps: list[dict[str, Any]]) -> list[float]:
 
 
 def _slowdowns(steps: list[dict[str, Any]], *, block: int, saving: list[bool]) -> list[float]:
-    """Compare each block with saves with the one without of the same pair. A block begins when the step before it has ended."""
+    """Compare the two blocks of each pair, with and without saves. A block begins at the end of the step before it."""
     speeds = []
     for index in range(1, len(saving) + 1):
         inside = steps[index * block : (index + 1) * block]

@@ -48,13 +48,13 @@ def main() -> int:
         rectangles = {"uri": f"file://{_equal_lengths(even, words=_mean_words())}"}
         peer = {"seed": 1, "steps": given.steps, "learning_rate": 2e-4, "warmup_steps": 2}
         ranks = partial(ours, ranks=2, training=training, checkpoint=checkpoint)
-        one = partial(ours, ranks=1, threads=cores, checkpoint=checkpoint)
+        single = partial(ours, ranks=1, threads=cores, checkpoint=checkpoint)
         whole = training | {"microBatchSize": 32}
         theirs = partial(hugging_face, real, prepared)
         runs = {
-            "tuneloop-1": lambda: one(real, source=REVIEWS, training=whole),
+            "tuneloop-1": lambda: single(real, source=REVIEWS, training=whole),
             "tuneloop-2": lambda: ranks(real, source=REVIEWS),
-            "rectangles-1": lambda: one(even, source=rectangles, training=whole),
+            "rectangles-1": lambda: single(even, source=rectangles, training=whole),
             "trainer-1": lambda: theirs(ranks=1, options=peer | {"batch": 32}),
             "trainer-1k": lambda: theirs(ranks=1, options=peer | {"batch": 32}, keep_memory=True),
             "trainer-2": lambda: theirs(ranks=2, options=peer | {"batch": 16}),

@@ -1,4 +1,4 @@
-"""What the training benchmarks share: prepared data, one run of ours, one run of the Hugging Face Trainer, and their step times.
+"""Shared by the training benchmarks: prepared data, a run of ours, a run of the Hugging Face Trainer, and their step times.
 
 Both train the same prepared shards, so that tokenization and truncation are the same.
 """
@@ -20,6 +20,7 @@ import numpy as np
 
 from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.supervisor.supervisor import KEEP_MEMORY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,12 +33,12 @@ REVIEWS = {
 """The source of the demo."""
 PEER = Path(__file__).with_name("hf_trainer_peer.py")
 SKIPPED_STEPS = 5
-"""First steps, in which caches fill, are not timed."""
+"""The first steps fill caches and are not timed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One run."""
+    """The results of one run."""
 
     tokens_per_second: float
     """Without padding, over the timed steps."""
@@ -45,7 +46,7 @@ class Measured:
     """With padding."""
     losses: list[float]
     accuracy: float | None
-    """On the test split, where it was asked for."""
+    """On the test split; None if it was not measured."""
 
 
 def run_config(folder: Path, *, stage: str, source: dict[str, Any], **blocks: Any) -> RunConfig:
@@ -87,16 +88,15 @@ def prepare(folder: Path, *, source: dict[str, Any], **blocks: Any) -> dict[str,
 
 
 def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, **blocks: Any) -> Measured:
-    """Prepare (from the cache) and train with this many ranks of so many threads each."""
+    """Prepare (from the cache) and train with `ranks` ranks of `threads` threads each."""
     gang = {"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks}
     prepare(folder, source=source, gang=gang, **blocks)  # which also plans for this gang: ZeRO stage and precision
     config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
     path = folder / "job" / "prepare.json"
-    config = config.model_copy(
-        update={
-            "prepare_result": ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
-            "rendezvous": Rendezvous(address="127.0.0.1", port=free_port()),
-        }
+    config = changed(
+        config,
+        prepare_result=ResultReference(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        rendezvous=Rendezvous(address="127.0.0.1", port=free_port()),
     )
     _start("supervise", folder, config, OMP_NUM_THREADS=str(threads))
     result = json.loads((folder / "job" / "train.json").read_text())

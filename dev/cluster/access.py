@@ -1,4 +1,4 @@
-"""A cluster that runs, as its administrator sees it: `RunningCluster`. What a control plane and a node cluster offer alike."""
+"""The administrator's access to a running cluster: `RunningCluster`. A control plane and a node cluster share it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunningCluster:
-    """The cluster under one state folder; as a context manager (of a class with `up` and `down`) it is up inside and gone after."""
+    """The cluster under one state folder. As a context manager (of a class with `up` and `down`) it starts the cluster, and stops it at the end."""
 
     state: Path
     _client: ApiClient | None = field(default=None, init=False)
@@ -47,7 +47,7 @@ class RunningCluster:
 
     @property
     def audit_log(self) -> Path:
-        """Where the audit log is, with `audit`: one JSON object a line."""
+        """The audit log that `audit` turns on: one JSON object a line."""
         return self.state / "logs" / "audit.log"
 
     @property

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 _IDLE_SECONDS = 60.0
-"""How long a connection may have been idle and still be used: the API server closes one after 90 s, and a request that meets the end is lost."""
+"""The longest idle time of a connection that is used again. The API server closes idle connections after 90 s; a request sent at that moment is lost."""
 
 
 class Reply(NamedTuple):
-    """What the server answered."""
+    """The response of the API server."""
 
     status: int
     body: Any
-    """The decoded JSON; text where it was none (`/readyz`)."""
+    """The decoded JSON, or the text of a response that is not JSON (`/readyz`)."""
 
 
 class ApiClient:
-    """Speaks to one API server as one user."""
+    """A client of one API server for one user."""
 
     def __init__(self, *, server_url: str, authority: Path, certificate: Path, key: Path) -> None:
         context = ssl.create_default_context(cafile=str(authority))
@@ -46,7 +46,7 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Reply:
-        """Send one request and return (status, decoded answer); an error of the server is an answer, not an exception.
+        """Send one request and return (status, decoded response). An HTTP error status is returned, not raised.
 
         `body` is sent as JSON; bytes and text are sent as they are (YAML, or JSON with duplicate keys). For a patch, `content_type` is
         `application/merge-patch+json`, `application/apply-patch+yaml` (server-side apply), and so on.

@@ -1,8 +1,8 @@
 """Builds the programs of the cluster from the pinned Go modules in `build/`, once per machine.
 
 Each program lies in `~/.cache/tuneloop/devcluster/<module>-<key>/`, where the key is a hash of its module folder, its recipe and the Go
-version: a change of one of these builds that program anew and no other. A cold build of the control plane takes about seven minutes on
-two cores, of what a node needs besides about three; with a warm Go cache it is seconds.
+version, so that a change builds only the programs that it concerns. On two cores a cold build of the control plane takes about seven
+minutes, and the further programs of a node about three; with a warm Go cache a build takes seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Program:
     """(file, Go package) of each `go build`."""
     linker_flags: str = "-s -w"
     links: tuple[str, ...] = ()
-    """Other names for the first file: it does what the name says under which it is called."""
+    """Further names of the first file, whose behaviour depends on the name under which it is called."""
 
 
 _VERSION = "k8s.io/component-base/version"
@@ -71,7 +71,7 @@ NODE = (*CONTROL_PLANE, "containerd", "coredns", "pause")
 
 
 def cache_folder() -> Path:
-    """Return where programs are kept between checkouts."""
+    """Return the cache folder, which all checkouts share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneloop" / "devcluster"
 
 
@@ -84,7 +84,7 @@ def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "go.lock", say=say):
-        lowest = max(go_toolchain.demanded(BUILD_FOLDER / program.module / "go.mod") for program in programs)
+        lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
         go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
     return _together([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
 
@@ -135,7 +135,7 @@ def _build_whole(program: Program, *, go: Path, folder: Path, say: Callable[[str
 
 
 def _fresh(folder: Path) -> Path:
-    """Return an empty folder beside `folder`, to be renamed when it is whole: a folder of the final name always is."""
+    """Return an empty folder beside `folder`, to be renamed once it is complete: a folder of the final name is always complete."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a caller that was killed: the lock says that nobody else is at it
     partial.mkdir()
@@ -178,7 +178,7 @@ def _wait(process: subprocess.Popen[bytes], *, name: str, started: float, say: C
 
 @contextmanager
 def _locked(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock on a file; the kernel gives it back when its holder ends."""
+    """Hold an exclusive lock on a file; the kernel releases the lock when its holder ends."""
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Makes the cluster's certificates and kubeconfigs with openssl. They are for this machine and for one cluster's life."""
+"""Makes the cluster's certificates and kubeconfigs with openssl. They are valid for one cluster on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLIENT = "extendedKeyUsage=clientAuth\n"
 def make(folder: Path, *, server_url: str, more_clients: Mapping[str, str] | None = None) -> None:
     """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig.
 
-    The clients are admin and kube-controller-manager; `more_clients` maps another's name to its certificate's subject.
+    The clients are admin and kube-controller-manager; `more_clients` maps the name of a further client to the subject of its certificate.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _key(folder, "ca")

@@ -19,7 +19,7 @@ _GONE_WITHIN_SECONDS = 10
 
 
 def create() -> None:
-    """Make the group in every hierarchy; a kubelet does not start without."""
+    """Make the group in every hierarchy; a kubelet does not start without the group."""
     for root in _hierarchies():
         group = root / NAME
         group.mkdir(exist_ok=True)
@@ -29,7 +29,7 @@ def create() -> None:
 
 
 def end_processes() -> None:
-    """Kill what runs in the group. Raises ClusterError if something does not end."""
+    """Kill every process in the group. Raises ClusterError if a process does not end."""
     deadline = time.monotonic() + _GONE_WITHIN_SECONDS
     while pids := _pids():
         if time.monotonic() > deadline:
@@ -40,7 +40,7 @@ def end_processes() -> None:
 
 
 def remove() -> None:
-    """Remove the group; containerd, which removes parts of it too, must have ended. Raises ClusterError if it stays in use."""
+    """Remove the group. containerd must have ended, because it removes parts of the group too. Raises ClusterError if the group stays in use."""
     deadline = time.monotonic() + _GONE_WITHIN_SECONDS
     for folder in (Path(folder) for group in _groups() for folder, _, _ in os.walk(group, topdown=False)):
         while not _removed(folder):  # the kernel frees it a moment after its last process

@@ -1,4 +1,4 @@
-"""containerd for one node: its configuration, the images in it, and what is left of its containers at the end."""
+"""containerd for one node: its configuration, its images, and the clean-up of its containers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ContainerRuntime:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The socket on which containerd listens."""
         return _socket(self.state)
 
     @property
@@ -51,7 +51,7 @@ class ContainerRuntime:
         (self.state / "cni" / "10-dev.conflist").write_text(json.dumps(_cni(self.state)))
 
     def answers(self) -> bool:
-        """Whether it is up."""
+        """Whether containerd answers."""
         command = [self.bin / "ctr", "--address", self.socket, "version"]
         return self.socket.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -71,7 +71,7 @@ class ContainerRuntime:
 
 
 def end_shims(state: Path) -> None:
-    """End what containerd leaves running beside each pod, known by the socket's name in its arguments, and remove its own sockets."""
+    """End the shims that containerd leaves running, one a pod, and remove their sockets. A shim is found by the socket in its arguments."""
     for arguments in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = arguments.read_bytes().decode(errors="replace").split("\0")
@@ -86,9 +86,9 @@ def end_shims(state: Path) -> None:
 
 
 def base_spec(default: Mapping[str, Any], *, mounts: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the OCI spec from which every container is made: the default one with extra read-only mounts.
+    """Return the OCI spec of every container: the default spec with extra read-only mounts.
 
-    containerd's CRI takes AppArmor, seccomp and resource limits out of its own default spec and trusts a given one, so they are taken out here.
+    containerd's CRI removes AppArmor, seccomp and resource limits from its own default spec, but not from a given spec: this function does.
     """
     process = {key: value for key, value in default["process"].items() if key not in {"apparmorProfile", "rlimits"}}
     linux = {key: value for key, value in default["linux"].items() if key != "seccomp"}

@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and kube-controller-manager as plain processes: `ControlPlane`. A node cluster starts the same, and a scheduler.
+"""etcd, kube-apiserver and kube-controller-manager as plain processes: `ControlPlane`. A node cluster adds a scheduler.
 
 Everything it writes is below its state folder: certificates, logs, records of its processes, kubeconfigs. Etcd keeps its data in a
 tmpfs of its own mount namespace where the machine allows that (it vanishes with the process), else in the state folder.
@@ -31,7 +31,7 @@ _CLIENTS_WITH_NODES = {
     "kube-scheduler": "/CN=system:kube-scheduler",
     "kubelet-client": "/O=system:masters/CN=kube-apiserver",
 }
-_GRACE_SECONDS = {"kube-apiserver": 3.0}  # it drains idle watches for much longer, for nobody
+_GRACE_SECONDS = {"kube-apiserver": 3.0}  # it would drain idle watches for much longer
 _PORTS = ("kube-apiserver", "etcd", "etcd-peers", "kube-controller-manager")
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -43,17 +43,17 @@ _AUDIT_POLICY = {
 
 @dataclass(frozen=True)
 class ForNodes:
-    """What a control plane needs to know when nodes are to join it."""
+    """The settings of a control plane that nodes join."""
 
     address: str
-    """Where the API server listens: an address of this machine that pods reach."""
+    """The address on which the API server listens: an address of this machine that pods can reach."""
     clients: Mapping[str, str]
     """The node's programs with the subjects of their certificates."""
 
 
 @dataclass
 class ControlPlane(RunningCluster):
-    """A control plane under one state folder; as a context manager it is up inside and gone after."""
+    """A control plane under one state folder. As a context manager it starts the control plane, and stops it at the end."""
 
     port_base: int = 0
     """First of four neighbouring ports: API server, etcd, etcd's peers, controller-manager. 0: free ones are chosen."""
@@ -62,7 +62,7 @@ class ControlPlane(RunningCluster):
     audit: bool = False
     """Whether the API server writes each request's metadata to `logs/audit.log`, one JSON object a line."""
     guards_owners: bool = False
-    """Whether who makes a child needs a right on its owner's finalizers, as on OpenShift. Children of a kind whose CRD is new are refused for seconds."""
+    """Whether creating a child needs a right on the finalizers of its owner, as on OpenShift. For seconds after a CRD is new, children of its objects are refused."""
     say: Callable[[str], None] = print
     for_nodes: ForNodes | None = None
     programs: processes.Programs = field(init=False)
@@ -92,7 +92,7 @@ class ControlPlane(RunningCluster):
         )
 
     def down(self) -> None:
-        """End the recorded programs and delete what they kept; logs stay. Does nothing when nothing is there."""
+        """End the recorded programs and delete their data; logs stay. Does nothing if there is no record."""
         self._hang_up()
         for program in processes.recorded(
             self.state
@@ -104,7 +104,7 @@ class ControlPlane(RunningCluster):
             (self.state / file).unlink(missing_ok=True)
 
     def launch(self, bin_folder: Path) -> None:
-        """Start etcd and the API server, and wait for neither: something else can start meanwhile."""
+        """Start etcd and the API server without waiting for them, so that other programs can start meanwhile."""
         self.state.mkdir(parents=True, exist_ok=True)
         numbers = [self.port_base + offset for offset in range(4)] if self.port_base else free_ports(4)
         ports = dict(zip(_PORTS, numbers, strict=True))
@@ -114,7 +114,7 @@ class ControlPlane(RunningCluster):
         certificates.make(self.state / "pki", server_url=self.server_url, more_clients=clients)
         shutil.copy(self.state / "pki" / "admin.kubeconfig", self.kubeconfig)
         self.programs.start("etcd", self._etcd())
-        self.programs.start("kube-apiserver", self._api_server())  # at once: it retries etcd until that listens
+        self.programs.start("kube-apiserver", self._api_server())  # it retries until etcd listens
 
     def finish(self) -> None:
         """Wait for the API server, then start its clients and wait for them."""
@@ -141,10 +141,10 @@ class ControlPlane(RunningCluster):
         self._wait_for_api_server()
 
     def restart_controller_manager(self) -> None:
-        """End it and start it again; return when it is healthy.
+        """Restart the controller manager; return when it is healthy.
 
-        Where it elects a leader, it does so itself after 10 s without an API server. This one has none to elect: it would go on, and
-        look for the API server again only after a pause that has grown to most of a minute.
+        A controller manager with leader election ends by itself after 10 s without an API server. This one runs without election, so it
+        would go on and retry the API server after a pause that has grown to most of a minute.
         """
         self.programs.stop("kube-controller-manager", grace_seconds=0)
         self._start_controller_manager()
@@ -196,7 +196,7 @@ class ControlPlane(RunningCluster):
         ]  # fmt: skip
 
     def _admission(self) -> list[str]:
-        """Return the plugins that are on besides the API server's own choice."""
+        """Return the admission plugins that are turned on in addition to the default ones."""
         chosen = {"NodeRestriction": self.for_nodes, "OwnerReferencesPermissionEnforcement": self.guards_owners}
         return [name for name, is_on in chosen.items() if is_on]
 
@@ -236,7 +236,7 @@ class ControlPlane(RunningCluster):
 
 
 def answers(url: str) -> bool:
-    """Whether the address answers 200. The certificate is not checked: this asks whether something is up, and sends nothing."""
+    """Whether the address answers 200. The certificate is not checked, because the request carries no data."""
     unverified = ssl._create_unverified_context()  # noqa: SLF001 the documented way to turn verification off for one call
     try:
         with urllib.request.urlopen(url, timeout=2, context=unverified) as answer:

@@ -1,4 +1,4 @@
-"""Where containers look for Python code that lies on this machine: the places of the development image (`dev/images/development`)."""
+"""The mounts that give containers the Python code of this machine, at the paths of the development image (`dev/images/development`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that this package raises on purpose; each message is for the person who ran the command.
+"""The errors of this package. A message is for the person who ran the command.
 
 ClusterError          a program of the cluster did not start, or the request does not fit what runs
 ├── BuildError        a program could not be built

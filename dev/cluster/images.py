@@ -1,4 +1,4 @@
-"""Packs a few files into an image archive, in the format of `docker save`. No daemon and no registry has a part in it."""
+"""Packs a few files into an image archive, in the format of `docker save`. It needs no daemon and no registry."""
 
 from __future__ import annotations
 

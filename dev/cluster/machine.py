@@ -1,4 +1,4 @@
-"""What a node needs of this machine: root, kernel features, programs from Debian packages; and the kernel settings that a kubelet changes."""
+"""Checks that this machine can run a node: root, kernel features, Debian packages. Saves and restores the kernel settings that a kubelet changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 _PACKAGES = {"runc": "runc", "nft": "nftables", "conntrack": "conntrack", "ip": "iproute2", "openssl": "openssl"}
-"""Program: its Debian package."""
+"""Program → its Debian package."""
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _CNI_PACKAGE = "containernetworking-plugins"
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
@@ -31,7 +31,7 @@ _SETTINGS = (
 
 
 def check() -> None:
-    """Raise MachineError, a single line, if a node cannot run here."""
+    """Raise MachineError, with a message of one line, if this machine cannot run a node."""
     if os.geteuid() != 0:
         raise MachineError(
             "a node needs root: it makes a bridge, mounts and control groups (control-plane mode does not)"
@@ -48,13 +48,13 @@ def check() -> None:
 
 
 def missing_packages() -> list[str]:
-    """Return the Debian packages whose programs are not here."""
+    """Return the Debian packages whose programs are missing."""
     missing = [package for program, package in _PACKAGES.items() if not shutil.which(program, path=PATH)]
     return missing if cni_folder() else [*missing, _CNI_PACKAGE]
 
 
 def install_packages(*, say: Callable[[str], None]) -> None:
-    """Install what is missing with apt-get, and say so. Raises MachineError where that is not possible."""
+    """Install the missing packages with apt-get, and say so. Raises MachineError if that is not possible."""
     packages = missing_packages()
     if not packages:
         say("every Debian package that a node needs is installed")
@@ -81,7 +81,7 @@ def kernel_settings() -> dict[str, str]:
 
 
 def restore_kernel_settings(saved: Mapping[str, str]) -> None:
-    """Write settings back."""
+    """Restore saved kernel settings."""
     for name, value in saved.items():
         _file(name).write_text(value)
 
@@ -93,7 +93,7 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def unmount(points: Iterable[Path]) -> None:
-    """Unmount, even what is in use. Raises MachineError if one stays: what is below it must then not be deleted."""
+    """Unmount, also mount points in use. Raises MachineError if a mount point stays: the files below it must then not be deleted."""
     for point in points:
         done = subprocess.run(["umount", "--lazy", point], capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -105,5 +105,5 @@ def _file(setting: str) -> Path:
 
 
 def _unescaped(text: str) -> str:
-    """Mountinfo writes blanks, tabs, newlines and backslashes as octal numbers."""
+    """Return a path of mountinfo, which writes blanks, tabs, newlines and backslashes as octal numbers."""
     return text.encode().decode("unicode_escape").encode("latin-1").decode()

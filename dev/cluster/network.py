@@ -1,8 +1,8 @@
-"""The node's network: a bridge of its own from which nothing leaves this machine.
+"""The node's network: a bridge of its own, whose traffic never leaves this machine.
 
-No default route out and no masquerade: pods reach each other and this machine, nothing else. The range of Service addresses is routed
-onto the bridge, so that an address which kube-proxy has not programmed never leaves by the machine's default route. The bridge is also
-what makes a machine hold one node cluster only: its alias names the state folder that owns it.
+There is no default route out and no masquerade: pods reach each other and this machine, nothing else. The range of Service addresses is
+routed onto the bridge, so that an address which kube-proxy has not programmed never takes the machine's default route. A machine holds one
+node cluster, because it has one such bridge: the alias of the bridge names the state folder that owns it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cluster.errors import ClusterError, MachineError
 
 BRIDGE = "devk8s0"
 BRIDGE_ADDRESS = "10.244.0.1"
-"""This machine, as pods see it."""
+"""The address of this machine for pods."""
 POD_RANGE = "10.244.0.0/24"
 CNI_NETWORK = "devk8s"
 _TABLE = "devk8s"
@@ -61,7 +61,7 @@ def create(state: Path) -> None:
 
 
 def remove() -> None:
-    """Remove the bridge, the tables, kube-proxy's too, and what the CNI plugins noted."""
+    """Remove the bridge, the tables (also those of kube-proxy), and the records of the CNI plugins."""
     for family, name in (("inet", _TABLE), *_KUBE_PROXY_TABLES):
         if _table_exists(family, name):
             _run("nft", "delete", "table", family, name)
@@ -75,7 +75,9 @@ def _taken() -> str:
     """Return a route of this machine into our ranges; an empty string if there is none."""
     ours = [ipaddress.ip_network(text) for text in (POD_RANGE, SERVICE_RANGE)]
     for route in json.loads(_run("ip", "-json", "-4", "route")):
-        if route["dst"] != "default" and any(ipaddress.ip_network(route["dst"]).overlaps(each) for each in ours):
+        if route["dst"] != "default" and any(
+            ipaddress.ip_network(route["dst"]).overlaps(ours_range) for ours_range in ours
+        ):
             return f"{route['dst']} on {route.get('dev', 'another interface')}"
     return ""
 

@@ -1,7 +1,7 @@
 """A real one-node Kubernetes: a control plane, containerd, kubelet, kube-proxy and CoreDNS, on which pods run: `NodeCluster`.
 
-It needs root and a few Debian packages (`machine.check`), and there is one per machine. Everything it writes is below its state folder,
-but for the network (`network`), a control group (`cgroups`) and kernel settings (`machine`), which `down` puts back.
+It needs root and a few Debian packages (`machine.check`); a machine holds one node cluster. All its files lie below its state folder.
+Outside of it are the network (`network`), a control group (`cgroups`) and kernel settings (`machine`), which `down` restores.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LONGEST_STATE_PATH = 60
-"""Characters. A unix socket's path ends at 107, and the kubelet's longest one has about 40 below the state folder."""
+"""Characters. The path of a unix socket has at most 107; the kubelet's longest path has about 40 below the state folder."""
 _CONTAINERS_LOG_LINKS = Path("/var/log/containers")
 _DEVICE_PLUGIN_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
-"""A kubelet listens there whatever its folder is."""
+"""A kubelet listens there, whatever its root folder is."""
 _AGENTS = ("coredns", "kube-proxy", "kubelet")
 
 
 @dataclass
 class NodeCluster(RunningCluster):
-    """A one-node cluster under one state folder; as a context manager it is up inside and gone after."""
+    """A one-node cluster under one state folder. As a context manager it starts the cluster, and stops it at the end."""
 
     mounts: Mapping[str, Path] = field(default_factory=dict)
-    """Path in every container → folder of this machine that is seen there, read-only. No manifest knows about it."""
+    """Path in every container → folder of this machine that is mounted there, read-only, without a word in any manifest."""
     gpus: int = 0
-    """How many `nvidia.com/gpu` the node claims to have; no device appears in a pod."""
+    """The number of `nvidia.com/gpu` that the node reports; no pod gets a real device."""
     audit: bool = False
     """Whether the API server writes each request's metadata to `logs/audit.log`."""
     die_with_parent: bool = True
-    """Whether the programs are killed when the thread that started them ends; the next `up` then clears up after them."""
+    """Whether the programs are killed when the thread that started them ends; the next `up` then cleans up."""
     say: Callable[[str], None] = print
     plane: ControlPlane = field(init=False)
 
@@ -55,21 +55,21 @@ class NodeCluster(RunningCluster):
 
     @property
     def api_address_for_pods(self) -> str:
-        """The API server's address in pods that do not use their service account's: the same as on this machine."""
+        """The API server's address for pods that do not use the one of their service account: the same as on this machine."""
         return self.server_url
 
     def up(self) -> None:
         """Start everything and return when the node is Ready. Does nothing when this cluster is up with the same settings.
 
-        Raises MachineError where this machine cannot run a node, ClusterError where something does not start or another cluster is in the
-        way; binaries.BuildError or go_toolchain.ToolchainError when programs are missing and cannot be built.
+        Raises MachineError if this machine cannot run a node; ClusterError if a program does not start or another cluster runs; and
+        binaries.BuildError or go_toolchain.ToolchainError if a program is missing and cannot be built.
         """
         if self._is_up():
             self.say(f"the node cluster at {self.server_url} is up already: export KUBECONFIG={self.kubeconfig}")
             return
         machine.check()
         self._check_settings()
-        self.clear_the_way()
+        self.remove_leftovers()
         bin_folder = binaries.ensure(*binaries.NODE, say=self.say)
         started = time.monotonic()
         try:
@@ -81,7 +81,7 @@ class NodeCluster(RunningCluster):
         self.say(f"node cluster at {self.server_url} is up after {seconds:.1f} s: export KUBECONFIG={self.kubeconfig}")
 
     def down(self) -> None:
-        """End everything, put the machine back as it was, delete what was kept; logs stay. Does nothing when nothing is there.
+        """End all programs, restore the machine, delete all data; logs stay. Does nothing if there is no cluster.
 
         Raises MachineError if something stays mounted below the state folder; nothing is deleted then.
         """
@@ -108,8 +108,8 @@ class NodeCluster(RunningCluster):
         self._delete()
         self.say(f"node cluster in {self.state} is down after {time.monotonic() - started:.1f} s")
 
-    def clear_the_way(self) -> None:
-        """Put away what a cluster that was killed left on this machine; `up` does it too. Raises ClusterError if one runs."""
+    def remove_leftovers(self) -> None:
+        """Remove what a killed cluster left on this machine; `up` does it too. Raises ClusterError if another cluster runs."""
         if not self._note.exists() and any(program.alive for program in processes.recorded(self.state)):
             raise ClusterError(f"{self.state} holds a control plane without a node: `down` first")
         other = network.owner()
@@ -121,7 +121,7 @@ class NodeCluster(RunningCluster):
         if lost := processes.working_in(other):
             raise ClusterError(f"{other} was deleted under a running node cluster: end its processes first ({lost})")
         NodeCluster(other, say=self.say).down()
-        if network.owner():  # its folder is gone, and with it the note of what there was to put back
+        if network.owner():  # its folder is gone, and with it the kernel settings to restore
             network.remove()
 
     def load_image(self, archive: Path) -> None:
@@ -129,7 +129,7 @@ class NodeCluster(RunningCluster):
         ContainerRuntime(self.state, bin=self.bin).load(archive)
 
     def share(self, name: str, folder: Path, *, namespace: str = "default", size: str = "10Gi") -> None:
-        """Make a claim that many pods can mount at once, on a folder of this machine; the folder is made if it is missing, for every user.
+        """Make a claim on a folder of this machine that many pods can mount at once. A missing folder is made, with write access for every user.
 
         Raises ClusterError if the API server refuses.
         """
@@ -147,7 +147,7 @@ class NodeCluster(RunningCluster):
 
     @property
     def _note(self) -> Path:
-        """Written before anything else, removed after everything else: where it is, there is something to put back."""
+        """The file that is written first and removed last: while it exists, there is something to restore."""
         return self.state / "node.json"
 
     def _noted(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class NodeCluster(RunningCluster):
         }
 
     def _is_up(self) -> bool:
-        """Whether this cluster runs and is whole. Raises ClusterError if it runs with other settings."""
+        """Whether all programs of this cluster run. Raises ClusterError if they run with other settings."""
         running = processes.recorded(self.state)
         if not (self._note.exists() and running and all(program.alive for program in running)):
             return False

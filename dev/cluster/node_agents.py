@@ -1,4 +1,4 @@
-"""The programs of the node besides containerd: kubelet, kube-proxy and CoreDNS, with their configuration. No program is started here."""
+"""The configuration of kubelet, kube-proxy and CoreDNS. No program is started here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENTS = {
     "kube-proxy": "/CN=system:kube-proxy",
     "coredns": "/CN=system:coredns",
 }
-"""Certificate subjects; the first two have their rights from Kubernetes itself."""
+"""The subjects of client certificates; Kubernetes itself gives the first two their rights."""
 _COREFILE = Path(__file__).parent / "templates" / "Corefile"
 _READS = ["list", "watch"]
 _RBAC = "rbac.authorization.k8s.io"
@@ -44,7 +44,7 @@ DNS_ROLE: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Agent:
-    """A program, and where it says that it is ready."""
+    """A program, and the URL that answers 200 when the program is ready."""
 
     name: str
     command: list[str]
@@ -52,7 +52,7 @@ class Agent:
 
 
 def configure(state: Path, *, bin_folder: Path, runtime_socket: Path) -> tuple[Agent, ...]:
-    """Write the configuration of all three and return them in the order in which they start."""
+    """Write the configuration of all three programs, and return the programs in the order in which they start."""
     for folder in ("kubelet/root", "kubelet/pod-logs", "kubelet/static", "agents"):
         (state / folder).mkdir(parents=True)
     (state / "kubelet" / "resolv.conf").touch()  # pods have the cluster's name server only

@@ -1,7 +1,7 @@
-"""Starts programs, writes down which ones they are, and ends those and no others.
+"""Starts programs, records them, and ends the recorded programs and no others.
 
-A record is a file `pids/<name>` with the pid and the process's start time: a pid that was given to another process since then has
-another start time, so it is never signalled.
+A record is a file `pids/<name>` with the pid and the start time of the process. A process that reuses the pid has another start time, so
+it is never signalled.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Recorded:
-    """A program that was started, as its record says."""
+    """The record of a program that was started."""
 
     name: str
     pid: int
     start_time: int
-    """Clock ticks between the machine's start and the process's."""
+    """When the process started, in clock ticks after the boot."""
 
     @property
     def alive(self) -> bool:
-        """Whether that same process still runs."""
+        """Whether the recorded process still runs."""
         stat = _stat(self.pid)
         return stat is not None and stat[0] != "Z" and int(stat[19]) == self.start_time
 
@@ -52,11 +52,11 @@ class Recorded:
 
 @dataclass
 class Programs:
-    """The programs of one state folder: those started here, and those that an earlier command recorded."""
+    """The programs of one state folder: those of this process, and those that an earlier command recorded."""
 
     state: Path
     die_with_parent: bool
-    """Whether they are killed when the thread that started them ends, however it ends."""
+    """Whether the programs are killed when the thread that started them ends, however it ends."""
     _started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
     def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
@@ -86,7 +86,7 @@ class Programs:
     def wait_for(self, what: str, condition: Callable[[], bool], *, program: str) -> None:
         """Return once the condition holds.
 
-        Raises ClusterError at once when any program that was started here has ended, and at the deadline, then with the log of `program`.
+        Raises ClusterError at once when any program that this process started has ended; at the deadline, with the log of `program`.
         """
         deadline = time.monotonic() + _READY_WITHIN_SECONDS
         while not condition():
@@ -98,7 +98,7 @@ class Programs:
             time.sleep(0.05)
 
     def stop(self, *names: str, grace_seconds: float = 8.0) -> None:
-        """End these programs one after another: SIGTERM, then SIGKILL to what is still there after the grace; drop their records."""
+        """End these programs one after another, with SIGTERM and, after the grace period, SIGKILL; remove their records."""
         for program in (program for name in names for program in recorded(self.state) if program.name == name):
             _end(program, grace_seconds=grace_seconds)
             (self.state / "pids" / program.name).unlink(missing_ok=True)
@@ -110,13 +110,13 @@ class Programs:
 
 
 def recorded(state: Path) -> list[Recorded]:
-    """Return the programs that were started under a state folder and not ended since, the latest first."""
+    """Return the recorded programs of a state folder, the latest first."""
     files = sorted((state / "pids").glob("*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return [Recorded(path.name, *map(int, path.read_text().split())) for path in files]
 
 
 def working_in(folder: Path) -> list[int]:
-    """Return the processes whose working folder is this one, even if it was deleted since."""
+    """Return the processes whose working folder is this folder, even if it has been deleted."""
     links = Path("/proc").glob("[0-9]*/cwd")
     return [int(link.parent.name) for link in links if _target(link).removesuffix(" (deleted)") == str(folder)]
 
@@ -124,7 +124,7 @@ def working_in(folder: Path) -> list[int]:
 def _target(link: Path) -> str:
     try:
         return str(link.readlink())
-    except OSError:  # it ended meanwhile, or is another user's
+    except OSError:  # the process has ended, or belongs to another user
         return ""
 
 
@@ -140,7 +140,7 @@ def _end(program: Recorded, *, grace_seconds: float) -> None:
 def _follow_parent(parent: int) -> Callable[[], None]:
     def hook() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the request was made
+        if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
     return hook

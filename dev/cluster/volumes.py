@@ -1,4 +1,4 @@
-"""A folder of this machine as a claim that many pods mount at once: a PersistentVolume with `hostPath`, bound to its claim by name.
+"""A claim on a folder of this machine that many pods can mount at once: a PersistentVolume with `hostPath`, bound to its claim by name.
 
 Pod Security `restricted` forbids `hostPath` in pods, not such a claim.
 """

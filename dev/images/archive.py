@@ -1,4 +1,4 @@
-"""Reads what a docker archive says about its image; never what is in the files of its layers."""
+"""Reads the metadata of an image in a docker archive; never the content of files in its layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Layer:
     digest: str
     size_bytes: int
     member: str
-    """Its name in the archive."""
+    """The name of the layer in the archive."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Archive:
     layers: tuple[Layer, ...]
 
     def layers_over(self, base: Archive) -> tuple[Layer, ...]:
-        """Return the layers that the base does not have."""
+        """Return the layers that are not in the base image."""
         below = {layer.digest for layer in base.layers}
         return tuple(layer for layer in self.layers if layer.digest not in below)
 
     def bytes_over(self, base: Archive) -> int:
-        """Return the uncompressed size of what was added to the base."""
+        """Return the uncompressed size of the layers that are not in the base image."""
         return sum(layer.size_bytes for layer in self.layers_over(base))
 
     def files_of(self, layer: Layer) -> list[str]:

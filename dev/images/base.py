@@ -1,6 +1,6 @@
 """A stand-in for the Dockerfile's base image, for machines without a registry: Debian's smallest system with Debian's Python.
 
-It has the base's name in our storage only. Its Python is 3.11, the oldest that Tuneloop supports, where the true base has 3.12.
+Only our storage knows it by the name of the base image. Its Python is 3.11, the oldest that Tuneloop supports, where the true base has 3.12.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SUITE = "bookworm"
 PYTHON = (3, 11)
-"""The suite's Python."""
+"""The Python of this Debian release."""
 PACKAGES = ("ca-certificates", "python3", "python3-venv", "python-is-python3")
 _NOT_NEEDED = (
     "var/cache/apt/archives/*.deb",
@@ -33,7 +33,7 @@ _NOT_NEEDED = (
     "dev/*",
 )
 _MOUNT_POINTS = ("etc/pip.conf", "etc/hosts", "etc/hostname", "etc/resolv.conf")
-"""Files that a build mounts over, left empty: were they absent, each layer would get one; debootstrap copies this machine's."""
+"""Files over which a build mounts. The base holds them empty: without them, every layer would get one; debootstrap copies those of this machine."""
 _DOCKERFILE = """\
 FROM scratch
 ADD rootfs.tar /
@@ -43,7 +43,7 @@ CMD ["python3"]
 
 
 def key() -> str:
-    """Return the name of this recipe."""
+    """Return the name of the base image, with a hash of its recipe."""
     recipe = f"{SUITE}\n{PACKAGES}\n{_NOT_NEEDED}\n{_MOUNT_POINTS}\n{_DOCKERFILE}"
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
@@ -57,7 +57,7 @@ def name_in(dockerfile: Path) -> str:
 
 
 def ensure(name: str, *, say: Callable[[str], None]) -> Path:
-    """Put the stand-in into the storage under this name; returns its archive. Takes a minute once, then nothing.
+    """Put the stand-in into the storage under this name; returns its archive. The first call takes a minute.
 
     The caller holds the storage's lock. Raises ImageError.
     """

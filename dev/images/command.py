@@ -13,7 +13,7 @@ from images.errors import ImageError
 
 
 def main() -> int:
-    """Build what is asked for, print the archive's path, and return the exit status."""
+    """Build the requested image, print the path of its archive, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="build.py",
         description="Build an image into a docker archive, without a container engine. An unchanged tree costs seconds.",

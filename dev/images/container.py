@@ -27,9 +27,9 @@ def run(
     read_only: Mapping[Path, str] | None = None,
     timeout_seconds: float = 120.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as uid 1000 with a read-only root, no capabilities and no network; returns how it ended.
+    """Run a command as uid 1000 with a read-only root, no capabilities and no network; return the completed process.
 
-    read_only: folder of this machine → where the command sees it.
+    read_only: folder of this machine → its path for the command.
     """
     name = f"tuneloop-{uuid.uuid4().hex[:12]}"
     with root_of(built) as root, tempfile.TemporaryDirectory() as bundle:

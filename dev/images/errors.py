@@ -1,4 +1,4 @@
-"""What can go wrong when an image is built or run."""
+"""The errors of building and running an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place that calls buildah: it builds without a daemon, into a storage of its own below the cache folder."""
+"""The only module that calls buildah, which builds without a daemon, into a storage of its own below the cache folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PACKAGES = {"buildah": "buildah", "debootstrap": "debootstrap", "runc": "runc"}
-"""Debian package → the program that it must bring."""
+"""Debian package → a program that it installs."""
 _FROM_THE_MACHINE = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
-"""How this machine reaches its package index: mounted while a build runs, and no part of any layer."""
+"""The files that configure this machine's package index: mounted during a build, and in no layer."""
 _LAST_LINES = 15
 
 
@@ -28,7 +28,7 @@ def cache_folder() -> Path:
 
 
 def check_programs() -> None:
-    """Raise ImageError, with the line that helps, where this machine cannot build images."""
+    """Raise ImageError, with the command that helps, if this machine cannot build images."""
     missing = [package for package, program in PACKAGES.items() if shutil.which(program) is None]
     if missing:
         raise ImageError(f"{', '.join(missing)} not found. On Debian: apt-get install {' '.join(sorted(PACKAGES))}")
@@ -47,7 +47,7 @@ def install_packages(*, say: Callable[[str], None]) -> None:
 
 
 def buildah(*arguments: str) -> str:
-    """Run buildah and return what it printed. Raises ImageError."""
+    """Run buildah and return its output. Raises ImageError."""
     cache = cache_folder()
     (cache / "tmp").mkdir(parents=True, exist_ok=True)
     configuration = cache / "storage.conf"
@@ -87,7 +87,7 @@ def exists(tag: str) -> bool:
 
 
 def remove(tag: str) -> None:
-    """Remove an image; one that a container uses stays."""
+    """Remove an image. An image that a container uses stays."""
     try:
         buildah("rmi", tag)
     except ImageError as error:
@@ -96,19 +96,19 @@ def remove(tag: str) -> None:
 
 
 def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
-    """Run a program and return its standard output. Raises ImageError with the last lines of what it said."""
+    """Run a program and return its standard output. Raises ImageError with the last lines of its output."""
     ended = subprocess.run(
         command, check=False, capture_output=True, text=True, env=os.environ | dict(environment or {})
     )
     if ended.returncode != 0:
-        said = "\n".join((ended.stdout + ended.stderr).splitlines()[-_LAST_LINES:])
-        raise ImageError(f"{' '.join(command[:2])} ended with {ended.returncode}:\n{said}")
+        output = "\n".join((ended.stdout + ended.stderr).splitlines()[-_LAST_LINES:])
+        raise ImageError(f"{' '.join(command[:2])} ended with {ended.returncode}:\n{output}")
     return ended.stdout
 
 
 @contextmanager
 def locked(name: str, *, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock below the cache folder; the kernel gives it back when its holder ends."""
+    """Hold an exclusive lock below the cache folder; the kernel releases the lock when its holder ends."""
     path = cache_folder() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:

@@ -1,4 +1,4 @@
-"""What can be built, and the key that says when it must be built again.
+"""The images that can be built. A key over their inputs tells when an image must be built again.
 
 built = targets.build("development")     # built.archive: a docker archive to import
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "api", "operator", "trainer", "server", "cli")
-"""What enters a build; the same list as in .dockerignore."""
+"""The inputs of a build; the same list as in .dockerignore."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An image: its recipe, and what of the tree it is made of."""
+    """An image: its recipe, and the files of the tree that it contains."""
 
     dockerfile: str
     sources: tuple[str, ...]
@@ -34,9 +34,9 @@ class Built:
     """A finished image."""
 
     name: str
-    """The name that pods use."""
+    """The name of the image in manifests."""
     tag: str
-    """Its name in our storage."""
+    """The name of the image in our storage."""
     archive: Path
     base_archive: Path
 
@@ -53,7 +53,7 @@ TARGETS = {
 def build(
     target: str, *, revision: str = "unknown", source: str = "unknown", say: Callable[[str], None] = print
 ) -> Built:
-    """Build an image unless it is there already; callers at once build once. Raises ImageError."""
+    """Build an image unless it is there already; of several callers at once, one builds. Raises ImageError."""
     store.check_programs()
     recipe = TARGETS[target]
     dockerfile = ROOT / recipe.dockerfile
@@ -104,7 +104,7 @@ def _version() -> str:
 
 
 def _forget_older(target: str, built: Built) -> None:
-    """Keep one build of a target: the large ones have gigabytes."""
+    """Remove all but one build of a target: large builds take gigabytes."""
     for archive in store.cache_folder().glob(f"{target}-*.tar"):
         if archive != built.archive:
             archive.unlink()

@@ -122,15 +122,15 @@ class KubectlLoader(yaml.SafeLoader):
     def mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         """Construct a mapping; `<<` merges where it stands, so that it overrides what is above it."""
         result: dict[str, Any] = {}
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key_node, value_node in node.value:
             if key_node.tag == f"{_TAG}merge":
                 result |= self.merged(value_node)
                 continue
             key = self.key(key_node)
-            if key in seen:
+            if key in keys:
                 raise ConstructorError(None, None, f"the key {key!r} stands twice in one mapping", key_node.start_mark)
-            seen.add(key)
+            keys.add(key)
             result[key] = self.construct_object(value_node, deep=True)
         return result
 

@@ -106,7 +106,7 @@ def _modules(folder, contents):
 
 def test_the_demanded_release_is_read_from_go_mod_without_its_patch(tmp_path):
     (tmp_path / "go.mod").write_text("module a\n\ngo 1.26.8\n")
-    assert go_toolchain.demanded(tmp_path / "go.mod") == (1, 26)
+    assert go_toolchain.required_release(tmp_path / "go.mod") == (1, 26)
 
 
 def test_without_go_and_without_a_package_index_the_error_says_what_to_do(tmp_path, monkeypatch):

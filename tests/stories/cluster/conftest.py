@@ -85,7 +85,7 @@ def node_cluster(request: pytest.FixtureRequest) -> Iterator[NodeCluster]:
     try:
         if cluster_tier.required():
             machine.install_packages(say=say)
-        running.clear_the_way()  # a session that was killed leaves settings that `up` would put back under our eyes
+        running.remove_leftovers()  # a session that was killed leaves settings that `up` would put back under our eyes
         settings = machine.kernel_settings()
         running.up()
     except (ClusterError, OSError) as error:

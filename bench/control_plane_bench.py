@@ -1,6 +1,6 @@
-"""The bed of the control plane's benchmark: a control plane, the objects that are made on it, and one observer with one clock.
+"""The bench of the control plane's benchmark: a control plane, functions that create objects, and one observer with one clock.
 
-Nothing runs in the pods: `PodStatusPatcher` of `tests/support` plays the kubelet. Imported by `control_plane.py`.
+Nothing runs in the pods: `PodStatusPatcher` of `tests/support` acts as the kubelet. Imported by `control_plane.py`.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ _LEASE = "/apis/coordination.k8s.io/v1/namespaces/tuneloop-system/leases/tuneloo
 _AT_ONCE = 16
 _DONE = {"SuccessCriteriaMet", "Complete"}
 _FOLLOWED = ("/apis/tuneloop.dev/v1alpha1/finetunejobs", "/apis/batch/v1/jobs", "/api/v1/pods")
-_LOOK_SECONDS = 0.005
-_LEADER_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.005
+_LEADER_POLL_SECONDS = 0.05
 _PROGRESS = {"progress", "checkpoint", "restarts", "workers"}
 """Fields of a status whose change alone is progress: the operator writes it at most once in 10 s for a job."""
 _CREATED = frozenset({201})
 
 
 def unplayed(_pod: Pod, _attempt: int, _stage: str, _index: int) -> Course:
-    """Leave a pod as it was stored: it waits for a node."""
+    """Leave a pod as it was stored: the pod waits for a node."""
     return Course(())
 
 
 @dataclass
 class Observer:
-    """When each thing was first told to one watcher, on the monotonic clock. Names are (namespace, name)."""
+    """The time of the first watch event of each object, on the monotonic clock. Keys are (namespace, name)."""
 
     jobs: dict[tuple[str, str], float] = field(default_factory=dict)
-    """FineTuneJobs."""
+    """FineTuneJob → first event."""
     plain: dict[tuple[str, str], float] = field(default_factory=dict)
-    """Jobs that are not ours."""
+    """Plain Job → first event."""
     prepared: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By FineTuneJob: when its prepare Job was seen to have succeeded."""
+    """FineTuneJob → first event with a prepare Job that has succeeded."""
     pods: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    """By namespace, FineTuneJob or plain Job, and stage or `plain`."""
+    """Namespace, FineTuneJob or plain Job, and stage or `plain` → first event of each pod."""
     statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """By FineTuneJob."""
+    """FineTuneJob → newest status."""
     progress_writes: Counter[str] = field(default_factory=Counter)
-    """By namespace: how often a status changed in nothing but progress."""
+    """Namespace → number of status changes that changed nothing but progress."""
 
-    def see(self, event: dict[str, Any], path: str) -> None:
-        """Take in one event."""
+    def on_event(self, event: dict[str, Any], path: str) -> None:
+        """Record one event."""
         if event["type"] == "BOOKMARK":
             return
         now, found = time.monotonic(), event["object"]
@@ -75,9 +75,9 @@ class Observer:
         name, labels = (metadata["namespace"], metadata["name"]), metadata.get("labels") or {}
         if path.endswith("finetunejobs"):
             self.jobs.setdefault(name, now)
-            self._see_status(name, found.get("status", {}))
+            self._on_status(name, found.get("status", {}))
         elif path.endswith("jobs"):
-            self._see_job(found, name, owner=labels.get("tuneloop.dev/job"), now=now)
+            self._on_job(found, name, owner=labels.get("tuneloop.dev/job"), now=now)
         elif event["type"] == "ADDED":
             owner = labels.get("tuneloop.dev/job") or labels["batch.kubernetes.io/job-name"]
             self.pods[name[0], owner, labels.get("tuneloop.dev/stage", "plain")].append(now)
@@ -86,72 +86,72 @@ class Observer:
         """Return the phase of a FineTuneJob; empty if it has none."""
         return self.statuses.get(name, {}).get("phase", "")
 
-    def _see_status(self, name: tuple[str, str], status: dict[str, Any]) -> None:
+    def _on_status(self, name: tuple[str, str], status: dict[str, Any]) -> None:
         old = self.statuses.get(name, {})
         changed = {key for key in old.keys() | status.keys() if old.get(key) != status.get(key)}
         self.progress_writes[name[0]] += bool(changed) and changed <= _PROGRESS
         self.statuses[name] = status
 
-    def _see_job(self, found: dict[str, Any], name: tuple[str, str], *, owner: str | None, now: float) -> None:
+    def _on_job(self, found: dict[str, Any], name: tuple[str, str], *, owner: str | None, now: float) -> None:
         if owner is None:
             self.plain.setdefault(name, now)
         elif name[1].endswith("-prepare"):
             conditions = found.get("status", {}).get("conditions") or ()
-            if any(one["type"] in _DONE and one["status"] == "True" for one in conditions):
+            if any(condition["type"] in _DONE and condition["status"] == "True" for condition in conditions):
                 self.prepared.setdefault((name[0], owner), now)
 
 
-class Bed:
-    """What the trials share; made and used in one event loop."""
+class ControlPlaneBench:
+    """A control plane with an observer. Create and use it in one event loop."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.plane = plane
         self.folder = folder
         self.api = ApiSession(connection_of(plane.kubeconfig))
-        self.seen = Observer()
+        self.observer = Observer()
         self._watching = ApiSession(connection_of(plane.kubeconfig))
         self._replicas = itertools.count()
         self.template: dict[str, Any] = {}
-        """The pod template of our gangs; plain Jobs get the same."""
+        """The pod template of the gangs of FineTuneJobs; plain Jobs get the same."""
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def made(cls, plane: ControlPlane, folder: Path) -> AsyncIterator[Bed]:
-        """Install the CRDs and observe; everything is closed after."""
+    async def create(cls, plane: ControlPlane, folder: Path) -> AsyncIterator[ControlPlaneBench]:
+        """Install the CRDs and start the observer; both end with the context."""
         install_crds(plane)
-        bed = cls(plane, folder)
-        await bed.namespace("tuneloop-system")
-        watches = [asyncio.create_task(bed._follow(path)) for path in _FOLLOWED]
+        bench = cls(plane, folder)
+        await bench.namespace("tuneloop-system")
+        watches = [asyncio.create_task(bench._follow(path)) for path in _FOLLOWED]
         try:
-            yield bed
+            yield bench
         finally:
             for task in watches:
                 task.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
-            await bed.api.close()
-            await bed._watching.close()
+            await bench.api.close()
+            await bench._watching.close()
 
     def launch(self) -> RunningOperator:
-        """Start a replica, in this thread: it dies with the thread that started it. The one before must have ended."""
+        """Start a replica of the operator; it ends with this thread. The replica before must have ended."""
         pod = f"operator-{next(self._replicas)}"
         running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig)
         running.start()
         return running
 
-    async def lead(self, running: RunningOperator) -> None:
-        """Return once this replica leads."""
+    async def until_leader(self, running: RunningOperator) -> None:
+        """Return once this replica is the leader."""
         while True:
             status, lease = await self.api.ask("GET", _LEASE, accept={200, 404})
             if status == 200 and lease["spec"].get("holderIdentity") == running.pod:
                 return
-            await asyncio.sleep(_LEADER_LOOK_SECONDS)
+            await asyncio.sleep(_LEADER_POLL_SECONDS)
 
     async def namespace(self, name: str) -> str:
-        """Make a namespace in which pods are admitted."""
+        """Create a namespace, and return once it admits pods."""
         await self.api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-        while (await self.api.ask("GET", account, accept={200, 404}))[0] != 200:  # noqa: ASYNC110  (another process makes it)
-            await asyncio.sleep(_LOOK_SECONDS)
+        while (await self.api.ask("GET", account, accept={200, 404}))[0] != 200:  # noqa: ASYNC110  (another process creates it)
+            await asyncio.sleep(_POLL_SECONDS)
         return name
 
     async def submit(self, namespace: str, name: str, *, nodes: int, suspend: bool = False) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Bed:
         )[1]
 
     async def submit_plain(self, namespace: str, name: str, *, nodes: int) -> float:
-        """Create an Indexed Job whose pods are those of our gangs; return when it was asked for, on the observer's clock."""
+        """Create an Indexed Job with the pods of a gang; return the time of the request, on the observer's clock."""
         template = {"metadata": {"labels": {"peer": "plain"}}, "spec": self.template["spec"]}
         spec = {
             "completionMode": "Indexed",
@@ -171,19 +171,19 @@ class Bed:
             "template": template,
         }
         body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
-        asked = time.monotonic()
+        requested = time.monotonic()
         await self.api.ask("POST", BATCH.format(namespace), body, accept=_CREATED)
-        return asked
+        return requested
 
     async def learn_template(self, namespace: str, name: str) -> None:
-        """Take over the pod template of a FineTuneJob's first gang."""
+        """Read the pod template of a FineTuneJob's first gang into `template`."""
         query = f"?labelSelector=tuneloop.dev/job={name},tuneloop.dev/stage=train"
         _, found = await self.api.ask("GET", BATCH.format(namespace) + query)
         self.template = found["items"][0]["spec"]["template"]
 
     async def stored(self, namespace: str, owner: str, stage: str, *, count: int, seconds: float = 60.0) -> list[float]:
-        """Return when each of these pods was first seen, once there are so many."""
-        times = self.seen.pods[namespace, owner, stage]
+        """Return the times of these pods' first events once there are `count` of them."""
+        times = self.observer.pods[namespace, owner, stage]
         await until(lambda: len(times) >= count, seconds=seconds, what=f"{stage} pods of {namespace}/{owner}")
         return times
 
@@ -195,11 +195,11 @@ class Bed:
                 while True:
                     async for event in self._watching.watch(path, query="", version=version):
                         version = event["object"]["metadata"]["resourceVersion"]
-                        self.seen.see(event, path)
+                        self.observer.on_event(event, path)
 
 
 def job_manifest(name: str, *, nodes: int, suspend: bool = False) -> dict[str, Any]:
-    """Return a FineTuneJob of usual size."""
+    """Return a FineTuneJob of a typical size."""
     spec = {
         "model": {"uri": "hf://FacebookAI/roberta-base"},
         "task": "text-classification",
@@ -213,8 +213,8 @@ def job_manifest(name: str, *, nodes: int, suspend: bool = False) -> dict[str, A
     return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": name}, "spec": spec}
 
 
-async def until(holds: Callable[[], bool], *, seconds: float, what: str, every: float = _LOOK_SECONDS) -> None:
-    """Return once it holds. Raises RuntimeError at the deadline."""
+async def until(holds: Callable[[], bool], *, seconds: float, what: str, every: float = _POLL_SECONDS) -> None:
+    """Return once `holds()` is true. Raises RuntimeError at the deadline."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -222,8 +222,8 @@ async def until(holds: Callable[[], bool], *, seconds: float, what: str, every: 
         await asyncio.sleep(every)
 
 
-async def together(works: Iterable[Callable[[], Awaitable[Any]]]) -> None:
-    """Do all, 16 at a time."""
+async def all_at_once(works: Iterable[Callable[[], Awaitable[Any]]]) -> None:
+    """Run all of them, 16 at a time."""
     left = iter(works)
 
     async def worker() -> None:
@@ -234,7 +234,7 @@ async def together(works: Iterable[Callable[[], Awaitable[Any]]]) -> None:
 
 
 def renamed(document: Any, *, old: dict[str, str]) -> Any:
-    """Return a JSON document with these texts replaced wherever they stand in it."""
+    """Return a JSON document with these texts replaced everywhere."""
     text = json.dumps(document)
     for before, after in old.items():
         text = text.replace(before, after)
