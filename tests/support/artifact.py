@@ -45,11 +45,19 @@ def make_artifact(
     return write_manifest(folder, labels, name=name, max_tokens=max_tokens, temperature=temperature)
 
 
-def write_manifest(folder: Path, labels: Sequence[str], *, name: str, max_tokens: int, temperature: float) -> Manifest:
-    """Write the manifest of what lies in a folder; returns it."""
+def write_manifest(
+    folder: Path,
+    labels: Sequence[str],
+    *,
+    name: str,
+    max_tokens: int,
+    temperature: float,
+    task: str = "text-classification",
+) -> Manifest:
+    """Write the manifest of the files in a folder; returns it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = [_file(folder, path) for path in paths]
-    manifest = manifest_of(labels, files=files, name=name, max_tokens=max_tokens, temperature=temperature)
+    manifest = manifest_of(labels, files=files, name=name, max_tokens=max_tokens, temperature=temperature, task=task)
     (folder / MANIFEST).write_text(json.dumps(manifest.to_wire()), encoding="utf-8")
     return manifest
 
@@ -61,11 +69,12 @@ def manifest_of(
     name: str = "reviews",
     max_tokens: int = 64,
     temperature: float = 1.5,
+    task: str = "text-classification",
 ) -> Manifest:
     """Return a manifest of the given files."""
     return Manifest(
         name=name,
-        task="text-classification",
+        task=task,
         base_model="hf://tests/model",
         labels=list(labels),
         max_tokens=max_tokens,

@@ -1,0 +1,247 @@
+"""A task, a runtime and a protocol that only this file knows: each is a value in a table, and the server asks for nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from artifact import write_manifest
+from prometheus_client import generate_latest
+from server_process import configuration
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from tuneloop_server.app import create_app
+from tuneloop_server.lifecycle import ModelService
+from tuneloop_server.model import Encoded
+from tuneloop_server.monitoring import Monitoring
+from tuneloop_server.protocols import PROTOCOLS
+from tuneloop_server.protocols.protocol import WireProtocol, endpoint
+from tuneloop_server.runtimes.runtime import Runtime
+from tuneloop_server.tasks.task import Answer, Prediction, Task
+
+# --- a task: how long is a text? ---
+
+
+def length_answer(text, windows, parameters, facts):
+    tokens = int(windows[0].logits[0])
+    label = "long" if tokens > parameters["limit"] else "short"
+    prediction = Prediction(label=label, confidence=0.75, calibrated_confidence=0.5)
+    return Answer(value={"text": text, "tokens": tokens, "label": label}, predictions=[prediction])
+
+
+LENGTH = Task(
+    name="text-length",
+    auto_class="AutoModel",
+    needs_offsets=False,
+    read_parameters=lambda given: {"limit": given.get("limit", 3)},
+    answer=length_answer,
+    label_names=list,
+)
+
+# --- a runtime: it counts the words ---
+
+
+@dataclass
+class WordCounter:
+    """A model whose only output is the number of words."""
+
+    max_tokens: int
+    vocabulary: None = None
+
+    def encode(self, texts, *, stride=None):
+        return [
+            [Encoded(ids=[1] * min(len(text.split()), self.max_tokens), truncated=len(text.split()) > self.max_tokens)]
+            for text in texts
+        ]
+
+    def predict(self, batch):
+        if any(len(window) == 6 for window in batch):
+            raise RuntimeError("six words are too heavy")
+        return [np.array([len(window)], dtype=np.float32) for window in batch]
+
+
+def load_word_counter(config, manifest, task):
+    assert task is LENGTH
+    return WordCounter(manifest.max_tokens)
+
+
+COUNTER = Runtime(name="word-counter", load=load_word_counter)
+
+# --- a protocol: a text in, a label out ---
+
+
+def plain_routes(service):
+    async def respond(body):
+        (value,) = await service.answer([body.decode()], service.task.read_parameters({}))
+        return value["label"].encode()
+
+    return [Route("/plain", endpoint(service, protocol="plain", respond=respond), methods=["POST"])]
+
+
+PLAIN = WireProtocol(name="plain", routes=plain_routes)
+
+
+@contextmanager
+def served(folder, *, runtime=COUNTER, **changes):
+    (folder / "model").mkdir(exist_ok=True)
+    manifest = write_manifest(folder, ["short", "long"], name="n", max_tokens=8, temperature=1.0, task="text-length")
+    config = configuration(folder, **changes)
+    monitoring = Monitoring(config, manifest, label_names=LENGTH.label_names(manifest.labels))
+    failures = []
+    with ThreadPoolExecutor(1) as worker:
+        service = ModelService(config, manifest, task=LENGTH, runtime=runtime, monitoring=monitoring, worker=worker)
+        app = create_app(service, stop=failures.append, protocols={**PROTOCOLS, PLAIN.name: PLAIN})
+        with TestClient(app) as client:
+            client.failures, client.service = failures, service
+            yield client
+
+
+@pytest.fixture
+def client(tmp_path):
+    with served(tmp_path) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def metric(client, line):
+    return line in generate_latest(client.service.monitoring.registry).decode()
+
+
+def test_a_new_task_is_served_in_the_hugging_face_protocol(client):
+    answered = client.post("/", json={"inputs": ["a b", "a b c d"], "parameters": {"limit": 2}}).json()
+    assert answered == [
+        {"text": "a b", "tokens": 2, "label": "short"},
+        {"text": "a b c d", "tokens": 4, "label": "long"},
+    ]
+    assert client.post("/predict", json={"inputs": "a b c d e"}).json()["label"] == "long"
+
+
+def test_a_new_protocol_serves_the_task_with_the_same_limits_and_metrics(client):
+    assert client.post("/plain", content=b"a b c d").text == "long"
+    assert client.post("/plain", content=b"x" * (1024 * 1024 + 1)).status_code == 413
+    labels = 'deployment="reviews",protocol="plain"'
+    assert metric(client, f'tuneloop_requests_total{{code="200",{labels},reason="ok"')
+    assert metric(client, f'tuneloop_requests_total{{code="413",{labels},reason="validation"')
+
+
+def test_the_predictions_of_a_new_task_are_counted_by_its_labels(client):
+    client.post("/", json={"inputs": ["a", "b", "a b c d"]})
+    constant = 'deployment="reviews",label="{}",revision="abc123",task="text-length"'
+    assert metric(client, f"tuneloop_predictions_total{{{constant.format('short')}}} 2.0")
+    assert metric(client, f"tuneloop_predictions_total{{{constant.format('long')}}} 1.0")
+
+
+def test_a_wrong_path_names_the_routes_of_all_protocols(client):
+    message = client.post("/nothing").json()["error"]
+    assert message == (
+        "there is no such page; there are: POST /, /predict, /plain; GET /healthz, /readyz, /metrics, /info"
+    )
+
+
+def test_a_wrong_method_names_the_right_one(client):
+    response = client.get("/plain")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["error"].startswith("the method GET is not allowed here, use POST; there are:")
+
+
+def test_a_text_without_a_token_is_refused_by_its_number(client):
+    response = client.post("/", json={"inputs": ["a", "", "b"]})
+    assert response.status_code == 422
+    assert response.json()["error"] == "inputs: the tokenizer makes no token of text 2, at least one is needed"
+
+
+def test_a_failing_pass_is_a_server_error_of_that_request_only(client):
+    failed = client.post("/", json={"inputs": "1 2 3 4 5 6"})
+    assert (failed.status_code, failed.json()["error"][:27]) == (500, "the model failed on this te")
+    assert client.post("/", json={"inputs": "1"}).status_code == 200
+    assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
+
+
+@pytest.mark.parametrize(
+    ("characters", "beside"), [pytest.param(8192, False, id="short"), pytest.param(8193, True, id="long")]
+)
+def test_a_long_body_is_tokenized_beside_the_event_loop(client, characters, beside):
+    encoded_on = []
+    model = client.service._answerer._model
+    original = model.encode
+
+    def noticing(texts, *, stride=None):
+        encoded_on.append(threading.current_thread().name)
+        return original(texts, stride=stride)
+
+    model.encode = noticing
+    client.post("/", json={"inputs": ["x" * (characters - 1), "y"]})
+    loop_thread = client.portal.call(lambda: threading.current_thread().name)
+    assert (encoded_on != [loop_thread]) is beside
+
+
+def test_cut_texts_and_tokens_are_counted(client):
+    client.post("/", json={"inputs": ["a b", "w " * 20]})
+    constant = 'deployment="reviews",revision="abc123",task="text-length"'
+    assert metric(client, f"tuneloop_truncated_requests_total{{{constant}}} 1.0")
+    assert metric(client, f'direction="prompt",revision="abc123",task="text-length"}} {2 + 8}.0')
+
+
+def test_a_draining_server_answers_is_not_ready_and_closes_connections(client):
+    assert "connection" not in client.post("/", json={"inputs": "a"}).headers
+    client.service.drain()
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()) == (503, {"error": "the server is being stopped"})
+    answered = client.post("/", json={"inputs": "a"})
+    assert (answered.status_code, answered.headers["connection"]) == (200, "close")
+    assert metric(client, 'tuneloop_draining{deployment="reviews",revision="abc123",task="text-length"} 1.0')
+
+
+def test_an_early_request_is_told_to_come_again(tmp_path):
+    may_load = threading.Event()
+
+    def slow(config, manifest, task):
+        assert may_load.wait(30)
+        return load_word_counter(config, manifest, task)
+
+    with served(tmp_path, runtime=Runtime(name="slow", load=slow)) as client:
+        early = client.post("/", json={"inputs": "a"})
+        ready = client.get("/readyz")
+        may_load.set()
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    assert early.json() == {"error": "the model is being loaded; try again in 1 s"}
+    assert (ready.status_code, ready.json()) == (503, {"error": "the model is being loaded"})
+
+
+def test_a_damaged_file_stops_the_server_before_the_runtime_loads(tmp_path):
+    loaded = []
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_bytes(b"right")
+
+    def never(*_):
+        loaded.append(True)
+
+    manifest = write_manifest(tmp_path, ["a"], name="n", max_tokens=8, temperature=1.0, task="text-length")
+    (tmp_path / "model/weights").write_bytes(b"wrong")
+    config = configuration(tmp_path)
+    failures = []
+    with ThreadPoolExecutor(1) as worker:
+        service = ModelService(
+            config,
+            manifest,
+            task=LENGTH,
+            runtime=Runtime(name="never", load=never),
+            monitoring=Monitoring(config, manifest, label_names=["a"]),
+            worker=worker,
+        )
+        with TestClient(create_app(service, stop=failures.append)):
+            wait_until(lambda: failures)
+    assert loaded == []
+    assert "model/weights: found SHA-256" in str(failures[0])
