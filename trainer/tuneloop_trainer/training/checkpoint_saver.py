@@ -15,6 +15,7 @@ from tuneloop_trainer.training.resume import state_of, with_value
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import SavedStep
+    from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
     from tuneloop_trainer.training.listeners.listeners import Listeners
     from tuneloop_trainer.training.resume import TrainProgress
@@ -143,9 +144,13 @@ class CheckpointSaver:
         self._remove_old()
 
     def _remove_old(self) -> None:
-        settings = self._run.config.settings
-        needed = 1 if settings.output.checkpoint == "best" else 0
-        best = max(settings.checkpoint.keep_best, needed)
+        settings, best_steps = self._run.config.settings, self._progress.selection.best_steps
         self._run.checkpoints.keep(
-            last=settings.checkpoint.keep_last, best=best, best_steps=self._progress.selection.best_steps
+            last=settings.checkpoint.keep_last, best=best_to_keep(settings), best_steps=best_steps
         )
+
+
+def best_to_keep(settings: Settings) -> int:
+    """Return how many of the best checkpoints are kept: at least one if the best weights are to be published."""
+    needed = 1 if settings.output.checkpoint == "best" else 0
+    return max(settings.checkpoint.keep_best, needed)

@@ -14,6 +14,7 @@ from tuneloop_trainer.training.selection import Best, Patience, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tuneloop_trainer.checkpoint.resume import Found
     from tuneloop_trainer.training.setup import TrainingRun
@@ -39,7 +40,7 @@ def resume(run: TrainingRun) -> TrainProgress:
 
     Raises CheckpointLostError when checkpoints were saved and none is whole, and the errors of `Checkpoints`.
     """
-    before = run.config.resume_before
+    before, expected = run.config.resume_before, run.config.expected_step
     quarantined = [] if before is None else run.checkpoints.quarantine(before=before)
     found = run.checkpoints.newest()
     if run.is_main_rank:
@@ -52,9 +53,10 @@ def resume(run: TrainingRun) -> TrainProgress:
                 "checkpoints from step %s on led to a loss that is not finite: %s", before, ", ".join(quarantined)
             )
     if found is None:
-        _refuse_to_start_over(run, quarantined)
+        check_nothing_is_lost(
+            run.job / "checkpoints", expected_step=expected, damaged=run.checkpoints.skipped, quarantined=quarantined
+        )
         return TrainProgress()
-    expected = run.config.expected_step
     if run.is_main_rank and not quarantined and expected is not None and found.step < expected:
         LOG.warning("a checkpoint of step %d is known of; the newest whole one is of step %d", expected, found.step)
     state = run.checkpoints.load(found)
@@ -67,17 +69,20 @@ def resume(run: TrainingRun) -> TrainProgress:
     return progress
 
 
-def _refuse_to_start_over(run: TrainingRun, quarantined: Sequence[str]) -> None:
-    """Raise CheckpointLostError when a checkpoint was saved and is gone or damaged, since its steps would be lost silently.
+def check_nothing_is_lost(
+    folder: Path, *, expected_step: int | None, damaged: Sequence[tuple[str, str]], quarantined: Sequence[str]
+) -> None:
+    """Raise CheckpointLostError where no whole checkpoint was found although one was saved: its steps would be lost silently.
 
-    When all checkpoints were quarantined, and none is damaged, training starts over at step 0.
+    folder: that of the checkpoints. expected_step: step of the newest checkpoint that the operator knows of; None: it knows of none, or the
+    user has accepted the loss. damaged: (folder name, reason) of each damaged checkpoint. When all checkpoints were quarantined, and none
+    is damaged, training may start over at step 0.
     """
-    expected, damaged = run.config.expected_step, run.checkpoints.skipped
-    if expected is None or (quarantined and not damaged):
+    if expected_step is None or (quarantined and not damaged):
         return
     reasons = "".join(f"; {name} is damaged: {reason}" for name, reason in damaged)
     raise CheckpointLostError(
-        f"{run.job / 'checkpoints'}: a checkpoint of step {expected} was saved here, and no whole one is found any more{reasons}",
+        f"{folder}: a checkpoint of step {expected_step} was saved here, and no whole one is found any more{reasons}",
         hint="put the checkpoints back into that folder; or accept the loss, to begin again at step 0, "
         'with the annotation tuneloop.dev/accept-lost-checkpoint: "true" on the FineTuneJob',
     )

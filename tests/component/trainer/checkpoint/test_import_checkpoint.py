@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from disk_journal import DiskJournal
 from file_limits import no_file_grows_beyond
 from run_configs import run_config
 
@@ -69,6 +70,16 @@ def test_the_newest_whole_one_becomes_the_first_of_the_job(claim):
     manifest = read_manifest(own(job) / "step-00000010-a0")
     check_files(own(job) / "step-00000010-a0", manifest.files)
     assert (manifest.attempt, manifest.adam_step) == (0, 10)
+
+
+def test_an_imported_checkpoint_survives_a_power_cut(claim, monkeypatch):
+    saved(claim, 10)
+    job, journal = config(claim), DiskJournal(monkeypatch)
+    import_checkpoint(job, identity=IDENTITY)
+    imported = own(job) / "step-00000010-a0"
+    assert journal.lost_at_rename[imported.name] == []
+    assert journal.lost(imported) == []
+    assert journal.keeps_name(imported)
 
 
 def test_one_that_is_damaged_is_passed_over(claim):
@@ -154,7 +165,7 @@ def test_the_other_job_may_be_deleted_once_its_checkpoints_are_here(claim):
 
 @pytest.mark.parametrize("step", [pytest.param(30, id="the newest"), pytest.param(10, id="the best")])
 def test_one_that_cannot_be_read_at_the_moment_is_not_left_behind(claim, step):
-    files = {each: saved(claim, each, best=10) / "rank00000.safetensors" for each in (10, 30)}
+    files = {number: saved(claim, number, best=10) / "rank00000.safetensors" for number in (10, 30)}
     content = files[step].read_bytes()
     files[step].unlink()
     files[step].symlink_to("/proc/self/mem")  # opens, and its first read is an EIO from the kernel

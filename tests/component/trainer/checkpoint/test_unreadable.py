@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,22 @@ def test_a_file_in_the_place_of_a_checkpoint_is_damage(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match="Not a directory") as raised:
         read_manifest(tmp_path / "step-00000001-a1")
     assert raised.type is Damaged
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"abc", "has 3 bytes, 4 were written", id="cut short"),
+        pytest.param(b"abcde", "has 5 bytes, 4 were written", id="longer"),
+        pytest.param(b"abcd", "has another SHA-256 than what was written", id="changed"),
+    ],
+)
+def test_damage_is_told_by_size_first_then_by_digest(tmp_path: Path, content, told) -> None:
+    (tmp_path / FILE.name).write_bytes(content)
+    with pytest.raises(Damaged, match=told):
+        check_files(tmp_path, [FILE])
+
+
+def test_a_file_as_it_was_written_is_whole(tmp_path: Path) -> None:
+    (tmp_path / FILE.name).write_bytes(b"abcd")
+    check_files(tmp_path, [SavedFile(name=FILE.name, size=4, sha256=hashlib.sha256(b"abcd").hexdigest())])

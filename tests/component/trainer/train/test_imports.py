@@ -18,6 +18,19 @@ print(*sorted({"deepspeed", "peft", "scipy.optimize", "sklearn"} & set(sys.modul
 """
 
 
+_HEAVY = """
+import sys
+import tuneloop_trainer.supervisor.supervisor
+print(*sorted({"torch", "numpy", "transformers", "deepspeed", "datasets", "psutil"} & set(sys.modules)))
+"""
+
+
+def test_the_supervisor_loads_nothing_heavy():
+    shown = subprocess.run([sys.executable, "-c", _HEAVY], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.split() == []
+
+
 @pytest.mark.timeout(120)
 def test_a_rank_loads_deepspeed_and_none_of_the_libraries_that_full_training_does_not_use():
     shown = subprocess.run([sys.executable, "-c", _SHOW], capture_output=True, text=True, check=True)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepared_runs import DEMO, movie_sentences
 
 from tuneloop_trainer.training.batch_schedule import (
+    _ORDER,
+    WINDOW,
     BatchSchedule,
     Tokens,
     count_tokens,
@@ -59,27 +60,63 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
     assert (plan(100).rows != plan(100, seed=8).rows).any()
 
 
-def test_the_order_of_lengths_is_random():
-    lengths = lengths_of(4000)
-    epoch_plan = plan_epoch(lengths, epoch=0, seed=1, global_batch=8, micro_batch=8)
-    longest = np.array([lengths[epoch_plan.step_rows(step)].max() for step in range(epoch_plan.steps)])
-    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.15
+def batch_lengths(lengths: np.ndarray, *, seed: int) -> list[np.ndarray]:
+    """Return the lengths of the rows of each batch of 8 rows, in the order of training."""
+    epoch_plan = plan_epoch(lengths, epoch=0, seed=seed, global_batch=8, micro_batch=8)
+    return [lengths[epoch_plan.step_rows(step)] for step in range(epoch_plan.steps)]
 
 
-@pytest.mark.skipif(
-    not DEMO.exists(), reason="the real data is not here: python dev/real_data.py .tuneloop/claims/demo"
+@pytest.mark.parametrize(
+    ("batches", "limit"),
+    [
+        pytest.param(WINDOW, 0.5, id="batches of one window are shuffled"),
+        pytest.param(10 * WINDOW, 0.2, id="rows are shuffled over the whole epoch, not only within a window"),
+    ],
 )
-@pytest.mark.parametrize(("global_batch", "micro_batch"), [(32, 16), (32, 8), (16, 16), (64, 8)])
-def test_real_sentences_are_padded_by_less_than_five_percent(global_batch, micro_batch):
-    from transformers import AutoTokenizer
+@pytest.mark.parametrize("seed", range(5))
+def test_long_rows_come_at_any_time_of_an_epoch(batches, limit, seed):
+    longest = [lengths.max() for lengths in batch_lengths(np.arange(8 * batches) + 1, seed=seed)]
+    assert abs(np.corrcoef(np.arange(batches), longest)[0, 1]) < limit
 
-    tokenizer = AutoTokenizer.from_pretrained(DEMO / "minilm")
-    ids = tokenizer([text for text, _ in movie_sentences()], truncation=True, max_length=64)["input_ids"]
-    lengths = np.array([len(tokens) for tokens in ids])
+
+def test_like_lengths_are_brought_together_within_a_window_and_not_beyond():
+    batches = 20 * WINDOW
+    spread = np.mean([np.ptp(lengths) for lengths in batch_lengths(np.arange(8 * batches), seed=1)])
+    within_a_window = 7 / 9 * 8 * batches / 50  # of 8 neighbours among the lengths of a window of 50 batches
+    assert spread == pytest.approx(within_a_window, rel=0.15)
+
+
+REVIEWS = [
+    7, 21, 54, 80, 107, 132, 160, 193, 203, 219, 239, 234, 259, 256, 336, 330, 328, 291, 335, 359, 344, 326, 355, 352, 360, 336, 288, 295, 297,
+    260, 253, 242, 268, 219, 172, 176, 166, 171, 124, 129, 114, 98, 89, 72, 60, 57, 45, 32, 55, 44, 29, 25, 12, 18, 9, 8, 6, 1, 8, 5, 9,
+]  # fmt: skip
+"""How many sentences of the film reviews of `dev/real_data.py` have 4, 5, … 64 tokens with MiniLM's tokenizer."""
+
+
+@pytest.mark.parametrize(("global_batch", "micro_batch"), [(32, 16), (32, 8), (16, 16), (64, 8)])
+def test_sentences_of_reviews_are_padded_by_less_than_five_percent(global_batch, micro_batch):
+    lengths = np.repeat(np.arange(4, 65), REVIEWS)
     batch_schedule = BatchSchedule(lengths, seed=42, global_batch=global_batch, micro_batch=micro_batch)
     epoch = sum((batch_schedule.tokens(step) for step in range(batch_schedule.steps_per_epoch)), Tokens(0, 0))
     assert epoch.real == lengths.sum()
     assert epoch.padding_fraction < 0.05
+
+
+def test_a_release_trains_the_same_rows_with_the_same_random_numbers_as_the_one_before():
+    """A resumed run is exact across releases. numpy draws these numbers; its version is part of a checkpoint's fingerprint."""
+    epoch_plan = plan_epoch(np.arange(1, 14), epoch=1, seed=7, global_batch=4, micro_batch=2)
+    assert [rows.tolist() for step in range(4) for rows in epoch_plan.micro_batches(step)] == [
+        [4, 6], [7, 8], [9, 10], [11, 12], [0, 1], [2, 3], [5],
+    ]  # fmt: skip
+    assert [random_seed(42, step=step, micro_batch=1) for step in (0, 1)] == [
+        2493025060281902430,
+        11152073925464766254,
+    ]
+
+
+def test_the_order_of_rows_and_dropout_share_no_random_numbers():
+    order = np.random.SeedSequence([7, _ORDER, 3]).generate_state(1, np.uint64)[0]
+    assert random_seed(7, step=3, micro_batch=0) != order
 
 
 def test_a_run_goes_on_into_the_next_epoch():

@@ -1,4 +1,4 @@
-"""What counts as a rise of the loss, and when it is there to stay."""
+"""Which losses are a spike, and when a spike is permanent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_wrong_labels_stop_no_run(seed, wrong, rows):
     watched(healthy(seed=seed, rows=rows, wrong=wrong)).check_end()
 
 
-def test_a_rise_is_doubtful_at_once_and_over_with_the_first_usual_loss():
+def test_a_spike_begins_with_its_first_loss_and_ends_with_the_first_usual_one():
     detector = watched([0.3, 0.31] * 30)
     detector.add(61, 4.0)
     assert detector.in_spike
@@ -63,7 +63,7 @@ def test_a_rise_is_doubtful_at_once_and_over_with_the_first_usual_loss():
     assert not detector.in_spike
 
 
-def test_a_rise_that_stays_is_an_error_that_names_its_first_step():
+def test_a_permanent_spike_is_an_error_that_names_its_first_step():
     told = r"rose at step 61 .* for 50 steps: it was 0\.305 before and is 4"
     with pytest.raises(NonFiniteLossError, match=told) as raised:
         watched([0.3, 0.31] * 30 + [4.0] * PATIENCE_STEPS)
@@ -73,7 +73,7 @@ def test_a_rise_that_stays_is_an_error_that_names_its_first_step():
 @pytest.mark.parametrize(
     ("steps", "bad"), [pytest.param(1, False, id="one odd batch"), pytest.param(PATIENCE_AT_END_STEPS, True, id="many")]
 )
-def test_a_run_may_not_end_in_a_rise_that_is_no_single_batch(steps, bad):
+def test_a_run_may_not_end_in_a_spike_of_many_batches(steps, bad):
     detector = watched([0.3, 0.31] * 30 + [4.0] * steps)
     if bad:
         with pytest.raises(NonFiniteLossError):
@@ -85,18 +85,20 @@ def test_a_run_may_not_end_in_a_rise_that_is_no_single_batch(steps, bad):
 @pytest.mark.parametrize(
     ("losses", "why"),
     [
-        pytest.param([0.3] * (WINDOW_STEPS - 1) + [50.0], "nobody knows yet what is usual", id="too early"),
-        pytest.param([0.01] * 60 + [0.3], "a model that is better than half of guessing is good", id="still good"),
+        pytest.param([0.3] * (WINDOW_STEPS - 1) + [50.0], "before so many losses nothing is a spike", id="too early"),
+        pytest.param(
+            [0.01] * 60 + [0.3], "a loss below half of the prior entropy is that of a good model", id="still good"
+        ),
         pytest.param([0.3, 0.5] * 30 + [1.4], "losses that spread widely reach further", id="within the spread"),
     ],
 )
-def test_no_rise(losses, why):
+def test_no_spike(losses, why):
     assert not watched(losses).in_spike, why
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 1000), st.integers(WINDOW_STEPS, 400))
-def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, resumed_after):
+def test_a_detector_that_is_rebuilt_from_the_log_decides_as_the_first_one(seed, resumed_after):
     losses = [*healthy(seed=seed, steps=400, wrong=0.1), 9.0]
     unbroken = watched(losses)
     rebuilt = LossSpikeDetector(class_prior_entropy=PRIOR_ENTROPY)
@@ -104,3 +106,13 @@ def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, 
     for step, loss in enumerate(losses[resumed_after:], resumed_after + 1):
         rebuilt.add(step, loss)
     assert rebuilt.in_spike == unbroken.in_spike
+
+
+def test_a_run_that_resumes_starts_outside_of_a_spike():
+    """Its state was saved: the spike before it was over, or only a few odd batches."""
+    detector = LossSpikeDetector(class_prior_entropy=PRIOR_ENTROPY)
+    detector.replay([0.3] * WINDOW_STEPS + [4.0] * PATIENCE_AT_END_STEPS)
+    assert not detector.in_spike
+    detector.check_end()
+    detector.add(WINDOW_STEPS + PATIENCE_AT_END_STEPS + 1, 4.0)
+    assert detector.spike.steps == 1
