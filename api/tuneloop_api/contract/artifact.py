@@ -30,7 +30,7 @@ class Manifest(WireModel):
     schema_version: Literal[1] = 1
     name: str
     """The FineTuneJob that made it."""
-    task: Literal["text-classification"]
+    task: Literal["text-classification", "token-classification"]
     base_model: str
     """`spec.model.uri`."""
     labels: list[str]
