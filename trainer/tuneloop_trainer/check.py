@@ -26,6 +26,7 @@ from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
 from tuneloop_trainer.preflight.preflight import Preflight
 from tuneloop_trainer.prepare import inputs_of, locate_sources, refuse_too_long
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def plan(config: RunConfig) -> JobPlan:
 
 def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
     settings = config.settings
-    model = open_model(settings.model, paths=config.paths)
+    model = open_model(settings.model, task=task_of(settings), paths=config.paths)
     refuse_too_long(settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=locate_sources(config), model=model)
     rows = _read(inputs)

@@ -25,6 +25,7 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.preflight import Preflight
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     progress = PrepareProgress(reporter)
     sources = locate_sources(config)
     with progress.part("checking the model", until=0.05):
-        model = open_model(config.settings.model, paths=config.paths)
+        model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=sources, model=model)
     with progress.part("reading the sources' contents", until=0.1) as done:
@@ -90,12 +91,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
 
 def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: PretrainedModel) -> Inputs:
     """Return what the data set is made of. Raises ConfigError or DataError if no row format fits."""
-    return Inputs(
-        settings=config.settings,
-        sources=sources,
-        model=model,
-        row_format=choose_format(config.settings),
-    )
+    task = task_of(config.settings)
+    row_format = choose_format(config.settings, task=task)
+    return Inputs(settings=config.settings, sources=sources, model=model, task=task, row_format=row_format)
 
 
 def locate_sources(config: RunConfig) -> list[LocatedSource]:

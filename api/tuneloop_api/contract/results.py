@@ -144,7 +144,7 @@ class TrainResult(WireModel):
     weights_path: str
     """Folder with the trained weights to publish: safetensors of the trainable parameters, by name."""
     predictions: dict[str, str]
-    """Safetensors files with `logits` float32 [N, C], `labels` int64 [N], `rows` int64 [N]: `validation`, `test`, `before-test`."""
+    """Safetensors files with `logits` float32 [M, C], `labels` int64 [M], `rows` int64 [N], `offsets` int64 [N + 1] of M targets in N rows: `validation`, `test`, `before-test`."""
     log_path: str
     """JSONL with one line per step: step, loss, grad_norm, learning_rate, tokens, seconds; and evaluation lines."""
     resume: Literal["exact", "rounding"]

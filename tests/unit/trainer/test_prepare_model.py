@@ -14,11 +14,12 @@ from tiny_models import tiny_bert
 
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.models.source import PretrainedModel, open_model
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 
 def opened(tmp_path: Path, **source) -> PretrainedModel:
     config = run_config(tmp_path, model_source=source)
-    return open_model(config.settings.model, paths=config.paths)
+    return open_model(config.settings.model, task=TEXT_CLASSIFICATION, paths=config.paths)
 
 
 @pytest.fixture
@@ -83,7 +84,10 @@ DAMAGE = {
     ),
     "no tokenizer": (lambda f: [path.unlink() for path in f.glob("*token*")], "has no tokenizer"),
     "tokenizer is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "the tokenizer cannot be loaded"),
-    "a model for images": (lambda f: edit_config(f, model_type="vit"), "models of type 'vit' cannot classify texts"),
+    "a model for images": (
+        lambda f: edit_config(f, model_type="vit"),
+        "models of type 'vit' cannot be used for text-classification",
+    ),
     "no type": (lambda f: edit_config(f, model_type=None), "models of type None cannot classify texts"),
 }
 
@@ -106,7 +110,7 @@ def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_p
         "import sys; from run_configs import run_config; from pathlib import Path\n"
         "from tuneloop_trainer.models.source import open_model\n"
         "config = run_config(Path(sys.argv[1]), model_source={'uri': 'hf://org/name', 'revision': 'v1'})\n"
-        "try: open_model(config.settings.model, paths=config.paths)\n"
+        "try: open_model(config.settings.model, task=TEXT_CLASSIFICATION, paths=config.paths)\n"
         "except Exception as error: print(type(error).__name__, error, error.hint)\n"
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join(sys.path)}

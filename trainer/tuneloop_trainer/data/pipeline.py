@@ -12,7 +12,6 @@ from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.folder import draft_folder, publish
 from tuneloop_trainer.data.report_data import data_report, summary
-from tuneloop_trainer.data.row_tasks import ROW_TASKS
 from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids, split
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.models.source import PretrainedModel
+    from tuneloop_trainer.tasks.task import Task
 
 LOG = logging.getLogger(__name__)
 STEPS: tuple[DataStep, ...] = (
@@ -49,6 +49,7 @@ class Inputs:
     settings: Settings
     sources: Sequence[LocatedSource]
     model: PretrainedModel
+    task: Task
     row_format: RowFormat
 
 
@@ -135,7 +136,7 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
     """Return what turns rows into tokens. labels: in the order of their ids."""
     return RowEncoder(
         tokenizer=wrap(inputs.model.tokenizer, vocabulary=inputs.model.vocabulary),
-        task=ROW_TASKS[inputs.settings.task].encode,
+        encode_rows=inputs.task.encode,
         label_ids={label: index for index, label in enumerate(labels)},
         limit=inputs.model.max_tokens,
     )

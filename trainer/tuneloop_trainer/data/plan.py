@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tuneloop_api.contract.results import Resolved
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods import usual_learning_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from tuneloop_trainer.models.source import Architecture
 
 LARGEST_MICRO_BATCH = 16
-LEARNING_RATES: dict[Architecture, float] = {"encoder": 2e-5, "decoder": 1e-5, "encoder-decoder": 3e-4}
-"""Of `method: full`; starting points that the literature agrees on, not truths."""
-LORA_LEARNING_RATE = 2e-4
 
 
 def resolve(
@@ -80,7 +78,7 @@ def _warmup_steps(training: TrainingSettings, *, total_steps: int) -> int:
 def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
     if settings.training.learning_rate is not None:
         return settings.training.learning_rate
-    return LORA_LEARNING_RATE if settings.method.type == "lora" else LEARNING_RATES[architecture]
+    return usual_learning_rate(settings.method, architecture=architecture)
 
 
 def planned_precision(settings: Settings) -> Literal["fp32", "bf16"]:

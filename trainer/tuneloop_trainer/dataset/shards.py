@@ -139,11 +139,6 @@ class TokenizedSplit:
         """Return the value of each row, int64 [N]. Raises KeyError for an unknown name."""
         return self.row_columns[name]
 
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class id of each row, int64 [N], where a row has one."""
-        return self.row_column(LABELS)
-
     def _of_row(self, shards: tuple[NDArray[np.int32], ...], index: int) -> NDArray[np.int32]:
         if not 0 <= index < len(self.lengths):
             raise IndexError(f"row {index} of {len(self.lengths)} in split {self.name}")
@@ -178,8 +173,18 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
     )
 
 
-def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row id, row) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
+def read_rows(dataset: Path, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split as the row format names their columns, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
+    return (row for _, row in _numbered_rows(dataset, split))
+
+
+def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
+    """Yield (row id, text, label) of a split of text classification, as `read_rows` does."""
+    for row_id, row in _numbered_rows(dataset, split):
+        yield row_id, row["text"], row["label"]
+
+
+def _numbered_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:
@@ -189,12 +194,6 @@ def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]
                         yield row.pop(ROW_ID), row
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
-
-
-def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
-    """Yield (row id, text, label) of a split of text classification, as `read_rows` does."""
-    for row_id, row in read_rows(dataset, split):
-        yield row_id, row["text"], row["label"]
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tuneloop_trainer.methods.method import Method
+
     Float64s = NDArray[np.float64]
 
 SPAN_STEPS = 20
@@ -38,12 +40,13 @@ class Facts:
     """Sum of the learning rates of all planned steps."""
     class_prior_entropy: float
     """Loss of a model that knows how often each class occurs and nothing else."""
-    validation_rows: int
+    validation_targets: int
+    """Targets of the validation split: rows, or words."""
     epsilon: float
     """Of AdamW."""
     trained_numbers: int
     """Elements of all trained parameters."""
-    lora: bool
+    method: Method
 
 
 def _numbers() -> array[float]:

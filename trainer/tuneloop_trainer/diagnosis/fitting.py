@@ -34,7 +34,7 @@ def over_fitting(curves: Curves, facts: Facts) -> Finding | None:
     lowest, newest = validation[best], validation[-1]
     since = curves.losses[curves.evaluated_steps[-2] : curves.evaluated_steps[-1]]
     accuracy, then = curves.validation_accuracies[-1], curves.validation_accuracies[best]
-    error = math.sqrt(then * (1 - then) / facts.validation_rows)
+    error = math.sqrt(then * (1 - then) / facts.validation_targets)
     if min(validation[-2:]) < WORSE * lowest or np.mean(since) >= lowest or accuracy > then + error:
         return None
     best_step = curves.evaluated_steps[best]
@@ -43,7 +43,7 @@ def over_fitting(curves: Curves, facts: Facts) -> Finding | None:
         f"to {np.mean(since):.3g}"
     )
     epochs = max(1, math.ceil(best_step / facts.steps_per_epoch))
-    smaller = "method.rank: 8, " if facts.lora else ""
+    smaller = "".join(f"{change}, " for change in facts.method.smaller)
     advice = (
         f"Train shorter (training.epochs: {epochs}, or training.earlyStopping: {{patience: 2}}), or hold the model back "
         f"({smaller}training.dropout: 0.2, training.weightDecay: 0.1); more rows help most."
@@ -61,7 +61,7 @@ def under_fitting(curves: Curves, facts: Facts, *, over: bool) -> Finding | None
         f"{facts.class_prior_entropy:.3g}"
     )
     epochs = max(3, 2 * math.ceil(curves.steps / facts.steps_per_epoch))
-    larger = "method.rank: 64 or method.type: full" if facts.lora else "a larger model"
+    larger = " or ".join(facts.method.larger) or "a larger model"
     advice = (
         f"Train longer (training.epochs: {epochs}), with a learning rate 3 times as high or as low, or with more room to learn ({larger}); "
         "also look in the data report whether labels and texts belong together."

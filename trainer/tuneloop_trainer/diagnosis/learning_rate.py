@@ -25,8 +25,6 @@ LEARNED, FORGOTTEN = 0.75, 0.95
 _STILL_LEARNING = 0.5
 """Above this part of what guessing costs there is still much to learn."""
 _FIFTH = 0.2
-_USUAL = {True: 2e-4, False: 2e-5}
-"""Usual learning rates, for LoRA and for all parameters: where the advice leads to from far away."""
 
 
 def too_high(curves: Curves, facts: Facts, *, over: bool) -> Finding | None:
@@ -48,7 +46,7 @@ def too_high(curves: Curves, facts: Facts, *, over: bool) -> Finding | None:
         seen = f"after {curves.steps} of {facts.total_steps} steps the training loss is {newest:.3g}, while guessing costs {guessing:.3g}"
     else:
         return None
-    usual = _USUAL[facts.lora]
+    usual = facts.method.learning_rates["encoder"]
     lower = usual if facts.peak_rate >= 10 * usual else facts.peak_rate / 10
     advice = (
         f"Lower training.learningRate, for example to {lower:.0e}, or use a longer warm-up (training.warmupRatio: 0.1)."
@@ -70,7 +68,7 @@ def too_low(curves: Curves, facts: Facts) -> Finding | None:
         f"the training loss was {first:.3g} and is {newest:.3g} after {curves.steps} of {facts.total_steps} steps; with a learning rate of "
         f"{facts.peak_rate:g} all steps together move a weight by about {facts.planned_path:.1g}"
     )
-    usual = _USUAL[facts.lora]
+    usual = facts.method.learning_rates["encoder"]
     higher = usual if facts.peak_rate <= usual / 10 else facts.peak_rate * 10
     advice = f"Raise training.learningRate, for example to {higher:.0e}, or train longer (training.epochs)."
     return Finding(name="LearningRateTooLow", message=message, advice=advice)

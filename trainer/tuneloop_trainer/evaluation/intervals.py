@@ -46,6 +46,16 @@ class Bootstrap:
         drawn = [statistic(counts.reshape(-1, *confusion.shape)) for counts in self._counts(confusion.ravel())]
         return _percentiles(statistic(confusion), np.concatenate(drawn))
 
+    def of_sums(self, rows: NDArray[Any], statistic: Callable[[NDArray[Any]], Floats]) -> Interval:
+        """Return the interval of a statistic that depends on the rows only through sums.
+
+        rows: [N, K], what each row adds to the sums. statistic: takes sums [..., K] and returns [...]. A row is drawn with all that
+        belongs to it, such as a sentence with all its words (cluster bootstrap).
+        """
+        kinds, counts = np.unique(rows, axis=0, return_counts=True)
+        drawn = [statistic(times @ kinds) for times in self._counts(counts)]
+        return _percentiles(statistic(rows.sum(axis=0)), np.concatenate(drawn))
+
     def of_mean(self, values: NDArray[Any]) -> Interval:
         """Return the interval of the mean of one value per row."""
         means = [values[rows].mean(axis=1) for rows in self._rows(len(values))]

@@ -24,7 +24,7 @@ class ClassScore:
     recall: float
     f1: float
     support: int
-    """Rows that truly are of this class."""
+    """Rows, or spans, that truly are of this class."""
 
 
 def confusion_matrix(labels: Integers, predictions: Integers, *, classes: int) -> Integers:
@@ -36,14 +36,14 @@ def confusion_matrix(labels: Integers, predictions: Integers, *, classes: int) -
 def accuracy(confusion: NDArray[Any]) -> Floats:
     """Return [...]: the share of rows that are right."""
     right = np.trace(confusion, axis1=-2, axis2=-1)
-    return _ratio(right, confusion.sum(axis=(-2, -1)))
+    return ratio(right, confusion.sum(axis=(-2, -1)))
 
 
 def macro_f1(confusion: NDArray[Any]) -> Floats:
     """Return [...]: the mean F1 of the classes that occur, in truth or in prediction; others would say nothing."""
     right, predicted, true = _margins(confusion)
     occurs = (predicted + true) > 0
-    return _ratio(_ratio(2 * right, predicted + true).sum(axis=-1), occurs.sum(axis=-1))
+    return ratio(ratio(2 * right, predicted + true).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def matthews(confusion: NDArray[Any]) -> Floats:
@@ -55,13 +55,17 @@ def matthews(confusion: NDArray[Any]) -> Floats:
     rows = confusion.sum(axis=(-2, -1)).astype(np.float64)
     covariance = right.sum(axis=-1) * rows - (predicted * true).sum(axis=-1)
     spread = (rows**2 - (predicted**2).sum(axis=-1)) * (rows**2 - (true**2).sum(axis=-1))
-    return _ratio(covariance, np.sqrt(spread))
+    return ratio(covariance, np.sqrt(spread))
 
 
 def per_class(confusion: Integers) -> list[ClassScore]:
     """Return the scores of each class, in the order of their ids."""
-    right, predicted, true = _margins(confusion)
-    columns = (_ratio(right, predicted), _ratio(right, true), _ratio(2 * right, predicted + true), true)
+    return class_scores(*_margins(confusion))
+
+
+def class_scores(right: NDArray[Any], predicted: NDArray[Any], true: NDArray[Any]) -> list[ClassScore]:
+    """Return the scores of each class from its right, predicted and true counts, [C] each."""
+    columns = (ratio(right, predicted), ratio(right, true), ratio(2 * right, predicted + true), true)
     return [
         ClassScore(precision=float(precision), recall=float(recall), f1=float(f1), support=int(support))
         for precision, recall, f1, support in zip(*columns, strict=True)
@@ -79,6 +83,16 @@ def log_losses(logits: NDArray[Any], labels: Integers) -> Floats:
     """Return float64 [N]: minus the log probability of the true class, in nats; their mean is the log loss."""
     result: Floats = -log_probabilities(logits)[np.arange(len(labels)), labels]
     return result
+
+
+def class_prior_entropy(labels: Integers) -> float:
+    """Return the cross-entropy, in nats, of a model that knows how often each class occurs and nothing else.
+
+    labels: int64 [N], class ids. It is the entropy of the classes' shares: ln C for C equally frequent classes.
+    """
+    shares = np.bincount(labels) / len(labels)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
 
 
 def auroc(scores: NDArray[Any], labels: Integers, weights: NDArray[Any] | None = None) -> Floats:
@@ -104,6 +118,6 @@ def _margins(confusion: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArr
     return np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2), confusion.sum(axis=-1)
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     """Return part / whole, 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros(np.shape(part), dtype=np.float64), where=whole > 0)

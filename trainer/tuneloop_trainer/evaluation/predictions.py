@@ -1,6 +1,6 @@
-"""What a model says about each row of a split.
+"""What a model says about each target of a split.
 
-Shapes: N = rows of the split, C = classes.
+Shapes: N = rows of the split, M = targets, C = classes.
 """
 
 from __future__ import annotations
@@ -8,47 +8,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from safetensors.numpy import load_file, save_file
-
-from tuneloop_trainer.evaluation.metrics import accuracy, confusion_matrix, log_losses, macro_f1, matthews
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the model says about each row of a split, in the split's own order."""
+    """What the model says about each target of a split, row after row, in the split's own order."""
 
-    logits: NDArray[np.float32]
-    """[N, C]"""
+    values: NDArray[np.float32]
+    """[M, C] logits."""
     labels: NDArray[np.int64]
-    """[N]"""
+    """[M] class ids."""
     rows: NDArray[np.int64]
     """[N] row ids."""
+    offsets: NDArray[np.int64]
+    """[N + 1] where each row's targets begin; the last is M."""
 
-    def metrics(self) -> dict[str, float]:
-        """Return loss (mean cross-entropy, without label smoothing), accuracy, macro_f1 and mcc."""
-        predicted = self.logits.argmax(axis=1)
-        confusion = confusion_matrix(self.labels, predicted, classes=self.logits.shape[1])
-        return {
-            "loss": float(log_losses(self.logits, self.labels).mean()),
-            "accuracy": float(accuracy(confusion)),
-            "macro_f1": float(macro_f1(confusion)),
-            "mcc": float(matthews(confusion)),
-        }
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Class id with the highest logit, [M]."""
+        return self.values.argmax(axis=1)
+
+    @property
+    def row_of_target(self) -> NDArray[np.int64]:
+        """Index of the row of each target, [M]."""
+        return np.repeat(np.arange(len(self.rows)), np.diff(self.offsets))
 
     def write(self, path: Path) -> None:
         """Write a safetensors file that is whole or absent."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        no_result = path.with_suffix(".tmp")
-        save_file({"logits": self.logits, "labels": self.labels, "rows": self.rows}, no_result)
-        no_result.replace(path)
+        draft = path.with_suffix(".tmp")
+        tensors = {"logits": self.values, "labels": self.labels, "rows": self.rows, "offsets": self.offsets}
+        save_file(tensors, draft)
+        draft.replace(path)
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read what `Predictions.write` wrote."""
-    return Predictions(**load_file(path))
+    """Read what `Predictions.write` wrote. Files of release 0.1.0 have no offsets: each row was one target. Raises KeyError if a tensor is missing."""
+    found = load_file(path)
+    rows = found["rows"]
+    offsets = found.get("offsets", np.arange(len(rows) + 1))
+    return Predictions(values=found["logits"], labels=found["labels"], rows=rows, offsets=offsets)

@@ -1,63 +1,56 @@
-"""The ladder below the model: majority class, TF-IDF + linear, the model before training, all on the same test rows."""
+"""What simpler means achieve on the test rows: the task's baselines, and the model before training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.dataset.shards import open_split, read_texts
-from tuneloop_trainer.evaluation.baselines import Texts, cut_length, majority, sampled, tfidf_linear
-from tuneloop_trainer.evaluation.measure import gain, rung
+from tuneloop_trainer.evaluation.measure import measured
+from tuneloop_trainer.tasks.task import Baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tuneloop_api.contract.results import Measured
     from tuneloop_trainer.evaluation.intervals import Bootstrap
-    from tuneloop_trainer.evaluation.metrics import Integers
     from tuneloop_trainer.evaluation.predictions import Predictions
+    from tuneloop_trainer.tasks.task import Task
+
+BEFORE_TRAINING = "before-training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """Accuracy of each rung, from the simplest, and the model's gain over TF-IDF."""
+class BaselineComparison:
+    """The task's primary metric of each baseline, from the simplest, and the model's gain over the one that it is to beat."""
 
     baselines: list[Measured]
     paired: Measured | None = None
-    baseline_model: str | None = None
-    """Which TF-IDF model the validation split chose."""
+    rival_description: str | None = None
+    """Which one that baseline is, where the validation split chose one of several."""
 
 
-def build_ladder(
+def compare_with_baselines(
     dataset: Path,
     *,
+    task: Task,
+    labels: Sequence[str],
     test: Predictions,
     before: Predictions,
     bootstrap: Bootstrap,
     seed: int,
     beat: Callable[[float], None],
-) -> Ladder:
-    """Measure the simpler means on the rows of `test`; `beat` is called with the fraction done."""
-    train_labels = open_split(dataset, "train").labels
-    chosen = sampled(len(train_labels))
-    cut = cut_length(len(chosen))
-    train = Texts(texts=_texts(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen])
-    validation = Texts(texts=_texts(dataset, "validation", cut=cut), labels=open_split(dataset, "validation").labels)
-    linear = tfidf_linear(train, validation, _texts(dataset, "test", cut=cut), seed=seed, beat=beat)
-    rungs = {
-        "majority": majority(train_labels, rows=len(test.labels)),
-        "tfidf-linear": linear.predictions,
-        "before-training": before.logits.argmax(axis=1),
-    }
-    return Ladder(
-        baselines=[rung(name, found, test.labels, bootstrap=bootstrap) for name, found in rungs.items()],
-        paired=gain(test, linear.predictions, bootstrap=bootstrap),
-        baseline_model=linear.description,
+) -> BaselineComparison:
+    """Measure the baselines on the rows of `test`; `beat` is called with the fraction done. before: predictions of the untrained model."""
+    fitted = task.fit_baselines(dataset, seed=seed, beat=beat)
+    rival = next(baseline for baseline in fitted if baseline.name == task.rival)
+    untrained = Baseline(name=BEFORE_TRAINING, predicted=before.predicted)
+    gain = f"{task.primary_metric}_gain_over_{task.rival.replace('-', '_')}"
+    return BaselineComparison(
+        baselines=[
+            measured(baseline.name, task.score(test, baseline.predicted, labels, bootstrap))
+            for baseline in (*fitted, untrained)
+        ],
+        paired=measured(gain, task.gain(test, rival.predicted, labels, bootstrap)),
+        rival_description=rival.description,
     )
-
-
-def _texts(dataset: Path, split: str, *, cut: int, chosen: Integers | None = None) -> list[str]:
-    wanted = None if chosen is None else set(chosen.tolist())
-    found = enumerate(read_texts(dataset, split))
-    return [text[:cut] for index, (_, text, _) in found if wanted is None or index in wanted]

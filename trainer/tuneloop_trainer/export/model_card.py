@@ -6,9 +6,11 @@ Nothing here depends on when, where or in how many attempts the run was made, so
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuneloop_api.crd.generator import to_yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
 
 if TYPE_CHECKING:
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import Measured, PrepareResult, TrainResult
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.evaluation.measure import Evaluation
+    from tuneloop_trainer.export.baseline_comparison import BaselineComparison
+    from tuneloop_trainer.export.exporters.exporter import ExportInputs
+    from tuneloop_trainer.tasks.task import Task
 
-FEW_ROWS = 30
+FEW = 30
 _SHOWN_CLASSES = 20
 """A confusion matrix of more classes is no longer readable."""
 _WORDS = {
@@ -29,7 +34,15 @@ _WORDS = {
     "DeadGradients": "Dead gradients",
 }
 _HUB = "hf://"
-_HUB_METRICS = {"accuracy": "accuracy", "macro_f1": "f1", "mcc": "matthews_correlation", "auroc": "roc_auc"}
+_HUB_METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "mcc": "matthews_correlation",
+    "auroc": "roc_auc",
+    "span_f1": "f1",
+    "span_precision": "precision",
+    "span_recall": "recall",
+}
 """Names of the Hugging Face Hub."""
 
 
@@ -38,25 +51,42 @@ class Facts:
     """Everything that the card tells."""
 
     name: str
-    settings: Settings
-    prepared: PrepareResult
-    trained: TrainResult
+    inputs: ExportInputs
     evaluation: Evaluation
-    baselines: list[Measured]
-    paired: Measured | None
-    baseline_model: str | None
-    """Which TF-IDF model the validation split chose."""
+    comparison: BaselineComparison
     published_step: int
     license: str | None
     """License of the base model, if its own card says it."""
     parts: list[str]
     """Folders of the artifact: `model`, `adapter`."""
+    library: str
+    """Library that loads the artifact, as the hub calls it."""
+
+    @property
+    def settings(self) -> Settings:
+        """The spec with its defaults."""
+        return self.inputs.settings
+
+    @property
+    def prepared(self) -> PrepareResult:
+        """What `prepare` handed on."""
+        return self.inputs.prepared
+
+    @property
+    def trained(self) -> TrainResult:
+        """What training handed on."""
+        return self.inputs.trained
+
+    @property
+    def task(self) -> Task:
+        """The job's task."""
+        return self.inputs.task
 
 
 def model_card(facts: Facts) -> str:
     """Return README.md: YAML front matter of the Hugging Face Hub, then Markdown."""
-    sections = (_head, _results, _classes, _calibration, _data, _training, _course, _use, _loading)
-    return f"---\n{to_yaml(_front_matter(facts))}---\n\n" + "\n".join(section(facts) for section in sections)
+    sections = (_head, _results, _classes, _calibration, _data, _training, _diagnosis, _use, _loading)
+    return f"---\n{_front_matter(facts).to_yaml()}\n---\n\n" + "\n".join(section(facts) for section in sections)
 
 
 def license_of(card: str) -> str | None:
@@ -68,85 +98,98 @@ def license_of(card: str) -> str | None:
     return named[0] or None if named else None
 
 
-def _front_matter(facts: Facts) -> dict[str, Any]:
+def _front_matter(facts: Facts) -> ModelCardData:
     uri = facts.settings.model.uri
-    metrics = [each for each in facts.evaluation.metrics if each.name in _HUB_METRICS]
-    results = [{"type": _HUB_METRICS[each.name], "name": each.name, "value": round(each.value, 4)} for each in metrics]
-    dataset = {"name": f"test split of {facts.name}", "type": facts.name, "split": "test"}
-    task = {"type": facts.settings.task, "name": "Text classification"}
-    hub_model = (
-        {"base_model": uri.removeprefix(_HUB)} if uri.startswith(_HUB) else {}
-    )  # the hub refuses any other value
-    return {
-        "license": facts.license or "unknown",
-        **hub_model,
-        "pipeline_tag": facts.settings.task,
-        "library_name": "transformers" if "model" in facts.parts else "peft",
-        "tags": ["tuneloop"],
-        "metrics": [_HUB_METRICS[each.name] for each in metrics],
-        "model-index": [{"name": facts.name, "results": [{"task": task, "dataset": dataset, "metrics": results}]}],
-    }
+    metrics = [metric for metric in facts.evaluation.metrics if metric.name in _HUB_METRICS]
+    results = [
+        EvalResult(
+            task_type=facts.task.name,
+            task_name=facts.task.card.title,
+            dataset_type=facts.name,
+            dataset_name=f"test split of {facts.name}",
+            dataset_split="test",
+            metric_type=_HUB_METRICS[metric.name],
+            metric_name=metric.name,
+            metric_value=round(metric.value, 4),
+        )
+        for metric in metrics
+    ]
+    return ModelCardData(
+        license=facts.license or "unknown",
+        base_model=uri.removeprefix(_HUB) if uri.startswith(_HUB) else None,  # the hub refuses any other value
+        pipeline_tag=facts.task.name,
+        library_name=facts.library,
+        tags=["tuneloop"],
+        metrics=[_HUB_METRICS[metric.name] for metric in metrics],
+        model_name=facts.name,
+        eval_results=results,
+    )
 
 
 def _head(facts: Facts) -> str:
-    labels = ", ".join(f"`{_cell(label)}`" for label in facts.prepared.resolved.labels)
+    summary = facts.task.card.summary([_cell(label) for label in facts.prepared.resolved.labels])
     revision = facts.prepared.model_revision
     licensed = f"license {facts.license}" if facts.license else "license not known"
     return (
-        f"# {facts.name}\n\nClassifies a text as one of {len(facts.prepared.resolved.labels)} classes: {labels}.\n"
+        f"# {facts.name}\n\n{summary}\n"
         f"Fine-tuned from `{facts.settings.model.uri}` ({facts.prepared.model_type}, revision `{revision}`, {licensed}).\n"
     )
 
 
 def _results(facts: Facts) -> str:
-    rows = sum(score.support for score in facts.evaluation.classes)
-    after = next(each for each in facts.evaluation.metrics if each.name == "accuracy")
-    ladder = [*facts.baselines, after.model_copy(update={"name": "**after training**"})]
-    names = {"tfidf-linear": f"tfidf-linear ({facts.baseline_model})"}
+    primary, comparison = facts.task.primary_metric, facts.comparison
+    after = next(metric for metric in facts.evaluation.metrics if metric.name == primary)
+    rows = [*comparison.baselines, changed(after, name="**after training**")]
+    names = (
+        {facts.task.rival: f"{facts.task.rival} ({comparison.rival_description})"}
+        if comparison.rival_description
+        else {}
+    )
     text = (
-        f"## Results\n\nMeasured on {rows} test rows that took no part in training or in any choice. "
+        f"## Results\n\nMeasured on {facts.prepared.counts.splits['test']} test rows that took no part in training or in any choice. "
         "In brackets: 95 % bootstrap intervals.\n\n"
-        + _table(("accuracy of", "value", "95 % interval"), ([names.get(m.name, m.name), *_numbers(m)] for m in ladder))
+        + _table((f"{primary} of", "value", "95 % interval"), ([names.get(m.name, m.name), *_numbers(m)] for m in rows))
         + "\n"
         + _table(("metric", "value", "95 % interval"), ([m.name, *_numbers(m)] for m in facts.evaluation.metrics))
     )
-    return text + (f"\n{_verdict(facts.paired)}\n" if facts.paired else "")
+    return text + (f"\n{_verdict(comparison.paired, facts.task)}\n" if comparison.paired else "")
 
 
-def _verdict(paired: Measured) -> str:
-    shown = f"{paired.value:+.4f} accuracy [{paired.low:+.4f}, {paired.high:+.4f}]"
+def _verdict(paired: Measured, task: Task) -> str:
+    shown = f"{paired.value:+.4f} {task.primary_metric} [{paired.low:+.4f}, {paired.high:+.4f}]"
+    compared = f"Against {task.rival_title} on the same rows: {shown}."
     if paired.low is not None and paired.low > 0:
-        return f"Against TF-IDF + linear on the same rows: {shown}. The model is better."
+        return f"{compared} The model is better."
     if paired.high is not None and paired.high < 0:
-        return f"Against TF-IDF + linear on the same rows: {shown}. **The model is worse than a far simpler one.**"
-    return f"Against TF-IDF + linear on the same rows: {shown}. **These rows do not show that the model is better.**"
+        return f"{compared} **The model is worse than a far simpler one.**"
+    return f"{compared} **These rows do not show that the model is better.**"
 
 
 def _classes(facts: Facts) -> str:
-    labels = [_cell(label) for label in facts.prepared.resolved.labels]
-    scores = facts.evaluation.classes
+    card, scores = facts.task.card, {_cell(name): score for name, score in facts.evaluation.classes.items()}
     rows = (
-        [label, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", str(score.support)]
-        for label, score in zip(labels, scores, strict=True)
+        [name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", str(score.support)]
+        for name, score in scores.items()
     )
-    text = "## Classes\n\n" + _table(("class", "precision", "recall", "F1", "test rows"), rows)
-    few = [label for label, score in zip(labels, scores, strict=True) if score.support < FEW_ROWS]
+    text = "## Classes\n\n" + _table(("class", "precision", "recall", "F1", card.unit), rows)
+    few = [name for name, score in scores.items() if score.support < FEW]
     if few:
-        text += f"\nFewer than {FEW_ROWS} test rows, so that the numbers say little: {', '.join(few)}.\n"
+        text += f"\nFewer than {FEW} {card.unit}, so that the numbers say little: {', '.join(few)}.\n"
+    labels = [_cell(label) for label in facts.prepared.resolved.labels]
     if len(labels) <= _SHOWN_CLASSES:
         counts = (
             [f"**{label}**", *map(str, line)] for label, line in zip(labels, facts.evaluation.confusion, strict=True)
         )
-        text += "\nTest rows by true class (line) and predicted class (column):\n\n" + _table(("", *labels), counts)
+        text += f"\n{card.confusion}\n\n" + _table(("", *labels), counts)
     return text
 
 
 def _calibration(facts: Facts) -> str:
-    values = {each.name: each.value for each in facts.evaluation.metrics}
+    values = {metric.name: metric.value for metric in facts.evaluation.metrics}
     return (
         f"## Calibration\n\nDivide the logits by the temperature **{facts.evaluation.temperature:.4f}** (fitted on the validation split; "
         "`temperature` in manifest.json) before the softmax; the predicted class stays the same.\n"
-        f"Expected calibration error on the test rows, 15 bins of equal mass: {values['ece']:.4f} as it is, "
+        f"Expected calibration error on the {facts.task.card.calibrated}, 15 bins of equal mass: {values['ece']:.4f} as it is, "
         f"{values['ece_calibrated']:.4f} with the temperature. Log loss: {values['log_loss']:.4f} and {values['log_loss_calibrated']:.4f}.\n"
     )
 
@@ -171,11 +214,11 @@ def _data(facts: Facts) -> str:
 
 def _training(facts: Facts) -> str:
     settings, resolved = facts.settings, facts.prepared.resolved
-    method, training = settings.method, settings.training
-    described = "all parameters" if method.type == "full" else _lora(facts)
+    training = settings.training
+    described = facts.inputs.method.describe(settings.method, "model" in facts.parts)
     stopped = ", stopped early" if facts.trained.stopped_early else ""
     rows = [
-        ("method", f"{method.type} ({described})"),
+        ("method", f"{settings.method.type} ({described})"),
         ("optimizer steps", f"{facts.trained.steps} of {resolved.total_steps}{stopped}"),
         ("published", f"weights of step {facts.published_step} (`output.checkpoint: {settings.output.checkpoint}`)"),
         ("global batch", f"{resolved.global_batch_size} rows"),
@@ -191,33 +234,29 @@ def _training(facts: Facts) -> str:
     return "## Training\n\n" + _table(("", ""), rows)
 
 
-def _course(facts: Facts) -> str:
-    """What the curves of the training told; slow input says something about the machines alone."""
-    found = [finding for finding in facts.trained.findings if finding.name != "InputBound"]
-    told = "".join(f"- **{_WORDS[finding.name]}**: {finding.message}. {finding.advice}\n" for finding in found)
-    if facts.trained.steps < FEWEST_STEPS:
-        nothing = f"Its {facts.trained.steps} steps are too few to tell.\n"
+def _diagnosis(facts: Facts) -> str:
+    return diagnosis_section(facts.trained)
+
+
+def diagnosis_section(trained: TrainResult) -> str:
+    """Return what the curves of the training showed; slow input says something about the machines alone."""
+    findings = [finding for finding in trained.findings if finding.name != "InputBound"]
+    shown = "".join(f"- **{_WORDS[finding.name]}**: {finding.message}. {finding.advice}\n" for finding in findings)
+    if trained.steps < FEWEST_STEPS:
+        nothing = f"Its {trained.steps} steps are too few to tell.\n"
     else:
         nothing = "The curves of losses and gradients show no sign of over- or under-fitting, of a wrong learning rate or of dead gradients.\n"
-    return "## How the training went\n\n" + (told or nothing)
-
-
-def _lora(facts: Facts) -> str:
-    method = facts.settings.method
-    alpha = 2 * method.rank if method.alpha is None else method.alpha
-    merged = "merged into the weights" if "model" in facts.parts else "not merged"
-    return (
-        f"rank {method.rank}, alpha {alpha}, dropout {method.dropout:g}, {', '.join(method.target_modules)}; {merged}"
-    )
+    return "## How the training went\n\n" + (shown or nothing)
 
 
 def _use(facts: Facts) -> str:
     limit = facts.prepared.resolved.max_tokens
+    limits = "".join(f"- {sentence}\n" for sentence in facts.task.card.limits)
     return (
         "## Intended use and limits\n\n"
         "For texts like those of the training data: the same kind, source and language. The numbers above hold for such texts only.\n\n"
         f"- A text longer than {limit} tokens is cut to that length, as in training.\n"
-        "- Every text gets one of the classes, also one that fits none; a low calibrated confidence is the only sign.\n"
+        f"{limits}"
         "- Not measured: fairness between groups, robustness to typing errors or attacks, other languages.\n"
         "- The licenses of the base model and of the data decide what the model may be used for; check both.\n"
     )
@@ -225,23 +264,16 @@ def _use(facts: Facts) -> str:
 
 def _loading(facts: Facts) -> str:
     if "model" not in facts.parts:
+        auto_class = facts.task.auto_class
         return (
             "## Loading\n\nThe artifact holds the adapter alone; the base model is needed besides.\n\n```python\n"
-            "from peft import PeftModel\nfrom transformers import AutoModelForSequenceClassification\n\n"
+            f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"
             f"labels = {facts.prepared.resolved.labels!r}\n"
-            "base = AutoModelForSequenceClassification.from_pretrained(BASE_MODEL_FOLDER, num_labels=len(labels))\n"
+            f"base = {auto_class}.from_pretrained(BASE_MODEL_FOLDER, num_labels=len(labels))\n"
             'model = PeftModel.from_pretrained(base, "adapter").eval()\n```\n'
         )
-    return (
-        "## Loading\n\nIn the artifact's folder:\n\n```python\nimport torch\n"
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
-        'model = AutoModelForSequenceClassification.from_pretrained("model").eval()\n'
-        'tokenizer = AutoTokenizer.from_pretrained("model")\n'
-        'inputs = tokenizer(["Your text"], truncation=True, padding=True, return_tensors="pt")\n'
-        "with torch.inference_mode():\n"
-        f"    probabilities = (model(**inputs).logits / {facts.evaluation.temperature}).softmax(-1)\n"
-        "print([model.config.id2label[row.argmax().item()] for row in probabilities], probabilities.max(-1).values)\n```\n"
-    )
+    code = facts.task.card.loading(facts.evaluation.temperature)
+    return f"## Loading\n\nIn the artifact's folder:\n\n```python\n{code}```\n"
 
 
 def _numbers(measured: Measured) -> tuple[str, str]:

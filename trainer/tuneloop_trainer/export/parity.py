@@ -1,4 +1,7 @@
-"""The proof that what is published is what was trained: its own files must give the logits that training measured."""
+"""The proof that what is published is what was trained: its own files must give the logits that training measured.
+
+Shapes: n = rows that are compared, m = their targets, C = classes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from tuneloop_trainer.dataset.shards import open_split, read_texts
+from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import Precision
+    from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.predictions import Predictions
+    from tuneloop_trainer.tasks.task import Task
 
 ROWS = 96
 BATCH = 16
@@ -32,22 +37,24 @@ TOLERANCE = {"fp32": 1e-4, "bf16": 0.25}
 class Sample:
     """Test rows to compare: n of them, spread evenly over the split."""
 
+    task: Task
+    split: TokenizedSplit
+    """The prepared test split."""
+    chosen: NDArray[np.int64]
+    """Indexes of the rows in the split, [n]."""
     texts: list[str]
-    tokens: list[list[int]]
-    """What `prepare` made of each text, and training read."""
-    rows: list[int]
-    """Row ids."""
-    logits: NDArray[np.float32]
-    """What training measured, [n, C]."""
+    """What the model reads, [n]."""
+    values: list[NDArray[np.float32]]
+    """The logits of each row's targets as training measured them, n times [targets of the row, C]."""
 
 
-def sample(test: Predictions, *, dataset: Path) -> Sample:
+def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
     """Return rows of the prepared test split to compare.
 
     Raises StorageError if predictions and data are not of the same rows.
     """
     split = open_split(dataset, "test")
-    if not (np.array_equal(split.rows, test.rows) and np.array_equal(split.labels, test.labels)):
+    if not (np.array_equal(split.rows, test.rows) and np.array_equal(task.target_labels(split), test.labels)):
         raise StorageError(
             f"the test predictions are not of the test split in {dataset}: rows or labels differ",
             hint="the data set was replaced after training: run the job under another name",
@@ -56,42 +63,59 @@ def sample(test: Predictions, *, dataset: Path) -> Sample:
     chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
     wanted = set(chosen.tolist())
     return Sample(
-        texts=[text for index, (_, text, _) in enumerate(read_texts(dataset, "test")) if index in wanted],
-        tokens=[split.tokens(int(index)).tolist() for index in chosen],
-        rows=split.rows[chosen].tolist(),
-        logits=test.logits[chosen],
+        task=task,
+        split=split,
+        chosen=chosen,
+        texts=[task.text_of(row) for index, row in enumerate(read_rows(dataset, "test")) if index in wanted],
+        values=[test.values[test.offsets[index] : test.offsets[index + 1]] for index in chosen],
     )
 
 
-def check_agreement(model: nn.Module, folder: Path, expected: Sample, *, precision: Precision) -> float:
+def check_parity(model: nn.Module, folder: Path, expected: Sample, *, precision: Precision) -> float:
     """Return the largest difference of a logit between the files in `folder` and training.
 
     model: loaded from `folder`, in evaluation mode. Raises StageError if the tokenizer or a logit differs by more than the tolerance.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    logits = []
-    for start in range(0, len(expected.texts), BATCH):
-        batch = tokenizer(expected.texts[start : start + BATCH], truncation=True, padding=True, return_tensors="pt")
-        _check_tokens(batch, expected, start=start, folder=folder)
+    largest = 0.0
+    for start in range(0, len(expected.chosen), BATCH):
+        rows = expected.chosen[start : start + BATCH]
+        inputs = tokenizer(expected.texts[start : start + BATCH], truncation=True, padding=True, return_tensors="pt")
+        _check_tokens(inputs, expected.split, rows, folder=folder)
+        labels = torch.from_numpy(expected.task.collate(expected.split, rows, tokenizer.pad_token_id).labels)
         with torch.inference_mode():
-            logits.append(model(**batch).logits.float().numpy())
-    differences = np.abs(np.concatenate(logits) - expected.logits).max(axis=1)
-    worst = int(differences.argmax())
-    if not differences[worst] <= TOLERANCE[precision]:
-        raise StageError(
-            f"the {folder.name} in the artifact is not what was trained: on test row {expected.rows[worst]} a logit differs by "
-            f"{differences[worst]:.2g}, at most {TOLERANCE[precision]:g} is allowed; nothing was published",
-            hint="the base model or the trained weights changed after training, or the adapter does not hold all that was trained",
-        )
-    return float(differences[worst])
+            found = expected.task.target_values(model(**inputs), labels).float().numpy()
+        measured = expected.values[start : start + BATCH]
+        differences = np.abs(found - np.concatenate(measured)).max(axis=1, initial=0.0)
+        _check_differences(differences, expected, start=start, folder=folder, precision=precision)
+        largest = max(largest, float(differences.max(initial=0.0)))
+    return largest
 
 
-def _check_tokens(batch: Any, expected: Sample, *, start: int, folder: Path) -> None:
-    lengths = batch["attention_mask"].sum(dim=1).tolist()
-    for offset, (ids, length) in enumerate(zip(batch["input_ids"].tolist(), lengths, strict=True)):
-        if ids[:length] != expected.tokens[start + offset]:
+def _check_differences(
+    differences: NDArray[np.float32], expected: Sample, *, start: int, folder: Path, precision: Precision
+) -> None:
+    """Raise StageError if a target's largest difference, [targets of the batch], is more than the tolerance or not a number."""
+    wrong = ~(differences <= TOLERANCE[precision])
+    if not wrong.any():
+        return
+    worst = int(np.argmax(np.where(wrong, differences, -1.0)))
+    line = int(np.searchsorted(np.cumsum([len(values) for values in expected.values[start:]]), worst, side="right"))
+    row = int(expected.split.rows[expected.chosen[start + line]])
+    raise StageError(
+        f"the {folder.name} in the artifact is not what was trained: on test row {row} a logit differs by "
+        f"{differences[worst]:.2g}, at most {TOLERANCE[precision]:g} is allowed; nothing was published",
+        hint="the base model or the trained weights changed after training, or the adapter does not hold all that was trained",
+    )
+
+
+def _check_tokens(inputs: Any, split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
+    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    for index, ids, length in zip(rows, inputs["input_ids"].tolist(), lengths, strict=True):
+        expected = split.tokens(int(index)).tolist()
+        if ids[:length] != expected:
             raise StageError(
-                f"the tokenizer in {folder.name} reads test row {expected.rows[start + offset]} otherwise than prepare did: "
-                f"{length} tokens, {len(expected.tokens[start + offset])} are expected; nothing was published",
+                f"the tokenizer in {folder.name} reads test row {split.rows[index]} otherwise than prepare did: "
+                f"{length} tokens, {len(expected)} are expected; nothing was published",
                 hint="the tokenizer's files do not hold all of its settings; use a model whose tokenizer has a tokenizer.json",
             )

@@ -5,7 +5,6 @@ The same inputs give the same digest: nothing that is written tells the time, th
 
 from __future__ import annotations
 
-import json
 import logging
 from importlib import metadata
 from pathlib import Path
@@ -14,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.artifact import MANIFEST, Manifest
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_trainer.evaluation.intervals import Bootstrap
-from tuneloop_trainer.evaluation.measure import measure
-from tuneloop_trainer.export.baseline_comparison import Ladder, build_ladder
-from tuneloop_trainer.export.build import load_written, write_model
+from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
 from tuneloop_trainer.export.cleanup import clean_checkpoints
+from tuneloop_trainer.export.exporters import write_all
+from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.model_card import Facts, license_of, model_card
-from tuneloop_trainer.export.parity import check_agreement, sample
+from tuneloop_trainer.export.parity import check_parity, sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
-from tuneloop_trainer.methods import DESCRIPTION, TrainedMethod
+from tuneloop_trainer.models.trained import read_description
 from tuneloop_trainer.stage_result import read_result
 
 if TYPE_CHECKING:
@@ -50,18 +49,21 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     """
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
     trained = read_result(config.train_result, TrainResult, field="trainResult")
+    inputs = ExportInputs(settings=config.settings, prepared=prepared, trained=trained)
     bootstrap = Bootstrap(resamples=config.settings.evaluation.bootstrap_samples, seed=SEED)
     test = read_split(trained.predictions, "test")
     reporter.post(detail="measuring the test split", fraction=0.0)
     validation = read_split(trained.predictions, "validation")
-    evaluation = measure(validation=validation, test=test, bootstrap=bootstrap)
-    ladder = _ladder(config, prepared, trained, test=test, bootstrap=bootstrap, reporter=reporter)
+    evaluation = inputs.task.evaluate(
+        validation=validation, test=test, labels=prepared.resolved.labels, bootstrap=bootstrap
+    )
+    comparison = _compare(inputs, test=test, bootstrap=bootstrap, reporter=reporter)
     with draft(Path(config.paths.job)) as folder:
         reporter.post(detail="building the model's files", fraction=0.5)
-        parts = write_model(folder, settings=config.settings, prepared=prepared, trained=trained)
+        exporters = write_all(folder, inputs)
         reporter.post(detail="comparing the files with training", fraction=0.7)
-        _check_all(folder, parts, prepared=prepared, trained=trained, test=test)
-        facts = _facts(config, prepared, trained, evaluation=evaluation, ladder=ladder, parts=parts)
+        _check_all(folder, exporters, inputs, test=test)
+        facts = _facts(config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters)
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
         reporter.post(detail="publishing", fraction=0.9)
         manifest = _manifest(config, prepared, evaluation=evaluation, files=list_files(folder))
@@ -69,63 +71,59 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     LOG.info("published %s %s", artifact, manifest.digest())
     clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
     reporter.post(detail="published", fraction=1.0)
-    return _result(config, artifact, manifest=manifest, ladder=ladder)
+    formats = sorted({exporter.format for exporter in exporters})
+    return _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)
 
 
-def _ladder(
-    config: RunConfig,
-    prepared: PrepareResult,
-    trained: TrainResult,
-    *,
-    test: Predictions,
-    bootstrap: Bootstrap,
-    reporter: Reporter,
-) -> Ladder:
-    if not config.settings.evaluation.baselines:
-        return Ladder(baselines=[])
-    detail = "fitting the TF-IDF baseline"
+def _compare(
+    inputs: ExportInputs, *, test: Predictions, bootstrap: Bootstrap, reporter: Reporter
+) -> BaselineComparison:
+    if not inputs.settings.evaluation.baselines:
+        return BaselineComparison(baselines=[])
+    detail = "fitting the baselines"
     reporter.post(detail=detail, fraction=0.1)
     beat: Callable[[float], None] = lambda done: reporter.post(detail=detail, fraction=0.1 + 0.4 * done)  # noqa: E731
-    before = read_split(trained.predictions, "before-test")
-    return build_ladder(
-        Path(prepared.dataset_path), test=test, before=before, bootstrap=bootstrap, seed=SEED, beat=beat
+    return compare_with_baselines(
+        Path(inputs.prepared.dataset_path),
+        task=inputs.task,
+        labels=inputs.prepared.resolved.labels,
+        test=test,
+        before=read_split(inputs.trained.predictions, "before-test"),
+        bootstrap=bootstrap,
+        seed=SEED,
+        beat=beat,
     )
 
 
-def _check_all(
-    folder: Path, parts: list[str], *, prepared: PrepareResult, trained: TrainResult, test: Predictions
-) -> None:
-    """Load every part from its files and compare it with what training measured."""
-    expected = sample(test, dataset=Path(prepared.dataset_path))
-    for part in parts:
-        model = load_written(folder / part, prepared=prepared)
-        difference = check_agreement(model, folder / part, expected, precision=trained.precision)
-        LOG.info("%s gives the logits of training on %d test rows within %.2g", part, len(expected.rows), difference)
+def _check_all(folder: Path, exporters: list[Exporter], inputs: ExportInputs, *, test: Predictions) -> None:
+    """Load every form from its files and compare it with what training measured."""
+    expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
+    for exporter in exporters:
+        written = folder / exporter.folder
+        model = exporter.load(inputs, written)
+        difference = check_parity(model, written, expected, precision=inputs.trained.precision)
+        rows = len(expected.chosen)
+        LOG.info("%s gives the logits of training on %d test rows within %.2g", exporter.folder, rows, difference)
 
 
 def _facts(
-    config: RunConfig,
-    prepared: PrepareResult,
-    trained: TrainResult,
+    name: str,
+    inputs: ExportInputs,
     *,
     evaluation: Evaluation,
-    ladder: Ladder,
-    parts: list[str],
+    comparison: BaselineComparison,
+    exporters: list[Exporter],
 ) -> Facts:
-    method = TrainedMethod.from_wire(json.loads((Path(trained.weights_path) / DESCRIPTION).read_text(encoding="utf-8")))
-    base_card = Path(prepared.model_path) / CARD
+    base_card = Path(inputs.prepared.model_path) / CARD
     return Facts(
-        name=config.job.name,
-        settings=config.settings,
-        prepared=prepared,
-        trained=trained,
+        name=name,
+        inputs=inputs,
         evaluation=evaluation,
-        baselines=ladder.baselines,
-        paired=ladder.paired,
-        baseline_model=ladder.baseline_model,
-        published_step=method.step,
+        comparison=comparison,
+        published_step=read_description(Path(inputs.trained.weights_path)).step,
         license=license_of(base_card.read_text(encoding="utf-8")) if base_card.exists() else None,
-        parts=parts,
+        parts=[exporter.folder for exporter in exporters],
+        library=exporters[-1].library,
     )
 
 
@@ -162,14 +160,21 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-def _result(config: RunConfig, artifact: Path, *, manifest: Manifest, ladder: Ladder) -> ExportResult:
+def _result(
+    config: RunConfig,
+    artifact: Path,
+    *,
+    manifest: Manifest,
+    comparison: BaselineComparison,
+    formats: list[str],
+) -> ExportResult:
     return ExportResult(
         artifact_path=str(artifact),
         artifact_uri=f"{config.paths.job_uri}/{ARTIFACT}",
         digest=manifest.digest(),
         size_bytes=sum(file.size for file in manifest.files) + (artifact / MANIFEST).stat().st_size,
-        formats=["safetensors"],
+        formats=formats,
         metrics=manifest.metrics,
-        baselines=ladder.baselines,
-        paired=ladder.paired,
+        baselines=comparison.baselines,
+        paired=comparison.paired,
     )

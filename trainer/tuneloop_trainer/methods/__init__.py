@@ -1,79 +1,30 @@
-"""Which parameters are trained, one method a file: `build` prepares a model for training, `merge` applies what was trained.
-
-A folder of trained weights (`TrainResult.weights_path`) holds `trainable.safetensors`, the trained parameters by their name in the model
-that `build` returned, and `method.json`, what is needed to build that model again.
-"""
+"""Which parameters are trained, one method a file."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file, save_file
-
-from tuneloop_api.contract.run_config import MethodSettings
-from tuneloop_api.wire.model import WireModel
-from tuneloop_trainer.errors import StorageError
-from tuneloop_trainer.methods import full, lora
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods.bitfit import BITFIT
+from tuneloop_trainer.methods.full import FULL
+from tuneloop_trainer.methods.lora import LORA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from tuneloop_api.contract.run_config import MethodSettings
+    from tuneloop_trainer.methods.method import Method
 
-    from torch import Tensor, nn
-
-TRAINABLE = "trainable.safetensors"
-DESCRIPTION = "method.json"
+METHODS: dict[str, Method] = {method.name: method for method in (FULL, LORA, BITFIT)}
 
 
-class TrainedMethod(WireModel):
-    """`method.json`: how the trained weights belong to the base model."""
-
-    method: MethodSettings
-    labels: list[str]
-    """Class names in the order of their ids."""
-    pad_token_id: int
-    step: int
-    """Optimizer step that the weights are from."""
-
-
-def build(model: nn.Module, settings: MethodSettings, *, seed: int) -> nn.Module:
-    """Return the model with the method's parameters trainable and all others frozen.
-
-    New parameters are drawn from `seed` alone, equally on every rank.
-    """
-    return lora.build(model, settings, seed=seed) if settings.type == "lora" else full.build(model)
-
-
-def save(folder: Path, weights: Mapping[str, Tensor], description: TrainedMethod) -> None:
-    """Write trained weights; the description comes last, so that a folder with one is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / TRAINABLE)
-    (folder / DESCRIPTION).write_text(description.model_dump_json(by_alias=True, exclude_none=True, indent=2))
-
-
-def rebuild(model_folder: Path, weights: Path) -> nn.Module:
-    """Return the trained model as `build` made it, with the trained weights in it, on a single process.
-
-    Raises StorageError if the weights are not those of this model and method.
-    """
-    trained = TrainedMethod.from_wire(json.loads((weights / DESCRIPTION).read_text()))
-    model = load_model(model_folder, labels=trained.labels, pad_token_id=trained.pad_token_id, dropout=None, seed=0)
-    model = build(model, trained.method, seed=0)
-    tensors = load_file(weights / TRAINABLE)
-    expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    buffers = {name for name, _ in model.named_buffers()}  # running statistics, where training changed them
-    odd = sorted(expected ^ (tensors.keys() - buffers))
-    if odd:
-        raise StorageError(
-            f"{weights / TRAINABLE} does not fit {model_folder}: {len(odd)} names differ, such as {odd[0]}"
+def method_of(settings: MethodSettings) -> Method:
+    """Return the method of a job. Raises ConfigError if this trainer does not know it."""
+    if settings.type not in METHODS:
+        raise ConfigError(
+            f"spec.method.type: {settings.type} is not known", hint=f"this trainer knows {', '.join(METHODS)}"
         )
-    model.load_state_dict(tensors, strict=False)
-    return model.eval()
+    return METHODS[settings.type]
 
 
-def merge(model_folder: Path, weights: Path, settings: MethodSettings) -> nn.Module:
-    """Return the trained model in the architecture of the base model, with adapters merged into its weights."""
-    model = rebuild(model_folder, weights)
-    return lora.merge(model) if settings.type == "lora" else model
+def usual_learning_rate(settings: MethodSettings, *, architecture: str) -> float:
+    """Return the learning rate for a job that gives none."""
+    return method_of(settings).learning_rates[architecture]

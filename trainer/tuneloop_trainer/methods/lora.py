@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.run_config import MethodSettings
+    from tuneloop_trainer.tasks.task import Task
 
 ALL_LINEAR = "all-linear"
 
 
-def build(model: Any, settings: MethodSettings, *, seed: int) -> nn.Module:
+def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
     """Return the model with adapters; the modules that its files did not hold (`model.new_modules`) are trained whole.
 
     They get no adapter: an adapter on weights that were drawn at random would be merged into other ones at export. Raises ConfigError if no layer has one of the given names.
     """
-    from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  (takes seconds that other methods need not wait)
+    import torch  # noqa: PLC0415  (seconds)
+    from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  (seconds)
 
     targets = ALL_LINEAR if settings.target_modules == [ALL_LINEAR] else settings.target_modules
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=TaskType[task.peft_type],
         r=settings.rank,
-        lora_alpha=2 * settings.rank if settings.alpha is None else settings.alpha,
+        lora_alpha=_alpha(settings),
         lora_dropout=settings.dropout,
         target_modules=targets,
         exclude_modules=[*model.new_modules],
@@ -46,6 +47,29 @@ def build(model: Any, settings: MethodSettings, *, seed: int) -> nn.Module:
         ) from error
 
 
-def merge(model: Any) -> nn.Module:
+def _alpha(settings: MethodSettings) -> int:
+    return 2 * settings.rank if settings.alpha is None else settings.alpha
+
+
+def _merge(model: Any) -> nn.Module:
     """Return the base model with the adapters added to its weights."""
-    return model.merge_and_unload()
+    merged: nn.Module = model.merge_and_unload()
+    return merged
+
+
+def _describe(settings: MethodSettings, merged: bool) -> str:  # noqa: FBT001  (`Method.describe` is called by position)
+    layers = ", ".join(settings.target_modules)
+    where = "merged into the weights" if merged else "not merged"
+    return f"rank {settings.rank}, alpha {_alpha(settings)}, dropout {settings.dropout:g}, {layers}; {where}"
+
+
+LORA = Method(
+    name="lora",
+    build=_build,
+    merge=_merge,
+    is_adapter=True,
+    learning_rates={"encoder": 2e-4, "decoder": 2e-4, "encoder-decoder": 2e-4},
+    describe=_describe,
+    smaller=("method.rank: 8",),
+    larger=("method.rank: 64", "method.type: full"),
+)

@@ -20,6 +20,7 @@ from tuneloop_trainer.models.files import (
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Paths
     from tuneloop_api.v1alpha1.fine_tune_job.data import ModelSource
+    from tuneloop_trainer.tasks.task import Task
 
 _POSITIONS_AFTER_PADDING = frozenset(
     [
@@ -62,7 +63,7 @@ class PretrainedModel:
     tokenizer_digest: str
 
 
-def open_model(source: ModelSource, *, paths: Paths) -> PretrainedModel:
+def open_model(source: ModelSource, *, task: Task, paths: Paths) -> PretrainedModel:
     """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here."""
     if source.uri.startswith("hf://"):
         from tuneloop_trainer.models.hub import fetch_model  # noqa: PLC0415  (needed for hub models alone)
@@ -73,7 +74,7 @@ def open_model(source: ModelSource, *, paths: Paths) -> PretrainedModel:
     _require_folder(folder, uri=source.uri)
     check_files({path.name for path in folder.iterdir()}, uri=source.uri)
     weights = _check_weights(folder, uri=source.uri)
-    config = _load_config(folder, uri=source.uri)
+    config = _load_config(folder, task=task, uri=source.uri)
     tokenizer = _load_tokenizer(folder, uri=source.uri)
     return PretrainedModel(
         path=folder,
@@ -128,19 +129,17 @@ def _check_whole(path: Path, *, uri: str) -> None:
         ) from error
 
 
-def _load_config(folder: Path, *, uri: str) -> Any:
+def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
     from transformers import AutoConfig  # noqa: PLC0415  (seconds)
-    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415
-        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS,
-    )
+    from transformers.models.auto import modeling_auto  # noqa: PLC0415
 
     try:
         model_type = json.loads((folder / "config.json").read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelAccessError(f"model.uri: {uri}: config.json cannot be read: {error}") from error
-    if model_type not in CLASSIFIERS:
+    if model_type not in getattr(modeling_auto, task.architectures):
         raise ModelAccessError(
-            f"model.uri: {uri}: models of type {model_type!r} cannot classify texts (AutoModelForSequenceClassification)",
+            f"model.uri: {uri}: models of type {model_type!r} cannot be used for {task.name} ({task.auto_class})",
             hint="take for example a bert, roberta, modernbert, llama or qwen3 model",
         )
     try:

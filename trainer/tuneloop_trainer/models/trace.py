@@ -20,8 +20,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tuneloop_trainer import methods
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,8 +69,10 @@ def shape_of(
 
     longest: tokens that the model can read; None: any number. On GPUs attention is fused. Raises ModelAccessError and ConfigError as training would.
     """
+    task, method = task_of(settings), settings.method
     model = load_model(
         folder,
+        task=task,
         labels=[str(number) for number in range(classes)],
         pad_token_id=0,
         dropout=settings.training.dropout,
@@ -78,7 +81,7 @@ def shape_of(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
-        model = methods.build(model, settings.method, seed=0).train()
+        model = method_of(method).build(model, method, task=task, seed=0).train()
     counts = {id(parameter): parameter for parameter in model.parameters()}.values()
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
         kept, passing = _laws(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.errors import StorageError
+from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.preflight.feasible import gib
 from tuneloop_trainer.preflight.memory_plan import saved_bytes
 
@@ -40,9 +41,9 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
         return [data_set]
     checkpoint, output = settings.checkpoint, settings.output
     best = max(checkpoint.keep_best, 1 if output.checkpoint == "best" else 0)
-    adapter = settings.method.type == "lora"
-    artifact = shape.trainable if adapter else 0
-    if output.merge_adapter or not adapter:
+    is_adapter = method_of(settings.method).is_adapter
+    artifact = shape.trainable if is_adapter else 0
+    if output.merge_adapter or not is_adapter:
         artifact += shape.parameters
     planned = {
         "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),

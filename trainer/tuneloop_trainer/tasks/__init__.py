@@ -1,1 +1,22 @@
 """What is learned: one task a file, with its model and head, its loss and its metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_trainer.tasks.task import Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (TEXT_CLASSIFICATION, TOKEN_CLASSIFICATION)}
+
+
+def task_of(settings: Settings) -> Task:
+    """Return the task of a job. Raises ConfigError if this trainer does not know it."""
+    if settings.task not in TASKS:
+        raise ConfigError(f"spec.task: {settings.task} is not known", hint=f"this trainer knows {', '.join(TASKS)}")
+    return TASKS[settings.task]

@@ -4,25 +4,35 @@ A task is functions in a frozen dataclass. The loop, evaluation, preflight, expo
 A *target* is one thing that the loss is taken over: a row of text classification, a word of token classification. The loss is a SUM
 over targets, and the number of targets of a global batch is known before the batch is run, so that the result is exact on any number of ranks.
 
+Nothing here imports torch: `prepare` uses a task for its rows alone.
+
 Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest one in a batch), M = targets, C = classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from tuneloop_trainer.dataset.shards import TokenizedSplit
+    from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
+    from tuneloop_trainer.evaluation.measure import Evaluation
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 Row = dict[str, Any]
 """A row of a format, by the format's own names: `{"text": …, "label": …}`, `{"tokens": […], "tags": […]}`."""
+LABELS = "labels"
+"""Column that `loss_sum` compares with: a row column or a token column, as the task decides."""
+IGNORED = -100
+"""Label of a token that is no target, as in torch's cross-entropy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +57,49 @@ class Batch:
     """What `loss_sum` compares with: [B] or [B, T]; IGNORED where a token is no target."""
 
 
-LABELS = "labels"
-"""Column that `loss_sum` compares with: a row column or a token column, as the task decides."""
-IGNORED = -100
-"""Label of a token that is no target, as in torch's cross-entropy."""
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What something far simpler than the model predicts for the test split."""
+
+    name: str
+    predicted: NDArray[np.int64]
+    """[M] class ids."""
+    description: str | None = None
+    """Which one it is, where one of several was chosen."""
+
+
+class Evaluate(Protocol):
+    """Returns every number of the finished model, with intervals over rows."""
+
+    def __call__(
+        self, *, validation: Predictions, test: Predictions, labels: Sequence[str], bootstrap: Bootstrap
+    ) -> Evaluation: ...
+
+
+class FitBaselines(Protocol):
+    """Fits the baselines on the prepared data and predicts its test split, the simplest first. `beat` is called with the fraction done."""
+
+    def __call__(self, dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardTexts:
+    """What the model card says about the task in words."""
+
+    title: str
+    """Name of the task."""
+    summary: Callable[[Sequence[str]], str]
+    """Class names, safe for Markdown → what the model does, in a sentence or two."""
+    unit: str
+    """What a class is counted in on the test split: `test rows`."""
+    confusion: str
+    """Sentence above the confusion matrix."""
+    calibrated: str
+    """What the calibration error is measured on: `test rows`."""
+    limits: tuple[str, ...]
+    """Sentences about what the model does with inputs that it was not trained for."""
+    loading: Callable[[float], str]
+    """Temperature → Python code that loads `model/` in the artifact's folder and prints predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +110,43 @@ class Task:
     """Hugging Face task id, as in `spec.task`."""
     auto_class: str
     """Class of transformers that loads the model, such as `AutoModelForTokenClassification`."""
+    architectures: str
+    """Name of the table in transformers' `modeling_auto` that maps each `model_type` to its class for the task."""
     problem_type: str | None
     """`problem_type` of the model's config, where the architecture asks for it."""
     peft_type: str
     """Member of `peft.TaskType`, such as `SEQ_CLS`."""
     formats: tuple[str, ...]
     """Formats of rows that the task learns from (`data.format`), the usual one first; `data.formats` reads them."""
+
+    text_of: Callable[[Row], str]
+    """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → one encoded row each."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
+    target_labels: Callable[[TokenizedSplit], NDArray[np.int64]]
+    """Split → class ids of all its targets, [M]; row i has `split.targets[i]` of them."""
+
     loss_sum: Callable[[Any, Tensor, float], Tensor]
     """(model output, labels, label smoothing) → the SUM of the loss over the targets, float32."""
+    target_values: Callable[[Any, Tensor], Tensor]
+    """(model output, labels) → the logits of each target of the batch, row after row, [targets of the batch, C]."""
+    prior_loss: Callable[[TokenizedSplit], float]
+    """Training split → mean loss of a target, in nats, for a model that knows how often each class occurs and nothing else."""
+
+    primary_metric: str
+    """Metric that baselines are measured in, and that the log names; the higher the better."""
+    metrics: Callable[[Predictions, Sequence[str]], dict[str, float]]
+    """(predictions, class names) → the metrics during training: `loss`, `accuracy` of the targets, and those that the task's users know."""
+    evaluate: Evaluate
+    score: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
+    """(test predictions, other class ids [M], class names, bootstrap) → the primary metric of these class ids on the same rows."""
+    gain: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
+    """(test predictions, a baseline's class ids [M], class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
+    fit_baselines: FitBaselines
+    rival: str
+    """Name of the baseline that the model is to beat."""
+    rival_title: str
+    """The same in words, for the model card."""
+    card: CardTexts

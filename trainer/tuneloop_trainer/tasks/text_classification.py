@@ -1,31 +1,36 @@
-"""Text classification with one label per text: the model with its head, and the loss.
+"""Text classification with one label per text. Every row is one target.
 
-Shapes: B = rows of a batch, C = classes.
+Shapes: N = rows of a split, B = rows of a batch, C = classes.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional
-from transformers import AutoConfig, AutoModelForSequenceClassification
-from transformers import logging as transformers_logging
 
-from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.tasks.task import LABELS, EncodedRow, Row
+from tuneloop_trainer.dataset.shards import open_split, read_texts
+from tuneloop_trainer.evaluation.classification import evaluate_rows, row_accuracy, row_accuracy_gain, row_metrics
+from tuneloop_trainer.evaluation.metrics import class_prior_entropy
+from tuneloop_trainer.tasks.padding import padded_inputs
+from tuneloop_trainer.tasks.task import LABELS, Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from tuneloop_trainer.dataset.shards import TokenizedSplit
 
 
-def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
+def _text_of(row: Row) -> str:
+    text: str = row["text"]
+    return text
+
+
+def _encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
     """Return each row `{"text": str, "label": str}` as tokens, with the class id as row column `labels`."""
     encoded = tokenizer(
         [row["text"] for row in rows],
@@ -40,94 +45,114 @@ def encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) ->
     ]
 
 
-def load_model(
-    folder: Path,
-    *,
-    labels: Sequence[str],
-    pad_token_id: int,
-    dropout: float | None,
-    seed: int,
-    device: Literal["meta"] | None = None,
-) -> nn.Module:
-    """Return the pre-trained model with a classification head for these labels.
+def _target_labels(split: TokenizedSplit) -> NDArray[np.int64]:
+    return split.row_column(LABELS)
 
-    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
-    `new_modules` names these modules. `dropout` replaces the model's own. On the device `meta` no weight is read. Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
+
+def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int) -> Batch:
+    return Batch(inputs=padded_inputs(split, rows, pad_id=pad_id), labels=_target_labels(split)[rows])
+
+
+def _loss_sum(output: Any, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Return the SUM of the cross-entropy over the rows, in float32; labels: int64 [B].
+
+    A sum, never a mean: uneven micro-batches and ranks would get the wrong weight.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        _configure(config, labels=labels, pad_token_id=pad_token_id, dropout=dropout)
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            device_map=device,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        hint = "The model folder must hold config.json and *.safetensors of an architecture that transformers can classify with."
-        raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
-    new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
-    _check_only_head_is_new(model, new, folder)
-    model.new_modules = _draw(model, new, seed)
-    return model
+    from torch.nn import functional  # noqa: PLC0415  (seconds)
+
+    return functional.cross_entropy(output.logits.float(), labels, reduction="sum", label_smoothing=label_smoothing)
 
 
-def loss_sum(logits: Tensor, labels: Tensor, *, label_smoothing: float) -> Tensor:
-    """Return the SUM of the cross-entropy over the rows, in float32.
-
-    logits: [B, C]; labels: int64 [B]. A sum, never a mean: uneven micro-batches and ranks would get the wrong weight.
-    """
-    return functional.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=label_smoothing)
+def _target_values(output: Any, _labels: Tensor) -> Tensor:
+    logits: Tensor = output.logits
+    return logits
 
 
-def _configure(config: Any, *, labels: Sequence[str], pad_token_id: int, dropout: float | None) -> None:
-    config.num_labels = len(labels)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: index for index, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
-    config.pad_token_id = pad_token_id
-    config.use_cache = False
-    if dropout is not None:
-        for name, value in config.to_dict().items():
-            if isinstance(value, float | int) and ("dropout" in name or name.endswith("pdrop")):
-                setattr(config, name, dropout)
+def _prior_loss(split: TokenizedSplit) -> float:
+    return class_prior_entropy(_target_labels(split))
 
 
-def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
-    """Refuse a file in which parts of the body are missing: they would silently be random."""
-    lacking = sorted(key for key in new if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key)
-    if lacking:
-        raise ModelAccessError(
-            f"spec.model.uri: {folder} lacks {len(lacking)} weights of the pre-trained model, for example {lacking[0]}",
-            hint="Use a complete checkpoint; only the classification head may be missing.",
-        )
+def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]:
+    """Predict the majority class, and what a linear model on TF-IDF of words says."""
+    from tuneloop_trainer.evaluation.baselines import (  # noqa: PLC0415  (loads scikit-learn)
+        Texts,
+        cut_length,
+        majority,
+        sampled,
+        tfidf_linear,
+    )
+
+    train, validation, test = (open_split(dataset, name) for name in ("train", "validation", "test"))
+    train_labels = _target_labels(train)
+    chosen = sampled(len(train_labels))
+    cut = cut_length(len(chosen))
+    linear = tfidf_linear(
+        Texts(texts=_texts(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen]),
+        Texts(texts=_texts(dataset, "validation", cut=cut), labels=_target_labels(validation)),
+        _texts(dataset, "test", cut=cut),
+        seed=seed,
+        beat=beat,
+    )
+    return [
+        Baseline(name="majority", predicted=majority(train_labels, rows=len(test.rows))),
+        Baseline(name="tfidf-linear", predicted=linear.predictions, description=linear.description),
+    ]
 
 
-def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
-    """Draw the weights of the modules that the files did not hold; returns the names of these modules."""
-    drawn = []
-    for name, module in model.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if any(f"{name}.{parameter}" in new for parameter in own):
-            torch.manual_seed(seed)
-            with _whole(list(own.values())), torch.no_grad():
-                model._init_weights(module)  # noqa: SLF001  (the architecture's own rule; there is no public way to it)
-            drawn.append(name)
-    return tuple(drawn)
+def _texts(dataset: Path, split: str, *, cut: int, chosen: NDArray[np.int64] | None = None) -> list[str]:
+    wanted = None if chosen is None else set(chosen.tolist())
+    numbered = enumerate(read_texts(dataset, split))
+    return [text[:cut] for index, (_, text, _) in numbered if wanted is None or index in wanted]
 
 
-def _whole(parameters: list[nn.Parameter]) -> AbstractContextManager[Any]:
-    """Hold parameters in one piece: under ZeRO-3 each rank has a slice, and rank 0's values are handed to all."""
-    if not any(hasattr(parameter, "ds_id") for parameter in parameters):
-        return nullcontext()
-    from tuneloop_trainer.engine.deepspeed_import import deepspeed  # noqa: PLC0415  (export needs no DeepSpeed)
+def _summary(labels: Sequence[str]) -> str:
+    return f"Classifies a text as one of {len(labels)} classes: {', '.join(f'`{label}`' for label in labels)}."
 
-    return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)
+
+def _loading(temperature: float) -> str:
+    return (
+        "import torch\n"
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
+        'model = AutoModelForSequenceClassification.from_pretrained("model").eval()\n'
+        'tokenizer = AutoTokenizer.from_pretrained("model")\n'
+        'inputs = tokenizer(["Your text"], truncation=True, padding=True, return_tensors="pt")\n'
+        "with torch.inference_mode():\n"
+        f"    probabilities = (model(**inputs).logits / {temperature}).softmax(-1)\n"
+        "print([model.config.id2label[row.argmax().item()] for row in probabilities], probabilities.max(-1).values)\n"
+    )
+
+
+TEXT_CLASSIFICATION = Task(
+    name="text-classification",
+    auto_class="AutoModelForSequenceClassification",
+    architectures="MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    problem_type="single_label_classification",
+    peft_type="SEQ_CLS",
+    formats=("text-label",),
+    text_of=_text_of,
+    encode=_encode,
+    collate=_collate,
+    target_labels=_target_labels,
+    loss_sum=_loss_sum,
+    target_values=_target_values,
+    prior_loss=_prior_loss,
+    primary_metric="accuracy",
+    metrics=row_metrics,
+    evaluate=evaluate_rows,
+    score=row_accuracy,
+    gain=row_accuracy_gain,
+    fit_baselines=_fit_baselines,
+    rival="tfidf-linear",
+    rival_title="TF-IDF + linear",
+    card=CardTexts(
+        title="Text classification",
+        summary=_summary,
+        unit="test rows",
+        confusion="Test rows by true class (line) and predicted class (column):",
+        calibrated="test rows",
+        limits=(
+            "Every text gets one of the classes, also one that fits none; a low calibrated confidence is the only sign.",
+        ),
+        loading=_loading,
+    ),
+)

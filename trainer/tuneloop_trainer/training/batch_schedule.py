@@ -3,7 +3,7 @@
 The unit is the global micro-batch g of step t. It depends on the data, the seed, t and g alone, never on the number of ranks: W ranks
 share out the micro-batches of a step (rank r runs every g with g ≡ r mod W), so that 1, 2 or 3 ranks train the same model.
 
-Shapes: N = rows of the split, S = steps of an epoch, B = rows of a micro-batch, T = tokens of its longest row.
+Shapes: N = rows of the split, S = steps of an epoch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from tuneloop_trainer.dataset.shards import TokenizedSplit
 
     Int64s = NDArray[np.int64]
 
@@ -53,18 +51,6 @@ class EpochPlan:
         """Return the rows of each global micro-batch g of a step."""
         rows = self.step_rows(step)
         return [rows[start : start + self.micro_batch] for start in range(0, len(rows), self.micro_batch)]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows as the model takes them, padded on the right to the longest one."""
-
-    input_ids: Int64s
-    """[B, T]"""
-    attention_mask: Int64s
-    """[B, T] 1 for a token, 0 for padding."""
-    labels: Int64s
-    """[B]"""
 
 
 @dataclass(frozen=True)
@@ -144,16 +130,6 @@ def shares(micro_batches: Sequence[Int64s], *, rank: int, world_size: int) -> li
     mine = [turn * world_size + rank for turn in range(turns)]
     dummy = Share(micro_batch=0, rows=micro_batches[0][:1], live=False)
     return [Share(micro_batch=g, rows=micro_batches[g], live=True) if g < len(micro_batches) else dummy for g in mine]
-
-
-def pad(split: TokenizedSplit, rows: Int64s, *, pad_id: int) -> Batch:
-    """Return rows of a split as one batch."""
-    lengths = split.lengths[rows]
-    input_ids = np.full((len(rows), int(lengths.max())), pad_id, dtype=np.int64)
-    for line, row in enumerate(rows):
-        input_ids[line, : lengths[line]] = split.tokens(int(row))
-    mask = np.arange(input_ids.shape[1]) < lengths[:, None]
-    return Batch(input_ids=input_ids, attention_mask=mask.astype(np.int64), labels=split.labels[rows])
 
 
 def random_seed(seed: int, *, step: int, micro_batch: int) -> int:

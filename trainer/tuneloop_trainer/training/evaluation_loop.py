@@ -1,6 +1,6 @@
 """Runs a split through the model on all ranks, and gathers every prediction.
 
-Shapes: N = rows of the split, C = classes.
+Shapes: N = rows of the split, M = its targets, C = classes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tuneloop_trainer.evaluation.predictions import Predictions
-from tuneloop_trainer.training.batch_schedule import pad, shares
+from tuneloop_trainer.training.batch_schedule import shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,38 +20,52 @@ if TYPE_CHECKING:
 
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.engine.engine import Engine
+    from tuneloop_trainer.tasks.task import Task
 
 _GATHER = 1 << 20
 """Numbers that are summed over the ranks at a time."""
 
 
 def predict(
-    engine: Engine, split: TokenizedSplit, *, classes: int, batch_size: int, pad_id: int, beat: Callable[[], None]
+    engine: Engine,
+    split: TokenizedSplit,
+    *,
+    task: Task,
+    classes: int,
+    batch_size: int,
+    pad_id: int,
+    beat: Callable[[], None],
 ) -> Predictions:
-    """Return the predictions for every row of a split; collective.
+    """Return the predictions for every target of a split; collective.
 
     Every rank makes the same number of forward calls on batches of rows of like length, and gets all predictions.
     """
     order = np.argsort(-split.lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    logits = np.zeros((len(order), classes), dtype=np.float32)
+    offsets = np.cumsum([0, *split.targets], dtype=np.int64)
+    values = np.zeros((offsets[-1], classes), dtype=np.float32)
     engine.model.eval()
     with torch.no_grad():
         for share in shares(batches, rank=engine.rank, world_size=engine.world_size):
-            batch = pad(split, share.rows, pad_id=pad_id)
-            output = engine.forward(
-                input_ids=torch.from_numpy(batch.input_ids).to(engine.device),
-                attention_mask=torch.from_numpy(batch.attention_mask).to(engine.device),
-            )
+            batch = task.collate(split, share.rows, pad_id)
+            output = engine.forward(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
             if share.live:
-                logits[share.rows] = output.logits.float().cpu().numpy()
+                labels = torch.from_numpy(batch.labels).to(engine.device)
+                values[_targets_of(share.rows, offsets)] = task.target_values(output, labels).float().cpu().numpy()
             beat()
     engine.model.train()
-    return Predictions(logits=_summed(engine, logits), labels=split.labels, rows=split.rows)
+    return Predictions(
+        values=_summed(engine, values), labels=task.target_labels(split), rows=split.rows, offsets=offsets
+    )
+
+
+def _targets_of(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the targets of some rows, row after row."""
+    return np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
 
 
 def _summed(engine: Engine, mine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Put the rows of all ranks together: each row is zero on all ranks but one, so that the sum is exact."""
+    """Put the values of all ranks together: each is zero on all ranks but one, so that the sum is exact."""
     flat = torch.from_numpy(mine.reshape(-1))
     parts = [engine.all_reduce_sum(part.double()).float() for part in flat.split(_GATHER)]
     return torch.cat(parts).cpu().numpy().reshape(mine.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer import methods
+from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.training.evaluation_loop import predict
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
     return predict(
         run.engine,
         run.splits[name],
+        task=run.task,
         classes=len(run.resolved.labels),
         batch_size=run.resolved.micro_batch_size,
         pad_id=run.pad_id,
@@ -45,7 +46,9 @@ def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> No
     predictions = predict_split(run, "test", beat=beat)
     if run.is_main_rank:
         predictions.write(path)
-        LOG.info("before training: test accuracy %.4f", predictions.metrics()["accuracy"])
+        primary = run.task.primary_metric
+        value = run.task.metrics(predictions, run.resolved.labels)[primary]
+        LOG.info("before training: test %s %.4f", primary, value)
 
 
 def measure_after_training(
@@ -62,7 +65,7 @@ def measure_after_training(
     if run.is_main_rank:
         for name, predictions in measured.items():
             predictions.write(predictions_path(run.job, name))
-    return {name: predictions.metrics() for name, predictions in measured.items()}
+    return {name: run.task.metrics(predictions, run.resolved.labels) for name, predictions in measured.items()}
 
 
 def write_weights(run: TrainingRun, *, step: int) -> Path:
@@ -70,8 +73,8 @@ def write_weights(run: TrainingRun, *, step: int) -> Path:
     folder = run.job / "weights"
     weights = run.engine.trainable_state()
     if run.is_main_rank:
-        description = methods.TrainedMethod(
+        description = TrainedModel(
             method=run.config.settings.method, labels=run.resolved.labels, pad_token_id=run.pad_id, step=step
         )
-        methods.save(folder, weights, description)
+        write_trained(folder, weights, description)
     return folder

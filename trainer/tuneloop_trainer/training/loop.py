@@ -23,7 +23,7 @@ from tuneloop_trainer.training.final_evaluation import (
     write_weights,
 )
 from tuneloop_trainer.training.listeners.diagnosis import Watch
-from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, LossSpikeDetector, check_finite, class_prior_entropy
+from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, LossSpikeDetector, check_finite
 from tuneloop_trainer.training.progress import ProgressPosts
 from tuneloop_trainer.training.resume import Position, load_chosen, resume
 from tuneloop_trainer.training.saves import CheckpointSaver
@@ -155,7 +155,7 @@ class Loop:
         if not self._run.rhythm.evaluation_due(step) or at.selection.evaluated_step == step:
             return
         predictions = predict_split(self._run, "validation", beat=self._heartbeat.beat)
-        metrics = predictions.metrics()
+        metrics = self._run.task.metrics(predictions, self._run.resolved.labels)
         check_finite("validation loss", metrics["loss"], step)
         at.selection = at.selection.with_evaluation(step, metrics, self._run.training)
         self._measured[step] = predictions
@@ -207,8 +207,9 @@ class Loop:
         peak = self._run.engine.peak_memory_bytes()
         if self._log is None:
             return None
+        primary = self._run.task.primary_metric
         for split, values in metrics.items():
-            LOG.info("step %d: %s accuracy %.4f", step, split, values["accuracy"])
+            LOG.info("step %d: %s %s %.4f", step, split, primary, values[primary])
         self._log.close()
         return self._result(str(weights), peak_memory=peak)
 
@@ -273,6 +274,6 @@ class Loop:
 
 def _guard(run: TrainingRun, curves: Curves) -> LossSpikeDetector:
     """Return the guard as it was when this point of the run was reached for the first time, by rank 0's log. Collective."""
-    guard = LossSpikeDetector(class_prior_entropy=class_prior_entropy(run.splits["train"].labels))
+    guard = LossSpikeDetector(class_prior_entropy=run.prior_loss)
     guard.remember(run.engine.exchange(curves.losses[-HISTORY_STEPS:].tolist())[0])
     return guard

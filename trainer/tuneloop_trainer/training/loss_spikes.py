@@ -24,14 +24,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tuneloop_trainer.errors import NonFiniteLossError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
 WINDOW_STEPS = 50
 """Losses that tell what is usual; before so many nothing counts as a rise."""
@@ -70,7 +66,7 @@ class Rise:
 
 
 class LossSpikeDetector:
-    """Watches the losses of a run. `guessing_loss`: `guessing_loss(labels)` of the training rows."""
+    """Watches the losses of a run. `class_prior_entropy`: the loss of a model that only knows how often each class occurs in training."""
 
     def __init__(self, *, class_prior_entropy: float) -> None:
         self._floor = _PART_OF_GUESSING * class_prior_entropy
@@ -124,13 +120,3 @@ def check_finite(what: str, value: float, step: int) -> None:
     """Raise NonFiniteLossError, naming the step (counted from 1), if a value of it is NaN or infinite."""
     if not math.isfinite(value):
         raise NonFiniteLossError(f"the {what} of step {step} is {value}", hint=_HINT, step=step)
-
-
-def class_prior_entropy(labels: NDArray[np.int64]) -> float:
-    """Return the cross-entropy, in nats, of a model that knows how often each class occurs and nothing else.
-
-    labels: int64 [N], class ids. It is the entropy of the classes' shares: ln C for C equally frequent classes.
-    """
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
-from tuneloop_trainer import methods
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.checkpoint.manifest import run_identity
 from tuneloop_trainer.dataset.shards import TokenizedSplit, open_split, read_manifest
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.stage_result import read_result
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.tasks import task_of
 from tuneloop_trainer.training.batch_schedule import BatchSchedule
 from tuneloop_trainer.training.intervals import SaveAndEvalIntervals
 from tuneloop_trainer.training.lr_schedule import Schedule
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import Resolved
     from tuneloop_api.contract.run_config import RunConfig, TrainingSettings
+    from tuneloop_trainer.methods.method import Method
+    from tuneloop_trainer.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,8 @@ class TrainingRun:
 
     config: RunConfig
     prepared: PrepareResult
+    task: Task
+    method: Method
     splits: dict[str, TokenizedSplit]
     """train, validation, test."""
     pad_id: int
@@ -52,6 +59,11 @@ class TrainingRun:
     def resolved(self) -> Resolved:
         """What `prepare` chose, with the precision that this gang has."""
         return self.prepared.resolved
+
+    @cached_property
+    def prior_loss(self) -> float:
+        """Loss, in nats, of a model that knows how often each class occurs in training and nothing else."""
+        return self.task.prior_loss(self.splits["train"])
 
     @property
     def job(self) -> Path:
@@ -78,6 +90,8 @@ def set_up(config: RunConfig) -> TrainingRun:
     return TrainingRun(
         config=config,
         prepared=prepared,
+        task=task_of(config.settings),
+        method=method_of(config.settings.method),
         splits=splits,
         pad_id=pad_id,
         batch_schedule=BatchSchedule(
@@ -114,7 +128,7 @@ def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult
         raise ConfigError(
             f"run.json: microBatchSize: {rows} does not divide the global batch of {prepared.resolved.global_batch_size} rows"
         )
-    return prepared.model_copy(update={"resolved": prepared.resolved.model_copy(update={"micro_batch_size": rows})})
+    return changed(prepared, resolved=changed(prepared.resolved, micro_batch_size=rows))
 
 
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
@@ -131,15 +145,18 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
         epsilon=training.epsilon,
         offload_optimizer=config.settings.deepspeed.offload_optimizer == "cpu",
     )
+    task = task_of(config.settings)
     with zero3_context(settings):
         model: nn.Module = load_model(
             Path(prepared.model_path),
+            task=task,
             labels=resolved.labels,
             pad_token_id=pad_id,
             dropout=training.dropout,
             seed=training.seed,
         )
-    model = methods.build(model, config.settings.method, seed=training.seed)
+    method = config.settings.method
+    model = method_of(method).build(model, method, task=task, seed=training.seed)
     return Engine(model.train(), settings)
 
 

@@ -1,6 +1,6 @@
 """One optimizer step: forward and backward of every micro-batch, one small all-reduce, one update.
 
-With W ranks and N rows in the global batch the loss of a micro-batch is its SUM × W / N: the engine averages gradients over ranks, so that
+With W ranks and N targets in the global batch the loss of a micro-batch is its SUM × W / N: the engine averages gradients over ranks, so that
 the update is that of the mean over the whole global batch, however it is shared out.
 """
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tuneloop_trainer.tasks.text_classification import loss_sum
-from tuneloop_trainer.training.batch_schedule import pad, random_seed, shares
+from tuneloop_trainer.training.batch_schedule import random_seed, shares
 from tuneloop_trainer.training.loss_spikes import check_finite
 from tuneloop_trainer.training.lr_schedule import learning_rate
 from tuneloop_trainer.training.stopwatch import Stopwatch
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tuneloop_trainer.training.batch_schedule import Batch
+    from tuneloop_trainer.tasks.task import Batch
     from tuneloop_trainer.training.setup import TrainingRun
 
 
@@ -33,7 +32,7 @@ class StepReport:
     """What all ranks know after a step; the same on each, but for the time."""
 
     loss: float
-    """Mean over the rows of the global batch."""
+    """Mean over the targets of the global batch."""
     grad_norm: float
     """Before clipping."""
     learning_rate: float
@@ -67,28 +66,28 @@ def make_step(
     sum does not depend on the number of ranks. Raises NonFiniteLossError on all ranks alike.
     `beat` is called after each micro-batch. `before`: what this returned for the step before, in this attempt.
     """
-    engine = run.engine
+    engine, split = run.engine, run.splits["train"]
     micro_batches = run.batch_schedule.micro_batches(step)
-    rows = sum(len(micro_batch) for micro_batch in micro_batches)
+    targets = sum(int(split.targets[rows].sum()) for rows in micro_batches)
     input_seconds = 0.0
     stopwatch = Stopwatch(engine.device)
     report = torch.zeros(len(micro_batches) + 3 + engine.world_size, dtype=torch.float64, device=engine.device)
     losses, flags, times = report.split([len(micro_batches), 3, engine.world_size])
     for share in shares(micro_batches, rank=engine.rank, world_size=engine.world_size):
         began = time.perf_counter()
-        batch = pad(run.splits["train"], share.rows, pad_id=run.pad_id)
+        batch = run.task.collate(split, share.rows, run.pad_id)
         input_seconds += time.perf_counter() - began
         seed = random_seed(run.training.seed, step=step, micro_batch=share.micro_batch)
         with stopwatch.running() if share.live else nullcontext():
             loss = _forward(run, batch, seed=seed)
-        engine.backward(loss * (engine.world_size / rows if share.live else 0.0))
+        engine.backward(loss * (engine.world_size / targets if share.live else 0.0))
         if share.live:
             losses[share.micro_batch] = loss.detach()
         beat()
     flags.copy_(torch.tensor([stop, save, save_ready]))
     times[engine.rank] = before.forward_seconds if before else 0.0
     engine.all_reduce_sum(report)
-    mean = sum(losses.tolist()) / rows
+    mean = sum(losses.tolist()) / targets
     stops, saves, ready = flags.tolist()
     check_finite("loss", mean, step + 1)
     rate = learning_rate(run.schedule, step)
@@ -109,8 +108,6 @@ def make_step(
 
 def _forward(run: TrainingRun, batch: Batch, *, seed: int) -> Tensor:
     torch.manual_seed(seed)
-    output = run.engine.forward(
-        input_ids=torch.from_numpy(batch.input_ids), attention_mask=torch.from_numpy(batch.attention_mask)
-    )
+    output = run.engine.forward(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
     labels = torch.from_numpy(batch.labels).to(run.engine.device)
-    return loss_sum(output.logits, labels, label_smoothing=run.training.label_smoothing)
+    return run.task.loss_sum(output, labels, run.training.label_smoothing)

@@ -1,7 +1,5 @@
 """The plan of batches: every row once, the same for any number of ranks, hardly any padding."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,6 @@ from tuneloop_trainer.training.batch_schedule import (
     BatchSchedule,
     Tokens,
     count_tokens,
-    pad,
     plan_epoch,
     random_seed,
     shares,
@@ -94,15 +91,6 @@ def test_a_run_goes_on_into_the_next_epoch():
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
-
-
-def test_rows_are_padded_on_the_right_to_the_longest():
-    texts = [np.array([5, 6, 7]), np.array([8]), np.array([9, 9])]
-    split = SimpleNamespace(lengths=np.array([3, 1, 2]), labels=np.array([1, 0, 1]), tokens=lambda row: texts[row])
-    batch = pad(split, np.array([1, 2]), pad_id=-1)
-    assert batch.input_ids.tolist() == [[8, -1], [9, 9]]
-    assert batch.attention_mask.tolist() == [[1, 0], [1, 1]]
-    assert batch.labels.tolist() == [0, 1]
 
 
 def test_padding_is_counted():

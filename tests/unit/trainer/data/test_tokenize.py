@@ -13,7 +13,7 @@ from tiny_models import WORDS, tiny_tokenizer
 
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, wrap
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.tasks import text_classification
+from tuneloop_trainer.tasks import TASKS
 from tuneloop_trainer.tasks.task import EncodedRow
 
 TOKENIZER = tiny_tokenizer()
@@ -22,7 +22,9 @@ TOKENIZER = tiny_tokenizer()
 def encode(tokenizer: Any, texts: list[str], *, vocabulary: int | None = None) -> list[EncodedRow]:
     """Encode texts of one class as `prepare` does."""
     wrapped = wrap(tokenizer, vocabulary=vocabulary or len(tokenizer))
-    encoder = RowEncoder(tokenizer=wrapped, task=text_classification.encode, label_ids={"any": 0}, limit=None)
+    encoder = RowEncoder(
+        tokenizer=wrapped, encode_rows=TASKS["text-classification"].encode, label_ids={"any": 0}, limit=None
+    )
     return encoder.encode([{"text": text, "label": "any"} for text in texts])
 
 

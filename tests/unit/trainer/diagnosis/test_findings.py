@@ -16,6 +16,8 @@ from tuneloop_api.contract.results import (
 )
 from tuneloop_trainer.diagnosis import findings
 from tuneloop_trainer.diagnosis.curves import Curves, DeadTensors, Facts
+from tuneloop_trainer.methods.full import FULL
+from tuneloop_trainer.methods.lora import LORA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,8 @@ FLAT = np.full(STEPS, 0.69)
 
 def facts(**given: Any) -> Facts:
     usual = {
-        "total_steps": STEPS, "steps_per_epoch": 50, "peak_rate": 1e-3, "planned_path": 0.1, "guessing_loss": GUESSING,
-        "validation_rows": 100, "epsilon": 1e-8, "trained_numbers": 14_000, "lora": False,
+        "total_steps": STEPS, "steps_per_epoch": 50, "peak_rate": 1e-3, "planned_path": 0.1, "class_prior_entropy": GUESSING,
+        "validation_targets": 100, "epsilon": 1e-8, "trained_numbers": 14_000, "method": FULL,
     }  # fmt: skip
     return Facts(**usual | given)
 
@@ -177,7 +179,7 @@ def test_all_that_can_be_found_at_once_fits_into_a_termination_message():
         waits=[0.5] * 400,
         evaluations=[(100, 0.5, 0.8), (300, 0.9, 0.8), (400, 0.9, 0.8)],
     )
-    found = findings(worst, facts(lora=True, total_steps=400), ALIVE)
+    found = findings(worst, facts(method=LORA, total_steps=400), ALIVE)
     assert [finding.name for finding in found] == ["LearningRateTooHigh", "OverFitting", "InputBound"]
     summary = TrainSummary(start_step=0, steps=400, world_size=16, findings=found)
     message = TerminationMessage(stage="train", outcome="Failed", message="x" * 300, hint="y" * 300, train=summary)

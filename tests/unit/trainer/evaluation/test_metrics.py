@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn import metrics as sklearn_metrics
 from tuneloop_trainer.evaluation.metrics import (
     accuracy,
     auroc,
+    class_prior_entropy,
     confusion_matrix,
     log_losses,
     macro_f1,
@@ -96,3 +98,16 @@ def test_degenerate_rows_have_defined_values(truth, predicted, expected):
     confusion = confusion_matrix(np.array(truth), np.array(predicted), classes=3)
     found = (float(accuracy(confusion)), float(macro_f1(confusion)), float(matthews(confusion)))
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss"),
+    [
+        pytest.param([0, 1, 0, 1], math.log(2), id="two equal classes"),
+        pytest.param([0, 2], math.log(2), id="a class without rows"),
+        pytest.param([1, 1], 0.0, id="one class"),
+        pytest.param([0] * 9 + [1], 0.325083, id="nine to one"),
+    ],
+)
+def test_what_guessing_costs(labels, loss):
+    assert class_prior_entropy(np.array(labels)) == pytest.approx(loss, abs=1e-6)

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
 from tuneloop_api.contract.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
-from tuneloop_trainer import methods
 from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter
-from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts
+from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts, open_split
+from tuneloop_trainer.evaluation.predictions import Predictions
+from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.stage_result import write_result
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 ROOT = Path(__file__).parents[4]
 MINILM = ROOT / ".tuneloop/claims/demo/minilm"
@@ -210,12 +212,13 @@ def _resolved(labels: list[str], *, max_tokens: int) -> Resolved:
 
 def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise: float) -> TrainResult:
     """Perturb the trained parameters, and predict as training does."""
+    task = TEXT_CLASSIFICATION
     model = load_model(
-        Path(prepared.model_path), labels=prepared.resolved.labels, pad_token_id=0, dropout=None, seed=42
+        Path(prepared.model_path), task=task, labels=prepared.resolved.labels, pad_token_id=0, dropout=None, seed=42
     )
     dataset = Path(prepared.dataset_path)
     _predict(model.eval(), dataset, "test", job / "before-test.safetensors")
-    model = methods.build(model, method, seed=42).eval()
+    model = method_of(method).build(model, method, task=task, seed=42).eval()
     generator = torch.Generator().manual_seed(5)
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     with torch.no_grad():
@@ -226,8 +229,8 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
     for split in ("validation", "test"):
         files[split] = str(job / f"{split}.safetensors")
         _predict(model, dataset, split, Path(files[split]))
-    description = methods.TrainedMethod(method=method, labels=prepared.resolved.labels, pad_token_id=0, step=20)
-    methods.save(job / "weights", {name: tensor.detach() for name, tensor in trainable.items()}, description)
+    description = TrainedModel(method=method, labels=prepared.resolved.labels, pad_token_id=0, step=20)
+    write_trained(job / "weights", {name: tensor.detach() for name, tensor in trainable.items()}, description)
     return TrainResult(
         attempt=1,
         world_size=2,
@@ -247,14 +250,13 @@ def _train(job: Path, prepared: PrepareResult, method: MethodSettings, *, noise:
 
 
 def _predict(model: torch.nn.Module, dataset: Path, name: str, path: Path) -> None:
-    from tuneloop_trainer.dataset.shards import open_split
-    from tuneloop_trainer.training.batch_schedule import pad
-
-    split = open_split(dataset, name)
+    split, task = open_split(dataset, name), TEXT_CLASSIFICATION
     parts = []
     for start in range(0, len(split.lengths), 8):
-        batch = pad(split, np.arange(start, min(start + 8, len(split.lengths))), pad_id=0)
+        batch = task.collate(split, np.arange(start, min(start + 8, len(split.lengths))), 0)
         with torch.no_grad():
-            ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-            parts.append(model(input_ids=ids, attention_mask=mask).logits.numpy())
-    save_file({"logits": np.concatenate(parts), "labels": split.labels, "rows": split.rows}, path)
+            output = model(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
+            parts.append(task.target_values(output, torch.from_numpy(batch.labels)).numpy())
+    offsets = np.cumsum([0, *split.targets], dtype=np.int64)
+    labels = task.target_labels(split)
+    Predictions(values=np.concatenate(parts), labels=labels, rows=split.rows, offsets=offsets).write(path)

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from tuneloop_api.contract.results import Finding, Measured
-from tuneloop_trainer.export.model_card import _course, _verdict, license_of
+from tuneloop_trainer.export.model_card import _verdict, diagnosis_section, license_of
 from tuneloop_trainer.export.stage import export
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 
 def card_of(result) -> str:
@@ -70,7 +71,7 @@ def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
 )
 def test_the_card_tells_how_the_training_went(names, steps, said):
     found = [Finding(name=name, message="what was seen", advice="What to change.") for name in names]
-    section = _course(SimpleNamespace(trained=SimpleNamespace(findings=found, steps=steps))) + "\n"
+    section = diagnosis_section(SimpleNamespace(findings=found, steps=steps)) + "\n"
     assert section.startswith("## How the training went\n\n")
     assert said in section
 
@@ -84,7 +85,8 @@ def test_the_card_tells_how_the_training_went(names, steps, said):
     ],
 )
 def test_the_verdict_says_no_more_than_the_interval(low, high, said):
-    assert said in _verdict(Measured(name="gain", value=(low + high) / 2, low=low, high=high))
+    paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
+    assert said in _verdict(paired, TEXT_CLASSIFICATION)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from tuneloop_trainer.dataset.shards import read_texts
 from tuneloop_trainer.errors import ConfigError, NonFiniteLossError, StageError, StorageError
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact
+from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.stage_result import succeeded, write_result
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 LORA = MethodSettings(type="lora", rank=4)
@@ -88,7 +89,9 @@ def test_the_config_names_the_classes_and_the_problem(runs, posts):
 def test_the_adapter_loads_with_peft_on_the_base_model(runs, posts, tiny_bert):
     config = runs.tiny(method=LORA)
     adapter = Path(export(config, posts).artifact_path) / "adapter"
-    base = load_model(tiny_bert, labels=["negative", "positive"], pad_token_id=0, dropout=None, seed=1)
+    base = load_model(
+        tiny_bert, task=TEXT_CLASSIFICATION, labels=["negative", "positive"], pad_token_id=0, dropout=None, seed=1
+    )
     model = PeftModel.from_pretrained(base, str(adapter)).eval()
     inputs = AutoTokenizer.from_pretrained(adapter)(test_texts(config), padding=True, return_tensors="pt")
     with torch.no_grad():

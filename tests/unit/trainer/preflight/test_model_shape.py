@@ -15,9 +15,10 @@ from run_configs import run_config
 from tiny_models import tiny_bert
 from transformers import BertConfig, BertModel
 
-from tuneloop_trainer import methods
+from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trace import ModelShape, shape_of
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 CLASSES = 3
 METHODS = [{"type": "full"}, {"type": "lora", "rank": 4}]
@@ -35,8 +36,9 @@ def shape(tmp_path: Path, folder: Path, method: dict[str, Any], *, gpus: int = 0
 
 def real(tmp_path: Path, folder: Path, method: dict[str, Any]) -> Any:
     labels = [str(number) for number in range(CLASSES)]
-    model = load_model(folder, labels=labels, pad_token_id=0, dropout=None, seed=0)
-    return methods.build(model, run_config(tmp_path, model=folder, method=method).settings.method, seed=0).train()
+    model = load_model(folder, task=TEXT_CLASSIFICATION, labels=labels, pad_token_id=0, dropout=None, seed=0)
+    settings = run_config(tmp_path, model=folder, method=method).settings.method
+    return method_of(settings).build(model, settings, task=TEXT_CLASSIFICATION, seed=0).train()
 
 
 def kept_bytes(model: Any, *, rows: int, tokens: int) -> int:

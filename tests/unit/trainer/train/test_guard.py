@@ -18,7 +18,6 @@ from tuneloop_trainer.training.loss_spikes import (
     PATIENCE_STEPS,
     WINDOW_STEPS,
     LossSpikeDetector,
-    class_prior_entropy,
 )
 
 if TYPE_CHECKING:
@@ -105,16 +104,3 @@ def test_a_guard_that_is_rebuilt_from_the_log_sees_what_the_first_one_saw(seed, 
     for step, loss in enumerate(losses[resumed_after:], resumed_after + 1):
         rebuilt.see(step, loss)
     assert rebuilt.doubtful == unbroken.doubtful
-
-
-@pytest.mark.parametrize(
-    ("labels", "loss"),
-    [
-        pytest.param([0, 1, 0, 1], math.log(2), id="two equal classes"),
-        pytest.param([0, 2], math.log(2), id="a class without rows"),
-        pytest.param([1, 1], 0.0, id="one class"),
-        pytest.param([0] * 9 + [1], 0.325083, id="nine to one"),
-    ],
-)
-def test_what_guessing_costs(labels, loss):
-    assert class_prior_entropy(np.array(labels)) == pytest.approx(loss, abs=1e-6)

@@ -7,14 +7,17 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfig, DistilBertModel
 
 from tuneloop_api.contract.run_config import MethodSettings
-from tuneloop_trainer import methods
-from tuneloop_trainer.tasks.text_classification import load_model
+from tuneloop_trainer.methods.lora import LORA
+from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 TINY = {"vocab_size": 60, "max_position_embeddings": 32}
 BERT = TINY | {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 DISTILBERT = TINY | {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
 LABELS = ["negative", "positive"]
-LORA = MethodSettings(type="lora", rank=4)
+SETTINGS = MethodSettings(type="lora", rank=4)
+TASK = TEXT_CLASSIFICATION
 
 MODELS = [
     pytest.param(lambda: BertModel(BertConfig(**BERT)), {"classifier"}, id="BERT"),
@@ -30,9 +33,9 @@ MODELS = [
 @pytest.mark.parametrize(("make", "new"), MODELS)
 def test_new_modules_are_trained_and_old_weights_stay(tmp_path, make, new: set[str]) -> None:
     make().save_pretrained(tmp_path / "model")
-    base = load_model(tmp_path / "model", labels=LABELS, pad_token_id=0, dropout=None, seed=1)
+    base = load_model(tmp_path / "model", task=TASK, labels=LABELS, pad_token_id=0, dropout=None, seed=1)
     assert set(base.new_modules) == new
-    model = methods.build(base, LORA, seed=1)
+    model = LORA.build(base, SETTINGS, task=TASK, seed=1)
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert all("lora_" in name or "modules_to_save" in name for name in trainable)
     assert all(any(f"{module}.modules_to_save" in name for name in trainable) for module in new)
@@ -42,13 +45,13 @@ def test_new_modules_are_trained_and_old_weights_stay(tmp_path, make, new: set[s
 def test_the_trained_model_is_rebuilt_on_another_process(tmp_path, make, new: set[str]) -> None:
     del new
     make().save_pretrained(tmp_path / "model")
-    base = load_model(tmp_path / "model", labels=LABELS, pad_token_id=0, dropout=None, seed=7)
-    trained = methods.build(base, LORA, seed=7).eval()
+    base = load_model(tmp_path / "model", task=TASK, labels=LABELS, pad_token_id=0, dropout=None, seed=7)
+    trained = LORA.build(base, SETTINGS, task=TASK, seed=7).eval()
     weights = {name: torch.randn_like(p) * 0.1 for name, p in trained.named_parameters() if p.requires_grad}
     trained.load_state_dict(weights, strict=False)
-    description = methods.TrainedMethod(method=LORA, labels=LABELS, pad_token_id=0, step=1)
-    methods.save(tmp_path / "weights", weights, description)
-    merged = methods.merge(tmp_path / "model", tmp_path / "weights", LORA)
+    description = TrainedModel(method=SETTINGS, labels=LABELS, pad_token_id=0, step=1)
+    write_trained(tmp_path / "weights", weights, description)
+    merged = LORA.merge(load_trained(tmp_path / "model", tmp_path / "weights", task=TASK))
     inputs = {"input_ids": torch.randint(1, 60, (4, 12)), "attention_mask": torch.ones(4, 12, dtype=torch.int64)}
     with torch.no_grad():
         assert torch.allclose(merged(**inputs).logits, trained(**inputs).logits, atol=1e-5)

@@ -13,8 +13,9 @@ from safetensors.numpy import load_file
 
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_trainer.dataset.shards import open_split
-from tuneloop_trainer.methods import merge, rebuild
-from tuneloop_trainer.training.batch_schedule import pad
+from tuneloop_trainer.methods.lora import LORA
+from tuneloop_trainer.models.trained import load_trained
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,21 @@ def run_again(done: Done, **changes) -> Done:
     return look(config)
 
 
+def merged(model: Path, weights: Path) -> torch.nn.Module:
+    return LORA.merge(load_trained(model, weights, task=TEXT_CLASSIFICATION))
+
+
 @pytest.mark.parametrize("name", ["full", "lora"])
 def test_the_published_weights_are_those_that_were_measured(runs, name, tiny_model, dataset):
     done, test = runs[name], open_split(dataset, "test")
-    batch = pad(test, np.arange(16), pad_id=0)
-    inputs = {"input_ids": torch.from_numpy(batch.input_ids), "attention_mask": torch.from_numpy(batch.attention_mask)}
+    batch = TEXT_CLASSIFICATION.collate(test, np.arange(16), 0)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     weights = Path(done.result["weightsPath"])
     measured = load_file(done.result["predictions"]["test"])["logits"][:16]
-    for model in (rebuild(tiny_model, weights), merge(tiny_model, weights, done.config.settings.method)):
+    for model in [
+        load_trained(tiny_model, weights, task=TEXT_CLASSIFICATION),
+        *([merged(tiny_model, weights)] if name == "lora" else []),
+    ]:
         with torch.no_grad():
             logits = model(**inputs).logits.numpy()
         assert logits == pytest.approx(measured, abs=1e-5)
@@ -91,9 +99,9 @@ def test_the_published_weights_are_those_that_were_measured(runs, name, tiny_mod
 
 def test_merged_adapters_leave_the_base_architecture(runs, tiny_model):
     done = runs["lora"]
-    merged = merge(tiny_model, Path(done.result["weightsPath"]), done.config.settings.method)
-    assert type(merged).__name__ == "BertForSequenceClassification"
-    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+    model = merged(tiny_model, Path(done.result["weightsPath"]))
+    assert type(model).__name__ == "BertForSequenceClassification"
+    assert not [name for name, _ in model.named_parameters() if "lora" in name]
 
 
 def test_lora_trains_adapters_and_the_head_alone(runs):
@@ -145,9 +153,9 @@ def test_a_job_that_began_anew_goes_on_whatever_starts_its_pods_again(runs, atte
 def test_before_training_the_test_split_was_measured(runs, dataset):
     before = load_file(runs["full"].result["predictions"]["before-test"])
     test = open_split(dataset, "test")
-    assert before["logits"].shape == (len(test.labels), 2)
+    assert before["logits"].shape == (len(test.rows), 2)
     assert (before["rows"] == test.rows).all()
-    assert (before["labels"] == test.labels).all()
+    assert (before["labels"] == TEXT_CLASSIFICATION.target_labels(test)).all()
 
 
 def test_the_log_says_what_was_trained(runs):

@@ -11,7 +11,6 @@ from tuneloop_trainer.diagnosis.curves import Curves, Facts
 from tuneloop_trainer.diagnosis.gradients import dead_tensors
 from tuneloop_trainer.diagnosis.straggler import StragglerWatch
 from tuneloop_trainer.engine.master_weights import full_shape, trainable
-from tuneloop_trainer.training.loss_spikes import class_prior_entropy
 from tuneloop_trainer.training.lr_schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -84,9 +83,9 @@ def facts_of(run: TrainingRun) -> Facts:
         steps_per_epoch=run.resolved.steps_per_epoch,
         peak_rate=run.resolved.learning_rate,
         planned_path=sum(learning_rate(run.schedule, step) for step in range(run.resolved.total_steps)),
-        class_prior_entropy=class_prior_entropy(run.splits["train"].labels),
-        validation_rows=len(run.splits["validation"].labels),
+        class_prior_entropy=run.prior_loss,
+        validation_targets=int(run.splits["validation"].targets.sum()),
         epsilon=run.training.epsilon,
         trained_numbers=sum(math.prod(full_shape(parameter)) for _, parameter in trainable(run.engine.model)),
-        lora=run.config.settings.method.type == "lora",
+        method=run.method,
     )

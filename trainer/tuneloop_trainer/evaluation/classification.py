@@ -1,0 +1,78 @@
+"""Evaluation of rows that have one class each.
+
+Shapes: N = rows, C = classes. Every row is one target.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.results import Measured
+from tuneloop_trainer.evaluation.calibration import expected_calibration_error, fit_temperature
+from tuneloop_trainer.evaluation.measure import Evaluation, measured
+from tuneloop_trainer.evaluation.metrics import (
+    Integers,
+    accuracy,
+    confusion_matrix,
+    log_losses,
+    macro_f1,
+    matthews,
+    per_class,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
+    from tuneloop_trainer.evaluation.predictions import Predictions
+
+
+def row_metrics(predictions: Predictions, _labels: Sequence[str]) -> dict[str, float]:
+    """Return loss (mean cross-entropy, without label smoothing), accuracy, macro_f1 and mcc."""
+    confusion = _confusion(predictions, predictions.predicted)
+    return {
+        "loss": float(log_losses(predictions.values, predictions.labels).mean()),
+        "accuracy": float(accuracy(confusion)),
+        "macro_f1": float(macro_f1(confusion)),
+        "mcc": float(matthews(confusion)),
+    }
+
+
+def evaluate_rows(
+    *, validation: Predictions, test: Predictions, labels: Sequence[str], bootstrap: Bootstrap
+) -> Evaluation:
+    """Return every number of the model; nothing but the temperature is taken from the validation split.
+
+    The calibration error has no interval: it is biased upwards, and a resample of the rows would add the same bias again.
+    """
+    logits, truth = test.values, test.labels
+    temperature = fit_temperature(validation.values, validation.labels)
+    confusion = _confusion(test, test.predicted)
+    metrics = [
+        measured("accuracy", bootstrap.of_confusion(confusion, accuracy)),
+        measured("macro_f1", bootstrap.of_confusion(confusion, macro_f1)),
+        measured("mcc", bootstrap.of_confusion(confusion, matthews)),
+    ]
+    if logits.shape[1] == 2 and 0 < truth.sum() < len(truth):
+        metrics.append(measured("auroc", bootstrap.of_auroc(logits[:, 1] - logits[:, 0], truth)))
+    for suffix, divisor in (("", 1.0), ("_calibrated", temperature)):
+        losses = log_losses(logits / divisor, truth)
+        error = expected_calibration_error(logits, truth, temperature=divisor)
+        metrics.append(measured(f"log_loss{suffix}", bootstrap.of_mean(losses)))
+        metrics.append(Measured(name=f"ece{suffix}", value=error))
+    scores = dict(zip(labels, per_class(confusion), strict=True))
+    return Evaluation(metrics=metrics, confusion=confusion, classes=scores, temperature=temperature)
+
+
+def row_accuracy(test: Predictions, predicted: Integers, _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
+    """Return the accuracy of predicted class ids, int64 [N], on the rows of `test`."""
+    return bootstrap.of_confusion(_confusion(test, predicted), accuracy)
+
+
+def row_accuracy_gain(test: Predictions, baseline: Integers, _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
+    """Return the model's accuracy minus that of a baseline's class ids, int64 [N], on the same rows, with a paired interval."""
+    return bootstrap.of_accuracy_difference(test.predicted == test.labels, baseline == test.labels)
+
+
+def _confusion(predictions: Predictions, predicted: Integers) -> Integers:
+    return confusion_matrix(predictions.labels, predicted, classes=predictions.values.shape[1])

@@ -1,0 +1,47 @@
+"""`adapter/`: the adapter alone, in PEFT's layout; the base model is needed besides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peft import PeftModel
+
+from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
+from tuneloop_trainer.models.load import load_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _wanted(inputs: ExportInputs) -> bool:
+    return inputs.method.is_adapter
+
+
+def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
+    """Write the adapter with the same bytes in every process: PEFT keeps `target_modules` as a set, and writes it in any order."""
+    model.peft_config["default"].base_model_name_or_path = inputs.settings.model.uri.removeprefix("hf://")
+    model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT looks for the base model on the hub
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty form; the artifact has a model card of its own
+    inputs.tokenizer().save_pretrained(folder)
+    return model
+
+
+def _load(inputs: ExportInputs, folder: Path) -> nn.Module:
+    base = load_model(
+        Path(inputs.prepared.model_path),
+        task=inputs.task,
+        labels=inputs.prepared.resolved.labels,
+        pad_token_id=inputs.pad_token_id,
+        dropout=None,
+        seed=0,
+    )
+    return PeftModel.from_pretrained(base, str(folder)).eval()
+
+
+ADAPTER = Exporter(folder="adapter", format="safetensors", library="peft", wanted=_wanted, write=_write, load=_load)

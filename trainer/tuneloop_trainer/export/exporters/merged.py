@@ -1,0 +1,37 @@
+"""`model/`: the whole model in Hugging Face layout, adapters merged into its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+
+def _wanted(inputs: ExportInputs) -> bool:
+    """Without `mergeAdapter` there is only the adapter: a model without the adapter in it would load, and be wrong."""
+    return inputs.settings.output.merge_adapter or not inputs.method.is_adapter
+
+
+def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
+    merged: Any = model if inputs.method.merge is None else inputs.method.merge(model)
+    merged.config.name_or_path = ""
+    merged.save_pretrained(folder)
+    inputs.tokenizer().save_pretrained(folder)
+    return merged
+
+
+def _load(inputs: ExportInputs, folder: Path) -> nn.Module:
+    model: nn.Module = getattr(transformers, inputs.task.auto_class).from_pretrained(folder, local_files_only=True)
+    return model.eval()
+
+
+MERGED = Exporter(
+    folder="model", format="safetensors", library="transformers", wanted=_wanted, write=_write, load=_load
+)

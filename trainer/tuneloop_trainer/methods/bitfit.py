@@ -1,0 +1,52 @@
+"""BitFit: only bias terms are trained (Ben Zaken et al. 2021, arXiv:2106.10199), and what is new is trained in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods.method import Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tuneloop_api.contract.run_config import MethodSettings
+    from tuneloop_trainer.tasks.task import Task
+
+
+def is_bias(name: str) -> bool:
+    """Tell whether a parameter is a bias term by its full name, such as `encoder.layer.0.output.dense.bias` or `attention.self.q_bias`."""
+    return name.rpartition(".")[2].endswith("bias")
+
+
+def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
+    """Return the model with its bias terms, and the modules that its files did not hold, trainable.
+
+    Raises ConfigError if the pre-trained part of the model has no bias term.
+    """
+    del settings, task, seed  # there is nothing to choose, and nothing new
+    names = [name for name, _ in model.named_parameters() if not _is_new(name, model)]
+    if not any(is_bias(name) for name in names):
+        raise ConfigError(
+            f"spec.method.type: bitfit trains the bias terms of a model, and {model.config.model_type} has none",
+            hint="use method.type: lora, or a model with biases such as bert or roberta",
+        )
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(is_bias(name) or _is_new(name, model))
+    trained: nn.Module = model
+    return trained
+
+
+def _is_new(name: str, model: Any) -> bool:
+    return any(name.startswith(f"{module}.") for module in model.new_modules)
+
+
+BITFIT = Method(
+    name="bitfit",
+    build=_build,
+    merge=None,
+    is_adapter=False,
+    learning_rates={"encoder": 4e-4, "decoder": 4e-4, "encoder-decoder": 1e-3},
+    describe=lambda _settings, _merged: "the bias terms, and the new head",
+    larger=("method.type: lora", "method.type: full"),
+)

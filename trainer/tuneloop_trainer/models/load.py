@@ -1,0 +1,109 @@
+"""Loads a pre-trained model with the head of a task."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import transformers
+from transformers import AutoConfig
+from transformers import logging as transformers_logging
+
+from tuneloop_trainer.errors import ModelAccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from torch import nn
+
+    from tuneloop_trainer.tasks.task import Task
+
+
+def load_model(
+    folder: Path,
+    *,
+    task: Task,
+    labels: Sequence[str],
+    pad_token_id: int,
+    dropout: float | None,
+    seed: int,
+    device: Literal["meta"] | None = None,
+) -> nn.Module:
+    """Return the pre-trained model with the task's head for these labels.
+
+    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
+    `new_modules` names these modules. `dropout` replaces the model's own. On the device `meta` no weight is read. Raises ModelAccessError
+    if the files are no complete safetensors model that transformers knows.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        _configure(config, task=task, labels=labels, pad_token_id=pad_token_id, dropout=dropout)
+        model, loaded = getattr(transformers, task.auto_class).from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            device_map=device,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
+        raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
+    new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
+    _check_only_head_is_new(model, new, folder)
+    model.new_modules = _draw(model, new, seed)
+    return model
+
+
+def _configure(config: Any, *, task: Task, labels: Sequence[str], pad_token_id: int, dropout: float | None) -> None:
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    config.problem_type = task.problem_type
+    config.pad_token_id = pad_token_id
+    config.use_cache = False
+    if dropout is not None:
+        for name, value in config.to_dict().items():
+            if isinstance(value, float | int) and ("dropout" in name or name.endswith("pdrop")):
+                setattr(config, name, dropout)
+
+
+def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
+    """Refuse a file in which parts of the body are missing: they would silently be random."""
+    lacking = sorted(key for key in new if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key)
+    if lacking:
+        raise ModelAccessError(
+            f"spec.model.uri: {folder} lacks {len(lacking)} weights of the pre-trained model, for example {lacking[0]}",
+            hint="Use a complete checkpoint; only the classification head may be missing.",
+        )
+
+
+def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
+    """Draw the weights of the modules that the files did not hold; returns the names of these modules."""
+    drawn = []
+    for name, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if any(f"{name}.{parameter}" in new for parameter in own):
+            torch.manual_seed(seed)
+            with _whole(list(own.values())), torch.no_grad():
+                model._init_weights(module)  # noqa: SLF001  (the architecture's own rule; there is no public way to it)
+            drawn.append(name)
+    return tuple(drawn)
+
+
+def _whole(parameters: list[nn.Parameter]) -> AbstractContextManager[Any]:
+    """Hold parameters in one piece: under ZeRO-3 each rank has a slice, and rank 0's values are handed to all."""
+    if not any(hasattr(parameter, "ds_id") for parameter in parameters):
+        return nullcontext()
+    from tuneloop_trainer.engine.deepspeed_import import deepspeed  # noqa: PLC0415  (export needs no DeepSpeed)
+
+    return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)
