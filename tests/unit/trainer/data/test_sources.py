@@ -231,6 +231,16 @@ def test_saved_data_sets_are_read_with_the_names_of_their_classes(tmp_path):
         located(tmp_path / "dict", split="dev")
 
 
+def test_every_file_of_a_saved_data_set_is_read_in_order(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [(f"text {index}", f"c{index % 3}") for index in range(90)]
+    saved = datasets.Dataset.from_dict({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
+    saved.save_to_disk(str(tmp_path / "saved"), num_shards=3)
+    files = located(tmp_path / "saved")
+    assert len(files) == 3
+    assert [pair for file in files for pair in cells(file.path)] == rows
+
+
 def test_a_folder_is_read_file_by_file_in_order(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.csv", "a.jsonl", "sub/c.csv", "README.md", ".hidden.csv", "_SUCCESS"):

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tuneloop_api.contract.run_config import DataSettings, Settings, SourceSettings, SplitSettings, ValidationSettings
 from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule, ModelSource
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.formats import FORMATS
-from tuneloop_trainer.data.row_table import TRAIN
+from tuneloop_trainer.data.pipeline import STEPS, run_steps
+from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION, RowTable
+from tuneloop_trainer.data.steps.split import divide
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import files_of
 
@@ -192,9 +196,9 @@ def test_settings_of_texts_with_a_label_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"data.train\[0\].labelRule: a tag is no number"):
         collected(path, label_rule=LabelRule(above=0.0, names=["a", "b"]))
     stratified = settings_of([path])
-    data = stratified.data.model_copy(update={"split": SplitSettings(method="random", stratify=True)})
+    data = changed(stratified.data, split=SplitSettings(method="random", stratify=True))
     with pytest.raises(ConfigError, match="cannot be stratified by tags"):
-        collected(path, settings=stratified.model_copy(update={"data": data}))
+        collected(path, settings=changed(stratified, data=data))
 
 
 def test_all_prefixes_of_each_type_are_labels_and_types_are_the_classes():
@@ -202,3 +206,45 @@ def test_all_prefixes_of_each_type_are_labels_and_types_are_the_classes():
     assert row_format.label_names({"O", "B-PER", "B-LOC"}) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
     assert row_format.label_names({"O", "S-PER"}) == ["O", "B-PER", "I-PER", "E-PER", "S-PER"]
     assert [row_format.class_of(label) for label in ("O", "B-PER", "E-PER")] == [None, "PER", "PER"]
+
+
+def many(count: int, kinds: list[str]) -> list[Sentence]:
+    return [([f"word{index}", "x"], [f"B-{kinds[index % len(kinds)]}", "O"]) for index in range(count)]
+
+
+def stepped(path: Path, settings: Settings) -> RowTable:
+    table = collected(path, settings=settings).table
+    return run_steps(table, STEPS, settings=settings, folder=path.parent, progress=lambda _done: None)[0]
+
+
+def test_sentences_are_divided_by_chance_alone(tmp_path):
+    settings = settings_of([write(tmp_path / "a.jsonl", many(300, ["PER", "LOC"]))])
+    asked = changed(settings, data=changed(settings.data, split=SplitSettings(method="random")))
+    table = stepped(tmp_path / "a.jsonl", asked)
+    fractions = {VALIDATION: 0.1, TEST: 0.1}
+    alone = divide(keys=table.text_keys, strata=np.zeros(300, np.int32), fractions=fractions, settings=asked.data.split)
+    assert table.splits.tolist() == alone.tolist()
+    assert table.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_a_type_that_a_split_lacks_is_refused_with_advice(tmp_path):
+    path = write(tmp_path / "a.jsonl", [*many(300, ["PER"]), (["Paris"], ["B-LOC"])])
+    with pytest.raises(DataError, match="the class 'LOC' has no row in the .* split; it has 1 in all") as refused:
+        stepped(path, settings_of([path]))
+    assert "another split.seed" in refused.value.hint
+    assert "stratified" not in refused.value.hint
+
+
+def test_sentences_without_any_span_are_nothing_to_learn(tmp_path):
+    path = write(tmp_path / "a.jsonl", [([f"word{index}"], ["O"]) for index in range(20)])
+    with pytest.raises(DataError, match="all tags are O"):
+        stepped(path, settings_of([path]))
+
+
+def test_the_same_sentence_with_other_tags_is_a_conflict(tmp_path):
+    path = write(tmp_path / "a.jsonl", [*many(300, ["PER"]), (["WORD0", "x"], ["O", "B-PER"])])
+    table = collected(path).table
+    facts = run_steps(table, STEPS, settings=settings_of([path]), folder=tmp_path, progress=lambda _done: None)[1]
+    found = facts["exact-duplicates"]
+    assert (found["withinSplit"], found["conflictingLabels"]) == (1, 1)
+    assert found["firstConflict"].endswith("line 301")
