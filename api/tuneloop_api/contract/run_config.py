@@ -50,6 +50,8 @@ class ColumnSettings(SettingsBlock):
 
     text: str = "text"
     label: str = "label"
+    tokens: str = "tokens"
+    tags: str = "tags"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -103,6 +105,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
+    format: Literal["auto", "text-label", "tokens-tags"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -220,7 +223,7 @@ class Settings(SettingsBlock):
     """The blocks of the spec that a stage needs."""
 
     model: ModelSettings
-    task: Literal["text-classification"]
+    task: Literal["text-classification", "token-classification"]
     data: DataSettings
     method: MethodSettings = MethodSettings()
     training: TrainingSettings = TrainingSettings()
