@@ -27,12 +27,13 @@ from run_configs import run_config
 from tuneloop_trainer.models import hub
 from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.models.source import open_model
+from tuneloop_trainer.tasks import task_of
 hub.WAITS_SECONDS = (0.01,) * len(hub.WAITS_SECONDS)
 found = []
 for source in json.loads(sys.argv[2]):
     config = run_config(Path(sys.argv[1]), model_source=source)
     try:
-        model = open_model(config.settings.model, paths=config.paths)
+        model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir()), "path": str(model.path)})
     except StageError as error:
         found.append({"error": type(error).__name__, "message": error.message, "hint": error.hint or ""})

@@ -125,19 +125,6 @@ class TokenizedSplit:
     starts: NDArray[np.int64]
     """Where each row begins in its shard, int64 [N]."""
 
-    @property
-    def targets(self) -> NDArray[np.int64]:
-        """Number of targets of each row, int64 [N]."""
-        return np.ones(len(self.rows), dtype=np.int64)
-
-    def row_column(self, name: str) -> NDArray[np.int64]:
-        """Return a value for each row, int64 [N]."""
-        return {"labels": self.labels}[name]
-
-    def token_column(self, name: str, index: int) -> NDArray[np.int32]:
-        """Return a value for each token of a row, int32 [lengths[index]]."""
-        raise KeyError(name, index)
-
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
         return self._of_row(self.ids, index)
