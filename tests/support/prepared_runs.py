@@ -15,6 +15,7 @@ from run_configs import run_config
 
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
 from tuneloop_api.contract.run_config import Rendezvous, ResultReference, RunConfig
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.dataset.shard_writer import ShardWriter
 from tuneloop_trainer.dataset.shards import MANIFEST, TOKENIZER, DatasetManifest, TokenizerFacts
 
@@ -84,18 +85,17 @@ def training_run(
         model_revision="test",
         model_type="bert",
         counts=manifest.counts,
-        resolved=_resolved(config, manifest).model_copy(update=resolved or {}),
+        resolved=changed(_resolved(config, manifest), **(resolved or {})),
         report_path=str(dataset / "report.json"),
         cache_hit=False,
     )
     data = json.dumps(result.to_wire()).encode()
     path = Path(config.paths.job) / "prepare.json"
     path.write_bytes(data)
-    return config.model_copy(
-        update={
-            "prepare_result": ResultReference(path=str(path), sha256=hashlib.sha256(data).hexdigest()),
-            "rendezvous": Rendezvous(address="127.0.0.1", port=port),
-        }
+    return changed(
+        config,
+        prepare_result=ResultReference(path=str(path), sha256=hashlib.sha256(data).hexdigest()),
+        rendezvous=Rendezvous(address="127.0.0.1", port=port),
     )
 
 

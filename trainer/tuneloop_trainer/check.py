@@ -1,10 +1,11 @@
-"""`check` and `plan`: everything that `prepare` finds out before it tokenizes, with nothing left behind."""
+"""`check` and `plan`: all that `prepare` finds out before it tokenizes. They leave nothing behind."""
 
 from __future__ import annotations
 
 import logging
 import math
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel, PlannedSpace, Problem
-from tuneloop_trainer.data.collect import collect
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.folder import bytes_to_write
+from tuneloop_trainer.data.pipeline import Inputs, encoder_of, read_rows
 from tuneloop_trainer.data.plan import resolve
-from tuneloop_trainer.data.sources.spool import read_spool
-from tuneloop_trainer.data.steps.assign import Assigned, assign
-from tuneloop_trainer.data.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.data.row_table import TRAIN
+from tuneloop_trainer.data.tokenize import default_max_tokens
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
 from tuneloop_trainer.preflight.preflight import Preflight
-from tuneloop_trainer.prepare import locate_sources, refuse_too_long
+from tuneloop_trainer.prepare import inputs_of, locate_sources, refuse_too_long
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import Resolved
     from tuneloop_api.contract.run_config import RunConfig
-    from tuneloop_trainer.data.collect import LocatedSource
+    from tuneloop_trainer.data.row_table import RowTable
     from tuneloop_trainer.models.trace import ModelShape
+    from tuneloop_trainer.tasks.task import Row
 
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
@@ -44,7 +46,9 @@ _SAMPLE = 2000
 class _Rows:
     """What reading the rows showed."""
 
-    assigned: Assigned
+    labels: list[str]
+    counts: dict[str, int]
+    """Rows by split."""
     max_tokens: int
     sampled: int | None
     """Rows that `max_tokens` was estimated from; None: the spec gives it."""
@@ -59,29 +63,28 @@ def check(config: RunConfig) -> None:
 
 
 def plan(config: RunConfig) -> JobPlan:
-    """Return what `check` finds, with what stands in the way of the job as problems; raises what leaves nothing to plan."""
+    """Return the plan, with the reasons why the job could not run as its problems. Raises StageError if there is nothing to plan."""
     found, refusals = _plan(config)
     problems = [Problem(message=refusal.message, hint=refusal.hint) for refusal in refusals]
-    return found.model_copy(update={"problems": problems})
+    return changed(found, problems=problems)
 
 
 def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
     settings = config.settings
     model = open_model(settings.model, task=task_of(settings), paths=config.paths)
     refuse_too_long(settings.data.max_tokens, model=model)
-    sources = locate_sources(config)
-    rows = _read(config, sources, model=model)
-    counts = {name: len(rows.assigned.indexes(name)) for name in SPLITS}
+    inputs = inputs_of(config, sources=locate_sources(config), model=model)
+    rows = _read(inputs)
     resolved = resolve(
         settings,
-        labels=rows.assigned.classes,
+        labels=rows.labels,
         max_tokens=rows.max_tokens,
-        train_rows=counts["train"],
+        train_rows=rows.counts["train"],
         architecture=model.architecture,
     )
     preflight = Preflight(config=config, model=model)
     shape = preflight.shape(classes=len(resolved.labels))
-    data = bytes_to_write(sources)
+    data = bytes_to_write(inputs.sources, row_format=inputs.row_format)
     checks: list[Callable[[], object]] = [
         lambda: preflight.require_room(shape, data=data),
         lambda: _look_for_origin(config),
@@ -92,7 +95,7 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
         model=_model(model, shape),
         resolved=resolved,
         sampled=rows.sampled,
-        rows=counts,
+        rows=rows.counts,
         nodes=settings.gang.nodes,
         ranks=settings.gang.nodes * settings.gang.processes_per_node,
         memory=None if shape is None else _memory(preflight, shape, resolved),
@@ -110,9 +113,9 @@ def _look_for_origin(config: RunConfig) -> None:
 
 
 def _refusals(checks: list[Callable[[], object]]) -> Iterator[StageError]:
-    for each in checks:
+    for check_one in checks:
         try:
-            each()
+            check_one()
         except StageError as refusal:
             yield refusal
 
@@ -133,30 +136,32 @@ def _memory(preflight: Preflight, shape: ModelShape, resolved: Resolved) -> Plan
     return PlannedMemory(rank=rank, pod=pod.needs(rank), limit=pod.limit, nearest=wanted)
 
 
-def _read(config: RunConfig, sources: list[LocatedSource], *, model: PretrainedModel) -> _Rows:
-    """Read and divide all rows; where the spec leaves `maxTokens` open, tokenize a sample of them."""
-    settings = config.settings
+def _read(inputs: Inputs) -> _Rows:
+    """Read and divide all rows; where the spec leaves `maxTokens` open, tokenize a sample of the training rows."""
+    given = inputs.settings.data.max_tokens
     with tempfile.TemporaryDirectory(prefix="tuneloop-check-") as scratch:
-        spool = Path(scratch) / "texts.arrow"
-        collected = collect(
-            sources, data=settings.data, labels=settings.model.labels, spool=spool, progress=lambda _done: None
-        )
-        assigned = assign(collected.table, data=settings.data, labels=settings.model.labels)
-        if settings.data.max_tokens is not None:
-            return _Rows(assigned=assigned, max_tokens=settings.data.max_tokens, sampled=None)
-        texts = list(_sample(spool, assigned))
-    encoded = wrap(model.tokenizer, vocabulary=model.vocabulary).encode(texts)
-    lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+        table = read_rows(inputs, folder=Path(scratch), part=_silent).table
+        encoder = encoder_of(inputs, labels=table.labels or [])
+        sample = [] if given is not None else list(_sample(table))
+    lengths = np.array([len(row.input_ids) for row in (encoder.encode(sample) if sample else [])], dtype=np.int64)
     return _Rows(
-        assigned=assigned, max_tokens=default_max_tokens(lengths, limit=model.max_tokens), sampled=len(lengths)
+        labels=table.labels or [],
+        counts={name: len(table.indexes(split)) for split, name in enumerate(SPLITS)},
+        max_tokens=default_max_tokens(lengths, limit=encoder.limit) if given is None else given,
+        sampled=len(lengths) if given is None else None,
     )
 
 
-def _sample(spool: Path, assigned: Assigned) -> Iterator[str]:
-    """Yield texts of the training split, evenly spread over it."""
-    rows = assigned.indexes("train")
+@contextmanager
+def _silent(_name: str, *, until: float) -> Iterator[Callable[[float], None]]:  # noqa: ARG001  (as PrepareProgress.part)
+    yield lambda _done: None
+
+
+def _sample(table: RowTable) -> Iterator[Row]:
+    """Yield rows of the training split, evenly spread over it."""
+    rows = table.indexes(TRAIN)
     wanted = set(rows[:: math.ceil(len(rows) / _SAMPLE)].tolist())
     index = 0
-    for batch in read_spool(spool):
-        yield from (text for place, text in enumerate(batch, start=index) if place in wanted)
+    for batch in table.read():
+        yield from (row for place, row in enumerate(batch, start=index) if place in wanted)
         index += len(batch)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.run_config import SourceSettings
 
-Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow"]
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -22,9 +22,13 @@ FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
     ".parquet": "parquet",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
 }
 _ALLOWED = (
-    ".csv, .tsv, .jsonl, .ndjson, .json (one object a line) or .parquet, or a folder written by datasets.save_to_disk"
+    ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
+    "or a folder written by datasets.save_to_disk"
 )
 
 

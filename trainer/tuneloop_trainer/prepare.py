@@ -1,6 +1,6 @@
 """The first stage: from the spec's sources and model to tokenized splits on the claim and a plan without open values.
 
-Read it from top to bottom: find the sources, check the model, name the data set, check the room, prepare it unless it is there, plan.
+The order: find the sources, check the model, name the data set, check the room, prepare the data set unless it is there, plan.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
+from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
-from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION
-from tuneloop_trainer.data.pipeline import Inputs, build_dataset
+from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
-from tuneloop_trainer.data.prepare_progress import Steps
+from tuneloop_trainer.data.prepare_progress import PrepareProgress
+from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError
@@ -40,24 +41,26 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
 
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
-    steps = Steps(reporter)
+    progress = PrepareProgress(reporter)
     sources = locate_sources(config)
-    with steps.step("checking the model", until=0.05):
+    with progress.part("checking the model", until=0.05):
         model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
-    inputs = Inputs(settings=config.settings, sources=sources, model=model)
-    with steps.step("reading the sources' contents", until=0.1) as progress:
-        folder = Path(config.paths.datasets) / _digest(inputs, progress=progress)
+    inputs = inputs_of(config, sources=sources, model=model)
+    with progress.part("reading the sources' contents", until=0.1) as done:
+        folder = Path(config.paths.datasets) / _digest(inputs, progress=done)
         found = find_dataset(folder)
     if found is not None:
         LOG.info("data: prepared already, nothing to do: %s", folder)
     preflight = Preflight(config=config, model=model)
-    with steps.step("checking the room on the claim", until=0.12):
-        preflight.require_room(preflight.shape(), data=0 if found else bytes_to_write(sources))
+    with progress.part("checking the room on the claim", until=0.12):
+        preflight.require_room(
+            preflight.shape(), data=0 if found else bytes_to_write(inputs.sources, row_format=inputs.row_format)
+        )
     if config.settings.checkpoint.resume_from is not None:
-        with steps.step("bringing in the checkpoint to go on from", until=0.15):
-            _adopt(config, dataset_digest=folder.name, model_revision=model.revision)
-    manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, steps=steps)
+        with progress.part("bringing in the checkpoint to go on from", until=0.15):
+            _import_checkpoint(config, dataset_digest=folder.name, model_revision=model.revision)
+    manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, progress=progress)
     resolved = resolve(
         config.settings,
         labels=manifest.labels,
@@ -86,24 +89,34 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     )
 
 
+def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: PretrainedModel) -> Inputs:
+    """Return what the data set is made of. Raises ConfigError or DataError if no row format fits."""
+    return Inputs(
+        settings=config.settings,
+        sources=sources,
+        model=model,
+        row_format=choose_format(config.settings),
+    )
+
+
 def locate_sources(config: RunConfig) -> list[LocatedSource]:
     """Find the files of all sources: train, validation, test."""
     data = config.settings.data
-    pools = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
+    given = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
     return [
         LocatedSource(
             field=f"data.{name}[{index}]",
-            pool=pool,
+            split=split,
             settings=source,
             files=files_of(source, claims=config.paths.claims, field=f"data.{name}[{index}]"),
         )
-        for pool, name, sources in pools
+        for split, name, sources in given
         for index, source in enumerate(sources or ())
     ]
 
 
 def _forget_checkpoints(job: Path, *, run: str) -> None:
-    """Remove the checkpoints of earlier runs, once: this one may prepare its data a second time, when it has checkpoints of its own."""
+    """Remove the checkpoints of earlier runs, once: this run may prepare its data a second time, when it has checkpoints of its own."""
     begun, folder = job / "RUN", job / "checkpoints"
     if begun.exists() and begun.read_text(encoding="utf-8") == run:
         return
@@ -114,7 +127,7 @@ def _forget_checkpoints(job: Path, *, run: str) -> None:
     replace_durably(begun, run.encode())
 
 
-def _adopt(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
+def _import_checkpoint(config: RunConfig, *, dataset_digest: str, model_revision: str) -> None:
     from tuneloop_trainer.checkpoint.import_checkpoint import adopt  # noqa: PLC0415  (loads torch)
     from tuneloop_trainer.checkpoint.manifest import run_identity  # noqa: PLC0415
 
@@ -127,6 +140,7 @@ def _digest(inputs: Inputs, *, progress: Callable[[float], None]) -> str:
     return dataset_digest(
         inputs.sources,
         settings=inputs.settings,
+        steps=STEPS,
         tokenizer_digest=model.tokenizer_digest,
         limit=model.max_tokens,
         progress=progress,

@@ -32,6 +32,8 @@ class ColumnSettings(WireModel):
 
     text: str = "text"
     label: str = "label"
+    tokens: str = "tokens"
+    tags: str = "tags"
 
 
 class SourceSettings(WireModel):
@@ -76,6 +78,7 @@ class DataSettings(WireModel):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
+    format: Literal["auto", "text-label", "tokens-tags"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()

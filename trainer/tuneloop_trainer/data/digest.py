@@ -1,10 +1,11 @@
-"""The name of a prepared data set: a hash of all that it depends on."""
+"""The name of a prepared data set: a hash of all that the data set depends on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.defaults import digest_of
+from tuneloop_trainer.data.set_fields import set_fields
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:
@@ -12,20 +13,27 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.data.collect import LocatedSource
+    from tuneloop_trainer.data.steps.step import DataStep
 
 FORMAT_VERSION = 2
-"""Grows when the same inputs give other files."""
+"""Grows when the same inputs give other files: by another layout, another way to read rows, or another encoding of a task."""
+_READING = ("format", "validate_rows", "max_tokens")
+"""Fields of `data` that reading and cutting depend on. Those of the steps are named by the steps."""
 
 
 def dataset_digest(
     sources: Sequence[LocatedSource],
     *,
     settings: Settings,
+    steps: Sequence[DataStep],
     tokenizer_digest: str,
     limit: int | None,
     progress: Callable[[float], None],
 ) -> str:
-    """Return the digest, 64 hex digits: format, contents of the source files, data settings, labels, tokenizer, model's limit."""
+    """Return the digest, 64 hex digits.
+
+    limit: longest input of the model. Of settings only those that were set are part of it: a new field with a default changes no digest.
+    """
     paths = [file.path for source in sources for file in source.files]
     contents = {}
     for done, path in enumerate(paths, start=1):
@@ -34,12 +42,17 @@ def dataset_digest(
     return digest_of(
         {
             "format": FORMAT_VERSION,
-            "sources": [
-                [source.pool, [[file.format, contents[file.path]] for file in source.files]] for source in sources
-            ],
-            "data": settings.data.to_wire(),
+            "task": settings.task,
+            "sources": [_source(source, contents=[contents[file.path] for file in source.files]) for source in sources],
+            "reading": set_fields(settings.data, *_READING),
             "labels": settings.model.labels,
+            "steps": [[step.name, step.version, step.settings(settings)] for step in steps],
             "tokenizer": tokenizer_digest,
             "limit": limit,
         }
     )
+
+
+def _source(source: LocatedSource, *, contents: list[str]) -> dict[str, Any]:
+    files = [[file.format, sha256] for file, sha256 in zip(source.files, contents, strict=True)]
+    return {"split": source.split, "settings": set_fields(source.settings), "files": files}

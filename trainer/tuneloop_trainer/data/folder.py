@@ -22,17 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_trainer.data.collect import LocatedSource
+    from tuneloop_trainer.data.formats.row_format import RowFormat
 
 LOG = logging.getLogger(__name__)
 _MAKE_ROOM = "delete what is no longer needed (datasets/, checkpoints of old jobs), or give the claim more"
-_EXPANSION = 3
-"""Bytes written at most for each byte of text: two compressed copies of the text, and its ids twice."""
 _ALWAYS = 16 * 1024 * 1024
 """Manifest, report and tokenizer."""
 
 
 def find_dataset(folder: Path) -> DatasetManifest | None:
-    """Return the manifest of a data set that is there and whole; a damaged one is deleted."""
+    """Return the manifest of a data set that is there and whole; delete a damaged data set and return None."""
     if not folder.is_dir():
         return None
     try:
@@ -47,7 +46,7 @@ def find_dataset(folder: Path) -> DatasetManifest | None:
 
 @contextmanager
 def draft_folder(datasets: Path, *, digest: str, uid: str) -> Iterator[Path]:
-    """Give a folder to write to, and delete it at the end unless it was published. Drafts that this job left before go too.
+    """Give a folder to write to, and delete the folder at the end unless it was published. Delete drafts that this job left before, too.
 
     Raises StorageError if the volume fills up.
     """
@@ -70,7 +69,7 @@ def draft_folder(datasets: Path, *, digest: str, uid: str) -> Iterator[Path]:
 
 
 def publish(draft: Path, manifest: DatasetManifest, *, folder: Path) -> None:
-    """Write the manifest, make everything durable, and give the folder its name. If another job was faster, its folder stays."""
+    """Write the manifest, make everything durable, and give the folder its name. If another job was faster, that job's folder stays."""
     data = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode() + b"\n"
     (draft / MANIFEST).write_bytes(data)
     sync_tree(draft)
@@ -82,11 +81,11 @@ def publish(draft: Path, manifest: DatasetManifest, *, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def bytes_to_write(sources: Sequence[LocatedSource]) -> int:
+def bytes_to_write(sources: Sequence[LocatedSource], *, row_format: RowFormat) -> int:
     """Return how much room the prepared data of these sources takes at most."""
     paths = {file.path: file.format for source in sources for file in source.files}
     size = sum(_text_bytes(path) if kind == "parquet" else path.stat().st_size for path, kind in paths.items())
-    return _EXPANSION * size + _ALWAYS
+    return row_format.expansion * size + _ALWAYS
 
 
 def _check_contents(folder: Path, manifest: DatasetManifest) -> None:

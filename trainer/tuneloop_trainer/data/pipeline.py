@@ -1,4 +1,4 @@
-"""Prepares a data set that is not there yet: read, clean, divide, tokenize, cut, write, publish."""
+"""Prepares a data set that is not there yet: read, change and divide rows, tokenize, cut, write, publish. `STEPS` is the order of the steps."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.folder import draft_folder, publish
 from tuneloop_trainer.data.report_data import data_report, summary
-from tuneloop_trainer.data.steps.assign import Assigned, assign
-from tuneloop_trainer.data.tokenize import (
-    KeptRows,
-    TokenizedTexts,
-    default_max_tokens,
-    tokenize,
-    wrap,
-    write_splits,
-)
-from tuneloop_trainer.dataset.shards import (
-    REPORT,
-    TOKENIZER,
-    DatasetManifest,
-    SplitFiles,
-    TokenizerFacts,
-    read_manifest,
-)
+from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids, split
+from tuneloop_trainer.data.steps.step import StepContext
+from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
+from tuneloop_trainer.data.write_splits import WrittenSplits, write_splits
+from tuneloop_trainer.dataset.shards import REPORT, TOKENIZER, DatasetManifest, TokenizerFacts, read_manifest
 from tuneloop_trainer.models.files import tokenizer_files
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tuneloop_api.contract.run_config import Settings
-    from tuneloop_trainer.data.prepare_progress import Steps
+    from tuneloop_trainer.data.encoded import EncodedSplit
+    from tuneloop_trainer.data.formats.row_format import RowFormat
+    from tuneloop_trainer.data.prepare_progress import PrepareProgress
+    from tuneloop_trainer.data.row_table import RowTable
+    from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.models.source import PretrainedModel
 
 LOG = logging.getLogger(__name__)
+STEPS: tuple[DataStep, ...] = (
+    exact_duplicates.STEP,  # before the split, so that no row of a split repeats another
+    split.STEP,
+    keep_splits_apart.STEP,  # after the split: a group, or a given split, may bring a text to a second split
+    label_ids.STEP,  # after all that leaves rows out: a class may be gone with them
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,33 +49,81 @@ class Inputs:
     settings: Settings
     sources: Sequence[LocatedSource]
     model: PretrainedModel
+    row_format: RowFormat
 
 
-def build_dataset(inputs: Inputs, *, folder: Path, uid: str, steps: Steps) -> DatasetManifest:
+@dataclass(frozen=True, kw_only=True)
+class ReadRows:
+    """The rows after all steps, and what became of the others."""
+
+    collected: Collected
+    table: RowTable
+    facts: dict[str, dict[str, Any]]
+    """What each step did, by its name."""
+
+
+def read_rows(inputs: Inputs, *, folder: Path, part: Callable[..., Any], steps: Sequence[DataStep] = STEPS) -> ReadRows:
+    """Read all sources and run the steps; contents of rows lie in `folder`. `part`: `PrepareProgress.part`."""
+    with part("reading rows", until=0.35) as progress:
+        collected = collect(
+            inputs.sources,
+            row_format=inputs.row_format,
+            settings=inputs.settings,
+            contents=folder / ".rows.arrow",
+            progress=progress,
+        )
+    with part("dividing rows", until=0.4) as progress:
+        table, facts = run_steps(collected.table, steps, settings=inputs.settings, folder=folder, progress=progress)
+    return ReadRows(collected=collected, table=table, facts=facts)
+
+
+def run_steps(
+    table: RowTable,
+    steps: Sequence[DataStep],
+    *,
+    settings: Settings,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> tuple[RowTable, dict[str, dict[str, Any]]]:
+    """Run the steps in order; returns the last table and each step's facts. Contents that a step replaced are deleted."""
+    facts = {}
+    for done, step in enumerate(steps):
+        context = StepContext(
+            settings=settings,
+            folder=folder,
+            progress=lambda fraction, done=done: progress((done + fraction) / len(steps)),  # type: ignore[misc]
+        )
+        result = step.run(table, context)
+        if result.table.contents != table.contents:
+            table.contents.unlink()
+        table, facts[step.name] = result.table, result.facts
+    return table, facts
+
+
+def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PrepareProgress) -> DatasetManifest:
     """Prepare the data set and publish it as `folder`; until then nothing of that name is there. `uid`: the job's, for drafts."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer = wrap(inputs.model.tokenizer, vocabulary=inputs.model.vocabulary)
     with draft_folder(folder.parent, digest=folder.name, uid=uid) as draft:
-        spool = draft / ".texts.arrow"
-        collected, assigned = _read(inputs, spool=spool, steps=steps)
-        tokenized, max_tokens, splits = _write(
-            inputs, spool=spool, collected=collected, assigned=assigned, tokenizer=tokenizer, steps=steps
-        )
+        rows = read_rows(inputs, folder=draft, part=progress.part)
+        encoder = encoder_of(inputs, labels=rows.table.labels or [])
+        encoded, max_tokens, written = _write(inputs, rows.table, encoder, folder=draft, progress=progress)
         report = data_report(
-            collected=collected,
-            assigned=assigned,
-            lengths=tokenized.lengths,
+            collected=rows.collected,
+            facts=rows.facts,
+            steps=STEPS,
+            written=written,
+            lengths={name: split.lengths for name, split in encoded.items()},
             max_tokens=max_tokens,
-            seconds=steps.seconds,
+            seconds=progress.seconds,
         )
         (draft / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        with steps.step("publishing", until=1.0):
+        with progress.part("publishing", until=1.0):
             manifest = DatasetManifest(
                 digest=folder.name,
-                labels=assigned.classes,
+                labels=list(encoder.label_ids),
                 max_tokens=max_tokens,
-                tokenizer=_tokenizer_facts(inputs.model, tokenizer),
-                splits=splits,
+                tokenizer=_tokenizer_facts(inputs.model, encoder.tokenizer),
+                splits=written.files,
                 counts=_counts(report),
             )
             publish(draft, manifest, folder=folder)
@@ -84,34 +131,30 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, steps: Steps) -> Da
     return read_manifest(folder)
 
 
-def _read(inputs: Inputs, *, spool: Path, steps: Steps) -> tuple[Collected, Assigned]:
-    data, labels = inputs.settings.data, inputs.settings.model.labels
-    with steps.step("reading rows", until=0.35) as progress:
-        collected = collect(inputs.sources, data=data, labels=labels, spool=spool, progress=progress)
-    with steps.step("dividing rows", until=0.4):
-        assigned = assign(collected.table, data=data, labels=labels)
-    return collected, assigned
+def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
+    """Return what turns rows into tokens. labels: in the order of their ids."""
+    return RowEncoder(
+        tokenizer=wrap(inputs.model.tokenizer, vocabulary=inputs.model.vocabulary),
+        task=task_of(inputs.settings).encode,
+        label_ids={label: index for index, label in enumerate(labels)},
+        limit=inputs.model.max_tokens,
+    )
 
 
 def _write(
-    inputs: Inputs,
-    *,
-    spool: Path,
-    collected: Collected,
-    assigned: Assigned,
-    tokenizer: TextTokenizer,
-    steps: Steps,
-) -> tuple[TokenizedTexts, int, dict[str, SplitFiles]]:
-    """Write texts, shards and tokenizer; returns the tokens before the cut, the cut, and the files."""
-    rows = KeptRows(table=collected.table, assigned=assigned, tokenizer=tokenizer, limit=inputs.model.max_tokens)
-    with steps.step("tokenizing", until=0.85) as progress:
-        tokenized = tokenize(rows, spool=spool, folder=spool.parent, progress=progress)
-        spool.unlink()
-    max_tokens = inputs.settings.data.max_tokens or default_max_tokens(tokenized.lengths["train"], limit=rows.limit)
-    with steps.step("writing", until=0.95) as progress:
-        splits = write_splits(rows, tokenized, max_tokens=max_tokens, folder=spool.parent, progress=progress)
-        _copy_tokenizer(inputs.model.path, spool.parent / TOKENIZER)
-    return tokenized, max_tokens, splits
+    inputs: Inputs, table: RowTable, encoder: RowEncoder, *, folder: Path, progress: PrepareProgress
+) -> tuple[Mapping[str, EncodedSplit], int, WrittenSplits]:
+    """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written."""
+    with progress.part("tokenizing", until=0.85) as done:
+        encoded = tokenize(table, encoder, folder=folder, progress=done)
+    max_tokens = inputs.settings.data.max_tokens or default_max_tokens(encoded["train"].lengths, limit=encoder.limit)
+    with progress.part("writing", until=0.95) as done:
+        written = write_splits(
+            table, encoded, tokenizer=encoder.tokenizer, max_tokens=max_tokens, folder=folder, progress=done
+        )
+        table.contents.unlink()
+        _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
+    return encoded, max_tokens, written
 
 
 def _copy_tokenizer(model: Path, folder: Path) -> None:

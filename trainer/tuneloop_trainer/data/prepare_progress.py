@@ -1,4 +1,4 @@
-"""The steps of `prepare`: each is timed, logged and reported with the part of the stage that is done."""
+"""The parts of `prepare`: each is timed, logged and reported with the fraction of the stage that is done."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-class Steps:
-    """Runs steps one after another."""
+class PrepareProgress:
+    """Runs the parts one after another."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._begun = time.monotonic()
         self._fraction = 0.0
         self.seconds: dict[str, float] = {}
-        """Time of each step that is done."""
+        """Time of each part that is done."""
 
     @contextmanager
-    def step(self, name: str, *, until: float) -> Iterator[Callable[[float], None]]:
-        """Run one step, which ends at the part `until` of the whole stage; gives a function that takes the done part of the step."""
+    def part(self, name: str, *, until: float) -> Iterator[Callable[[float], None]]:
+        """Run a part that ends at the fraction `until` of the whole stage; gives a function that takes the done fraction of the part."""
         begun, start = time.monotonic(), self._fraction
 
         def progress(done: float) -> None:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.data.steps.split import class_counts
+from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids
 from tuneloop_trainer.dataset.splits import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from tuneloop_trainer.data.bad_rows import BadRows
     from tuneloop_trainer.data.collect import Collected, SourceCounts
-    from tuneloop_trainer.data.formats.rows import BadRows
-    from tuneloop_trainer.data.steps.assign import Assigned
+    from tuneloop_trainer.data.steps.step import DataStep
+    from tuneloop_trainer.data.write_splits import WrittenSplits
 
 _PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99, 99.5, 100)
 
@@ -25,36 +26,39 @@ _PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99, 99.5, 100)
 def data_report(
     *,
     collected: Collected,
-    assigned: Assigned,
+    facts: Mapping[str, Mapping[str, Any]],
+    steps: Sequence[DataStep],
+    written: WrittenSplits,
     lengths: Mapping[str, NDArray[np.int64]],
     max_tokens: int,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the report as JSON data. `lengths`: whole tokens of each row by split, before the cut."""
-    counts = class_counts(assigned.splits, assigned.labels, classes=len(assigned.classes))
+    """Return the report as JSON data. facts: of each step by its name. lengths: whole tokens of each row by split, before the cut."""
+    table = written.table
+    classes = label_ids.classes_of(table, table.labels or [])
+    counts = label_ids.class_counts(table, classes)
+    apart = facts[keep_splits_apart.STEP.name]
     return {
-        "version": 1,
-        "rows": {name: int(counts[index].sum()) for index, name in enumerate(SPLITS)},
+        "version": 2,
+        "format": {"name": table.row_format.name, **collected.format_facts},
+        "rows": {name: files.rows for name, files in written.files.items()},
         "classes": {
-            name: {label: int(counts[index, place]) for place, label in enumerate(assigned.classes)}
+            name: {label: int(counts[index, place]) for place, label in enumerate(classes)}
             for index, name in enumerate(SPLITS)
         },
         "sources": list(map(_source, collected.sources)),
         "bad": _bad(collected.bad),
         "dropped": collected.dropped,
-        "duplicates": {
-            "withinSplit": assigned.repeated,
-            "acrossSplits": assigned.across_splits,
-            "conflictingLabels": assigned.conflicting,
-            "firstConflict": assigned.conflict,
-        },
-        "leakage": _leakage(assigned),
+        "steps": [{"name": step.name, "version": step.version, **facts[step.name]} for step in steps],
+        "duplicates": {**facts[exact_duplicates.STEP.name], "acrossSplits": apart["acrossSplits"]},
+        "leakage": _leakage({name: found for name, found in apart.items() if name != "acrossSplits"}),
         "tokens": {
             "max": max_tokens,
             "truncated": {name: int((values > max_tokens).sum()) for name, values in lengths.items()},
+            "withoutTarget": written.without_target,
             "percentiles": {name: _percentiles(values) for name, values in lengths.items()},
         },
-        "seconds": {step: round(value, 2) for step, value in seconds.items()},
+        "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "peakMemoryMiB": peak_memory_mib(),
     }
 
@@ -67,6 +71,7 @@ def summary(report: Mapping[str, Any]) -> str:
         f"{report['dropped']:,} dropped by labelRule",
         f"{duplicates['withinSplit']:,} repeated",
         f"{duplicates['acrossSplits']:,} standing in two splits",
+        f"{sum(tokens['withoutTarget'].values()):,} without a target after the cut",
     )
     leakage = {name: found for name, found in report["leakage"].items() if name != "passed"}
     longest, median = tokens["percentiles"]["train"]["100"], tokens["percentiles"]["train"]["50"]
@@ -92,7 +97,7 @@ def peak_memory_mib() -> int:
 def _source(counts: SourceCounts) -> dict[str, Any]:
     return {
         "uri": counts.uri,
-        "for": SPLITS[counts.pool],
+        "for": SPLITS[counts.split],
         "files": counts.files,
         "read": counts.read,
         "usable": counts.usable,
@@ -111,13 +116,9 @@ def _bad(rows: BadRows) -> dict[str, Any]:
     }
 
 
-def _leakage(assigned: Assigned) -> dict[str, Any]:
-    """Return what stands on two sides. Shared texts are removed or refused before; groups of given splits are only told."""
-    groups = assigned.shared_groups
-    found: dict[str, Any] = {"sharedTexts": assigned.shared_texts} | (
-        {} if groups is None else {"sharedGroups": groups}
-    )
-    return found | {"passed": not any(number for pairs in found.values() for number in pairs.values())}
+def _leakage(found: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Return what stands in two splits. Shared texts were left out or refused before; groups of given splits are only reported."""
+    return {**found, "passed": not any(number for pairs in found.values() for number in pairs.values())}
 
 
 def _percentiles(lengths: NDArray[np.int64]) -> dict[str, int]:

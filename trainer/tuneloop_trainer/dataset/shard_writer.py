@@ -1,4 +1,4 @@
-"""Writes one split: shards of tokens and the file of raw texts (layout: `shards`)."""
+"""Writes one split: shards of tokens, and the file of the rows themselves (layout: `shards`)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from tuneloop_trainer.dataset.shards import (
     IGNORED,
     LABELS,
+    ROW_ID,
     ROW_PREFIX,
     TOKEN_PREFIX,
     Shard,
@@ -30,24 +31,25 @@ if TYPE_CHECKING:
 
 TOKENS_PER_SHARD = 8_388_608
 """32 MiB of ids: what writing holds in memory."""
-TEXT_SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string()), ("label", pa.string())])
 
 
-class TextWriter:
-    """Writes a split's raw texts, batch by batch."""
+class RowWriter:
+    """Writes a split's rows as they were read, batch by batch."""
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(self, folder: Path, split: str, *, schema: pa.Schema) -> None:
         self._path = folder / f"{split}-00000.parquet"
-        self._writer = pq.ParquetWriter(self._path, TEXT_SCHEMA, compression="zstd")
+        self._schema = schema.insert(0, pa.field(ROW_ID, pa.int64()))
+        self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         self._rows = 0
 
-    def write(self, *, rows: Sequence[int], texts: Sequence[str], labels: Sequence[str]) -> None:
-        """Append rows (one row group)."""
-        self._writer.write_table(pa.table([list(rows), list(texts), list(labels)], schema=TEXT_SCHEMA))
+    def write(self, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Append rows, each with its id (one row group)."""
+        written = [{ROW_ID: row_id, **row} for row_id, row in rows]
+        self._writer.write_table(pa.Table.from_pylist(written, schema=self._schema))
         self._rows += len(rows)
 
     def close(self) -> None:
-        """End the file; without it the file is not readable."""
+        """End the file; without its end the file is not readable."""
         self._writer.close()
 
     def finish(self) -> TextFile:

@@ -3,7 +3,7 @@
     <datasets>/<digest>/dataset.json             DatasetManifest, written last
                         train-00000.safetensors  input_ids int32 [T], offsets int64 [n+1], rows int64 [n], targets int64 [n],
                                                  token.NAME int32 [T] and row.NAME int64 [n]: the columns that the task named
-                        train-00000.parquet      row int64, text string, label string: the raw texts in the same order
+                        train-00000.parquet      row int64, and the columns of the row format: the rows as they were read, in the same order
                         tokenizer/               the tokenizer's files
                         report.json              what became of the rows
 
@@ -38,6 +38,8 @@ LABELS = "labels"
 """Name of the column that the loss compares with: a row column or a token column, as the task decides."""
 IGNORED = -100
 """Value of the token column `labels` where a token is no target."""
+ROW_ID = "row"
+"""Column of a row's id beside the row itself."""
 ROW_PREFIX, TOKEN_PREFIX = "row.", "token."
 """In front of a column's name in a shard."""
 _HEADER_LENGTH_BYTES = 8
@@ -54,7 +56,7 @@ class Shard(WireModel):
 
 
 class TextFile(WireModel):
-    """One file of raw texts and labels."""
+    """One file of rows as they were read."""
 
     file: str
     rows: int
@@ -176,23 +178,23 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
     )
 
 
-def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
-    """Yield (row id, text, label) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
+def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row id, row) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:
             with pq.ParquetFile(path) as parquet:
                 for batch in parquet.iter_batches(batch_size=1024):
-                    columns = (batch.column(name).to_pylist() for name in ("row", "text", "label"))
-                    yield from zip(*columns, strict=True)
+                    for row in batch.to_pylist():
+                        yield row.pop(ROW_ID), row
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
 
 
-def read_rows(dataset: Path, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a split as the task's format names their columns, in the order of `open_split`."""
-    for _, text, label in read_texts(dataset, split):
-        yield {"text": text, "label": label}
+def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
+    """Yield (row id, text, label) of a split of text classification, as `read_rows` does."""
+    for row_id, row in read_rows(dataset, split):
+        yield row_id, row["text"], row["label"]
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:

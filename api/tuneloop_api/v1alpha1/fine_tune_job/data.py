@@ -49,6 +49,10 @@ class Columns(WireModel):
     """Name of the column that holds the text to classify. Default: `text`. For example `review_body`."""
     label: ColumnName | None = None
     """Name of the column that holds the label, or the number that `labelRule` turns into one. Default: `label`. For example `stars`."""
+    tokens: ColumnName | None = None
+    """Name of the column that holds the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
+    tags: ColumnName | None = None
+    """Name of the column that holds the list of their tags, such as `B-PER`. Default: `tags`. For example `ner_tags`."""
 
 
 class LabelRule(WireModel):
@@ -75,12 +79,12 @@ class Source(WireModel):
     """Rows from one file, one folder of files, or one saved data set."""
 
     uri: FilesUri
-    """A `.csv`, `.tsv`, `.jsonl` or `.parquet` file, a folder of such files, or a folder written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or
-    `file:///PATH` (local mode only; refused in a cluster). For example `pvc://models/reviews.csv`."""
+    """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
+    `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
     """Split to read from a folder written by `datasets.save_to_disk` that holds several. Other sources have no splits. Default: `train`. For example `test`."""
     columns: Columns | None = None
-    """Names of the columns, where they differ from `text` and `label`. For example `{text: review_body, label: stars}`."""
+    """Names of the columns, where they differ from `text` and `label`, or `tokens` and `tags`. For example `{text: review_body, label: stars}`."""
     label_rule: LabelRule | None = None
     """How a number, such as a rating, becomes one of two classes. Default: the label column is the label. For example `{above: 3, names: [negative, positive]}`."""
     limit: Count | None = None
@@ -177,6 +181,9 @@ class Data(WireModel):
     test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
+    format: Literal["auto", "text-label", "tokens-tags"] | None = None
+    """Format of the rows: `text-label` is a text and its class, `tokens-tags` is words and a tag for each. It must be one that the task learns from.
+    Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

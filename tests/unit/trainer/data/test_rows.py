@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,13 +10,14 @@ from hypothesis import strategies as st
 
 from tuneloop_api.contract.run_config import ValidationSettings
 from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+from tuneloop_trainer.data.bad_rows import BadRows, refuse_too_many
 from tuneloop_trainer.data.formats.labels import class_of, in_order
-from tuneloop_trainer.data.formats.rows import BadRows, LeftOut, Row, RowRules, refuse_too_many, usable
+from tuneloop_trainer.data.formats.row_format import LeftOut, Unusable
+from tuneloop_trainer.data.formats.text_label import parse
 from tuneloop_trainer.data.sources.raw import BadReason, RawRow
 from tuneloop_trainer.errors import DataError
 
 RULE = LabelRule(above=0.0, names=["bad", "good"], drop_within=0.5)
-PLAIN = RowRules(label_rule=None, known=None, grouped=False)
 
 
 @pytest.mark.parametrize(
@@ -88,33 +88,31 @@ def test_classes_are_sorted_by_value_if_they_are_whole_numbers():
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("cells", "reason", "excerpt"),
     [
-        (RawRow(1, "x", "y"), Row("x", "y", None)),
-        (RawRow(1, None, "y"), BadReason.MISSING_TEXT),
-        (RawRow(1, "", "y"), BadReason.MISSING_TEXT),
-        (RawRow(1, " \t\u00a0", "y"), BadReason.BLANK_TEXT),
-        (RawRow(1, 7, "y"), BadReason.NOT_TEXT),
-        (RawRow(1, "half \ud800", "y"), BadReason.NOT_UNICODE),
-        (RawRow(1, "x", None), BadReason.MISSING_LABEL),
-        (RawRow(1, problem=BadReason.WRONG_CELLS), BadReason.WRONG_CELLS),
+        ((None, "y"), BadReason.MISSING_TEXT, ""),
+        (("", "y"), BadReason.MISSING_TEXT, ""),
+        ((" \t\u00a0", "y"), BadReason.BLANK_TEXT, ""),
+        ((7, "y"), BadReason.NOT_TEXT, "7"),
+        (("half \ud800", "y"), BadReason.NOT_UNICODE, "half \\ud800"),
+        (("x", None), BadReason.MISSING_LABEL, "x"),
+        (("x", [1]), BadReason.NOT_A_LABEL, "[1]"),
+        (("a\nb " * 1000, None), BadReason.MISSING_LABEL, ("a b " * 1000)[:120] + "…"),
     ],
 )
-def test_a_row_is_usable_or_says_why_not(row, found):
-    assert usable(row, PLAIN) == found
+def test_a_row_that_cannot_be_used_says_why_and_shows_what_was_found(cells, reason, excerpt):
+    assert parse(RawRow(1, cells), rule=None, known=None) == Unusable(reason, excerpt)
 
 
-def test_a_row_needs_a_group_only_where_rows_are_grouped():
-    grouped = RowRules(label_rule=None, known=None, grouped=True)
-    assert usable(RawRow(1, "x", "y", 7), grouped) == Row("x", "y", "7")
-    assert usable(RawRow(1, "x", "y", None), grouped) is BadReason.MISSING_GROUP
-    assert usable(RawRow(1, "x", "0.2"), RowRules(label_rule=RULE, known=None, grouped=False)) is LeftOut.TOO_CLOSE
+def test_a_row_that_can_be_used_has_a_text_and_a_label():
+    assert parse(RawRow(1, ("x", "y")), rule=None, known=None) == {"text": "x", "label": "y"}
+    assert parse(RawRow(1, ("x", "0.2")), rule=RULE, known=None) is LeftOut.TOO_CLOSE
 
 
 def three_bad_rows() -> BadRows:
     bad = BadRows(most_samples=2)
     for number in (5, 6, 7):
-        bad.add(RawRow(number, "a film", "many"), BadReason.NOT_A_NUMBER, place=f"a.csv line {number}")
+        bad.add(Unusable(BadReason.NOT_A_NUMBER, "'many'"), place=f"a.csv line {number}")
     return bad
 
 
@@ -131,17 +129,9 @@ def test_the_fraction_that_the_hint_names_is_enough():
     refuse_too_many(three_bad_rows(), rows=1000, settings=ValidationSettings(max_bad_fraction=0.003))
 
 
-def test_an_excerpt_is_short_and_on_one_line():
-    bad = BadRows(most_samples=1)
-    bad.add(RawRow(1, "a\nb " * 1000, None), BadReason.MISSING_LABEL, place=str(Path("a.csv")))
-    (sample,) = bad.samples
-    assert len(sample.excerpt) <= 121
-    assert "\n" not in sample.excerpt
-
-
 def test_a_sample_that_has_nothing_to_show_shows_no_brackets():
     bad = BadRows(most_samples=1)
-    bad.add(RawRow(1, "", "1"), BadReason.MISSING_TEXT, place="a.csv line 3")
+    bad.add(Unusable(BadReason.MISSING_TEXT), place="a.csv line 3")
     with pytest.raises(DataError, match="a.csv line 3: missing text$"):
         refuse_too_many(bad, rows=1000, settings=ValidationSettings())
 
@@ -150,7 +140,7 @@ def test_a_sample_that_has_nothing_to_show_shows_no_brackets():
 def test_what_to_do_depends_on_how_many_rows_are_bad(bad, advice):
     rows = BadRows(most_samples=3)
     for number in range(bad):
-        rows.add(RawRow(number + 1, text="x", label="y"), BadReason.UNKNOWN_CLASS, place=f"a.csv line {number + 1}")
+        rows.add(Unusable(BadReason.UNKNOWN_CLASS, "'y'"), place=f"a.csv line {number + 1}")
     with pytest.raises(DataError) as refused:
         refuse_too_many(rows, rows=10, settings=ValidationSettings())
     assert advice in refused.value.hint

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.data.formats import FORMATS
+from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter
 from tuneloop_trainer.dataset.shards import (
     MANIFEST,
     DatasetManifest,
@@ -34,14 +35,10 @@ ROWS = st.lists(
 def write_dataset(folder: Path, rows: list[tuple[list[int], int, str]], *, tokens_per_shard: int = 16) -> SplitFiles:
     folder.mkdir(parents=True, exist_ok=True)
     shards = ShardWriter(folder, "train", tokens_per_shard=tokens_per_shard)
-    texts = TextWriter(folder, "train")
+    texts = RowWriter(folder, "train", schema=FORMATS["text-label"].schema)
     for row, (ids, label, _) in enumerate(rows):
         shards.add(ids=np.array(ids, dtype=np.int32), row=row * 3, row_columns={"labels": label})
-    texts.write(
-        rows=[row * 3 for row in range(len(rows))],
-        texts=[text for _, _, text in rows],
-        labels=[str(label) for _, label, _ in rows],
-    )
+    texts.write([(row * 3, {"text": text, "label": str(label)}) for row, (_, label, text) in enumerate(rows)])
     files = shards.finish([texts.finish()])
     manifest = DatasetManifest(
         digest=folder.name,

@@ -19,7 +19,7 @@ from tuneloop_trainer.data.sources.sources import read_file
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import FORMATS, DataFile, files_of, path_of_uri
 
-WANTED = WantedColumns(text="text", label="label")
+WANTED = WantedColumns(columns={"text": "text", "label": "label"})
 CELL = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 
 
@@ -29,7 +29,7 @@ def read(path: Path, *, wanted: WantedColumns = WANTED, limit: int | None = None
 
 
 def cells(path: Path, **options) -> list[tuple[object, object]]:
-    return [(row.text, row.label) for row in read(path, **options)]
+    return [row.cells for row in read(path, **options)]
 
 
 def located(path: Path, **settings) -> list[DataFile]:
@@ -92,16 +92,16 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
 def test_empty_lines_are_skipped_and_lines_keep_their_numbers(tmp_path):
     (tmp_path / "a.csv").write_text('text,label\n\n"two\nlines",1\n\nlast,2\n')
     (tmp_path / "a.jsonl").write_text('\n{"text": "x", "label": "1"}\n\n{"text": "y", "label": "2"}\n')
-    assert [(row.number, row.label) for row in read(tmp_path / "a.csv")] == [(3, "1"), (6, "2")]
-    assert [(row.number, row.label) for row in read(tmp_path / "a.jsonl")] == [(2, "1"), (4, "2")]
+    assert [(row.number, row.cells[1]) for row in read(tmp_path / "a.csv")] == [(3, "1"), (6, "2")]
+    assert [(row.number, row.cells[1]) for row in read(tmp_path / "a.jsonl")] == [(2, "1"), (4, "2")]
 
 
 def test_odd_column_names_are_found_in_any_unicode_form(tmp_path):
-    wanted = WantedColumns(text="Überschrift der Mail", label="label ", group="G")
+    wanted = WantedColumns(columns={"text": "Überschrift der Mail", "label": "label "}, group="G")
     (tmp_path / "a.csv").write_text("G,label ,U\u0308berschrift der Mail\n7,1,x\n", encoding="utf-8")
     (tmp_path / "a.jsonl").write_text('{"U\\u0308berschrift der Mail": "x", "label ": "1", "G": "7"}\n')
     for path in tmp_path.iterdir():
-        assert [(row.text, row.label, row.group) for row in read(path, wanted=wanted)] == [("x", "1", "7")]
+        assert [(row.cells, row.group) for row in read(path, wanted=wanted)] == [(("x", "1"), "7")]
 
 
 def test_a_missing_column_names_the_nearest_and_those_that_are_there(tmp_path):
@@ -160,7 +160,7 @@ def test_a_malformed_row_is_marked_and_the_next_one_is_read(tmp_path, name, cont
     first, bad, last = read(tmp_path / name)
     assert (bad.problem, bad.number) == (reason, number)
     assert bad.excerpt
-    assert (first.text, last.text) == ("x", "z")
+    assert (first.cells[0], last.cells[0]) == ("x", "z")
 
 
 def test_a_quote_that_is_never_closed_is_named_by_its_row(tmp_path):
@@ -206,7 +206,7 @@ def test_a_file_that_was_cut_off_is_refused_or_gives_no_row_that_was_not_there(t
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     try:
-        found = [(row.text, row.label) for row in read(path) if row.problem is None]
+        found = [row.cells for row in read(path) if row.problem is None]
     except DataError:
         return
     assert suffix != ".parquet", "a Parquet file ends with the list of its parts"

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import WORDS, tiny_tokenizer
 
-from tuneloop_trainer.data.tokenize import default_max_tokens, wrap
+from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, wrap
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.tasks import text_classification
+from tuneloop_trainer.tasks.task import EncodedRow
 
 TOKENIZER = tiny_tokenizer()
+
+
+def encode(tokenizer: Any, texts: list[str], *, vocabulary: int | None = None) -> list[EncodedRow]:
+    """Encode texts of one class as `prepare` does."""
+    wrapped = wrap(tokenizer, vocabulary=vocabulary or len(tokenizer))
+    encoder = RowEncoder(tokenizer=wrapped, task=text_classification.encode, label_ids={"any": 0}, limit=None)
+    return encoder.encode([{"text": text, "label": "any"} for text in texts])
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -21,9 +33,21 @@ def test_a_cut_text_is_what_the_tokenizer_itself_makes_of_it(side, words, most):
     tokenizer = tiny_tokenizer()
     tokenizer.truncation_side = side
     wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
-    (ids,) = wrapped.encode([" ".join(words)])
+    (row,) = encode(tokenizer, [" ".join(words)])
     expected = tokenizer(" ".join(words), truncation=True, max_length=most)["input_ids"]
-    assert wrapped.cut(ids, most).tolist() == expected
+    assert wrapped.cut(row, most).input_ids.tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(3, 20), most=st.integers(3, 24), keep_end=st.booleans())
+def test_all_token_columns_are_cut_alike_and_row_columns_stay(length, most, keep_end):
+    ids = np.arange(length, dtype=np.int32)
+    row = EncodedRow(input_ids=ids, token_columns={"labels": ids * 10, "words": -ids}, row_columns={"group": 7})
+    cut = replace(wrap(TOKENIZER, vocabulary=99), keep_end=keep_end).cut(row, most)
+    assert len(cut.input_ids) == min(length, most)
+    assert cut.token_columns["labels"].tolist() == (cut.input_ids * 10).tolist()
+    assert cut.token_columns["words"].tolist() == (-cut.input_ids).tolist()
+    assert cut.row_columns == {"group": 7}
 
 
 def test_special_tokens_are_counted():
@@ -35,14 +59,18 @@ def test_a_saved_truncation_or_padding_of_the_tokenizer_plays_no_part():
     tokenizer = tiny_tokenizer()
     tokenizer.backend_tokenizer.enable_truncation(max_length=4)
     tokenizer.backend_tokenizer.enable_padding(length=16)
-    wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
-    assert [len(ids) for ids in wrapped.encode(["a good film", "the story of a very smart film is fun"])] == [5, 11]
+    rows = encode(tokenizer, ["a good film", "the story of a very smart film is fun"])
+    assert [len(row.input_ids) for row in rows] == [5, 11]
 
 
 def test_an_id_without_an_embedding_is_refused():
-    wrapped = wrap(TOKENIZER, vocabulary=10)
     with pytest.raises(ModelAccessError, match="they do not belong together"):
-        wrapped.encode(["the story"])
+        encode(TOKENIZER, ["the story"], vocabulary=10)
+
+
+def test_the_last_embedding_may_be_used():
+    (row,) = encode(TOKENIZER, ["the story"])
+    assert encode(TOKENIZER, ["the story"], vocabulary=int(row.input_ids.max()) + 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
 from tuneloop_api.contract.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
-from tuneloop_trainer.dataset.shard_writer import ShardWriter, TextWriter
+from tuneloop_trainer.data.formats import FORMATS
+from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter
 from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts, open_split
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.methods import method_of
@@ -162,13 +163,16 @@ def _prepare(claim: Path, model: Path, rows: list[Row], *, max_tokens: int) -> P
     cuts = [0, len(rows) // 2, 3 * len(rows) // 4, len(rows)]
     splits = {}
     for name, (start, end) in zip(("train", "validation", "test"), pairwise(cuts), strict=True):
-        shards, texts, part = ShardWriter(dataset, name), TextWriter(dataset, name), rows[start:end]
+        shards, texts, part = (
+            ShardWriter(dataset, name),
+            RowWriter(dataset, name, schema=FORMATS["text-label"].schema),
+            rows[start:end],
+        )
         for number, row in enumerate(part, start=start):
             ids = tokenizer(row.text, truncation=True, max_length=max_tokens)["input_ids"]
             label = labels.index(row.label)
             shards.add(ids=np.array(ids, dtype=np.int32), row=number, row_columns={"labels": label})
-        numbers = range(start, end)
-        texts.write(rows=numbers, texts=[row.text for row in part], labels=[row.label for row in part])
+        texts.write([(number, {"text": row.text, "label": row.label}) for number, row in enumerate(part, start=start)])
         splits[name] = shards.finish([texts.finish()])
     counts = DataCounts(
         rows=len(rows), splits={name: split.rows for name, split in splits.items()}, bad=0, duplicates=0, truncated=0

@@ -1,1 +1,8 @@
-"""From a row of a file to a row of a task."""
+"""From a row of a file to a row of a task: one row format a file, and `FORMATS` as the table."""
+
+from __future__ import annotations
+
+from tuneloop_trainer.data.formats.text_label import TEXT_LABEL
+from tuneloop_trainer.data.formats.tokens_tags import TOKENS_TAGS
+
+FORMATS = {row_format.name: row_format for row_format in (TEXT_LABEL, TOKENS_TAGS)}

@@ -1,4 +1,4 @@
-"""What the readers of all formats hand on: raw rows in batches, and why a row cannot be used."""
+"""What the readers of all files return: raw rows in batches, and why a row cannot be used."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import difflib
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 BATCH_ROWS = 2048
 BATCH_CHARACTERS = 4_194_304
@@ -36,20 +36,29 @@ class BadReason(StrEnum):
     NOT_A_NUMBER = "label is not a number"
     UNKNOWN_CLASS = "unknown class"
     MISSING_GROUP = "missing group"
+    MISSING_TOKENS = "missing tokens"
+    NOT_TOKENS = "tokens are not a list of strings"
+    BLANK_WORD = "blank token"
+    MISSING_TAGS = "missing tags"
+    NOT_TAGS = "tags are not a list of strings"
+    OTHER_LENGTH = "not as many tags as tokens"
+    IMPOSSIBLE_TAG = "impossible tag"
+    UNKNOWN_TAG = "unknown tag"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantedColumns:
     """The columns that are read."""
 
-    text: str
-    label: str
+    columns: Mapping[str, str]
+    """Name in the file of each column of the row format, such as `{"text": "review_body", "label": "stars"}`."""
     group: str | None = None
+    """Column whose value rows of one group share."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that are wanted, in fixed order: text, label, group."""
-        return (self.text, self.label) if self.group is None else (self.text, self.label, self.group)
+        """Names in the file: those of the format in its order, then the group's."""
+        return (*self.columns.values(), *(() if self.group is None else (self.group,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +66,9 @@ class RawRow:
     """One row as it stands in the file."""
 
     number: int
-    """Line of a text file (its first one), row of a table; from 1."""
-    text: object = None
-    label: object = None
+    """Line of a text file (the row's first one), row of a table; from 1."""
+    cells: tuple[Any, ...] = ()
+    """Values of the format's columns, in its order. Empty where `problem` is set."""
     group: object = None
     problem: BadReason | None = None
     """Set by a reader that could not even tell the cells apart."""
@@ -67,9 +76,21 @@ class RawRow:
     """What was found, where `problem` is set."""
 
 
-def raw_row(number: int, cells: Sequence[object]) -> RawRow:
+def raw_row(number: int, cells: Sequence[object], *, wanted: WantedColumns) -> RawRow:
     """Return a row from its cells in the order of `WantedColumns.names`."""
-    return RawRow(number, text=cells[0], label=cells[1], group=cells[2] if len(cells) > 2 else None)
+    width = len(wanted.columns)
+    return RawRow(number, tuple(cells[:width]), group=cells[width] if wanted.group is not None else None)
+
+
+def characters_of(row: RawRow) -> int:
+    """Return about how many characters a row holds."""
+    return sum(_characters(cell) for cell in row.cells)
+
+
+def _characters(cell: object) -> int:
+    if isinstance(cell, str):
+        return len(cell)
+    return sum(map(_characters, cell)) if isinstance(cell, list) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +105,32 @@ class RawBatch:
 def column_positions(header: Sequence[str], *, wanted: WantedColumns, file: str, field: str) -> tuple[int, ...]:
     """Return where the wanted columns stand. Unicode forms aside, names must agree exactly.
 
-    Raises DataError if one is missing (naming the columns that are there, and the nearest) or stands twice.
+    Raises DataError if a column is missing (naming the columns that are there, and the nearest) or stands twice.
     """
     names = [unicodedata.normalize("NFC", name) for name in header]
-    return tuple(_position(names, column=column, file=file, field=field) for column in wanted.names)
+    usual = ", ".join(f"{column}: …" for column in wanted.columns)
+    advice = f"name the columns in {field}.columns: {{{usual}}}"
+    return tuple(_position(names, column=column, file=file, advice=advice) for column in wanted.names)
 
 
-def _position(names: list[str], *, column: str, file: str, field: str) -> int:
+def _position(names: list[str], *, column: str, file: str, advice: str) -> int:
     name = unicodedata.normalize("NFC", column)
     if names.count(name) > 1:
         raise DataError(f"{file}: the column {column!r} stands {names.count(name)} times; rename the others")
     if name in names:
         return names.index(name)
     there = ", ".join(repr(other) for other in names[:30]) or "none"
-    raise DataError(f"{file}: there is no column {column!r}; there are {there}", hint=_advice(names, column, field))
+    raise DataError(f"{file}: there is no column {column!r}; there are {there}", hint=_hint(names, column, advice))
 
 
-def _advice(names: list[str], column: str, field: str) -> str:
+def _hint(names: list[str], column: str, advice: str) -> str:
     separator = next((mark for mark in "\t;|," if len(names) == 1 and mark in names[0]), None)
     if separator is not None:
         return f"the cells are separated by {separator!r}: save the file with commas as .csv, or with tabs as .tsv"
     folded = {name.casefold().strip(): name for name in names}
     near = difflib.get_close_matches(column.casefold().strip(), folded, n=1)
     meant = f"did you mean {folded[near[0]]!r}? " if near else ""
-    return f"{meant}name the columns in {field}.columns: {{text: …, label: …}}"
+    return f"{meant}{advice}"
 
 
 def is_unicode(text: str) -> bool:

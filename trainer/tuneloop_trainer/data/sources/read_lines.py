@@ -15,6 +15,7 @@ from tuneloop_trainer.data.sources.raw import (
     RawBatch,
     RawRow,
     WantedColumns,
+    characters_of,
     column_positions,
     excerpt_of,
     raw_row,
@@ -36,23 +37,28 @@ def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iter
     csv.field_size_limit(_LARGEST_CELL)
     delimiter = "\t" if file.format == "tsv" else ","
     with file.path.open(encoding="utf-8-sig", newline="") as lines:
-        records = _records(_decoded(lines, file=file), delimiter=delimiter, file=file)
+        records = _records(decoded_lines(lines, file=file), delimiter=delimiter, file=file)
         header = _header(records, file=file)
         positions = column_positions(header, wanted=wanted, file=file.name, field=field)
-        rows = (_delimited_row(line, cells, positions=positions, width=len(header)) for line, cells in records)
-        yield from _batches(rows, lines=lines, file=file)
+        rows = (
+            _delimited_row(line, cells, positions=positions, width=len(header), wanted=wanted)
+            for line, cells in records
+        )
+        yield from batches(rows, lines=lines, file=file)
 
 
 def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
     """Read one JSON object a line. Each wanted column must stand in some object of the first batch."""
     with file.path.open(encoding="utf-8-sig", newline="\n") as lines:
-        values = _json_values(_decoded(lines, file=file), file=file)
+        values = _json_values(decoded_lines(lines, file=file), file=file)
         first = list(itertools.islice(values, BATCH_ROWS))
         known = list(dict.fromkeys(name for _, value in first if isinstance(value, dict) for name in value))
         positions = column_positions(known, wanted=wanted, file=file.name, field=field) if known else ()
         names = tuple(known[position] for position in positions) or wanted.names
-        rows = (_json_row(number, value, names=names) for number, value in itertools.chain(first, values))
-        yield from _batches(rows, lines=lines, file=file)
+        rows = (
+            _json_row(number, value, names=names, wanted=wanted) for number, value in itertools.chain(first, values)
+        )
+        yield from batches(rows, lines=lines, file=file)
 
 
 def _records(lines: Iterator[str], *, delimiter: str, file: DataFile) -> Iterator[tuple[int, list[str] | str]]:
@@ -94,13 +100,15 @@ def _never_closed(file: DataFile, *, line: int) -> DataError:
     )
 
 
-def _delimited_row(line: int, cells: list[str] | str, *, positions: tuple[int, ...], width: int) -> RawRow:
+def _delimited_row(
+    line: int, cells: list[str] | str, *, positions: tuple[int, ...], width: int, wanted: WantedColumns
+) -> RawRow:
     if isinstance(cells, str):
         return RawRow(line, problem=BadReason.MALFORMED_CSV, excerpt=cells)
     if len(cells) != width:
         found = f"{len(cells)} cells, the header has {width}: {', '.join(cells)}"
         return RawRow(line, problem=BadReason.WRONG_CELLS, excerpt=excerpt_of(found))
-    return raw_row(line, [cells[position] for position in positions])
+    return raw_row(line, [cells[position] for position in positions], wanted=wanted)
 
 
 def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object]]:
@@ -119,19 +127,20 @@ def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int,
         yield number, value if isinstance(value, dict) else line
 
 
-def _json_row(number: int, value: object, *, names: tuple[str, ...]) -> RawRow:
+def _json_row(number: int, value: object, *, names: tuple[str, ...], wanted: WantedColumns) -> RawRow:
     if not isinstance(value, dict):
         return RawRow(number, problem=BadReason.MALFORMED_JSON, excerpt=excerpt_of(value))
-    return raw_row(number, [value.get(name) for name in names])
+    return raw_row(number, [value.get(name) for name in names], wanted=wanted)
 
 
-def _batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterator[RawBatch]:
+def batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterator[RawBatch]:
+    """Yield rows in batches of bounded size, each with the part of the file that was read for it."""
     size = max(1, file.path.stat().st_size)
     batch: list[RawRow] = []
     characters = 0
     for row in rows:
         batch.append(row)
-        characters += len(row.text) if isinstance(row.text, str) else 0
+        characters += characters_of(row)
         if len(batch) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
             yield RawBatch(batch, min(1.0, lines.buffer.tell() / size))
             batch, characters = [], 0
@@ -139,7 +148,8 @@ def _batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterat
         yield RawBatch(batch, 1.0)
 
 
-def _decoded(lines: TextIO, *, file: DataFile) -> Iterator[str]:
+def decoded_lines(lines: TextIO, *, file: DataFile) -> Iterator[str]:
+    """Yield the lines of a text file. Raises DataError, naming the first byte that is not UTF-8."""
     try:
         yield from lines
     except UnicodeDecodeError as error:
@@ -147,7 +157,7 @@ def _decoded(lines: TextIO, *, file: DataFile) -> Iterator[str]:
 
 
 def _wrong_encoding(path: Path, *, name: str) -> DataError:
-    """Find the first byte that is not UTF-8: the decoder knows only its place in a buffer."""
+    """Find the first byte that is not UTF-8: the decoder knows only the byte's place in a buffer."""
     offset = 0
     with path.open("rb") as file:
         beginning = file.read(2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,8 +28,13 @@ def read_parquet(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterat
             schema, total = parquet.schema_arrow, parquet.metadata.num_rows
             positions = column_positions(schema.names, wanted=wanted, file=file.name, field=field)
             names = [schema.names[position] for position in positions]
-            batches = parquet.iter_batches(batch_size=_ROWS_AT_A_TIME, columns=names)
-            yield from _raw_batches(batches, names=names, classes=_class_names(schema, names[1]), total=total)
+            batches = parquet.iter_batches(batch_size=_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names)))
+            columns = _columns(schema, names, wanted=wanted)
+            first = 1
+            for batch in batches:
+                rows = _raw_rows(batch, columns, first=first)
+                first += batch.num_rows
+                yield RawBatch(rows, (first - 1) / max(1, total))
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
 
@@ -40,49 +46,71 @@ def read_arrow(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator
             schema = stream.schema
             positions = column_positions(schema.names, wanted=wanted, file=file.name, field=field)
             names = [schema.names[position] for position in positions]
+            columns = _columns(schema, names, wanted=wanted)
             size = max(1, source.size())
             first = 1
             for batch in stream:
                 for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
                     part = batch.slice(start, _ROWS_AT_A_TIME)
-                    rows = _raw_rows(part, names=names, classes=_class_names(schema, names[1]), first=first)
-                    yield RawBatch(rows, min(1.0, source.tell() / size))
+                    yield RawBatch(_raw_rows(part, columns, first=first), min(1.0, source.tell() / size))
                     first += part.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
 
 
-def _raw_batches(
-    batches: Iterator[pa.RecordBatch], *, names: list[str], classes: list[str] | None, total: int
-) -> Iterator[RawBatch]:
-    first = 1
-    for batch in batches:
-        rows = _raw_rows(batch, names=names, classes=classes, first=first)
-        first += batch.num_rows
-        yield RawBatch(rows, (first - 1) / max(1, total))
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    wanted: WantedColumns
+    names: list[str]
+    """As the file spells them, in the order of `wanted.names`."""
+    classes: list[list[str] | None]
+    """Names of the classes that a column holds as numbers, for each column."""
 
 
-def _raw_rows(batch: pa.RecordBatch, *, names: list[str], classes: list[str] | None, first: int) -> list[RawRow]:
-    columns = [batch.column(name).to_pylist() for name in names]
-    if classes is not None:
-        columns[1] = [_class_name(value, classes) for value in columns[1]]
-    return [raw_row(first + index, cells) for index, cells in enumerate(zip(*columns, strict=True))]
+def _columns(schema: pa.Schema, names: list[str], *, wanted: WantedColumns) -> _Columns:
+    features = _features(schema)
+    return _Columns(wanted=wanted, names=names, classes=[_class_names(features.get(name)) for name in names])
 
 
-def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
-    """Return the names of a `ClassLabel` column, which `datasets` keeps in the schema's metadata."""
+def _raw_rows(batch: pa.RecordBatch, columns: _Columns, *, first: int) -> list[RawRow]:
+    values = []
+    for name, classes in zip(columns.names, columns.classes, strict=True):
+        column = batch.column(name).to_pylist()
+        values.append(column if classes is None else [_named(value, classes) for value in column])
+    cells = zip(*values, strict=True)
+    return [raw_row(first + index, row, wanted=columns.wanted) for index, row in enumerate(cells)]
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """Return the features that `datasets` describes in the schema's metadata, by column."""
     written = (schema.metadata or {}).get(b"huggingface")
     if written is None:
-        return None
+        return {}
     try:
-        feature = json.loads(written)["info"]["features"][label]
-        return list(feature["names"]) if feature.get("_type") == "ClassLabel" else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return dict(json.loads(written)["info"]["features"])
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _class_names(feature: object) -> list[str] | None:
+    """Return the names of a `ClassLabel` column, or of a column of lists of them."""
+    if isinstance(feature, dict) and feature.get("_type") in {"Sequence", "List", "LargeList"}:
+        feature = feature.get("feature")
+    if isinstance(feature, list) and len(feature) == 1:
+        feature = feature[0]
+    if (
+        not isinstance(feature, dict)
+        or feature.get("_type") != "ClassLabel"
+        or not isinstance(feature.get("names"), list)
+    ):
         return None
+    return [str(name) for name in feature["names"]]
 
 
-def _class_name(value: object, classes: list[str]) -> object:
-    """Return the name of a class id; `datasets` writes -1 where there is no label."""
+def _named(value: object, classes: list[str]) -> object:
+    """Return the name of a class id, or the names of a list of them; `datasets` writes -1 where there is no label."""
+    if isinstance(value, list):
+        return [_named(item, classes) for item in value]
     if isinstance(value, int):
         return classes[value] if 0 <= value < len(classes) else None
     return value

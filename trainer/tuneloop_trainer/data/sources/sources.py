@@ -1,10 +1,11 @@
-"""Reads the rows of a source, whatever its format, with bounded memory."""
+"""Reads the rows of a file of any kind, with bounded memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.sources.raw import RawBatch, WantedColumns
+from tuneloop_trainer.data.sources.read_conll import read_conll
 from tuneloop_trainer.data.sources.read_lines import read_delimited, read_json_lines
 from tuneloop_trainer.data.sources.read_tables import read_arrow, read_parquet
 
@@ -19,6 +20,7 @@ _READERS = {
     "jsonl": read_json_lines,
     "parquet": read_parquet,
     "arrow": read_arrow,
+    "conll": read_conll,
 }
 
 

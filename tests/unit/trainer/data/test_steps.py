@@ -1,34 +1,65 @@
-"""Rows are kept once, divided as asked, and never stand on two sides."""
+"""The steps of `prepare` on real tables: rows stay once, are divided as asked, and no text stands in two splits."""
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from tuneloop_api.contract.run_config import DataSettings, DeduplicateSettings, SourceSettings, SplitSettings
-from tuneloop_trainer.data.formats.table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder
-from tuneloop_trainer.data.steps.assign import Assigned, assign
-from tuneloop_trainer.data.steps.deduplicate import text_key
+from tuneloop_api.contract.run_config import DataSettings, DeduplicateSettings, Settings, SourceSettings, SplitSettings
+from tuneloop_api.v1alpha1.fine_tune_job.data import ModelSource
+from tuneloop_trainer.data.formats import FORMATS
+from tuneloop_trainer.data.pipeline import STEPS, run_steps
+from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder
 from tuneloop_trainer.data.steps.split import divide
+from tuneloop_trainer.data.text_key import text_key
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import DataFile
 
 SOURCE = [SourceSettings(uri="file:///a.csv")]
 
 
+@dataclass(frozen=True)
+class Assigned:
+    """What the steps made of a table."""
+
+    table: RowTable
+    facts: dict[str, dict[str, Any]]
+
+    @property
+    def splits(self) -> NDArray[np.int8]:
+        return self.table.splits
+
+
 def table(rows: list[tuple[int, str, str]], groups: list[str] | None = None) -> RowTable:
-    """Return a table of (pool, text, label)."""
-    builder = TableBuilder(grouped=groups is not None)
-    for row, (pool, text, label) in enumerate(rows):
-        group = None if groups is None else text_key(groups[row])
-        builder.add(
-            text_key=text_key(text), group_key=group, label=label, pool=pool, row=row, file_id=0, number=row + 2
-        )
+    """Return a table of (source split, text, label)."""
+    contents = Path(tempfile.mkstemp(suffix=".arrow")[1])
+    with TableBuilder(contents, row_format=FORMATS["text-label"], grouped=groups is not None) as builder:
+        for row, (split, text, label) in enumerate(rows):
+            builder.add(
+                {"text": text, "label": label},
+                group_key=None if groups is None else text_key(groups[row]),
+                source_split=split,
+                split=split,
+                row_id=row,
+                file_id=0,
+                number=row + 2,
+            )
+    contents.unlink()
     return builder.finish([DataFile(path=Path("/a.csv"), format="csv", name="a.csv")])
+
+
+def assign(table: RowTable, *, data: DataSettings, labels: list[str] | None) -> Assigned:
+    """Run all steps of `prepare`."""
+    settings = Settings(model=ModelSource(uri="file:///m", labels=labels), task="text-classification", data=data)
+    return Assigned(*run_steps(table, STEPS, settings=settings, folder=Path("/none"), progress=lambda _done: None))
 
 
 def data(*, exact: bool = True, across: bool = True, given: bool = False, **split) -> DataSettings:
@@ -45,7 +76,7 @@ def many(count: int, classes: int = 2) -> list[tuple[int, str, str]]:
     return [(TRAIN, f"text {index}", f"c{index % classes}") for index in range(count)]
 
 
-def sides(assigned: Assigned) -> list[int]:
+def splits_of(assigned: Assigned) -> list[int]:
     return assigned.splits.tolist()
 
 
@@ -64,16 +95,20 @@ def test_punctuation_makes_a_text_another():
 def test_the_first_of_repeated_rows_stays_and_another_label_is_reported():
     rows = [*many(300), (TRAIN, "TEXT 0", "c1"), (TRAIN, "text 1", "c1")]
     assigned = assign(table(rows), data=data(), labels=None)
-    assert sides(assigned)[300:] == [-1, -1]
-    assert sides(assigned)[0] >= 0
-    assert (assigned.repeated, assigned.conflicting, assigned.conflict) == (2, 1, "a.csv line 302")
+    assert splits_of(assigned)[300:] == [-1, -1]
+    assert splits_of(assigned)[0] >= 0
+    assert assigned.facts["exact-duplicates"] == {
+        "withinSplit": 2,
+        "conflictingLabels": 1,
+        "firstConflict": "a.csv line 302",
+    }
 
 
 def test_repeated_rows_stay_if_asked_and_keep_together():
     rows = many(300) * 2
     assigned = assign(table(rows), data=data(exact=False), labels=None)
-    assert assigned.repeated == 0
-    assert sides(assigned)[:300] == sides(assigned)[300:]
+    assert assigned.facts["exact-duplicates"]["withinSplit"] == 0
+    assert splits_of(assigned)[:300] == splits_of(assigned)[300:]
 
 
 def test_training_rows_that_stand_in_validation_or_test_go_and_validation_rows_that_stand_in_test():
@@ -83,9 +118,11 @@ def test_training_rows_that_stand_in_validation_or_test_go_and_validation_rows_t
         (VALIDATION, "h", "y"),
     ]  # fmt: skip
     assigned = assign(table(rows), data=data(given=True), labels=None)
-    assert sides(assigned) == [-1, -1, TRAIN, TRAIN, VALIDATION, -1, VALIDATION, TEST, TEST, TEST, VALIDATION]
-    assert assigned.across_splits == 3
-    assert assigned.shared_texts == {"train+validation": 0, "train+test": 0, "validation+test": 0}
+    assert splits_of(assigned) == [-1, -1, TRAIN, TRAIN, VALIDATION, -1, VALIDATION, TEST, TEST, TEST, VALIDATION]
+    assert assigned.facts["keep-splits-apart"] == {
+        "acrossSplits": 3,
+        "sharedTexts": {"train+validation": 0, "train+test": 0, "validation+test": 0},
+    }
 
 
 def test_overlapping_splits_are_refused_where_nothing_may_be_removed():
@@ -110,8 +147,7 @@ def test_a_class_of_the_model_without_any_row_is_named():
 
 def test_the_order_of_given_classes_stays():
     assigned = assign(table(many(300)), data=data(), labels=["c1", "c0"])
-    assert assigned.classes == ["c1", "c0"]
-    assert assigned.labels[:2].tolist() == [1, 0]
+    assert assigned.table.labels == ["c1", "c0"]
 
 
 def test_a_class_given_twice_is_refused():
@@ -137,7 +173,7 @@ def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
         keys = np.frombuffer(b"".join(text_key(text) for text in texts), dtype="V16")
         settings = SplitSettings(method="hash", seed=seed)
         found = divide(
-            keys=keys, labels=np.zeros(len(texts), np.int32), fractions={VALIDATION: 0.3, TEST: 0.3}, settings=settings
+            keys=keys, strata=np.zeros(len(texts), np.int32), fractions={VALIDATION: 0.3, TEST: 0.3}, settings=settings
         )
         return dict(zip((key.tobytes() for key in keys), found.tolist(), strict=True))
 
@@ -150,9 +186,9 @@ def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
 @given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60), seed=st.integers(0, 99))
 def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
     keys = np.frombuffer(b"".join(text_key(str(group)) for group in groups), dtype="V16")
-    labels = np.arange(len(groups), dtype=np.int32) % 2
+    strata = np.arange(len(groups), dtype=np.int32) % 2
     found = divide(
-        keys=keys, labels=labels, fractions={VALIDATION: 0.2, TEST: 0.2},
+        keys=keys, strata=strata, fractions={VALIDATION: 0.2, TEST: 0.2},
         settings=SplitSettings(method=method, group_by="g", seed=seed),
     )  # fmt: skip
     assert all(
@@ -163,17 +199,17 @@ def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
 def test_a_random_split_keeps_the_proportions_of_the_classes_and_follows_its_seed():
     rows = [(TRAIN, f"text {index}", "rare" if index % 20 == 0 else "common") for index in range(1000)]
     assigned = assign(table(rows), data=data(method="random"), labels=None)
-    rare = assigned.labels == assigned.classes.index("rare")
+    rare = assigned.table.label_set_ids == assigned.table.label_sets.index(("rare",))
     assert [int((rare & (assigned.splits == split)).sum()) for split in (TRAIN, VALIDATION, TEST)] == [40, 5, 5]
     assert [int((assigned.splits == split).sum()) for split in (TRAIN, VALIDATION, TEST)] == [800, 100, 100]
-    assert sides(assigned) == sides(assign(table(rows), data=data(method="random"), labels=None))
-    assert sides(assigned) != sides(assign(table(rows), data=data(method="random", seed=7), labels=None))
+    assert splits_of(assigned) == splits_of(assign(table(rows), data=data(method="random"), labels=None))
+    assert splits_of(assigned) != splits_of(assign(table(rows), data=data(method="random", seed=7), labels=None))
 
 
 def test_a_stratified_split_gives_a_class_of_three_rows_to_every_split():
     rows = [*many(300), *((TRAIN, f"rare {index}", "rare") for index in range(3))]
     assigned = assign(table(rows), data=data(method="random"), labels=None)
-    assert sorted(sides(assigned)[300:]) == [TRAIN, VALIDATION, TEST]
+    assert sorted(splits_of(assigned)[300:]) == [TRAIN, VALIDATION, TEST]
 
 
 def test_a_hash_split_has_about_the_shares_that_were_asked_for():
@@ -186,18 +222,19 @@ def test_only_the_split_that_was_not_given_is_split_off():
     rows = [*many(300), *((TEST, f"other {index}", f"c{index % 2}") for index in range(4))]
     only_test = DataSettings(train=SOURCE, test=SOURCE)
     assigned = assign(table(rows), data=only_test, labels=None)
-    assert sides(assigned)[300:] == [TEST] * 4
-    assert TEST not in sides(assigned)[:300]
-    assert 10 < sides(assigned).count(VALIDATION) < 60
+    assert splits_of(assigned)[300:] == [TEST] * 4
+    assert TEST not in splits_of(assigned)[:300]
+    assert 10 < splits_of(assigned).count(VALIDATION) < 60
 
 
 def test_groups_keep_the_same_text_on_one_side_through_removal():
     rows = [(TRAIN, f"text {index % 150}", f"c{index % 2}") for index in range(300)]
     groups = [f"group {index}" for index in range(300)]
     assigned = assign(table(rows, groups), data=data(exact=False, group_by="g"), labels=None)
-    assert not any(assigned.shared_texts.values())
-    assert assigned.across_splits > 0
-    assert not any(assigned.shared_groups.values())
+    facts = assigned.facts["keep-splits-apart"]
+    assert not any(facts["sharedTexts"].values())
+    assert facts["acrossSplits"] > 0
+    assert not any(facts["sharedGroups"].values())
 
 
 def test_groups_that_given_splits_share_are_counted():
@@ -210,4 +247,8 @@ def test_groups_that_given_splits_share_are_counted():
         (TEST, "f", "y"),
     ]
     assigned = assign(table(rows, ["1", "2", "2", "3", "4", "2"]), data=data(given=True, group_by="g"), labels=None)
-    assert assigned.shared_groups == {"train+validation": 1, "train+test": 1, "validation+test": 1}
+    assert assigned.facts["keep-splits-apart"]["sharedGroups"] == {
+        "train+validation": 1,
+        "train+test": 1,
+        "validation+test": 1,
+    }

@@ -1,0 +1,61 @@
+"""Rows that cannot be used: counted by reason, and the first of them kept for the report."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import ValidationSettings
+    from tuneloop_trainer.data.formats.row_format import Unusable
+    from tuneloop_trainer.data.sources.raw import BadReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadSample:
+    """One bad row, for the report."""
+
+    place: str
+    reason: BadReason
+    excerpt: str
+
+    def __str__(self) -> str:
+        shown = f" ({self.excerpt})" if self.excerpt else ""
+        return f"{self.place}: {self.reason}{shown}"
+
+
+@dataclass
+class BadRows:
+    """Bad rows by reason, and the first of them."""
+
+    most_samples: int
+    counts: Counter[BadReason] = field(default_factory=Counter)
+    samples: list[BadSample] = field(default_factory=list)
+
+    def add(self, problem: Unusable, *, place: str) -> None:
+        """Count a row, and keep it if there are few yet."""
+        self.counts[problem.reason] += 1
+        if len(self.samples) < self.most_samples:
+            self.samples.append(BadSample(place=place, reason=problem.reason, excerpt=problem.excerpt))
+
+
+def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) -> None:
+    """Raise DataError, with counts and the first samples, if more rows are bad than is tolerated."""
+    count = bad.counts.total()
+    if count <= settings.max_bad_fraction * rows:
+        return
+    reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
+    shown = "; ".join(map(str, bad.samples[:3]))
+    enough = math.ceil(count / rows * 1e4) / 1e4
+    hint = f"mend these rows, or set data.validate.maxBadFraction: {enough:g} to leave them out"
+    if count == rows:
+        hint = "see whether the file's format, the source's columns and labelRule, and model.labels fit the rows"
+    raise DataError(
+        f"{count:,} of {rows:,} rows cannot be used: {reasons}; data.validate.maxBadFraction tolerates "
+        f"{settings.max_bad_fraction:g}" + (f". First: {shown}" if shown else ""),
+        hint=hint,
+    )

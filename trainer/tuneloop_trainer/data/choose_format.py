@@ -1,0 +1,25 @@
+"""Which row format the rows of a job have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_trainer.data.formats import FORMATS
+from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.tasks import task_of
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_trainer.data.formats.row_format import RowFormat
+
+
+def choose_format(settings: Settings) -> RowFormat:
+    """Return the format of `data.format`, or the task's usual one for `auto`. Raises ConfigError if the task cannot learn from the format."""
+    allowed = task_of(settings).formats
+    name = allowed[0] if settings.data.format == "auto" else settings.data.format
+    if name not in allowed:
+        raise ConfigError(
+            f"data.format: the task {settings.task} does not learn from {name}",
+            hint=f"set data.format: {' or '.join(allowed)}, or leave it out",
+        )
+    return FORMATS[name]

@@ -1,0 +1,87 @@
+"""Rows `{"text": …, "label": …}`: a text, and the one class that it belongs to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tuneloop_trainer.data.formats.labels import class_of, in_order
+from tuneloop_trainer.data.formats.row_format import LeftOut, Parsing, RowFormat, SourceToParse, Unusable
+from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_unicode
+from tuneloop_trainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.v1alpha1.fine_tune_job.data import LabelRule
+    from tuneloop_trainer.tasks.task import Row
+
+_OF_THE_LABEL = frozenset(
+    [
+        BadReason.NOT_A_NUMBER,
+        BadReason.UNKNOWN_CLASS,
+        BadReason.NOT_A_LABEL,
+        BadReason.LONG_LABEL,
+        BadReason.LABEL_NOT_UNICODE,
+    ]
+)
+
+
+def parse(row: RawRow, *, rule: LabelRule | None, known: frozenset[str] | None) -> Row | Unusable | LeftOut:
+    """Return the row's text and class. `known`: the classes of `model.labels`, None where any class is allowed."""
+    text, value = row.cells
+    if (problem := _problem_of(text)) is not None:
+        return Unusable(problem, excerpt_of("" if text is None else text))
+    label = class_of(value, rule=rule, known=known)
+    if label is None:
+        return LeftOut.TOO_CLOSE
+    if isinstance(label, BadReason):
+        return Unusable(label, excerpt_of(repr(value) if label in _OF_THE_LABEL else text))
+    return {"text": text, "label": label}
+
+
+def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
+    known = None if settings.model.labels is None else frozenset(settings.model.labels)
+    for source in sources:
+        _refuse_other_classes(source, known)
+    return Parsing(parsers=[partial(parse, rule=source.settings.label_rule, known=known) for source in sources])
+
+
+def _refuse_other_classes(source: SourceToParse, known: frozenset[str] | None) -> None:
+    rule = source.settings.label_rule
+    if rule is None or known is None or known.issuperset(rule.names):
+        return
+    raise ConfigError(
+        f"{source.field}.labelRule.names: {', '.join(rule.names)} are not all in model.labels",
+        hint=f"model.labels has {', '.join(sorted(known)[:20])}; give the same names in both",
+    )
+
+
+def _problem_of(text: object) -> BadReason | None:
+    if text is None or text == "":
+        return BadReason.MISSING_TEXT
+    if not isinstance(text, str):
+        return BadReason.NOT_TEXT
+    if not text.strip():
+        return BadReason.BLANK_TEXT
+    return None if is_unicode(text) else BadReason.NOT_UNICODE
+
+
+TEXT_LABEL = RowFormat(
+    name="text-label",
+    columns=("text", "label"),
+    schema=pa.schema([("text", pa.string()), ("label", pa.string())]),
+    parsing=_parsing,
+    texts=lambda row: (row["text"],),
+    answer=lambda row: str(row["label"]),
+    labels=lambda row: (row["label"],),
+    label_names=in_order,
+    class_of=lambda label: label,
+    fewest_classes=2,
+    no_classes="all rows have one label, {label}; at least two are needed",
+    one_label=True,
+    expansion=3,  # two compressed copies of the text, and its ids twice
+)

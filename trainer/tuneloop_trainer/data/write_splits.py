@@ -1,0 +1,108 @@
+"""Cuts the encoded rows and writes the files of each split: shards of tokens, and the rows themselves in the same order."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from tuneloop_trainer.data.row_table import OUT
+from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter, count_targets
+from tuneloop_trainer.dataset.splits import SPLITS
+from tuneloop_trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tuneloop_trainer.data.encoded import EncodedSplit
+    from tuneloop_trainer.data.row_table import RowTable
+    from tuneloop_trainer.data.tokenize import TextTokenizer
+    from tuneloop_trainer.dataset.shards import SplitFiles
+    from tuneloop_trainer.tasks.task import EncodedRow, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenSplits:
+    """What was written."""
+
+    files: dict[str, SplitFiles]
+    table: RowTable
+    """The rows that were written; those without a target are left out."""
+    without_target: dict[str, int]
+    """Rows whose targets all fell to the cut, by split. They teach nothing, and nothing of them can be measured: they are left out."""
+
+
+def write_splits(
+    table: RowTable,
+    encoded: Mapping[str, EncodedSplit],
+    *,
+    tokenizer: TextTokenizer,
+    max_tokens: int,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> WrittenSplits:
+    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. Raises DataError if no row of a split is left."""
+    splits = table.splits.copy()
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_SplitWriter(folder, name, table=table)) for name in SPLITS]
+        rows_of_split = [encoded[name].read() for name in SPLITS]
+        first = 0
+        for batch in table.read():
+            for index, row in enumerate(batch, start=first):
+                if (split := int(table.splits[index])) == OUT:
+                    continue
+                cut = tokenizer.cut(next(rows_of_split[split]), max_tokens)
+                if count_targets(cut.token_columns):
+                    writers[split].add(row, cut, row_id=int(table.row_ids[index]))
+                else:
+                    splits[index] = OUT
+            for writer in writers:
+                writer.end_batch()
+            first += len(batch)
+            progress(first / len(splits))
+        files = {name: writer.finish() for name, writer in zip(SPLITS, writers, strict=True)}
+    for name in SPLITS:
+        encoded[name].delete()
+    left_out = {name: len(encoded[name].lengths) - files[name].rows for name in SPLITS}
+    if (empty := next((name for name in SPLITS if files[name].rows == 0), None)) is not None:
+        raise DataError(
+            f"data.maxTokens: {max_tokens} tokens hold no labelled word of any row of the {empty} split",
+            hint="set data.maxTokens higher",
+        )
+    return WrittenSplits(files=files, table=replace(table, splits=splits), without_target=left_out)
+
+
+class _SplitWriter:
+    """Writes a split's shards, and its rows in the same order."""
+
+    def __init__(self, folder: Path, split: str, *, table: RowTable) -> None:
+        self._shards = ShardWriter(folder, split)
+        self._rows = RowWriter(folder, split, schema=table.row_format.schema)
+        self._batch: list[tuple[int, Row]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.close()
+
+    def add(self, row: Row, encoded: EncodedRow, *, row_id: int) -> None:
+        """Append a row."""
+        self._batch.append((row_id, row))
+        self._shards.add(
+            ids=encoded.input_ids,
+            row=row_id,
+            row_columns=encoded.row_columns,
+            token_columns=encoded.token_columns,
+        )
+
+    def end_batch(self) -> None:
+        """Write the rows that came since the last batch."""
+        if self._batch:
+            self._rows.write(self._batch)
+        self._batch = []
+
+    def finish(self) -> SplitFiles:
+        """Close the files and describe them."""
+        return self._shards.finish([self._rows.finish()])
