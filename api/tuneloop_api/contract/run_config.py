@@ -112,10 +112,17 @@ class DataSettings(SettingsBlock):
     max_tokens: int | None = None
 
 
+class TaskOptionSettings(SettingsBlock):
+    """What some tasks can be told besides."""
+
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
+
+
 class MethodSettings(SettingsBlock):
     """Which parameters are trained."""
 
-    type: Literal["full", "lora"] = "lora"
+    type: str = "lora"
+    """A name that the trainer knows (`tuneloop_trainer.methods.METHODS`)."""
     rank: int = 16
     alpha: int | None = None
     """None: 2 x rank."""
@@ -223,7 +230,9 @@ class Settings(SettingsBlock):
     """The blocks of the spec that a stage needs."""
 
     model: ModelSettings
-    task: Literal["text-classification", "token-classification"]
+    task: str
+    """A name that the trainer knows (`tuneloop_trainer.tasks.TASKS`)."""
+    task_options: TaskOptionSettings = TaskOptionSettings()
     data: DataSettings
     method: MethodSettings = MethodSettings()
     training: TrainingSettings = TrainingSettings()

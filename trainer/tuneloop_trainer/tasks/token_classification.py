@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_rows
+from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_manifest, read_rows
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.spans import OUTSIDE, evaluate_spans, read_tags, span_f1, span_f1_gain, span_metrics
 from tuneloop_trainer.evaluation.word_tags import most_frequent_tags
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
-from tuneloop_trainer.tasks.task import IGNORED, LABELS, Baseline, Batch, CardTexts, EncodedRow, Row, Task
+from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
