@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer import methods
 from tuneloop_trainer.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import lora
@@ -58,7 +59,7 @@ def load_written(folder: Path, *, prepared: PrepareResult) -> nn.Module:
 
 def base_model_name(settings: Settings) -> str:
     """Return `ORG/NAME` for a model of the hub, the URI for any other."""
-    return settings.model.uri.removeprefix("hf://")
+    return settings.model.uri.removeprefix(HUB_SCHEME)
 
 
 def _write_adapter(model: Any, folder: Path, *, base: str) -> None:
