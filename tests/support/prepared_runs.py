@@ -123,7 +123,7 @@ def _resolved(config: RunConfig, manifest: DatasetManifest) -> Resolved:
         warmup_steps=training.warmup_steps or math.ceil((training.warmup_ratio or 0) * total),
         learning_rate=training.learning_rate or 1e-3,
         precision="fp32",
-        stage=stage if stage is not None else (1 if world_size == 1 else 2),
+        zero_stage=stage if stage is not None else (1 if world_size == 1 else 2),
     )
 
 

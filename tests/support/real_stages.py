@@ -42,7 +42,7 @@ class Machine:
     code: Path
     """Of the release whose trainer is in the image."""
     run_configs: dict[str, Manifest] = field(default_factory=dict)
-    """By the name of a Job: what its run.json said."""
+    """By the name of a Job: its run.json."""
 
     @property
     def claims(self) -> Path:

@@ -38,7 +38,7 @@ _PREPARE = PrepareSummary(
         warmup_steps=6,
         learning_rate=0.0002,
         precision="fp32",
-        stage=2,
+        zero_stage=2,
     ),
     dataset_digest="d1",
     model_revision="r1",

@@ -21,6 +21,7 @@ from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_api.wire.model import changed, ignored_fields
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import StageFailure, failure_of
 from tuneloop_trainer.imports import gc_paused
@@ -164,7 +165,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 def _limit_hub_access(config: RunConfig) -> None:
     """Keep the Hugging Face libraries off the network, unless the model is to come from there."""
-    if not (config.stage == "prepare" and config.settings.model.uri.startswith("hf://")):
+    if not (config.stage == "prepare" and config.settings.model.uri.startswith(HUB_SCHEME)):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

@@ -71,7 +71,7 @@ class Finding(MessageModel):
 
     name: Annotated[FindingName, Open(KEPT)]
     message: str
-    """What was seen, with numbers."""
+    """What the curves show, with numbers."""
     advice: str
     """What to change."""
 

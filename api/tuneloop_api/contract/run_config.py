@@ -255,7 +255,7 @@ class Paths(MessageModel):
     job_dir: Annotated[str, Field(alias="job")]
     """This job's own folder: checkpoints/, artifact/, logs/ and the stage results lie in it."""
     job_uri: str
-    """The same folder as `pvc://CLAIM/PATH`, for what is said to users."""
+    """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
     termination_message: str = "/dev/termination-log"
     """File that the stage writes its `TerminationMessage` to."""
 

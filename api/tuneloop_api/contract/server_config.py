@@ -37,7 +37,7 @@ class ServerConfig(MessageModel):
     artifact_path: str
     """Folder of the artifact: `manifest.json`, `model/`, … lie in it. Mounted read-only."""
     artifact_uri: str
-    """The same folder as `pvc://CLAIM/PATH`, for what is said to users."""
+    """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
     digest: str | None = None
     """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
     batching: BatchingSettings = BatchingSettings()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
     uri = spec.model.uri
     if uri is None:
         return ()
-    if uri.startswith("hf://"):
+    if uri.startswith(HUB_SCHEME):
         refusal = Refusal(
             reason="NotAnArtifact",
             field="spec.model.uri",
@@ -85,13 +86,13 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
 
 
 def _local(field: str, uri: str) -> Iterator[Refusal]:
-    if uri.startswith("file://"):
+    if uri.startswith(FILE_SCHEME):
         yield Refusal(
             reason="LocalAddress",
             field=field,
             given=uri,
             allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub",
-            example="pvc://models/" + uri.removeprefix("file://").strip("/"),
+            example="pvc://models/" + uri.removeprefix(FILE_SCHEME).strip("/"),
         )
 
 

@@ -12,7 +12,7 @@ def prepared(planned: str) -> PrepareResult:
         counts=DataCounts(rows=9, splits={"train": 9}, bad=0, duplicates=0, truncated=0), cache_hit=False,
         resolved=Resolved(
             labels=["a", "b"], max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
-            warmup_steps=0, learning_rate=1e-5, precision=planned, stage=1,
+            warmup_steps=0, learning_rate=1e-5, precision=planned, zero_stage=1,
         ),
     )  # fmt: skip
 

@@ -63,9 +63,9 @@ def fields(*parts: str) -> Iterator[Any]:
 
 def optional_leaves() -> list[Any]:
     return [
-        each
-        for each in fields("spec")
-        if "properties" not in each.values[2] and each.values[1].rpartition(".")[2] not in required(each.values[0])
+        field
+        for field in fields("spec")
+        if "properties" not in field.values[2] and field.values[1].rpartition(".")[2] not in required(field.values[0])
     ]
 
 
@@ -84,9 +84,9 @@ def test_a_field_is_described_in_sentences_that_say_more_than_its_name(
     assert re.fullmatch(r"[A-Z`].*\.", text), text
     assert "\n" not in text
     assert "  " not in text
-    said = set(re.findall(r"[a-z]+", text.split(". ")[0].lower()))
+    words = set(re.findall(r"[a-z]+", text.split(". ")[0].lower()))
     name = set(to_snake(path.rpartition(".")[2]).split("_"))
-    assert len(said - name - {"the", "a", "an", "of", "for"}) >= FEWEST_WORDS, text
+    assert len(words - name - {"the", "a", "an", "of", "for"}) >= FEWEST_WORDS, text
 
 
 @pytest.mark.parametrize(("resource", "path", "node"), optional_leaves())
@@ -97,7 +97,7 @@ def test_an_optional_field_says_its_default(resource: crd.Resource, path: str, n
 
 def with_example() -> list[Any]:
     """Return all fields but those whose values can be listed."""
-    return [each for each in fields("spec") if "enum" not in each.values[2] and each.values[2]["type"] != "boolean"]
+    return [field for field in fields("spec") if "enum" not in field.values[2] and field.values[2]["type"] != "boolean"]
 
 
 @pytest.mark.parametrize(("resource", "path", "node"), with_example())
@@ -113,8 +113,8 @@ def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource
         if block := block_of(path):
             put(manifest, block, [BLOCKS[block]])
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
-        for one, other in INSTEAD.items():
-            if path.startswith(one):
+        for given, other in INSTEAD.items():
+            if path.startswith(given):
                 put(manifest, other, None)
         if ".labelRule." in path:
             rule = manifest["spec"]["data"][path.split(".")[2].removesuffix("[0]")][0]["labelRule"]
@@ -147,9 +147,9 @@ def filled_in(path: str) -> Any:
 
 DEFAULT = re.compile(r"Default: `?([a-z0-9.e-]*[a-z0-9])`?[.,:]")
 DOCUMENTED = [
-    each
-    for each in fields("spec")
-    if DEFAULT.search(each.values[2]["description"]) and filled_in(each.values[1]) is not None
+    field
+    for field in fields("spec")
+    if DEFAULT.search(field.values[2]["description"]) and filled_in(field.values[1]) is not None
 ]
 
 

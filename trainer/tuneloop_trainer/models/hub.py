@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
@@ -50,7 +51,7 @@ def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
 
 
 def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
-    repository = uri.removeprefix("hf://")
+    repository = uri.removeprefix(HUB_SCHEME)
     found = HfApi().model_info(repository, revision=revision)
     check_files({file.rfilename for file in found.siblings or []}, uri=uri)
     folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.locate import path_of_uri
 from tuneloop_trainer.models.files import (
@@ -64,7 +65,7 @@ class PretrainedModel:
 
 def open_model(source: ModelSettings, *, task: Task, paths: Paths) -> PretrainedModel:
     """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here."""
-    if source.uri.startswith("hf://"):
+    if source.uri.startswith(HUB_SCHEME):
         from tuneloop_trainer.models.hub import fetch_model  # noqa: PLC0415  (needed for hub models alone)
 
         folder, revision = fetch_model(source.uri, revision=source.revision or "main", cache=Path(paths.models))

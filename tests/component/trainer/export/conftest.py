@@ -206,7 +206,7 @@ def _resolved(labels: list[str], *, max_tokens: int) -> Resolved:
         warmup_steps=2,
         learning_rate=2e-5,
         precision="fp32",
-        stage=2,
+        zero_stage=2,
     )
 
 

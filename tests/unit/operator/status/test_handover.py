@@ -27,7 +27,7 @@ PREPARED = PrepareSummary(
     counts=DataCounts(rows=9, splits={"train": 9}, bad=0, duplicates=0, truncated=0),
     resolved=Resolved(
         labels=["a", "b"], max_tokens=64, global_batch_size=32, micro_batch_size=16, steps_per_epoch=1, total_steps=1,
-        warmup_steps=0, learning_rate=1e-5, precision="fp32", stage=1,
+        warmup_steps=0, learning_rate=1e-5, precision="fp32", zero_stage=1,
     ),
     dataset_digest="d", model_revision="r", report_path="p", cache_hit=False,
 )  # fmt: skip
