@@ -118,9 +118,7 @@ class OperatorProcess:
         )
         operator.pause()
         self._operator = operator
-        self._metrics.watch_leader(leader.leads)
-        self._metrics.watch_depth(lambda: operator.depth)
-        self._metrics.watch_objects(lambda: metrics_of(operator.store, now=now()))
+        self._measure(operator, leader)
         progress = _progress_server(operator, api).application()
         async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
             work = asyncio.create_task(operator.run(), name="work")
@@ -148,6 +146,11 @@ class OperatorProcess:
                     await asyncio.wait_for(leader.release(), _RELEASE_SECONDS)
             await _cancel([work, *others])
         return status
+
+    def _measure(self, operator: Operator, leader: Leader) -> None:
+        self._metrics.watch_leader(leader.leads)
+        self._metrics.watch_depth(lambda: operator.depth)
+        self._metrics.watch_objects(lambda: metrics_of(operator.store, now=now()))
 
     async def _until_the_end(self, tasks: list[asyncio.Task[None]]) -> int:
         """Return the exit status: 0 after a signal, 1 if one of the tasks has ended."""

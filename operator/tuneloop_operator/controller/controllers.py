@@ -89,29 +89,38 @@ CONTROLLERS: dict[str, Controller] = {
         ),
     )
 }
+
+
+def child_kinds(controllers: Mapping[str, Controller]) -> tuple[Kind, ...]:
+    """Return the kinds of the children of all controllers, each once."""
+    return tuple(dict.fromkeys(kind for controller in controllers.values() for kind in controller.children))
+
+
+def trims_of(controllers: Mapping[str, Controller]) -> dict[str, Trim]:
+    """Return what the store leaves out, by kind."""
+    children = [child for controller in controllers.values() for child in controller.children.items()]
+    return {kind: trim for kind, trim in children if trim}
+
+
 KINDS: tuple[Kind, ...] = tuple(controller.kind for controller in CONTROLLERS.values())
-CHILD_KINDS: tuple[Kind, ...] = tuple(
-    dict.fromkeys(kind for controller in CONTROLLERS.values() for kind in controller.children)
-)
-TRIMS: dict[str, Trim] = {
-    kind: trim for controller in CONTROLLERS.values() for kind, trim in controller.children.items() if trim
-}
+CHILD_KINDS = child_kinds(CONTROLLERS)
+TRIMS = trims_of(CONTROLLERS)
 
 
-def new_store() -> Store:
-    """Return an empty store for the objects of all controllers."""
+def new_store(controllers: Mapping[str, Controller] = CONTROLLERS) -> Store:
+    """Return an empty store for the objects of these controllers."""
+
+    def references(manifest: Manifest) -> Iterable[tuple[Kind, str]]:
+        controller = controllers.get(manifest["kind"])
+        return controller.references(manifest) if controller else ()
+
     return Store(
-        child_labels={controller.child_label: controller.kind for controller in CONTROLLERS.values()},
-        references=_references_of,
-        trims=TRIMS,
+        child_labels={controller.child_label: controller.kind for controller in controllers.values()},
+        references=references,
+        trims=trims_of(controllers),
     )
 
 
 def metrics_of(store: Store, *, now: datetime) -> str:
     """Return the metrics of all objects, in Prometheus' text format."""
     return "".join(controller.metrics(store, now) for controller in CONTROLLERS.values())
-
-
-def _references_of(manifest: Manifest) -> Iterable[tuple[Kind, str]]:
-    controller = CONTROLLERS.get(manifest["kind"])
-    return controller.references(manifest) if controller else ()

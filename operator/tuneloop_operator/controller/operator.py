@@ -8,19 +8,20 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from tuneloop_operator.cluster.owners import owner_of
-from tuneloop_operator.controller.controllers import KINDS, new_store
+from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.queue import Key, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Cluster, Manifest
     from tuneloop_operator.cluster.pages import Page, Scope
+    from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -46,7 +47,7 @@ class _NoInstruments:
 
 
 class Operator:
-    """Reconciles every object of the kinds in CONTROLLERS that the watch reports."""
+    """Reconciles every object that the watch reports and whose kind has a controller."""
 
     def __init__(
         self,
@@ -59,11 +60,15 @@ class Operator:
         expected: Collection[Scope] = (),
         events: EventRecorder | None = None,
         instruments: Instruments | None = None,
+        controllers: Mapping[str, Controller] = CONTROLLERS,
     ) -> None:
         """expected: lists that must be complete before anything is decided, so that no child seems lost that was not listed yet."""
-        self.store = new_store()
+        self.store = new_store(controllers)
+        self._controllers = controllers
         self._queue = queue or WorkQueue()
-        self._reconciler = Reconciler(cluster=cluster, store=self.store, settings=settings, clock=clock, events=events)
+        self._reconciler = Reconciler(
+            cluster=cluster, store=self.store, settings=settings, clock=clock, events=events, controllers=controllers
+        )
         self._workers = workers
         self._listing = Listing(expected)
         self._instruments = instruments or _NoInstruments()
@@ -124,8 +129,8 @@ class Operator:
 
     def resume(self) -> None:
         """Reconcile every object again, and go on."""
-        for kind in KINDS:
-            for manifest in list(self.store.of_kind(kind, namespace=None)):
+        for controller in self._controllers.values():
+            for manifest in list(self.store.of_kind(controller.kind, namespace=None)):
                 self._enqueue(manifest)
         self._is_paused = False
         self._update_may_work()
@@ -186,11 +191,13 @@ class Operator:
     def _keys(self, manifest: Manifest) -> Iterator[Key]:
         """Yield the keys of the objects to reconcile after a change of this object: itself, its owner, objects that refer to it."""
         kind, metadata = manifest["kind"], manifest["metadata"]
-        if kind in KINDS:
+        if kind in self._controllers:
             yield Key(kind, metadata["namespace"], metadata["name"])
         elif (owner := self.store.owner_key(manifest)) is not None:
             yield Key(*owner)
-        elif (reference := owner_of(manifest)) is not None and reference["kind"] in KINDS:  # somebody removed our label
+        elif (reference := owner_of(manifest)) is not None and reference[
+            "kind"
+        ] in self._controllers:  # somebody removed our label
             yield Key(reference["kind"], metadata["namespace"], reference["name"])
         for other in self.store.referring(kind, metadata["name"], namespace=metadata["namespace"]):
             yield Key(other["kind"], metadata["namespace"], other["metadata"]["name"])

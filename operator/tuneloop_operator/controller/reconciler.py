@@ -19,9 +19,10 @@ from tuneloop_operator.names import MANAGED_BY, MANAGER
 from tuneloop_operator.state.observed import Blocker, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
+    from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.queue import Key
     from tuneloop_operator.controller.store import Store
     from tuneloop_operator.decide.decision import Decision, Event, Need
@@ -53,7 +54,7 @@ class _Held:
 
 
 class Reconciler:
-    """Reconciles one object at a time, of any kind in CONTROLLERS."""
+    """Reconciles one object at a time, of any kind that has a controller."""
 
     def __init__(
         self,
@@ -63,12 +64,14 @@ class Reconciler:
         settings: OperatorSettings,
         clock: Callable[[], datetime],
         events: EventRecorder | None = None,
+        controllers: Mapping[str, Controller] = CONTROLLERS,
     ) -> None:
         self.settings = settings
         self._cluster = cluster
         self._store = store
         self._clock = clock
         self._events = events
+        self._controllers = controllers
         self._progress_written: dict[Key, datetime] = {}
         self._held: dict[Key, _Held] = {}
         self._progress_rate = RateLimiter(per_second=settings.progress_writes_per_second)
@@ -117,7 +120,7 @@ class Reconciler:
         return self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
 
     def _decide(self, key: Key, manifest: Manifest, facts: Facts) -> Decision:
-        controller, now = CONTROLLERS[key.kind], self._clock()
+        controller, now = self._controllers[key.kind], self._clock()
         facts = replace(facts, progress_written=self._progress_written.get(key))
         try:
             observed = controller.observe(self._store, manifest, facts)
@@ -171,7 +174,7 @@ class Reconciler:
 
     async def _reread_all(self, key: Key) -> None:
         """Read the object and its children from the API server into the store."""
-        stored, controller = self._stored(key), CONTROLLERS[key.kind]
+        stored, controller = self._stored(key), self._controllers[key.kind]
         if stored is not None:
             await self._reread(stored)
         for kind in controller.reread:
