@@ -27,7 +27,7 @@ class Submission(StrEnum):
     """What a submission does."""
 
     CREATE = "create"
-    UNCHANGED = "stay"
+    UNCHANGED = "unchanged"
     """The job has succeeded; nothing is done."""
     CONTINUE = "continue"
     """The object stays; its mutable fields take the manifest's values."""

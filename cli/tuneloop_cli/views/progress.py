@@ -25,7 +25,7 @@ STAGE_OF_PHASE = {
 BAR = 32
 
 
-def facts(job: Manifest) -> list[str]:
+def known_progress(job: Manifest) -> list[str]:
     """Return the known facts of the progress, as short phrases."""
     progress = at(job, "status.progress") or {}
     known = []
@@ -46,7 +46,7 @@ def facts(job: Manifest) -> list[str]:
 
 def plain_line(job: Manifest) -> str:
     """Return one line of the present state, without colours or cursor movement."""
-    parts = [at(job, "status.phase") or "Pending", at(job, "status.progress.percent") or "", *facts(job)]
+    parts = [at(job, "status.phase") or "Pending", at(job, "status.progress.percent") or "", *known_progress(job)]
     return "  ".join(part for part in parts if part)
 
 
@@ -55,7 +55,7 @@ def live(job: Manifest, *, elapsed: str) -> RenderableType:
     phase = at(job, "status.phase") or "Pending"
     grid = Table.grid(padding=(0, 2))
     grid.add_row(Text(job["metadata"]["name"], style="bold"), _stages(phase), Text(elapsed, style="dim"))
-    grid.add_row(Text(phase, style=_style(phase)), _bar(job), Text("  ".join(facts(job))))
+    grid.add_row(Text(phase, style=_style(phase)), _bar(job), Text("  ".join(known_progress(job))))
     return grid
 
 

@@ -56,10 +56,9 @@ def utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-def interval(measured: Manifest, *, percent: bool = False) -> str:
-    """Return `0.843 [0.820, 0.866]`, or the same in percent."""
-    scale, digits = (100, 1) if percent else (1, 4)
-    value = f"{measured['value'] * scale:.{digits}f}"
+def interval(measured: Manifest) -> str:
+    """Return a value with its interval: `0.8430 [0.8200, 0.8660]`; without an interval, the value alone."""
+    value = f"{measured['value']:.4f}"
     if measured.get("low") is None:
         return value
-    return f"{value} [{measured['low'] * scale:.{digits}f}, {measured['high'] * scale:.{digits}f}]"
+    return f"{value} [{measured['low']:.4f}, {measured['high']:.4f}]"

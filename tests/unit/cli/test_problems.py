@@ -1,4 +1,4 @@
-"""Every mistake in a manifest is said with its place, what was found, what is allowed, and an example."""
+"""Every mistake in a manifest is explained: its place, the value found, the values allowed, and an example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions in a folder: who may begin one, what it takes over, and what is left when it stops or is killed."""
+"""Sessions in a folder: who may start a session, what a session takes over, and what is left after its stop or kill."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def all_running(folder, *, pods):
     return until(lambda: len(uids := running(folder)) == pods and uids, f"{pods} pods that run")
 
 
-# ---- who may begin one ----------------------------------------------------------------------------------------------------------------
+# ---- who may start a session ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_session_is_refused_with_the_process_that_holds_the_folder(tmp_path):

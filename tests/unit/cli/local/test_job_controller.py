@@ -1,4 +1,4 @@
-"""The pure step of the Job controller; what it does to real pods is in the conformance table."""
+"""The pure step of the Job controller. The conformance table checks what the step does to real pods."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tuneloop_cli.local.controllers.job_controller import job_step
 NOW = "2026-01-31T12:00:00Z"
 
 
-class World:
-    """A Job and its pods as they are stored; `take_step` does the writes of a step, and is killed after the first `writes`."""
+class StoredJob:
+    """A Job and its pods in a store. `take_step` carries out a step, and is killed after the first `writes` writes."""
 
     def __init__(self, nodes: int) -> None:
         self.job = job("gang", "true", nodes=nodes) | {"status": {}}
@@ -25,7 +25,7 @@ class World:
         self.numbers = count()
 
     def take_step(self, writes: int = 1000) -> bool:
-        """Return whether anything was there to write."""
+        """Return whether the step changed the store."""
         before = copy.deepcopy((self.job, self.pods))
         step = job_step(
             copy.deepcopy(self.job),
@@ -55,13 +55,13 @@ class World:
         self.job["status"] = status
 
     def release(self, pod) -> None:
-        stored = self.pods.get(pod["metadata"]["uid"])
-        if stored is not None:
-            stored["metadata"]["finalizers"] = []
+        released = self.pods.get(pod["metadata"]["uid"])
+        if released is not None:
+            released["metadata"]["finalizers"] = []
             self.sweep()
 
     def end(self, index: int, phase: str) -> None:
-        """Let the pod of an index end, and go if its deletion was asked for."""
+        """Let the pod of an index end; a pod that is being deleted vanishes."""
         for pod in self.pods.values():
             running = pod["status"]["phase"] in {"Pending", "Running"}
             if running and pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == str(index):
@@ -96,24 +96,24 @@ ENDS = st.sampled_from(["Succeeded", "Failed"])
     ends=st.lists(st.tuples(st.integers(0, 3), ENDS, st.lists(st.integers(0, 6), max_size=3)), max_size=8),
 )
 def test_each_pod_counts_once_wherever_the_controller_is_killed(nodes, ends):
-    world = World(nodes)
-    world.settle()
+    stored = StoredJob(nodes)
+    stored.settle()
     succeeded: set[int] = set()
     lost = False
     for index, phase, kills in ends:
         if index >= nodes or index in succeeded or lost:
             continue
-        world.end(index, phase)
+        stored.end(index, phase)
         succeeded |= {index} if phase == "Succeeded" else set()
         lost = phase == "Failed"
         for writes in kills:
-            world.take_step(writes)
-        world.settle()
+            stored.take_step(writes)
+        stored.settle()
     for index in range(nodes):  # what is being deleted ends, too
         if lost:
-            world.end(index, "Failed")
-    world.settle()
-    status = world.job["status"]
+            stored.end(index, "Failed")
+    stored.settle()
+    status = stored.job["status"]
     assert status["succeeded"] == len(succeeded)
     assert status["failed"] == (nodes - len(succeeded) if lost else 0)
     assert status["active"] == (0 if lost else nodes - len(succeeded))
@@ -124,13 +124,13 @@ def test_each_pod_counts_once_wherever_the_controller_is_killed(nodes, ends):
 @settings(deadline=None)
 @given(indexes=st.sets(st.integers(0, 11)))
 def test_completed_indexes_are_read_back_as_they_were_written(indexes):
-    world = World(12)
-    world.settle()
+    stored = StoredJob(12)
+    stored.settle()
     for index in indexes:
-        world.end(index, "Succeeded")
-        world.settle()
-    again = World(12)
-    again.job["status"] = {"completedIndexes": world.job["status"].get("completedIndexes", "")}
+        stored.end(index, "Succeeded")
+        stored.settle()
+    again = StoredJob(12)
+    again.job["status"] = {"completedIndexes": stored.job["status"].get("completedIndexes", "")}
     again.take_step()
     missing = {
         int(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]) for pod in again.pods.values()
@@ -139,9 +139,9 @@ def test_completed_indexes_are_read_back_as_they_were_written(indexes):
 
 
 def test_a_finished_job_is_left_alone():
-    world = World(1)
-    world.settle()
-    world.end(0, "Succeeded")
-    world.settle()
-    world.job["spec"]["suspend"] = True
-    assert not world.take_step()
+    stored = StoredJob(1)
+    stored.settle()
+    stored.end(0, "Succeeded")
+    stored.settle()
+    stored.job["spec"]["suspend"] = True
+    assert not stored.take_step()

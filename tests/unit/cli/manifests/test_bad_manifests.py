@@ -1,4 +1,4 @@
-"""`tuneloop validate` tells every mistake of the bad-input matrix: where, what was given, what is allowed, and what would do."""
+"""`tuneloop validate` explains every mistake of the bad-input matrix: its place, the value given, the values allowed, an example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuneloop_api.v1alpha1 import API_VERSION
 from tuneloop_cli.manifests.load import load_manifests
 from tuneloop_cli.manifests.problems import ManifestError, Problem
 
-TOLD_HERE = [bad for bad in BAD_MANIFESTS if bad.by is not By.OPERATOR]
+EXPLAINED_HERE = [bad for bad in BAD_MANIFESTS if bad.by is not By.OPERATOR]
 HEAD = f"apiVersion: {API_VERSION}\nkind: FineTuneJob\nmetadata: {{name: a}}\n"
 
 
@@ -25,7 +25,7 @@ def problems_of(tmp_path: Path, text: str) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("bad", TOLD_HERE, ids=lambda bad: f"{bad.row} {bad.path}={str(bad.value)[:24]!a}")
+@pytest.mark.parametrize("bad", EXPLAINED_HERE, ids=lambda bad: f"{bad.row} {bad.path}={str(bad.value)[:24]!a}")
 def test_a_mistake_is_told_with_its_field_and_what_is_allowed(tmp_path: Path, bad: BadManifest) -> None:
     (problem,) = problems_of(tmp_path, bad.text)
     assert problem.path.startswith(bad.path)
@@ -33,7 +33,7 @@ def test_a_mistake_is_told_with_its_field_and_what_is_allowed(tmp_path: Path, ba
     assert bad.advice in problem.message
 
 
-@pytest.mark.parametrize("bad", TOLD_HERE, ids=lambda bad: f"{bad.row} {bad.path}={str(bad.value)[:24]!a}")
+@pytest.mark.parametrize("bad", EXPLAINED_HERE, ids=lambda bad: f"{bad.row} {bad.path}={str(bad.value)[:24]!a}")
 def test_a_message_is_short_and_shows_no_odd_character_as_it_is(tmp_path: Path, bad: BadManifest) -> None:
     (problem,) = problems_of(tmp_path, bad.text)
     assert len(problem.message) <= 600
