@@ -20,7 +20,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobStatus, ModelDeploymen
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel, WireModel, ignored_fields
 from tuneloop_trainer.dataset.shards import DatasetManifest
-from tuneloop_trainer.methods import TrainedMethod
+from tuneloop_trainer.models.trained import TrainedModel
 
 MESSAGES: tuple[type[MessageModel], ...] = (
     run_config.RunConfig,
@@ -36,7 +36,7 @@ MESSAGES: tuple[type[MessageModel], ...] = (
     ModelDeploymentStatus,
     DatasetManifest,
     checkpoint.Manifest,
-    TrainedMethod,
+    TrainedModel,
 )
 CLOSED = {
     "RunConfig.stage": "the program is started for one stage, and refuses the file of another",

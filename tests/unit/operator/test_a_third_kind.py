@@ -16,7 +16,6 @@ from tuneloop_operator.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
     from conftest import OperatorHarness
-
     from tuneloop_operator.controller.store import Store
     from tuneloop_operator.state.observed import Facts
 

@@ -10,10 +10,11 @@ from observed_jobs import a_job
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_operator.controller.carry_out import carry_out
-from tuneloop_operator.controller.observe import observe_job
+from tuneloop_operator.controller.observe.fine_tune_job import observe
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.decide.decision import Decision
 from tuneloop_operator.errors import AlreadyExists, NameConflict
+from tuneloop_operator.state.observed import Facts
 
 OWNER = {"kind": "FineTuneJob", "metadata": {"name": "r", "namespace": "n", "uid": "u-r", "resourceVersion": "1"}}
 
@@ -82,31 +83,31 @@ def test_children_of_an_earlier_job_of_the_name_are_not_observed(owner: str, is_
     manifest["metadata"] = OWNER["metadata"]
     for child in (manifest, a_child("Job", "r-a1", owner=owner), a_child("ConfigMap", "r-a1", owner=owner)):
         store.put(child)
-    found = observe_job(store, manifest)
+    found = observe(store, manifest, Facts())
     assert bool(found.jobs) is is_ours
     assert bool(found.present) is is_ours
 
 
-def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(bed: Any) -> None:
+def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(harness: Any) -> None:
     """The watch has not told yet that the first one was deleted; nothing that its pods said may stay in memory."""
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 
     async def life() -> None:
-        await bed.train()
-        first = bed.job()["metadata"]["uid"]
-        bed.operator.progress("team-a", "reviews", ProgressMessage.from_wire(message))
-        bed.cluster.watchers.clear()
-        failed_gang = bed.cluster.objects["Job", "team-a", "reviews-a1"]
-        bed.cluster.remove(bed.job())
-        bed.submit()
-        told = {"type": "FailureTarget", "status": "True", "lastTransitionTime": bed.stamp()}
+        await harness.train()
+        first = harness.job()["metadata"]["uid"]
+        harness.operator.progress("team-a", "reviews", ProgressMessage.from_wire(message))
+        harness.cluster.watchers.clear()
+        failed_gang = harness.cluster.objects["Job", "team-a", "reviews-a1"]
+        harness.cluster.remove(harness.job())
+        harness.submit()
+        told = {"type": "FailureTarget", "status": "True", "lastTransitionTime": harness.stamp()}
         version = {"resourceVersion": "1000"}
-        bed.operator.on_event(
+        harness.operator.on_event(
             "MODIFIED",
             failed_gang | {"metadata": failed_gang["metadata"] | version, "status": {"conditions": [told]}},
         )
-        await bed.settle(later=100)
-        assert bed.operator.store.get("FineTuneJob", namespace="team-a", name="reviews")["metadata"]["uid"] != first
-        assert bed.operator.store.progress(first) is None
+        await harness.settle(later=100)
+        assert harness.operator.store.get("FineTuneJob", namespace="team-a", name="reviews")["metadata"]["uid"] != first
+        assert harness.operator.store.progress(first) is None
 
     asyncio.run(life())

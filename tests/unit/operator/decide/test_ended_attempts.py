@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from observed_jobs import NOW, TRAINING, a_job, ended, gang_job, observed, pod_of, stage_job, succeeded_pod, writes
 from stage_messages import success
-from tuneloop_operator.decide.fine_tune_job.ending import failed
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, FineTuneJobStatus
+from tuneloop_operator.decide.fine_tune_job.failure import failed
 
 FAILED_GANG = gang_job(outcome="Failed", outcome_since=NOW)
 PAST = [{"attempt": number, "reason": "Failed", "class": "Hang"} for number in range(1, 11)]

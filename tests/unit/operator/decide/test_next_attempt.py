@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from observed_jobs import NOW, PREPARED, TRAINING, a_job, gang_job, observed, pod_of, writes
-from tuneloop_api.v1alpha1.fine_tune_job.policy import FailurePolicy
 
+from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, FineTuneJobStatus
 from tuneloop_api.wire.failure_class import FailureClass

@@ -8,7 +8,7 @@ import pytest
 from observed_jobs import NOW, TRAINING, a_job, gang_job, observed, pod_of, seconds
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
-from tuneloop_operator.state.runs import pods_let_go, quiet_in, running_since
+from tuneloop_operator.state.runs import pods_since_start, running_since, seconds_until_stopped
 
 JOB = gang_job()
 FOREVER = float("inf")
@@ -28,18 +28,18 @@ FOREVER = float("inf")
     ],
 )
 def test_the_next_gang_waits_until_no_pod_of_the_last_one_can_run(pod: Any, left: float) -> None:
-    assert quiet_in(observed(a_job(TRAINING), jobs=(JOB,), pods=(pod,)), "train", now=NOW) == left
+    assert seconds_until_stopped(observed(a_job(TRAINING), jobs=(JOB,), pods=(pod,)), "train", now=NOW) == left
 
 
 def test_pods_of_another_stage_hold_nothing_up() -> None:
-    assert quiet_in(observed(a_job(TRAINING), pods=(pod_of(JOB),)), "export", now=NOW) == 0.0
+    assert seconds_until_stopped(observed(a_job(TRAINING), pods=(pod_of(JOB),)), "export", now=NOW) == 0.0
 
 
 @pytest.mark.parametrize(("before", "counts"), [(0, True), (10, True), (11, False)])
 def test_a_pod_may_be_older_than_its_gangs_start_by_what_clocks_differ(before: int, counts: bool) -> None:
     job = gang_job(started=NOW)
     pod = pod_of(job, created=NOW - seconds(before))
-    assert (pods_let_go(observed(a_job(TRAINING), jobs=(job,), pods=(pod,)), job) == (pod,)) is counts
+    assert (pods_since_start(observed(a_job(TRAINING), jobs=(job,), pods=(pod,)), job) == (pod,)) is counts
 
 
 def test_a_gang_runs_since_its_last_pod_does_and_not_before_all_do() -> None:

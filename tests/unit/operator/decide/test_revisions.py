@@ -10,35 +10,35 @@ import pytest
 Bed = Any
 
 
-def deploy(bed: Bed, **spec: Any) -> None:
+def deploy(harness: Bed, **spec: Any) -> None:
     metadata = {"name": "api", "namespace": "team-a"}
     manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
-    bed.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}} | spec})
+    harness.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}} | spec})
 
 
-def served(bed: Bed) -> dict[str, Any]:
-    status: dict[str, Any] = bed.cluster.objects["ModelDeployment", "team-a", "api"].get("status", {})
+def served(harness: Bed) -> dict[str, Any]:
+    status: dict[str, Any] = harness.cluster.objects["ModelDeployment", "team-a", "api"].get("status", {})
     return status
 
 
-def change(bed: Bed, **spec: Any) -> None:
-    stored = bed.cluster.objects["ModelDeployment", "team-a", "api"]
-    bed.cluster.change(stored, spec=stored["spec"] | spec)
+def change(harness: Bed, **spec: Any) -> None:
+    stored = harness.cluster.objects["ModelDeployment", "team-a", "api"]
+    harness.cluster.change(stored, spec=stored["spec"] | spec)
 
 
-def test_the_old_servers_stay_until_the_new_ones_answer(bed: Bed) -> None:
+def test_the_old_servers_stay_until_the_new_ones_answer(harness: Bed) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        (old,) = bed.cluster.of_kind("Deployment")
-        bed.cluster.change(bed.cluster.of_kind("Deployment")[old], status={"readyReplicas": 1})
-        await bed.settle()
-        change(bed, batching={"maxBatchSize": 1})
+        deploy(harness)
+        await harness.settle()
+        (old,) = harness.cluster.of_kind("Deployment")
+        harness.cluster.change(harness.cluster.of_kind("Deployment")[old], status={"readyReplicas": 1})
+        await harness.settle()
+        change(harness, batching={"maxBatchSize": 1})
         for _ in range(3):
-            await bed.settle(later=60)
-        (new,) = set(bed.cluster.of_kind("Deployment")) - {old}
-        assert old in bed.cluster.of_kind("Deployment")
-        assert {old, new} <= set(bed.cluster.of_kind("Service"))
+            await harness.settle(later=60)
+        (new,) = set(harness.cluster.of_kind("Deployment")) - {old}
+        assert old in harness.cluster.of_kind("Deployment")
+        assert {old, new} <= set(harness.cluster.of_kind("Service"))
 
     asyncio.run(life())
 
@@ -47,29 +47,29 @@ def test_the_old_servers_stay_until_the_new_ones_answer(bed: Bed) -> None:
     ("condition", "reason"),
     [("Failed", "JobFailed"), ("Prepared", "JobNotFinished"), ("Complete", "ArtifactFound")],
 )
-def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(bed: Bed, condition: str, reason: str) -> None:
+def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(harness: Bed, condition: str, reason: str) -> None:
     async def life() -> None:
-        deploy(bed, model={"fineTuneJobRef": {"name": "reviews"}})
-        bed.submit(suspend=True)
-        told = {"type": condition, "status": "True", "reason": "Told", "message": "", "lastTransitionTime": bed.stamp()}
+        deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
+        harness.submit(suspend=True)
+        told = {"type": condition, "status": "True", "reason": "Told", "message": "", "lastTransitionTime": harness.stamp()}
         artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
-        bed.cluster.change(bed.job(), status={"artifact": artifact, "conditions": [told]})
-        await bed.settle()
-        (available,) = [found for found in served(bed)["conditions"] if found["type"] == "ModelAvailable"]
+        harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [told]})
+        await harness.settle()
+        (available,) = [found for found in served(harness)["conditions"] if found["type"] == "ModelAvailable"]
         assert available["reason"] == reason
 
     asyncio.run(life())
 
 
-def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(bed: Bed) -> None:
+def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: Bed) -> None:
     async def life() -> None:
-        deploy(bed, replicas=0)
-        await bed.settle()
-        assert (served(bed)["phase"], served(bed)["ready"]) == ("Ready", "0/0")
-        first = served(bed)["stable"]["revision"]
-        change(bed, batching={"maxBatchSize": 1})
-        await bed.settle()
-        assert served(bed)["stable"]["revision"] != first
-        assert len(bed.cluster.of_kind("Deployment")) == 1
+        deploy(harness, replicas=0)
+        await harness.settle()
+        assert (served(harness)["phase"], served(harness)["ready"]) == ("Ready", "0/0")
+        first = served(harness)["stable"]["revision"]
+        change(harness, batching={"maxBatchSize": 1})
+        await harness.settle()
+        assert served(harness)["stable"]["revision"] != first
+        assert len(harness.cluster.of_kind("Deployment")) == 1
 
     asyncio.run(life())
