@@ -91,7 +91,6 @@ def test_a_body_that_is_too_large_is_not_read() -> None:
         (body(stage="cook"), "stage:"),
         (body(step="3"), "step:"),
         (body(loss=float("nan")), "loss:"),
-        (body(surprise=1), "surprise:"),
         (body(step=10**20), "step:"),
         (body(evaluation={"name": "x" * 300, "value": 1.0}), "name:"),
         (body(latest={"step": 1, "path": "/" * 5000}), "path:"),
@@ -104,6 +103,11 @@ def test_a_message_that_is_none_is_refused_in_one_line(sent: bytes, named: str) 
     assert status == 422
     assert reply["error"].startswith(named), reply
     assert "\n" not in reply["error"]
+
+
+def test_a_message_of_a_later_release_is_taken() -> None:
+    finding = {"name": "FromTheFuture", "message": "m", "advice": "a"}
+    assert answer(body(fromTheFuture={"more": 1}, findings=[finding]))[0] == 202
 
 
 def test_the_message_is_what_was_sent() -> None:
