@@ -13,7 +13,7 @@ from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import CONTROLLERS
 from tuneloop_operator.controller.rate_limiter import RateLimiter
 from tuneloop_operator.decide.decision import LiveChildren, PodRefusals
-from tuneloop_operator.decide.unreadable import decide_unreadable
+from tuneloop_operator.decide.unreadable import decide_unreadable, problems_of
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.names import MANAGED_BY, MANAGER
 from tuneloop_operator.state.observed import Blocker, Facts
@@ -90,7 +90,10 @@ class Reconciler:
                 self._held.pop(key, None)
                 self._progress_written.pop(key, None)
                 return None
-            decision = self._decide(key, manifest, facts)
+            try:
+                decision = self._decide(key, manifest, facts)
+            except Refused as error:
+                return await self._hold(key, Blocker(reason="Refused", message=str(error)))
             if decision.needs is not None:
                 facts = await self._gathered(key, decision.needs, facts)
                 continue
@@ -100,11 +103,15 @@ class Reconciler:
                 return wait
             blocker = await self._carry_out(key, decision, manifest)
             if blocker is not None:
-                _LOG.warning("%s %s/%s: %s", *key, blocker.message)
-                self._held[key] = _Held(blocker=blocker, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
-                return await self._report(key, self._held[key])
+                return await self._hold(key, blocker)
             facts = Facts()
         raise Conflict(f"{key.kind} {key.namespace}/{key.name} did not settle in {_MOST_ROUNDS} rounds")
+
+    async def _hold(self, key: Key, blocker: Blocker) -> float | None:
+        """Do not try the decision again for a while; report what blocks it."""
+        _LOG.warning("%s %s/%s: %s", *key, blocker.message)
+        self._held[key] = _Held(blocker=blocker, until=self._clock() + timedelta(seconds=_HOLD_SECONDS))
+        return await self._report(key, self._held[key])
 
     async def _report(self, key: Key, held: _Held) -> float | None:
         """Write into the status what blocks the decision; return the seconds until it is tried again."""
@@ -120,13 +127,18 @@ class Reconciler:
         return self._store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
 
     def _decide(self, key: Key, manifest: Manifest, facts: Facts) -> Decision:
+        """Return the decision. Raises `Refused` if its status would not fit the schema, as the API server would."""
         controller, now = self._controllers[key.kind], self._clock()
         facts = replace(facts, progress_written=self._progress_written.get(key))
         try:
             observed = controller.observe(self._store, manifest, facts)
         except ValidationError as error:
             return decide_unreadable(manifest, error, model=controller.model, blocker=facts.blocker, now=now)
-        return controller.decide(observed, now=now, settings=self.settings)
+        try:
+            return controller.decide(observed, now=now, settings=self.settings)
+        except ValidationError as error:
+            problems = problems_of(error, model=controller.model)
+            raise Refused(f"the status does not fit its schema: {problems.message}") from error
 
     async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Blocker | None:
         """Write; return what blocked it."""

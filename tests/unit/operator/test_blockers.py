@@ -124,3 +124,17 @@ def test_an_operator_killed_after_any_write_is_replaced_by_one_that_goes_on(
         assert len(created) == len(set(created)), created
 
     run(life())
+
+
+def test_a_status_that_would_not_fit_is_reported_like_a_refusal(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        harness.submit(image=f"registry.example/{'x' * 300}")
+        await harness.settle()
+        refused = next(found for found in harness.status["conditions"] if found["type"] == "Refused")
+        assert "the status does not fit its schema: image: found 'registry.example/" in refused["message"]
+        writes = len(harness.cluster.writes)
+        for _ in range(3):
+            await harness.settle(later=31)
+        assert len(harness.cluster.writes) == writes
+
+    run(life())
