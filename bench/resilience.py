@@ -103,7 +103,7 @@ def kills(folder: Path, *, trials: int) -> Iterator[Row]:
         for trial in range(trials):
             run.until_saved_again()
             faults.append(run.fault(signal.SIGKILL, rank=(trial + 1) % 2))
-            print(f"kill {trial + 1}: {_told(faults[-1])}", flush=True)
+            print(f"kill {trial + 1}: {_summary(faults[-1])}", flush=True)
     first = [fault.first_step for fault in faults]
     yield Row("worker killed -> first new step, worst", "<= 30 s", f"{max(first):.1f} s", max(first) <= 30, first)
     for name in faults[0].phases():
@@ -123,7 +123,7 @@ def goodput(folder: Path, *, minutes: float, kill_every: float) -> Iterator[Row]
         while kill_at < began + 60 * minutes:
             run.until_time(kill_at)
             faults.append(run.fault(signal.SIGKILL, rank=len(faults) % 2))
-            print(f"kill {len(faults)}: {_told(faults[-1])}", flush=True)
+            print(f"kill {len(faults)}: {_summary(faults[-1])}", flush=True)
             kill_at += kill_every
         run.until_time(began + 60 * minutes)
         ended = time.monotonic()
@@ -169,7 +169,7 @@ def hangs(folder: Path) -> Iterator[Row]:
         run.until_saved_again()
         slow = sorted(step["seconds"] for step in run.steps())[-max(1, len(run.steps()) // 20)]
         fault = run.fault(signal.SIGSTOP, rank=1)
-    print(f"stop: {_told(fault)}", flush=True)
+    print(f"stop: {_summary(fault)}", flush=True)
     limit = max(10 * slow, FLOOR_SECONDS)
     yield Row(
         "a stopped rank is found and replaced by a new attempt",
@@ -207,7 +207,7 @@ def hash_speed(folder: Path) -> Iterator[Row]:
     yield Row("a checkpoint's file is checked at, per core", ">= 1 GB/s", told, checked >= 1, [checked, in_memory])
 
 
-def _told(fault: Fault) -> str:
+def _summary(fault: Fault) -> str:
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in fault.phases().items())
     return (
         f"{fault.failure}; first new step after {fault.first_step:.1f} s ({phases}); "
