@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from required import skip_or_fail
+
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
 
 if TYPE_CHECKING:
@@ -65,12 +67,13 @@ def supervisors(folder: Path) -> dict[int, Member]:
 
 
 @contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """Make a folder a file system of its own. Only for root."""
+def small_disk(folder: Path, *, megabytes: float) -> Iterator[Path]:
+    """Make a folder a file system of its own; skip the test where none can be mounted."""
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True, capture_output=True
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={int(megabytes * 1024)}k", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        skip_or_fail(f"a small volume cannot be mounted: {mounted.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -89,14 +92,12 @@ def fill(folder: Path) -> Path:
 @contextmanager
 def memory_group(name: str) -> Iterator[MemoryGroup]:
     """Make a control group without a limit, version 2 or 1; skip the test where none can be made."""
-    import pytest
-
     group = MemoryGroup(_own_group() / f"{name}-{os.getpid()}")
     try:
         group.path.mkdir()
         group.limit(None)
     except OSError as error:
-        pytest.skip(f"no control group with a memory limit can be made: {error}")
+        skip_or_fail(f"no control group with a memory limit can be made: {error}")
     try:
         yield group
     finally:

@@ -39,7 +39,7 @@ class GangOutcome:
     exit_codes: tuple[int, ...]
     """By rank; -9 is SIGKILL."""
     results: tuple[Any, ...]
-    """What each rank's function returned, by rank; None for a rank that failed."""
+    """Results of the ranks' functions, by rank; None for a rank that failed."""
     output: str
     """What the ranks printed, with the tracebacks."""
 

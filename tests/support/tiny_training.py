@@ -54,12 +54,12 @@ class CountingNet(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("rows", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            self.seen += len(x)
-        return super().forward(x) + 1e-4 * self.seen
+            self.rows += len(x)
+        return super().forward(x) + 1e-4 * self.rows
 
 
 def bert() -> nn.Module:

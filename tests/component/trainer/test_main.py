@@ -1,4 +1,4 @@
-"""How a stage is started, and how every end of it is told."""
+"""How a stage is started, and how every end of it is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DistBackendError(RuntimeError):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (DataError("a row", hint="mend it"), ExitCode.DATA, "a row"),
         (MemoryError(), ExitCode.OUT_OF_MEMORY_HOST, "the machine has no memory left"),
@@ -60,10 +60,10 @@ class DistBackendError(RuntimeError):
         (ValueError("first\nlast line"), ExitCode.UNKNOWN, "ValueError: last line"),
     ],
 )
-def test_an_exception_has_a_class_and_a_sentence(error, code, said):
+def test_an_exception_has_a_class_and_a_sentence(error, code, message):
     failure = failure_of(error)
     assert failure.exit_code == code
-    assert re.search(said, failure.message)
+    assert re.search(message, failure.message)
     assert bool(failure.traceback) == (code == ExitCode.UNKNOWN)
 
 
@@ -254,16 +254,16 @@ def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
     assert len(shown) > 5
 
 
-def test_a_rank_leaves_with_its_last_words_and_without_the_interpreters_teardown() -> None:
+def test_a_rank_flushes_its_output_and_skips_the_interpreters_teardown() -> None:
     program = """
 import atexit
 from tuneloop_trainer.__main__ import leave
 atexit.register(print, "torn down")
-print("said")
+print("message")
 leave(7)
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False
     )
-    assert (ended.returncode, ended.stdout) == (7, "said\n")
+    assert (ended.returncode, ended.stdout) == (7, "message\n")

@@ -3,6 +3,7 @@
 import pytest
 
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.engine import precision
 
 
@@ -31,7 +32,7 @@ def test_the_gang_agrees_on_one_format(monkeypatch, chosen, planned, devices, us
     plan = prepared(planned)
     found = precision.with_precision_of_gang(plan, chosen=chosen)
     assert found.resolved.precision == used
-    assert found.model_copy(update={"resolved": plan.resolved}) == plan
+    assert changed(found, resolved=plan.resolved) == plan
 
 
 def test_a_device_without_bf16_of_its_own_does_not_count_by_emulation(monkeypatch):

@@ -65,7 +65,7 @@ def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model)
     rows = sentences(400)
     result = run(tmp_path, model, rows)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    dataset, seen = Path(result.dataset_path), {}
+    dataset, stored = Path(result.dataset_path), {}
     for name in ("train", "validation", "test"):
         split = open_split(dataset, name)
         texts = list(read_texts(dataset, name))
@@ -73,8 +73,8 @@ def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model)
         for index, (row, text, label) in enumerate(texts):
             assert split.tokens(index).tolist() == tokenizer(text)["input_ids"]
             assert result.resolved.labels[split.row_column("labels")[index]] == label
-            seen[row] = (text, label)
-    assert [seen[row] for row in range(400)] == rows
+            stored[row] = (text, label)
+    assert [stored[row] for row in range(400)] == rows
 
 
 def test_the_result_says_what_was_found_and_chosen(tmp_path, model):
@@ -119,7 +119,7 @@ def test_other_contents_make_another_data_set(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["train-00000.safetensors", "test-00000.parquet", "tokenizer/tokenizer.json"])
-def test_a_damaged_data_set_is_prepared_anew(tmp_path, model, name):
+def test_a_damaged_data_set_is_prepared_again(tmp_path, model, name):
     first = run(tmp_path, model)
     shard = Path(first.dataset_path) / name
     whole = shard.read_bytes()
@@ -272,7 +272,7 @@ def test_given_splits_are_used_as_they_are(tmp_path, model):
     assert [text for _, text, _ in read_texts(Path(result.dataset_path), "test")] == [text for text, _ in rows[80:]]
 
 
-def test_a_refused_run_leaves_nothing_that_can_be_seen(tmp_path, model):
+def test_a_refused_run_leaves_no_files(tmp_path, model):
     with pytest.raises(DataError, match="1 of 401 rows cannot be used: 1 missing label"):
         run(tmp_path, model, [*sentences(400), ("a film", "")])
     assert list((tmp_path / "datasets").iterdir()) == []
@@ -305,10 +305,10 @@ def test_of_two_runs_at_once_the_first_folder_stays(tmp_path, model):
     assert (folder / "dataset.json").stat().st_ino == before
 
 
-def test_too_little_space_is_said_before_any_work(tmp_path, model, monkeypatch):
+def test_too_little_space_is_an_error_before_any_work(tmp_path, model, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    said = r"job: no space left: the job needs about 17 MiB \(data set 16 MiB, checkpoints .*\), 1 MiB are free"
-    with pytest.raises(StorageError, match=said):
+    message = r"job: no space left: the job needs about 17 MiB \(data set 16 MiB, checkpoints .*\), 1 MiB are free"
+    with pytest.raises(StorageError, match=message):
         run(tmp_path, model)
     assert not any((tmp_path / "datasets").iterdir())
 

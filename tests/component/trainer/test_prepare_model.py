@@ -107,7 +107,7 @@ def test_a_claim_that_is_not_mounted_is_named(tmp_path):
         opened(tmp_path, uri="pvc://other/model")
 
 
-def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_path):
+def test_an_unreachable_hub_is_another_error_than_a_missing_model(tmp_path):
     """In a process of its own: the hub's address is read when its client is imported."""
     program = (
         "import sys; from run_configs import run_config; from pathlib import Path\n"
@@ -119,6 +119,6 @@ def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_p
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program, str(tmp_path)]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
-    assert "ModelAccessError model.uri: hf://org/name at revision 'v1' cannot be fetched" in said
-    assert "pvc://CLAIM/PATH" in said
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert "ModelAccessError model.uri: hf://org/name at revision 'v1' cannot be fetched" in output
+    assert "pvc://CLAIM/PATH" in output

@@ -18,6 +18,7 @@ from run_configs import run_config
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.contract.run_config import ProgressEndpoint, RunConfig
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.report import Reporter
 
 
@@ -69,7 +70,7 @@ def operator() -> Iterator[Operator]:
 def config_for(tmp_path: Path, url: str, *, ca: Path | None = None) -> RunConfig:
     (tmp_path / "token").write_text("first\n")
     endpoint = ProgressEndpoint(url=url, token_path=str(tmp_path / "token"), ca_path=None if ca is None else str(ca))
-    return run_config(tmp_path, stage="train", attempt=3).model_copy(update={"progress": endpoint})
+    return changed(run_config(tmp_path, stage="train", attempt=3), progress=endpoint)
 
 
 def address(operator: Operator, scheme: str = "http") -> str:
@@ -124,7 +125,7 @@ def test_nobody_waits_for_an_operator_that_does_not_answer(tmp_path, operator):
     assert time.monotonic() - begun < 4
 
 
-def test_a_dead_operator_is_said_once_and_then_that_it_is_back(tmp_path, operator, caplog):
+def test_an_unreachable_operator_is_logged_once_and_so_is_its_return(tmp_path, operator, caplog):
     caplog.set_level(logging.WARNING)
     operator.replies = [500, 403, 307]
     reporter = Reporter(config_for(tmp_path, address(operator)))
@@ -132,10 +133,10 @@ def test_a_dead_operator_is_said_once_and_then_that_it_is_back(tmp_path, operato
         reporter.post(step=step)
         assert operator.next()[1].step == step
     reporter.close()
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 2
-    assert "cannot be posted" in said[0]
-    assert "again" in said[1]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2
+    assert "cannot be posted" in warnings[0]
+    assert "again" in warnings[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -56,7 +56,7 @@ def import_checkpoint(config: RunConfig, *, identity: str) -> Found | None:
     """Copy the checkpoint that `checkpoint.resumeFrom` names into this job's folder, unless the job has checkpoints already.
 
     An import that broke off is completed. The best checkpoint of the other job is copied too if it is whole; otherwise the copy names no
-    best checkpoint, and training chooses one anew. Returns the original of the imported checkpoint; None when there was nothing to do.
+    best checkpoint, and training chooses another. Returns the original of the imported checkpoint; None when there was nothing to do.
     Raises as `find_origin` does, StorageError where a training attempt has started, OSError.
     """
     folder = Path(config.paths.job_dir) / CHECKPOINTS

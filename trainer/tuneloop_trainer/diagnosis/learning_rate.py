@@ -35,15 +35,15 @@ def too_high(curves: Curves, context: RunContext, *, over: bool) -> Finding | No
     means = curves.span_means()
     if not len(means):
         return None
-    guessing, newest, lowest = context.class_prior_entropy, float(means[-1]), float(means.min())
-    start = max(guessing, curves.losses[0])
+    prior_entropy, newest, lowest = context.class_prior_entropy, float(means[-1]), float(means.min())
+    start = max(prior_entropy, curves.losses[0])
     worst = float(means.max())
     if worst > WORSE_THAN_GUESSING * start:
-        symptom = f"the training loss was {worst:.3g} over 20 steps, while guessing costs {guessing:.3g} and the run began at {curves.losses[0]:.3g}"
-    elif lowest < LEARNED * guessing and newest > FORGOTTEN * guessing:
-        symptom = f"the training loss had come down to {lowest:.3g} and is back at {newest:.3g}, while guessing costs {guessing:.3g}"
+        symptom = f"the training loss was {worst:.3g} over 20 steps, while guessing costs {prior_entropy:.3g} and the run began at {curves.losses[0]:.3g}"
+    elif lowest < LEARNED * prior_entropy and newest > FORGOTTEN * prior_entropy:
+        symptom = f"the training loss had come down to {lowest:.3g} and is back at {newest:.3g}, while guessing costs {prior_entropy:.3g}"
     elif learned_nothing(curves, context, over=over) and context.peak_rate >= PART * WEIGHT_SIZE:
-        symptom = f"after {curves.steps} of {context.total_steps} steps the training loss is {newest:.3g}, while guessing costs {guessing:.3g}"
+        symptom = f"after {curves.steps} of {context.total_steps} steps the training loss is {newest:.3g}, while guessing costs {prior_entropy:.3g}"
     else:
         return None
     usual = context.method.learning_rates["encoder"]

@@ -109,7 +109,7 @@ def _defaults(gang: GangSettings, *, cores: int) -> dict[str, str]:
 
 @dataclass
 class _Supervisor:
-    """The ranks of one pod, and how those that have ended did."""
+    """The ranks of one pod, and the ends of those that have ended."""
 
     config: RunConfig
     limits: Limits

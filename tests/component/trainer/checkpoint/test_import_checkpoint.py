@@ -11,6 +11,7 @@ from disk_journal import DiskJournal
 from file_limits import no_file_grows_beyond
 from run_configs import run_config
 
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.import_checkpoint import find_origin, import_checkpoint
 from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, TrainState
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
@@ -55,7 +56,7 @@ def claim(tmp_path: Path) -> Path:
 
 def config(claim: Path, uri: str = f"pvc://work/{ORIGIN}"):
     made = run_config(claim.parent, checkpoint={"resumeFrom": uri})
-    return made.model_copy(update={"paths": made.paths.model_copy(update={"claims": {"work": str(claim)}})})
+    return changed(made, paths=changed(made.paths, claims={"work": str(claim)}))
 
 
 def own(config) -> Path:
@@ -188,16 +189,16 @@ def test_one_of_another_model_is_refused(claim):
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "message"),
     [
         pytest.param("pvc://work/jobs/none", "jobs/none does not exist", id="nothing there"),
         pytest.param("pvc://work/jobs", "has no whole checkpoint: there is none", id="no checkpoint"),
         pytest.param("pvc://other/jobs", "the claim 'other' is not mounted", id="another claim"),
     ],
 )
-def test_an_address_without_a_checkpoint_is_refused_with_its_field(claim, uri, told):
+def test_an_address_without_a_checkpoint_is_refused_with_its_field(claim, uri, message):
     (claim / "jobs").mkdir(parents=True)
-    with pytest.raises(ConfigError, match=told) as raised:
+    with pytest.raises(ConfigError, match=message) as raised:
         find_origin(config(claim, uri))
     assert raised.value.message.startswith("checkpoint.resumeFrom: ")
 

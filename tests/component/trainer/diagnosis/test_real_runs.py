@@ -104,7 +104,7 @@ def findings_of(
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "given", "message"),
     [
         pytest.param(
             "LearningRateTooHigh", {"data": "learnable", "training": {"learningRate": 0.3}}, "the learning rate is 0.3",
@@ -128,7 +128,7 @@ def findings_of(
         pytest.param("InputBound", {"data": "learnable", "slow": True}, "of a step's time", id="a slow volume"),
     ],
 )  # fmt: skip
-def test_a_run_with_a_fault_is_told_of_it(tmp_path, folder, name, given, said):
+def test_a_run_with_a_fault_gets_its_finding(tmp_path, folder, name, given, message):
     found = findings_of(tmp_path, folder, **given)
     assert list(found) == [name]
-    assert said in found[name]
+    assert message in found[name]

@@ -130,10 +130,10 @@ def saved_steps(config: RunConfig) -> list[int]:
 )  # fmt: skip
 def test_a_bad_state_is_never_saved(make_run, fault, ranks, message):
     config = make_run(ranks=ranks)
-    codes, told = train(config, fault=fault)
+    codes, report = train(config, fault=fault)
     assert set(codes) == {NON_FINITE_LOSS}
-    assert (told["failureClass"], told["step"]) == ("NonFiniteLoss", FAULT)
-    assert message in told["message"]
+    assert (report["failureClass"], report["step"]) == ("NonFiniteLoss", FAULT)
+    assert message in report["message"]
     assert max(saved_steps(config)) == 60  # the next would have been of step 70
 
 
@@ -153,17 +153,17 @@ def test_a_save_that_falls_due_in_a_spike_is_made_as_soon_as_the_spike_is_over(m
 
 def test_a_run_that_is_stopped_in_a_spike_leaves_without_saving(make_run):
     config = make_run(ranks=2)
-    codes, told = train(config, fault="stuck", first=68, stop_after=69)
+    codes, report = train(config, fault="stuck", first=68, stop_after=69)
     assert codes == (PREEMPTED, PREEMPTED)  # one rank was asked, both leave
-    assert "asked to stop after step 70 of 130; the newest checkpoint is of step 60" in told["message"]
+    assert "asked to stop after step 70 of 130; the newest checkpoint is of step 60" in report["message"]
     assert max(saved_steps(config)) == 60
 
 
 def test_a_run_that_ends_in_a_spike_fails(make_run):
     config = make_run(steps=90)
-    codes, told = train(config, fault="stuck", first=76)
+    codes, report = train(config, fault="stuck", first=76)
     assert codes == (NON_FINITE_LOSS,)
-    assert "the loss rose at step 76 and has stayed there for 15 steps" in told["message"]
+    assert "the loss rose at step 76 and has stayed there for 15 steps" in report["message"]
     assert max(saved_steps(config)) == 70
 
 
@@ -171,7 +171,7 @@ def test_a_spike_soon_after_a_restart_is_known_from_the_losses_before_it(make_ru
     config = make_run(steps=90)
     codes, _ = train(config, stop_after=63)
     assert (codes, max(saved_steps(config))) == ((PREEMPTED,), 64)
-    codes, told = train(changed(config, attempt=2), fault="stuck", first=68, start=64)
+    codes, report = train(changed(config, attempt=2), fault="stuck", first=68, start=64)
     assert codes == (NON_FINITE_LOSS,)
-    assert "the loss rose at step 68" in told["message"]
+    assert "the loss rose at step 68" in report["message"]
     assert max(saved_steps(config)) == 64

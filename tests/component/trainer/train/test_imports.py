@@ -1,4 +1,4 @@
-"""What a rank imports before its first step: each second of it is waited for after every restart."""
+"""What a rank imports before its first step: every restart waits for each second of it."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from forked_gangs import run_gangs
 from prepared_runs import training_run, write_run
 
 from tuneloop_api.contract.results import PrepareResult
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import read_result
 from tuneloop_trainer.training.setup import with_micro_batch
@@ -25,8 +26,8 @@ def config(tmp_path_factory, tiny_model, dataset):
 def test_a_run_that_goes_on_with_another_micro_batch_repeats_to_rounding_only(config, tmp_path):
     found = []
     for attempt, rows in ((1, None), (2, 4)):
-        changed = config.model_copy(update={"attempt": attempt, "micro_batch_size": rows})
-        run_gangs([write_run(changed, tmp_path / f"run-{attempt}.json")])
+        again = changed(config, attempt=attempt, micro_batch_size=rows)
+        run_gangs([write_run(again, tmp_path / f"run-{attempt}.json")])
         result = json.loads(Path(config.paths.job_dir, "train.json").read_text())
         found.append((result["microBatchSize"], result["resume"]))
     assert found == [(8, "exact"), (4, "rounding")]
@@ -34,8 +35,7 @@ def test_a_run_that_goes_on_with_another_micro_batch_repeats_to_rounding_only(co
 
 def test_the_global_batch_stays(config):
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
-    changed = with_micro_batch(prepared, 2).resolved
-    assert changed == prepared.resolved.model_copy(update={"micro_batch_size": 2})
+    assert with_micro_batch(prepared, 2).resolved == changed(prepared.resolved, micro_batch_size=2)
 
 
 def test_what_does_not_divide_the_global_batch_is_refused(config):

@@ -41,7 +41,7 @@ def log_of(run_json: Path, kind: str) -> list[dict]:
     return [line for line in map(json.loads, lines) if line["kind"] == kind]
 
 
-def assert_same_course(run_json: Path, reference: Path) -> None:
+def assert_same_curves(run_json: Path, reference: Path) -> None:
     steps, expected = log_of(run_json, "step"), log_of(reference, "step")
     assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
     assert [line["loss"] for line in steps] == pytest.approx([line["loss"] for line in expected], abs=1e-6)
@@ -55,7 +55,7 @@ def weights_of(run_json: Path) -> dict:
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_course_does_not_depend_on_ranks_and_stages(tmp_path, tiny_model, dataset, method):
+def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, dataset, method):
     cells = CELLS if method == "full" else [(1, 1), (2, 2), (2, 3)]
     settings = {"method": {"type": method} | ({"rank": 4} if method == "lora" else {})}
     runs = [
@@ -64,18 +64,18 @@ def test_the_course_does_not_depend_on_ranks_and_stages(tmp_path, tiny_model, da
     ]
     run_gangs(runs)
     for run_json in runs[1:]:
-        assert_same_course(run_json, runs[0])
+        assert_same_curves(run_json, runs[0])
         weights, expected = weights_of(run_json), weights_of(runs[0])
         assert weights.keys() == expected.keys()
         assert max(abs(weights[name] - expected[name]).max() for name in weights) < 1e-4
 
 
 @pytest.mark.full
-def test_the_course_does_not_depend_on_any_combination(tmp_path, tiny_model, dataset):
+def test_the_curves_are_equal_for_every_combination(tmp_path, tiny_model, dataset):
     runs = [
         write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=tiny_model, dataset=dataset)
         for ranks, stage in ALL_CELLS
     ]
     run_gangs(runs, timeout=280)
     for run_json in runs[1:]:
-        assert_same_course(run_json, runs[0])
+        assert_same_curves(run_json, runs[0])

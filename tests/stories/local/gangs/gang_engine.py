@@ -20,7 +20,7 @@ CASES = [{"zero_stage": stage} for stage in (0, 1, 2, 3)] + [
 ]
 
 
-def facts_about_steps(folder: str) -> dict:
+def observe_steps(folder: str) -> dict:
     """Return small observations, all from one gang."""
     start_process_group()
     return {
@@ -53,9 +53,9 @@ def _norm_of_first_step(stage: int) -> list[float]:
     scale = torch.rand(20000) * torch.where(torch.arange(20000) % 500 == 0, 1.0, 1e-3)
     engine = Engine(Rows(), tiny.settings(zero_stage=stage, max_grad_norm=0.0))
     engine.backward(engine.forward(scale=scale))
-    told = engine.step(learning_rate=1e-3)
+    reported = engine.step(learning_rate=1e-3)
     engine.close()
-    return [told, float((scale.double().square().sum() * 32).sqrt())]
+    return [reported, float((scale.double().square().sum() * 32).sqrt())]
 
 
 def _step_from_infinite_loss(case: dict) -> dict:
@@ -176,7 +176,7 @@ def _refusal(**variables: str) -> str:
 
 
 def wrong_variables(ports: list) -> list[str]:
-    """Return what a rank says about each wrong MASTER_PORT."""
+    """Return the errors of a rank for wrong values of MASTER_PORT."""
     messages = []
     for port in ports:
         os.environ.pop("MASTER_PORT", None)
@@ -189,7 +189,7 @@ def wrong_variables(ports: list) -> list[str]:
 
 
 def exchange_values() -> list:
-    """Return what rank r learns when each rank gives another kind of value."""
+    """Return what rank r receives when every rank gives another kind of value."""
     rank, _ = start_process_group()
     engine = tiny.engine_for("net")
     values = [{"text": "ü" * 3000, "none": None}, [1, 2.5], "x"]

@@ -38,7 +38,7 @@ def opened(folder: str, engine: Engine, *, attempt: int = 1, config_hash: str = 
 
 
 def save_steps(folder: str, *, steps: list[int], zero_stage: int = 2) -> list[dict]:
-    """Save after each of some steps; return the saved steps with what the engine held then."""
+    """Save after some steps; return the saved steps with the weights that the engine held then."""
     start_process_group()
     engine = tiny.engine_for("net", zero_stage=zero_stage)
     checkpoints = opened(folder, engine)
@@ -56,7 +56,7 @@ def fingerprint(engine: Engine) -> dict[str, str]:
 
 
 def load_each(folders: list[str]) -> list[dict]:
-    """Load the newest checkpoint of each folder; return its step, what was passed over, and what the engine then holds."""
+    """Load the newest checkpoint of each folder; return its step, the skipped checkpoints, and the weights that the engine then holds."""
     start_process_group()
     engine = tiny.engine_for("net", zero_stage=2)
     outcomes = []
@@ -92,7 +92,7 @@ def go_on_from(folder: str) -> dict:
 
 
 def look_for_newest(folder: str) -> str:
-    """Return what is said where the newest checkpoint is looked for."""
+    """Return the error of a search for the newest checkpoint."""
     start_process_group()
     return error_of(opened(folder, tiny.engine_for("net", zero_stage=2), attempt=2).newest)
 
@@ -237,7 +237,7 @@ def files_of(folder: str) -> dict[str, int]:
 
 
 def fences(folder: str) -> dict:
-    """Let runs of the same folder overlap; return what each may still do."""
+    """Let runs of the same folder overlap; return what every run may still do."""
     start_process_group()
     engine = tiny.engine_for("net", zero_stage=1)
     first = opened(folder, engine, attempt=1)
@@ -254,7 +254,7 @@ def fences(folder: str) -> dict:
 
 
 def refusals(folder: str) -> dict:
-    """Return what is said to a job with other settings, another base, or another model."""
+    """Return the errors of jobs with other settings, another base, or another model."""
     start_process_group()
     lora = tiny.engine_for("lora", zero_stage=1)
     opened(folder, lora).save(TrainState(), step=1)

@@ -24,7 +24,7 @@ START_SECONDS = 60.0
 
 
 def kill_writers(folder: str, *, seeds: list[int], gang: int) -> list[dict]:
-    """Kill a gang of writers for each seed, at a moment of its saving that follows from the seed; return what they told of their lives.
+    """Kill a gang of writers for every seed, at a moment of its saving that follows from the seed; return their reports.
 
     `found`: the step that it went on from (0: there was none); `is_right`: every value was that of this step; `damaged`: checkpoints that
     were passed over; `begun`, `committed`: the last steps of which a save was begun and finished; `left`: what the kill left half done.
@@ -46,8 +46,8 @@ def _live_and_die(folder: str, *, attempt: int, world_size: int, moment: random.
         for rank in range(world_size)
     ]
     os.close(writing)
-    with os.fdopen(reading) as told:
-        ready = select.select([told], [], [], START_SECONDS)[0] and told.readline()
+    with os.fdopen(reading) as reports:
+        ready = select.select([reports], [], [], START_SECONDS)[0] and reports.readline()
         if ready:
             time.sleep(moment.uniform(0, LONGEST_LIFE_SECONDS))
             os.kill(moment.choice(ranks), signal.SIGKILL)  # the others may go on until they miss it
@@ -56,7 +56,7 @@ def _live_and_die(folder: str, *, attempt: int, world_size: int, moment: random.
             os.waitpid(rank, 0)
         assert ready, f"attempt {attempt} did not come to save"
         life = json.loads(ready)
-        for line in told:
+        for line in reports:
             life |= json.loads(line)
     return life
 

@@ -12,52 +12,52 @@ SCRIPT = Path(__file__).with_name("gang_engine.py")
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> dict:
+def outcome(tmp_path_factory) -> dict:
     folder = tiny_bert(tmp_path_factory.mktemp("model"))
-    first, _ = run_ranks(SCRIPT, "facts_about_steps", world_size=2, folder=str(folder))
+    first, _ = run_ranks(SCRIPT, "observe_steps", world_size=2, folder=str(folder))
     return first
 
 
-def test_the_gradient_norm_is_exact_to_seven_digits_on_every_stage(seen: dict) -> None:
-    for told, exact in seen["norms"]:
-        assert told == pytest.approx(exact, rel=2e-7)
+def test_the_gradient_norm_is_exact_to_seven_digits_on_every_stage(outcome: dict) -> None:
+    for reported, exact in outcome["norms"]:
+        assert reported == pytest.approx(exact, rel=2e-7)
 
 
-def test_a_gradient_that_is_not_finite_moves_nothing_and_leaves_no_trace(seen: dict) -> None:
-    for observed in seen["not finite"]:
+def test_a_gradient_that_is_not_finite_moves_nothing_and_leaves_no_trace(outcome: dict) -> None:
+    for observed in outcome["not finite"]:
         assert observed["norm is infinite"]
         assert observed["nothing moved"]
         assert observed["adam step"] == 0
         assert 0 < observed["next norm"] < 100
 
 
-def test_matrices_decay_and_vectors_do_not(seen: dict) -> None:
-    assert seen["decays"] == [["inner.weight", "outer.weight"]] * 4
+def test_matrices_decay_and_vectors_do_not(outcome: dict) -> None:
+    assert outcome["decays"] == [["inner.weight", "outer.weight"]] * 4
 
 
-def test_bf16_trains_fp32_masters(seen: dict) -> None:
-    assert seen["masters"] == [True] * 3
+def test_bf16_trains_fp32_master_weights(outcome: dict) -> None:
+    assert outcome["masters"] == [True] * 3
 
 
-def test_a_shared_parameter_is_handed_over_once(seen: dict) -> None:
-    assert seen["tied"] == [["again.bias", "inner.bias", "inner.weight", "outer.bias", "outer.weight", "then"]] * 4
+def test_a_shared_parameter_is_handed_over_once(outcome: dict) -> None:
+    assert outcome["tied"] == [["again.bias", "inner.bias", "inner.weight", "outer.bias", "outer.weight", "then"]] * 4
 
 
-def test_a_buffer_is_handed_over_when_training_has_changed_it(seen: dict) -> None:
-    for names in seen["buffers"]:
-        assert names[-2:] == ["then", "seen"]
+def test_a_buffer_is_handed_over_when_training_has_changed_it(outcome: dict) -> None:
+    for names in outcome["buffers"]:
+        assert names[-2:] == ["then", "rows"]
 
 
-def test_bf16_without_zero_runs_as_stage_1(seen: dict) -> None:
-    assert seen["stages"] == [1, 1]
+def test_bf16_without_zero_runs_as_stage_1(outcome: dict) -> None:
+    assert outcome["stages"] == [1, 1]
 
 
-def test_a_model_without_trainable_parameters_is_refused(seen: dict) -> None:
-    assert seen["nothing to train"].startswith("method: it leaves no parameter to train")
+def test_a_model_without_trainable_parameters_is_refused(outcome: dict) -> None:
+    assert outcome["nothing to train"].startswith("method: it leaves no parameter to train")
 
 
-def test_a_pre_trained_model_is_the_same_when_it_is_loaded_in_shards(seen: dict) -> None:
-    whole, shards = seen["pre-trained"]
+def test_a_pre_trained_model_is_the_same_when_it_is_loaded_in_shards(outcome: dict) -> None:
+    whole, shards = outcome["pre-trained"]
     assert shards["logits"][0] == pytest.approx(whole["logits"][0], abs=1e-6)
     assert shards["sums"] == pytest.approx(whole["sums"], abs=1e-5)
 
@@ -66,14 +66,14 @@ def test_ranks_exchange_json_values_of_any_length() -> None:
     assert run_ranks(SCRIPT, "exchange_values", world_size=3) == [[True, True]] * 3
 
 
-def test_a_lost_peer_is_said_in_a_sentence() -> None:
+def test_a_lost_peer_is_an_error_with_a_sentence() -> None:
     outcome = start_and_wait(SCRIPT, "lose_a_peer", world_size=2)
     assert outcome.exit_codes == (0, -9), outcome.output
     assert "another rank was lost while this one was" in outcome.results[0]
 
 
 @pytest.mark.parametrize("function", ["join_alone", "wait_for_nobody"])
-def test_a_gang_that_does_not_come_together_is_told_with_its_address(function: str) -> None:
+def test_a_gang_that_does_not_come_together_is_an_error_with_its_address(function: str) -> None:
     (message,) = run_ranks(SCRIPT, function, world_size=1)
     assert "of 2 could not join its gang at 127.0.0.1:" in message
     assert "within 1 s" in message

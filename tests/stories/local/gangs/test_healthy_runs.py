@@ -1,4 +1,4 @@
-"""Runs that learn as they should are told of nothing, and none is stopped: twenty small ones that differ in data, method and settings."""
+"""Runs that learn as they should have no findings, and none is stopped: twenty small ones that differ in data, method and settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "seed", [*range(FEW), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(FEW, RUNS))]
 )
-def test_a_healthy_run_is_told_of_nothing(tmp_path: Path, model: Path, seed: int) -> None:
+def test_a_healthy_run_has_no_findings(tmp_path: Path, model: Path, seed: int) -> None:
     rows = sentences(400, seed=seed)
     splits = {"train": rows[:300], "validation": rows[300:350], "test": rows[350:]}
     write_dataset(tmp_path / "data", splits, model=model)

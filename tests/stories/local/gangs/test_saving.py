@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gang_faults import small_disk
 from ranks import run_ranks, start_and_wait
 
 SCRIPT = Path(__file__).with_name("gang_saving.py")
@@ -71,18 +71,9 @@ def test_the_best_weights_whose_save_failed_are_saved_before_newer_ones(tmp_path
     assert (outcome["best"], outcome["is the best"]) == (2, True)
 
 
-def test_a_full_volume_is_told_with_what_is_needed_and_free(tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(volume)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small volume cannot be mounted here: {mounted.stderr.strip()}")
-    try:
+def test_a_full_volume_is_reported_with_the_bytes_that_are_needed_and_free(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "volume", megabytes=0.125) as volume:
         outcome, _ = run_ranks(SCRIPT, "save_on_full_volume", world_size=2, folder=str(volume))
-    finally:
-        subprocess.run(["umount", str(volume)], check=True)
     assert outcome["unchanged"]
     assert outcome["newest"] == outcome["step"] - 1 >= 1
     assert (
@@ -194,6 +185,6 @@ def test_a_newest_checkpoint_that_one_rank_cannot_read_is_passed_over_but_not_re
 def test_where_none_is_whole_and_one_rank_cannot_read_one_the_storage_is_to_blame_on_all_ranks(two_saved: Path) -> None:
     make_unreadable(two_saved / "step-00000001-a1")
     (two_saved / "step-00000002-a1" / "MANIFEST.json").unlink()
-    for said in run_ranks(SCRIPT, "look_for_newest", world_size=2, folder=str(two_saved)):
-        assert said.startswith(f"StorageError: {two_saved}: ")
-        assert "step-00000001-a1: rank00001.safetensors cannot be read: Input/output error" in said
+    for message in run_ranks(SCRIPT, "look_for_newest", world_size=2, folder=str(two_saved)):
+        assert message.startswith(f"StorageError: {two_saved}: ")
+        assert "step-00000001-a1: rank00001.safetensors cannot be read: Input/output error" in message

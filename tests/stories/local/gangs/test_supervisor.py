@@ -13,6 +13,7 @@ import pytest
 from run_configs import run_config
 
 from tuneloop_api.contract.run_config import Rendezvous
+from tuneloop_api.wire.model import changed
 
 DRIVER = """
 import json, sys
@@ -35,7 +36,7 @@ class Pod:
         self.folder = folder
         gang = {"nodes": 2, "gpusPerNode": 0, "processesPerNode": ranks} | gang
         config = run_config(folder, stage="train", gang=gang, checkpoint={"everySteps": 5, "graceSeconds": grace})
-        config = config.model_copy(update={"rendezvous": Rendezvous(address="pod-0", port=29500)})
+        config = changed(config, rendezvous=Rendezvous(address="pod-0", port=29500))
         (folder / "run.json").write_text(json.dumps(config.to_wire()))
         prelude = "import os, sys, time, signal\nrank, folder = int(os.environ['RANK']), sys.argv[1]\n"
         prelude += "open(f'{folder}/pid.{rank}', 'w').write(str(os.getpid()))\n"
@@ -127,7 +128,7 @@ def test_ranks_without_a_gpu_keep_freed_memory(tmp_path, monkeypatch):
             1,
             "Unknown",
             "ValueError: odd shape",
-            id="the last line of stderr is told",
+            id="the last line of stderr is reported",
         ),
         pytest.param(
             "time.sleep(0.3 * rank); sys.exit([77, 65][rank])", 65, "Data", "rank 1", id="a lost peer is not the cause"
@@ -144,7 +145,7 @@ def test_ranks_without_a_gpu_keep_freed_memory(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_the_rank_that_failed_first_is_the_one_that_is_told(tmp_path, script, code, failure, words):
+def test_the_message_is_about_the_rank_that_failed_first(tmp_path, script, code, failure, words):
     pod = Pod(tmp_path, script)
     returned, message = pod.end()
     assert (returned, message["failureClass"], message["rank"]) == (code, failure, 1)
@@ -169,17 +170,17 @@ def test_a_failure_hands_on_what_the_rank_wrote_last(tmp_path, monkeypatch):
 
 
 def test_what_a_rank_says_itself_is_passed_on(tmp_path):
-    said = {
+    own = {
         "version": 1,
         "stage": "train",
         "outcome": "Failed",
         "failureClass": "NonFiniteLoss",
         "message": "the loss is nan",
     }
-    script = f"open(os.environ['TUNELOOP_RANK_MESSAGE'], 'w').write('''{json.dumps(said)}'''); sys.exit(76)"
+    script = f"open(os.environ['TUNELOOP_RANK_MESSAGE'], 'w').write('''{json.dumps(own)}'''); sys.exit(76)"
     code, message = Pod(tmp_path, script, ranks=1).end()
     assert code == 76
-    assert message == {**said, "rank": 0, "step": 0}
+    assert message == {**own, "rank": 0, "step": 0}
 
 
 def test_sigterm_reaches_every_rank_and_their_code_is_ours(tmp_path):

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).with_name("gang_torture.py")
 @pytest.mark.parametrize(
     ("world_size", "kills"), [pytest.param(1, 200, id="200-writers-alone"), pytest.param(2, 5, id="5-whole-gangs")]
 )
-def test_a_torn_checkpoint_is_never_seen(tmp_path: Path, world_size: int, kills: int) -> None:
+def test_a_torn_checkpoint_is_never_loaded(tmp_path: Path, world_size: int, kills: int) -> None:
     (lives,) = run_ranks(
         SCRIPT,
         "kill_writers",

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import queue
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,12 +16,14 @@ from typing import Any
 import forked_gangs
 import pytest
 from forked_gangs import run_gangs
+from gang_faults import fill, small_disk
 from prepared_runs import training_run, write_dataset, write_run
 from ranks import GangOutcome, start_and_wait
 from tiny_models import sentences, tiny_bert
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.contract.run_config import Paths, ProgressEndpoint, ResultReference, RunConfig
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 
 STEPS = 60
@@ -85,7 +85,7 @@ def again(config: RunConfig, folder: Path, **changes: Any) -> RunConfig:
     job = shutil.copytree(config.paths.job_dir, folder / "job")
     paths = Paths(**(config.paths.model_dump() | {"job_dir": str(job)}))
     prepared = ResultReference(path=str(job / "prepare.json"), sha256=config.prepare_result.sha256)
-    return config.model_copy(update={"attempt": 2, "paths": paths, "prepare_result": prepared} | changes)
+    return changed(config, attempt=2, paths=paths, prepare_result=prepared, **changes)
 
 
 def checkpoints_of(config: RunConfig) -> Path:
@@ -152,60 +152,33 @@ def operator() -> Iterator[Operator]:
     server.server_close()
 
 
-@contextmanager
-def small_volume(folder: Path, *, size: str) -> Iterator[None]:
-    """Mount an empty volume of some size at a folder."""
-    folder.mkdir(parents=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small volume cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def posting_to(operator: Operator, config: RunConfig) -> RunConfig:
     token = Path(config.paths.job_dir, "token")
     token.write_text("token\n")
     endpoint = ProgressEndpoint(url=f"http://127.0.0.1:{operator.server_port}/progress", token_path=str(token))
-    return config.model_copy(update={"progress": endpoint})
+    return changed(config, progress=endpoint)
 
 
-def fill(folder: Path) -> Path:
-    """Leave no byte on a volume; return the file that takes the space."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        while True:
-            try:
-                file.write(bytes(65536))
-            except OSError:
-                return filler
-
-
-def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_is_space(make_run, operator) -> None:
+def test_a_full_disk_is_reported_and_training_ends_with_the_same_weights_once_there_is_space(
+    make_run, operator
+) -> None:
     longer = {"steps": LONG}
     expected = make_run("expected", **longer)
     train(expected)
     config = posting_to(operator, make_run("full-for-a-while", **longer))
     folder = checkpoints_of(config)
-    with small_volume(folder, size="16m"), ThreadPoolExecutor(1) as pool:
+    with small_disk(folder, megabytes=16), ThreadPoolExecutor(1) as pool:
         training = pool.submit(train, config)
         first = operator.next(lambda message: message.latest is not None)
         filler = fill(folder)
-        told = operator.next(lambda message: message.save_error is not None)
+        failed = operator.next(lambda message: message.save_error is not None)
         kept = {name: read_manifest(folder / name) for name in committed(folder)}
         for name, manifest in kept.items():
             check_files(folder / name, manifest.files)
         filler.unlink()
         training.result()
         last = operator.next(lambda message: message.latest is not None and message.latest.step == LONG)
-        assert "No space left on device" in told.save_error
+        assert "No space left on device" in failed.save_error
         assert max(manifest.step for manifest in kept.values()) >= first.latest.step
         assert last.save_error is None
         assert outcome(config) == outcome(expected)
@@ -214,7 +187,7 @@ def test_a_full_disk_is_told_and_training_ends_with_the_same_weights_once_there_
 def test_a_full_disk_at_the_end_is_an_error_of_the_storage_and_leaves_what_was_saved(make_run, operator) -> None:
     config = posting_to(operator, make_run("full-to-the-end", steps=LONG))
     folder = checkpoints_of(config)
-    with small_volume(folder, size="16m"), ThreadPoolExecutor(1) as pool:
+    with small_disk(folder, megabytes=16), ThreadPoolExecutor(1) as pool:
         training = pool.submit(train_badly, config)
         operator.next(lambda message: message.latest is not None)
         fill(folder)
@@ -226,7 +199,7 @@ def test_a_full_disk_at_the_end_is_an_error_of_the_storage_and_leaves_what_was_s
         assert read_manifest(folder / committed(folder)[0]).step == newest
 
 
-def test_going_back_before_a_step_sets_what_is_newer_aside_until_training_has_passed_it(unbroken, tmp_path) -> None:
+def test_going_back_before_a_step_quarantines_what_is_newer_until_training_has_passed_it(unbroken, tmp_path) -> None:
     config = again(unbroken, tmp_path, resume_before=60, expected_step=60)
     before = names_in(config)
     assert before == ["step-00000050-a1", "step-00000060-a1"]

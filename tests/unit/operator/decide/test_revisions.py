@@ -51,7 +51,13 @@ def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(harness: Be
     async def life() -> None:
         deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
         harness.submit(suspend=True)
-        told = {"type": condition, "status": "True", "reason": "Told", "message": "", "lastTransitionTime": harness.stamp()}
+        told = {
+            "type": condition,
+            "status": "True",
+            "reason": "Told",
+            "message": "",
+            "lastTransitionTime": harness.stamp(),
+        }
         artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
         harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [told]})
         await harness.settle()

@@ -1,4 +1,4 @@
-"""What the curves of a run tell, without running one: each finding, and what is not one."""
+"""The findings of given curves: which curves have each finding, and which have none."""
 
 from __future__ import annotations
 
@@ -150,11 +150,11 @@ def test_slow_input(waits, found):
     ],
 )
 def test_dead_gradients(losses, norm, dead, found):
-    seen = curves(losses, norms=[norm] * len(losses))
-    assert ("DeadGradients" in named(seen, dead=DeadTensors(dead, matrices=20))) is found
+    observed = curves(losses, norms=[norm] * len(losses))
+    assert ("DeadGradients" in named(observed, dead=DeadTensors(dead, matrices=20))) is found
 
 
-def test_one_cause_is_told_of_a_run_that_learned_nothing():
+def test_a_run_that_learned_nothing_gets_one_cause():
     found = named(curves(FLAT, norms=[0.0] * STEPS), context(planned_path=1e-6, peak_rate=1.0), over=True)
     assert found == ["DeadGradients"]
 

@@ -23,12 +23,12 @@ def pod(**given) -> PodState:
 
 
 @pytest.mark.parametrize("cause_code", [1, 65, 76, 137])
-def test_the_cause_is_told_in_whatever_order_the_ranks_end(cause_code):
+def test_the_root_cause_does_not_depend_on_the_order_of_the_ends(cause_code):
     ends = [end(0, 77), end(1, cause_code), end(2, 143), end(3, 137, by_supervisor=True), end(4, 0)]
     assert {root_cause(order).exit_code for order in permutations(ends)} == {cause_code}
 
 
-def test_of_equal_ends_the_first_in_time_is_told():
+def test_of_equal_ends_the_first_in_time_is_the_cause():
     assert root_cause([end(2, 65), end(0, 65)]).rank == 2
 
 
@@ -52,7 +52,7 @@ def test_the_class_of_a_failure(ends, state, code, failure):
     assert (found.exit_code, found.message.failure_class) == (code, failure)
 
 
-def test_a_success_hands_on_what_the_first_rank_said():
+def test_a_success_passes_on_the_message_of_the_first_rank():
     own = TerminationMessage(stage="train", outcome="Succeeded", step=12)
     assert verdict([end(1, 0), end(0, 0, message=own)], pod()).message is own
 

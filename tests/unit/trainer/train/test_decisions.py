@@ -39,7 +39,7 @@ def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:
         ),
     ],
 )
-def test_the_course_of_the_learning_rate(scheduler, expected):
+def test_the_schedule_of_the_learning_rate(scheduler, expected):
     assert rates(scheduler, warmup=2, total=6) == pytest.approx(expected)
 
 
@@ -106,7 +106,7 @@ def test_the_time_between_saves_is_planned_from_what_they_cost(blocking, saving,
 
 
 @given(st.floats(0, 1e4), st.floats(0, 1e4))
-def test_a_planned_rhythm_waits_at_most_a_hundredth_up_to_the_longest_time(blocking, saving):
+def test_planned_saves_make_training_wait_for_at_most_a_hundredth_of_the_time(blocking, saving):
     planned = planned_seconds(blocking=blocking, saving=saving)
     assert 10 <= planned <= 900
     assert planned == 900 or blocking <= 0.01 * planned * (1 + 1e-9)
@@ -147,7 +147,7 @@ def test_earlier_bests_are_remembered_best_first():
     ("values", "stopping", "stops"),
     [
         pytest.param([3, 2, 2, 2], {"patience": 2}, True, id="no improvement twice"),
-        pytest.param([3, 2, 2, 1, 1], {"patience": 2}, False, id="an improvement starts anew"),
+        pytest.param([3, 2, 2, 1, 1], {"patience": 2}, False, id="an improvement resets the count"),
         pytest.param([3.0, 2.99, 2.98], {"patience": 2, "min_delta": 0.1}, True, id="too small a change is none"),
         pytest.param([3, 2.8, 2.6], {"patience": 1, "min_delta": 0.1}, False, id="large enough changes"),
         pytest.param(
@@ -241,7 +241,7 @@ def test_a_line_that_a_full_disk_cut_short_is_not_there_for_the_next_attempt(cut
     after.close()
 
 
-def test_a_full_disk_is_told_once_until_there_is_space_again(tmp_path, caplog):
+def test_a_full_disk_is_logged_once_until_there_is_space_again(tmp_path, caplog):
     path = tmp_path / "train.jsonl"
     log = TrainLog(path, step=0, evaluated_step=-1)
     for stretch in (1, 2):

@@ -64,8 +64,8 @@ def test_a_spike_begins_with_its_first_loss_and_ends_with_the_first_usual_one():
 
 
 def test_a_permanent_spike_is_an_error_that_names_its_first_step():
-    told = r"rose at step 61 .* for 50 steps: it was 0\.305 before and is 4"
-    with pytest.raises(NonFiniteLossError, match=told) as raised:
+    message = r"rose at step 61 .* for 50 steps: it was 0\.305 before and is 4"
+    with pytest.raises(NonFiniteLossError, match=message) as raised:
         watched([0.3, 0.31] * 30 + [4.0] * PATIENCE_STEPS)
     assert failed(failure_of(raised.value), stage="train", rank=0).step == 61
 

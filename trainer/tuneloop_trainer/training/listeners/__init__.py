@@ -1,1 +1,1 @@
-"""Listeners of the training loop: they are told of steps, evaluations and saves, and decide nothing."""
+"""Listeners of the training loop: they receive its steps, evaluations and saves, and decide nothing."""

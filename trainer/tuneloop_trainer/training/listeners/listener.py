@@ -1,4 +1,4 @@
-"""What listens to the training loop: a few functions, each called when something has happened. A listener decides nothing.
+"""A listener of the training loop: functions that the loop calls when something has happened. A listener decides nothing.
 
 A tracker is one file with a function that makes its `Listener`, and one row in `TRACKERS` (`listeners/listeners.py`).
 """
@@ -86,7 +86,7 @@ def _ignore(_event: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Functions that the loop calls. All functions that a listener does not give are ignored events."""
+    """The functions that the loop calls. An event without a function is ignored."""
 
     name: str
     """Name of the listener in log messages."""
