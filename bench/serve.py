@@ -268,20 +268,22 @@ def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespac
 
 
 def run_offline(arguments: argparse.Namespace) -> int:
-    """For each line with seconds on stdin: classify the texts, tokenizing included, longest last; print texts/s, per wall and per CPU time."""
+    """For each line with seconds on stdin: tokenize and classify the texts, longest last; print texts per second of wall time and of CPU time."""
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.artifact import read_manifest
     from tuneloop_server.runtimes.torch_model import load as load_model
+    from tuneloop_server.tasks import task_of
 
     config = ServerConfig(
         namespace="b", name="b", revision="b", artifact_path=str(arguments.artifact), artifact_uri="b"
     )
-    model = load_model(config, read_manifest(config))
+    manifest = read_manifest(config)
+    model = load_model(config, manifest, task_of(config, manifest))
     texts = sentences(arguments.texts)
     for line in sys.stdin:
         begin, cpu, done = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - begin < float(line):
-            encoded = sorted(model.encode(texts), key=lambda text: len(text.ids))
+            encoded = sorted((window for (window,) in model.encode(texts)), key=len)
             for first in range(0, len(encoded), BATCH):
                 done += len(model.predict(encoded[first : first + BATCH]))
         print(done / (time.perf_counter() - begin), done / (time.process_time() - cpu), flush=True)

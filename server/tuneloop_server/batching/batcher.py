@@ -1,7 +1,7 @@
 """The queue in front of the model: rows gather while a forward pass runs, and leave in batches that `batch_plan` chooses.
 
-A row is what the model takes one of per place in a batch, such as the tokens of a text. The event loop plans and answers; one worker thread
-runs the model. The next pass starts before the answers of the last pass are written.
+A row is one entry of a batch, such as the tokens of a text. The event loop plans and answers; one worker thread runs the model. The next pass
+starts before the answers of the last pass are written.
 """
 
 from __future__ import annotations

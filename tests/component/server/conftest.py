@@ -1,4 +1,4 @@
-"""A real (tiny) model and a server over it, started once for the tests that only ask."""
+"""An artifact with a tiny real model, and a server process over it, which the tests that change nothing share."""
 
 from __future__ import annotations
 

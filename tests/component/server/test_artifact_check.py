@@ -96,12 +96,12 @@ def test_a_path_out_of_the_artifact_is_refused(copy, path):
         pytest.param("[]", "manifest.json is no manifest of version 1: the document", id="a list"),
     ],
 )
-def test_a_damaged_manifest_is_said_to_be_one(copy, content, message):
+def test_a_damaged_manifest_is_named(copy, content, message):
     (copy / "manifest.json").write_text(content)
     assert message in str(complaint(copy))
 
 
-def test_a_folder_that_is_no_artifact_is_said_to_be_none(tmp_path):
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
     found = complaint(tmp_path)
     assert "manifest.json cannot be read (No such file or directory)" in str(found)
     assert found.exit_code == ExitCode.MODEL_ACCESS

@@ -1,4 +1,4 @@
-"""The server as a process: contract, equality with plain transformers, metrics, overflow, drain, start and end."""
+"""The server as a process: its pages, equality with plain transformers, metrics, a full queue."""
 
 from __future__ import annotations
 
@@ -152,10 +152,10 @@ def test_nothing_that_a_client_sends_becomes_a_label(server):
 
 
 @pytest.fixture(scope="module")
-def young(artifact, tmp_path_factory):
-    """A server that was asked before its model was loaded, with what it said then; its queue holds 8 texts."""
+def fresh(artifact, tmp_path_factory):
+    """A server with a queue of 8 texts, and its responses from before the model was loaded."""
     config = configuration(artifact.folder, batching={"max_batch_size": 1, "max_queue": 8})
-    process, log = start_process(config, tmp_path_factory.mktemp("young"))
+    process, log = start_process(config, tmp_path_factory.mktemp("fresh"))
     server = Server(process, f"http://127.0.0.1:{config.port}", log)
     try:
         wait_for_status(server, "/healthz", 200)
@@ -167,15 +167,15 @@ def young(artifact, tmp_path_factory):
         process.wait()
 
 
-def test_a_server_is_healthy_at_once_but_ready_only_with_its_model(young):
-    server, (ready, asked) = young
+def test_a_server_is_healthy_at_once_but_ready_only_with_its_model(fresh):
+    server, (ready, asked) = fresh
     assert (ready.status_code, ready.json()) == (503, {"error": "the model is being loaded"})
     assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")
     assert server.metrics()["tuneloop_model_load_duration_seconds",] > 0
 
 
-def test_a_full_queue_answers_429_with_retry_after(young):
-    server, _ = young
+def test_a_full_queue_answers_429_with_retry_after(fresh):
+    server, _ = fresh
 
     async def flood() -> list[httpx.Response]:
         async with httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""How a server starts and ends: drain, port in use, loading too long, bad configuration; always with a meaningful exit code."""
+"""How a server starts and ends: it drains; a port in use, slow loading and a bad configuration have exit codes of their own."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tuneloop_api.contract.exit_codes import ExitCode
 def test_drain_under_load_loses_nothing(artifact, tmp_path):
     config = configuration(artifact.folder, batching={"max_queue": 4096}, drain_seconds=30)
     with running(config, tmp_path) as server:
-        statuses, long = asyncio.run(load_until_told_to_leave(server))
+        statuses, long = asyncio.run(load_until_stopped(server))
         assert server.process.wait(timeout=DEADLINE) == 0
         assert set(statuses) == {200}
         assert (long.status_code, len(long.json())) == (200, 2000)
 
 
-async def load_until_told_to_leave(server) -> tuple[list[int], httpx.Response]:
-    """Sixteen clients keep asking until an answer closes their connection, one asks much; the server is told to stop amid this."""
+async def load_until_stopped(server) -> tuple[list[int], httpx.Response]:
+    """Sixteen clients ask until a response closes their connection; one sends a large request; meanwhile the server gets SIGTERM."""
     statuses: list[int] = []
     warm = asyncio.Event()
 

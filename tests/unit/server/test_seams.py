@@ -156,6 +156,26 @@ def test_a_wrong_method_names_the_right_one(client):
     assert response.json()["error"].startswith("the method GET is not allowed here, use POST; there are:")
 
 
+def test_info_and_health_are_pages(client):
+    assert client.get("/info").json() == {
+        "deployment": "reviews",
+        "revision": "abc123",
+        "digest": client.service.manifest.digest(),
+        "task": "text-length",
+        "labels": ["short", "long"],
+        "maxTokens": 8,
+        "baseModel": "hf://tests/model",
+    }
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_the_metrics_say_that_the_model_is_loaded_and_that_no_text_waits(client):
+    constant = 'deployment="reviews",revision="abc123",task="text-length"'
+    assert metric(client, f"tuneloop_model_loaded{{{constant}}} 1.0")
+    assert not metric(client, f"tuneloop_model_load_duration_seconds{{{constant}}} 0.0\n")
+    assert metric(client, f"tuneloop_queue_requests{{{constant}}} 0.0")
+
+
 def test_a_text_without_a_token_is_refused_by_its_number(client):
     response = client.post("/", json={"inputs": ["a", "", "b"]})
     assert response.status_code == 422
