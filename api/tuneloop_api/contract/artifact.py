@@ -30,7 +30,8 @@ class Manifest(WireModel):
     schema_version: Literal[1] = 1
     name: str
     """The FineTuneJob that made it."""
-    task: Literal["text-classification", "token-classification"]
+    task: str
+    """Hugging Face task id, as in `spec.task`."""
     base_model: str
     """`spec.model.uri`."""
     labels: list[str]

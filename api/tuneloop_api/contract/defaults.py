@@ -11,7 +11,7 @@ from tuneloop_api.v1alpha1.common import memory_bytes, seconds
 from tuneloop_api.v1alpha1.fine_tune_job.policy import Checkpoint, Cleanup, FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec, Resources
 
-_SAME_NAME = ("model", "task", "data", "method", "training", "evaluation", "deepspeed", "output")
+_SAME_NAME = ("model", "task", "taskOptions", "data", "method", "training", "evaluation", "deepspeed", "output")
 
 
 def with_defaults(spec: FineTuneJobSpec) -> Settings:

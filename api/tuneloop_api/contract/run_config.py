@@ -85,10 +85,17 @@ class DataSettings(WireModel):
     max_tokens: int | None = None
 
 
+class TaskOptionSettings(WireModel):
+    """What some tasks can be told besides."""
+
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
+
+
 class MethodSettings(WireModel):
     """Which parameters are trained."""
 
-    type: Literal["full", "lora"] = "lora"
+    type: str = "lora"
+    """A name that the trainer knows (`tuneloop_trainer.methods.METHODS`)."""
     rank: int = 16
     alpha: int | None = None
     """None: 2 x rank."""
@@ -188,7 +195,9 @@ class Settings(WireModel):
     """The spec with its defaults."""
 
     model: ModelSource
-    task: Literal["text-classification", "token-classification"]
+    task: str
+    """A name that the trainer knows (`tuneloop_trainer.tasks.TASKS`)."""
+    task_options: TaskOptionSettings = TaskOptionSettings()
     data: DataSettings
     method: MethodSettings = MethodSettings()
     training: TrainingSettings = TrainingSettings()

@@ -27,6 +27,7 @@ NEEDS: dict[str, Node] = {
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     "spec.model.revision": {"spec.model.uri": "hf://a/b"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
+    "spec.taskOptions": {"spec.task": "token-classification"},
 }
 INSTEAD = {
     "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",

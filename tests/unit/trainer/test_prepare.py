@@ -173,7 +173,7 @@ def test_every_word_of_a_sentence_has_its_tag_at_its_first_token(tmp_path, model
     assert result.resolved.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
     for name in ("train", "validation", "test"):
         split = open_split(dataset, name)
-        for index, row in enumerate(read_rows(dataset, name)):
+        for index, (_, row) in enumerate(read_rows(dataset, name)):
             labels, words = split.token_column("labels", index), split.token_column("words", index)
             first = [words.tolist().index(word) for word in range(len(row["tokens"]))]
             assert [result.resolved.labels[label] for label in labels[first]] == row["tags"]

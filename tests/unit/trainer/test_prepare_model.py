@@ -88,7 +88,10 @@ DAMAGE = {
         lambda f: edit_config(f, model_type="vit"),
         "models of type 'vit' cannot be used for text-classification",
     ),
-    "no type": (lambda f: edit_config(f, model_type=None), "models of type None cannot classify texts"),
+    "no type": (
+        lambda f: edit_config(f, model_type=None),
+        "models of type None cannot be used for text-classification",
+    ),
 }
 
 
@@ -109,8 +112,9 @@ def test_a_hub_that_cannot_be_reached_is_told_from_a_model_that_is_missing(tmp_p
     program = (
         "import sys; from run_configs import run_config; from pathlib import Path\n"
         "from tuneloop_trainer.models.source import open_model\n"
+        "from tuneloop_trainer.tasks import task_of\n"
         "config = run_config(Path(sys.argv[1]), model_source={'uri': 'hf://org/name', 'revision': 'v1'})\n"
-        "try: open_model(config.settings.model, task=TEXT_CLASSIFICATION, paths=config.paths)\n"
+        "try: open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)\n"
         "except Exception as error: print(type(error).__name__, error, error.hint)\n"
     )
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 """A row of a format, by the format's own names: `{"text": …, "label": …}`, `{"tokens": […], "tags": […]}`."""
-LABELS = "labels"
-"""Column that `loss_sum` compares with: a row column or a token column, as the task decides."""
-IGNORED = -100
-"""Label of a token that is no target, as in torch's cross-entropy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.dataset.shards import open_split, read_texts
+from tuneloop_trainer.dataset.shards import LABELS, open_split, read_texts
 from tuneloop_trainer.evaluation.classification import evaluate_rows, row_accuracy, row_accuracy_gain, row_metrics
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.tasks.padding import padded_inputs
-from tuneloop_trainer.tasks.task import LABELS, Baseline, Batch, CardTexts, EncodedRow, Row, Task
+from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

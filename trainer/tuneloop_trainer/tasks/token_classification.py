@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_rows
+from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_manifest, read_rows
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.spans import OUTSIDE, evaluate_spans, read_tags, span_f1, span_f1_gain, span_metrics
 from tuneloop_trainer.evaluation.word_tags import most_frequent_tags
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
-from tuneloop_trainer.tasks.task import IGNORED, LABELS, Baseline, Batch, CardTexts, EncodedRow, Row, Task
+from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,12 +121,12 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     commonest = int(np.bincount(train_labels).argmax())
     unknown = labels.index(OUTSIDE) if OUTSIDE in labels else commonest
     beat(0.2)
-    tag_of = most_frequent_tags((row["tokens"], row["tags"]) for row in read_rows(dataset, "train"))
+    tag_of = most_frequent_tags((row["tokens"], row["tags"]) for _, row in read_rows(dataset, "train"))
     beat(0.8)
     ids = {label: number for number, label in enumerate(labels)}
     predicted = [
         ids[tag_of[word]] if (word := row["tokens"][index]) in tag_of else unknown
-        for row, words in zip(read_rows(dataset, "test"), _of_targets(test, WORDS), strict=True)
+        for (_, row), words in zip(read_rows(dataset, "test"), _of_targets(test, WORDS), strict=True)
         for index in words
     ]
     beat(1.0)

@@ -31,7 +31,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.policy import (
     Scheduling,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
+from tuneloop_api.v1alpha1.fine_tune_job.training import TASK_OF_METRIC, Method, Training
 from tuneloop_api.wire.model import WireModel
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import GPU_RESOURCE
@@ -111,12 +111,43 @@ def _merges(output: Output | None) -> bool:
     return output is not None and output.merge_adapter is not None
 
 
-def _is_full(method: Method | None) -> bool:
-    return method is not None and method.type == "full"
+def _is_lora(method: Method | None) -> bool:
+    return method is None or method.type in {None, "lora"}
+
+
+def _metrics_fit(spec: FineTuneJobSpec, *, stopping: bool) -> bool:
+    training = spec.training or Training()
+    watched = training.early_stopping.metric if training.early_stopping else None
+    metric = watched if stopping else training.best_metric
+    return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
+
+
+def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
+    """A metric may be named only for the task that it belongs to."""
+    tasks = sorted(set(TASK_OF_METRIC.values()))
+    per_task = (
+        f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
+        for task in tasks
+    )
+    return Rule(
+        field=field,
+        reason="FieldValueForbidden",
+        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification; span_f1, span_precision or span_recall for token-classification",
+        cel=f"!({has}) || !({' || '.join(per_task)})",
+        holds=lambda spec: _metrics_fit(spec, stopping=stopping),
+    )
 
 
 def _least_nodes(scheduling: Scheduling | None) -> int:
     return (scheduling and scheduling.min_nodes) or 1
+
+
+class TaskOptions(WireModel):
+    """What some tasks can be told besides; each field applies to the tasks that it names."""
+
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
+    """How the tags of the rows mark spans of words: `iob1` begins one with B only behind another of its type, `iob2` always, `bioes` marks ends and single words too, and
+    `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
 
 
 class FineTuneJobSpec(WireModel):
@@ -124,8 +155,11 @@ class FineTuneJobSpec(WireModel):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification"]
-    """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes."""
+    task: Literal["text-classification", "token-classification"]
+    """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
+    recognition."""
+    task_options: TaskOptions | None = None
+    """What some tasks can be told besides. For example `{tagScheme: iob2}`."""
     data: Data
     """The rows to learn from and to measure on, and how they are checked, divided and cleaned. For example `{train: [{uri: pvc://models/reviews.csv}]}`."""
     method: Method | None = None
@@ -169,9 +203,24 @@ class FineTuneJobSpec(WireModel):
         Rule(
             field="output.mergeAdapter",
             reason="FieldValueForbidden",
-            message="applies only to method.type: lora (full training has no adapter); leave it out",
+            message="applies only to method.type: lora (other methods have no adapter); leave it out",
             cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
-            holds=lambda spec: not (_merges(spec.output) and _is_full(spec.method)),
+            holds=lambda spec: not _merges(spec.output) or _is_lora(spec.method),
+        ),
+        Rule(
+            field="taskOptions.tagScheme",
+            reason="FieldValueForbidden",
+            message="applies only to task: token-classification; leave it out",
+            cel="!has(self.taskOptions) || !has(self.taskOptions.tagScheme) || self.task == 'token-classification'",
+            holds=lambda spec: (
+                spec.task == "token-classification" or spec.task_options is None or spec.task_options.tag_scheme is None
+            ),
+        ),
+        _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
+        _metric_rule(
+            "training.earlyStopping.metric",
+            has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
+            stopping=True,
         ),
         Rule(
             field="scheduling.minNodes",

@@ -17,8 +17,9 @@ LayerName: TypeAlias = Annotated[str, LAYER_NAME.text(most=256)]
 class Method(WireModel):
     """Which parameters are trained, and how."""
 
-    type: Literal["full", "lora"] | None = None
-    """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. Default: `lora`."""
+    type: Literal["full", "lora", "bitfit"] | None = None
+    """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. `bitfit` trains the bias terms alone; a model
+    without any fails the job. All of them train the new head. Default: `lora`."""
     rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Rank of the LoRA matrices, 1 to 1024: more can learn more, and takes more memory. Applies only to `type: lora`. Default: 16. For example `8`."""
     alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -34,7 +35,7 @@ class Method(WireModel):
             field,
             to="type: lora",
             cel="self.?type.orValue('lora') == 'lora'",
-            holds=lambda method: method.type != "full",
+            holds=lambda method: method.type in {None, "lora"},
         )
         for field in ("rank", "alpha", "dropout", "target_modules")
     )
@@ -51,7 +52,15 @@ class EvaluateEvery(WireModel):
     rules = (exactly_one("steps", "epochs"),)
 
 
-MetricName = Literal["loss", "accuracy", "macro_f1", "mcc"]
+MetricName = Literal["loss", "accuracy", "macro_f1", "mcc", "span_f1", "span_precision", "span_recall"]
+TASK_OF_METRIC = {
+    "macro_f1": "text-classification",
+    "mcc": "text-classification",
+    "span_f1": "token-classification",
+    "span_precision": "token-classification",
+    "span_recall": "token-classification",
+}
+"""The task that each metric belongs to; loss and accuracy belong to all."""
 
 
 class EarlyStopping(WireModel):
@@ -112,7 +121,8 @@ class Training(WireModel):
     early_stopping: EarlyStopping | None = None
     """When to stop early, because the validation split gets no better; `{}` takes the defaults. Default: train to the end. For example `{patience: 5}`."""
     best_metric: MetricName | None = None
-    """Validation metric that chooses the best checkpoint: loss is to be low, the others are to be high. Default: `loss`."""
+    """Validation metric that chooses the best checkpoint: loss is to be low, the others are to be high. `macro_f1` and `mcc` apply only to `task: text-classification`,
+    the metrics of spans only to `task: token-classification`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 

@@ -151,6 +151,7 @@ def digest(
         pytest.param({"limit": 64}, id="longest input of the model"),
         pytest.param({"limit": None}, id="no longest input"),
         pytest.param({"task": "token-classification"}, id="task"),
+        pytest.param({"taskOptions": {"tagScheme": "iob2"}}, id="scheme of tags"),
         pytest.param({"data": {"maxTokens": 64}}, id="cut"),
         pytest.param({"data": {"format": "tokens-tags"}}, id="format"),
         pytest.param({"data": {"validateRows": {"maxBadFraction": 0.5}}}, id="tolerated bad rows"),
