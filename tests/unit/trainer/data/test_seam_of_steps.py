@@ -89,6 +89,18 @@ def test_a_step_may_change_texts_and_later_steps_see_the_changed_ones(tmp_path):
     assert facts["exact-duplicates"]["firstConflict"] == "a.csv line 3"
 
 
+def test_a_row_that_an_earlier_step_left_out_takes_no_other_row_with_it(tmp_path):
+    def without_the_first(before: RowTable, context: StepContext) -> StepResult:
+        splits = before.splits.copy()
+        splits[0] = OUT
+        return StepResult(table=replace(before, splits=splits))
+
+    before = table(tmp_path, ["a film", "a film", "a tale"])
+    after, facts = run(tmp_path, before, step("without-the-first", without_the_first), STEPS[0])
+    assert after.splits.tolist() == [OUT, TRAIN, TRAIN]
+    assert facts["exact-duplicates"] == {"withinSplit": 0, "conflictingLabels": 0, "firstConflict": None}
+
+
 def test_a_step_may_add_rows_that_keep_split_group_id_and_place_of_their_origin(tmp_path):
     before = table(tmp_path, [f"text {index}" for index in range(10)])
     after, _ = run(tmp_path, before, step("shouted", shouted))

@@ -162,6 +162,11 @@ def test_the_order_of_given_classes_stays():
     assert assigned.table.labels == ["c1", "c0"]
 
 
+def test_a_class_whose_rows_are_all_left_out_is_no_class():
+    assigned = assign(table([*many(300), (TRAIN, "TEXT 0", "gone")]), data=data(), labels=None)
+    assert assigned.table.labels == ["c0", "c1"]
+
+
 def test_a_class_given_twice_is_refused():
     with pytest.raises(ConfigError, match="model.labels: c0, c0 has a class twice"):
         assign(table(many(300)), data=data(), labels=["c0", "c0"])
