@@ -8,10 +8,10 @@ from torch.nn.functional import cross_entropy
 from transformers import (
     BertConfig,
     BertModel,
-    DebertaConfig,
-    DebertaModel,
     DistilBertConfig,
     DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
     GPT2Config,
     GPT2Model,
     LlamaConfig,
@@ -24,7 +24,7 @@ from transformers import (
 
 from tuneloop_api.contract.run_config import MethodSettings
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.methods.bitfit import BITFIT
+from tuneloop_trainer.methods.bitfit import BITFIT, is_bias
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
@@ -43,7 +43,7 @@ MODELS = [
         1 + 2 * 8,
         id="DistilBERT",
     ),
-    pytest.param(lambda: DebertaModel(DebertaConfig(**SIZES)), 1 + 2 * 7, id="DeBERTa: q_bias and v_bias"),
+    pytest.param(lambda: ElectraModel(ElectraConfig(**SIZES, embedding_size=16)), 1 + 2 * 8, id="ELECTRA"),
     pytest.param(lambda: GPT2Model(GPT2Config(vocab_size=60, n_positions=40, n_embd=16, n_layer=2, n_head=2)), 2 * 6 + 1, id="GPT-2"),
     pytest.param(lambda: Qwen2Model(Qwen2Config(**GROUPED)), 2 * 3, id="Qwen2: of the queries, keys and values alone"),
 ]  # fmt: skip
@@ -84,6 +84,19 @@ def test_exactly_the_bias_terms_and_the_new_modules_change(tmp_path, make, biase
     # the gradient of a key's bias is zero: it shifts all scores of a query alike, and the softmax takes no notice
     without_gradient = {name for name in expected - changed if "key" in name or "k_lin" in name or "k_proj" in name}
     assert changed == (expected | new) - without_gradient
+
+
+@pytest.mark.parametrize(
+    ("name", "bias"),
+    [
+        pytest.param("encoder.layer.0.output.dense.bias", True, id="of a linear layer"),
+        pytest.param("deberta.encoder.layer.0.attention.self.q_bias", True, id="a parameter of its own"),
+        pytest.param("encoder.relative_attention_bias.weight", False, id="an embedding of distances"),
+        pytest.param("encoder.layer.0.output.dense.weight", False, id="a weight"),
+    ],
+)
+def test_a_bias_term_is_known_by_its_name(name, bias):
+    assert is_bias(name) == bias
 
 
 @pytest.mark.parametrize(("make", "biases"), MODELS)
