@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 WORDS = [
     "a",
@@ -120,3 +121,60 @@ def sentences(count: int, *, classes: int = 2, seed: int = 0) -> list[tuple[str,
         label = len(rows) % classes
         rows[" ".join(source.choices(own[label], k=source.randint(3, 12)))] = f"class-{label}"
     return list(rows.items())
+
+
+def tiny_tokenizers() -> dict[str, Any]:
+    """Return fast tokenizers of all kinds that models have, by name: what they do with spaces, case and unknown characters differs."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    texts = [" ".join(WORDS), *(text for text, _ in sentences(60)), "Ab, cd. -ef! 12 (345) café Zürich 日本 🙂"]
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    splitter = Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+    spaces = {scheme: pre_tokenizers.Metaspace(prepend_scheme=scheme) for scheme in ("always", "first", "never")}
+    built = {
+        "WordPiece": (models.WordPiece(unk_token="<unk>"), normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()),
+        "WordPiece, cased": (models.WordPiece(unk_token="<unk>"), None, pre_tokenizers.BertPreTokenizer()),
+        "words": (models.WordLevel(unk_token="<unk>"), None, pre_tokenizers.Whitespace()),
+        "byte-level BPE": (models.BPE(), None, pre_tokenizers.ByteLevel(add_prefix_space=False)),
+        "byte-level BPE, prefix space": (models.BPE(), None, pre_tokenizers.ByteLevel(add_prefix_space=True)),
+        "byte-level BPE, offsets with spaces": (models.BPE(), None, pre_tokenizers.ByteLevel(trim_offsets=False)),
+        "byte-level BPE behind a regex": (
+            models.BPE(),
+            None,
+            pre_tokenizers.Sequence(
+                [pre_tokenizers.Split(splitter, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+            ),
+        ),
+        "BPE, spaces as letters": (models.BPE(unk_token="<unk>"), normalizers.Replace(" ", "▁"), None),
+        **{
+            f"Unigram, {scheme} a prefix": (models.Unigram(), normalizers.NFKC(), space)
+            for scheme, space in spaces.items()
+        },
+        "Unigram behind whitespace": (
+            models.Unigram(),
+            normalizers.NFKC(),
+            pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), spaces["always"]]),
+        ),
+    }  # fmt: skip
+    found = {}
+    for name, (model, normalizer, pre_tokenizer) in built.items():
+        tokenizer = Tokenizer(model)
+        if normalizer is not None:
+            tokenizer.normalizer = normalizer
+        if pre_tokenizer is not None:
+            tokenizer.pre_tokenizer = pre_tokenizer
+        kind = type(model).__name__
+        trainer = getattr(trainers, {"BPE": "BpeTrainer"}.get(kind, f"{kind}Trainer"))
+        more = {"BPE": {"initial_alphabet": letters}, "Unigram": {"unk_token": "<unk>"}}.get(kind, {})
+        tokenizer.train_from_iterator(
+            texts, trainer(vocab_size=400, special_tokens=special, show_progress=False, **more)
+        )
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+        )
+        found[name] = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        )
+    return found

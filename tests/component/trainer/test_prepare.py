@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 from run_configs import run_config
-from tiny_models import WORDS, sentences, tiny_bert
+from tiny_models import sentences, tiny_bert
 from transformers import AutoTokenizer
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import PrepareResult, TerminationMessage
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data import folder as dataset_folder
-from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_rows, read_texts
+from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_texts
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
@@ -145,67 +145,6 @@ def test_rows_that_repeat_are_dropped_or_bad_are_counted(tmp_path, model):
         f"file://{tmp_path}/train.csv line {n}" for n in (404, 405)
     ]
     assert report["duplicates"]["conflictingLabels"] == 1
-
-
-def tagged_sentences(count: int) -> list[list[tuple[str, str]]]:
-    """Return sentences of known words, each with a person of one or two words, or a place."""
-    sentences = []
-    for index in range(count):
-        person = [("smart", "B-PER"), ("joy", "I-PER")][: 1 + index % 2]
-        spans = person if index % 3 else [("poor", "B-LOC")]
-        numbered = [(f"{WORDS[index % 50]}{WORDS[index // 50 % 50]}", "O")]
-        sentences.append([*numbered, ("the", "O"), *spans, ("is", "O"), ("good", "O")])
-    return sentences
-
-
-def prepared_tags(
-    tmp_path: Path, model: Path, sentences: list[list[tuple[str, str]]], **settings: Any
-) -> PrepareResult:
-    lines = ["\n".join(f"{word} {tag}" for word, tag in sentence) for sentence in sentences]
-    (tmp_path / "train.conll").write_text("\n\n".join(lines) + "\n")
-    return again(tmp_path, model, task="token-classification", sources=[tmp_path / "train.conll"], **settings)
-
-
-def test_every_word_of_a_sentence_has_its_tag_at_its_first_token(tmp_path, model):
-    sentences = tagged_sentences(300)
-    result = prepared_tags(tmp_path, model, sentences)
-    dataset, found = Path(result.dataset_path), {}
-    assert result.resolved.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
-    for name in ("train", "validation", "test"):
-        split = open_split(dataset, name)
-        for index, row in enumerate(read_rows(dataset, name)):
-            labels, words = split.token_column("labels", index), split.token_column("words", index)
-            first = [words.tolist().index(word) for word in range(len(row["tokens"]))]
-            assert [result.resolved.labels[label] for label in labels[first]] == row["tags"]
-            assert split.targets[index] == (labels != -100).sum() == len(row["tokens"])
-            found[split.rows[index]] = list(zip(row["tokens"], row["tags"], strict=True))
-    assert [found[row] for row in range(300)] == sentences
-    report = report_of(result)
-    assert report["format"] == {"name": "tokens-tags", "tagSchemes": ["iob2"], "writtenAs": "iob2"}
-    assert sum(classes["LOC"] for classes in report["classes"].values()) == 100
-
-
-def test_a_row_whose_words_all_fall_to_the_cut_is_left_out_and_counted(tmp_path, model):
-    from_the_left = shutil.copytree(model, tmp_path / "from-the-left")
-    config = from_the_left / "tokenizer_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"truncation_side": "left"}))
-    long_word = [("the." * 20, "B-PER")]
-    result = prepared_tags(tmp_path, from_the_left, [*tagged_sentences(300), long_word], data={"maxTokens": 8})
-    report, dataset = report_of(result), Path(result.dataset_path)
-    assert sum(report["tokens"]["withoutTarget"].values()) == 1
-    assert result.counts.rows == sum(report["rows"].values()) == 300
-    assert sum(len(list(read_rows(dataset, name))) for name in ("train", "validation", "test")) == 300
-    assert all((open_split(dataset, name).targets > 0).all() for name in ("train", "validation", "test"))
-    assert sum(classes["PER"] for classes in report["classes"].values()) == 200
-
-
-def test_a_cut_that_leaves_a_split_without_any_word_is_refused(tmp_path, model):
-    sentences = [[("the." * 20 + WORDS[index % 50] + WORDS[index // 50], "B-PER")] for index in range(300)]
-    from_the_left = shutil.copytree(model, tmp_path / "from-the-left")
-    config = from_the_left / "tokenizer_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"truncation_side": "left"}))
-    with pytest.raises(DataError, match="data.maxTokens: 8 tokens hold no labelled word of any row of the train split"):
-        prepared_tags(tmp_path, from_the_left, sentences, data={"maxTokens": 8})
 
 
 def test_a_format_that_the_task_does_not_learn_from_is_refused(tmp_path, model):

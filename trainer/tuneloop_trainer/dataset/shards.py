@@ -173,18 +173,8 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
     )
 
 
-def read_rows(dataset: Path, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a split as the row format names their columns, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
-    return (row for _, row in _numbered_rows(dataset, split))
-
-
-def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
-    """Yield (row id, text, label) of a split of text classification, as `read_rows` does."""
-    for row_id, row in _numbered_rows(dataset, split):
-        yield row_id, row["text"], row["label"]
-
-
-def _numbered_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row id, row as its format names the columns) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:
@@ -194,6 +184,12 @@ def _numbered_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, A
                         yield row.pop(ROW_ID), row
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, error) from error
+
+
+def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
+    """Yield (row id, text, label) of a split of text classification, as `read_rows` does."""
+    for row_id, row in read_rows(dataset, split):
+        yield row_id, row["text"], row["label"]
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:

@@ -66,7 +66,7 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
         task=task,
         split=split,
         chosen=chosen,
-        texts=[task.text_of(row) for index, row in enumerate(read_rows(dataset, "test")) if index in wanted],
+        texts=[task.text_of(row) for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
         values=[test.values[test.offsets[index] : test.offsets[index + 1]] for index in chosen],
     )
 

@@ -121,12 +121,12 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     commonest = int(np.bincount(train_labels).argmax())
     unknown = labels.index(OUTSIDE) if OUTSIDE in labels else commonest
     beat(0.2)
-    tag_of = most_frequent_tags((row["tokens"], row["tags"]) for row in read_rows(dataset, "train"))
+    tag_of = most_frequent_tags((row["tokens"], row["tags"]) for _, row in read_rows(dataset, "train"))
     beat(0.8)
     ids = {label: number for number, label in enumerate(labels)}
     predicted = [
         ids[tag_of[word]] if (word := row["tokens"][index]) in tag_of else unknown
-        for row, words in zip(read_rows(dataset, "test"), _of_targets(test, WORDS), strict=True)
+        for (_, row), words in zip(read_rows(dataset, "test"), _of_targets(test, WORDS), strict=True)
         for index in words
     ]
     beat(1.0)

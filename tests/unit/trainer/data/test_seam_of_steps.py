@@ -88,6 +88,18 @@ def test_a_step_may_change_texts_and_later_steps_see_the_changed_ones(tmp_path):
     assert facts["exact-duplicates"]["firstConflict"] == "a.csv line 3"
 
 
+def test_a_row_that_an_earlier_step_left_out_takes_no_other_row_with_it(tmp_path):
+    def without_the_first(before: RowTable, context: StepContext) -> StepResult:
+        splits = before.splits.copy()
+        splits[0] = OUT
+        return StepResult(table=replace(before, splits=splits))
+
+    before = table(tmp_path, ["a film", "a film", "a tale"])
+    after, facts = run(tmp_path, before, step("without-the-first", without_the_first), STEPS[0])
+    assert after.splits.tolist() == [OUT, TRAIN, TRAIN]
+    assert facts["exact-duplicates"] == {"withinSplit": 0, "conflictingLabels": 0, "firstConflict": None}
+
+
 def test_a_step_may_add_rows_that_keep_split_group_id_and_place_of_their_origin(tmp_path):
     before = table(tmp_path, [f"text {index}" for index in range(10)])
     after, _ = run(tmp_path, before, step("shouted", shouted))
@@ -150,6 +162,7 @@ def digest(
         pytest.param({"limit": 64}, id="longest input of the model"),
         pytest.param({"limit": None}, id="no longest input"),
         pytest.param({"task": "token-classification"}, id="task"),
+        pytest.param({"taskOptions": {"tagScheme": "iob2"}}, id="scheme of tags"),
         pytest.param({"data": {"maxTokens": 64}}, id="cut"),
         pytest.param({"data": {"format": "tokens-tags"}}, id="format"),
         pytest.param({"data": {"validateRows": {"maxBadFraction": 0.5}}}, id="tolerated bad rows"),

@@ -88,7 +88,7 @@ def splits_of(assigned: Assigned) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("text", "other"),
     [
         ("A  b\n", "a B"),
         ("ﬁlm", "film"),
@@ -98,8 +98,8 @@ def splits_of(assigned: Assigned) -> list[int]:
         ("10\u00b2", "102"),  # a raised 2
     ],
 )
-def test_case_white_space_and_unicode_form_do_not_make_a_text_another(one, other):
-    assert text_key(one) == text_key(other)
+def test_case_white_space_and_unicode_form_do_not_make_a_text_another(text, other):
+    assert text_key(text) == text_key(other)
 
 
 def test_two_texts_are_not_the_same_as_one_that_joins_them():
@@ -168,6 +168,11 @@ def test_the_order_of_given_classes_stays():
     assert assigned.table.labels == ["c1", "c0"]
 
 
+def test_a_class_whose_rows_are_all_left_out_is_no_class():
+    assigned = assign(table([*many(300), (TRAIN, "TEXT 0", "gone")]), data=data(), labels=None)
+    assert assigned.table.labels == ["c0", "c1"]
+
+
 def test_a_class_given_twice_is_refused():
     with pytest.raises(ConfigError, match="model.labels: c0, c0 has a class twice"):
         assign(table(many(300)), data=data(), labels=["c0", "c0"])
@@ -218,7 +223,7 @@ def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
 @pytest.mark.parametrize("method", ["hash", "random"])
 @settings(max_examples=40, deadline=None)
 @given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60), seed=st.integers(0, 99))
-def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
+def test_rows_of_one_group_stay_in_one_split(method, groups, seed):
     keys = np.frombuffer(b"".join(text_key(str(group)) for group in groups), dtype="V16")
     strata = np.arange(len(groups), dtype=np.int32) % 2
     found = divide(
@@ -226,7 +231,7 @@ def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
         settings=SplitSettings(method=method, group_by="g", seed=seed),
     )  # fmt: skip
     assert all(
-        len({side for side, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
+        len({split for split, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
     )
 
 
@@ -277,7 +282,7 @@ def test_only_the_split_that_was_not_given_is_split_off():
     assert 10 < splits_of(assigned).count(VALIDATION) < 60
 
 
-def test_groups_keep_the_same_text_on_one_side_through_removal():
+def test_a_text_of_two_groups_stays_in_one_split_alone():
     rows = [(TRAIN, f"text {index % 150}", f"c{index % 2}") for index in range(300)]
     groups = [f"group {index}" for index in range(300)]
     assigned = assign(table(rows, groups), data=data(exact=False, group_by="g"), labels=None)

@@ -143,6 +143,13 @@ def test_other_schemes_are_found_and_written_as_iob2_or_as_bioes_where_a_source_
     assert collected(iob1, bioes).format_facts == {"tagSchemes": ["iob1", "bioes"], "writtenAs": "bioes"}
 
 
+def test_a_scheme_that_is_named_is_not_guessed(tmp_path):
+    settings = settings_of([conll(tmp_path / "a.conll", [(["Ada", "x"], ["I-PER", "O"])])])
+    named = changed(settings, task_options=changed(settings.task_options, tag_scheme="iob2"))
+    with pytest.raises(DataError, match="impossible tag .*token 1, 'Ada': I-PER after O: IOB2 begins a span with B-"):
+        collected(tmp_path / "a.conll", settings=named)
+
+
 def test_the_labels_of_the_model_say_how_tags_are_written(tmp_path):
     path = conll(tmp_path / "a.conll", [(["Ada", "x"], ["B-PER", "O"])])
     assert rows_of(path, labels=["O", "B-PER", "I-PER", "E-PER", "S-PER"])[0][1] == ["S-PER", "O"]
