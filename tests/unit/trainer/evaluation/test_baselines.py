@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tuneloop_trainer.evaluation.baselines import (
     MAX_CHARACTERS,
     Texts,
+    _candidates,
+    _Features,
     cut_length,
     majority,
     sampled,
     tfidf_linear,
 )
+from tuneloop_trainer.evaluation.word_tags import most_frequent_tags
 
 REVIEWS = Path(__file__).parents[4] / ".tuneloop/claims/demo/movie-reviews.csv"
 
@@ -88,10 +92,47 @@ def test_without_anything_to_learn_the_majority_is_predicted(train, expected):
     assert found.predictions.tolist() == [expected, expected]
 
 
-def test_words_never_seen_before_are_no_error():
-    train = Texts(texts=["good film", "bad film"] * 5, labels=np.array([1, 0] * 5))
-    found = tfidf_linear(train, train, ["zzz", ""], seed=1, beat=silent)
-    assert len(found.predictions) == 2
+def test_words_never_seen_before_say_as_much_as_no_word():
+    train = Texts(texts=["good film", "fine film", "dear film", "bad film"] * 5, labels=np.array([1, 1, 1, 0] * 5))
+    found = tfidf_linear(train, train, ["zzz", "", "good"], seed=1, beat=silent)
+    assert found.predictions.tolist() == [1, 1, 1]
+
+
+def test_features_are_those_of_scikit_learn():
+    texts = ["a film, a film, a film", "the film is bad", "bad bad bad", "the story of the film"]
+    known = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\w+").fit_transform(texts).toarray()
+    found = _Features().fit(texts).toarray()
+    np.testing.assert_allclose(found @ found.T, known @ known.T, atol=1e-6)
+
+
+def test_the_model_is_chosen_by_the_validation_rows_alone():
+    """The training labels are noise, which the strongest machine learns by heart; the validation labels are what the mildest Bayes says."""
+    generator = np.random.default_rng(3)
+    texts = [" ".join(generator.choice([f"w{number}" for number in range(60)], 8)) for _ in range(400)]
+    train = Texts(texts=texts[:200], labels=generator.integers(0, 2, 200))
+    features = _Features()
+    inputs, held_out = features.fit(train.texts), features.of(texts[200:])
+    fitted = {name: model.fit(inputs, train.labels) for name, model in _candidates(1)}
+    by_training = max(fitted, key=lambda name: (fitted[name].predict(inputs) == train.labels).mean())
+    wanted = "naive Bayes, alpha = 3"
+    validation = Texts(texts=texts[200:], labels=fitted[wanted].predict(held_out))
+    found = tfidf_linear(train, validation, texts[200:], seed=1, beat=silent)
+    assert found.description == wanted != by_training
+    assert (found.predictions == validation.labels).all()
+
+
+def test_of_equally_good_models_the_mildest_is_taken():
+    train = Texts(texts=["good film", "bad film"] * 20, labels=np.array([1, 0] * 20))
+    assert tfidf_linear(train, train, ["x"], seed=1, beat=silent).description == "linear SVM, C = 0.1"
+
+
+def test_each_word_has_the_tag_that_it_most_often_had():
+    rows = [
+        (["may", "in", "may"], ["B-PER", "O", "O"]),
+        (["may", "oslo"], ["O", "B-LOC"]),
+        (["x", "x"], ["O", "B-LOC"]),
+    ]
+    assert most_frequent_tags(rows) == {"may": "O", "in": "O", "oslo": "B-LOC", "x": "B-LOC"}
 
 
 def test_the_majority_is_that_of_the_training_rows():

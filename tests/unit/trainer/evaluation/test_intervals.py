@@ -38,12 +38,27 @@ def test_the_same_seed_gives_the_same_interval():
     assert Bootstrap(seed=1).of_mean(values) != Bootstrap(seed=2).of_mean(values)
 
 
-def test_rows_drawn_in_chunks_cover_every_resample(monkeypatch):
-    monkeypatch.setattr("tuneloop_trainer.evaluation.intervals.CHUNK", 1200)
+def test_pieces_of_rows_change_nothing(monkeypatch):
     values = np.random.default_rng(0).normal(size=500)
-    found = Bootstrap(resamples=1001).of_mean(values)
-    spread = 1.96 * values.std() / np.sqrt(500)
-    assert (found.low, found.high) == pytest.approx((values.mean() - spread, values.mean() + spread), abs=0.02)
+    whole = Bootstrap(resamples=1001).of_mean(values)
+    monkeypatch.setattr("tuneloop_trainer.evaluation.intervals.CHUNK", 1200)
+    assert Bootstrap(resamples=1001).of_mean(values) == whole
+
+
+def test_an_interval_leaves_out_a_fortieth_at_each_end():
+    values = np.random.default_rng(0).normal(size=400)
+    found = Bootstrap(resamples=20_000).of_mean(values)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.015)
+
+
+def test_sums_drawn_are_the_bootstrap_of_the_rows():
+    generator = np.random.default_rng(4)
+    sums = np.stack([generator.integers(0, 4, 300), generator.integers(4, 9, 300)], axis=1)
+    found = Bootstrap(resamples=20_000).of_sums(sums, lambda both: both[..., 0] / both[..., 1])
+    drawn = [sums[generator.integers(0, 300, 300)].sum(axis=0) for _ in range(4000)]
+    ratios = [first / second for first, second in drawn]
+    assert found.value == pytest.approx(sums[:, 0].sum() / sums[:, 1].sum())
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(ratios, (2.5, 97.5))), abs=0.003)
 
 
 def test_many_classes_are_drawn_in_pieces_that_fit_into_memory():
