@@ -77,13 +77,19 @@ def test_one_that_cannot_be_posted_does_not_hold_up_the_next() -> None:
 
 
 def test_a_flood_is_dropped_not_waited_for() -> None:
-    poster = EventPoster(cluster=Posted(), instance="operator-0", clock=lambda: START)
+    cluster = Posted()
+    poster = EventPoster(cluster=cluster, instance="operator-0", clock=lambda: START)
 
     async def flood() -> None:
         for number in range(2000):
             await poster.tell(job(str(number)), STARTED)
+        posting = asyncio.create_task(poster.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        posting.cancel()
 
     asyncio.run(asyncio.wait_for(flood(), 5))
+    assert [uid for uid, _, _ in cluster.events] == [str(number) for number in range(1000)]
 
 
 def test_what_was_decided_is_told_after_it_was_done(bed: Any) -> None:
