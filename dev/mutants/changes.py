@@ -30,7 +30,7 @@ _ARITHMETIC = {
 }
 _FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _ORDERS = {"sorted", "reversed"}
-_LOGGERS = {"log", "_log", "logger", "_logger", "logging"}
+_LOGGERS = {"log", "logger", "logging"}
 
 
 @dataclass(frozen=True, order=True)
@@ -121,7 +121,7 @@ def _is_left_alone(node: ast.AST) -> bool:
         case ast.Expr(value=ast.Constant()):
             return True
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
-            return name in _LOGGERS
+            return name.lower().strip("_") in _LOGGERS
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case ast.Call(func=ast.Name(id="cast" | "TypeVar")):

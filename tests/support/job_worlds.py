@@ -1,7 +1,8 @@
 """The worlds that a job can be in, and what may happen next in each: moves of the operator, of the cluster, and faults. No I/O.
 
-The operator is the real `decide`; its writes are carried out one by one, and it may be killed between any two. What the watch told it
-may be older than what is true. Time stands still at a moment at which every delay is over.
+The operator is the real `decide`, as it works on a cluster of several nodes. Its writes are carried out one by one, and it may be
+killed between any two. What the watch told it may be older than what is true. Time stands still at a moment at which every delay
+is over: each gang that ran has run for a day.
 """
 
 from __future__ import annotations
@@ -16,21 +17,32 @@ from stage_messages import success
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.decide.fine_tune_job.job import decide
+from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import ContainerEnd, JobView, ObservedJob, PodView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = THEN + timedelta(days=1)
 NEVER = THEN + timedelta(days=1000)
-SETTINGS = OperatorSettings(default_claim="models", local=True)
+SETTINGS = OperatorSettings(default_claim="models")
 FAILURES = {"config": 78, "collective": 77, "evicted": 143}
 MORE_FAILURES = {"data lost": 81, "not finite": 76}
-_EXIT_CODES = FAILURES | MORE_FAILURES
+NODE_FAILURES = {"node lost": 143, "preempted": 143}
+_EXIT_CODES = FAILURES | MORE_FAILURES | NODE_FAILURES
 """Exit code by the way in which a pod ends; one without an image never starts, and never ends."""
-PRESENT: Any = {("Service", "r-train"): {}}
+_DISRUPTIONS = {
+    "evicted": "EvictionByEvictionAPI",
+    "node lost": "DeletionByTaintManager",
+    "preempted": "PreemptionByScheduler",
+}
+CLUSTER_FAULTS = ("held", "no room", "refused", "late")
+"""What a cluster does to a gang besides ending its pods: a queue takes its nodes back, a pod finds no node, a quota refuses its pods, the
+answer to its creation is lost and the Job comes later."""
+_ALIVE = {"running", "imageless", "no room"}
 
 
 @dataclass(frozen=True, order=True)
@@ -39,8 +51,10 @@ class Pod:
     """Uid of its Job."""
     index: int
     state: str = "running"
-    """running, succeeded, imageless, or a key of FAILURES."""
+    """running, succeeded, imageless, no room, or a way in which pods end."""
     deleted: bool = False
+    round: int = 0
+    """Of its Job, when it was made."""
 
 
 @dataclass(frozen=True, order=True)
@@ -50,6 +64,13 @@ class Job:
     outcome: str = ""
     deleting: bool = False
     """In the foreground: it stays until its pods are gone."""
+    nodes: int = 1
+    held: bool = False
+    """A queue has suspended it."""
+    round: int = 0
+    """How often a queue has let it go anew: a minute passes each time, so that pods of an earlier round are told apart."""
+    refused: bool = False
+    """A quota refuses its pods."""
 
     @property
     def stage(self) -> str:
@@ -62,7 +83,8 @@ class Job:
 
 
 Cluster = tuple[tuple[Job, ...], tuple[Pod, ...]]
-Write = tuple[str, str]
+Write = tuple[str, str, int]
+"""Verb, what it is about, and the nodes of a Job."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,10 @@ class World:
     decided_on: bool = False
     """Whether the job was suspended when `pending` was decided: the write of the status fails if that has changed."""
     created: tuple[str, ...] = ()
+    late: tuple[tuple[str, int], ...] = ()
+    """Names and nodes of Jobs whose creation is still on its way, although nobody waits for the answer."""
+    gangs: int = 0
+    """How often a gang has begun to run."""
     faults: int = 0
     """How many more failures, deletions by hand and crashes there may be."""
     toggles: int = 0
@@ -83,7 +109,7 @@ class World:
     @property
     def finished(self) -> bool:
         conditions = parsed(self.status).get("conditions", ())
-        return any(one["type"] in {"Complete", "Failed"} and one["status"] == "True" for one in conditions)
+        return any(known["type"] in {"Complete", "Failed"} and known["status"] == "True" for known in conditions)
 
 
 @cache
@@ -93,29 +119,39 @@ def parsed(status: str) -> dict[str, Any]:
 
 
 @cache
-def decided(status: str, suspend: bool, cluster: Cluster, live: bool) -> tuple[bool, tuple[Write, ...]]:
+def decided(status: str, suspend: bool, cluster: Cluster, live: bool, gang: int) -> tuple[bool, tuple[Write, ...]]:
     """Return whether a live look is asked for, and the writes in their order."""
     jobs, pods = cluster
-    seen = ObservedJob(
-        job=fine_tune_job(status, suspend),
+    job = fine_tune_job(status, suspend, gang)
+    observed = ObservedJob(
+        job=job,
         manifest={},
-        jobs=tuple(job_seen(job) for job in jobs),
+        jobs=tuple(job_seen(found, live=live) for found in jobs),
         pods=tuple(pod_seen(pod) for pod in pods),
-        present=PRESENT,
+        present={
+            ("Service", "r-train"): rendezvous_service(job),
+            ("NetworkPolicy", "r-train"): gang_policy(job),
+        },
         live=live,
     )
-    decision = decide(seen, now=NOW, settings=SETTINGS)
-    writes = [("status", steady(decision.status))] if decision.status is not None else []
-    writes += [("delete", deletion.uid) for deletion in decision.delete]
-    writes += [("create", made["metadata"]["name"]) for made in decision.create if made["kind"] == "Job"]
+    decision = decide(observed, now=NOW, settings=SETTINGS)
+    writes = [("status", steady(decision.status), 0)] if decision.status is not None else []
+    writes += [("delete", deletion.uid, 0) for deletion in decision.delete]
+    writes += [
+        ("create", made["metadata"]["name"], made["spec"].get("completions", 1))
+        for made in decision.create
+        if made["kind"] == "Job"
+    ]
     return decision.needs is not None, tuple(writes)
 
 
-def fine_tune_job(status: str, suspend: bool) -> FineTuneJob:
+def fine_tune_job(status: str, suspend: bool, gang: int) -> FineTuneJob:
     spec = {
         "model": {"uri": "hf://a/b"},
         "task": "text-classification",
         "data": {"train": [{"uri": "pvc://models/x.csv"}]},
+        "resources": {"nodes": gang, "gpusPerNode": 0},
+        "scheduling": {"minNodes": 1},
         "failurePolicy": {"maxRestarts": 1, "maxDisruptions": 2, "startDeadline": "9999d"},
         "suspend": suspend,
     }
@@ -130,13 +166,16 @@ def steady(status: dict[str, Any]) -> str:
     return text.replace(NOW.strftime("%Y-%m-%dT%H:%M:%SZ"), THEN.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def job_seen(job: Job) -> JobView:
+def job_seen(job: Job, *, live: bool) -> JobView:
     return JobView(
         name=job.name,
         uid=job.uid,
         stage=job.stage,  # type: ignore[arg-type]  # one of the three
         attempt=job.attempt,
         created=THEN,
+        started=None if job.held else THEN + timedelta(minutes=job.round),
+        suspended=job.held,
+        refused="exceeded quota: few" if job.refused and live else "",
         deleting=job.deleting,
         outcome=job.outcome or None,  # type: ignore[arg-type]  # Succeeded or Failed
         outcome_since=THEN if job.outcome else None,
@@ -146,11 +185,12 @@ def job_seen(job: Job) -> JobView:
 def pod_seen(pod: Pod) -> PodView:
     owner = pod.owner.split("#")[0]
     job = Job(name=owner, uid=pod.owner)
-    end, phase = None, "Pending" if pod.state == "imageless" else "Running"
+    end, phase = None, "Pending" if pod.state in {"imageless", "no room"} else "Running"
     if pod.state == "succeeded":
-        end, phase = ContainerEnd(exit_code=0, message=success(job.stage), finished=THEN), "Succeeded"
+        text = success(job.stage, index=pod.index)
+        end, phase = ContainerEnd(exit_code=0, message=text, finished=NOW), "Succeeded"
     elif pod.state in _EXIT_CODES:
-        end, phase = ContainerEnd(exit_code=_EXIT_CODES[pod.state], finished=THEN), "Failed"
+        end, phase = ContainerEnd(exit_code=_EXIT_CODES[pod.state], finished=NOW), "Failed"
     return PodView(
         name=f"{owner}-{pod.index}",
         uid=f"{pod.owner}-{pod.index}",
@@ -159,33 +199,37 @@ def pod_seen(pod: Pod) -> PodView:
         owner=pod.owner,
         index=pod.index,
         phase=phase,
-        created=THEN,
+        node=None if pod.state == "no room" else f"node-{pod.index}",
+        created=THEN + timedelta(minutes=pod.round),
         ready=phase == "Running",
+        started=None if phase == "Pending" else THEN + timedelta(minutes=pod.round),
         ended=end,
         waiting="InvalidImageName" if pod.state == "imageless" else "",
-        disruption="EvictionByEvictionAPI" if pod.state == "evicted" else "",
-        deletion_asked=THEN if pod.deleted else None,
+        unschedulable="0/1 nodes are available" if pod.state == "no room" else "",
+        disruption=_DISRUPTIONS.get(pod.state, ""),
+        deletion_asked=NOW if pod.deleted else None,
         gone_by=NEVER if pod.deleted else None,
     )
 
 
-def operator_moves(world: World) -> Iterator[tuple[str, World]]:
+def operator_moves(world: World, gang: int) -> Iterator[tuple[str, World]]:
+    """Yield what the operator does next; nothing if it waits."""
     if world.pending:
         yield "write", written(world)
         return
-    look, writes = decided(world.status, world.suspend, world.view, False)
+    look, writes = decided(world.status, world.suspend, world.view, False, gang)
     view = world.view
     if look:
         view = world.cluster
-        again, writes = decided(world.status, world.suspend, view, True)
+        again, writes = decided(world.status, world.suspend, view, True, gang)
         assert not again, "a live look asks for no other one"
     if writes or view != world.view:
         yield "decide", replace(world, view=view, pending=writes, decided_on=world.suspend)
 
 
 def written(world: World) -> World:
-    (kind, what), rest = world.pending[0], world.pending[1:]
-    jobs, pods = world.cluster
+    (kind, what, nodes), rest = world.pending[0], world.pending[1:]
+    jobs, _ = world.cluster
     if kind == "status":
         if world.decided_on != world.suspend:
             return replace(world, pending=(), view=world.cluster)  # the API server says Conflict
@@ -194,10 +238,18 @@ def written(world: World) -> World:
         return replace(world, cluster=without_job(world.cluster, what), pending=rest)
     if any(job.name == what for job in jobs):
         return replace(world, view=world.cluster, pending=rest)  # AlreadyExists, and ours
-    made = Job(name=what, uid=f"{what}#{world.created.count(what) + 1}")
+    after = landed(world, what, nodes)
+    made = next(job for job in after.cluster[0] if job.name == what)
     view = (tuple(sorted({*world.view[0], made})), world.view[1])
-    created = tuple(sorted((*world.created, what)))
-    return replace(world, cluster=(tuple(sorted((*jobs, made))), pods), view=view, created=created, pending=rest)
+    return replace(after, view=view, pending=rest)
+
+
+def landed(world: World, name: str, nodes: int) -> World:
+    """Return the world in which the API server has created this Job."""
+    jobs, pods = world.cluster
+    made = Job(name=name, uid=f"{name}#{world.created.count(name) + 1}", nodes=nodes)
+    created = tuple(sorted((*world.created, name)))
+    return replace(world, cluster=(tuple(sorted((*jobs, made))), pods), created=created)
 
 
 def without_job(cluster: Cluster, uid: str) -> Cluster:
@@ -211,46 +263,66 @@ def without_job(cluster: Cluster, uid: str) -> Cluster:
 
 def told_to_end(pods: tuple[Pod, ...], uid: str) -> tuple[Pod, ...]:
     """Return the pods, with those of this Job that have not ended asked to."""
-    alive = {"running", "imageless"}
-    return tuple(sorted(replace(pod, deleted=(pod.owner == uid and pod.state in alive) or pod.deleted) for pod in pods))
+    return tuple(
+        sorted(replace(pod, deleted=(pod.owner == uid and pod.state in _ALIVE) or pod.deleted) for pod in pods)
+    )
 
 
-def cluster_moves(world: World, gang: int) -> Iterator[tuple[str, World]]:
+def cluster_moves(world: World) -> Iterator[tuple[str, World]]:
+    """Yield what the cluster may do next without a fault."""
     jobs, pods = world.cluster
     if world.view != world.cluster:
         yield "watch", replace(world, view=world.cluster)
     for job in jobs:
-        for name, cluster in job_moves(world.cluster, job, gang):
-            yield name, replace(world, cluster=cluster)
+        for name, cluster in job_moves(world.cluster, job):
+            has_begun = name == "start" and job.stage == "train"
+            yield name, replace(world, cluster=cluster, gangs=world.gangs + has_begun)
     for pod in pods:
         others = tuple(other for other in pods if other != pod)
         if pod.deleted:
             yield "gone", replace(world, cluster=(jobs, others))
-        elif pod.state == "running":
-            ended = replace(pod, state="succeeded")
-            yield "succeed", replace(world, cluster=(jobs, tuple(sorted((*others, ended)))))
+        elif pod.state in {"running", "no room"}:
+            next_state = "succeeded" if pod.state == "running" else "running"
+            changed_pods = tuple(sorted((*others, replace(pod, state=next_state))))
+            yield "succeed" if pod.state == "running" else "room", replace(world, cluster=(jobs, changed_pods))
+    for name, nodes in world.late:
+        left = tuple(item for item in world.late if item != (name, nodes))
+        # a name is never free again for a request that was sent before: it was on its way for seconds
+        yield "land", replace(landed(world, name, nodes) if name not in world.created else world, late=left)
     if world.suspend:
         yield "resume", replace(world, suspend=False)
 
 
-def job_moves(cluster: Cluster, job: Job, gang: int) -> Iterator[tuple[str, Cluster]]:
-    """Yield what the Job controller may do."""
+def job_moves(cluster: Cluster, job: Job) -> Iterator[tuple[str, Cluster]]:
+    """Yield what the Job controller, a queue and a quota may do."""
     jobs, pods = cluster
     mine = [pod for pod in pods if pod.owner == job.uid]
     if job.deleting:
         if not any(pod.deleted for pod in mine):
             yield "gone", without_job(cluster, job.uid)
+    elif job.refused:
+        yield "allow", (with_facts(jobs, job, refused=False), pods)
+    elif job.held:
+        if not any(pod.state in _ALIVE for pod in mine):
+            yield "admit", (with_facts(jobs, job, held=False, round=job.round + 1), pods)
     elif not job.outcome:
-        if not mine:
-            made = [Pod(owner=job.uid, index=index) for index in range(gang if job.stage == "train" else 1)]
-            yield "start", (jobs, tuple(sorted((*pods, *made))))
+        missing = [index for index in range(job.nodes) if index not in {pod.index for pod in mine if in_play(pod)}]
+        if missing:
+            made = [Pod(owner=job.uid, index=index, round=job.round) for index in missing]
+            yield "start", (jobs, tuple(sorted((*(pod for pod in pods if pod not in mine), *made))))
         elif all(pod.state == "succeeded" for pod in mine):
-            yield "complete", (with_outcome(jobs, job, "Succeeded"), pods)
+            yield "complete", (with_facts(jobs, job, outcome="Succeeded"), pods)
         if any(pod.state in _EXIT_CODES for pod in mine):
-            yield "fail", (with_outcome(jobs, job, "Failed"), told_to_end(pods, job.uid))
+            yield "fail", (with_facts(jobs, job, outcome="Failed"), told_to_end(pods, job.uid))
 
 
-def faults(world: World, failures: Iterable[str] = FAILURES) -> Iterator[tuple[str, World]]:
+def in_play(pod: Pod) -> bool:
+    """Return whether a pod fills its place in a gang; one that was taken away from a gang that a queue let go anew does not."""
+    return not (pod.deleted and pod.state in _ALIVE)
+
+
+def faults(world: World, failures: Collection[str] = FAILURES) -> Iterator[tuple[str, World]]:
+    """Yield what may go wrong next: `failures` names the ways in which pods end, and those of CLUSTER_FAULTS."""
     jobs, pods = world.cluster
     if world.toggles and not world.suspend:
         yield "suspend", replace(world, suspend=True, toggles=world.toggles - 1)
@@ -260,14 +332,39 @@ def faults(world: World, failures: Iterable[str] = FAILURES) -> Iterator[tuple[s
     yield "crash", replace(poorer, pending=(), view=world.cluster)
     for job in jobs:
         yield "delete by hand", replace(poorer, cluster=without_job(world.cluster, job.uid))
-        leaving = tuple(sorted(replace(one, deleting=one == job or one.deleting) for one in jobs))
+        leaving = tuple(sorted(replace(found, deleting=found == job or found.deleting) for found in jobs))
         yield "delete by hand", replace(poorer, cluster=(leaving, told_to_end(pods, job.uid)))
     for pod in pods:
         others = [other for other in pods if other != pod]
-        for failure in ("imageless", *failures) if pod.state == "running" and not pod.deleted else ():
+        ways = [way for way in ("imageless", *failures) if way == "imageless" or way in _EXIT_CODES]
+        for failure in ways if pod.state == "running" and not pod.deleted else ():
             ended = tuple(sorted((*others, replace(pod, state=failure))))
             yield failure, replace(poorer, cluster=(jobs, ended))
+    yield from cluster_faults(poorer, failures)
 
 
-def with_outcome(jobs: tuple[Job, ...], job: Job, outcome: str) -> tuple[Job, ...]:
-    return tuple(sorted(replace(one, outcome=outcome) if one == job else one for one in jobs))
+def cluster_faults(world: World, failures: Collection[str]) -> Iterator[tuple[str, World]]:
+    """Yield what a queue, a scheduler, a quota and a slow API server may do to a gang."""
+    jobs, pods = world.cluster
+    if "late" in failures and world.pending and world.pending[0][0] == "create":
+        _, name, nodes = world.pending[0]
+        late = tuple(sorted({*world.late, (name, nodes)}))
+        yield "late", replace(world, late=late, pending=(), view=world.cluster)
+    for job in jobs:
+        if job.stage != "train" or job.outcome or job.deleting or job.held or job.refused:
+            continue
+        mine = [pod for pod in pods if pod.owner == job.uid]
+        if "held" in failures:
+            yield "held", replace(world, cluster=(with_facts(jobs, job, held=True), told_to_end(pods, job.uid)))
+        if "refused" in failures and not mine:
+            yield "refused", replace(world, cluster=(with_facts(jobs, job, refused=True), pods))
+        if "no room" in failures and not mine:
+            states = ["running"] * (job.nodes - 1) + ["no room"]
+            made = [Pod(job.uid, index, state, round=job.round) for index, state in enumerate(states)]
+            gangs = world.gangs + 1
+            yield "no room", replace(world, cluster=(jobs, tuple(sorted((*pods, *made)))), gangs=gangs)
+
+
+def with_facts(jobs: tuple[Job, ...], job: Job, **facts: Any) -> tuple[Job, ...]:
+    """Return the Jobs with this one changed."""
+    return tuple(sorted(replace(found, **facts) if found == job else found for found in jobs))

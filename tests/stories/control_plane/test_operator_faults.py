@@ -47,13 +47,23 @@ def check(runner, plans, clean, record_property):
     outcomes = runner.run(plans, clean)
     bad = [outcome for outcome in outcomes if outcome.problems]
     met = sum(outcome.has_fired for outcome in outcomes)
+    idle = [outcome.plan.id for outcome in outcomes if not (outcome.has_fired or may_find_nothing(outcome.plan, clean))]
     record_property("plans", len(outcomes))
     record_property("met", met)
     print(f"{len(outcomes)} plans, {met} met, {len(bad)} bad")
     if bad:
         pytest.fail("\n".join(map(str, bad)), pytrace=False)
-    # a status can be written once less than in the fault-free runs, where two changes are seen at once
-    assert met >= 0.8 * len(outcomes), [outcome.plan.id for outcome in outcomes if not outcome.has_fired]
+    assert idle == [], "plans whose fault never came to pass"
+
+
+def may_find_nothing(plan, clean) -> bool:
+    """Whether a run may lack what the plan's fault is to meet: two changes that are seen at once make one status write less.
+
+    Then the last write is missing, or one of the many times at which a watch told of a change.
+    """
+    if plan.fault == "miss-event":
+        return plan.what.startswith("MODIFIED")
+    return plan.number == min(len(run.writes) for run in clean)
 
 
 @pytest.mark.timeout(600)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import CutWatch, FaultProxy, Match, Rule, StallWatch, Status, WatchError, writes
@@ -148,14 +146,20 @@ def test_a_job_that_was_deleted_unseen_gets_no_children(operator, proxy, bed, ku
     seen = len(proxy.trace)
     bed.delete("FineTuneJob", "ghost")
     until(lambda: not (bed.names("Job") | bed.names("Pod") | bed.names("ConfigMap")), seconds=60, what="no children")
-    time.sleep(2.0)
+    until(lambda: looked_at(proxy.trace[seen:], "ghost"), seconds=60, what="a live look at the job whose children went")
     expired = proxy.add(Rule(jobs, WatchError(410)))
     expired.wait()
     expired.remove()
     stalled.remove()
-    time.sleep(2.0)
-    made = [call for call in writes(proxy.trace[seen:]) if call.namespace == bed.namespace and call.is_applied]
-    assert made == []
+    bed.submit("next")  # once it has ended, all that was told before has been worked off
+    bed.wait_for_phase("next", "Succeeded", seconds=120)
+    calls = [call for call in writes(proxy.trace[seen:]) if call.namespace == bed.namespace and call.is_applied]
+    assert [call for call in calls if call.name.startswith("ghost")] == []
+
+
+def looked_at(calls, name: str) -> bool:
+    """Return whether the operator has read a FineTuneJob itself, past its watch."""
+    return any((call.verb, call.resource, call.name) == ("get", "finetunejobs", name) for call in calls)
 
 
 def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namespace, tmp_path):

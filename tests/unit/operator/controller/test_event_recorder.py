@@ -77,13 +77,19 @@ def test_an_event_that_cannot_be_posted_does_not_delay_the_next() -> None:
 
 
 def test_a_flood_is_dropped_not_waited_for() -> None:
-    recorder = BackgroundEventRecorder(cluster=Posted(), instance="operator-0", clock=lambda: START)
+    cluster = Posted()
+    recorder = BackgroundEventRecorder(cluster=cluster, instance="operator-0", clock=lambda: START)
 
     async def flood() -> None:
         for number in range(2000):
             await recorder.record(job(str(number)), STARTED)
+        posting = asyncio.create_task(recorder.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        posting.cancel()
 
     asyncio.run(asyncio.wait_for(flood(), 5))
+    assert [uid for uid, _, _ in cluster.events] == [str(number) for number in range(1000)]
 
 
 class Recorded:

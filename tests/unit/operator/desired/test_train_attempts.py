@@ -77,6 +77,7 @@ def test_pods_and_ranks_are_those_of_the_attempt(status: dict[str, Any] | None, 
 def test_checkpoints_of_an_attempt_fit_those_of_a_smaller_one() -> None:
     job = a_job(status={"nodes": 1})
     assert config_of(job).config_hash == config_hash(with_defaults(job.spec)) == config_of(a_job()).config_hash
+    assert config_of(a_job(training={"learningRate": 1e-6})).config_hash != config_of(job).config_hash
 
 
 @pytest.mark.parametrize("stage", ["prepare", "export"])
