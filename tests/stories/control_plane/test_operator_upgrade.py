@@ -174,11 +174,11 @@ def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable
     with scene(plane, namespace, folder) as stage:
         bed = stage.bed
         with stage.start(OLD, pod="old", counted=False) as old:
-            old.wait_ready().wait_leading()
+            old.wait_ready(seconds=120).wait_leading(seconds=60)
             before = stage.begin()
             end(old)
         with stage.start(NEW, pod="new") as new:
-            new.wait_ready().wait_leading()
+            new.wait_ready(seconds=120).wait_leading(seconds=60)
             job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
             after, written = stage.serve_anew(servers, image=NEW["server_image"]), job.writes
             stage.go.set()
@@ -198,13 +198,13 @@ def rolled_back(plane: ControlPlane, namespace: str, folder: Path) -> Rollback:
     """Upgrade the operator while a gang trains and a server serves, go back to the old version, and tell what both did."""
     with scene(plane, namespace, folder) as stage:
         with stage.start(OLD, pod="old", counted=False) as old:
-            old.wait_ready().wait_leading()
+            old.wait_ready(seconds=120).wait_leading(seconds=60)
             before = stage.begin()
             old.terminate()
         job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
         for version, pod in ((NEW, "new"), (OLD, "old-again")):
             with stage.start(version, pod=pod) as operator:
-                operator.wait_ready().wait_leading()
+                operator.wait_ready(seconds=120).wait_leading(seconds=60)
                 after, written = stage.serve_anew(servers, image=version["server_image"]), job.writes
                 if version is OLD:
                     stage.go.set()
