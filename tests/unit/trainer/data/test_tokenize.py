@@ -70,9 +70,11 @@ def test_an_id_without_an_embedding_is_refused():
         encode(TOKENIZER, ["the story"], vocabulary=10)
 
 
-def test_the_last_embedding_may_be_used():
-    (row,) = encode(TOKENIZER, ["the story"])
-    assert encode(TOKENIZER, ["the story"], vocabulary=int(row.input_ids.max()) + 1)
+def test_the_last_embedding_may_be_used_and_the_next_id_has_none():
+    highest = int(encode(TOKENIZER, ["the story"])[0].input_ids.max())
+    assert encode(TOKENIZER, ["the story"], vocabulary=highest + 1)
+    with pytest.raises(ModelAccessError, match=f"makes the id {highest}, the model has {highest} embeddings"):
+        encode(TOKENIZER, ["the story"], vocabulary=highest)
 
 
 @pytest.mark.parametrize(
