@@ -1,11 +1,8 @@
 """RunConfig: what the operator tells a stage, as JSON in an immutable ConfigMap mounted at `/etc/tuneloop/run.json`.
 
-The trainer never reads the custom resource: it reads this. `settings` holds what the spec sets, and nothing else: the program that reads the
-file fills in its own defaults (`defaults.with_defaults`), so that a job keeps the defaults of the image that it began with. This file is the
-defaults' only source. What stays None is chosen by `prepare` from the data and the model, and handed on in `PrepareResult.resolved`.
-
-Where a default or the meaning of a field changes, count up the version of its block in `defaults.IDENTITY_VERSIONS`: a checkpoint from before
-is then not taken for one of the same run. A new field with a default needs nothing.
+`settings` holds what the spec sets, and the program that reads the file fills in the defaults of its own release (`defaults.with_defaults`). What
+stays None is chosen by `prepare` (`PrepareResult.resolved`). Where a default or the meaning of a field changes, count up the version of its block in
+`defaults.IDENTITY_VERSIONS`: a checkpoint from before is then not taken for one of the same run. A new field with a default needs nothing.
 """
 
 from __future__ import annotations
@@ -151,7 +148,7 @@ class TrainingSettings(SettingsBlock):
 
     epochs: float | None = None
     max_steps: int | None = None
-    """Exactly one of `epochs` and `max_steps` is set, once the defaults are filled in (epochs: 3 where the spec gives neither)."""
+    """Exactly one of `epochs` and `max_steps` is set, once the defaults are filled in (epochs: 3)."""
     global_batch_size: int = 32
     micro_batch_size: int | None = None
     learning_rate: float | None = None
@@ -194,7 +191,6 @@ class GangSettings(SettingsBlock):
     nodes: int = 1
     gpus_per_node: int = 1
     processes_per_node: int = 1
-    """One for each GPU, at least one, once the defaults are filled in."""
     memory_bytes: int | None = None
     """Memory that a training pod may use; None: no limit."""
     hang_seconds: int | None = None
@@ -208,7 +204,6 @@ class CheckpointSettings(SettingsBlock):
     every_steps: int | None = None
     """At most one of the two is set; neither: the trainer plans the time from what a save costs."""
     asynchronous: bool = True
-    """Files are written beside the next steps."""
     keep_last: int = 2
     keep_best: int = 1
     resume: Literal["auto", "never"] = "auto"
@@ -257,7 +252,6 @@ class Paths(MessageModel):
     job_uri: str
     """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
     termination_message: str = "/dev/termination-log"
-    """File that the stage writes its `TerminationMessage` to."""
 
 
 class Rendezvous(MessageModel):
@@ -296,7 +290,7 @@ class RunConfig(MessageModel):
     """Training attempt from 1; 0 for the other stages."""
     settings: Settings
     config_hash: str
-    """Identity of the run (`defaults.config_hash`), computed once, when the job began."""
+    """Identity of the run (`defaults.config_hash`), computed when the job began."""
     paths: Paths
     rendezvous: Rendezvous | None = None
     """Only for `train`."""
@@ -304,9 +298,8 @@ class RunConfig(MessageModel):
     fresh_run_id: Annotated[str | None, Field(alias="beginsAnew")] = None
     """Names a run that must not go on from the checkpoints of earlier runs: `prepare` removes them once for each name. Only for `prepare`."""
     prepare_result: ResultReference | None = None
-    """`prepare.json`, for `train` and `export`."""
     train_result: ResultReference | None = None
-    """`train.json`, for `export`."""
+    """`prepare.json`, for `train` and `export`; `train.json`, for `export`."""
     micro_batch_size: int | None = None
     """Rows of a micro-batch in place of the planned number, after a GPU ran out of memory. Only for `train`."""
     resume_before: int | None = None
