@@ -197,6 +197,12 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 ROWS = [(f"text {index}", "ab"[index % 2]) for index in range(3000)]
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_rows_of_a_table_are_numbered_from_one_over_all_its_batches(tmp_path, suffix):
+    write(tmp_path / f"rows{suffix}", ROWS)
+    assert [row.number for row in read(tmp_path / f"rows{suffix}")] == list(range(1, len(ROWS) + 1))
+
+
 @settings(max_examples=60, deadline=None)
 @given(part=st.floats(0, 1, exclude_max=True))
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])

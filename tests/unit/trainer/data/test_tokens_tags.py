@@ -105,6 +105,16 @@ def test_every_kind_of_file_gives_the_same_sentences(tmp_path, suffix):
     assert rows_of(tmp_path / f"a{suffix}", limit=2) == SENTENCES[:2]
 
 
+def test_a_limit_counts_the_rows_of_all_files_of_a_source(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.conll", "b.jsonl", "c.conll"):
+        write(folder / name, SENTENCES)
+    assert rows_of(folder) == SENTENCES * 3
+    assert rows_of(folder, limit=4) == (SENTENCES * 3)[:4]
+    assert rows_of(folder, limit=3) == SENTENCES
+
+
 def test_tags_of_a_saved_data_set_are_read_by_their_names(tmp_path):
     datasets = pytest.importorskip("datasets")
     names = ["O", "B-PER", "I-PER", "B-LOC"]
