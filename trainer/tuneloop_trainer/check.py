@@ -113,9 +113,9 @@ def _look_for_origin(config: RunConfig) -> None:
 
 
 def _refusals(checks: list[Callable[[], object]]) -> Iterator[StageError]:
-    for check_one in checks:
+    for require in checks:
         try:
-            check_one()
+            require()
         except StageError as refusal:
             yield refusal
 

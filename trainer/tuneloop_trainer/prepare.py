@@ -91,12 +91,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
 
 def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: PretrainedModel) -> Inputs:
     """Return what the data set is made of. Raises ConfigError or DataError if no row format fits."""
-    return Inputs(
-        settings=config.settings,
-        sources=sources,
-        model=model,
-        row_format=choose_format(config.settings),
-    )
+    task = task_of(config.settings)
+    row_format = choose_format(config.settings, task=task)
+    return Inputs(settings=config.settings, sources=sources, model=model, task=task, row_format=row_format)
 
 
 def locate_sources(config: RunConfig) -> list[LocatedSource]:

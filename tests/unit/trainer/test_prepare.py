@@ -22,6 +22,7 @@ from transformers import AutoTokenizer
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import PrepareResult, TerminationMessage
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data import folder as dataset_folder
 from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_texts
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
@@ -71,7 +72,7 @@ def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model)
         assert split.rows.tolist() == [row for row, _, _ in texts] == sorted(split.rows.tolist())
         for index, (row, text, label) in enumerate(texts):
             assert split.tokens(index).tolist() == tokenizer(text)["input_ids"]
-            assert result.resolved.labels[split.labels[index]] == label
+            assert result.resolved.labels[split.row_column("labels")[index]] == label
             seen[row] = (text, label)
     assert [seen[row] for row in range(400)] == rows
 
@@ -144,6 +145,32 @@ def test_rows_that_repeat_are_dropped_or_bad_are_counted(tmp_path, model):
         f"file://{tmp_path}/train.csv line {n}" for n in (404, 405)
     ]
     assert report["duplicates"]["conflictingLabels"] == 1
+
+
+def test_a_format_that_the_task_does_not_learn_from_is_refused(tmp_path, model):
+    with pytest.raises(ConfigError, match="the task text-classification does not learn from tokens-tags") as refused:
+        run(tmp_path, model, data={"format": "tokens-tags"})
+    assert "data.format: text-label" in refused.value.hint
+
+
+def test_words_with_tags_are_refused_where_a_text_is_to_be_classified(tmp_path, model):
+    (tmp_path / "a.conll").write_text("Ada B-PER\n")
+    with pytest.raises(DataError, match="a CoNLL file holds tokens and tags") as refused:
+        again(tmp_path, model, sources=[tmp_path / "a.conll"])
+    assert "token-classification" in refused.value.hint
+
+
+def test_the_report_says_what_each_step_did(tmp_path, model):
+    rows = sentences(400)
+    report = report_of(run(tmp_path, model, [*rows, (rows[0][0].upper(), rows[0][1])]))
+    assert [(step["name"], step["version"]) for step in report["steps"]] == [
+        ("exact-duplicates", 1),
+        ("split", 1),
+        ("keep-splits-apart", 1),
+        ("label-ids", 1),
+    ]
+    assert report["steps"][0]["withinSplit"] == report["duplicates"]["withinSplit"] == 1
+    assert report["steps"][1]["moved"] == report["rows"]["validation"] + report["rows"]["test"]
 
 
 def test_long_rows_are_cut_and_counted(tmp_path, model):
@@ -245,7 +272,7 @@ def test_a_run_that_begins_anew_removes_the_checkpoints_of_earlier_runs_and_neve
     left = []
     for run in (None, "first", "first", "second"):
         checkpoint.mkdir(parents=True, exist_ok=True)
-        prepare(config.model_copy(update={"begins_anew": run}), Reporter(config))
+        prepare(changed(config, begins_anew=run), Reporter(config))
         left.append(checkpoint.exists())
     assert left == [True, False, True, False]
 

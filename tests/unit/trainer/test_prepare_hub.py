@@ -20,6 +20,8 @@ from tiny_models import tiny_bert
 from tuneloop_trainer.models import hub as hub_module
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LATER_COMMIT = "fedcba9876543210fedcba9876543210fedcba98"
+"""What the branch `moving` means from the second question on."""
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -77,10 +79,12 @@ class Handler(BaseHTTPRequestHandler):
                 "org",
                 "name",
                 "revision",
-                "v1" | "main" | "0123456789abcdef0123456789abcdef01234567",
+                "v1" | "main" | "moving" | "0123456789abcdef0123456789abcdef01234567" as revision,
             ]:
                 files = [{"rfilename": path.name} for path in sorted(self.server.folder.iterdir())]
-                self.say(json.dumps({"id": "org/name", "sha": COMMIT, "siblings": files}).encode())
+                moved = revision == "moving" and sum("revision/moving" in asked for asked in self.server.asked) > 1
+                found = {"id": "org/name", "sha": LATER_COMMIT if moved else COMMIT, "siblings": files}
+                self.say(json.dumps(found).encode())
             case ["api", "models", "org", "name", "revision", _]:
                 self.say(b"{}", status=404, headers={"X-Error-Code": "RevisionNotFound"})
             case ["api", "models", "org", "name", "tree", _]:
@@ -163,6 +167,14 @@ def test_a_revision_is_fetched_once_at_its_commit_without_pickles(tmp_path, hub)
     loaded = [command for command in hub.asked if command.startswith("GET") and "resolve" in command]
     assert len(loaded) == 4
     assert not any("pytorch_model.bin" in command for command in hub.asked)
+
+
+def test_all_files_are_of_the_commit_that_was_found_first_though_the_branch_moves_on(tmp_path, hub):
+    (found,) = opened(tmp_path, hub, ("hf://org/name", "moving"))
+    assert found["revision"] == COMMIT
+    fetched = [command for command in hub.asked if "/resolve/" in command]
+    assert fetched
+    assert all(f"/resolve/{COMMIT}/" in command for command in fetched)
 
 
 def test_a_model_with_pickles_alone_is_refused_before_anything_is_loaded(tmp_path, hub):

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.data.formats.row_format import RowFormat
+    from tuneloop_trainer.tasks.task import Task
 
 
-def choose_format(settings: Settings) -> RowFormat:
+def choose_format(settings: Settings, *, task: Task) -> RowFormat:
     """Return the format of `data.format`, or the task's usual one for `auto`. Raises ConfigError if the task cannot learn from the format."""
-    allowed = task_of(settings).formats
+    allowed = task.formats
     name = allowed[0] if settings.data.format == "auto" else settings.data.format
     if name not in allowed:
         raise ConfigError(
-            f"data.format: the task {settings.task} does not learn from {name}",
+            f"data.format: the task {task.name} does not learn from {name}",
             hint=f"set data.format: {' or '.join(allowed)}, or leave it out",
         )
     return FORMATS[name]

@@ -45,6 +45,7 @@ def dataset_digest(
             "task": settings.task,
             "sources": [_source(source, contents=[contents[file.path] for file in source.files]) for source in sources],
             "reading": set_fields(settings.data, *_READING),
+            "tags": set_fields(settings.task_options, "tag_scheme"),
             "labels": settings.model.labels,
             "steps": [[step.name, step.version, step.settings(settings)] for step in steps],
             "tokenizer": tokenizer_digest,

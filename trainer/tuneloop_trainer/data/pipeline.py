@@ -18,7 +18,6 @@ from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, token
 from tuneloop_trainer.data.write_splits import WrittenSplits, write_splits
 from tuneloop_trainer.dataset.shards import REPORT, TOKENIZER, DatasetManifest, TokenizerFacts, read_manifest
 from tuneloop_trainer.models.files import tokenizer_files
-from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.models.source import PretrainedModel
+    from tuneloop_trainer.tasks.task import Task
 
 LOG = logging.getLogger(__name__)
 STEPS: tuple[DataStep, ...] = (
@@ -49,6 +49,7 @@ class Inputs:
     settings: Settings
     sources: Sequence[LocatedSource]
     model: PretrainedModel
+    task: Task
     row_format: RowFormat
 
 
@@ -135,7 +136,7 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
     """Return what turns rows into tokens. labels: in the order of their ids."""
     return RowEncoder(
         tokenizer=wrap(inputs.model.tokenizer, vocabulary=inputs.model.vocabulary),
-        task=task_of(inputs.settings).encode,
+        encode_rows=inputs.task.encode,
         label_ids={label: index for index, label in enumerate(labels)},
         limit=inputs.model.max_tokens,
     )

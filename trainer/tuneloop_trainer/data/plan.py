@@ -36,15 +36,15 @@ def resolve(
         warmup_steps=_warmup_steps(training, total_steps=total_steps),
         learning_rate=_learning_rate(settings, architecture=architecture),
         precision=precision,
-        stage=_stage(settings, precision=precision),
+        stage=_zero_stage(settings, precision=precision),
     )
 
 
 def planned_micro_batch(global_batch: int) -> int:
-    """Return the rows of one micro-batch where the spec leaves them open; the number of ranks plays no part.
+    """Return the rows of a micro-batch where the spec leaves them open. The number of ranks plays no part.
 
-    The largest divisor of the global batch that is at most 16 and leaves an even number of micro-batches, so that two ranks have
-    the same work; where that would cost more than half of the size, the largest divisor alone.
+    It is the largest divisor of the global batch that is at most 16 and leaves an even number of micro-batches, so that two ranks have
+    the same work. If that divisor is less than half of the largest divisor, it is the largest divisor.
     """
     divisors = [size for size in range(1, min(LARGEST_MICRO_BATCH, global_batch) + 1) if global_batch % size == 0]
     largest = divisors[-1]
@@ -82,16 +82,16 @@ def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
 
 
 def planned_precision(settings: Settings) -> Literal["fp32", "bf16"]:
-    """Return the number format; `auto` plans bf16 wherever there are GPUs: prepare runs without one, and the gang looks (`precision`)."""
+    """Return the number format. `auto` plans bf16 where the gang has GPUs; the ranks check whether their GPU can (`engine.precision`)."""
     if settings.training.precision != "auto":
         return settings.training.precision
     return "bf16" if settings.gang.gpus_per_node > 0 else "fp32"
 
 
-def _stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
-    """Return the ZeRO stage; 0 keeps no fp32 copy of bf16 weights, so that 1 takes its place there.
+def _zero_stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
+    """Return the ZeRO stage. Stage 0 keeps no fp32 copy of bf16 weights, so that stage 1 takes its place for bf16.
 
-    On CPU memory is not what is short, and ZeRO-2 takes a third more time for a step than stage 0.
+    On CPU memory is seldom short, and a step of ZeRO-2 takes a third more time than a step of stage 0.
     """
     single = settings.gang.nodes * settings.gang.processes_per_node == 1
     stage = settings.deepspeed.stage

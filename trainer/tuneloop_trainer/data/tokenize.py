@@ -81,7 +81,7 @@ class RowEncoder:
     """The tokenizer, and the task's way to use it."""
 
     tokenizer: TextTokenizer
-    task: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
+    encode_rows: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """`Task.encode`."""
     label_ids: Mapping[str, int]
     limit: int | None
@@ -89,7 +89,7 @@ class RowEncoder:
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
-        encoded = self.task(self.tokenizer.tokenizer, rows, self.label_ids)
+        encoded = self.encode_rows(self.tokenizer.tokenizer, rows, self.label_ids)
         highest = max((int(row.input_ids.max()) for row in encoded if len(row.input_ids)), default=0)
         if highest >= self.tokenizer.vocabulary:
             raise ModelAccessError(

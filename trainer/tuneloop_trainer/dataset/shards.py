@@ -139,11 +139,6 @@ class TokenizedSplit:
         """Return the value of each row, int64 [N]. Raises KeyError for an unknown name."""
         return self.row_columns[name]
 
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class id of each row, int64 [N], where a row has one."""
-        return self.row_column(LABELS)
-
     def _of_row(self, shards: tuple[NDArray[np.int32], ...], index: int) -> NDArray[np.int32]:
         if not 0 <= index < len(self.lengths):
             raise IndexError(f"row {index} of {len(self.lengths)} in split {self.name}")
@@ -179,7 +174,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
 
 
 def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row id, row) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
+    """Yield (row id, row as its format names the columns) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:

@@ -72,7 +72,7 @@ def _changes(layout: Layout, global_batch: int) -> Iterator[Layout]:
     lengths = range((layout.tokens - 1) // 8 * 8, _SHORTEST - 1, -8)
     yield from smaller
     yield from (replace(layout, stage=stage) for stage in stages)
-    yield from (replace(change, stage=stage) for stage in stages for change in smaller)
+    yield from (replace(smaller_batch, stage=stage) for stage in stages for smaller_batch in smaller)
     yield from (replace(layout, tokens=tokens) for tokens in lengths)
     yield from (
         replace(layout, micro_batch=1, stage=stage, tokens=tokens)

@@ -38,6 +38,7 @@ def test_the_micro_batch_divides_the_global_one(global_batch):
         pytest.param({"epochs": 3}, 1000, 32, 96, 6, id="whole epochs"),
         pytest.param({"epochs": 0.5}, 1000, 32, 16, 1, id="half an epoch"),
         pytest.param({"epochs": 0.001}, 1000, 32, 1, 1, id="never no step"),
+        pytest.param({"epochs": 0.14}, 1600, 50, 7, 1, id="a product that is a little more than a whole number"),
         pytest.param({"maxSteps": 10}, 1000, 32, 10, 1, id="steps are given"),
         pytest.param({"epochs": 1, "globalBatchSize": 1000}, 1001, 2, 2, 1, id="the last batch may be small"),
         pytest.param({"epochs": 1, "warmupRatio": 0}, 1000, 32, 32, 0, id="no warm-up"),

@@ -72,6 +72,11 @@ def test_a_full_shard_is_followed_by_another(tmp_path):
     assert [(shard.rows, shard.tokens) for shard in files.shards] == [(1, 9), (2, 10)]
 
 
+def test_a_row_that_is_longer_than_a_shard_has_a_shard_of_its_own(tmp_path):
+    files = write_dataset(tmp_path / "d", [([1] * 9, 0, "a"), ([2], 1, "b")], tokens_per_shard=4)
+    assert [(shard.rows, shard.tokens) for shard in files.shards] == [(1, 9), (1, 1)]
+
+
 NAMED = st.lists(
     st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(-100, 8), st.integers(0, 9)), min_size=1, max_size=9),
     min_size=1,

@@ -197,6 +197,12 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 ROWS = [(f"text {index}", "ab"[index % 2]) for index in range(3000)]
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_rows_of_a_table_are_numbered_from_one_over_all_its_batches(tmp_path, suffix):
+    write(tmp_path / f"rows{suffix}", ROWS)
+    assert [row.number for row in read(tmp_path / f"rows{suffix}")] == list(range(1, len(ROWS) + 1))
+
+
 @settings(max_examples=60, deadline=None)
 @given(part=st.floats(0, 1, exclude_max=True))
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])
@@ -229,6 +235,16 @@ def test_saved_data_sets_are_read_with_the_names_of_their_classes(tmp_path):
     assert cells(tmp_path / "a.parquet") == expected
     with pytest.raises(DataError, match="no split 'dev'; it has train, test"):
         located(tmp_path / "dict", split="dev")
+
+
+def test_every_file_of_a_saved_data_set_is_read_in_order(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [(f"text {index}", f"c{index % 3}") for index in range(90)]
+    saved = datasets.Dataset.from_dict({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
+    saved.save_to_disk(str(tmp_path / "saved"), num_shards=3)
+    files = located(tmp_path / "saved")
+    assert len(files) == 3
+    assert [pair for file in files for pair in cells(file.path)] == rows
 
 
 def test_a_folder_is_read_file_by_file_in_order(tmp_path):

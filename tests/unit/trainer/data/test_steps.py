@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -81,11 +82,22 @@ def splits_of(assigned: Assigned) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
-    [("A  b\n", "a B"), ("ﬁlm", "film"), ("e\u0301", "\u00e9"), ("Straße", "STRASSE")],
+    ("text", "other"),
+    [
+        ("A  b\n", "a B"),
+        ("ﬁlm", "film"),
+        ("e\u0301", "\u00e9"),
+        ("Straße", "STRASSE"),
+        ("\uff26ilm", "film"),  # a full-width F
+        ("10\u00b2", "102"),  # a raised 2
+    ],
 )
-def test_case_white_space_and_unicode_form_do_not_make_a_text_another(one, other):
-    assert text_key(one) == text_key(other)
+def test_case_white_space_and_unicode_form_do_not_make_a_text_another(text, other):
+    assert text_key(text) == text_key(other)
+
+
+def test_two_texts_are_not_the_same_as_one_that_joins_them():
+    assert len({text_key("a", "b"), text_key("a b"), text_key("ab"), text_key("b", "a")}) == 4
 
 
 def test_punctuation_makes_a_text_another():
@@ -150,6 +162,11 @@ def test_the_order_of_given_classes_stays():
     assert assigned.table.labels == ["c1", "c0"]
 
 
+def test_a_class_whose_rows_are_all_left_out_is_no_class():
+    assigned = assign(table([*many(300), (TRAIN, "TEXT 0", "gone")]), data=data(), labels=None)
+    assert assigned.table.labels == ["c0", "c1"]
+
+
 def test_a_class_given_twice_is_refused():
     with pytest.raises(ConfigError, match="model.labels: c0, c0 has a class twice"):
         assign(table(many(300)), data=data(), labels=["c0", "c0"])
@@ -164,6 +181,22 @@ def test_more_than_a_thousand_classes_are_refused():
     with pytest.raises(DataError, match="1,500 distinct labels, at most 1,000") as caught:
         assign(table(many(1500, classes=1500)), data=data(), labels=None)
     assert "labelRule" in caught.value.hint
+
+
+@pytest.mark.parametrize("place", [TEST, VALIDATION])
+def test_a_row_at_the_very_edge_of_a_hash_split_goes_to_the_next_split(place):
+    key = text_key("a film")
+    value = xxhash.xxh3_64_intdigest(key, seed=5) / 2.0**64
+    keys = np.frombuffer(key, dtype="V16")
+    fractions = {TEST: value} if place == TEST else {VALIDATION: value, TEST: 0.0}
+    for share, expected in ((value, TRAIN), (np.nextafter(value, 1.0), place)):
+        found = divide(
+            keys=keys,
+            strata=np.zeros(1, np.int32),
+            fractions={**fractions, place: share},
+            settings=SplitSettings(seed=5),
+        )
+        assert found.tolist() == [expected]
 
 
 @settings(max_examples=50, deadline=None)
@@ -184,7 +217,7 @@ def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
 @pytest.mark.parametrize("method", ["hash", "random"])
 @settings(max_examples=40, deadline=None)
 @given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60), seed=st.integers(0, 99))
-def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
+def test_rows_of_one_group_stay_in_one_split(method, groups, seed):
     keys = np.frombuffer(b"".join(text_key(str(group)) for group in groups), dtype="V16")
     strata = np.arange(len(groups), dtype=np.int32) % 2
     found = divide(
@@ -192,7 +225,7 @@ def test_rows_of_one_group_stay_on_one_side(method, groups, seed):
         settings=SplitSettings(method=method, group_by="g", seed=seed),
     )  # fmt: skip
     assert all(
-        len({side for side, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
+        len({split for split, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
     )
 
 
@@ -204,6 +237,22 @@ def test_a_random_split_keeps_the_proportions_of_the_classes_and_follows_its_see
     assert [int((assigned.splits == split).sum()) for split in (TRAIN, VALIDATION, TEST)] == [800, 100, 100]
     assert splits_of(assigned) == splits_of(assign(table(rows), data=data(method="random"), labels=None))
     assert splits_of(assigned) != splits_of(assign(table(rows), data=data(method="random", seed=7), labels=None))
+
+
+def test_groups_are_not_divided_by_the_classes_of_their_rows():
+    classes = [index // 2 % 2 for index in range(400)]
+    rows = [(TRAIN, f"text {index}", f"c{label}") for index, label in enumerate(classes)]
+    grouped = table(rows, [f"group {index // 2}" for index in range(400)])
+    asked = data(method="random", group_by="g")
+
+    def divided(strata: list[int]) -> list[int]:
+        fractions = {VALIDATION: 0.1, TEST: 0.1}
+        return divide(
+            keys=grouped.group_keys, strata=np.array(strata, np.int32), fractions=fractions, settings=asked.split
+        ).tolist()
+
+    assert splits_of(assign(grouped, data=asked, labels=None)) == divided([0] * 400)
+    assert divided([0] * 400) != divided(classes)
 
 
 def test_a_stratified_split_gives_a_class_of_three_rows_to_every_split():
@@ -227,7 +276,7 @@ def test_only_the_split_that_was_not_given_is_split_off():
     assert 10 < splits_of(assigned).count(VALIDATION) < 60
 
 
-def test_groups_keep_the_same_text_on_one_side_through_removal():
+def test_a_text_of_two_groups_stays_in_one_split_alone():
     rows = [(TRAIN, f"text {index % 150}", f"c{index % 2}") for index in range(300)]
     groups = [f"group {index}" for index in range(300)]
     assigned = assign(table(rows, groups), data=data(exact=False, group_by="g"), labels=None)

@@ -13,7 +13,7 @@ from tiny_models import WORDS, tiny_tokenizer
 
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, wrap
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.tasks import text_classification
+from tuneloop_trainer.tasks import TASKS
 from tuneloop_trainer.tasks.task import EncodedRow
 
 TOKENIZER = tiny_tokenizer()
@@ -22,7 +22,9 @@ TOKENIZER = tiny_tokenizer()
 def encode(tokenizer: Any, texts: list[str], *, vocabulary: int | None = None) -> list[EncodedRow]:
     """Encode texts of one class as `prepare` does."""
     wrapped = wrap(tokenizer, vocabulary=vocabulary or len(tokenizer))
-    encoder = RowEncoder(tokenizer=wrapped, task=text_classification.encode, label_ids={"any": 0}, limit=None)
+    encoder = RowEncoder(
+        tokenizer=wrapped, encode_rows=TASKS["text-classification"].encode, label_ids={"any": 0}, limit=None
+    )
     return encoder.encode([{"text": text, "label": "any"} for text in texts])
 
 
@@ -68,9 +70,11 @@ def test_an_id_without_an_embedding_is_refused():
         encode(TOKENIZER, ["the story"], vocabulary=10)
 
 
-def test_the_last_embedding_may_be_used():
-    (row,) = encode(TOKENIZER, ["the story"])
-    assert encode(TOKENIZER, ["the story"], vocabulary=int(row.input_ids.max()) + 1)
+def test_the_last_embedding_may_be_used_and_the_next_id_has_none():
+    highest = int(encode(TOKENIZER, ["the story"])[0].input_ids.max())
+    assert encode(TOKENIZER, ["the story"], vocabulary=highest + 1)
+    with pytest.raises(ModelAccessError, match=f"makes the id {highest}, the model has {highest} embeddings"):
+        encode(TOKENIZER, ["the story"], vocabulary=highest)
 
 
 @pytest.mark.parametrize(

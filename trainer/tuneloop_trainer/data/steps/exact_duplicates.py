@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 def run(table: RowTable, context: StepContext) -> StepResult:
     """Leave out repeated rows, if `data.deduplicate.exact`; rows that contradict an earlier one are counted in any case."""
-    texts = equal_ids(table.text_keys)
-    conflicts = conflicting(texts, table.answer_keys)
-    again = np.zeros(len(texts), dtype=np.bool_)
+    inside = np.flatnonzero(table.splits != OUT)
+    texts = equal_ids(table.text_keys[inside])
+    conflicts = inside[conflicting(texts, table.answer_keys[inside])]
+    splits, again = table.splits.copy(), inside[:0]
     if context.settings.data.deduplicate.exact:
-        again = repeated(texts, table.source_splits) & (table.splits != OUT)
+        again = inside[repeated(texts, table.source_splits[inside])]
+    splits[again] = OUT
     facts = {
-        "withinSplit": int(again.sum()),
+        "withinSplit": len(again),
         "conflictingLabels": len(conflicts),
         "firstConflict": table.place(int(conflicts[0])) if len(conflicts) else None,
     }
-    return StepResult(table=replace(table, splits=np.where(again, np.int8(OUT), table.splits)), facts=facts)
+    return StepResult(table=replace(table, splits=splits), facts=facts)
 
 
 def equal_ids(keys: NDArray[np.void]) -> NDArray[np.int64]:
