@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 
 
 def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -> None:
-    """Remove the checkpoints that `cleanup.checkpoints` does not keep. The artifact is there: what cannot be removed is only told.
+    """Remove the checkpoints that `cleanup.checkpoints` does not keep. The artifact is there: a checkpoint that cannot be removed is a warning.
 
     attempt: the one that training ended with. May be done again.
     """
