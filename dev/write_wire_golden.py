@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,20 @@ MESSAGES = {
     "model-deployment-status": ("ModelDeploymentStatus", "tuneloop_api.v1alpha1"),
     "dataset-manifest": ("DatasetManifest", "tuneloop_trainer.dataset.shards", "tuneloop_trainer.data.shards"),
     "checkpoint-manifest": ("Manifest", "tuneloop_trainer.checkpoint.manifest"),
-    "trained-method": ("TrainedMethod", "tuneloop_trainer.methods"),
+    "trained-method": ("TrainedModel TrainedMethod", "tuneloop_trainer.models.trained", "tuneloop_trainer.methods"),
 }
-"""By the name of its files: the class of a message, and the modules that it may be in, today's first."""
+"""By the name of its files: the class of a message (today's name, then that of an older release), and the modules that it may be in, today's first."""
 
 
 def model_of(message: str) -> Any:
     """Return the class of a message in the code that is on the path."""
-    name, *modules = MESSAGES[message]
-    for module in modules:
+    names, *modules = MESSAGES[message]
+    for module, name in product(modules, names.split()):
         try:
             return getattr(import_module(module), name)
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, AttributeError):
             continue
-    raise SystemExit(f"{message}: no {name} in {', '.join(modules)}")
+    raise SystemExit(f"{message}: no {names} in {', '.join(modules)}")
 
 
 def write(folder: Path) -> None:

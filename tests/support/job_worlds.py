@@ -175,7 +175,7 @@ def job_seen(job: Job, *, live: bool) -> JobView:
         created=THEN,
         started=None if job.held else THEN + timedelta(minutes=job.round),
         suspended=job.held,
-        refused="exceeded quota: few" if job.refused and live else "",
+        refusal=("exceeded quota: few" if job.refused else "") if live else None,
         deleting=job.deleting,
         outcome=job.outcome or None,  # type: ignore[arg-type]  # Succeeded or Failed
         outcome_since=THEN if job.outcome else None,

@@ -147,7 +147,8 @@ def test_a_version_that_was_counted_up_changes_the_hash_of_every_run(
 
 
 def test_every_block_either_belongs_to_the_identity_of_a_run_or_is_named_as_one_that_does_not() -> None:
-    assert defaults.IDENTITY_VERSIONS.keys() ^ defaults.WITHOUT_IDENTITY == Settings.model_fields.keys()
+    blocks = {field.alias for field in Settings.model_fields.values()}
+    assert defaults.IDENTITY_VERSIONS.keys() ^ defaults.WITHOUT_IDENTITY == blocks
 
 
 def test_a_run_config_reads_back_what_was_set_and_no_more(tmp_path: Any) -> None:

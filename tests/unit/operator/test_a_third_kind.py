@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tuneloop_api.wire.model import WireModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_operator.controller.controllers import CONTROLLERS, Controller, child_kinds, new_store
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
@@ -24,11 +24,11 @@ LABEL = "example.com/greeting"
 Manifest = dict[str, Any]
 
 
-class GreetingSpec(WireModel):
+class GreetingSpec(SpecModel):
     text: str
 
 
-class Greeting(WireModel):
+class Greeting(SpecModel):
     api_version: Literal["example.com/v1"]
     kind: Literal["Greeting"]
     metadata: Manifest

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_api.wire.model import MessageModel
@@ -69,9 +69,9 @@ class SplitFiles(MessageModel):
     rows: int
     tokens: int
     """Tokens after the cut to `max_tokens`, special tokens included."""
-    row_columns: list[str]
+    row_columns: list[str] = Field(default=[])
     """Names of the columns with one value a row."""
-    token_columns: list[str]
+    token_columns: list[str] = Field(default=[])
     """Names of the columns with one value a token."""
     shards: list[Shard]
     texts: list[TextFile]

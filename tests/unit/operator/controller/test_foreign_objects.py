@@ -10,8 +10,8 @@ from observed_jobs import a_job
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_operator.controller.carry_out import carry_out
+from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.observe.fine_tune_job import observe
-from tuneloop_operator.controller.store import Store
 from tuneloop_operator.decide.decision import Decision
 from tuneloop_operator.errors import AlreadyExists, NameConflict
 from tuneloop_operator.state.observed import Facts
@@ -54,7 +54,7 @@ def a_child(kind: str, name: str, *, owner: str, **labels: str) -> dict[str, Any
 def test_an_object_of_another_owner_is_never_applied_over(owner: str, is_written: bool) -> None:
     cluster = OneObject(a_child("Service", "r-train", owner=owner))
     decision = Decision(apply=(a_child("Service", "r-train", owner="u-r"),))
-    writing = carry_out(decision, owner=OWNER, cluster=cluster, store=Store())  # type: ignore[arg-type]  # two calls
+    writing = carry_out(decision, owner=OWNER, cluster=cluster, store=new_store())  # type: ignore[arg-type]  # two calls
     if is_written:
         asyncio.run(writing)
     else:
@@ -66,7 +66,7 @@ def test_an_object_of_another_owner_is_never_applied_over(owner: str, is_written
 @pytest.mark.parametrize(("owner", "is_ours"), [("u-r", True), ("u-somebody", False)])
 def test_an_object_that_is_there_already_is_ours_only_if_we_own_it(owner: str, is_ours: bool) -> None:
     """Ours is a create whose answer was lost."""
-    store, existing = Store(), a_child("Job", "r-a1", owner=owner)
+    store, existing = new_store(), a_child("Job", "r-a1", owner=owner)
     decision = Decision(create=(a_child("Job", "r-a1", owner="u-r"),))
     writing = carry_out(decision, owner=OWNER, cluster=OneObject(existing), store=store)  # type: ignore[arg-type]  # two calls
     if is_ours:
@@ -79,7 +79,7 @@ def test_an_object_that_is_there_already_is_ours_only_if_we_own_it(owner: str, i
 
 @pytest.mark.parametrize(("owner", "is_ours"), [("u-r", True), ("u-earlier", False)])
 def test_children_of_an_earlier_job_of_the_name_are_not_observed(owner: str, is_ours: bool) -> None:
-    store, manifest = Store(), a_job().to_wire() | {"kind": "FineTuneJob"}
+    store, manifest = new_store(), a_job().to_wire() | {"kind": "FineTuneJob"}
     manifest["metadata"] = OWNER["metadata"]
     for child in (manifest, a_child("Job", "r-a1", owner=owner), a_child("ConfigMap", "r-a1", owner=owner)):
         store.put(child)

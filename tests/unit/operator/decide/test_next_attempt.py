@@ -122,7 +122,7 @@ def test_a_node_is_avoided_at_once_if_it_is_lost_and_else_at_the_second_failure(
     ],
 )
 def test_a_gang_shrinks_to_the_nodes_that_it_found(placed: int, least: int, nodes: int) -> None:
-    job = gang_job(refused="exceeded quota")
+    job = gang_job(refusal="exceeded quota")
     pods = tuple(
         pod_of(job, index, phase="Pending", node=f"n{index}" if index < placed else None, unschedulable="none left")
         for index in range(4)
