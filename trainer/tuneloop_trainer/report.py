@@ -80,6 +80,10 @@ class Reporter:
             return fields
 
     def _message(self, fields: dict[str, Any]) -> bytes:
+        if unknown := sorted(
+            fields.keys() - ProgressMessage.model_fields.keys()
+        ):  # reading ignores such fields, writing must not
+            raise TypeError(f"a progress message has no field {', '.join(unknown)}")
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         message = ProgressMessage(
             stage=self._stage, attempt=self._attempt, sequence=self._sequence, sent_at=sent_at, **fields
