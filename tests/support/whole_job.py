@@ -25,7 +25,7 @@ class Job:
 
     def __init__(self, config: RunConfig, *, train: Callable[[Sequence[Path]], None] = run_gangs) -> None:
         self.config, self._train = config, train
-        self.folder = Path(config.paths.job)
+        self.folder = Path(config.paths.job_dir)
 
     def prepare(self) -> PrepareResult:
         """Prepare the data and the plan."""
