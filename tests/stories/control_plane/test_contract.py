@@ -72,6 +72,7 @@ BROKEN_RULES = [
 
 # For each field of a FineTuneJob that is frozen once it has started: two values.
 FROZEN = {
+    "task": ("token-classification", "text-classification"),
     "model": ({"uri": "hf://google-bert/bert-base-uncased"}, {"uri": "pvc://models/bert"}),
     "data": ({"train": [{"uri": "pvc://models/other.csv"}]}, {"train": [TRAIN, TRAIN]}),
     "method": ({"type": "lora"}, {"type": "full"}),
@@ -92,8 +93,7 @@ FROZEN = {
     "scheduling.queueName": ("a", "b"),
     "scheduling.avoidBadNodes": (True, False),
 }
-ONLY_VALUE = {"task"}  # has one allowed value so far
-WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter"}  # whose values other fields bound
+WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter", "taskOptions"}  # whose values other fields bound
 MUTABLE = {
     "suspend": True,
     "activeDeadlineSeconds": 1,
@@ -201,7 +201,7 @@ def test_every_frozen_field_is_tried_below():
         for rule in crd.root_schema(resource(FineTuneJob))["x-kubernetes-validations"]
         if "oldSelf" in rule["rule"]
     }
-    assert frozen == FROZEN.keys() | ONLY_VALUE | WITH_OTHERS
+    assert frozen == FROZEN.keys() | WITH_OTHERS
 
 
 @pytest.mark.parametrize("field", FROZEN)

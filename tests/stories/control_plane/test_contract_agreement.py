@@ -48,7 +48,8 @@ def test_each_field_of_the_status_alone(custom_resources, namespace, kind):
 
     optional = next(option for option in schema["properties"]["status"]["anyOf"] if "$ref" in option)
     cases = list(mutations(schema, optional, smallest(kind) | {"status": {}}, ("status",)))
-    check(cases, model=kind, ask=write_status, at_least=100)
+    # a status is a message: the operator that reads it may be older than the one that wrote it
+    check(cases, model=kind, ask=write_status, at_least=100, readable=("unknown field", "Unsupported value"))
 
 
 @EACH_KIND
@@ -124,13 +125,18 @@ def test_metadata(custom_resources, namespace, metadata):
     assert (reply.status == 201) == (not refusals(FineTuneJob, manifest)), (reply.body, refusals(FineTuneJob, manifest))
 
 
-def check(cases, *, model, ask, at_least):
-    """Compare the two verdicts on each case, and where both refuse, that the server names the field that the models name."""
+def check(cases, *, model, ask, at_least, readable=()):
+    """Compare the two verdicts on each case, and where both refuse, that the server names the field that the models name.
+
+    readable: reasons of the server for which the models may accept what it refuses.
+    """
     accepted, wrong = 0, []
     for case in cases:
         body = json.dumps(case.manifest)
         errors, reply = refusals(model, json.loads(body)), ask(body)
         accepted += reply.status < 300
+        if not errors and any(reason in reply.body.get("message", "") for reason in readable):
+            continue
         if (reply.status < 300) != (not errors):
             wrong.append(
                 f"{case.text}: models {errors or 'accept'}; server {reply.status} {reply.body.get('message', '')[:300]}"
