@@ -50,7 +50,7 @@ def test_it_does_not_hold(part, added_files):
 
 
 def test_what_it_runs_is_compiled_already(added_files):
-    assert any("tuneloop_operator/__pycache__/operator_loop." in path for path in added_files)
+    assert any("tuneloop_operator/controller/__pycache__/operator." in path for path in added_files)
 
 
 @pytest.mark.parametrize("label", ["title", "description", "licenses", "source", "version", "revision"])
