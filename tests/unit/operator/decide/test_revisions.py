@@ -92,16 +92,16 @@ def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: Bed)
     ],
 )
 def test_what_kubernetes_says_is_wrong_with_the_servers_is_told(
-    bed: Bed, type_: str, status: str, is_trouble: bool
+    harness: Bed, type_: str, status: str, is_trouble: bool
 ) -> None:
     async def life() -> None:
-        deploy(bed)
-        await bed.settle()
-        (stored,) = bed.cluster.of_kind("Deployment").values()
+        deploy(harness)
+        await harness.settle()
+        (stored,) = harness.cluster.of_kind("Deployment").values()
         told = {"type": type_, "status": status, "reason": "Why", "message": "quota"}
-        bed.cluster.change(stored, status={"conditions": [told]})
-        await bed.settle()
-        (ready,) = [found for found in served(bed)["conditions"] if found["type"] == "Ready"]
+        harness.cluster.change(stored, status={"conditions": [told]})
+        await harness.settle()
+        (ready,) = [found for found in served(harness)["conditions"] if found["type"] == "Ready"]
         assert (ready["message"] == "Why: quota") is is_trouble
 
     asyncio.run(life())
