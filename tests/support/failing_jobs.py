@@ -165,6 +165,8 @@ class Job(Story):
             self.wait_for("Running")
             self.edit({"suspend": True})
         self.wait_for(phase)
+        if phase == "Suspended":  # the use of its gang is counted once the pods have stopped
+            until(lambda: "runningSince" not in self.status, seconds=60, what=f"the use of {self.name}")
 
     def edit(self, spec: Manifest) -> Manifest:
         """Change the spec as a user does."""
@@ -203,7 +205,7 @@ class Job(Story):
         found: list[Manifest] = reply.body.get("items", [])
         return found
 
-    def gang_on_nodes(self, attempt: int, *, number: int = 2, seconds: float = 30.0) -> dict[str, str]:
+    def gang_on_nodes(self, attempt: int, *, number: int = 2, seconds: float = 90.0) -> dict[str, str]:
         """Return the pods of an attempt by their node, once so many have one."""
 
         def placed() -> dict[str, str]:

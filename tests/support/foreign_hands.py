@@ -89,7 +89,7 @@ class Story:
         self.bed.submit(self.name)
         self.wait_for("Running")
 
-    def wait_for(self, phase: str, *, seconds: float = 60.0):
+    def wait_for(self, phase: str, *, seconds: float = 150.0):
         """Return the status once the job is in this phase."""
         return self.bed.wait_for_phase(self.name, phase, seconds=seconds)
 

@@ -56,7 +56,7 @@ class Bed:
         reply = self._client.request("GET", f"{self._path(kind)}/{name}")
         return reply.body if reply.status == 200 else None
 
-    def stored(self, kind: str, name: str, *, seconds: float = 30.0) -> Manifest:
+    def stored(self, kind: str, name: str, *, seconds: float = 90.0) -> Manifest:
         """Return an object once it is there."""
         found = until(lambda: self.get(kind, name), seconds=seconds, what=f"{kind} {name}")
         assert found is not None
@@ -94,7 +94,7 @@ class Bed:
         """Return the phase of a FineTuneJob; empty if it has none."""
         return self.status(name).get("phase", "")
 
-    def wait_for_phase(self, name: str, phase: str, *, seconds: float = 60.0) -> Manifest:
+    def wait_for_phase(self, name: str, phase: str, *, seconds: float = 150.0) -> Manifest:
         """Return the status of a FineTuneJob once it is in this phase."""
         until(lambda: self.phase(name) == phase, seconds=seconds, what=f"{self.namespace}/{name} {phase}")
         return self.status(name)
@@ -104,7 +104,7 @@ class Bed:
         found = self.status(name).get("conditions", ())
         return next((one for one in found if one["type"] == type_), None)
 
-    def events_of(self, manifest: Manifest, *, seconds: float = 30.0) -> list[Manifest]:
+    def events_of(self, manifest: Manifest, *, seconds: float = 90.0) -> list[Manifest]:
         """Return the Events about an object, once there are any: the operator writes them last."""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
 

@@ -63,7 +63,7 @@ class Traffic:
         """Return the server-side applies of one resource."""
         return [call for call in self.writes if (call.verb, call.resource) == ("apply", resource)]
 
-    def come_to_rest(self, *, seconds: float = 20.0) -> None:
+    def come_to_rest(self, *, seconds: float = 60.0) -> None:
         """Return once nothing was written for `REST_SECONDS`. Raises AssertionError with the last writes at the deadline."""
         deadline = time.monotonic() + seconds
         seen, since = self.writes, time.monotonic()
