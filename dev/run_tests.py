@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -61,27 +62,28 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     """Run one tier with pytest; its output passes through."""
     select = [] if full else ["-m", "not full"]
     report.unlink(missing_ok=True)
-    started = time.monotonic()
+    started, used = time.monotonic(), processor_seconds()
     print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.tests]
     if tier.workers > 1:
         command += ["-n", str(tier.workers), "--dist", "loadfile"]
     code = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode
-    seconds = time.monotonic() - started
+    seconds, used = time.monotonic() - started, processor_seconds() - used
     if not report.exists():
-        return Outcome(tier, passed=0, failed=1, skipped=0, seconds=seconds)
+        return Outcome(tier, passed=0, failed=1, skipped=0, seconds=seconds, processor_seconds=used)
     suite = next(ET.parse(report).getroot().iter("testsuite"))
     count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
     passed = count["tests"] - failed - count["skipped"]
-    return Outcome(tier, passed, failed or int(code != 0), count["skipped"], seconds)
+    return Outcome(tier, passed, failed or int(code != 0), count["skipped"], seconds, used)
 
 
 def _row(outcome: Outcome, *, full: bool) -> str:
     minutes, tier = outcome.seconds / 60, outcome.tier
     over = "  over budget" if minutes > tier.minutes and not full else ""
     counts = f"{outcome.passed:>8}{outcome.failed:>8}{outcome.skipped:>9}"
-    return f"{tier.name:<16}{counts}{minutes:>9.1f}{tier.minutes:>8}{over}"
+    cores = outcome.processor_seconds / max(outcome.seconds, 1.0)
+    return f"{tier.name:<16}{counts}{minutes:>9.1f}{tier.minutes:>8}{cores:>7.1f}{over}"
 
 
 def main() -> int:
@@ -94,7 +96,7 @@ def main() -> int:
     full, tiers = chosen.full, QUICK_TIERS if chosen.quick else TIERS
     REPORTS.mkdir(parents=True, exist_ok=True)
     outcomes = [run(tier, full=full, report=REPORTS / f"{tier.name.replace(' ', '-')}.xml") for tier in tiers]
-    print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}")
+    print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}{'cores':>7}")
     for outcome in outcomes:
         print(_row(outcome, full=full))
     passed, failed, skipped = (sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped"))
