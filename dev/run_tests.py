@@ -67,7 +67,7 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.tests]
     if tier.workers > 1:
         command += ["-n", str(tier.workers), "--dist", "loadfile"]
-    code = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode
+    code = subprocess.run(command, cwd=ROOT, check=False, env=environment()).returncode
     seconds, used = time.monotonic() - started, processor_seconds() - used
     if not report.exists():
         return Outcome(tier, passed=0, failed=1, skipped=0, seconds=seconds, processor_seconds=used)
