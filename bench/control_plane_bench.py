@@ -23,13 +23,13 @@ from api_session import ApiSession, WatchExpiredError  # noqa: E402
 from cluster_tier import install_crds  # noqa: E402
 from kubeconfigs import connection_of  # noqa: E402
 from operator_process import RunningOperator  # noqa: E402
-from pod_courses import Course  # noqa: E402
+from pod_scripts import PodLifecycle  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from cluster.control_plane import ControlPlane
-    from pod_courses import Pod
+    from pod_scripts import Pod
 
 TUNELOOP = "/apis/tuneloop.dev/v1alpha1/namespaces/{}/finetunejobs"
 BATCH = "/apis/batch/v1/namespaces/{}/jobs"
@@ -44,9 +44,9 @@ _PROGRESS = {"progress", "checkpoint", "restarts", "workers"}
 _CREATED = frozenset({201})
 
 
-def unplayed(_pod: Pod, _attempt: int, _stage: str, _index: int) -> Course:
+def unplayed(_pod: Pod, _attempt: int, _stage: str, _index: int) -> PodLifecycle:
     """Leave a pod as it was stored: the pod waits for a node."""
-    return Course(())
+    return PodLifecycle(())
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from control_plane_bench import TUNELOOP, ControlPlaneBench, all_at_once, renamed, unplayed, until
 from control_plane_gauges import ApiCall, Audit, cpu_seconds, reconciles, resident_mib
-from pod_courses import Until, before_the_end, succeed, succeed_at_once
+from pod_scripts import Until, before_the_end, succeed, succeed_at_once
 from pod_status_patcher import PodStatusPatcher
 
 if TYPE_CHECKING:

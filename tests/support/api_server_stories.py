@@ -1,9 +1,9 @@
-"""Stories that a test tells to an `ApiServer` at the real API server, and the objects in them.
+"""Runs a story with an `ApiServer` at the real API server; the objects in such stories.
 
 async def story(server):
     return await server.create(config_map(namespace))
 
-created = tell(control_plane, story)
+created = run_story(control_plane, story)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def connected(kubeconfig: Path, **options: Any) -> AsyncIterator[ApiServer
         await server.close()
 
 
-def tell(plane: ControlPlane, story: Story, **options: Any) -> Any:
+def run_story(plane: ControlPlane, story: Story, **options: Any) -> Any:
     """Run a story as the administrator; return what it returns."""
 
     async def run() -> Any:

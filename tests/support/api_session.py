@@ -25,7 +25,7 @@ class RefusedError(Exception):
 
 
 class WatchExpiredError(Exception):
-    """A watch has to begin anew, with a list."""
+    """A watch has to begin again, with a list."""
 
 
 class ApiSession:

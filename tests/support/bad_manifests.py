@@ -1,4 +1,4 @@
-"""Manifests with one mistake each, by row of the bad-input matrix: what is wrong, where, who refuses it, and what must be said.
+"""Manifests with one mistake each, by row of the bad-input matrix: what is wrong, where, who refuses it, and what the message must say.
 
 `says` is what the API server (or, for `By.OPERATOR`, the condition Accepted) must say behind the field's path; `advice` is what
 `tuneloop validate` must say, where that is better than the same words.

@@ -85,7 +85,7 @@ class Release:
         """Return what is in a namespace, with the end of each pod's log."""
         kubectl = self.cluster.kubectl
         parts = [kubectl("get", "ftj,mdep,jobs,pods,events", "-o", "wide", "-n", namespace).stdout]
-        parts += [json.dumps(one.get("status")) for kind in _KINDS for one in self.list(kind, namespace=namespace)]
+        parts += [json.dumps(found.get("status")) for kind in _KINDS for found in self.list(kind, namespace=namespace)]
         for pod in self.list("pods", namespace=namespace):
             name = pod["metadata"]["name"]
             parts.append(f"--- {name}: {json.dumps(pod['status'].get('containerStatuses'))}")
@@ -142,7 +142,7 @@ class Tenant:
         return self.list("pods", selector)
 
     def until(self, condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-        """Return the first true value; fail at the deadline, or as soon as a job has failed, with all that tells why."""
+        """Return the first true value; fail at the deadline, or as soon as a job has failed, with all that says why."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             failed = [name for name, phase in self._phases().items() if phase == "Failed"]

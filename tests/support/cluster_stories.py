@@ -1,4 +1,4 @@
-"""What the stories on a node have in common: one job, what was seen of it, and its undisturbed run."""
+"""What the stories on a node have in common: one job, what was observed of it, and its undisturbed run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOB = job_manifest(
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What was seen while a job ran and its model came into service."""
+    """What was observed while a job ran and its model came into service."""
 
     tenant: Tenant
     jobs: list[dict[str, Any]]
@@ -42,7 +42,7 @@ class Served:
     @property
     def url(self) -> str:
         """The address of the deployment's Service, from this machine."""
-        (service,) = [one for one in self.tenant.list("services") if one["metadata"]["name"] == "reviews"]
+        (service,) = [service for service in self.tenant.list("services") if service["metadata"]["name"] == "reviews"]
         return f"http://{service['spec']['clusterIP']}"
 
 

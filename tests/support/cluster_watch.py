@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """What has been seen so far."""
+    """What was observed so far."""
 
     file: Path
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
         """Return the statuses that an object had, oldest first, each once."""
-        seen: list[dict[str, Any]] = []
+        statuses: list[dict[str, Any]] = []
         for line in self.file.read_text().splitlines(keepends=True):
             if not line.endswith("\n"):
                 break  # it is being written
             event = json.loads(line)
             status = event["object"].get("status") or {}
-            if event["object"]["metadata"]["name"] == name and event["type"] != "DELETED" and seen[-1:] != [status]:
-                seen.append(status)
-        return seen
+            if event["object"]["metadata"]["name"] == name and event["type"] != "DELETED" and statuses[-1:] != [status]:
+                statuses.append(status)
+        return statuses
 
 
 @contextmanager

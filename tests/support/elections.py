@@ -1,8 +1,8 @@
 """Operators that elect a leader, step by step: a test decides what each does next, what the network does to it, and what time it is.
 
-server, world, first, second = two()
+server, true_time, first, second = two()
 first.step()
-world[0] = 15.0  # seconds
+true_time[0] = 15.0  # seconds
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Operator:
 
     server: Server
     name: str
-    world: list[float]
+    true_time: list[float]
+    """One number, which the operators of a test share: seconds."""
     rate: float = 1.0
     offset: float = 0.0
     doing: Coroutine[Any, Any, None] | None = None
@@ -96,7 +97,7 @@ class Operator:
             identity=self.name,
             lease_seconds=LEASE_SECONDS,
             renew_seconds=RENEW_SECONDS,
-            clock=lambda: self.offset + self.world[0] * self.rate,
+            clock=lambda: self.offset + self.true_time[0] * self.rate,
         )
 
     @property
@@ -151,6 +152,6 @@ class Operator:
 
 
 def two(*, rates: tuple[float, float] = (1.0, 1.0)) -> tuple[Server, list[float], Operator, Operator]:
-    server, world = Server(), [0.0]
-    first = Operator(server, "first", world, rate=rates[0], offset=1000.0)
-    return server, world, first, Operator(server, "second", world, rate=rates[1], offset=-50.0)
+    server, true_time = Server(), [0.0]
+    first = Operator(server, "first", true_time, rate=rates[0], offset=1000.0)
+    return server, true_time, first, Operator(server, "second", true_time, rate=rates[1], offset=-50.0)

@@ -1,6 +1,6 @@
 """The oracle of fault tests: what a namespace holds at the end, without what differs from run to run, and how it differs from a reference.
 
-    expected = reference([end_state(control_plane, one) for one in three_clean_runs])
+    expected = reference([end_state(control_plane, namespace) for namespace in three_clean_runs])
     assert expected.differences(end_state(control_plane, namespace)) == []
 
 Masked by value: uids and their first eight digits, times, durations of what was used, addresses, certificates, generated names, the namespace. What still differs between clean
@@ -34,7 +34,7 @@ KINDS: dict[str, str] = {
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
     "ReplicaSet": "/apis/apps/v1/namespaces/{namespace}/replicasets",
 }
-"""What is compared: our kinds, and all that comes of them. Events tell the way, not the end, and Leases who led."""
+"""What is compared: our kinds, and all that comes of them. Events show the way, not the end; Leases show who led."""
 _MADE_BY_KUBERNETES = frozenset({("ConfigMap", "kube-root-ca.crt")})
 _DROPPED = ("managedFields", "resourceVersion", "selfLink", "goodput", "tuneloop.dev/data-digest")
 """The digest is of data that are compared themselves, masked."""
@@ -44,7 +44,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _GENERATED_LENGTH = 5
-_SAID_LENGTH = 300
+_SHOWN_LENGTH = 300
 """Characters of a value in the line of a difference."""
 _MISSING = object()
 
@@ -90,21 +90,21 @@ def end_state(control_plane: ControlPlane, namespace: str, *, kinds: Mapping[str
 
 def masked(objects: Iterable[Object]) -> EndState:
     """Return the end state of objects as the API server gives them."""
-    kept = [one for one in objects if (one["kind"], one["metadata"]["name"]) not in _MADE_BY_KUBERNETES]
+    kept = [found for found in objects if (found["kind"], found["metadata"]["name"]) not in _MADE_BY_KUBERNETES]
     replace = _replacements(kept)
     by_name: dict[str, list[Any]] = defaultdict(list)
-    for one in kept:
-        by_name[f"{one['kind']}/{_text(one['metadata']['name'], replace)}"].append(_value(one, replace))
+    for found in kept:
+        by_name[f"{found['kind']}/{_text(found['metadata']['name'], replace)}"].append(_value(found, replace))
     named: dict[str, Any] = {}
     for name, same in sorted(by_name.items()):
-        for number, one in enumerate(sorted(same, key=lambda each: json.dumps(each, sort_keys=True)), start=1):
-            named[name if number == 1 else f"{name}#{number}"] = one
+        for number, found in enumerate(sorted(same, key=lambda value: json.dumps(value, sort_keys=True)), start=1):
+            named[name if number == 1 else f"{name}#{number}"] = found
     return EndState(objects=named, orphans=_orphans(kept))
 
 
 def reference(clean: Sequence[EndState]) -> Reference:
     """Return what clean runs have in common; what differs among them is not compared."""
-    first, *others = [one.leaves for one in clean]
+    first, *others = [end.leaves for end in clean]
     varying = {
         path
         for other in others
@@ -128,7 +128,7 @@ def _differences(expected: dict[str, Any], found: dict[str, Any], *, varying: fr
     for path in sorted(expected.keys() | found.keys()):
         old, new = expected.get(path, _MISSING), found.get(path, _MISSING)
         if old != new and not _varies(path, varying):
-            lines.append(f"{path}: {_said(old)} in the reference, {_said(new)} here")
+            lines.append(f"{path}: {_shown(old)} in the reference, {_shown(new)} here")
     return _shortened(lines, expected, found)
 
 
@@ -145,25 +145,25 @@ def _object_of(path: str) -> str:
 
 
 def _varies(path: str, varying: frozenset[str]) -> bool:
-    return path in varying or any(path.startswith((f"{one}.", f"{one}[")) for one in varying)
+    return path in varying or any(path.startswith((f"{parent}.", f"{parent}[")) for parent in varying)
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if value is _MISSING:
         return "nothing"
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SAID_LENGTH else f"{text[:_SAID_LENGTH]}…"
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
 
 
 def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
     if not isinstance(value, dict | list) or not value:
         yield path, value
     elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _leaves(one, _joined(path, key))
+        for key, part in value.items():
+            yield from _leaves(part, _joined(path, key))
     else:
-        for number, one in enumerate(value):
-            yield from _leaves(one, f"{path}[{number}]")
+        for number, part in enumerate(value):
+            yield from _leaves(part, f"{path}[{number}]")
 
 
 def _joined(path: str, key: str) -> str:
@@ -175,8 +175,8 @@ def _joined(path: str, key: str) -> str:
 def _replacements(objects: list[Object]) -> Replacements:
     """Return what stands for each text that is another one in each run, as a word of its own; the longest first."""
     found: dict[str, str] = {}
-    for one in objects:
-        metadata = one["metadata"]
+    for manifest in objects:
+        metadata = manifest["metadata"]
         found[metadata["uid"][:8]] = "<uid8>"
         found[metadata["namespace"]] = "<namespace>"
         stem = metadata.get("generateName", "")
@@ -188,10 +188,10 @@ def _replacements(objects: list[Object]) -> Replacements:
 
 def _value(value: Any, replace: Replacements) -> Any:
     if isinstance(value, dict):
-        kept = {key: one for key, one in value.items() if key not in _DROPPED}
-        return {key: "(duration)" if key in _DURATIONS else _value(one, replace) for key, one in kept.items()}
+        kept = {key: part for key, part in value.items() if key not in _DROPPED}
+        return {key: "(duration)" if key in _DURATIONS else _value(part, replace) for key, part in kept.items()}
     if isinstance(value, list):
-        return _by_type([_value(one, replace) for one in value])
+        return _by_type([_value(part, replace) for part in value])
     if isinstance(value, str):
         return _decoded(value, replace) if value.startswith("{") else _text(value, replace)
     return value
@@ -207,8 +207,8 @@ def _decoded(text: str, replace: Replacements) -> Any:
 
 def _by_type(values: list[Any]) -> Any:
     """Return conditions by their type: who writes first is chance."""
-    if values and all(isinstance(one, dict) and {"type", "status"} <= one.keys() for one in values):
-        return {str(one["type"]): one for one in values}
+    if values and all(isinstance(value, dict) and {"type", "status"} <= value.keys() for value in values):
+        return {str(value["type"]): value for value in values}
     return values
 
 
@@ -223,13 +223,13 @@ def _text(text: str, replace: Replacements) -> str:
 
 
 def _orphans(objects: list[Object]) -> tuple[str, ...]:
-    alive = {one["metadata"]["uid"] for one in objects}
-    kinds = {one["kind"] for one in objects} | KINDS.keys()
+    alive = {manifest["metadata"]["uid"] for manifest in objects}
+    kinds = {manifest["kind"] for manifest in objects} | KINDS.keys()
     return tuple(
         sorted(
-            f"{one['kind']}/{one['metadata']['name']}"
-            for one in objects
-            for owner in one["metadata"].get("ownerReferences", ())
+            f"{manifest['kind']}/{manifest['metadata']['name']}"
+            for manifest in objects
+            for owner in manifest["metadata"].get("ownerReferences", ())
             if owner.get("controller") and owner["kind"] in kinds and owner["uid"] not in alive
         )
     )

@@ -17,8 +17,8 @@ from cluster.volumes import shared_claim
 from end_state import KINDS
 from foreign_hands import JOB_LABEL, Story
 from free_ports import free_ports
-from operator_bed import SPEC, Bed
-from pod_courses import Bind, Course, End, Run, Until, by_attempt, fail
+from namespace_client import SPEC, NamespaceClient
+from pod_scripts import Bind, End, PodLifecycle, Run, Until, by_attempt, fail
 from stage_messages import success
 from waiting import until
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane
     from fault_proxy import FaultProxy
     from operator_process import RunningOperator
-    from pod_courses import Script
+    from pod_scripts import Script
     from pod_status_patcher import PodStatusPatcher
 
 Manifest = dict[str, Any]
@@ -69,7 +69,7 @@ def start_scheduler(plane: ControlPlane) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class SharedEnvironment:
     """What all stories share."""
 
     plane: ControlPlane
@@ -82,23 +82,23 @@ class World:
 class Stage:
     """What one story has of its own; for a thread of its own."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.kubelet = world.kubelet
-        self.bed = Bed(world.plane, world.namespace)
+    def __init__(self, environment: SharedEnvironment) -> None:
+        self.environment = environment
+        self.kubelet = environment.kubelet
+        self.client = NamespaceClient(environment.plane, environment.namespace)
 
-    def job(self, name: str, *, bed: Bed | None = None) -> Job:
+    def job(self, name: str, *, client: NamespaceClient | None = None) -> Job:
         """Return a job under a name of its own, which is yet to be submitted."""
-        return Job(name, bed=bed or self.bed, proxy=self.world.proxy, kubelet=self.kubelet)
+        return Job(name, client=client or self.client, proxy=self.environment.proxy, kubelet=self.kubelet)
 
-    def place(self, name: str, *, labels: Manifest | None = None, has_claim: bool = True) -> Bed:
+    def place(self, name: str, *, labels: Manifest | None = None, has_claim: bool = True) -> NamespaceClient:
         """Make a namespace with the claim `models`, and return once pods are admitted there."""
         self.make("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}})
         if has_claim:
             self.furnish(name)
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         until(lambda: self.ask("GET", account).status == 200, seconds=30, what="a service account")
-        return Bed(self.world.plane, name)
+        return NamespaceClient(self.environment.plane, name)
 
     def furnish(self, namespace: str) -> None:
         """Give a namespace the claim `models`."""
@@ -114,7 +114,7 @@ class Stage:
 
     def ask(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
         """Send one request as the administrator."""
-        return self.bed.request(method, path, body, **how)
+        return self.client.request(method, path, body, **how)
 
     def add_node(self, job: Job, name: str) -> str:
         """Make a node for one pod of this job, and return its whole name. It has no processors, so that no other pod comes to it."""
@@ -147,7 +147,7 @@ class Job(Story):
         """Create it; `spec`: fields that differ, `resources` those of them that do."""
         resources = _RESOURCES | spec.pop("resources", {})
         given = {name: value for name, value in resources.items() if value is not None}
-        return self.bed.submit(self.name, resources=given, **spec)
+        return self.client.submit(self.name, resources=given, **spec)
 
     def reach(self, phase: str) -> None:
         """Create it and return once it is in this phase, where it stays until `go_on(STAGE)`."""
@@ -170,7 +170,7 @@ class Job(Story):
 
     def edit(self, spec: Manifest) -> Manifest:
         """Change the spec as a user does."""
-        return self.bed.patch("FineTuneJob", self.name, {"spec": spec})
+        return self.client.patch("FineTuneJob", self.name, {"spec": spec})
 
     def keep(self, stage: str) -> threading.Event:
         """Let the pods of a stage neither end nor, if it is training, come up until the event is set; return it."""
@@ -180,7 +180,7 @@ class Job(Story):
     @property
     def status(self) -> Manifest:
         """Its status."""
-        return self.bed.status(self.name)
+        return self.client.status(self.name)
 
     @property
     def accelerator(self) -> str:
@@ -190,7 +190,7 @@ class Job(Story):
     def children(self, *kinds: str) -> list[Manifest]:
         """Return what has its label."""
         return [
-            {"kind": kind} | one for kind in kinds or CHILDREN for one in self._labelled(kind, JOB_LABEL, self.name)
+            {"kind": kind} | child for kind in kinds or CHILDREN for child in self._labelled(kind, JOB_LABEL, self.name)
         ]
 
     def gang(self, attempt: int) -> list[Manifest]:
@@ -199,8 +199,8 @@ class Job(Story):
         return sorted(pods, key=lambda pod: pod["metadata"]["name"])
 
     def _labelled(self, kind: str, label: str, value: str) -> list[Manifest]:
-        path = KINDS[kind].format(namespace=self.bed.namespace)
-        reply = self.bed.request("GET", path, query={"labelSelector": f"{label}={value}"})
+        path = KINDS[kind].format(namespace=self.client.namespace)
+        reply = self.client.request("GET", path, query={"labelSelector": f"{label}={value}"})
         assert reply.status in {200, 404}, reply.body
         found: list[Manifest] = reply.body.get("items", [])
         return found
@@ -223,7 +223,7 @@ class Job(Story):
         return [pod for pod in self.children("Pod") if is_on(pod)]
 
     def run_config(self, attempt: int) -> Manifest:
-        """Return what the pods of an attempt were told."""
+        """Return what the pods of an attempt were given."""
         found: Manifest = json.loads(self.stored("ConfigMap", f"a{attempt}")["data"]["run.json"])
         return found
 
@@ -236,8 +236,8 @@ class Job(Story):
 def waiting_to_start(go: threading.Event) -> Script:
     """Return a script of pods that have a node, and whose containers do not start until the event."""
 
-    def script(pod: Manifest, attempt: int, stage: str, index: int) -> Course:
-        return Course((Bind(), Until(go), Run(), End(message=success(stage, index=index))))
+    def script(pod: Manifest, attempt: int, stage: str, index: int) -> PodLifecycle:
+        return PodLifecycle((Bind(), Until(go), Run(), End(message=success(stage, index=index))))
 
     return script
 

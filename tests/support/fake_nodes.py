@@ -73,7 +73,7 @@ class FakeNodes:
         await self._api.ask("POST", "/api/v1/nodes", manifest, accept={201, 409})
 
     async def _renew(self) -> None:
-        for name in [one for one in self.names if one not in self.lost]:
+        for name in [node for node in self.names if node not in self.lost]:
             await self._renew_one(name)
 
     async def _renew_one(self, name: str) -> None:

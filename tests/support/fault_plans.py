@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from end_state import EndState
 from fault_proxy import Call, DropAfter, DropBefore, Kill, Match, Notification, Rule, SkipEvent, tally, writes
-from pod_courses import Script, by_attempt, by_index, fail, hang, succeed
+from pod_scripts import Script, by_attempt, by_index, fail, hang, succeed
 
 from tuneloop_api.wire.failure_class import FailureClass
 
@@ -49,7 +49,7 @@ SCENARIOS = (SUCCEEDED, RESTARTED)
 
 def scripts_of(scenarios: Iterable[Scenario]) -> dict[str, Script]:
     """Return the scripts for one patcher that plays the pods of all scenarios."""
-    return {f"{one.name}/{stage}": script for one in scenarios for stage, script in one.scripts.items()}
+    return {f"{scenario.name}/{stage}": script for scenario in scenarios for stage, script in scenario.scripts.items()}
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Clean:
         return writes(self.calls, without=_NOT_COUNTED)
 
     @property
-    def seen(self) -> Counter[EventKey]:
-        """How often each object was told of in each way."""
+    def event_counts(self) -> Counter[EventKey]:
+        """How often the watch reported each type of event of each object."""
         return Counter(_key_of(event) for event in self.events if event.type != "BOOKMARK")
 
 
@@ -99,18 +99,18 @@ class Plan:
 
 def write_plans(scenario: Scenario, clean: Sequence[Clean], *, fault: str) -> list[Plan]:
     """Return a plan for each write that all fault-free runs did; it meets the write with the same number."""
-    shortest = min((one.writes for one in clean), key=len)
+    shortest = min((run.writes for run in clean), key=len)
     return [
-        Plan(scenario, fault, number, Match(verb="write", resource=COUNTED_WRITES, nth=number), _said(call))
+        Plan(scenario, fault, number, Match(verb="write", resource=COUNTED_WRITES, nth=number), _description_of(call))
         for number, call in enumerate(shortest, start=1)
     ]
 
 
 def event_plans(scenario: Scenario, clean: Sequence[Clean]) -> list[Plan]:
     """Return a plan for each watch event that all fault-free runs saw."""
-    common = clean[0].seen
-    for one in clean[1:]:
-        common &= one.seen
+    common = clean[0].event_counts
+    for run in clean[1:]:
+        common &= run.event_counts
     met = [(key, nth) for key, count in sorted(common.items()) for nth in range(1, count + 1)]
     return [
         Plan(scenario, "miss-event", number, _match_of(key, nth=nth), f"{key[2]} {nth} of {key[0]} {key[1]}")
@@ -137,7 +137,7 @@ def made_and_deleted(calls: Iterable[Call]) -> Counter[tuple[str, str, str]]:
     return counted
 
 
-def _said(call: Call) -> str:
+def _description_of(call: Call) -> str:
     subresource = f"/{call.subresource}" if call.subresource else ""
     return f"{call.verb} {call.resource}{subresource} {call.name}"
 

@@ -11,9 +11,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_traffic import Traffic
-from pod_courses import Until, before_the_end, succeed
+from pod_scripts import Until, before_the_end, succeed
 from served_models import deploy, is_ready
 from waiting import until
 
@@ -28,7 +28,7 @@ ONE_RUN = {"prepare": 1, "a1": 1, "export": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class SharedEnvironment:
     """What all stories share."""
 
     plane: ControlPlane
@@ -40,13 +40,13 @@ class World:
 class Stage:
     """What one story has of its own."""
 
-    def __init__(self, world: World) -> None:
-        self.bed = Bed(world.plane, world.namespace)
-        self._world = world
+    def __init__(self, environment: SharedEnvironment) -> None:
+        self.client = NamespaceClient(environment.plane, environment.namespace)
+        self._environment = environment
 
     def job(self, name: str) -> Story:
         """Return the story of a job under a name of its own, which is yet to be submitted."""
-        return Story(name, bed=self.bed, proxy=self._world.proxy, kubelet=self._world.kubelet)
+        return Story(name, client=self.client, proxy=self._environment.proxy, kubelet=self._environment.kubelet)
 
     def training(self, name: str) -> Story:
         """Return the story of a job that trains until `go_on("train")`."""
@@ -58,8 +58,8 @@ class Stage:
     def served(self, name: str) -> Story:
         """Return the story of a ModelDeployment that is ready and at rest."""
         served = self.job(name)
-        deploy(self.bed, name)
-        until(lambda: is_ready(self.bed, name), seconds=60, what="ready servers")
+        deploy(self.client, name)
+        until(lambda: is_ready(self.client, name), seconds=60, what="ready servers")
         served.traffic.come_to_rest()
         return served
 
@@ -67,11 +67,11 @@ class Stage:
 class Story:
     """One job, and what the operator writes for it."""
 
-    def __init__(self, name: str, *, bed: Bed, proxy: FaultProxy, kubelet: PodStatusPatcher) -> None:
+    def __init__(self, name: str, *, client: NamespaceClient, proxy: FaultProxy, kubelet: PodStatusPatcher) -> None:
         self.name = name
-        self.bed = bed
+        self.client = client
         self.kubelet = kubelet
-        self.traffic = Traffic(proxy, bed.namespace, name)
+        self.traffic = Traffic(proxy, client.namespace, name)
         self._go: dict[str, threading.Event] = {}
 
     def hold(self, *stages: str) -> None:
@@ -86,28 +86,28 @@ class Story:
 
     def start(self) -> None:
         """Submit the job and return once it trains."""
-        self.bed.submit(self.name)
+        self.client.submit(self.name)
         self.wait_for("Running")
 
     def wait_for(self, phase: str, *, seconds: float = 150.0):
         """Return the status once the job is in this phase."""
-        return self.bed.wait_for_phase(self.name, phase, seconds=seconds)
+        return self.client.wait_for_phase(self.name, phase, seconds=seconds)
 
     def child(self, kind: str, suffix: str):
         """Return a child, or None."""
-        return self.bed.get(kind, f"{self.name}-{suffix}")
+        return self.client.get(kind, f"{self.name}-{suffix}")
 
     def stored(self, kind: str, suffix: str):
         """Return a child once it is there."""
-        return self.bed.stored(kind, f"{self.name}-{suffix}")
+        return self.client.stored(kind, f"{self.name}-{suffix}")
 
     def patch(self, kind: str, suffix: str, change, **how: str):
         """Change a child as a user does."""
-        return self.bed.patch(kind, f"{self.name}-{suffix}", change, **how)
+        return self.client.patch(kind, f"{self.name}-{suffix}", change, **how)
 
     def delete(self, kind: str, suffix: str, *, policy: str = "Background") -> None:
         """Delete a child as a user does."""
-        self.bed.delete(kind, f"{self.name}-{suffix}", policy=policy)
+        self.client.delete(kind, f"{self.name}-{suffix}", policy=policy)
 
     @property
     def runs(self) -> dict[str, int]:
@@ -116,7 +116,7 @@ class Story:
         return {name.removeprefix(f"{self.name}-"): count for (kind, name), count in made.items() if kind == "jobs"}
 
     def succeeds_after_one_disruption(self) -> None:
-        """Wait for the end, and require that training was begun anew once, and nothing else."""
+        """Wait for the end, and require that training began again once, and nothing else."""
         status = self.wait_for("Succeeded", seconds=90)
         assert (status["attempt"], status["restarts"]["total"], status["restarts"]["disruption"]) == (2, 1, 1)
         self.traffic.come_to_rest()
@@ -125,4 +125,4 @@ class Story:
 
 def gang(job: Story):
     """Return the pods of a job's first attempt."""
-    return [pod for pod in job.bed.all("Pod") if pod["metadata"]["name"].startswith(f"{job.name}-a1")]
+    return [pod for pod in job.client.all("Pod") if pod["metadata"]["name"].startswith(f"{job.name}-a1")]

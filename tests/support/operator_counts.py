@@ -34,7 +34,7 @@ def calls(operator: RunningOperator) -> dict[Labels, float]:
 def written(operator: RunningOperator) -> set[str]:
     """Return the resources that the operator wrote; the Lease is left out."""
     asked = map(dict, calls(operator))
-    return {one["resource"] for one in asked if one["verb"] in _WRITES and one["code"] in {"200", "201"}}
+    return {call["resource"] for call in asked if call["verb"] in _WRITES and call["code"] in {"200", "201"}}
 
 
 def reconciles(operator: RunningOperator) -> float:

@@ -1,4 +1,4 @@
-"""`Traffic`: what an operator behind a fault proxy writes for one object of ours, told by name; whether it has come to rest.
+"""`Traffic`: what an operator behind a fault proxy writes for one object of ours, found by name; whether it has come to rest.
 
 traffic = Traffic(proxy, "team-a", "reviews")
 traffic.come_to_rest()
@@ -46,7 +46,7 @@ class Traffic:
 
     @property
     def changes(self) -> list[Call]:
-        """The writes but Events, which tell of what was before, and may come late."""
+        """The writes but Events, which report what was before, and may come late."""
         return [call for call in self.writes if call.resource != "events"]
 
     @property
@@ -66,12 +66,12 @@ class Traffic:
     def come_to_rest(self, *, seconds: float = 60.0) -> None:
         """Return once nothing was written for `REST_SECONDS`. Raises AssertionError with the last writes at the deadline."""
         deadline = time.monotonic() + seconds
-        seen, since = self.writes, time.monotonic()
+        before, since = self.writes, time.monotonic()
         while time.monotonic() - since < REST_SECONDS:
             time.sleep(0.1)
-            if len(now := self.writes) != len(seen):
-                seen, since = now, time.monotonic()
-            assert time.monotonic() < deadline, "\n".join(map(_said, seen[-20:]))
+            if len(now := self.writes) != len(before):
+                before, since = now, time.monotonic()
+            assert time.monotonic() < deadline, "\n".join(map(_line, before[-20:]))
 
     def _counted(self, verb: str) -> Counter[tuple[str, str]]:
         counted: Counter[tuple[str, str]] = Counter()
@@ -85,6 +85,6 @@ class Traffic:
         return call.namespace == self._namespace and is_named
 
 
-def _said(call: Call) -> str:
+def _line(call: Call) -> str:
     subresource = f"/{call.subresource}" if call.subresource else ""
     return f"{call.at:.2f} {call.verb} {call.resource}{subresource} {call.name}: {call.code}"

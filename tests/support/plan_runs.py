@@ -23,7 +23,7 @@ from cluster_tier import fresh_namespace
 from end_state import Reference, count_differences, reference
 from fault_plans import Clean, Plan, Scenario, made_and_deleted
 from fault_proxy import ActiveRule, Call, FaultProxy, Match, Notification, Rule, WatchError, writes
-from operator_bed import OVER, Bed
+from namespace_client import OVER, NamespaceClient
 from operator_process import RunningOperator
 from waiting import until
 
@@ -40,7 +40,7 @@ _GAP_SECONDS = 1.0
 _NAMESPACES_OF_ONE_OPERATOR = 20
 _OPERATORS_AT_ONCE = 4
 _SETTINGS = {"progress_url": "https://tuneloop-progress.test:8443"}
-"""Those that are seen in children, and would differ between operators. Nobody posts."""
+"""Those that show in children, and would differ between operators. Nobody posts."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Outcome:
 
     def __str__(self) -> str:
         return "\n".join(
-            [f"{self.plan}{'' if self.has_fired else ': not met'}", *(f"    {one}" for one in self.problems)]
+            [f"{self.plan}{'' if self.has_fired else ': not met'}", *(f"    {problem}" for problem in self.problems)]
         )
 
 
@@ -64,26 +64,26 @@ class Outcome:
 class Run:
     """A namespace, and the proxy and operator that serve it."""
 
-    bed: Bed
+    client: NamespaceClient
     proxy: FaultProxy
     operator: RunningOperator
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """The calls about this namespace."""
-        return tuple(call for call in self.proxy.trace if call.namespace == self.bed.namespace)
+        return tuple(call for call in self.proxy.trace if call.namespace == self.client.namespace)
 
     @property
     def events(self) -> tuple[Notification, ...]:
         """The events about this namespace."""
-        return tuple(event for event in self.proxy.events if event.namespace == self.bed.namespace)
+        return tuple(event for event in self.proxy.events if event.namespace == self.client.namespace)
 
     def wait_until_quiet(self) -> None:
         """Return once nothing was written for a moment. Raises AssertionError at the deadline."""
         deadline = time.monotonic() + _CONVERGE_SECONDS
         before = -1
         while (now := len(writes(self.calls))) != before:
-            assert time.monotonic() < deadline, f"{self.bed.namespace} is not left alone"
+            assert time.monotonic() < deadline, f"{self.client.namespace} is not left alone"
             before = now
             time.sleep(_QUIET_SECONDS)
 
@@ -99,19 +99,19 @@ class PlanRunner:
     def clean(self, scenario: Scenario, *, count: int = 3) -> list[Clean]:
         """Run without faults, so many times at once."""
 
-        def one(run: Run) -> Clean:
-            run.bed.submit(scenario.name)
+        def run_once(run: Run) -> Clean:
+            run.client.submit(scenario.name)
             _wait_for_the_end(run, scenario)
             run.wait_until_quiet()
-            assert run.bed.phase(scenario.name) == "Succeeded", run.bed.status(scenario.name)
-            return Clean(run.bed.end_state(), run.calls, run.events)
+            assert run.client.phase(scenario.name) == "Succeeded", run.client.status(scenario.name)
+            return Clean(run.client.end_state(), run.calls, run.events)
 
         with self._shared(count) as runs:
-            return _at_once([lambda run=run: one(run) for run in runs], workers=count)
+            return _at_once([lambda run=run: run_once(run) for run in runs], workers=count)
 
     def run(self, plans: Sequence[Plan], clean: Sequence[Clean]) -> list[Outcome]:
         """Run plans of one scenario; return their outcomes in the same order."""
-        judge = _Judge(reference([one.end for one in clean]), made_and_deleted(clean[0].calls))
+        judge = _Judge(reference([run.end for run in clean]), made_and_deleted(clean[0].calls))
         killing = [plan for plan in plans if plan.fault == "kill"]
         others = [plan for plan in plans if plan.fault != "kill"]
         found = _at_once([lambda plan=plan: self._killed(plan, judge) for plan in killing], workers=_OPERATORS_AT_ONCE)
@@ -136,10 +136,10 @@ class PlanRunner:
                 self._operator(folder, proxy, pod_namespace=home, namespaces=",".join(names))
             )
             operator.wait_ready(seconds=60).wait_leading(seconds=60)
-            beds = [Bed(self._plane, name) for name in names]
-            for bed in beds:
-                stack.callback(bed.close)
-            yield [Run(bed, proxy, operator) for bed in beds]
+            clients = [NamespaceClient(self._plane, name) for name in names]
+            for client in clients:
+                stack.callback(client.close)
+            yield [Run(client, proxy, operator) for client in clients]
 
     def _killed(self, plan: Plan, judge: _Judge) -> Outcome:
         began = time.monotonic()
@@ -150,12 +150,12 @@ class PlanRunner:
             folder = self._folder / plan.id
             proxy = stack.enter_context(FaultProxy(self._plane, [], folder=folder))
             operator = stack.enter_context(self._operator(folder, proxy, pod_namespace=name, namespaces=name))
-            run = Run(Bed(self._plane, name), proxy, operator)
-            stack.callback(run.bed.close)
+            run = Run(NamespaceClient(self._plane, name), proxy, operator)
+            stack.callback(run.client.close)
             rule = proxy.add(plan.rule(name))
-            run.bed.submit(plan.scenario.name)
+            run.client.submit(plan.scenario.name)
             until(
-                lambda: operator.process.poll() is not None or run.bed.phase(plan.scenario.name) in OVER,
+                lambda: operator.process.poll() is not None or run.client.phase(plan.scenario.name) in OVER,
                 seconds=_END_SECONDS,
                 what=f"{plan}: killed",
             )
@@ -177,23 +177,25 @@ class _Judge:
     counts: Counter[tuple[str, str, str]]
 
     def problems(self, run: Run) -> list[str]:
-        return self.end.differences(run.bed.end_state()) + count_differences(self.counts, made_and_deleted(run.calls))
+        return self.end.differences(run.client.end_state()) + count_differences(
+            self.counts, made_and_deleted(run.calls)
+        )
 
 
 def _met(plan: Plan, run: Run, judge: _Judge) -> Outcome:
     """Run a plan that leaves the operator alive."""
     began = time.monotonic()
-    rule = run.proxy.add(plan.rule(run.bed.namespace))
-    run.bed.submit(plan.scenario.name)
+    rule = run.proxy.add(plan.rule(run.client.namespace))
+    run.client.submit(plan.scenario.name)
     if plan.fault == "miss-event":
-        until(lambda: rule.fired or run.bed.phase(plan.scenario.name) in OVER, seconds=_END_SECONDS, what=str(plan))
+        until(lambda: rule.fired or run.client.phase(plan.scenario.name) in OVER, seconds=_END_SECONDS, what=str(plan))
         time.sleep(_GAP_SECONDS)
         _break_watch(run, plan.match.resource or "")
     return _outcome(plan, run, rule, judge, began)
 
 
 def _break_watch(run: Run, resource: str) -> None:
-    match = Match(verb="watch", resource=resource, namespace=run.bed.namespace)
+    match = Match(verb="watch", resource=resource, namespace=run.client.namespace)
     broken = run.proxy.add(Rule(match, WatchError(410)))
     broken.wait()
     broken.remove()
@@ -209,14 +211,14 @@ def _outcome(plan: Plan, run: Run, rule: ActiveRule, judge: _Judge, began: float
         while (problems := judge.problems(run)) and time.monotonic() < deadline:
             time.sleep(0.5)
     except AssertionError as error:
-        problems = [f"{error}", f"status: {run.bed.status(plan.scenario.name)}", run.operator.log[-2000:]]
+        problems = [f"{error}", f"status: {run.client.status(plan.scenario.name)}", run.operator.log[-2000:]]
     return Outcome(plan, bool(rule.fired), problems, time.monotonic() - began)
 
 
 def _wait_for_the_end(run: Run, scenario: Scenario) -> None:
-    phases = f"{run.bed.namespace}/{scenario.name} over"
-    until(lambda: run.bed.phase(scenario.name) in OVER, seconds=_END_SECONDS, what=phases)
-    until(run.bed.is_settled, seconds=_CONVERGE_SECONDS, what=f"the Jobs of {run.bed.namespace} settled")
+    phases = f"{run.client.namespace}/{scenario.name} over"
+    until(lambda: run.client.phase(scenario.name) in OVER, seconds=_END_SECONDS, what=phases)
+    until(run.client.is_settled, seconds=_CONVERGE_SECONDS, what=f"the Jobs of {run.client.namespace} settled")
 
 
 def _at_once(work: Sequence[Callable[[], T]], *, workers: int) -> list[T]:
@@ -224,4 +226,4 @@ def _at_once(work: Sequence[Callable[[], T]], *, workers: int) -> list[T]:
     if not work:
         return []
     with ThreadPoolExecutor(workers) as pool:
-        return [future.result() for future in [pool.submit(one) for one in work]]
+        return [future.result() for future in [pool.submit(call) for call in work]]

@@ -1,15 +1,15 @@
-"""The status of a pod after a step of its course, as the patch that the kubelet or the scheduler would send. No I/O."""
+"""The status of a pod after a step of its lifecycle, as the patch that the kubelet or the scheduler would send. No I/O."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pod_courses import Disrupt, End, Run, Unschedulable, Waiting
+from pod_scripts import Disrupt, End, Run, Unschedulable, Waiting
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pod_courses import Pod
+    from pod_scripts import Pod
 
 Patch = dict[str, Any]
 IMAGE_DIGEST = "sha256:" + "c" * 64
@@ -78,9 +78,9 @@ def _shown(pod: Pod, phase: str, state: Patch, *, ready: bool, at: str) -> Patch
 
 
 def _condition(kind: str, holds: bool, *, at: str, reason: str = "", message: str = "") -> Patch:
-    said = {"reason": reason, "message": message}
+    texts = {"reason": reason, "message": message}
     found = {"type": kind, "status": str(holds), "lastTransitionTime": at}
-    return found | {name: value for name, value in said.items() if value}
+    return found | {name: value for name, value in texts.items() if value}
 
 
 def _image_id(image: str) -> str:

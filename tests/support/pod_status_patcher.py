@@ -1,4 +1,4 @@
-"""`PodStatusPatcher` plays scheduler and kubelet: it gives each pod of a job the course that a script chooses. Nothing runs.
+"""`PodStatusPatcher` plays scheduler and kubelet: it gives each pod of a job the lifecycle that a script chooses. Nothing runs.
 
     with PodStatusPatcher(control_plane, scripts={"train": by_attempt(fail(FailureClass.COLLECTIVE), succeed)}) as kubelet:
         create(job)
@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 from api_session import ApiSession, RefusedError, WatchExpiredError
 from fake_nodes import FakeNodes
 from kubeconfigs import connection_of
-from pod_courses import NAMED, Bind, Course, End, Script, Until, Wait, hang, succeed
+from pod_scripts import NAMED, Bind, End, PodLifecycle, Script, Until, Wait, hang, succeed
 from pod_status import is_terminal, patch_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from cluster.control_plane import ControlPlane
-    from pod_courses import Pod, Step
+    from pod_scripts import Pod, Step
 
 _JOB, _STAGE, _ATTEMPT = "tuneloop.dev/job", "tuneloop.dev/stage", "tuneloop.dev/attempt"
 _INDEX = "batch.kubernetes.io/job-completion-index"
@@ -40,10 +40,10 @@ _LOOK_SECONDS = 0.05
 
 @dataclass
 class _Played:
-    """One pod and where its course is."""
+    """One pod and where its lifecycle is."""
 
     pod: Pod
-    course: Course
+    lifecycle: PodLifecycle
     task: asyncio.Task[None] | None = None
     is_stopping: bool = False
     steps: list[Step] = field(default_factory=list)
@@ -68,9 +68,9 @@ class PodStatusPatcher:
         `has_scheduler`: a real scheduler places the pods, and the step `Bind` waits for it.
         """
         self.scripts: dict[str, Script | str] = dict(scripts or {})
-        """May be changed at any time; holds for pods that are first seen later."""
+        """May be changed at any time; holds for pods that are first observed later."""
         self.ended = 0
-        """Pods that ended by their course."""
+        """Pods that ended by their lifecycle."""
         self.problems: list[str] = []
         self._connection = connection_of(control_plane.kubeconfig)
         self._path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
@@ -96,7 +96,7 @@ class PodStatusPatcher:
             assert not self.problems, "\n".join(self.problems)
 
     def play(self, name: str, *steps: Step, namespace: str) -> None:
-        """Let a pod take these steps now, instead of what is left of its course; returns when it has."""
+        """Let a pod take these steps now, instead of what is left of its lifecycle; returns when it has."""
         self._in_loop(self._play_now(name, namespace, steps))
 
     def steps_of(self, name: str, *, namespace: str) -> tuple[Step, ...]:
@@ -105,7 +105,7 @@ class PodStatusPatcher:
 
     def pods(self, *, namespace: str) -> tuple[str, ...]:
         """Return the names of the pods that exist, sorted."""
-        found = (each.pod["metadata"] for each in tuple(self._played.values()))
+        found = (played.pod["metadata"] for played in tuple(self._played.values()))
         return tuple(sorted(metadata["name"] for metadata in found if metadata["namespace"] == namespace))
 
     def add_node(self, name: str, size: Mapping[str, str]) -> None:
@@ -121,7 +121,7 @@ class PodStatusPatcher:
         self._in_loop(self._lose(name))
 
     def restore_node(self, name: str) -> None:
-        """Let a node come back: its deleted pods go away; a course that was broken off is not taken up again."""
+        """Let a node come back: its deleted pods go away; a lifecycle that was broken off is not taken up again."""
         self._in_loop(self._restore(name))
 
     @staticmethod
@@ -139,7 +139,7 @@ class PodStatusPatcher:
         self._tasks = [asyncio.create_task(self._nodes.keep()), asyncio.create_task(self._follow())]
 
     async def _stop(self) -> None:
-        tasks = [*self._tasks, *(each.task for each in self._played.values() if each.task)]
+        tasks = [*self._tasks, *(played.task for played in self._played.values() if played.task)]
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -175,9 +175,9 @@ class PodStatusPatcher:
         uid = pod["metadata"]["uid"]
         known = self._played.get(uid)
         if known is None:
-            known = self._played[uid] = _Played(pod, self._course_of(pod))
+            known = self._played[uid] = _Played(pod, self._lifecycle_of(pod))
             if not is_terminal(pod):
-                self._let(known, lambda: self._take(known, known.course.steps))
+                self._let(known, lambda: self._take(known, known.lifecycle.steps))
         elif int(pod["metadata"]["resourceVersion"]) >= int(known.pod["metadata"]["resourceVersion"]):
             known.pod = pod
         if "deletionTimestamp" in pod["metadata"] and not known.is_stopping and not self._is_lost(pod):
@@ -189,7 +189,7 @@ class PodStatusPatcher:
         if known and known.task:
             known.task.cancel()
 
-    def _course_of(self, pod: Pod) -> Course:
+    def _lifecycle_of(self, pod: Pod) -> PodLifecycle:
         metadata = pod["metadata"]
         labels = metadata["labels"]
         stage, job = labels.get(_STAGE, "serve"), labels.get(_JOB, "")
@@ -199,24 +199,24 @@ class PodStatusPatcher:
         return script(pod, self._attempt(pod, job, stage), stage, index)
 
     def _attempt(self, pod: Pod, job: str, stage: str) -> int:
-        """Return the number of the run; of a stage whose attempts have no numbers, by the Jobs that were seen."""
+        """Return the number of the run; of a stage whose attempts have no numbers, by the Jobs that were observed."""
         metadata = pod["metadata"]
         if stage == "train":
             return int(metadata["labels"][_ATTEMPT])
-        owner = next((one["uid"] for one in metadata.get("ownerReferences", ())), metadata["uid"])
+        owner = next((owner["uid"] for owner in metadata.get("ownerReferences", ())), metadata["uid"])
         runs = self._runs[metadata["namespace"], job, stage]
         if owner not in runs:
             runs.append(owner)
         return runs.index(owner) + 1
 
-    def _let(self, known: _Played, course: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _let(self, known: _Played, lifecycle: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if known.task:
             known.task.cancel()
-        known.task = asyncio.create_task(self._guarded(course))
+        known.task = asyncio.create_task(self._guarded(lifecycle))
 
-    async def _guarded(self, course: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _guarded(self, lifecycle: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await course()
+            await lifecycle()
         except RefusedError as error:
             self.problems.append(str(error))
 
@@ -258,7 +258,7 @@ class PodStatusPatcher:
             return
         if not is_terminal(known.pod):
             grace = known.pod["metadata"].get("deletionGracePeriodSeconds") or 0
-            stop = known.course.stop
+            stop = known.lifecycle.stop
             await asyncio.sleep(min(stop.seconds, grace))
             await self._show(known, stop.end if stop.seconds <= grace else End(137))
             await asyncio.sleep(stop.lingers)

@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Any
 from waiting import until
 
 if TYPE_CHECKING:
-    from operator_bed import Bed
+    from namespace_client import NamespaceClient
 
 Manifest = dict[str, Any]
 
 
-def deploy(bed: Bed, name: str, *, model: str = "pvc://models/artifact") -> None:
+def deploy(client: NamespaceClient, name: str, *, model: str = "pvc://models/artifact") -> None:
     """Create a ModelDeployment of an artifact."""
     metadata = {"name": name}
     body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
-    bed.create("ModelDeployment", body | {"spec": {"model": {"uri": model}}})
+    client.create("ModelDeployment", body | {"spec": {"model": {"uri": model}}})
 
 
-def deployment_status(bed: Bed, name: str) -> Manifest:
+def deployment_status(client: NamespaceClient, name: str) -> Manifest:
     """Return the status of a ModelDeployment; empty if there is none."""
-    return (bed.get("ModelDeployment", name) or {}).get("status", {})
+    return (client.get("ModelDeployment", name) or {}).get("status", {})
 
 
-def is_ready(bed: Bed, name: str) -> bool:
+def is_ready(client: NamespaceClient, name: str) -> bool:
     """Tell whether the ModelDeployment is in phase Ready."""
-    return deployment_status(bed, name).get("phase") == "Ready"
+    return deployment_status(client, name).get("phase") == "Ready"
 
 
-def take_down(bed: Bed) -> None:
+def take_down(client: NamespaceClient) -> None:
     """Delete all ModelDeployments and wait until no server is left. Else Deployments would still be created in a namespace that is being deleted."""
-    for deployment in bed.all("ModelDeployment"):
-        bed.delete("ModelDeployment", deployment["metadata"]["name"])
+    for deployment in client.all("ModelDeployment"):
+        client.delete("ModelDeployment", deployment["metadata"]["name"])
     kinds = ("Deployment", "ReplicaSet")
-    until(lambda: not [child for kind in kinds for child in bed.all(kind)], seconds=60, what="no servers")
+    until(lambda: not [child for kind in kinds for child in client.all(kind)], seconds=60, what="no servers")

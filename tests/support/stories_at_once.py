@@ -1,14 +1,14 @@
-"""Stories that mostly wait are told at once, and still are tests of their own: `at_once`, `telling`.
+"""Stories that mostly wait run at once, and still are tests of their own: `at_once`, `running_at_once`.
 
     @pytest.fixture(scope="module")
-    def told(request, operator):
-        with telling(request, lambda: Stage(operator)) as futures:
+    def running_stories(request, operator):
+        with running_at_once(request, lambda: Stage(operator)) as futures:
             yield futures
 
     @at_once
     def test_a_deleted_gang_is_replaced(stage): ...        # runs in a thread of its own; `pytest.mark.parametrize` goes above `at_once`
 
-Only what a session is to run is told. A story gets a stage of its own, and no fixtures.
+Only the stories of tests that this session runs are begun. A story gets a stage of its own, and no fixtures.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     import pytest
 
 Futures = dict[str, "Future[None]"]
-_BY_PYTEST = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("told", "request")]
+_BY_PYTEST = [
+    inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("running_stories", "request")
+]
 
 
 def at_once(story: Callable[..., None]) -> Callable[..., None]:
-    """Make a test of a story `(stage, **parameters)`: it waits for what the fixture `told` has begun."""
+    """Make a test of a story `(stage, **parameters)`: it waits for the end of its story, which the fixture `running_stories` has begun."""
 
-    def test(told: Futures, request: pytest.FixtureRequest, **_: Any) -> None:
-        told[request.node.name].result()
+    def test(running_stories: Futures, request: pytest.FixtureRequest, **_: Any) -> None:
+        running_stories[request.node.name].result()
 
     _, *parameters = inspect.signature(story).parameters.values()
     test.__signature__ = inspect.Signature([*_BY_PYTEST, *parameters])  # type: ignore[attr-defined]
@@ -43,7 +45,7 @@ def at_once(story: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def telling(
+def running_at_once(
     request: pytest.FixtureRequest, stage: Callable[[], Any], *, folder: Path | None = None, workers: int | None = None
 ) -> Iterator[Futures]:
     """Begin all stories of the requesting module that this session runs, each on a stage of its own; yield them by the name of their test.

@@ -97,7 +97,7 @@ class Storm:
     """What did not come yet; in the end what came too late, when the job had succeeded."""
     until: float
     runs: int = 0
-    told: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     """What happened, for a failed test."""
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     """What ends by itself: when, and how."""
@@ -107,9 +107,9 @@ class Storm:
         """Strike and start again until the command succeeds."""
         self._start()
         while (code := self.process.poll()) != 0:
-            assert time.monotonic() < self.until, "\n".join([*self.told, "it is not done in time"])
+            assert time.monotonic() < self.until, "\n".join([*self.log, "it is not done in time"])
             if code is not None:
-                self.told.append(f"the command ended with {code}")
+                self.log.append(f"the command ended with {code}")
                 self._start()
             self._strike_if_due()
             self._end_what_lasted()
@@ -117,7 +117,7 @@ class Storm:
 
     def _start(self) -> None:
         self.runs += 1
-        assert self.runs <= MOST_RUNS, "\n".join([*self.told, self._last_output()])
+        assert self.runs <= MOST_RUNS, "\n".join([*self.log, self._last_output()])
         self.process: subprocess.Popen[str] = self.workspace.start("run", "-f", "job.yaml", log=f"run-{self.runs}.log")
 
     def _strike_if_due(self) -> None:
@@ -126,7 +126,7 @@ class Storm:
         if self._due is None:
             self._due = time.monotonic() + self.left[0].wait
         if time.monotonic() >= self._due and self._strike(self.left[0]):
-            self.told.append(str(self.left.pop(0)))
+            self.log.append(str(self.left.pop(0)))
             self._due = None
 
     def _strike(self, strike: Strike) -> bool:

@@ -116,17 +116,17 @@ def forward(engine: Engine, model: str, x: Tensor) -> Any:
 
 def train(engine: Engine, model: str, *, start: int, end: int) -> list[list[float]]:
     """Make the steps from `start` up to `end`; return [loss, gradient norm] of each."""
-    world, total = engine.world_size, MICRO_BATCHES * ROWS
+    world_size, total = engine.world_size, MICRO_BATCHES * ROWS
     history = []
     for step in range(start, end):
         losses = torch.zeros(MICRO_BATCHES, dtype=torch.float64)
-        for k in range(-(-MICRO_BATCHES // world)):
-            g = k * world + engine.rank
+        for k in range(-(-MICRO_BATCHES // world_size)):
+            g = k * world_size + engine.rank
             live, g = g < MICRO_BATCHES, g if g < MICRO_BATCHES else 0
             x, labels = rows(step, g, tokens=model in ("bert", "lora"))
             torch.manual_seed(1000 * step + g)
             loss = loss_sum(forward(engine, model, x), labels)
-            engine.backward(loss * (world / total if live else 0.0))
+            engine.backward(loss * (world_size / total if live else 0.0))
             if live:
                 losses[g] = loss.detach()
         engine.all_reduce_sum(losses)

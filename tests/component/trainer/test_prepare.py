@@ -265,7 +265,7 @@ def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
     assert plan.total == plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.framework
 
 
-def test_a_run_that_begins_anew_removes_the_checkpoints_of_earlier_runs_and_never_its_own(tmp_path, model):
+def test_a_run_that_begins_again_removes_the_checkpoints_of_earlier_runs_and_never_its_own(tmp_path, model):
     write_csv(tmp_path / "train.csv", sentences(400))
     config = run_config(tmp_path, model=model)
     checkpoint = Path(config.paths.job_dir) / "checkpoints" / "step-00000010-a1"

@@ -29,7 +29,7 @@ DISRUPTIONS = {"Evicted", "Preempted"}
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted:
-    """What was seen of a job that was disturbed right after its first checkpoint."""
+    """What was observed of a job that was disturbed right after its first checkpoint."""
 
     tenant: Tenant
     saved: int
@@ -92,23 +92,23 @@ def test_there_was_one_gang_for_each_attempt(interrupted):
 
 
 def test_the_phases_are_a_path_of_the_job_s_life(interrupted):
-    seen = [status["phase"] for status in interrupted.jobs if "phase" in status]
-    strange = [move for move in pairwise(seen) if move[0] != move[1] and move[1] not in FOLLOWS[move[0]]]
-    assert not strange, seen
-    assert "Restarting" in seen
-    assert seen[-1] == "Succeeded"
+    observed = [status["phase"] for status in interrupted.jobs if "phase" in status]
+    strange = [move for move in pairwise(observed) if move[0] != move[1] and move[1] not in FOLLOWS[move[0]]]
+    assert not strange, observed
+    assert "Restarting" in observed
+    assert observed[-1] == "Succeeded"
 
 
 def test_attempts_never_go_back_and_steps_never_within_one(interrupted):
-    seen = [
+    observed = [
         (status["attempt"], status.get("progress", {}).get("step", 0))
         for status in interrupted.jobs
         if "attempt" in status
     ]
-    attempts = [attempt for attempt, _ in seen]
+    attempts = [attempt for attempt, _ in observed]
     assert attempts == sorted(attempts)
     for number in (1, 2):
-        steps = [step for attempt, step in seen if attempt == number]
+        steps = [step for attempt, step in observed if attempt == number]
         assert steps == sorted(steps), (number, steps)
 
 

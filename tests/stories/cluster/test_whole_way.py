@@ -60,10 +60,10 @@ def test_the_deployment_serves_that_artifact(served):
 
 
 def test_the_phases_come_in_their_order(served):
-    seen = [status.get("phase") for status in served.jobs if status]
-    ranks = [ORDER.index(phase) for phase in seen]
-    assert ranks == sorted(ranks), seen
-    assert {"Preparing", "Running", "Exporting", "Succeeded"} <= set(seen)
+    observed = [status.get("phase") for status in served.jobs if status]
+    ranks = [ORDER.index(phase) for phase in observed]
+    assert ranks == sorted(ranks), observed
+    assert {"Preparing", "Running", "Exporting", "Succeeded"} <= set(observed)
 
 
 def test_progress_never_falls(served):
@@ -83,8 +83,8 @@ def test_steps_were_posted_while_the_gang_ran(served):
 
 def test_the_workers_are_those_of_the_gang(served):
     expected = {"Running": {"2/2"}, "Queued": {None, "0/2", "1/2"}}
-    seen = {(status.get("phase"), status.get("workers")) for status in served.jobs}
-    assert not [pair for pair in seen if pair[1] not in expected.get(pair[0], {None})], seen
+    observed = {(status.get("phase"), status.get("workers")) for status in served.jobs}
+    assert not [pair for pair in observed if pair[1] not in expected.get(pair[0], {None})], observed
 
 
 def test_the_status_tells_everything_at_the_end(served):

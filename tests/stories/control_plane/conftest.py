@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 
 
 class FolderScheduling(LoadFileScheduling):
-    """Gives each file here, and each folder, whose fixtures make one world for all its files, to one worker."""
+    """Gives each file here, and each folder, whose fixtures make one environment for all its files, to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)

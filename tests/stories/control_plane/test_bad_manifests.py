@@ -9,13 +9,13 @@ from collections import Counter
 import pytest
 from bad_manifests import BAD_MANIFESTS, GOOD, JOB, By, put
 from cluster_tier import fresh_namespace
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from waiting import until
 
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import API_VERSION
-from tuneloop_api.wire import text_formats as forms
+from tuneloop_api.wire import text_formats
 from tuneloop_api.wire.rules import EXAMPLE
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -36,8 +36,8 @@ def test_every_row_has_five_examples():
 
 def test_every_form_is_broken_by_an_example():
     broken = {bad.says for bad in BAD_MANIFESTS}
-    untried = [form for form in forms.FORMS.values() if form.message not in broken]
-    assert untried == [forms.LAYER_NAME, forms.DIGEST]  # test_contract_agreement breaks these
+    untried = [form for form in text_formats.FORMS.values() if form.message not in broken]
+    assert untried == [text_formats.LAYER_NAME, text_formats.DIGEST]  # test_contract_agreement breaks these
 
 
 @each_of(REFUSED_HERE)
@@ -47,12 +47,12 @@ def test_a_post_is_refused_with_the_field_what_was_given_and_what_is_allowed(cus
     causes = [
         cause["message"] for cause in reply.body.get("details", {}).get("causes", ()) if bad.field in cause["field"]
     ]
-    said = " ".join([reply.body["message"], *causes])
-    assert bad.field in said
-    assert bad.says in said
-    assert given(bad).strip('"') in said
-    in_our_words = any(words in said for words in words_of_rules(bad.kind))
-    assert bad.by is By.SERVER or in_our_words == (bad.by is By.RULE), said
+    message = " ".join([reply.body["message"], *causes])
+    assert bad.field in message
+    assert bad.says in message
+    assert given(bad).strip('"') in message
+    in_our_words = any(words in message for words in words_of_rules(bad.kind))
+    assert bad.by is By.SERVER or in_our_words == (bad.by is By.RULE), message
 
 
 @each_of(REFUSED_HERE)
@@ -213,15 +213,15 @@ def test_the_spec_door_cannot_thaw_a_job(custom_resources, namespace):
     assert (replaced.status, replaced.body["details"]["causes"][0]["field"]) == (422, "spec.image")
 
 
-def test_a_job_that_is_made_anew_under_the_name_begins_anew(custom_resources, namespace):
+def test_a_job_that_is_made_again_under_the_name_begins_again(custom_resources, namespace):
     body = manifest(JOB, "again")
     start(custom_resources, namespace, body)
     path = f"{collection(JOB, namespace)}/again"
     first = custom_resources.request("GET", path).body["metadata"]["uid"]
     assert custom_resources.request("DELETE", path).status == 200
-    anew = copy.deepcopy(body) | {"status": {"startTime": "2026-01-01T00:00:00Z"}}
-    put(anew, "spec.image", "trainer:2")
-    created = custom_resources.request("POST", collection(JOB, namespace), anew, STRICT)
+    again = copy.deepcopy(body) | {"status": {"startTime": "2026-01-01T00:00:00Z"}}
+    put(again, "spec.image", "trainer:2")
+    created = custom_resources.request("POST", collection(JOB, namespace), again, STRICT)
     assert created.status == 201
     assert created.body["metadata"]["uid"] != first
     assert "status" not in created.body
@@ -231,26 +231,28 @@ def test_the_operator_says_what_it_refuses_in_the_condition_accepted_and_takes_t
     custom_resources, tmp_path
 ):
     with fresh_namespace(custom_resources) as name:
-        bed = Bed(custom_resources, name)
+        client = NamespaceClient(custom_resources, name)
         with RunningOperator(custom_resources, tmp_path, namespaces=name, pod_namespace=name) as operator:
             operator.wait_ready().wait_leading()
-            bed.submit("alike", model={"uri": "hf://a/b", "labels": ["a", "b", "a"]})
-            bed.submit("local", model={"uri": "file:///m"})
-            bed.submit("homeless", storage={})
+            client.submit("alike", model={"uri": "hf://a/b", "labels": ["a", "b", "a"]})
+            client.submit("local", model={"uri": "file:///m"})
+            client.submit("homeless", storage={})
             for job, field in {
                 "alike": "spec.model.labels[2]",
                 "local": "spec.model.uri",
                 "homeless": "spec.storage.claim",
             }.items():
-                accepted = until(lambda job=job: bed.condition(job, "Accepted"), seconds=20, what=f"Accepted of {job}")
+                accepted = until(
+                    lambda job=job: client.condition(job, "Accepted"), seconds=20, what=f"Accepted of {job}"
+                )
                 assert (accepted["status"], accepted["message"].split(":")[0]) == ("False", field)
                 assert "; for example " in accepted["message"]
-            assert not bed.all("Job")
-            bed.patch("FineTuneJob", "alike", {"spec": {"model": {"labels": ["a", "b"]}}})
-            bed.stored("Job", "alike-prepare")
-            assert bed.condition("alike", "Accepted")["status"] == "True"
+            assert not client.all("Job")
+            client.patch("FineTuneJob", "alike", {"spec": {"model": {"labels": ["a", "b"]}}})
+            client.stored("Job", "alike-prepare")
+            assert client.condition("alike", "Accepted")["status"] == "True"
             assert not [line for line in operator.log_lines if line.get("level") in {"error", "ERROR"}], operator.log
-        bed.close()
+        client.close()
 
 
 def manifest(kind, name):

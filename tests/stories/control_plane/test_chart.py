@@ -163,7 +163,7 @@ def test_an_upgrade_keeps_the_certificate(release):
     assert release.get("secret", "tuneloop-progress-tls")["data"] == before
 
 
-def test_a_certificate_for_another_name_is_made_anew(release):
+def test_a_certificate_for_another_name_is_made_again(release):
     release.install()
     before = release.get("secret", "tuneloop-progress-tls")["data"]
     release.upgrade({"progress": {"service": "ml-progress"}})

@@ -200,7 +200,7 @@ def _phase(plane):
 
 
 def _refused_requests(plane):
-    """Return what the operator's process (told by its user agent) was refused."""
+    """Return what the operator's process (known by its user agent) was refused."""
     lines = (json.loads(line) for line in plane.audit_log.read_text().splitlines())
     return [
         f"{line['verb']} {line['requestURI']}"

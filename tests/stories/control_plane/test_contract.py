@@ -283,8 +283,8 @@ def test_kubectl_explain_reads_like_documentation(custom_resources):
     explained = custom_resources.kubectl("explain", "ftj.spec.training.learningRate")
     assert explained.returncode == 0, explained.stderr
     assert "FIELD: learningRate <number>" in explained.stdout
-    said = " ".join(explained.stdout.split())
-    assert "Default: by method and model, as shown in `status.resolved`. For example `2e-4`." in said
+    explanation = " ".join(explained.stdout.split())
+    assert "Default: by method and model, as shown in `status.resolved`. For example `2e-4`." in explanation
     assert "-required-" in custom_resources.kubectl("explain", "mdep.spec").stdout
 
 

@@ -1,4 +1,4 @@
-"""The custom resources get another schema while jobs train: what is stored stays readable and writable, and no pod is made anew."""
+"""The custom resources get another schema while jobs train: what is stored stays readable and writable, and no pod is made again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 import yaml
 from cluster.control_plane import ControlPlane
 from fault_proxy import FaultProxy
-from operator_bed import SPEC, Bed
+from namespace_client import SPEC, NamespaceClient
 from operator_process import RunningOperator, make_certificate
 from operator_traffic import Traffic
-from pod_courses import Until, before_the_end, succeed
+from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
@@ -60,7 +60,7 @@ def _without_rules(schema: Any) -> None:
 class Upgraded:
     """What there is after another schema took effect under a running operator; two jobs train on until `go`."""
 
-    bed: Bed
+    client: NamespaceClient
     plane: ControlPlane
     job: Traffic
     before: dict[str, str]
@@ -84,7 +84,7 @@ def upgraded(control_plane, tmp_path_factory) -> Iterator[Upgraded]:
 @contextmanager
 def stage(plane: ControlPlane, namespace: str, folder: Path, go: threading.Event) -> Iterator[Upgraded]:
     """Store jobs, two of which train, under an operator at rest."""
-    bed = Bed(plane, namespace)
+    client = NamespaceClient(plane, namespace)
     scripts = {f"{name}/train": before_the_end(succeed, Until(go)) for name in TRAINING}
     settings = {
         "pod_namespace": namespace,
@@ -100,12 +100,12 @@ def stage(plane: ControlPlane, namespace: str, folder: Path, go: threading.Event
         operator.wait_ready().wait_leading()
         for number in range(STORED):
             refused = REFUSED_TODAY if number % 10 == 9 else {}
-            bed.submit(f"reviews-{number}", **refused, suspend=f"reviews-{number}" not in TRAINING)
+            client.submit(f"reviews-{number}", **refused, suspend=f"reviews-{number}" not in TRAINING)
         for name in TRAINING:
-            bed.wait_for_phase(name, "Running")
+            client.wait_for_phase(name, "Running")
         job = Traffic(proxy, namespace, TRAINING[0])
         job.come_to_rest()
-        yield Upgraded(bed=bed, plane=plane, job=job, before=gang(bed), go=go, written_before=len(job.writes))
+        yield Upgraded(client=client, plane=plane, job=job, before=gang(client), go=go, written_before=len(job.writes))
 
 
 def apply(plane: ControlPlane, folder: Path, crds: list[Manifest]) -> None:
@@ -123,36 +123,36 @@ def create(plane: ControlPlane, namespace: str, **spec: Any) -> int:
     return plane.request("POST", ANY_JOB.format(namespace), body | {"spec": SPEC | spec}, query=query).status
 
 
-def gang(bed: Bed) -> dict[str, str]:
-    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in bed.all("Pod")}
+def gang(client: NamespaceClient) -> dict[str, str]:
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in client.all("Pod")}
 
 
 def test_a_new_schema_restarts_no_pod_and_writes_nothing_for_a_job_that_trains(upgraded):
     assert len(upgraded.before) >= 2 * len(TRAINING)
     upgraded.job.come_to_rest()
-    assert gang(upgraded.bed) == upgraded.before
+    assert gang(upgraded.client) == upgraded.before
     assert len(upgraded.job.writes) == upgraded.written_before
 
 
 def test_each_stored_job_can_be_read_and_written_those_too_that_todays_rules_refuse(upgraded):
-    jobs = upgraded.bed.all("FineTuneJob")
+    jobs = upgraded.client.all("FineTuneJob")
     assert len(jobs) == STORED
     assert [job for job in jobs if job["spec"].get("method") == REFUSED_TODAY["method"]]
     for job in jobs:
         name = job["metadata"]["name"]
-        stored = upgraded.bed.patch("FineTuneJob", name, {"metadata": {"labels": {"team": "a"}}})
+        stored = upgraded.client.patch("FineTuneJob", name, {"metadata": {"labels": {"team": "a"}}})
         assert stored["spec"] == job["spec"]
 
 
 def test_an_old_job_can_be_given_a_new_field(upgraded):
-    stored = upgraded.bed.patch("FineTuneJob", "reviews-2", {"spec": {"ttlSecondsAfterFinished": 3600}})
+    stored = upgraded.client.patch("FineTuneJob", "reviews-2", {"spec": {"ttlSecondsAfterFinished": 3600}})
     assert stored["spec"]["ttlSecondsAfterFinished"] == 3600
 
 
 def test_an_old_job_trains_to_its_end_in_its_first_attempt(upgraded):
     upgraded.go.set()
     for name in TRAINING:
-        status = upgraded.bed.wait_for_phase(name, "Succeeded")
+        status = upgraded.client.wait_for_phase(name, "Succeeded")
         assert (status["attempt"], status.get("restarts")) == (1, None)
         assert status["usage"]
 
@@ -160,9 +160,11 @@ def test_an_old_job_trains_to_its_end_in_its_first_attempt(upgraded):
 def test_back_under_the_older_schema_all_can_still_be_read_and_written(upgraded, tmp_path):
     apply(upgraded.plane, tmp_path, [older(crd) for crd in todays_crds()])
     until(
-        lambda: create(upgraded.plane, upgraded.bed.namespace, **REFUSED_TODAY) == 201, seconds=30, what="older rules"
+        lambda: create(upgraded.plane, upgraded.client.namespace, **REFUSED_TODAY) == 201,
+        seconds=30,
+        what="older rules",
     )
-    stored = upgraded.bed.patch("FineTuneJob", "reviews-2", {"metadata": {"labels": {"team": "b"}}})
+    stored = upgraded.client.patch("FineTuneJob", "reviews-2", {"metadata": {"labels": {"team": "b"}}})
     assert "ttlSecondsAfterFinished" not in stored["spec"]
     written = len(upgraded.job.writes)
     upgraded.job.come_to_rest()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster_tier import fresh_namespace
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator, make_certificate
-from pod_courses import End, hang
+from pod_scripts import End, hang
 from pod_status_patcher import PodStatusPatcher
 from real_stages import Machine, read_with
 from release_code import ROOT, code_of, python_path
@@ -62,24 +62,24 @@ class Story:
 class Scene:
     """The cluster, and the machine on which its pods run."""
 
-    bed: Bed
+    client: NamespaceClient
     kubelet: PodStatusPatcher
     story: Story
 
     def run(self, job: str, *, more: Manifest | None = None, kill: bool = False) -> Ended:
-        """Run the pod of a Job as soon as it is there, and let the kubelet tell its end. `more`: fields for its message."""
+        """Run the pod of a Job as soon as it is there, and let the kubelet report its end. `more`: fields for its message."""
         pod = until(lambda: self._pod(job), seconds=60, what=f"a pod of {job}")
-        config_map = self.bed.stored("ConfigMap", job)
+        config_map = self.client.stored("ConfigMap", job)
         ended = self.story.machine.run(config_map, kill_when=_has_saved if kill else None)
         message = ended.message if more is None else json.dumps(json.loads(ended.message) | more)
         self.story.ends[job] = ended
-        self.kubelet.play(pod, End(ended.exit_code, message), namespace=self.bed.namespace)
+        self.kubelet.play(pod, End(ended.exit_code, message), namespace=self.client.namespace)
         return ended
 
     def _pod(self, job: str) -> str | None:
-        labelled = (pod["metadata"] for pod in self.bed.all("Pod"))
+        labelled = (pod["metadata"] for pod in self.client.all("Pod"))
         found = [pod["name"] for pod in labelled if pod["labels"].get("batch.kubernetes.io/job-name") == job]
-        known = self.kubelet.pods(namespace=self.bed.namespace)
+        known = self.kubelet.pods(namespace=self.client.namespace)
         return next((name for name in found if name in known), None)
 
 
@@ -98,11 +98,11 @@ def story(custom_resources, tmp_path_factory):
     story = Story(code=code, machine=machine)
     with fresh_namespace(custom_resources) as namespace:
         scripts = {"prepare": hang, "train": hang, "export": hang}
-        bed = Bed(custom_resources, namespace)
+        client = NamespaceClient(custom_resources, namespace)
         with PodStatusPatcher(
             custom_resources, namespace=namespace, scripts=scripts, nodes=[f"{namespace}-0"]
         ) as kubelet:
-            scene = Scene(bed=bed, kubelet=kubelet, story=story)
+            scene = Scene(client=client, kubelet=kubelet, story=story)
             common = {
                 "pod_namespace": namespace,
                 "namespaces": namespace,
@@ -119,7 +119,7 @@ def story(custom_resources, tmp_path_factory):
                     operator.wait_ready(seconds=120).wait_leading(seconds=60)
                     act(scene)
                     for job in ("carried", "returned"):
-                        story.jobs[f"{job} under {name}"] = bed.stored("FineTuneJob", job)
+                        story.jobs[f"{job} under {name}"] = client.stored("FineTuneJob", job)
                     operator.terminate()
                 story.logs[name] = operator.log
         yield story
@@ -135,9 +135,9 @@ def write_claim(folder: Path) -> None:
 def begin(scene: Scene) -> None:
     """Prepare both jobs, and let a gang of each train until it has saved."""
     for job in ("carried", "returned"):
-        scene.bed.submit(job, **SPEC)
+        scene.client.submit(job, **SPEC)
         scene.run(f"{job}-prepare")
-        until(lambda job=job: scene.bed.get("Job", f"{job}-a1"), seconds=60, what="a gang")
+        until(lambda job=job: scene.client.get("Job", f"{job}-a1"), seconds=60, what="a gang")
 
 
 def upgraded(scene: Scene) -> None:
@@ -146,8 +146,8 @@ def upgraded(scene: Scene) -> None:
         scene.run(f"{job}-a1", kill=True)
     scene.run("carried-a2", more={"fromTheFuture": LATER})
     scene.run("carried-export", more=LATER)
-    scene.bed.wait_for_phase("carried", "Succeeded")
-    until(lambda: scene.bed.get("Job", "returned-a2"), seconds=60, what="a second gang")
+    scene.client.wait_for_phase("carried", "Succeeded")
+    until(lambda: scene.client.get("Job", "returned-a2"), seconds=60, what="a second gang")
 
 
 def rolled_back(scene: Scene) -> None:
@@ -155,7 +155,7 @@ def rolled_back(scene: Scene) -> None:
     scene.run("returned-a2", kill=True)
     scene.run("returned-a3")
     scene.run("returned-export")
-    scene.bed.wait_for_phase("returned", "Succeeded")
+    scene.client.wait_for_phase("returned", "Succeeded")
 
 
 def summary(ended: Ended, part: str) -> Manifest:
@@ -196,7 +196,7 @@ def test_a_job_keeps_its_hash_whatever_operator_writes_its_run_json(story):
         assert hashes == {story.jobs[f"{job} under first-again"]["status"]["lineage"]["configHash"]}
 
 
-def test_both_operators_tell_the_trainer_of_the_first_release_the_same_settings(story):
+def test_both_operators_give_the_trainer_of_the_first_release_the_same_settings(story):
     """Where one of them fills in a default and the other does not, the trainer's own default is the same."""
     program = "from tuneloop_api.run_config import RunConfig\nresult = RunConfig.from_wire(data).to_wire()"
     first, today, again = (

@@ -85,10 +85,10 @@ def test_any_deployment(custom_resources, namespace, verdicts, seed):
     stored = judged(custom_resources, namespace, generated(ModelDeployment, seed), verdicts)
     if stored is None:
         return
-    seen = ObservedDeployment(
+    observed = ObservedDeployment(
         deployment=ModelDeployment.from_wire(stored), manifest=stored, source=None, present={}, live=True
     )
-    decision = decide_deployment(seen, now=NOW, settings=SETTINGS)
+    decision = decide_deployment(observed, now=NOW, settings=SETTINGS)
     for child in [*decision.apply, *decision.create]:
         taken(custom_resources, namespace, child)
 

@@ -62,7 +62,7 @@ def test_the_api_server_takes_it_without_a_complaint(
 
 
 @pytest.mark.parametrize("manifest", applied())
-def test_what_is_stored_is_seen_to_be_what_is_wanted(
+def test_what_is_stored_equals_what_is_wanted(
     control_plane: ControlPlane, namespace: str, manifest: dict[str, Any]
 ) -> None:
     stored = posted(control_plane, manifest, namespace).body

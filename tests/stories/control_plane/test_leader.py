@@ -78,9 +78,9 @@ def test_a_successor_does_not_wait_for_the_lease_of_a_leader_that_let_go(
     async def story() -> None:
         async with operator(control_plane, namespace, "first", **long) as (first, running, _):
             await until(first.leads)
-            seen = Clock()
-            async with operator(control_plane, namespace, "second", clock=seen, **long) as (second, _, _):
-                await until(lambda: seen.reads > 10)  # it knows the Lease, and waits for its end
+            clock = Clock()
+            async with operator(control_plane, namespace, "second", clock=clock, **long) as (second, _, _):
+                await until(lambda: clock.reads > 10)  # it knows the Lease, and waits for its end
                 assert not second.leads()
                 await first.release()
                 await running

@@ -1,4 +1,4 @@
-"""One fault in the course of a job, and the job ends as if there had been none: same objects, made as often, none too many.
+"""One fault in the life of a job, and the job ends as if there had been none: same objects, made as often, none too many.
 
 Each plan is one fault: the operator killed right after a write, a write's reply or request lost, a watch event missed. The plans are
 learned from fault-free runs. `make test` takes a part of them, `make test-full` all. One can be run by its id, as a failure names it:
@@ -57,9 +57,9 @@ def check(runner, plans, clean, record_property):
 
 
 def may_find_nothing(plan, clean) -> bool:
-    """Whether a run may lack what the plan's fault is to meet: two changes that are seen at once make one status write less.
+    """Whether a run may lack what the plan's fault is to meet: two changes that are observed at once make one status write less.
 
-    Then the last write is missing, or one of the many times at which a watch told of a change.
+    Then the last write is missing, or one of the many times at which a watch reported a change.
     """
     if plan.fault == "miss-event":
         return plan.what.startswith("MODIFIED")

@@ -13,9 +13,9 @@ from cluster_tier import fresh_namespace, install_crds
 from end_state import reference
 from fault_plans import RESTARTED, scripts_of
 from fault_proxy import FaultProxy, Invoke, Match, Rule, writes
-from operator_bed import OVER, Bed
+from namespace_client import OVER, NamespaceClient
 from operator_process import RunningOperator
-from pod_courses import Until, before_the_end, succeed
+from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
@@ -23,8 +23,8 @@ SETTINGS = {"progress_url": "https://tuneloop-progress.test:8443"}
 KINDS = ("Job", "Pod", "Service", "ConfigMap", "NetworkPolicy")
 
 
-def uids(bed: Bed) -> set[str]:
-    return {one["metadata"]["uid"] for kind in KINDS for one in bed.all(kind)}
+def uids(client: NamespaceClient) -> set[str]:
+    return {one["metadata"]["uid"] for kind in KINDS for one in client.all(kind)}
 
 
 # ---- the API server -------------------------------------------------------------------------------------------------------------------
@@ -49,22 +49,22 @@ def test_the_operator_outlives_an_api_server_that_is_away(own_plane, tmp_path, s
         PodStatusPatcher(own_plane, scripts=scripts),
         RunningOperator(own_plane, tmp_path, namespaces=namespace, pod_namespace=namespace) as operator,
     ):
-        bed = Bed(own_plane, namespace)
+        client = NamespaceClient(own_plane, namespace)
         operator.wait_ready(seconds=60)
-        bed.submit()
-        bed.wait_for_phase("reviews", "Running")
-        before = uids(bed)
+        client.submit()
+        client.wait_for_phase("reviews", "Running")
+        before = uids(client)
         own_plane.stop_api_server()
         stay_alive(operator, seconds=seconds)
-        go.set()  # the pods end as soon as the API server is back to be told
+        go.set()  # the pods end as soon as the API server is back to learn of their end
         own_plane.start_api_server()
         came_back = time.monotonic()
         own_plane.restart_controller_manager()
-        until(lambda: bed.phase() != "Running", seconds=15, what="a status that catches up")
+        until(lambda: client.phase() != "Running", seconds=15, what="a status that catches up")
         record_property("caught_up_seconds", time.monotonic() - came_back)
-        bed.wait_for_phase("reviews", "Succeeded")
-        assert before <= uids(bed)
-        assert (bed.status()["attempt"], bed.status().get("restarts")) == (1, None)
+        client.wait_for_phase("reviews", "Succeeded")
+        assert before <= uids(client)
+        assert (client.status()["attempt"], client.status().get("restarts")) == (1, None)
 
 
 def stay_alive(operator: RunningOperator, *, seconds: float) -> None:
@@ -88,21 +88,21 @@ HELD = {
 
 
 @pytest.fixture
-def beds(custom_resources):
+def clients(custom_resources):
     """One namespace for each write that is held back, and one in which nothing is."""
     with ExitStack() as stack:
         yield {
-            what: Bed(custom_resources, stack.enter_context(fresh_namespace(custom_resources)))
+            what: NamespaceClient(custom_resources, stack.enter_context(fresh_namespace(custom_resources)))
             for what in [*HELD, "nothing"]
         }
 
 
 @pytest.mark.timeout(400)
-def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resources, namespace, beds, tmp_path):
+def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resources, namespace, clients, tmp_path):
     go = threading.Event()
     settings = SETTINGS | {
         "pod_namespace": namespace,
-        "namespaces": ",".join(bed.namespace for bed in beds.values()),
+        "namespaces": ",".join(client.namespace for client in clients.values()),
     }
     with (
         PodStatusPatcher(custom_resources, scripts=scripts_of([RESTARTED])),
@@ -111,18 +111,18 @@ def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resour
         RunningOperator(None, tmp_path, pod="a", kubeconfig=before_first.kubeconfig, **settings) as first,
     ):
         first.wait_ready(seconds=60).wait_leading(seconds=60)
-        held = [before_first.add(hold(match, beds[what].namespace, go)) for what, match in HELD.items()]
+        held = [before_first.add(hold(match, clients[what].namespace, go)) for what, match in HELD.items()]
         with RunningOperator(None, tmp_path, pod="b", kubeconfig=before_second.kubeconfig, **settings) as second:
             second.wait_ready(seconds=60)
-            for bed in beds.values():
-                bed.submit("restarted")
+            for client in clients.values():
+                client.submit("restarted")
             for rule in held:
                 rule.wait(timeout_seconds=60)
             first.process.send_signal(signal.SIGSTOP)
             second.wait_leading(seconds=60)
-            for what, bed in beds.items():
-                until(lambda bed=bed: bed.phase("restarted") in OVER, seconds=90, what=what)
-                until(bed.is_settled, seconds=60, what=what)
+            for what, client in clients.items():
+                until(lambda client=client: client.phase("restarted") in OVER, seconds=90, what=what)
+                until(client.is_settled, seconds=60, what=what)
             fence = len(before_first.trace)
             first.process.send_signal(signal.SIGCONT)
             assert first.wait(seconds=60) == 1, first.log[-2000:]
@@ -134,9 +134,9 @@ def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resour
             until(lambda: len(late(before_first)) >= len(HELD), seconds=60, what="the late writes")
             time.sleep(1.0)  # for what they might set off
             codes = {f"{call.verb} {call.resource}": call.code for call in late(before_first)}
-            clean = reference([beds["nothing"].end_state()])
-            assert {what: clean.differences(bed.end_state()) for what, bed in beds.items()} == {
-                what: [] for what in beds
+            clean = reference([clients["nothing"].end_state()])
+            assert {what: clean.differences(client.end_state()) for what, client in clients.items()} == {
+                what: [] for what in clients
             }, codes
 
 

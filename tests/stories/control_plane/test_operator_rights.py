@@ -15,9 +15,9 @@ from cluster_tier import fresh_namespace, install_crds
 from fault_proxy.credentials import write_kubeconfig
 from helm_chart import Right, environment_of, operator_pod, reviewed_rights
 from kubeconfigs import client_of
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator
-from pod_courses import Until, before_the_end, by_attempt, fail, succeed
+from pod_scripts import Until, before_the_end, by_attempt, fail, succeed
 from pod_status_patcher import PodStatusPatcher
 from served_models import deploy, deployment_status
 from waiting import until
@@ -63,7 +63,7 @@ class Work(NamedTuple):
 
     asked: Asked
     logs: str
-    bed: Bed
+    client: NamespaceClient
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def account(plane, helm, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def poor(account, tmp_path_factory):
-    """Return a client that may do all that is seen in requests, and no more."""
+    """Return a client that may do all that stands in the requests, and no more."""
     plane, namespace = account.plane, account.team
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     rules = [
@@ -150,7 +150,7 @@ def leave_no_room(account: Account) -> None:
 def work(account, tmp_path_factory):
     """Let two replicas do under the account all that an operator does, one after the other."""
     folder, go = tmp_path_factory.mktemp("work"), threading.Event()
-    bed = Bed(account.plane, account.team)
+    client = NamespaceClient(account.plane, account.team)
     leave_no_room(account)
     scripts = {
         "again/train": by_attempt(fail(FailureClass.STORAGE), succeed),
@@ -166,30 +166,30 @@ def work(account, tmp_path_factory):
         until(lambda: first.leads or second.leads, seconds=60, what="a leader")
         leader, other = (first, second) if first.leads else (second, first)
         other.wait_ready()
-        bed.create("Job", {"metadata": {"name": "taken-1-prepare"}, "spec": {"suspend": True, "template": POD}})
-        bed.create("ConfigMap", {"metadata": {"name": "taken-2-prepare"}})
+        client.create("Job", {"metadata": {"name": "taken-1-prepare"}, "spec": {"suspend": True, "template": POD}})
+        client.create("ConfigMap", {"metadata": {"name": "taken-2-prepare"}})
         for name in ("good", "again", "bad", "paused", "taken-1", "taken-2"):
-            bed.submit(name)
-        bed.submit("refused", **NO_ROOM)
-        bed.submit("brief", ttlSecondsAfterFinished=0)
-        deploy(bed, "api", model="pvc://models/one")
-        wait_until_served(bed, "one")
-        bed.wait_for_phase("paused", "Running")
-        assert post_progress(leader, bed, "paused") < 300
-        bed.patch("FineTuneJob", "paused", {"spec": {"suspend": True}})
-        bed.wait_for_phase("paused", "Suspended")
+            client.submit(name)
+        client.submit("refused", **NO_ROOM)
+        client.submit("brief", ttlSecondsAfterFinished=0)
+        deploy(client, "api", model="pvc://models/one")
+        wait_until_served(client, "one")
+        client.wait_for_phase("paused", "Running")
+        assert post_progress(leader, client, "paused") < 300
+        client.patch("FineTuneJob", "paused", {"spec": {"suspend": True}})
+        client.wait_for_phase("paused", "Suspended")
         for name, phase in (("good", "Succeeded"), ("again", "Succeeded"), ("bad", "Failed"), ("refused", "Failed")):
-            bed.wait_for_phase(name, phase)
-        until(lambda: bed.get("FineTuneJob", "brief") is None, seconds=60, what="the end of a brief job")
+            client.wait_for_phase(name, phase)
+        until(lambda: client.get("FineTuneJob", "brief") is None, seconds=60, what="the end of a brief job")
         for name in ("taken-1", "taken-2"):
-            until(lambda name=name: bed.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}")
-        bed.delete("FineTuneJob", "bad")
+            until(lambda name=name: client.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}")
+        client.delete("FineTuneJob", "bad")
         leader.terminate()
         other.wait_leading()
         go.set()
-        bed.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
-        serve_another(bed)
-        bed.wait_for_phase("paused", "Succeeded")
+        client.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
+        serve_another(client)
+        client.wait_for_phase("paused", "Succeeded")
         slice_ = f"/apis/discovery.k8s.io/v1/namespaces/{account.home}/endpointslices/tuneloop-progress"
         until(
             lambda: account.plane.request("GET", slice_).body["endpoints"][0]["targetRef"]["name"] == other.pod,
@@ -202,35 +202,35 @@ def work(account, tmp_path_factory):
             namespaces=[account.team],
             release_namespace=account.home,
         )
-        yield Work(found, first.log + second.log, bed)
+        yield Work(found, first.log + second.log, client)
 
 
-def serve_another(bed: Bed) -> None:
+def serve_another(client: NamespaceClient) -> None:
     """Let a new revision replace the old one."""
-    bed.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}}})
-    wait_until_served(bed, "another")
-    until(lambda: len(bed.all("Deployment")) == 1, seconds=60, what="one revision")
+    client.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}}})
+    wait_until_served(client, "another")
+    until(lambda: len(client.all("Deployment")) == 1, seconds=60, what="one revision")
 
 
-def wait_until_served(bed: Bed, model: str) -> None:
+def wait_until_served(client: NamespaceClient, model: str) -> None:
     def is_served() -> bool:
-        status = deployment_status(bed, "api")
+        status = deployment_status(client, "api")
         return status.get("phase") == "Ready" and status["stable"]["uri"] == f"pvc://models/{model}"
 
     until(is_served, seconds=60, what=model)
 
 
-def post_progress(operator: RunningOperator, bed: Bed, name: str) -> int:
+def post_progress(operator: RunningOperator, client: NamespaceClient, name: str) -> int:
     """Post as the first pod of a gang does, with its own token; return the answer's status."""
-    job = bed.get("FineTuneJob", name)
+    job = client.get("FineTuneJob", name)
     assert job is not None
-    pod = next(one["metadata"] for one in bed.all("Pod") if one["metadata"]["name"].startswith(f"{name}-a1-0"))
+    pod = next(one["metadata"] for one in client.all("Pod") if one["metadata"]["name"].startswith(f"{name}-a1-0"))
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     spec = {"audiences": [token_audience(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
-    path = f"/api/v1/namespaces/{bed.namespace}/serviceaccounts/default/token"
-    token = bed.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
+    path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/default/token"
+    token = client.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
-    url = f"https://localhost:{operator.progress_port}/v1/namespaces/{bed.namespace}/finetunejobs/{name}/progress"
+    url = f"https://localhost:{operator.progress_port}/v1/namespaces/{client.namespace}/finetunejobs/{name}/progress"
     headers = {"Authorization": f"Bearer {token}"}
     request = urllib.request.Request(url, data=json.dumps(message).encode(), headers=headers)
     tls = ssl.create_default_context(cafile=str(operator.certificate / "ca.crt"))
@@ -252,14 +252,14 @@ def test_it_uses_each_right_that_it_has(work):
 
 
 def test_a_job_whose_pods_a_quota_refuses_says_so_in_the_api_servers_words(work):
-    failure = work.bed.status("refused")["failure"]
+    failure = work.client.status("refused")["failure"]
     assert failure["class"] == "StartDeadline"
     assert "exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0" in failure["message"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("FineTuneJob", "good"), ("ModelDeployment", "api")])
 def test_without_the_right_that_no_request_shows_no_child_can_be_made(account, poor, work, kind, name):
-    uid = work.bed.get(kind, name)["metadata"]["uid"]
+    uid = work.client.get(kind, name)["metadata"]["uid"]
     with client_of(account.kubeconfig) as client:
         replies = [try_child(one, account.team, kind=kind, name=name, uid=uid) for one in (client, poor)]
     assert [reply.status_code for reply in replies] == [201, 403]
@@ -267,7 +267,7 @@ def test_without_the_right_that_no_request_shows_no_child_can_be_made(account, p
 
 
 def test_a_namespace_that_enforces_restricted_admits_every_pod_of_ours(work):
-    events = work.bed.plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{work.bed.namespace}/events").body
+    events = work.client.plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{work.client.namespace}/events").body
     refused = [one["note"] for one in events["items"] if "violates PodSecurity" in one.get("note", "")]
-    kinds = {pod["metadata"]["labels"].get("tuneloop.dev/stage", "serve") for pod in work.bed.all("Pod")}
+    kinds = {pod["metadata"]["labels"].get("tuneloop.dev/stage", "serve") for pod in work.client.all("Pod")}
     assert (refused, kinds) == ([], {"prepare", "train", "export", "serve"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import CutWatch, FaultProxy, Match, Rule, StallWatch, Status, WatchError, writes
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
@@ -26,15 +26,15 @@ def kubelet(custom_resources):
 
 
 @pytest.fixture
-def bed(custom_resources, namespace, kubelet):
-    return Bed(custom_resources, namespace)
+def client(custom_resources, namespace, kubelet):
+    return NamespaceClient(custom_resources, namespace)
 
 
 @pytest.fixture
 def other(custom_resources, kubelet):
     """Another namespace of the same operator."""
     with fresh_namespace(custom_resources) as name:
-        yield Bed(custom_resources, name)
+        yield NamespaceClient(custom_resources, name)
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def proxy(custom_resources, tmp_path):
 
 
 @pytest.fixture
-def operator(proxy, bed, other, tmp_path):
+def operator(proxy, client, other, tmp_path):
     """A leader of both namespaces behind the proxy."""
-    namespaces = f"{bed.namespace},{other.namespace}"
+    namespaces = f"{client.namespace},{other.namespace}"
     with RunningOperator(
-        None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=bed.namespace, namespaces=namespaces
+        None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=client.namespace, namespaces=namespaces
     ) as running:
         yield running.wait_ready(seconds=60).wait_leading(seconds=60)
 
@@ -68,37 +68,37 @@ def operator(proxy, bed, other, tmp_path):
         pytest.param([Rule(Match(event="ADDED", every=3), WatchError(500))], id="watches fail"),
     ],
 )
-def test_a_job_ends_well_in_spite_of(operator, proxy, bed, rules):
+def test_a_job_ends_well_in_spite_of(operator, proxy, client, rules):
     active = [proxy.add(rule) for rule in rules]
-    bed.submit()
-    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+    client.submit()
+    client.wait_for_phase("reviews", "Succeeded", seconds=120)
     assert all(rule.fired for rule in active)
-    assert bed.names("Job") == {"reviews-prepare", "reviews-a1", "reviews-export"}
-    assert bed.status().get("restarts") is None
+    assert client.names("Job") == {"reviews-prepare", "reviews-a1", "reviews-export"}
+    assert client.status().get("restarts") is None
     assert operator.process.poll() is None
 
 
-def test_a_watch_that_lay_still_and_breaks_off_is_caught_up_with(operator, proxy, bed):
-    watches = Match(verb="watch", resource="jobs|pods", namespace=bed.namespace)
+def test_a_watch_that_lay_still_and_breaks_off_is_caught_up_with(operator, proxy, client):
+    watches = Match(verb="watch", resource="jobs|pods", namespace=client.namespace)
     stalled = proxy.add(Rule(watches, StallWatch()))
-    bed.submit()
-    until(lambda: pods_are_over(bed), seconds=60, what="a stage of which nothing is heard")
+    client.submit()
+    until(lambda: pods_are_over(client), seconds=60, what="a stage whose end is not reported")
     expired = proxy.add(Rule(watches, WatchError(410)))
     expired.wait(2)
     expired.remove()
     stalled.remove()
-    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+    client.wait_for_phase("reviews", "Succeeded", seconds=120)
 
 
-def pods_are_over(bed: Bed) -> bool:
-    pods = bed.all("Pod")
+def pods_are_over(client: NamespaceClient) -> bool:
+    pods = client.all("Pod")
     return bool(pods) and all(pod["status"]["phase"] == "Succeeded" for pod in pods)
 
 
-def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_says(operator, proxy, bed):
+def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_says(operator, proxy, client):
     proxy.add(Rule(Match(verb=ALL_BUT_LISTS, resource="(?!leases).*", every=2), Status(429, retry_after=RETRY_AFTER)))
-    bed.submit()
-    bed.wait_for_phase("reviews", "Succeeded", seconds=120)
+    client.submit()
+    client.wait_for_phase("reviews", "Succeeded", seconds=120)
     asked = sorted(
         (call for call in proxy.trace if call.resource not in {"leases", ""} and call.verb not in {"list", "watch"}),
         key=lambda call: call.at,
@@ -121,39 +121,45 @@ def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_
         pytest.param(Status(429, retry_after=RETRY_AFTER), id="429", marks=pytest.mark.full),
     ],
 )
-def test_other_namespaces_do_not_wait_for_one_that_fails(operator, proxy, bed, other, answer):
+def test_other_namespaces_do_not_wait_for_one_that_fails(operator, proxy, client, other, answer):
     broken = proxy.add(
-        Rule(Match(verb=ALL_BUT_LISTS, resource="(?!leases|endpointslices).*", namespace=bed.namespace), answer)
+        Rule(Match(verb=ALL_BUT_LISTS, resource="(?!leases|endpointslices).*", namespace=client.namespace), answer)
     )
     for number in range(5):
-        bed.submit(f"stuck-{number}")
+        client.submit(f"stuck-{number}")
     broken.wait()
     other.submit()
     other.wait_for_phase("reviews", "Succeeded", seconds=120)
-    assert bed.names("Job") == set()
+    assert client.names("Job") == set()
     broken.remove()
     for number in range(5):
-        bed.wait_for_phase(f"stuck-{number}", "Succeeded", seconds=120)
+        client.wait_for_phase(f"stuck-{number}", "Succeeded", seconds=120)
 
 
-def test_a_job_that_was_deleted_unseen_gets_no_children(operator, proxy, bed, kubelet):
-    """The operator sees the children go and does not know why: it must look before it makes them anew."""
+def test_a_job_whose_deletion_was_missed_gets_no_children(operator, proxy, client, kubelet):
+    """The operator sees the children go and does not know why: it must look before it makes them again."""
     kubelet.scripts["ghost/train"] = "hang"
-    bed.submit("ghost")
-    bed.wait_for_phase("ghost", "Running")
-    jobs = Match(verb="watch", resource="finetunejobs", namespace=bed.namespace)
+    client.submit("ghost")
+    client.wait_for_phase("ghost", "Running")
+    jobs = Match(verb="watch", resource="finetunejobs", namespace=client.namespace)
     stalled = proxy.add(Rule(jobs, StallWatch()))
-    seen = len(proxy.trace)
-    bed.delete("FineTuneJob", "ghost")
-    until(lambda: not (bed.names("Job") | bed.names("Pod") | bed.names("ConfigMap")), seconds=60, what="no children")
-    until(lambda: looked_at(proxy.trace[seen:], "ghost"), seconds=60, what="a live look at the job whose children went")
+    before = len(proxy.trace)
+    client.delete("FineTuneJob", "ghost")
+    until(
+        lambda: not (client.names("Job") | client.names("Pod") | client.names("ConfigMap")),
+        seconds=60,
+        what="no children",
+    )
+    until(
+        lambda: looked_at(proxy.trace[before:], "ghost"), seconds=60, what="a live look at the job whose children went"
+    )
     expired = proxy.add(Rule(jobs, WatchError(410)))
     expired.wait()
     expired.remove()
     stalled.remove()
-    bed.submit("next")  # once it has ended, all that was told before has been worked off
-    bed.wait_for_phase("next", "Succeeded", seconds=120)
-    calls = [call for call in writes(proxy.trace[seen:]) if call.namespace == bed.namespace and call.is_applied]
+    client.submit("next")  # once it has ended, all earlier events have been worked off
+    client.wait_for_phase("next", "Succeeded", seconds=120)
+    calls = [call for call in writes(proxy.trace[before:]) if call.namespace == client.namespace and call.is_applied]
     assert [call for call in calls if call.name.startswith("ghost")] == []
 
 
@@ -171,14 +177,16 @@ def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namesp
             None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=namespace, namespaces=namespace
         ) as operator,
     ):
-        until(lambda: told(operator, namespace), seconds=60, what=f"a line that names it:\n{operator.log}")
+        until(
+            lambda: lines_about_the_list(operator, namespace), seconds=60, what=f"a line that names it:\n{operator.log}"
+        )
         assert operator.get("/readyz")[0] == 503
         assert operator.process.poll() is None
         allow(custom_resources, namespace, name="pods", resources=["pods"])
         operator.wait_ready(seconds=60)
 
 
-def told(operator: RunningOperator, namespace: str) -> list[str]:
+def lines_about_the_list(operator: RunningOperator, namespace: str) -> list[str]:
     lines = [one["message"] for one in operator.log_lines if one["level"] in {"ERROR", "WARNING"}]
     return [line for line in lines if all(word in line for word in ("list", '"pods"', f'"{namespace}"'))]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import FaultProxy
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator, make_certificate
 from operator_traffic import Traffic
-from pod_courses import Until, before_the_end, succeed
+from pod_scripts import Until, before_the_end, succeed
 from pod_status import IMAGE_DIGEST
 from pod_status_patcher import PodStatusPatcher
 from release_code import code_of, python_path
@@ -40,7 +40,7 @@ NEW = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class ClusterState:
     """What there was at one moment of a job that trains and of a deployment that serves."""
 
     train: Manifest
@@ -55,8 +55,8 @@ class World:
 class Upgrade:
     """What one upgrade did."""
 
-    before: World
-    after: World
+    before: ClusterState
+    after: ClusterState
     """While the job still trains; the new operator is at rest."""
     written: list[Call]
     """By the new operator for the job until then."""
@@ -74,9 +74,9 @@ class Upgrade:
 class Rollback:
     """What going back to the old version did, after the new one was at rest."""
 
-    before: World
+    before: ClusterState
     """Under the old version, before the upgrade."""
-    after: World
+    after: ClusterState
     written: list[Call]
     """By both versions for the job that trains, from the upgrade on."""
     end: Manifest
@@ -87,7 +87,7 @@ class Rollback:
 class Scene:
     """A namespace, one version after the other, and what is counted of them."""
 
-    bed: Bed
+    client: NamespaceClient
     plane: ControlPlane
     proxy: FaultProxy
     folder: Path
@@ -102,19 +102,19 @@ class Scene:
         code = python_path(self.old_code) if version is OLD else None
         return RunningOperator(plane, self.folder, pod=pod, python_path=code, **how, **self.common, **version)
 
-    def begin(self) -> World:
+    def begin(self) -> ClusterState:
         """Let a gang train and a server serve."""
-        self.bed.submit()
-        deploy(self.bed, "api")
-        self.bed.wait_for_phase("reviews", "Running")
-        until(lambda: is_served(self.bed), seconds=60, what="a server")
-        return world(self.bed)
+        self.client.submit()
+        deploy(self.client, "api")
+        self.client.wait_for_phase("reviews", "Running")
+        until(lambda: is_served(self.client), seconds=60, what="a server")
+        return cluster_state(self.client)
 
-    def serve_anew(self, servers: Traffic, *, image: str) -> World:
+    def serve_again(self, servers: Traffic, *, image: str) -> ClusterState:
         """Return what there is once a version has replaced the servers and is at rest."""
-        until(lambda: is_served(self.bed, image=image), seconds=60, what=f"a server of {image}")
+        until(lambda: is_served(self.client, image=image), seconds=60, what=f"a server of {image}")
         servers.come_to_rest()
-        return world(self.bed)
+        return cluster_state(self.client)
 
 
 ENDS = {"SIGTERM": RunningOperator.terminate, "SIGKILL": RunningOperator.kill}
@@ -152,13 +152,13 @@ def scene(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Scene]:
         "progress_url": "https://tuneloop-progress.test:8443",
         "tls_directory": make_certificate(folder / "tls"),
     }
-    bed = Bed(plane, namespace)
+    client = NamespaceClient(plane, namespace)
     with (
         PodStatusPatcher(plane, namespace=namespace, scripts=scripts, nodes=[f"{namespace}-0", f"{namespace}-1"]),
         FaultProxy(plane, folder=folder / "proxy") as proxy,
     ):
         yield Scene(
-            bed=bed,
+            client=client,
             plane=plane,
             proxy=proxy,
             folder=folder,
@@ -166,13 +166,13 @@ def scene(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Scene]:
             common=common,
             go=go,
         )
-        take_down(bed)
+        take_down(client)
 
 
 def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable[[RunningOperator], Any]) -> Upgrade:
-    """End an operator while a gang trains and a server serves, let another version take over, and tell what that did."""
+    """End an operator while a gang trains and a server serves, let another version take over, and return what that did."""
     with scene(plane, namespace, folder) as stage:
-        bed = stage.bed
+        client = stage.client
         with stage.start(OLD, pod="old", counted=False) as old:
             old.wait_ready(seconds=120).wait_leading(seconds=60)
             before = stage.begin()
@@ -180,22 +180,22 @@ def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable
         with stage.start(NEW, pod="new") as new:
             new.wait_ready(seconds=120).wait_leading(seconds=60)
             job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
-            after, written = stage.serve_anew(servers, image=NEW["server_image"]), job.writes
+            after, written = stage.serve_again(servers, image=NEW["server_image"]), job.writes
             stage.go.set()
-            bed.submit("fresh")
+            client.submit("fresh")
             return Upgrade(
                 before=before,
                 after=after,
                 written=written,
                 applied=servers.applied("deployments"),
-                fresh=bed.stored("Job", "fresh-prepare"),
-                end=bed.wait_for_phase("reviews", "Succeeded"),
-                export=bed.stored("Job", "reviews-export"),
+                fresh=client.stored("Job", "fresh-prepare"),
+                end=client.wait_for_phase("reviews", "Succeeded"),
+                export=client.stored("Job", "reviews-export"),
             )
 
 
 def rolled_back(plane: ControlPlane, namespace: str, folder: Path) -> Rollback:
-    """Upgrade the operator while a gang trains and a server serves, go back to the old version, and tell what both did."""
+    """Upgrade the operator while a gang trains and a server serves, go back to the old version, and return what both did."""
     with scene(plane, namespace, folder) as stage:
         with stage.start(OLD, pod="old", counted=False) as old:
             old.wait_ready(seconds=120).wait_leading(seconds=60)
@@ -205,31 +205,31 @@ def rolled_back(plane: ControlPlane, namespace: str, folder: Path) -> Rollback:
         for version, pod in ((NEW, "new"), (OLD, "old-again")):
             with stage.start(version, pod=pod) as operator:
                 operator.wait_ready(seconds=120).wait_leading(seconds=60)
-                after, written = stage.serve_anew(servers, image=version["server_image"]), job.writes
+                after, written = stage.serve_again(servers, image=version["server_image"]), job.writes
                 if version is OLD:
                     stage.go.set()
-                    end = stage.bed.wait_for_phase("reviews", "Succeeded")
+                    end = stage.client.wait_for_phase("reviews", "Succeeded")
                 operator.terminate()
         return Rollback(before=before, after=after, written=written, end=end)
 
 
-def is_served(bed: Bed, *, image: str = OLD["server_image"]) -> bool:
-    (servers,) = bed.all("Deployment") or [{}]
+def is_served(client: NamespaceClient, *, image: str = OLD["server_image"]) -> bool:
+    (servers,) = client.all("Deployment") or [{}]
     if not servers or container(servers)["image"] != image:
         return False
     status = servers.get("status", {})
     is_new = status.get("observedGeneration") == servers["metadata"]["generation"]
     is_rolled = status.get("updatedReplicas") == status.get("replicas") == status.get("readyReplicas") == 1
-    return is_new and is_rolled and is_ready(bed, "api")
+    return is_new and is_rolled and is_ready(client, "api")
 
 
-def world(bed: Bed) -> World:
-    (servers,) = bed.all("Deployment")
-    pods = [pod["metadata"] for pod in bed.all("Pod") if pod["metadata"]["name"].startswith("reviews-a1-")]
-    return World(
-        train=bed.stored("Job", "reviews-a1"),
+def cluster_state(client: NamespaceClient) -> ClusterState:
+    (servers,) = client.all("Deployment")
+    pods = [pod["metadata"] for pod in client.all("Pod") if pod["metadata"]["name"].startswith("reviews-a1-")]
+    return ClusterState(
+        train=client.stored("Job", "reviews-a1"),
         gang={pod["name"]: pod["uid"] for pod in pods},
-        status=bed.status("reviews"),
+        status=client.status("reviews"),
         servers=servers,
     )
 

@@ -29,7 +29,7 @@ GROUP = "/apis/tuneloop.dev/v1alpha1"
 
 @dataclass
 class Place:
-    """A namespace with the FineTuneJob `reviews`, its Job `reviews-a1`, and what the operator has seen of them."""
+    """A namespace with the FineTuneJob `reviews`, its Job `reviews-a1`, and what the operator has observed of them."""
 
     plane: ControlPlane
     namespace: str
@@ -40,22 +40,24 @@ class Place:
     def audience(self) -> str:
         return token_audience(self.job["metadata"]["uid"])
 
-    def post(self, kind: str, path: str, manifest: Manifest, *, seen: bool = True) -> Manifest:
+    def post(self, kind: str, path: str, manifest: Manifest, *, observed: bool = True) -> Manifest:
         reply = self.plane.request("POST", path, manifest)
         assert reply.status == 201, reply.body
         stored = {"kind": kind, **reply.body}
-        if seen:
+        if observed:
             self.store.put(stored)
         return stored
 
-    def pod(self, name: str = "reviews-a1-0", *, owner: Manifest | None, attempt: int = 1, seen: bool = True) -> str:
+    def pod(
+        self, name: str = "reviews-a1-0", *, owner: Manifest | None, attempt: int = 1, observed: bool = True
+    ) -> str:
         """Create a pod on a node and return its uid."""
         labels = {JOB_LABEL: "reviews", STAGE_LABEL: "train", ATTEMPT_LABEL: str(attempt)}
         pod = {
             "metadata": {"name": name, "labels": labels, "ownerReferences": [reference(owner)] if owner else []},
             "spec": {"nodeName": "a-node", "containers": [{"name": "trainer", "image": "trainer"}]},
         }
-        made = self.post("Pod", f"/api/v1/namespaces/{self.namespace}/pods", pod, seen=seen)
+        made = self.post("Pod", f"/api/v1/namespaces/{self.namespace}/pods", pod, observed=observed)
         return str(made["metadata"]["uid"])
 
     def token(self, *, pod: str | None = None, uid: str = "", audience: str | None = None) -> str:
@@ -125,7 +127,7 @@ class Served:
     place: Place
     kubeconfig: Path
     calls: list[Call]
-    heard: list[ProgressMessage]
+    received: list[ProgressMessage]
 
     def post(self, *posts: tuple[str | None, bytes]) -> list[tuple[int, str]]:
         """Post one after the other; return each answer's status and reason."""
@@ -154,7 +156,7 @@ class Served:
             await api.close()
 
     def _hear(self, _namespace: str, _name: str, message: ProgressMessage) -> bool:
-        self.heard.append(message)
+        self.received.append(message)
         return True
 
 
@@ -166,7 +168,7 @@ async def answer(session: aiohttp.ClientSession, url: str, token: str | None, bo
 
 @pytest.fixture
 def served(place: Place) -> Served:
-    return Served(place=place, kubeconfig=place.plane.kubeconfig, calls=[], heard=[])
+    return Served(place=place, kubeconfig=place.plane.kubeconfig, calls=[], received=[])
 
 
 def body(**fields: Any) -> bytes:
@@ -180,7 +182,7 @@ def good_token(place: Place) -> str:
 
 def test_a_pod_of_the_job_reports(place: Place, served: Served) -> None:
     assert served.post((good_token(place), body(step=3))) == [(202, "")]
-    assert [message.step for message in served.heard] == [3]
+    assert [message.step for message in served.received] == [3]
 
 
 def test_the_api_server_is_asked_once_for_many_posts(place: Place, served: Served) -> None:
@@ -190,9 +192,9 @@ def test_the_api_server_is_asked_once_for_many_posts(place: Place, served: Serve
 
 
 @pytest.mark.parametrize("token", [None, "no-token", "e30.e30.e30"])
-def test_without_a_good_token_nothing_is_heard(served: Served, token: str | None) -> None:
+def test_without_a_good_token_nothing_is_received(served: Served, token: str | None) -> None:
     assert served.post((token, body())) == [(401, "no valid bearer token")]
-    assert served.heard == []
+    assert served.received == []
 
 
 def test_a_token_for_another_job_is_not_good(place: Place, served: Served) -> None:
@@ -229,8 +231,8 @@ def test_a_pod_of_somebody_elses_job_may_not_report(place: Place, served: Served
     assert served.post((place.token(pod="theirs-0", uid=uid), body()))[0][0] == 403
 
 
-def test_a_pod_that_the_operator_has_not_seen_may_not_report_yet(place: Place, served: Served) -> None:
-    uid = place.pod(owner=place.stage_job(place.job), seen=False)
+def test_a_pod_that_the_operator_has_not_observed_may_not_report_yet(place: Place, served: Served) -> None:
+    uid = place.pod(owner=place.stage_job(place.job), observed=False)
     assert served.post((place.token(pod="reviews-a1-0", uid=uid), body()))[0][0] == 403
 
 
@@ -244,7 +246,7 @@ def test_a_pod_of_another_namespace_may_not_report(place: Place, served: Served)
     assert (status, reason.split(" is no pod")[0]) == (403, f"system:serviceaccount:{other}:trainer")
 
 
-def test_a_pod_of_an_older_attempt_is_told_that_another_one_is_on(place: Place, served: Served) -> None:
+def test_a_pod_of_an_older_attempt_learns_that_another_one_is_on(place: Place, served: Served) -> None:
     token = good_token(place)
     place.store.put(
         place.job
@@ -252,20 +254,20 @@ def test_a_pod_of_an_older_attempt_is_told_that_another_one_is_on(place: Place, 
         | {"metadata": place.job["metadata"] | {"resourceVersion": "999999999"}}
     )
     assert served.post((token, body())) == [(403, "pod reviews-a1-0 is of attempt 1; attempt 2 is on")]
-    assert served.heard == []
+    assert served.received == []
 
 
 @pytest.mark.parametrize("fields", [{"attempt": 2}, {"stage": "export"}])
 def test_a_pod_speaks_of_its_own_stage_and_attempt_only(place: Place, served: Served, fields: dict[str, Any]) -> None:
     status, reason = served.post((good_token(place), body(**fields)))[0]
     assert (status, reason.split(";")[0]) == (403, "pod reviews-a1-0 is of train, attempt 1")
-    assert served.heard == []
+    assert served.received == []
 
 
 @pytest.mark.parametrize(("sent", "status"), [(b"{", 422), (b" " * 70_000, 413)])
-def test_what_is_no_message_is_not_heard(place: Place, served: Served, sent: bytes, status: int) -> None:
+def test_what_is_no_message_is_not_received(place: Place, served: Served, sent: bytes, status: int) -> None:
     assert served.post((good_token(place), sent))[0][0] == status
-    assert served.heard == []
+    assert served.received == []
 
 
 def test_while_the_api_server_is_away_nobody_is_turned_down_for_good(

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from cluster.control_plane import ControlPlane
 from fault_proxy import FaultProxy
-from operator_bed import SPEC, Bed
+from namespace_client import SPEC, NamespaceClient
 from operator_process import RunningOperator, make_certificate
 from operator_traffic import Traffic
-from pod_courses import Until, before_the_end, succeed
+from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
 
@@ -42,7 +42,7 @@ def newer_crds() -> list[Manifest]:
 class Newer:
     """An operator under a newer schema, and a job `trains` whose gang runs until `go`."""
 
-    bed: Bed
+    client: NamespaceClient
     proxy: FaultProxy
     go: threading.Event
 
@@ -50,7 +50,7 @@ class Newer:
         """Return the condition Accepted of a job once it has this status."""
 
         def found() -> Manifest | None:
-            condition = self.bed.condition(name, "Accepted")
+            condition = self.client.condition(name, "Accepted")
             return condition if condition and condition["status"] == status else None
 
         condition = until(found, seconds=30, what=f"Accepted={status} of {name}")
@@ -58,7 +58,7 @@ class Newer:
         return condition
 
     def traffic(self, name: str) -> Traffic:
-        return Traffic(self.proxy, self.bed.namespace, name)
+        return Traffic(self.proxy, self.client.namespace, name)
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +84,15 @@ def newer(control_plane, tmp_path_factory) -> Iterator[Newer]:
                 RunningOperator(None, folder, pod="operator", kubeconfig=proxy.kubeconfig, **settings) as operator,
             ):
                 operator.wait_ready().wait_leading()
-                yield Newer(bed=Bed(plane, namespace), proxy=proxy, go=go)
+                yield Newer(client=NamespaceClient(plane, namespace), proxy=proxy, go=go)
 
 
 def test_an_unknown_field_costs_one_status_write_and_one_event(newer):
-    job = newer.bed.submit("tiered", **TIER)
+    job = newer.client.submit("tiered", **TIER)
     condition = newer.accepted("tiered", "False")
     assert condition["reason"] == "UnknownField"
     assert condition["message"].startswith("spec.storage.tier: found 'fast'; ")
-    events = newer.bed.events_of(job)
+    events = newer.client.events_of(job)
     assert [(event["type"], event["reason"]) for event in events] == [("Warning", "UnknownField")]
     traffic = newer.traffic("tiered")
     traffic.come_to_rest()
@@ -100,36 +100,36 @@ def test_an_unknown_field_costs_one_status_write_and_one_event(newer):
 
 
 def test_a_job_whose_unknown_field_is_removed_runs(newer):
-    newer.bed.submit("mended", **TIER)
+    newer.client.submit("mended", **TIER)
     newer.accepted("mended", "False")
-    newer.bed.patch("FineTuneJob", "mended", {"spec": {"storage": {"tier": None}}})
+    newer.client.patch("FineTuneJob", "mended", {"spec": {"storage": {"tier": None}}})
     newer.accepted("mended", "True")
-    newer.bed.wait_for_phase("mended", "Succeeded")
+    newer.client.wait_for_phase("mended", "Succeeded")
 
 
 def test_a_gang_that_runs_is_left_alone_while_its_status_cannot_be_read(newer):
-    newer.bed.submit("trains")
-    newer.bed.wait_for_phase("trains", "Running")
-    before = gang(newer.bed)
-    newer.bed.patch("FineTuneJob", "trains", {"status": {"workers": 2}}, subresource="/status")
+    newer.client.submit("trains")
+    newer.client.wait_for_phase("trains", "Running")
+    before = gang(newer.client)
+    newer.client.patch("FineTuneJob", "trains", {"status": {"workers": 2}}, subresource="/status")
     condition = newer.accepted("trains", "False")
     assert (condition["reason"], condition["message"].split(";")[0]) == (
         "InvalidField",
         "status.workers: found 2",
     )
     newer.traffic("trains").come_to_rest()
-    status = newer.bed.status("trains")
+    status = newer.client.status("trains")
     assert (status["workers"], status["attempt"]) == (2, 1)
-    assert gang(newer.bed) == before
-    newer.bed.patch("FineTuneJob", "trains", {"status": {"workers": "2/2"}}, subresource="/status")
+    assert gang(newer.client) == before
+    newer.client.patch("FineTuneJob", "trains", {"status": {"workers": "2/2"}}, subresource="/status")
     newer.accepted("trains", "True")
     newer.go.set()
-    assert newer.bed.wait_for_phase("trains", "Succeeded")["attempt"] == 1
+    assert newer.client.wait_for_phase("trains", "Succeeded")["attempt"] == 1
 
 
-def gang(bed: Bed) -> dict[str, str]:
+def gang(client: NamespaceClient) -> dict[str, str]:
     """Return the uids of the job's training pods, by name."""
-    pods = bed.all("Pod")
+    pods = client.all("Pod")
     return {
         pod["metadata"]["name"]: pod["metadata"]["uid"]
         for pod in pods

@@ -22,7 +22,7 @@ from gang_faults import (
     stored_job,
     supervisors,
 )
-from stories_at_once import at_once, telling
+from stories_at_once import at_once, running_at_once
 from tiny_models import sentences, tiny_bert
 from workspace import Workspace, job_manifest, until
 
@@ -50,8 +50,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory):
-    with telling(request, lambda: workspace_with(model, tmp_path_factory.mktemp("story"))) as futures:
+def running_stories(request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory):
+    with running_at_once(request, lambda: workspace_with(model, tmp_path_factory.mktemp("story"))) as futures:
         yield futures
 
 
@@ -269,7 +269,9 @@ STRIKES: dict[str, tuple[Callable[[Workspace], None], dict[str, Any], str, str]]
 
 
 @pytest.fixture(scope="module")
-def struck(told: object, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+def struck(
+    running_stories: object, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Any]]:
     """Strike the same gang with each strike, always after a newer checkpoint; return the status after each strike."""
     workspace = workspace_with(model, tmp_path_factory.mktemp("struck"))
     statuses: dict[str, dict[str, Any]] = {}

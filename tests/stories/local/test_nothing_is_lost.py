@@ -15,7 +15,7 @@ import pytest
 import yaml
 from gang_faults import members, small_disk, stored_job
 from prepared_runs import DEMO, movie_sentences
-from stories_at_once import at_once, telling
+from stories_at_once import at_once, running_at_once
 from storm import can_fill_disks, schedule, weather
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, job_manifest, until
@@ -56,7 +56,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+def running_stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     unbroken = Workspace(tmp_path_factory.mktemp("unbroken"))
     inputs = tmp_path_factory.mktemp("inputs")
     made = Workspace(inputs)
@@ -71,7 +71,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     def stage() -> Stage:
         return Stage(Workspace(tmp_path_factory.mktemp("storm")), made.claim, expected)
 
-    with telling(request, stage) as futures:
+    with running_at_once(request, stage) as futures:
         yield futures
 
 
@@ -124,7 +124,7 @@ def weather_changes_nothing(
         shutil.copytree(stage.inputs, workspace.claim, dirs_exist_ok=True)
         workspace.write("job.yaml", job)
         storm = weather(workspace, strikes, seconds=seconds)
-        happened = "\n".join(storm.told)
+        happened = "\n".join(storm.log)
         until(lambda: not members(workspace.path), seconds=20, what=f"the end of every process after\n{happened}")
         assert len(storm.left) < number, "nothing happened"
         assert outcome(workspace) == stage.expected, happened
@@ -138,7 +138,7 @@ def page_tells_the_story(page: str, status: dict[str, Any]) -> None:
         words = [str(attempt["attempt"]), str(attempt.get("startStep", "")), attempt.get("class", "")]
         line = next((line for line in page.splitlines() if line.split()[:1] == words[:1]), None)
         assert line is not None, f"attempt {attempt['attempt']} is not in\n{page}"
-        assert all(word in line for word in words), f"{attempt} is not told by {line!r}"
+        assert all(word in line for word in words), f"{attempt} is not shown by {line!r}"
     assert f"step {status['checkpoint']['latest']['step']}" in page
     if status.get("failure"):
         assert status["failure"]["class"] in page

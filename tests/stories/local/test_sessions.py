@@ -54,7 +54,7 @@ def has_prepared(job) -> bool:
     return job.get("status", {}).get("phase") in {"Queued", "Running"}
 
 
-def test_a_job_that_failed_begins_anew_in_the_same_folder_when_it_is_submitted_again(workspace: Workspace) -> None:
+def test_a_job_that_failed_begins_again_in_the_same_folder_when_it_is_submitted_again(workspace: Workspace) -> None:
     async def fails(session: LocalSession):
         await session.submit(manifest())
         return await session.wait_for("FineTuneJob", "reviews", until=is_finished, seconds=SECONDS)

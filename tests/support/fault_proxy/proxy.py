@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FaultProxy:
-    """As a context manager it listens inside and is gone after. One client each: who made a call is not told apart."""
+    """As a context manager it listens inside and is gone after. One client each: the proxy does not know who made a call."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The rules in force, and how often each has acted."""
+"""The rules in force, and how often each one has acted."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ class Rulebook:
 
     def for_event(self, target: Target, event: str) -> list[ActiveRule]:
         """Return the rules that act on this event of a watch."""
-        return [each for each in self._active if each.rule.is_of_events and each.counts(target, event=event)]
+        return [active for active in self._active if active.rule.is_of_events and active.counts(target, event=event)]
 
     def _due(self, target: Target, *, of_watch: bool) -> Iterator[ActiveRule]:
-        for each in self._active:
-            is_asked = not each.rule.is_of_events and each.rule.act.of_watch is of_watch
-            if is_asked and each.counts(target):
-                yield each
+        for active in self._active:
+            is_asked = not active.rule.is_of_events and active.rule.act.of_watch is of_watch
+            if is_asked and active.counts(target):
+                yield active

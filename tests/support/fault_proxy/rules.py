@@ -102,8 +102,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a callback of `Invoke` is told."""
+class MetCall:
+    """What a callback of `Invoke` gets."""
 
     target: Target
     body: bytes
@@ -229,7 +229,7 @@ class Invoke(Act):
     """A function of the test is called, in a thread of its own; a `Status` that it returns is the answer to the call."""
 
     kind = "call"
-    callback: Callable[[Seen], Status | None]
+    callback: Callable[[MetCall], Status | None]
     after: bool = False
     """After the API server has done the call, before the answer is delivered."""
 
@@ -257,7 +257,7 @@ class Rule:
         if isinstance(self.act, Invoke):
             raise RuleError("a rule that calls a function cannot be written as JSON")
         match = {name: value for name, value in asdict(self.match).items() if value is not None}
-        act = {one.name: getattr(self.act, one.name) for one in fields(self.act)}
+        act = {setting.name: getattr(self.act, setting.name) for setting in fields(self.act)}
         return {"match": match, "act": {"kind": self.act.kind} | {k: v for k, v in act.items() if v is not None}}
 
     @classmethod

@@ -17,7 +17,7 @@ from fault_proxy.answers import Answer, Asked, decoded, delivered, made_up, pass
 from fault_proxy.calls import Call, Notification, Target, metadata_of, target_of
 from fault_proxy.peer import pid_of_peer
 from fault_proxy.rulebook import Rulebook
-from fault_proxy.rules import Delay, DropAfter, DropBefore, Invoke, Kill, Seen, Status
+from fault_proxy.rules import Delay, DropAfter, DropBefore, Invoke, Kill, MetCall, Status
 from fault_proxy.watches import End, Watch
 
 if TYPE_CHECKING:
@@ -143,9 +143,9 @@ class ProxyServer:
                 case DropBefore():
                     return None, True
                 case Invoke(after=False):
-                    said = await asyncio.to_thread(act.callback, Seen(target=asked.target, body=asked.body))
-                    if said is not None:
-                        return made_up(said), True
+                    replacement = await asyncio.to_thread(act.callback, MetCall(target=asked.target, body=asked.body))
+                    if replacement is not None:
+                        return made_up(replacement), True
         return None, False
 
     async def _after(self, asked: Asked, acts: list[Any], answer: Answer) -> Answer | None:
@@ -161,10 +161,10 @@ class ProxyServer:
                     if act.signal == signal.SIGKILL:
                         return None
                 case Invoke(after=True):
-                    told = Status(answer.code, body=decoded(answer.body))
-                    seen = Seen(target=asked.target, body=asked.body, answer=told)
-                    said = await asyncio.to_thread(act.callback, seen)
-                    answer = made_up(said) if said is not None else answer
+                    original = Status(answer.code, body=decoded(answer.body))
+                    met = MetCall(target=asked.target, body=asked.body, answer=original)
+                    replacement = await asyncio.to_thread(act.callback, met)
+                    answer = made_up(replacement) if replacement is not None else answer
         return answer
 
     async def _watch(self, request: web.BaseRequest, asked: Asked, rules: list[ActiveRule]) -> web.StreamResponse:

@@ -15,7 +15,7 @@ from fault_proxy.rules import (
     DropBefore,
     Invoke,
     Kill,
-    Seen,
+    MetCall,
     SkipEvent,
     StallWatch,
     Status,
@@ -125,7 +125,7 @@ class Watch:
     async def _event(self, line: bytes) -> End | None:
         event = json.loads(line)
         metadata = metadata_of(event["object"])
-        seen = Target(
+        target = Target(
             verb="watch",
             path=self.target.path,
             resource=self.target.resource,
@@ -133,9 +133,9 @@ class Watch:
             namespace=metadata.get("namespace", ""),
             name=metadata.get("name", ""),
         )
-        self._notify(event["type"], seen, metadata.get("resourceVersion", ""))
+        self._notify(event["type"], target, metadata.get("resourceVersion", ""))
         skipped = False
-        for rule in self._rules.for_event(seen, event["type"]):
+        for rule in self._rules.for_event(target, event["type"]):
             skipped = skipped or isinstance(rule.rule.act, SkipEvent)
             end = await self._act(rule.rule.act, rule, line=line)
             if end is not None:
@@ -165,5 +165,5 @@ class Watch:
             case Kill():
                 await self._act_on_process(act)
             case Invoke(callback=callback):
-                await asyncio.to_thread(callback, Seen(target=self.target, body=line or b""))
+                await asyncio.to_thread(callback, MetCall(target=self.target, body=line or b""))
         return None

@@ -11,7 +11,7 @@ from end_state import count_differences, masked, reference
 UID = "0f8fad5b-d9cb-469f-a165-{:012d}"
 
 
-def world(*, number=1, pod="x7k2p", namespace="test-1", retries=0):
+def cluster_objects(*, number=1, pod="x7k2p", namespace="test-1", retries=0):
     """Return a job with its Job and pod, as one of several runs leaves them."""
     job, child, own = (UID.format(number * 10 + each) for each in range(3))
     time = f"2026-01-01T00:00:{number:02d}Z"
@@ -56,32 +56,32 @@ def changed(objects, kind, path, value):
 
 
 def differences(found, *clean):
-    return reference([masked(one) for one in clean or [world()]]).differences(masked(found))
+    return reference([masked(one) for one in clean or [cluster_objects()]]).differences(masked(found))
 
 
 def test_two_runs_that_end_alike_are_equal():
-    assert differences(world(number=2, pod="9zzzz", namespace="other")) == []
+    assert differences(cluster_objects(number=2, pod="9zzzz", namespace="other")) == []
 
 
 @pytest.mark.parametrize(
     ("found", "lines"),
     [
         pytest.param(
-            world(retries=1), ["FineTuneJob/reviews status.retries: 0 in the reference, 1 here"], id="another value"
+            cluster_objects(retries=1), ["FineTuneJob/reviews status.retries: 0 in the reference, 1 here"], id="another value"
         ),
-        pytest.param(world()[:2], ["Pod/reviews-a1-0-*****: is missing"], id="an object is missing"),
+        pytest.param(cluster_objects()[:2], ["Pod/reviews-a1-0-*****: is missing"], id="an object is missing"),
         pytest.param(
-            [*world(), {"kind": "Service", "metadata": {"name": "s", "namespace": "test-1", "uid": UID.format(99)}}],
+            [*cluster_objects(), {"kind": "Service", "metadata": {"name": "s", "namespace": "test-1", "uid": UID.format(99)}}],
             ["Service/s: should not be"],
             id="an object too much",
         ),
         pytest.param(
-            changed(world(), "Job", "spec.parallelism", 2),
+            changed(cluster_objects(), "Job", "spec.parallelism", 2),
             ["Job/reviews-a1 spec.parallelism: nothing in the reference, 2 here"],
             id="a field too much",
         ),
         pytest.param(
-            changed(world(), "Job", "spec", {}),
+            changed(cluster_objects(), "Job", "spec", {}),
             [
                 "Job/reviews-a1 spec.completions: 2 in the reference, nothing here",
                 "Job/reviews-a1 spec: nothing in the reference, {} here",
@@ -89,12 +89,12 @@ def test_two_runs_that_end_alike_are_equal():
             id="a field is missing",
         ),
         pytest.param(
-            [*world(), changed(world(pod="22222"), "Pod", "metadata.uid", UID.format(77))[2]],
+            [*cluster_objects(), changed(cluster_objects(pod="22222"), "Pod", "metadata.uid", UID.format(77))[2]],
             ["Pod/reviews-a1-0-*****#2: should not be"],
             id="a second pod of one rank",
         ),
         pytest.param(
-            changed(world(), "Pod", "metadata.ownerReferences", [{"kind": "Job", "uid": UID.format(5), "controller": True}]),
+            changed(cluster_objects(), "Pod", "metadata.ownerReferences", [{"kind": "Job", "uid": UID.format(5), "controller": True}]),
             ["Pod/reviews-a1-0-x7k2p: its owner is gone"],
             id="an orphan",
         ),
@@ -105,35 +105,35 @@ def test_a_difference_is_said_in_one_line(found, lines):
 
 
 def test_what_differs_between_clean_runs_is_not_compared():
-    assert differences(world(retries=7), world(retries=0), world(retries=1)) == []
+    assert differences(cluster_objects(retries=7), cluster_objects(retries=0), cluster_objects(retries=1)) == []
 
 
 def test_what_clean_runs_share_is_compared():
-    found = changed(world(retries=7), "Job", "spec.completions", 3)
-    assert differences(found, world(retries=0), world(retries=1)) == [
+    found = changed(cluster_objects(retries=7), "Job", "spec.completions", 3)
+    assert differences(found, cluster_objects(retries=0), cluster_objects(retries=1)) == [
         "Job/reviews-a1 spec.completions: 2 in the reference, 3 here"
     ]
 
 
 def test_what_kubernetes_makes_itself_is_left_out():
     root = {"kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "test-1", "uid": UID.format(50)}}
-    assert differences([*world(), root]) == []
+    assert differences([*cluster_objects(), root]) == []
 
 
 def test_a_condition_is_named_by_its_type():
     conditions = [{"type": "Accepted", "status": "False"}, {"type": "Complete", "status": "True"}]
-    assert differences(changed(world(), "FineTuneJob", "status.conditions", conditions)) == [
+    assert differences(changed(cluster_objects(), "FineTuneJob", "status.conditions", conditions)) == [
         'FineTuneJob/reviews status.conditions.Accepted.status: "True" in the reference, "False" here'
     ]
 
 
 def test_json_in_a_text_is_compared_by_its_fields():
-    clean, found = (changed(world(), "Job", "spec", {"text": f'{{"a": {a}, "b": 2}}'}) for a in (1, 3))
+    clean, found = (changed(cluster_objects(), "Job", "spec", {"text": f'{{"a": {a}, "b": 2}}'}) for a in (1, 3))
     assert differences(found, clean) == ["Job/reviews-a1 spec.text.(JSON).a: 1 in the reference, 3 here"]
 
 
 def test_a_long_value_is_cut():
-    (line,) = differences(changed(world(), "Job", "spec.completions", "x" * 10_000))
+    (line,) = differences(changed(cluster_objects(), "Job", "spec.completions", "x" * 10_000))
     assert len(line) < 400
 
 

@@ -28,22 +28,22 @@ def digest_of_export(config: str) -> str:
 
 
 def export_to_small_volumes(config: str, *, sizes: list[int]) -> list[dict]:
-    """Export to a volume of each of these sizes in bytes; return what was said, and what was left there."""
+    """Export to a volume of each of these sizes in bytes; return what each error said, and what was left there."""
     _own_mounts()
-    run, told = _read(config), []
+    run, errors = _read(config), []
     for size in sizes:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", run.paths.job_dir], check=True)
         try:
             export(run, Silent())
         except StorageError as error:
-            told.append(
+            errors.append(
                 {
                     "message": error.message,
                     "hint": error.hint,
                     "left": [path.name for path in Path(run.paths.job_dir).iterdir()],
                 }
             )
-    return told
+    return errors
 
 
 def _read(config: str) -> RunConfig:

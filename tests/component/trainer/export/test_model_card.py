@@ -57,7 +57,7 @@ def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("names", "steps", "said"),
+    ("names", "steps", "expected"),
     [
         pytest.param([], 39, "Its 39 steps are too few to tell", id="a short run"),
         pytest.param([], 40, "show no sign of over- or under-fitting", id="a healthy run"),
@@ -69,24 +69,24 @@ def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
         ),
     ],
 )
-def test_the_card_tells_how_the_training_went(names, steps, said):
+def test_the_card_tells_how_the_training_went(names, steps, expected):
     found = [Finding(name=name, message="what was seen", advice="What to change.") for name in names]
     section = diagnosis_section(SimpleNamespace(findings=found, steps=steps)) + "\n"
     assert section.startswith("## How the training went\n\n")
-    assert said in section
+    assert expected in section
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "expected"),
     [
         pytest.param(0.01, 0.05, "The model is better.", id="above zero"),
         pytest.param(-0.01, 0.05, "do not show that the model is better", id="around zero"),
         pytest.param(-0.05, -0.01, "worse than a far simpler one", id="below zero"),
     ],
 )
-def test_the_verdict_says_no_more_than_the_interval(low, high, said):
+def test_the_verdict_says_no_more_than_the_interval(low, high, expected):
     paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
-    assert said in _verdict(paired, TEXT_CLASSIFICATION)
+    assert expected in _verdict(paired, TEXT_CLASSIFICATION)
 
 
 @pytest.mark.parametrize(

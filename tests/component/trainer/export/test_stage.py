@@ -256,15 +256,15 @@ def test_a_full_volume_leaves_no_half_artifact(runs, posts, tmp_path):
     volume.mkdir()
     full = config.model_copy(update={"paths": config.paths.model_copy(update={"job_dir": str(volume)})})
     sizes = [int(size * share) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
-    (told,) = run_ranks(
+    (errors,) = run_ranks(
         ELSEWHERE, "export_to_small_volumes", world_size=1, config=json.dumps(full.to_wire()), sizes=sizes
     )
-    assert len(told) == len(sizes)
-    for said in told:
-        assert said["message"].startswith("the artifact cannot be written")
-        assert "ENOSPC" in said["message"]
-        assert "make room on the volume" in said["hint"]
-        assert said["left"] == []
+    assert len(errors) == len(sizes)
+    for error in errors:
+        assert error["message"].startswith("the artifact cannot be written")
+        assert "ENOSPC" in error["message"]
+        assert "make room on the volume" in error["hint"]
+        assert error["left"] == []
 
 
 def test_the_manifest_lists_every_file_with_its_digest(runs, posts):

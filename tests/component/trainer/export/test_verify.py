@@ -63,7 +63,7 @@ def link(artifact: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         pytest.param(flip, r"weights\.bin: is damaged: its SHA-256 is", id="one bit is wrong"),
         pytest.param(cut, r"weights\.bin: is damaged: it has 255 bytes, 256 are expected", id="a file is cut off"),
@@ -81,10 +81,10 @@ def link(artifact: Path) -> None:
         pytest.param(link, r"README\.md: is a link", id="a link"),
     ],
 )
-def test_whatever_differs_is_named(artifact, damage, told):
+def test_whatever_differs_is_named(artifact, damage, message):
     digest = verify_artifact(artifact, None).digest()
     damage(artifact)
-    with pytest.raises(StorageError, match=told):
+    with pytest.raises(StorageError, match=message):
         verify_artifact(artifact, digest)
 
 

@@ -40,7 +40,7 @@ def test_where_no_limit_is_set_nothing_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("shape", "layout", "fitting", "said"),
+    ("shape", "layout", "fitting", "expected"),
     [
         pytest.param(
             ACTIVE, LAYOUT, {"micro_batch": 8}, "training.microBatchSize: 8", id="the next smaller micro-batch"
@@ -58,8 +58,8 @@ def test_where_no_limit_is_set_nothing_is_refused():
         ),
     ],
 )
-def test_the_nearest_setting_that_fits_is_offered(shape, layout, fitting, said):
-    assert offered(shape, limit(shape, replace(layout, **fitting)), layout) == said
+def test_the_nearest_setting_that_fits_is_offered(shape, layout, fitting, expected):
+    assert offered(shape, limit(shape, replace(layout, **fitting)), layout) == expected
 
 
 def test_micro_batches_divide_the_global_batch():

@@ -64,8 +64,8 @@ def test_free_bytes_are_those_of_the_volume_of_a_folder_that_is_not_there_yet(tm
 
 def test_a_refusal_names_what_is_needed_what_is_free_and_what_to_do():
     wanted = [Need(name="data set", size=GIB), Need(name="checkpoints", size=4 * GIB), Need(name="weights", size=0)]
-    said = r"^/claim/job: no space left: the job needs about 5.0 GiB \(data set 1.0 GiB, checkpoints 4.0 GiB\), 4.5 GiB are free$"
-    with pytest.raises(StorageError, match=said) as refused:
+    message = r"^/claim/job: no space left: the job needs about 5.0 GiB \(data set 1.0 GiB, checkpoints 4.0 GiB\), 4.5 GiB are free$"
+    with pytest.raises(StorageError, match=message) as refused:
         require_room(wanted, folder=Path("/claim/job"), free=GIB * 9 // 2)
     assert "give the claim more" in refused.value.hint
 

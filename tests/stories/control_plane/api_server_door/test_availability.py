@@ -10,7 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
-from api_server_stories import config_map, connected, tell
+from api_server_stories import config_map, connected, run_story
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
@@ -71,14 +71,14 @@ def test_the_kinds_that_are_missing_are_named(tmp_path: Path) -> None:
         return await server.missing_kinds()
 
     with ControlPlane(tmp_path) as bare:
-        assert tell(bare, story) == ["FineTuneJob", "ModelDeployment"]
+        assert run_story(bare, story) == ["FineTuneJob", "ModelDeployment"]
 
 
 def test_no_kind_is_missing_where_they_are_installed(custom_resources: ControlPlane) -> None:
     async def story(server: ApiServer) -> list[str]:
         return await server.missing_kinds()
 
-    assert tell(custom_resources, story) == []
+    assert run_story(custom_resources, story) == []
 
 
 @dataclass

@@ -20,7 +20,7 @@ from tuneloop_operator.cluster.transport import Transport
 from tuneloop_operator.errors import ClusterUnavailable, Refused
 
 
-def test_who_has_no_right_is_refused_and_told_which(
+def test_who_has_no_right_is_refused_by_the_name_of_the_right(
     control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     path = token_kubeconfig(control_plane, tmp_path, token=account_token(control_plane, namespace))
@@ -58,7 +58,7 @@ def test_a_token_that_is_turned_down_means_later_and_its_successor_is_used(
     asyncio.run(story())
 
 
-def test_in_a_pod_the_service_account_is_used_and_its_token_read_anew(
+def test_in_a_pod_the_service_account_is_used_and_its_token_read_again(
     control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     address = urlsplit(control_plane.server_url)

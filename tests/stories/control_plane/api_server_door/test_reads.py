@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from api_server_stories import Manifest, config_map, tell, until
+from api_server_stories import Manifest, config_map, run_story, until
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
@@ -18,7 +18,7 @@ def test_what_was_created_is_read_and_listed_with_its_kind(control_plane: Contro
         listed = await server.list(kind="ConfigMap", namespace=namespace, labels={"tuneloop.dev/job": "reviews"})
         return created, read, listed
 
-    created, read, listed = tell(control_plane, story)
+    created, read, listed = run_story(control_plane, story)
     assert created["metadata"]["uid"]
     assert read == created
     assert listed == [created]
@@ -28,7 +28,7 @@ def test_what_is_not_there_is_none(control_plane: ControlPlane, namespace: str) 
     async def story(server: ApiServer) -> Any:
         return await server.get(kind="ConfigMap", namespace=namespace, name="gone")
 
-    assert tell(control_plane, story) is None
+    assert run_story(control_plane, story) is None
 
 
 def test_a_list_of_many_pages_is_whole(control_plane: ControlPlane, namespace: str) -> None:
@@ -45,7 +45,7 @@ def test_a_list_of_many_pages_is_whole(control_plane: ControlPlane, namespace: s
         calls.clear()
         return await server.list(kind="ConfigMap", namespace=namespace, labels={"tuneloop.dev/job": "reviews"})
 
-    listed = tell(control_plane, story, on_call=calls.append)
+    listed = run_story(control_plane, story, on_call=calls.append)
     assert {one["metadata"]["name"] for one in listed} == {f"map-{number:04}" for number in range(1050)}
     assert len(listed) == 1050
     assert [(call.verb, call.resource, call.code) for call in calls] == [("list", "configmaps", 200)] * 3
@@ -73,14 +73,14 @@ def test_why_the_pods_of_a_job_are_refused_is_read_in_the_servers_words(
     async def story(server: ApiServer) -> tuple[str, str]:
         uid = (await server.create(refused_job(namespace)))["metadata"]["uid"]
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return bool(await server.refusal(namespace=namespace, job_uid=uid))
 
-        await until(is_told)
+        await until(is_reported)
         of_another = await server.refusal(namespace=namespace, job_uid="another")
         return await server.refusal(namespace=namespace, job_uid=uid), of_another
 
-    told, of_another = tell(control_plane, story)
-    assert told.startswith('pods "refused-')
-    assert 'violates PodSecurity "restricted' in told
-    assert of_another == ""
+    refusal, of_another_job = run_story(control_plane, story)
+    assert refusal.startswith('pods "refused-')
+    assert 'violates PodSecurity "restricted' in refusal
+    assert of_another_job == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from api_server_stories import config_map, service, tell, until
+from api_server_stories import config_map, run_story, service, until
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
@@ -19,7 +19,7 @@ def test_what_does_not_fit_the_schema_is_refused_in_the_servers_words(
         with pytest.raises(Refused, match=r"spec\.ports\[0\]\.port: Invalid value: 99999999"):
             await server.apply(service(namespace, ports=[{"name": "http", "port": 99999999}]))
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_an_exceeded_quota_is_refused_by_its_name(control_plane: ControlPlane, namespace: str) -> None:
@@ -37,7 +37,7 @@ def test_an_exceeded_quota_is_refused_by_its_name(control_plane: ControlPlane, n
     async def story(server: ApiServer) -> None:
         await until(lambda: attempt(server))  # the quota controller counts first
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_a_pod_that_pod_security_forbids_is_refused(control_plane: ControlPlane, namespace: str) -> None:
@@ -55,7 +55,7 @@ def test_a_pod_that_pod_security_forbids_is_refused(control_plane: ControlPlane,
         with pytest.raises(Refused, match='violates PodSecurity "restricted'):
             await server.create(pod)
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 @pytest.mark.parametrize("verb", ["create", "apply"])
@@ -64,7 +64,7 @@ def test_a_namespace_that_is_gone_refuses(control_plane: ControlPlane, verb: str
         with pytest.raises(Refused, match='namespaces "nowhere" not found'):
             await getattr(server, verb)(config_map("nowhere"))
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_a_namespace_that_is_being_terminated_refuses(control_plane: ControlPlane) -> None:
@@ -79,7 +79,7 @@ def test_a_namespace_that_is_being_terminated_refuses(control_plane: ControlPlan
             await server.create(config_map(namespace))
 
     try:
-        tell(control_plane, story)
+        run_story(control_plane, story)
     finally:
         control_plane.request(
             "PATCH",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_server_stories import Manifest, fine_tune_job, tell
+from api_server_stories import Manifest, fine_tune_job, run_story
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer
@@ -22,14 +22,14 @@ def test_a_status_is_replaced_and_nothing_else_changes(custom_resources: Control
         known["metadata"] = {key: value for key, value in known["metadata"].items() if key != "labels"}
         return created, first, await server.patch_status(known, STATUS)
 
-    created, first, second = tell(custom_resources, story)
+    created, first, second = run_story(custom_resources, story)
     assert first["status"] == STATUS | {"image": "gone@sha256:1"}
     assert second["status"] == STATUS
     assert second["spec"] == created["spec"]
     assert second["metadata"]["generation"] == created["metadata"]["generation"]
 
 
-def test_of_two_writers_of_a_status_the_second_is_told(custom_resources: ControlPlane, namespace: str) -> None:
+def test_of_two_writers_of_a_status_the_second_is_refused(custom_resources: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> None:
         created = await server.create(fine_tune_job(namespace))
         await server.patch_status(created, STATUS)
@@ -39,7 +39,7 @@ def test_of_two_writers_of_a_status_the_second_is_told(custom_resources: Control
         assert now is not None
         assert now["status"] == STATUS
 
-    tell(custom_resources, story)
+    run_story(custom_resources, story)
 
 
 def test_an_edit_of_the_spec_also_makes_an_older_status_conflict(
@@ -56,7 +56,7 @@ def test_an_edit_of_the_spec_also_makes_an_older_status_conflict(
         with pytest.raises(Conflict):
             await server.patch_status(created, STATUS)
 
-    tell(custom_resources, story)
+    run_story(custom_resources, story)
 
 
 @pytest.mark.parametrize("created_anew", [True, False])
@@ -71,7 +71,7 @@ def test_the_status_of_a_deleted_job_conflicts(
         with pytest.raises(Conflict):
             await server.patch_status(created, STATUS)
 
-    tell(custom_resources, story)
+    run_story(custom_resources, story)
 
 
 def test_a_status_that_does_not_fit_the_schema_is_refused_and_no_conflict(
@@ -82,4 +82,4 @@ def test_a_status_that_does_not_fit_the_schema_is_refused_and_no_conflict(
         with pytest.raises(Refused, match=r"status\.phase"):
             await server.patch_status(created, {"phase": "Dancing"})
 
-    tell(custom_resources, story)
+    run_story(custom_resources, story)

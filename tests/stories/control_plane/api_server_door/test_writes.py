@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from api_server_stories import Manifest, config_map, fine_tune_job, service, tell, until
+from api_server_stories import Manifest, config_map, fine_tune_job, run_story, service, until
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
@@ -21,7 +21,7 @@ def test_the_second_create_finds_the_first(control_plane: ControlPlane, namespac
         with pytest.raises(AlreadyExists, match='configmaps "one" already exists'):
             await server.create(config_map(namespace))
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_apply_creates_then_changes_then_takes_back_and_leaves_what_others_own(
@@ -39,7 +39,7 @@ def test_apply_creates_then_changes_then_takes_back_and_leaves_what_others_own(
         )
         return await server.apply(service(namespace))
 
-    applied = tell(control_plane, story)
+    applied = run_story(control_plane, story)
     assert applied["spec"]["selector"] == {"app": "web"}
     assert applied["metadata"]["annotations"] == {"theirs": "kept"}
 
@@ -49,14 +49,16 @@ def test_a_field_that_is_applied_no_more_goes(control_plane: ControlPlane, names
         await server.apply(service(namespace, publishNotReadyAddresses=True))
         return await server.apply(service(namespace))
 
-    assert "publishNotReadyAddresses" not in tell(control_plane, story)["spec"]
+    assert "publishNotReadyAddresses" not in run_story(control_plane, story)["spec"]
 
 
 def test_our_fields_are_owned_by_our_name(control_plane: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> Manifest:
         return await server.apply(service(namespace))
 
-    owners = [(one["manager"], one["operation"]) for one in tell(control_plane, story)["metadata"]["managedFields"]]
+    owners = [
+        (one["manager"], one["operation"]) for one in run_story(control_plane, story)["metadata"]["managedFields"]
+    ]
     assert owners == [("tuneloop", "Apply")]
 
 
@@ -71,7 +73,7 @@ def test_replacing_needs_the_version_that_is_stored(control_plane: ControlPlane,
         with pytest.raises(Conflict):
             await server.replace(newer)
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 @pytest.mark.parametrize("uid_of", ["itself", "another"])
@@ -82,14 +84,14 @@ def test_only_the_object_of_that_uid_is_deleted(control_plane: ControlPlane, nam
         await server.delete(kind="ConfigMap", namespace=namespace, name="one", uid=uid)
         return await server.get(kind="ConfigMap", namespace=namespace, name="one")
 
-    assert (tell(control_plane, story) is None) == (uid_of == "itself")
+    assert (run_story(control_plane, story) is None) == (uid_of == "itself")
 
 
 def test_deleting_what_is_gone_is_fine(control_plane: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> None:
         await server.delete(kind="ConfigMap", namespace=namespace, name="gone", uid="any")
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_a_deleted_object_takes_its_dependents_along(control_plane: ControlPlane, namespace: str) -> None:
@@ -102,7 +104,7 @@ def test_a_deleted_object_takes_its_dependents_along(control_plane: ControlPlane
         await server.delete(kind="ConfigMap", namespace=namespace, name="owner", uid=owner["metadata"]["uid"])
         await until(lambda: is_gone(server, namespace, "child"))
 
-    tell(control_plane, story)
+    run_story(control_plane, story)
 
 
 def test_an_event_is_shown_with_the_object(custom_resources: ControlPlane, namespace: str) -> None:
@@ -118,7 +120,7 @@ def test_an_event_is_shown_with_the_object(custom_resources: ControlPlane, names
                 now=datetime.now(UTC),
             )
 
-    tell(custom_resources, story)
+    run_story(custom_resources, story)
     shown = custom_resources.kubectl("describe", "finetunejob", "reviews", "-n", namespace).stdout
     assert shown.count("Restarted") == 2
     assert "lost a node" in shown
@@ -148,7 +150,7 @@ def test_who_does_not_lead_writes_nothing_but_leases(control_plane: ControlPlane
         await server.replace(await server.create(lease))
         assert await server.get(kind="ConfigMap", namespace=namespace, name="one") is None
 
-    tell(control_plane, story, may_write=lambda: False, on_call=calls.append)
+    run_story(control_plane, story, may_write=lambda: False, on_call=calls.append)
     assert [(call.verb, call.code) for call in calls] == [("create", 201), ("update", 200), ("get", 404)]
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from cluster.control_plane import ControlPlane
 from cluster_tier import fresh_namespace, install_crds
-from failing_jobs import LOW, URGENT, Stage, World, start_scheduler
+from failing_jobs import LOW, URGENT, SharedEnvironment, Stage, start_scheduler
 from fault_proxy import FaultProxy
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
-from stories_at_once import telling
+from stories_at_once import running_at_once
 
 AT_ONCE = 24
 """Stories that run side by side; more would only make all of them slower."""
 
 
 @pytest.fixture(scope="package")
-def world(control_plane, tmp_path_factory):
+def environment(control_plane, tmp_path_factory):
     """Every namespace is watched; pods succeed, unless a story says otherwise. `control_plane` is asked for so that its programs are built."""
     folder = tmp_path_factory.mktemp("failures")
     with ControlPlane(folder / "plane") as plane:
@@ -38,7 +38,9 @@ def world(control_plane, tmp_path_factory):
             RunningOperator(None, folder, kubeconfig=proxy.kubeconfig, pod_namespace=namespace) as operator,
         ):
             operator.wait_ready(seconds=60).wait_leading(seconds=60)
-            shared = World(plane=plane, namespace=namespace, kubelet=kubelet, proxy=proxy, operator=operator)
+            shared = SharedEnvironment(
+                plane=plane, namespace=namespace, kubelet=kubelet, proxy=proxy, operator=operator
+            )
             Stage(shared).furnish(namespace)
             yield shared
             assert operator.process.poll() is None, operator.log
@@ -46,7 +48,7 @@ def world(control_plane, tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def told(request, world):
+def running_stories(request, environment):
     """The stories of this folder."""
-    with telling(request, lambda: Stage(world), folder=Path(__file__).parent, workers=AT_ONCE) as futures:
+    with running_at_once(request, lambda: Stage(environment), folder=Path(__file__).parent, workers=AT_ONCE) as futures:
         yield futures

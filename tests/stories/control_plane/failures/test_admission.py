@@ -1,4 +1,4 @@
-"""Pods cannot start: no image, a quota, a limit or a policy in the way. It is told in the words of who refused, and nothing is held for ever."""
+"""Pods cannot start: no image, a quota, a limit or a policy in the way. The status repeats the words of who refused, and nothing is held for ever."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import threading
 
 import pytest
 from failing_jobs import Job, Stage
-from operator_bed import Bed
-from pod_courses import Bind, Course, End, Run, Until, Waiting, by_index, hang, no_image
+from namespace_client import NamespaceClient
+from pod_scripts import Bind, End, PodLifecycle, Run, Until, Waiting, by_index, hang, no_image
 from stage_messages import success
 from stories_at_once import at_once
 from waiting import until
 
 IMPATIENT = {"startDeadline": "30s"}
-"""Enough for Kubernetes' own Events, which come late on a busy machine and are all that tells why a pod was not created."""
+"""Enough for Kubernetes' own Events, which come late on a busy machine and are all that says why a pod was not created."""
 CORE = "/api/v1/namespaces"
 
 
 def fails_to_start(job: Job, kind: str, *words: str):
     """Wait for the end of the job, require its class, that it says these words, and that nothing of it runs; return its status."""
     status = job.wait_for("Failed", seconds=90)
-    said = f"{status['failure']['message']}\n{job.bed.condition(job.name, 'Failed')['message']}"
-    assert status["failure"]["class"] == kind, said
-    assert [word for word in words if word not in said] == [], said
+    message = f"{status['failure']['message']}\n{job.client.condition(job.name, 'Failed')['message']}"
+    assert status["failure"]["class"] == kind, message
+    assert [word for word in words if word not in message] == [], message
     until(lambda: job.running() == [], seconds=30, what="no pods")
     return status
 
@@ -35,16 +35,16 @@ def test_a_gang_of_which_one_image_cannot_be_pulled_is_named_and_wholly_freed_at
     job = stage.job("no-image")
     job.kubelet.scripts[f"{job.name}/train"] = by_index({1: no_image}, otherwise=hang)
     job.submit(failurePolicy=IMPATIENT)
-    told = until(lambda: waits(job), seconds=30, what="a pod that waits for its image")
+    condition = until(lambda: waits(job), seconds=30, what="a pod that waits for its image")
     without = next(pod for pod in job.gang(1) if pod["metadata"]["name"].startswith(f"{job.name}-a1-1"))
-    assert without["metadata"]["name"] in told["message"]
-    assert without["spec"]["containers"][0]["image"] in told["message"]
+    assert without["metadata"]["name"] in condition["message"]
+    assert without["spec"]["containers"][0]["image"] in condition["message"]
     status = fails_to_start(job, "ImagePull", "ImagePullBackOff", without["spec"]["containers"][0]["image"])
     assert (status["failure"]["pod"], status["attempt"]) == (without["metadata"]["name"], 1)
 
 
 def waits(job: Job):
-    found = job.bed.condition(job.name, "PodsReady")
+    found = job.client.condition(job.name, "PodsReady")
     return found if found and found["reason"] == "Waiting" else None
 
 
@@ -63,7 +63,7 @@ def test_an_image_that_comes_in_time_is_waited_for(stage):
 
     def late(pod, attempt, at, index):
         wait = Waiting("ErrImagePull", "the registry has a break")
-        return Course((Bind(), wait, Until(come), Run(), End(message=success(at, index=index))))
+        return PodLifecycle((Bind(), wait, Until(come), Run(), End(message=success(at, index=index))))
 
     job.kubelet.scripts[f"{job.name}/train"] = late
     job.submit()
@@ -77,15 +77,15 @@ def test_an_image_that_comes_in_time_is_waited_for(stage):
 
 
 @at_once
-def test_a_claim_that_is_not_there_is_told_in_the_words_of_the_scheduler(stage):
-    job = stage.job("no-claim", bed=stage.place("claimless", has_claim=False))
+def test_a_claim_that_is_not_there_is_reported_in_the_words_of_the_scheduler(stage):
+    job = stage.job("no-claim", client=stage.place("claimless", has_claim=False))
     job.submit(failurePolicy=IMPATIENT)
     fails_to_start(job, "StartDeadline", 'persistentvolumeclaim "models" not found')
 
 
 @at_once
 def test_a_claim_that_comes_in_time_is_waited_for(stage):
-    job = stage.job("late-claim", bed=stage.place("furnished", has_claim=False))
+    job = stage.job("late-claim", client=stage.place("furnished", has_claim=False))
     job.submit()
     until(lambda: [pod for pod in job.running() if is_homeless(pod)], seconds=60, what="a pod that finds no claim")
     stage.furnish("furnished")
@@ -101,32 +101,32 @@ def is_homeless(pod) -> bool:
 # ---- quotas, limits, policies -----------------------------------------------------------------------------------------------------------
 
 
-def limited(stage: Stage, bed: Bed, **hard: str) -> str:
+def limited(stage: Stage, client: NamespaceClient, **hard: str) -> str:
     """Put a quota on a namespace, and return its path once it holds."""
     metadata = {"name": "tight"}
-    stage.make(f"{CORE}/{bed.namespace}/resourcequotas", {"metadata": metadata, "spec": {"hard": hard}})
-    path = f"{CORE}/{bed.namespace}/resourcequotas/tight"
+    stage.make(f"{CORE}/{client.namespace}/resourcequotas", {"metadata": metadata, "spec": {"hard": hard}})
+    path = f"{CORE}/{client.namespace}/resourcequotas/tight"
     until(lambda: stage.ask("GET", path).body.get("status", {}).get("hard") == hard, seconds=30, what="a quota")
     return path
 
 
 @at_once
-def test_a_quota_without_room_for_any_pod_is_told_in_the_words_of_the_api_server(stage):
-    bed = stage.place("no-room")
-    limited(stage, bed, pods="0")
-    job = stage.job("no-pods", bed=bed)
+def test_a_quota_without_room_for_any_pod_is_reported_in_the_words_of_the_api_server(stage):
+    client = stage.place("no-room")
+    limited(stage, client, pods="0")
+    job = stage.job("no-pods", client=client)
     job.submit(failurePolicy=IMPATIENT)
     fails_to_start(job, "StartDeadline", "exceeded quota: tight", "pods=1")
-    assert bed.all("Pod") == []
+    assert client.all("Pod") == []
 
 
 def half_let_in(stage: Stage, name: str, **spec) -> tuple[Job, str]:
     """Submit a job, in a namespace of its own, of whose gang a quota lets one pod in; return it and the path of the quota."""
-    job = stage.job(name, bed=stage.place(f"room-of-{name}"))
+    job = stage.job(name, client=stage.place(f"room-of-{name}"))
     job.hold("prepare")
     job.submit(**spec)
     until(lambda: len(job.running()) == 1, seconds=60, what="a pod that prepares")
-    quota = limited(stage, job.bed, pods="1")
+    quota = limited(stage, job.client, pods="1")
     job.kubelet.scripts[f"{job.name}/train"] = hang
     job.go_on("prepare")
     until(lambda: len(job.gang(1)) == 1, seconds=60, what="half a gang")
@@ -142,49 +142,49 @@ def test_a_gang_of_which_a_quota_lets_only_a_part_in_is_wholly_freed(stage):
 @at_once
 def test_a_gang_that_a_quota_holds_back_says_so_and_is_whole_once_the_quota_is_raised(stage):
     job, quota = half_let_in(stage, "late-gang")
-    told = until(lambda: pods_refused(job), seconds=60, what="a gang that is refused")
-    assert "exceeded quota: tight" in told["message"]
+    condition = until(lambda: pods_refused(job), seconds=60, what="a gang that is refused")
+    assert "exceeded quota: tight" in condition["message"]
     raised = {"spec": {"hard": {"pods": "10"}}}
     assert stage.ask("PATCH", quota, raised, content_type="application/merge-patch+json").status == 200
     assert job.wait_for("Running", seconds=120).get("restarts") is None
 
 
 def pods_refused(job: Job):
-    found = job.bed.condition(job.name, "PodsReady")
+    found = job.client.condition(job.name, "PodsReady")
     return found if found and "forbidden" in found.get("message", "") else None
 
 
 @at_once
-def test_a_quota_on_jobs_is_told_and_once_there_is_room_the_job_goes_on(stage):
-    bed = stage.place("no-jobs")
-    quota = limited(stage, bed, **{"count/jobs.batch": "0"})
-    job = stage.job("no-job", bed=bed)
+def test_a_quota_on_jobs_is_reported_and_once_there_is_room_the_job_goes_on(stage):
+    client = stage.place("no-jobs")
+    quota = limited(stage, client, **{"count/jobs.batch": "0"})
+    job = stage.job("no-job", client=client)
     job.submit()
-    told = until(lambda: bed.condition(job.name, "Refused"), seconds=30, what="a refusal")
-    assert "Job no-job-prepare" in told["message"]
-    assert "exceeded quota: tight" in told["message"]
+    condition = until(lambda: client.condition(job.name, "Refused"), seconds=30, what="a refusal")
+    assert "Job no-job-prepare" in condition["message"]
+    assert "exceeded quota: tight" in condition["message"]
     assert stage.ask("DELETE", quota).status == 200
     status = job.wait_for("Succeeded", seconds=120)
-    assert bed.condition(job.name, "Refused") is None
+    assert client.condition(job.name, "Refused") is None
     assert (status["attempt"], status.get("restarts")) == (1, None)
 
 
 @at_once
-def test_a_limit_below_what_the_gang_asks_for_is_told_in_the_words_of_the_api_server(stage):
-    bed = stage.place("small-pods")
+def test_a_limit_below_what_the_gang_asks_for_is_reported_in_the_words_of_the_api_server(stage):
+    client = stage.place("small-pods")
     limit = {"type": "Container", "max": {"memory": "1Gi"}}
-    stage.make(f"{CORE}/{bed.namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": [limit]}})
-    job = stage.job("too-large", bed=bed)
+    stage.make(f"{CORE}/{client.namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": [limit]}})
+    job = stage.job("too-large", client=client)
     job.submit(resources={"memory": "2Gi"}, failurePolicy=IMPATIENT)
     fails_to_start(job, "StartDeadline", "maximum memory usage per Container is 1Gi, but limit is 2Gi")
 
 
 @at_once
-def test_a_policy_that_forbids_the_pods_is_told_in_its_own_words(stage):
+def test_a_policy_that_forbids_the_pods_is_reported_in_its_own_words(stage):
     """As a webhook of Kyverno or Gatekeeper would refuse them, too."""
-    bed = stage.place("policed", labels={"policed": "yes"})
+    client = stage.place("policed", labels={"policed": "yes"})
     forbid(stage, says="pods of this team need a cost centre")
-    job = stage.job("forbidden", bed=bed)
+    job = stage.job("forbidden", client=client)
     job.submit(failurePolicy=IMPATIENT)
     fails_to_start(job, "StartDeadline", "pods of this team need a cost centre")
 
@@ -211,7 +211,7 @@ def forbid(stage: Stage, *, says: str) -> None:
 @pytest.mark.parametrize("level", ["restricted", "baseline"])
 @at_once
 def test_a_namespace_under_pod_security_takes_the_pods_of_all_stages(stage, level):
-    bed = stage.place(f"secured-{level}", labels={"pod-security.kubernetes.io/enforce": level})
-    job = stage.job("secured", bed=bed)
+    client = stage.place(f"secured-{level}", labels={"pod-security.kubernetes.io/enforce": level})
+    job = stage.job("secured", client=client)
     job.submit()
     assert job.wait_for("Succeeded").get("restarts") is None

@@ -1,11 +1,11 @@
-"""Nodes are lost, drained, taken by others, or bad: the gang begins anew once, elsewhere, and nobody but the node is blamed."""
+"""Nodes are lost, drained, taken by others, or bad: the gang begins again once, elsewhere, and nobody but the node is blamed."""
 
 from __future__ import annotations
 
 import pytest
 from failing_jobs import URGENT, Job, Stage
 from foreign_hands import ONE_RUN
-from pod_courses import Bind, Course, End, Run, Stop, by_attempt, fail, succeed
+from pod_scripts import Bind, End, PodLifecycle, Run, Stop, by_attempt, fail, succeed
 from stage_messages import failure
 from stories_at_once import at_once
 from waiting import until
@@ -17,7 +17,7 @@ SHORT_GRACE = {"gracePeriod": "2s"}
 ONE_DISRUPTION = {"total": 1, "failure": 0, "disruption": 1}
 SAVED = 40
 TAKEN_AWAY = {"Evicted", "Preempted"}
-"""Of a pod that was deleted: which one depends on which end is seen first, and on whether it came in the same second, for times in pods have whole seconds."""
+"""Of a pod that was deleted: which one depends on which end is observed first, and on whether it came in the same second, for times in pods have whole seconds."""
 
 
 def trains_on(stage: Stage, job: Job, *nodes: str, **spec) -> dict[str, str]:
@@ -80,8 +80,8 @@ def test_a_pod_that_is_evicted_saves_and_its_gang_goes_on_from_there(stage):
     job = stage.job("evicted")
 
     def saves(pod, attempt, at, index):
-        said = failure(FailureClass.PREEMPTED, stage=at, index=index, saved_step=SAVED)
-        return Course((Bind(), Run()), stop=Stop(0.2, End(ExitCode.PREEMPTED, message=said), lingers=2.0))
+        message = failure(FailureClass.PREEMPTED, stage=at, index=index, saved_step=SAVED)
+        return PodLifecycle((Bind(), Run()), stop=Stop(0.2, End(ExitCode.PREEMPTED, message=message), lingers=2.0))
 
     job.kubelet.scripts[f"{job.name}/train"] = by_attempt(saves, succeed)
     job.submit(resources=stage.nodes(job, "a", "b"))
@@ -95,7 +95,7 @@ def test_a_pod_that_is_evicted_saves_and_its_gang_goes_on_from_there(stage):
 
 
 @at_once
-def test_a_gang_of_which_all_pods_are_evicted_at_once_begins_anew_once(stage):
+def test_a_gang_of_which_all_pods_are_evicted_at_once_begins_again_once(stage):
     job = stage.job("all-evicted")
     trains_on(stage, job, "a", "b")
     for pod in job.gang(1):
@@ -112,7 +112,7 @@ def test_a_gang_whose_node_is_drained_waits_for_room_and_goes_on_when_there_is_s
     stage.evict(next(pod for pod in job.gang(1) if pod["spec"]["nodeName"] == drained))
     until(lambda: why_not_ready(job) == "Unschedulable", seconds=60, what="a gang without room")
     assert job.status["phase"] == "Restarting"
-    assert "1 node(s) were unschedulable" in job.bed.condition(job.name, "PodsReady")["message"]
+    assert "1 node(s) were unschedulable" in job.client.condition(job.name, "PodsReady")["message"]
     stage.change_node(drained, {"spec": {"unschedulable": None}})
     until(lambda: job.status.get("workers") == "2/2", seconds=60, what="a whole gang")
     job.go_on("train")
@@ -121,7 +121,7 @@ def test_a_gang_whose_node_is_drained_waits_for_room_and_goes_on_when_there_is_s
 
 
 def why_not_ready(job: Job) -> str:
-    return (job.bed.condition(job.name, "PodsReady") or {}).get("reason", "")
+    return (job.client.condition(job.name, "PodsReady") or {}).get("reason", "")
 
 
 @at_once
@@ -130,10 +130,10 @@ def test_a_gang_that_the_scheduler_preempts_goes_on_when_the_more_urgent_pod_is_
     trains_on(stage, job, "a", "b")
     container = {"name": "one", "image": "one", "resources": {"limits": {job.accelerator: "1"}}}
     pod = {"metadata": {"name": "urgent"}, "spec": {"priorityClassName": URGENT, "containers": [container]}}
-    job.bed.create("Pod", pod)
+    job.client.create("Pod", pod)
     until(lambda: why_not_ready(job) == "Unschedulable", seconds=60, what="a gang without room")
     assert job.status["history"][0]["class"] in TAKEN_AWAY
-    job.bed.request("DELETE", f"/api/v1/namespaces/{job.bed.namespace}/pods/urgent", {"gracePeriodSeconds": 0})
+    job.client.request("DELETE", f"/api/v1/namespaces/{job.client.namespace}/pods/urgent", {"gracePeriodSeconds": 0})
     until(lambda: job.status.get("workers") == "2/2", seconds=60, what="a whole gang")
     job.go_on("train")
     job.succeeds_after_one_disruption()
@@ -205,7 +205,7 @@ def test_a_gang_without_room_for_all_of_it_runs_smaller_and_grows_back_at_the_ne
     assert gang_size(job, 2) == 1
     assert job.counted()["total"] == 0
     stage.add_node(job, "b")
-    job.bed.delete("Pod", job.gang(2)[0]["metadata"]["name"])
+    job.client.delete("Pod", job.gang(2)[0]["metadata"]["name"])
     until(lambda: job.status.get("workers") == "2/2", seconds=60, what="a gang of two")
     assert (job.status["attempt"], job.stored("Job", "a3")["spec"]["completions"], gang_size(job, 3)) == (3, 2, 2)
     job.go_on("train")
@@ -215,7 +215,7 @@ def test_a_gang_without_room_for_all_of_it_runs_smaller_and_grows_back_at_the_ne
 
 
 def gang_size(job: Job, attempt: int) -> int:
-    """Return the number of nodes that the pods of an attempt were told."""
+    """Return the number of nodes that the pods of an attempt were given."""
     return job.run_config(attempt)["settings"]["gang"]["nodes"]
 
 

@@ -20,7 +20,7 @@ def test_a_job_that_is_deleted_at_any_phase_leaves_what_was_asked_for(stage, pha
     before = job.children()
     delete(job, policy, answers={200, 202})
     delete(job, policy, answers={200, 202, 404})  # once more does no harm
-    until(lambda: job.bed.get("FineTuneJob", job.name) is None, seconds=30, what=f"no {job.name}")
+    until(lambda: job.client.get("FineTuneJob", job.name) is None, seconds=30, what=f"no {job.name}")
     if policy != "Orphan":
         until(lambda: job.children() == [], seconds=30, what=f"nothing of {job.name}")
         job.traffic.come_to_rest(seconds=60)
@@ -44,8 +44,8 @@ def is_whole(job: Job, phase: str) -> bool:
 
 
 def delete(job: Job, policy: str, *, answers: set[int]) -> None:
-    path = f"/apis/tuneloop.dev/v1alpha1/namespaces/{job.bed.namespace}/finetunejobs/{job.name}"
-    reply = job.bed.request("DELETE", path, {"propagationPolicy": policy})
+    path = f"/apis/tuneloop.dev/v1alpha1/namespaces/{job.client.namespace}/finetunejobs/{job.name}"
+    reply = job.client.request("DELETE", path, {"propagationPolicy": policy})
     assert reply.status in answers, reply.body
 
 
@@ -65,8 +65,8 @@ def owners(job: Job) -> set[str]:
 
 @at_once
 def test_a_namespace_that_is_deleted_with_jobs_at_every_phase_is_gone_within_a_minute_and_nobody_fights(stage):
-    bed = stage.place("doomed")
-    jobs = [stage.job(f"doomed-{phase.lower()}", bed=bed) for phase in PHASES]
+    client = stage.place("doomed")
+    jobs = [stage.job(f"doomed-{phase.lower()}", client=client) for phase in PHASES]
     for job, phase in zip(jobs, PHASES, strict=True):
         job.begin(phase)
     for job, phase in zip(jobs, PHASES, strict=True):
@@ -79,7 +79,7 @@ def test_a_namespace_that_is_deleted_with_jobs_at_every_phase_is_gone_within_a_m
         made_anew = [key for key, count in job.traffic.made.items() if count > 1 and key[0] != "events"]
         assert len(refused) <= 2, (job.name, refused)
         assert made_anew == [], job.name
-    assert stage.world.operator.process.poll() is None
+    assert stage.environment.operator.process.poll() is None
     after = stage.job("after-the-doomed")
     after.submit()
     after.wait_for("Succeeded")
@@ -90,9 +90,9 @@ def test_what_is_left_of_an_orphaned_gang_is_never_taken_over_by_a_new_job_of_th
     job = stage.job("again")
     job.reach("Running")
     delete(job, "Orphan", answers={200, 202})
-    until(lambda: job.bed.get("FineTuneJob", job.name) is None, seconds=30, what="no job")
+    until(lambda: job.client.get("FineTuneJob", job.name) is None, seconds=30, what="no job")
     orphans = names(job.children())
     job.submit()
-    told = until(lambda: job.bed.condition(job.name, "NameConflict"), seconds=30, what="a conflict")
-    assert "is not ours" in told["message"]
+    condition = until(lambda: job.client.condition(job.name, "NameConflict"), seconds=30, what="a conflict")
+    assert "is not ours" in condition["message"]
     assert names(job.children()) == orphans

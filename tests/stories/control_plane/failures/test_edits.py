@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from failing_jobs import LOW, MENDED, PHASES, STAGE_OF_PHASE, Job
-from pod_courses import Until, before_the_end, fail, succeed
+from pod_scripts import Until, before_the_end, fail, succeed
 from stories_at_once import at_once
 from waiting import until
 
@@ -46,10 +46,10 @@ def test_at_each_phase_a_frozen_field_is_refused_and_a_mutable_one_is_taken_once
     job = stage.job(f"edited-{phase.lower()}")
     job.reach(phase)
     job.traffic.come_to_rest(seconds=60)
-    before, changes = job.bed.get("FineTuneJob", job.name), len(job.traffic.changes)
+    before, changes = job.client.get("FineTuneJob", job.name), len(job.traffic.changes)
     if phase != "Pending":  # what has not started yet may be mended: the next story but one
         assert refused_fields(job) == FROZEN.keys()
-        assert job.bed.get("FineTuneJob", job.name) == before
+        assert job.client.get("FineTuneJob", job.name) == before
     for change in MUTABLE.values():
         job.edit(change)
     until(lambda: is_observed(job), seconds=30, what=f"all edits of {job.name} in its status")
@@ -57,23 +57,23 @@ def test_at_each_phase_a_frozen_field_is_refused_and_a_mutable_one_is_taken_once
     new = job.traffic.changes[changes:]
     assert {(call.verb, call.resource, call.subresource) for call in new} == {("patch", "finetunejobs", "status")}
     assert len(new) <= len(MUTABLE)
-    after = job.bed.get("FineTuneJob", job.name)
+    after = job.client.get("FineTuneJob", job.name)
     assert without_generation(after["status"]) == without_generation(before["status"])
 
 
 def refused_fields(job: Job) -> set[str]:
     """Return which of the frozen fields the API server refuses to change, by the field that it names."""
-    path = f"/apis/tuneloop.dev/v1alpha1/namespaces/{job.bed.namespace}/finetunejobs/{job.name}"
+    path = f"/apis/tuneloop.dev/v1alpha1/namespaces/{job.client.namespace}/finetunejobs/{job.name}"
     refused = set()
     for field, value in FROZEN.items():
-        reply = job.bed.request("PATCH", path, {"spec": {field: value}}, **MERGE)
+        reply = job.client.request("PATCH", path, {"spec": {field: value}}, **MERGE)
         if reply.status == 422:
             refused |= {cause["field"].removeprefix("spec.").split(".")[0] for cause in reply.body["details"]["causes"]}
     return refused
 
 
 def is_observed(job: Job) -> bool:
-    found = job.bed.get("FineTuneJob", job.name)
+    found = job.client.get("FineTuneJob", job.name)
     return found["status"]["observedGeneration"] == found["metadata"]["generation"]
 
 
@@ -170,7 +170,7 @@ def test_a_finished_job_whose_time_to_live_is_set_to_nothing_goes_with_all_that_
     job = stage.job(f"collected-{phase.lower()}")
     job.reach(phase)
     job.edit({"ttlSecondsAfterFinished": 0})
-    until(lambda: job.bed.get("FineTuneJob", job.name) is None, seconds=30, what="no job")
+    until(lambda: job.client.get("FineTuneJob", job.name) is None, seconds=30, what="no job")
     until(lambda: job.children() == [], seconds=30, what="no children")
 
 
@@ -181,7 +181,7 @@ def test_a_priority_that_is_changed_while_the_gang_trains_is_that_of_the_next_at
     job.edit({"scheduling": {"priorityClassName": LOW}})
     job.traffic.come_to_rest(seconds=60)
     assert {pod["spec"].get("priorityClassName") for pod in job.gang(1)} == {None}
-    job.bed.delete("Pod", job.gang(1)[0]["metadata"]["name"])
+    job.client.delete("Pod", job.gang(1)[0]["metadata"]["name"])
     until(lambda: len(job.gang(2)) == 2, seconds=60, what="the next attempt")
     assert {pod["spec"].get("priorityClassName") for pod in job.gang(2)} == {LOW}
     job.go_on("train")

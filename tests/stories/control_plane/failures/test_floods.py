@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from failing_jobs import Job
-from pod_courses import Bind, Course, End, Run
+from pod_scripts import Bind, End, PodLifecycle, Run
 from stage_messages import saved, success
 from stories_at_once import at_once
 from waiting import until
@@ -58,8 +58,8 @@ def test_a_job_that_is_restarted_very_often_with_long_messages_keeps_a_small_sta
 
     def script(pod, attempt, at, index):
         if attempt > restarts:
-            return Course((Bind(), Run(), End(message=success(at, index=index))))
-        return Course((Bind(), Run(), End(ExitCode.COLLECTIVE, message=says_much(attempt, index))))
+            return PodLifecycle((Bind(), Run(), End(message=success(at, index=index))))
+        return PodLifecycle((Bind(), Run(), End(ExitCode.COLLECTIVE, message=says_much(attempt, index))))
 
     job.kubelet.scripts[f"{job.name}/train"] = script
     made = job.submit(failurePolicy={"maxTotalRestarts": restarts}, scheduling={"avoidBadNodes": False})
@@ -74,17 +74,17 @@ def test_a_job_that_is_restarted_very_often_with_long_messages_keeps_a_small_sta
     newest_ten = list(range(restarts - 8, restarts + 2))
     assert [record["attempt"] for record in status["history"]] == newest_ten
     assert max(sizes) <= STATUS_BYTES
-    told = Counter((one["reason"], one["note"]) for one in job.bed.events_of(made))
-    assert max(told.values()) == 1
+    events = Counter((one["reason"], one["note"]) for one in job.client.events_of(made))
+    assert max(events.values()) == 1
     assert (
-        sum(count for (reason, _), count in told.items() if reason == "Restarting") <= 2
+        sum(count for (reason, _), count in events.items() if reason == "Restarting") <= 2
     )  # as the first or the second rank says it
 
 
 @at_once
 def test_logs_that_are_no_message_of_ours_do_not_swell_the_status(stage):
     job = stage.job("babbling")
-    job.kubelet.scripts[f"{job.name}/train"] = lambda *_: Course((Bind(), Run(), End(1, message=LONG)))
+    job.kubelet.scripts[f"{job.name}/train"] = lambda *_: PodLifecycle((Bind(), Run(), End(1, message=LONG)))
     job.submit(failurePolicy={"maxRestarts": 0})
     job.wait_for("Failed")
     assert size_of(job) <= STATUS_BYTES
@@ -95,10 +95,10 @@ def test_logs_that_are_no_message_of_ours_do_not_swell_the_status(stage):
 def test_a_flood_of_progress_is_written_rarely_and_the_last_post_is_what_stays(stage, posts):
     job = stage.job(f"flooding-{posts}")
     job.reach("Running")
-    made = job.bed.get("FineTuneJob", job.name)
+    made = job.client.get("FineTuneJob", job.name)
     job.traffic.come_to_rest(seconds=60)
     writes, begun = len(job.traffic.writes), time.monotonic()
-    events = len(job.bed.events_of(made))
+    events = len(job.client.events_of(made))
     answers = post_progress(stage, job, posts)
     assert answers == Counter({202: posts})
     until(lambda: job.status["progress"].get("step") == posts, seconds=40, what="the last step in the status")
@@ -106,12 +106,12 @@ def test_a_flood_of_progress_is_written_rarely_and_the_last_post_is_what_stays(s
     assert {(call.verb, call.resource, call.subresource) for call in new} == {("patch", "finetunejobs", "status")}
     assert len(new) <= (time.monotonic() - begun) / 10 + 2
     assert size_of(job) <= STATUS_BYTES
-    assert len(job.bed.events_of(made)) == events
+    assert len(job.client.events_of(made)) == events
 
 
 def post_progress(stage, job: Job, posts: int) -> Counter[int]:
     """Post as the first rank does, one message after the other, and count the answers."""
-    operator = stage.world.operator
+    operator = stage.environment.operator
     tls = ssl.create_default_context(cafile=str(operator.certificate / "ca.crt"))
     connection = http.client.HTTPSConnection("localhost", operator.progress_port, context=tls, timeout=30)
     headers = {"Authorization": f"Bearer {token_of(stage, job)}", "Content-Type": "application/json"}
@@ -130,7 +130,7 @@ def post_progress(stage, job: Job, posts: int) -> Counter[int]:
             "detail": LONG[:4000],
             "findings": [advice],
         }
-        connection.request("POST", progress_path(job.bed.namespace, job.name), json.dumps(message), headers)
+        connection.request("POST", progress_path(job.client.namespace, job.name), json.dumps(message), headers)
         reply = connection.getresponse()
         reply.read()
         answers[reply.status] += 1
@@ -140,8 +140,8 @@ def post_progress(stage, job: Job, posts: int) -> Counter[int]:
 
 def token_of(stage, job: Job) -> str:
     """Return the token that the kubelet would mount into the first pod of the gang."""
-    pod, uid = job.gang(1)[0]["metadata"], job.bed.get("FineTuneJob", job.name)["metadata"]["uid"]
+    pod, uid = job.gang(1)[0]["metadata"], job.client.get("FineTuneJob", job.name)["metadata"]["uid"]
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     spec = {"audiences": [f"tuneloop.dev/{uid}"], "expirationSeconds": 600, "boundObjectRef": bound}
-    path = f"/api/v1/namespaces/{job.bed.namespace}/serviceaccounts/default/token"
+    path = f"/api/v1/namespaces/{job.client.namespace}/serviceaccounts/default/token"
     return stage.make(path, {"spec": spec})["status"]["token"]

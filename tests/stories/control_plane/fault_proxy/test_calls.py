@@ -133,10 +133,10 @@ def test_an_old_list_can_be_served(control_plane, proxy, client, maps, put):
 
 @pytest.mark.parametrize(("after", "names"), [(False, set()), (True, {"a"})], ids=["before", "after"])
 def test_call_runs_a_function_of_the_test(proxy, create, stored, after, names):
-    seen = []
-    proxy.add(Rule(CREATES, Invoke(lambda call: seen.append((call.target.name, stored())), after=after)))
+    stored_then = []
+    proxy.add(Rule(CREATES, Invoke(lambda call: stored_then.append((call.target.name, stored())), after=after)))
     assert create("a").status_code == 201
-    assert seen == [("a", names)]
+    assert stored_then == [("a", names)]
 
 
 def test_what_the_function_returns_is_the_answer(proxy, create, stored):

@@ -45,8 +45,8 @@ def is_stopped(process):
 def test_kill_ends_a_process_between_a_write_and_its_answer(proxy, maps, stored, is_named):
     with writer(proxy, maps) as process:
         proxy.add(Rule(Match(verb="write", nth=2), Kill(pid=process.pid if is_named else None)))
-        said, _ = process.communicate("go\n", timeout=20)
-    assert (process.returncode, said) == (-signal.SIGKILL, "a\n")
+        printed, _ = process.communicate("go\n", timeout=20)
+    assert (process.returncode, printed) == (-signal.SIGKILL, "a\n")
     assert stored() == {"a", "b"}
     assert [(one.name, one.code) for one in writes(proxy.trace)] == [("a", 201), ("b", 201)]
 

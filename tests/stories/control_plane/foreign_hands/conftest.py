@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from cluster_tier import fresh_namespace
 from fault_proxy import FaultProxy
-from foreign_hands import Stage, World
-from operator_bed import Bed
+from foreign_hands import SharedEnvironment, Stage
+from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
 from served_models import take_down
-from stories_at_once import telling
+from stories_at_once import running_at_once
 
 
 @pytest.fixture(scope="package")
-def world(custom_resources, tmp_path_factory):
+def environment(custom_resources, tmp_path_factory):
     """One namespace, a leader behind a proxy, and whoever plays the pods: they succeed, unless a story says otherwise."""
     folder = tmp_path_factory.mktemp("foreign-hands")
     with (
@@ -27,14 +27,14 @@ def world(custom_resources, tmp_path_factory):
             None, folder, kubeconfig=proxy.kubeconfig, pod_namespace=namespace, namespaces=namespace
         ) as operator:
             operator.wait_ready(seconds=60).wait_leading(seconds=60)
-            yield World(plane=custom_resources, namespace=namespace, kubelet=kubelet, proxy=proxy)
+            yield SharedEnvironment(plane=custom_resources, namespace=namespace, kubelet=kubelet, proxy=proxy)
             assert operator.process.poll() is None, operator.log
             assert "unexpected error" not in operator.log
-        take_down(Bed(custom_resources, namespace))
+        take_down(NamespaceClient(custom_resources, namespace))
 
 
 @pytest.fixture(scope="module")
-def told(request, world):
+def running_stories(request, environment):
     """The stories of a module, all begun at once."""
-    with telling(request, lambda: Stage(world)) as futures:
+    with running_at_once(request, lambda: Stage(environment)) as futures:
         yield futures

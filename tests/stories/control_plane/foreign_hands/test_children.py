@@ -1,4 +1,4 @@
-"""What the operator makes is changed or deleted by others, or its name is taken: it is put right once, or told and left alone."""
+"""What the operator makes is changed or deleted by others, or its name is taken: it is put right once, or reported and left alone."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_what_is_changed_by_hand_is_put_right_once(stage, name, kind, change):
 
 
 @at_once
-def test_a_change_that_cannot_be_put_right_is_said_and_the_job_ends_well(stage):
+def test_a_change_that_cannot_be_put_right_is_reported_and_the_job_ends_well(stage):
     """An apply adds our port beside the other one of the same name, which the API server refuses."""
     job = stage.training("moved")
     job.patch("Service", "train", {"spec": {"ports": [{"name": "rendezvous", "port": 29501}]}})
-    told = until(lambda: stage.bed.condition(job.name, "Refused"), seconds=30, what="what is refused")
-    assert "Service moved-train" in told["message"]
+    refused = until(lambda: stage.client.condition(job.name, "Refused"), seconds=30, what="what is refused")
+    assert "Service moved-train" in refused["message"]
     job.traffic.come_to_rest()
     job.go_on("train")
     status = job.wait_for("Succeeded", seconds=90)
@@ -85,7 +85,7 @@ def test_what_is_deleted_by_hand_is_made_again_once_but_no_configuration(stage):
 @at_once
 def test_servers_that_are_changed_by_hand_are_put_right_once_and_additions_stay(stage):
     job = stage.served("api")
-    revision = deployment_status(job.bed, job.name)["stable"]["revision"]
+    revision = deployment_status(job.client, job.name)["stable"]["revision"]
     before = job.child("Deployment", revision)
     applied = len(job.traffic.applied("deployments"))
     job.patch("Deployment", revision, {"spec": {"replicas": 3}})
@@ -99,19 +99,19 @@ def test_servers_that_are_changed_by_hand_are_put_right_once_and_additions_stay(
     assert (found["spec"]["replicas"], server["image"]) == (1, ours["image"])
     assert {"name": "EXTRA", "value": "1"} in server["env"]
     assert len(job.traffic.applied("deployments")) == applied + 2
-    until(lambda: is_ready(stage.bed, job.name), seconds=60, what="ready servers")
+    until(lambda: is_ready(stage.client, job.name), seconds=60, what="ready servers")
 
 
 @at_once
 def test_a_servers_children_that_are_deleted_by_hand_are_made_again_once(stage):
     job = stage.served("rebuilt")
-    revision = deployment_status(job.bed, job.name)["stable"]["revision"]
+    revision = deployment_status(job.client, job.name)["stable"]["revision"]
     for kind in ("ConfigMap", "Service", "Deployment"):
         job.delete(kind, revision)
-    job.bed.delete("Service", job.name)
+    job.client.delete("Service", job.name)
     name = f"{job.name}-{revision}"
     until(
-        lambda: job.traffic.made["deployments", name] == 2 and is_ready(stage.bed, job.name),
+        lambda: job.traffic.made["deployments", name] == 2 and is_ready(stage.client, job.name),
         seconds=60,
         what="ready servers",
     )
@@ -151,15 +151,15 @@ def test_an_object_of_somebody_else_is_named_and_left_alone_and_once_it_is_gone_
     jobs = {name: stage.job(name) for name in TAKEN}
     for name, (kind, suffix) in TAKEN.items():
         labels = {MANAGED: "tuneloop", JOB_LABEL: name}  # labels alone make nothing ours
-        stage.bed.create(
+        stage.client.create(
             kind, {"kind": kind, "metadata": {"name": f"{name}-{suffix}", "labels": labels}, **THEIRS[kind]}
         )
-        stage.bed.submit(name)
+        stage.client.submit(name)
     for name, (kind, suffix) in TAKEN.items():
-        told = until(
-            lambda name=name: stage.bed.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}"
+        refused = until(
+            lambda name=name: stage.client.condition(name, "NameConflict"), seconds=60, what=f"a conflict of {name}"
         )
-        assert f"{kind} {name}-{suffix} is not ours" in told["message"]
+        assert f"{kind} {name}-{suffix} is not ours" in refused["message"]
     stage.job("taken").traffic.come_to_rest()  # all of them: their names begin so
     for name, (kind, suffix) in TAKEN.items():
         theirs = jobs[name].child(kind, suffix)
@@ -167,29 +167,30 @@ def test_an_object_of_somebody_else_is_named_and_left_alone_and_once_it_is_gone_
         jobs[name].delete(kind, suffix)
     for name, job in jobs.items():
         job.wait_for("Succeeded")
-        assert stage.bed.condition(name, "NameConflict") is None
+        assert stage.client.condition(name, "NameConflict") is None
         assert set(job.runs.values()) == {1}
 
 
 @at_once
 def test_a_service_of_somebody_else_is_named_and_left_alone_and_once_it_is_gone_the_servers_come_up(stage):
     job = stage.job("taken-api")
-    theirs = stage.bed.create("Service", {"kind": "Service", "metadata": {"name": job.name}, **THEIRS["Service"]})
-    deploy(stage.bed, job.name)
+    theirs = stage.client.create("Service", {"kind": "Service", "metadata": {"name": job.name}, **THEIRS["Service"]})
+    deploy(stage.client, job.name)
     conflict = until(lambda: conflict_of(job), seconds=60, what="a conflict")
     assert f"Service {job.name} is not ours" in conflict["message"]
     job.traffic.come_to_rest()
-    assert stage.bed.get("Service", job.name) == theirs
-    stage.bed.delete("Service", job.name)
-    until(lambda: is_ready(stage.bed, job.name), seconds=60, what="ready servers")
+    assert stage.client.get("Service", job.name) == theirs
+    stage.client.delete("Service", job.name)
+    until(lambda: is_ready(stage.client, job.name), seconds=60, what="ready servers")
     assert conflict_of(job) is None
     assert (
-        job.traffic.made["deployments", f"{job.name}-{deployment_status(job.bed, job.name)['stable']['revision']}"] == 1
+        job.traffic.made["deployments", f"{job.name}-{deployment_status(job.client, job.name)['stable']['revision']}"]
+        == 1
     )
 
 
 def conflict_of(job: Story):
-    found = deployment_status(job.bed, job.name).get("conditions", ())
+    found = deployment_status(job.client, job.name).get("conditions", ())
     return next((one for one in found if one["type"] == "NameConflict"), None)
 
 
@@ -213,10 +214,10 @@ def test_a_training_job_without_our_label_is_replaced_but_not_before_its_pods_ha
 
 
 @at_once
-def test_a_pod_without_our_label_is_still_heard_as_it_ends(stage):
+def test_a_pod_without_our_label_is_still_observed_as_it_ends(stage):
     job = stage.training("muted")
     (first, *_) = sorted(pod["metadata"]["name"] for pod in gang(job))
-    job.bed.patch("Pod", first, {"metadata": {"labels": {MANAGED: None}}})
+    job.client.patch("Pod", first, {"metadata": {"labels": {MANAGED: None}}})
     job.traffic.come_to_rest()
     job.go_on("train")
     status = job.wait_for("Succeeded")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from foreign_hands import ONE_RUN, Story, gang
-from pod_courses import succeed
+from pod_scripts import succeed
 from stories_at_once import at_once
 from waiting import until
 
@@ -24,10 +24,10 @@ def test_a_training_job_that_a_user_deletes_is_a_disruption(stage, policy):
 def test_a_prepare_job_that_a_user_deletes_is_made_once_more(stage):
     job = stage.job("no-prepare")
     job.hold("prepare")
-    job.bed.submit(job.name)
-    until(lambda: job.kubelet.pods(namespace=job.bed.namespace), seconds=30, what="a pod that prepares")
+    job.client.submit(job.name)
+    until(lambda: job.kubelet.pods(namespace=job.client.namespace), seconds=30, what="a pod that prepares")
     job.wait_for("Preparing")
-    until(lambda: job.bed.status(job.name)["children"]["prepare"].get("uid"), seconds=30, what="a recorded uid")
+    until(lambda: job.client.status(job.name)["children"]["prepare"].get("uid"), seconds=30, what="a recorded uid")
     job.kubelet.scripts[f"{job.name}/prepare"] = succeed
     job.delete("Job", "prepare")
     status = job.wait_for("Succeeded")
@@ -41,7 +41,7 @@ def test_a_pod_that_a_user_deletes_is_a_disruption_of_the_whole_gang(stage):
     job = stage.training("bereft")
     job.kubelet.scripts[f"{job.name}/train"] = succeed
     (first, *_) = sorted(pod["metadata"]["name"] for pod in gang(job))
-    stage.bed.delete("Pod", first)
+    stage.client.delete("Pod", first)
     job.succeeds_after_one_disruption()
 
 
@@ -58,12 +58,12 @@ def test_a_finished_stage_that_is_collected_while_later_ones_run_is_not_made_aga
     job.start()
     collect(job, "prepare")
     job.traffic.come_to_rest()
-    assert job.bed.phase(job.name) == "Running"
+    assert job.client.phase(job.name) == "Running"
     job.go_on("train")
     job.wait_for("Exporting")
     collect(job, "a1")
     job.traffic.come_to_rest()
-    assert job.bed.phase(job.name) == "Exporting"
+    assert job.client.phase(job.name) == "Exporting"
     job.go_on("export")
     status = job.wait_for("Succeeded")
     assert (status["attempt"], status.get("restarts"), job.runs) == (1, None, ONE_RUN)
@@ -72,10 +72,10 @@ def test_a_finished_stage_that_is_collected_while_later_ones_run_is_not_made_aga
 @at_once
 def test_nothing_of_a_finished_job_comes_back(stage):
     job = stage.job("over")
-    job.bed.submit(job.name)
+    job.client.submit(job.name)
     job.wait_for("Succeeded")
     job.traffic.come_to_rest()
-    before, written = job.bed.status(job.name), len(job.traffic.writes)
+    before, written = job.client.status(job.name), len(job.traffic.writes)
     collect(job, "export")
     for kind, suffix in (
         ("Job", "prepare"),
@@ -86,16 +86,16 @@ def test_nothing_of_a_finished_job_comes_back(stage):
     ):
         job.delete(kind, suffix)
     job.traffic.come_to_rest()
-    assert job.bed.status(job.name) == before
+    assert job.client.status(job.name) == before
     assert len(job.traffic.writes) == written
 
 
 @at_once
 def test_a_job_whose_runs_are_collected_the_moment_they_end_still_ends_well(stage):
-    """As where a policy of the cluster puts this on each Job. A run whose good end was not seen in time is done once more."""
+    """As where a policy of the cluster puts this on each Job. A run whose good end was not observed in time is done once more."""
     job = stage.job("swept")
     job.hold("prepare", "train", "export")
-    stage.bed.submit(job.name)
+    stage.client.submit(job.name)
     for run, suffix in (("prepare", "prepare"), ("train", "a1"), ("export", "export")):
         job.stored("Job", suffix)
         job.patch("Job", suffix, {"spec": {"ttlSecondsAfterFinished": 0}})
@@ -108,12 +108,12 @@ def test_a_job_whose_runs_are_collected_the_moment_they_end_still_ends_well(stag
 
 @at_once
 def test_a_queue_may_suspend_change_and_resume_the_gang(stage):
-    """As Kueue does where it preempts and admits anew."""
+    """As Kueue does where it preempts and admits again."""
     job = stage.training("queued")
     uid = job.child("Job", "a1")["metadata"]["uid"]
     job.patch("Job", "a1", {"spec": {"suspend": True}})
     job.wait_for("Queued")
-    assert job.bed.condition(job.name, "PodsReady")["reason"] == "Queued"
+    assert job.client.condition(job.name, "PodsReady")["reason"] == "Queued"
     until(lambda: not gang(job), seconds=30, what="no pods")
     changed = job.patch(
         "Job",
@@ -132,8 +132,8 @@ def test_a_queue_may_suspend_change_and_resume_the_gang(stage):
         },
     )
     job.traffic.come_to_rest()
-    until(lambda: job.bed.status(job.name)["workers"] == "0/2", seconds=30, what="no workers in the status")
-    assert (job.bed.phase(job.name), job.bed.status(job.name)["attempt"]) == ("Queued", 1)
+    until(lambda: job.client.status(job.name)["workers"] == "0/2", seconds=30, what="no workers in the status")
+    assert (job.client.phase(job.name), job.client.status(job.name)["attempt"]) == ("Queued", 1)
     job.patch("Job", "a1", {"spec": {"suspend": False}})
     job.wait_for("Running")
     assert {pod["spec"]["nodeSelector"]["pool"] for pod in gang(job)} == {"gpu"}
@@ -148,7 +148,7 @@ def test_a_queue_may_suspend_change_and_resume_the_gang(stage):
 
 
 @at_once
-def test_a_gang_whose_parallelism_somebody_changes_is_neither_changed_back_nor_begun_anew(stage):
+def test_a_gang_whose_parallelism_somebody_changes_is_neither_changed_back_nor_begun_again(stage):
     job = stage.training("narrow")
     job.patch("Job", "a1", {"spec": {"suspend": True}})
     job.wait_for("Queued")

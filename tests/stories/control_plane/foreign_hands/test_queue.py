@@ -1,9 +1,9 @@
-"""A job with a queue, and Kueue's hands on its Job: admitted, preempted, admitted anew. No Kueue runs here: its writes are made one by one."""
+"""A job with a queue, and Kueue's hands on its Job: admitted, preempted, admitted again. No Kueue runs here: its writes are made one by one."""
 
 from __future__ import annotations
 
 from foreign_hands import ONE_RUN, Story, gang
-from pod_courses import by_attempt, fail, never_scheduled, succeed
+from pod_scripts import by_attempt, fail, never_scheduled, succeed
 from stories_at_once import at_once
 from waiting import until
 
@@ -42,13 +42,13 @@ def preempt(job: Story, suffix: str) -> None:
 
 
 def forget_start(job: Story, suffix: str) -> None:
-    job.stored("Job", suffix)  # the status tells of an attempt before its Job is there
+    job.stored("Job", suffix)  # the status names an attempt before its Job is there
     job.patch("Job", suffix, {"status": {"startTime": None}}, subresource="/status")
 
 
 def queued(job: Story, **spec: object) -> Story:
     """Submit the job with a queue and return it once its first attempt waits there."""
-    job.bed.submit(job.name, scheduling=QUEUE, **spec)
+    job.client.submit(job.name, scheduling=QUEUE, **spec)
     job.wait_for("Queued")
     return job
 
@@ -63,12 +63,12 @@ def test_an_attempt_is_made_suspended_for_its_queue_and_the_stages_on_cpu_are_no
     assert not prepare["spec"].get("suspend")
     assert "kueue.x-k8s.io/queue-name" not in prepare["metadata"]["labels"]
     job.traffic.come_to_rest()
-    assert job.bed.condition(job.name, "PodsReady")["reason"] == "Queued"
+    assert job.client.condition(job.name, "PodsReady")["reason"] == "Queued"
     assert gang(job) == []
 
 
 @at_once
-def test_a_gang_that_is_admitted_preempted_and_admitted_anew_trains_on_in_the_same_attempt(stage):
+def test_a_gang_that_is_admitted_preempted_and_admitted_again_trains_on_in_the_same_attempt(stage):
     job = stage.job("preempted-twice")
     job.hold("train")
     queued(job)
@@ -80,7 +80,7 @@ def test_a_gang_that_is_admitted_preempted_and_admitted_anew_trains_on_in_the_sa
         preempt(job, "a1")
         job.wait_for("Queued")
         job.traffic.come_to_rest()
-        assert job.bed.status(job.name)["attempt"] == 1
+        assert job.client.status(job.name)["attempt"] == 1
         admit(job, "a1")
     job.wait_for("Running")
     job.go_on("train")
@@ -93,15 +93,15 @@ def test_a_gang_that_is_admitted_preempted_and_admitted_anew_trains_on_in_the_sa
 
 @at_once
 def test_time_in_a_queue_counts_against_no_deadline(stage):
-    patience = {"failurePolicy": {"startDeadline": "30s"}}
+    deadline = {"failurePolicy": {"startDeadline": "30s"}}
     job, other = stage.job("patient"), stage.job("impatient")
     job.hold("train")
-    queued(job, **patience)
+    queued(job, **deadline)
     job.kubelet.scripts[f"{other.name}/train"] = never_scheduled
-    other.bed.submit(other.name, **patience)
+    other.client.submit(other.name, **deadline)
     other.wait_for("Failed", seconds=120)  # the same deadline has passed where no queue holds the Job
-    assert other.bed.status(other.name)["failure"]["class"] == "StartDeadline"
-    assert job.bed.phase(job.name) == "Queued"
+    assert other.client.status(other.name)["failure"]["class"] == "StartDeadline"
+    assert job.client.phase(job.name) == "Queued"
     job.kubelet.scripts[f"{job.name}/train"] = succeed
     admit(job, "a1")
     status = job.wait_for("Succeeded")
@@ -128,10 +128,10 @@ def test_the_attempt_after_a_failure_queues_again_and_that_is_no_disruption(stag
 @at_once
 def test_a_job_that_its_user_suspends_leaves_the_queue_and_comes_back_with_a_new_attempt(stage):
     job = queued(stage.job("leaves-queue"))
-    job.bed.patch("FineTuneJob", job.name, {"spec": {"suspend": True}})
+    job.client.patch("FineTuneJob", job.name, {"spec": {"suspend": True}})
     job.wait_for("Suspended")
     until(lambda: job.child("Job", "a1") is None, seconds=30, what="no suspended Job")
-    job.bed.patch("FineTuneJob", job.name, {"spec": {"suspend": False}})
+    job.client.patch("FineTuneJob", job.name, {"spec": {"suspend": False}})
     assert job.stored("Job", "a2")["spec"]["suspend"] is True
     admit(job, "a2")
     status = job.wait_for("Succeeded")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_tier import fresh_namespace
-from operator_bed import Bed
+from namespace_client import NamespaceClient
 from operator_counts import written
 from operator_process import RunningOperator
 from waiting import until
@@ -14,9 +14,9 @@ from waiting import until
 def place(custom_resources):
     """The namespace that `operator` watches; each test uses another name in it."""
     with fresh_namespace(custom_resources) as namespace:
-        bed = Bed(custom_resources, namespace)
-        yield bed
-        bed.close()
+        client = NamespaceClient(custom_resources, namespace)
+        yield client
+        client.close()
 
 
 @pytest.fixture(scope="package")
@@ -35,9 +35,9 @@ def operator(custom_resources, place, tmp_path_factory):
 @pytest.fixture
 def own_place(custom_resources, namespace):
     """The namespace that the replicas of one test watch."""
-    bed = Bed(custom_resources, namespace)
-    yield bed
-    bed.close()
+    client = NamespaceClient(custom_resources, namespace)
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_progress_is_taken_over_tls_from_nobody_without_a_good_token(operator, p
     assert post_progress(operator, place.namespace, "posting", token="made-up") == 401
 
 
-def test_the_pods_are_told_the_authority_of_the_progress_server(operator, place):
+def test_the_pods_are_given_the_authority_of_the_progress_server(operator, place):
     place.submit("trusting")
     data = place.stored("ConfigMap", "trusting-prepare")["data"]
     assert (operator.certificate / "ca.crt").read_text() in data.values()

@@ -25,11 +25,11 @@ def test_nothing_is_added_to_a_users_object_but_its_status(operator, place):
     assert {k: v for k, v in after.items() if k not in ignored} == {k: v for k, v in before.items() if k not in ignored}
 
 
-def test_what_happens_is_told_in_an_event(operator, place):
-    (event,) = place.events_of(place.submit("told"))
+def test_what_happens_is_recorded_in_an_event(operator, place):
+    (event,) = place.events_of(place.submit("recorded"))
     assert (event["reason"], event["note"], event["reportingInstance"]) == (
         "Started",
-        "prepare: Job told-prepare",
+        "prepare: Job recorded-prepare",
         operator.pod,
     )
 

@@ -235,8 +235,8 @@ def test_a_new_field_with_a_default_changes_no_digest(tmp_path):
         for settings in (config.settings, later)
     }
     assert len(names) == 1
-    told = later.model_copy(update={"data": changed(later.data, split=NextSplit(seed=7, shuffle_first=True))})
-    assert STEPS[1].settings(told) != STEPS[1].settings(later)
+    shuffled = later.model_copy(update={"data": changed(later.data, split=NextSplit(seed=7, shuffle_first=True))})
+    assert STEPS[1].settings(shuffled) != STEPS[1].settings(later)
 
 
 def test_every_step_has_a_name_of_its_own():

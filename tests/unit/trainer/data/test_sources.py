@@ -303,7 +303,7 @@ def test_an_address_that_cannot_be_read_is_refused(uri, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         pytest.param("rows.csv", b"text;label\na;b\n", "separated by ';'", id="semicolons"),
         pytest.param("rows.csv", b"text\tlabel\na\tb\n", "separated by", id="tabs in a .csv"),
@@ -312,8 +312,8 @@ def test_an_address_that_cannot_be_read_is_refused(uri, message):
         pytest.param("rows.json", b'\n[{"text": "a", "label": "b"}]', "one object a line|jq", id="an array behind a blank line"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_make_is_told_how_to_convert_it(tmp_path, name, content, said):
+def test_a_file_of_another_make_is_told_how_to_convert_it(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as refused:
         read(tmp_path / name)
-    assert re.search(said, refused.value.hint)
+    assert re.search(message, refused.value.hint)

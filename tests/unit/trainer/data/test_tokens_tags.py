@@ -37,7 +37,7 @@ SENTENCES: list[Sentence] = [
 ]
 
 
-def settings_of(
+def tag_settings(
     paths: list[Path], *, labels: list[str] | None = None, tolerated: float = 0.0, **source: Any
 ) -> Settings:
     return Settings(
@@ -51,7 +51,7 @@ def settings_of(
 
 
 def collected(*paths: Path, settings: Settings | None = None, **options: Any) -> Collected:
-    settings = settings or settings_of(list(paths), **options)
+    settings = settings or tag_settings(list(paths), **options)
     sources = [
         LocatedSource(
             field=f"data.train[{index}]",
@@ -154,7 +154,7 @@ def test_other_schemes_are_found_and_written_as_iob2_or_as_bioes_where_a_source_
 
 
 def test_a_scheme_that_is_named_is_not_guessed(tmp_path):
-    settings = settings_of([conll(tmp_path / "a.conll", [(["Ada", "x"], ["I-PER", "O"])])])
+    settings = tag_settings([conll(tmp_path / "a.conll", [(["Ada", "x"], ["I-PER", "O"])])])
     named = changed(settings, task_options=changed(settings.task_options, tag_scheme="iob2"))
     with pytest.raises(DataError, match="impossible tag .*token 1, 'Ada': I-PER after O: IOB2 begins a span with B-"):
         collected(tmp_path / "a.conll", settings=named)
@@ -207,11 +207,11 @@ def test_a_tag_that_the_model_does_not_have_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [(["PER", "O"], "model.labels: 'PER' is no tag"), (["B-PER", "I-PER"], "model.labels: B-PER, I-PER lacks O")],
 )
-def test_labels_that_are_no_tags_are_refused(tmp_path, labels, said):
-    with pytest.raises(ConfigError, match=said):
+def test_labels_that_are_no_tags_are_refused(tmp_path, labels, message):
+    with pytest.raises(ConfigError, match=message):
         collected(write(tmp_path / "a.conll", SENTENCES), labels=labels)
 
 
@@ -219,7 +219,7 @@ def test_settings_of_texts_with_a_label_are_refused(tmp_path):
     path = write(tmp_path / "a.conll", SENTENCES)
     with pytest.raises(ConfigError, match=r"data.train\[0\].labelRule: a tag is no number"):
         collected(path, label_rule=LabelRuleSettings(above=0.0, names=["a", "b"]))
-    stratified = settings_of([path])
+    stratified = tag_settings([path])
     data = changed(stratified.data, split=SplitSettings(method="random", stratify=True))
     with pytest.raises(ConfigError, match="cannot be stratified by tags"):
         collected(path, settings=changed(stratified, data=data))
@@ -242,7 +242,7 @@ def stepped(path: Path, settings: Settings) -> RowTable:
 
 
 def test_sentences_are_divided_by_chance_alone(tmp_path):
-    settings = settings_of([write(tmp_path / "a.jsonl", many(300, ["PER", "LOC"]))])
+    settings = tag_settings([write(tmp_path / "a.jsonl", many(300, ["PER", "LOC"]))])
     asked = changed(settings, data=changed(settings.data, split=SplitSettings(method="random")))
     table = stepped(tmp_path / "a.jsonl", asked)
     fractions = {VALIDATION: 0.1, TEST: 0.1}
@@ -254,7 +254,7 @@ def test_sentences_are_divided_by_chance_alone(tmp_path):
 def test_a_type_that_a_split_lacks_is_refused_with_advice(tmp_path):
     path = write(tmp_path / "a.jsonl", [*many(300, ["PER"]), (["Paris"], ["B-LOC"])])
     with pytest.raises(DataError, match="the class 'LOC' has no row in the .* split; it has 1 in all") as refused:
-        stepped(path, settings_of([path]))
+        stepped(path, tag_settings([path]))
     assert "another split.seed" in refused.value.hint
     assert "stratified" not in refused.value.hint
 
@@ -262,13 +262,13 @@ def test_a_type_that_a_split_lacks_is_refused_with_advice(tmp_path):
 def test_sentences_without_any_span_are_nothing_to_learn(tmp_path):
     path = write(tmp_path / "a.jsonl", [([f"word{index}"], ["O"]) for index in range(20)])
     with pytest.raises(DataError, match="all tags are O"):
-        stepped(path, settings_of([path]))
+        stepped(path, tag_settings([path]))
 
 
 def test_the_same_sentence_with_other_tags_is_a_conflict(tmp_path):
     path = write(tmp_path / "a.jsonl", [*many(300, ["PER"]), (["WORD0", "x"], ["O", "B-PER"])])
     table = collected(path).table
-    facts = run_steps(table, STEPS, settings=settings_of([path]), folder=tmp_path, progress=lambda _done: None)[1]
+    facts = run_steps(table, STEPS, settings=tag_settings([path]), folder=tmp_path, progress=lambda _done: None)[1]
     found = facts["exact-duplicates"]
     assert (found["withinSplit"], found["conflictingLabels"]) == (1, 1)
     assert found["firstConflict"].endswith("line 301")

@@ -1,8 +1,8 @@
-"""`Bed`: one namespace of a control plane, and what a user does and sees in it. For a thread of its own.
+"""`NamespaceClient`: one namespace of a control plane, and what a user does and sees in it. For a thread of its own.
 
-bed = Bed(control_plane, namespace)
-bed.submit("reviews")
-bed.wait_for_phase("reviews", "Succeeded")
+client = NamespaceClient(control_plane, namespace)
+client.submit("reviews")
+client.wait_for_phase("reviews", "Succeeded")
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OVER = frozenset({"Succeeded", "Failed"})
 _MERGE = "application/merge-patch+json"
 
 
-class Bed:
+class NamespaceClient:
     """As the administrator."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
@@ -70,7 +70,7 @@ class Bed:
 
     def names(self, kind: str) -> set[str]:
         """Return the names of the objects of a kind; Kubernetes' own ConfigMap is left out."""
-        return {one["metadata"]["name"] for one in self.all(kind)} - {"kube-root-ca.crt"}
+        return {found["metadata"]["name"] for found in self.all(kind)} - {"kube-root-ca.crt"}
 
     def patch(
         self, kind: str, name: str, change: Any, *, subresource: str = "", content_type: str = _MERGE
@@ -102,17 +102,17 @@ class Bed:
     def condition(self, name: str, type_: str) -> Manifest | None:
         """Return a condition of a FineTuneJob, or None."""
         found = self.status(name).get("conditions", ())
-        return next((one for one in found if one["type"] == type_), None)
+        return next((condition for condition in found if condition["type"] == type_), None)
 
     def events_of(self, manifest: Manifest, *, seconds: float = 90.0) -> list[Manifest]:
         """Return the Events about an object, once there are any: the operator writes them last."""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
 
-        def told() -> list[Manifest]:
+        def events() -> list[Manifest]:
             items = self._client.request("GET", path).body["items"]
-            return [one for one in items if one["regarding"].get("uid") == manifest["metadata"]["uid"]]
+            return [event for event in items if event["regarding"].get("uid") == manifest["metadata"]["uid"]]
 
-        return until(told, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}")
+        return until(events, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}")
 
     def is_settled(self) -> bool:
         """Whether the controllers of Kubernetes have nothing left to do: each Job is over, and no pod is on its way out."""
@@ -133,7 +133,7 @@ class Bed:
 
 def _is_over(job: Manifest) -> bool:
     conditions = job.get("status", {}).get("conditions", ())
-    return any(one["type"] in {"Complete", "Failed"} and one["status"] == "True" for one in conditions)
+    return any(found["type"] in {"Complete", "Failed"} and found["status"] == "True" for found in conditions)
 
 
 def _is_leaving(pod: Manifest) -> bool:

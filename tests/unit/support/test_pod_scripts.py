@@ -1,4 +1,4 @@
-"""The ready-made courses: the operator reads each one's end as what its name says."""
+"""The ready-made lifecycles: the operator reads each one's end as what its name says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from datetime import UTC, datetime
 
 import pytest
-from pod_courses import (
+from pod_scripts import (
     NAMED,
     Bind,
     End,
@@ -51,7 +51,7 @@ def pod(stage="train", image="registry.example/trainer:1"):
 
 
 def played(script, *, stage="train", index=0, image="registry.example/trainer:1"):
-    """Return what the operator sees of a pod after its course."""
+    """Return what the operator sees of a pod after its lifecycle."""
     manifest = pod(stage, image)
     for step in script(manifest, 1, stage, index).steps:
         if isinstance(step, Bind):
@@ -91,18 +91,18 @@ def test_a_failure_can_name_its_newest_checkpoint():
 
 @pytest.mark.parametrize("script", [no_image, fail(FailureClass.IMAGE_PULL)])
 def test_a_pod_without_its_image_waits(script):
-    seen = played(script)
-    assert (seen.phase, seen.waiting, seen.ended) == ("Pending", "ImagePullBackOff", None)
+    pod = played(script)
+    assert (pod.phase, pod.waiting, pod.ended) == ("Pending", "ImagePullBackOff", None)
 
 
 def test_a_pod_without_a_node_says_why():
-    seen = played(never_scheduled)
-    assert (seen.phase, "nodes are available" in seen.unschedulable) == ("Pending", True)
+    pod = played(never_scheduled)
+    assert (pod.phase, "nodes are available" in pod.unschedulable) == ("Pending", True)
 
 
 def test_a_pod_that_hangs_is_ready_and_does_not_end():
-    seen = played(hang)
-    assert (seen.phase, seen.ready, seen.ended) == ("Running", True, None)
+    pod = played(hang)
+    assert (pod.phase, pod.ready, pod.ended) == ("Running", True, None)
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_steps_can_be_put_before_the_end():
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_named_script_gives_a_course(name):
+def test_a_named_script_gives_a_lifecycle(name):
     assert NAMED[name](pod(), 1, "train", 0).steps

@@ -1,6 +1,6 @@
-"""What becomes of a pod, as data: a `Course` of steps. A script chooses the course of each pod; ready-made ones are here. No I/O.
+"""What becomes of a pod, as data: a `PodLifecycle` of steps. A script chooses the lifecycle of each pod; ready-made ones are here. No I/O.
 
-A script is a function `(pod, attempt, stage, index) -> Course`: the pod's manifest, the number of the run of its stage from 1, `prepare`,
+A script is a function `(pod, attempt, stage, index) -> PodLifecycle`: the pod's manifest, the number of the run of its stage from 1, `prepare`,
 `train`, `export` or `serve`, and the rank of the pod in its gang.
 """
 
@@ -99,41 +99,41 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Course:
+class PodLifecycle:
     """Steps in order; after the last one, the pod stays as it is."""
 
     steps: tuple[Step, ...] = ()
     stop: Stop = field(default_factory=Stop)
 
 
-Script = Callable[[Pod, int, str, int], Course]
+Script = Callable[[Pod, int, str, int], PodLifecycle]
 
 
-def succeed(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+def succeed(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
     """Run, and end well with the termination message of the stage."""
-    return Course((Bind(), Run(), End(message=success(stage, index=index))))
+    return PodLifecycle((Bind(), Run(), End(message=success(stage, index=index))))
 
 
-def succeed_at_once(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+def succeed_at_once(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
     """As `succeed` in a single write, without a node: for thousands of pods."""
-    return Course((End(message=success(stage, index=index)),))
+    return PodLifecycle((End(message=success(stage, index=index)),))
 
 
-def hang(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+def hang(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
     """Run, be ready, and never end by itself."""
-    return Course((Bind(), Run()))
+    return PodLifecycle((Bind(), Run()))
 
 
-def never_scheduled(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+def never_scheduled(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
     """Wait for a node for ever."""
-    return Course((Unschedulable(),))
+    return PodLifecycle((Unschedulable(),))
 
 
-def no_image(pod: Pod, attempt: int, stage: str, index: int) -> Course:
+def no_image(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
     """Wait for an image that cannot be pulled for ever."""
     image = pod["spec"]["containers"][0]["image"]
     why = f'Back-off pulling image "{image}"'
-    return Course((Bind(), Waiting("ErrImagePull", f"{image}: not found"), Waiting("ImagePullBackOff", why)))
+    return PodLifecycle((Bind(), Waiting("ErrImagePull", f"{image}: not found"), Waiting("ImagePullBackOff", why)))
 
 
 def fail(kind: FailureClass, exit_code: int | None = None, *, saved_step: int | None = None) -> Script:
@@ -142,22 +142,22 @@ def fail(kind: FailureClass, exit_code: int | None = None, *, saved_step: int | 
         return no_image
     code = EXIT_CODE_OF_CLASS[kind] if exit_code is None else exit_code
 
-    def script(pod: Pod, attempt: int, stage: str, index: int) -> Course:
-        said = failure(kind, stage=stage, index=index, saved_step=saved_step)
-        return Course((Bind(), Run(), *_LAST_STEPS.get(kind, _own_end)(code, said)))
+    def script(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
+        message = failure(kind, stage=stage, index=index, saved_step=saved_step)
+        return PodLifecycle((Bind(), Run(), *_LAST_STEPS.get(kind, _own_end)(code, message)))
 
     return script
 
 
-def _own_end(code: int, said: str) -> tuple[Step, ...]:
-    return (End(code, message=said),)
+def _own_end(code: int, message: str) -> tuple[Step, ...]:
+    return (End(code, message=message),)
 
 
 _LAST_STEPS: dict[FailureClass, Callable[[int, str], tuple[Step, ...]]] = {
     FailureClass.OUT_OF_MEMORY_HOST: lambda code, _: (End(code, reason="OOMKilled"),),
     FailureClass.EVICTED: lambda code, _: (Disrupt("EvictionByEvictionAPI"), End(code, pod_reason="Evicted")),
     FailureClass.NODE_LOST: lambda code, _: (Disrupt("DeletionByTaintManager"), End(code, pod_reason="NodeLost")),
-    FailureClass.PREEMPTED: lambda code, said: (Disrupt("PreemptionByScheduler"), End(code, message=said)),
+    FailureClass.PREEMPTED: lambda code, message: (Disrupt("PreemptionByScheduler"), End(code, message=message)),
 }
 
 
@@ -174,9 +174,9 @@ def by_index(scripts: Mapping[int, Script], *, otherwise: Script) -> Script:
 def before_the_end(script: Script, *steps: Step) -> Script:
     """Put steps, such as `Wait` or `Until`, before the last one of a script."""
 
-    def longer(pod: Pod, attempt: int, stage: str, index: int) -> Course:
-        course = script(pod, attempt, stage, index)
-        return replace(course, steps=(*course.steps[:-1], *steps, *course.steps[-1:]))
+    def longer(pod: Pod, attempt: int, stage: str, index: int) -> PodLifecycle:
+        lifecycle = script(pod, attempt, stage, index)
+        return replace(lifecycle, steps=(*lifecycle.steps[:-1], *steps, *lifecycle.steps[-1:]))
 
     return longer
 
@@ -188,4 +188,4 @@ NAMED: dict[str, Script] = {
     "never_scheduled": never_scheduled,
     "no_image": no_image,
 }
-"""Ready-made scripts that need nothing to be said; the others are made by `fail`."""
+"""Ready-made scripts that need no arguments; the others are made by `fail`."""
