@@ -15,7 +15,8 @@ from tuneloop_operator.decide.decision import Decision, LiveChildren
 from tuneloop_operator.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
-    from conftest import OperatorHarness
+    from operator_harness import OperatorHarness
+
     from tuneloop_operator.controller.store import Store
     from tuneloop_operator.state.observed import Facts
 

@@ -6,12 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from operator_harness import OperatorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    OperatorHarness = Any
 
 
 def run(life: Any) -> None:

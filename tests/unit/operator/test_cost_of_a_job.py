@@ -7,6 +7,8 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from operator_harness import OperatorHarness
+
 from tuneloop_operator.controller.operator import Operator
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Recorded:
         self.reasons.append(event.reason)
 
 
-def test_a_whole_life_takes_at_most_20_writes(harness: Any) -> None:
+def test_a_whole_life_takes_at_most_20_writes(harness: OperatorHarness) -> None:
     recorded = Recorded()
 
     async def life() -> None:
@@ -50,7 +52,7 @@ def test_a_whole_life_takes_at_most_20_writes(harness: Any) -> None:
     assert len(harness.cluster.writes) + len(recorded.reasons) <= 20
 
 
-def test_a_success_needs_no_live_read(harness: Any) -> None:
+def test_a_success_needs_no_live_read(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
         await harness.settle()
@@ -63,7 +65,7 @@ def test_a_success_needs_no_live_read(harness: Any) -> None:
     asyncio.run(life())
 
 
-def test_a_success_whose_pod_is_not_reported_yet_is_read_live(harness: Any) -> None:
+def test_a_success_whose_pod_is_not_reported_yet_is_read_live(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit(failurePolicy={"maxRestarts": 0})
         await harness.settle()
@@ -77,7 +79,7 @@ def test_a_success_whose_pod_is_not_reported_yet_is_read_live(harness: Any) -> N
     asyncio.run(life())
 
 
-def test_a_gang_waits_for_its_own_job_alone(harness: Any) -> None:
+def test_a_gang_waits_for_its_own_job_alone(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
         await harness.settle()
@@ -93,7 +95,7 @@ def test_a_gang_waits_for_its_own_job_alone(harness: Any) -> None:
     asyncio.run(life())
 
 
-def test_a_name_conflict_of_a_gang_is_reported_before_the_data_is_prepared(harness: Any) -> None:
+def test_a_name_conflict_of_a_gang_is_reported_before_the_data_is_prepared(harness: OperatorHarness) -> None:
     async def life() -> None:
         metadata = {"name": "reviews-train", "namespace": "team-a"}
         harness.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})

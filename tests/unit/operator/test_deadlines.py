@@ -10,7 +10,7 @@ import pytest
 from tuneloop_api.contract.progress import ProgressMessage
 
 if TYPE_CHECKING:
-    from conftest import OperatorHarness
+    from operator_harness import OperatorHarness
 
 pytestmark = pytest.mark.anyio
 ON_GPUS = {"nodes": 2, "gpusPerNode": 4}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-OperatorHarness = Any
+from operator_harness import OperatorHarness
 
 
 def deploy(harness: OperatorHarness, **spec: Any) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from operator_harness import OperatorHarness
 
-OperatorHarness = Any
 MANAGED, JOB, STAGE = "app.kubernetes.io/managed-by", "tuneloop.dev/job", "tuneloop.dev/stage"
 DEPLOYMENT = "tuneloop.dev/deployment"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+
+from operator_harness import OperatorHarness
 
 NODES = 8
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
 
-def test_pods_that_come_up_one_after_another_do_not_cost_a_write_each(harness: Any) -> None:
+def test_pods_that_come_up_one_after_another_do_not_cost_a_write_each(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit(resources={"nodes": NODES, "gpusPerNode": 0})
         await harness.settle()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from operator_harness import OperatorHarness
 from prometheus_client.parser import text_string_to_metric_families
 
 from tuneloop_api.contract.progress import ProgressMessage
@@ -234,7 +235,7 @@ def test_the_operator_measures_itself(
         ("tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}),
     ],
 )
-def test_the_operator_measures_its_work(harness: Any, name: str, labels: dict[str, str]) -> None:
+def test_the_operator_measures_its_work(harness: OperatorHarness, name: str, labels: dict[str, str]) -> None:
     metrics = Metrics()
 
     async def life() -> None:

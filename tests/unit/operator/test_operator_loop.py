@@ -7,11 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from operator_harness import OperatorHarness
 
 if TYPE_CHECKING:
     from typing import Any
-
-    OperatorHarness = Any
 
 
 def run(life: Any) -> None:

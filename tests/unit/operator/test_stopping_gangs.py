@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import OperatorHarness
+    from operator_harness import OperatorHarness
 
 pytestmark = pytest.mark.anyio
 

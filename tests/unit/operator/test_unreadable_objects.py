@@ -10,7 +10,8 @@ from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
 
 if TYPE_CHECKING:
-    from conftest import OperatorHarness
+    from operator_harness import OperatorHarness
+
     from tuneloop_operator.decide.decision import Event
 
 pytestmark = pytest.mark.anyio

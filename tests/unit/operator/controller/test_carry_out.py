@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from operator_harness import OperatorHarness
 
 from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import new_store
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
-def stored_job(harness: Any) -> tuple[Manifest, Store]:
+def stored_job(harness: OperatorHarness) -> tuple[Manifest, Store]:
     """Return a finished job with a child, as the API server has it, and a store that holds both."""
     harness.submit()
     job = harness.job()
@@ -36,14 +37,14 @@ def end(job: Manifest, **fields: Any) -> Decision:
 
 
 @pytest.mark.parametrize("status", [None, {"phase": "Succeeded"}], ids=["at once", "after a last status"])
-def test_a_job_is_deleted_with_its_children_and_forgotten(harness: Any, status: Manifest | None) -> None:
+def test_a_job_is_deleted_with_its_children_and_forgotten(harness: OperatorHarness, status: Manifest | None) -> None:
     job, store = stored_job(harness)
     asyncio.run(carry_out(end(job, status=status), owner=job, cluster=harness.cluster, store=store))
     assert harness.cluster.objects == {}
     assert store.get("FineTuneJob", namespace="team-a", name="reviews") is None
 
 
-def test_a_late_event_of_a_deleted_job_changes_nothing(harness: Any) -> None:
+def test_a_late_event_of_a_deleted_job_changes_nothing(harness: OperatorHarness) -> None:
     job, store = stored_job(harness)
     asyncio.run(carry_out(end(job, status={"phase": "Succeeded"}), owner=job, cluster=harness.cluster, store=store))
     late = job | {"metadata": job["metadata"] | {"resourceVersion": "3"}}
@@ -51,7 +52,7 @@ def test_a_late_event_of_a_deleted_job_changes_nothing(harness: Any) -> None:
     assert store.get("FineTuneJob", namespace="team-a", name="reviews") is None
 
 
-def test_a_new_job_of_the_same_name_is_left_alone(harness: Any) -> None:
+def test_a_new_job_of_the_same_name_is_left_alone(harness: OperatorHarness) -> None:
     job, store = stored_job(harness)
     harness.cluster.remove(job)
     harness.submit()
@@ -60,7 +61,7 @@ def test_a_new_job_of_the_same_name_is_left_alone(harness: Any) -> None:
     assert harness.job() == another
 
 
-def test_a_job_whose_deletion_has_no_answer_is_not_forgotten(harness: Any) -> None:
+def test_a_job_whose_deletion_has_no_answer_is_not_forgotten(harness: OperatorHarness) -> None:
     job, store = stored_job(harness)
     harness.cluster.fail_write = 0
     with pytest.raises(ClusterUnavailable):

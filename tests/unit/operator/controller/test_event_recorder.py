@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from operator_harness import OperatorHarness
 
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
@@ -95,7 +96,7 @@ def test_a_flood_is_dropped_not_waited_for() -> None:
 class Recorded:
     """Records the reason of each event, and whether the Job existed by then."""
 
-    def __init__(self, harness: Any) -> None:
+    def __init__(self, harness: OperatorHarness) -> None:
         self.events: list[tuple[str, bool]] = []
         self._harness = harness
 
@@ -103,7 +104,7 @@ class Recorded:
         self.events.append((event.reason, ("create", "Job", "reviews-prepare") in self._harness.cluster.writes))
 
 
-def test_an_event_is_recorded_after_its_decision_was_carried_out(harness: Any) -> None:
+def test_an_event_is_recorded_after_its_decision_was_carried_out(harness: OperatorHarness) -> None:
     recorded = Recorded(harness)
 
     async def life() -> None:

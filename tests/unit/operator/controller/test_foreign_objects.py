@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from observed_jobs import a_job
+from operator_harness import OperatorHarness
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_operator.controller.carry_out import carry_out
@@ -88,8 +89,8 @@ def test_children_of_an_earlier_job_of_the_name_are_not_observed(owner: str, is_
     assert bool(found.present) is is_ours
 
 
-def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(harness: Any) -> None:
-    """The watch has not told yet that the first one was deleted; nothing that its pods said may stay in memory."""
+def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(harness: OperatorHarness) -> None:
+    """The watch has not reported yet that the first one was deleted; nothing that its pods said may stay in memory."""
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 
     async def life() -> None:
@@ -100,11 +101,11 @@ def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(harnes
         failed_gang = harness.cluster.objects["Job", "team-a", "reviews-a1"]
         harness.cluster.remove(harness.job())
         harness.submit()
-        told = {"type": "FailureTarget", "status": "True", "lastTransitionTime": harness.stamp()}
+        condition = {"type": "FailureTarget", "status": "True", "lastTransitionTime": harness.stamp()}
         version = {"resourceVersion": "1000"}
         harness.operator.on_event(
             "MODIFIED",
-            failed_gang | {"metadata": failed_gang["metadata"] | version, "status": {"conditions": [told]}},
+            failed_gang | {"metadata": failed_gang["metadata"] | version, "status": {"conditions": [condition]}},
         )
         await harness.settle(later=100)
         assert harness.operator.store.get("FineTuneJob", namespace="team-a", name="reviews")["metadata"]["uid"] != first

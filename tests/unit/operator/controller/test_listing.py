@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from operator_harness import OperatorHarness
 
 from tuneloop_operator.cluster.pages import Page, Scope
 from tuneloop_operator.controller.controllers import new_store
@@ -87,7 +88,7 @@ def test_everything_is_known_once_each_expected_list_has_ended() -> None:
 class ListedOperator:
     """An operator on a memory cluster that expects the lists of two kinds. Only the test reports lists and events."""
 
-    def __init__(self, harness: Any) -> None:
+    def __init__(self, harness: OperatorHarness) -> None:
         self.harness = harness
         harness.cluster.watchers.clear()
         self.scopes = [Scope("FineTuneJob", None), Scope("Job", None)]
@@ -109,7 +110,7 @@ class ListedOperator:
 
 
 @pytest.mark.parametrize(("lists", "writes"), [(1, False), (2, True)])
-def test_nothing_is_done_before_every_list_is_in(harness: Any, lists: int, writes: bool) -> None:
+def test_nothing_is_done_before_every_list_is_in(harness: OperatorHarness, lists: int, writes: bool) -> None:
     async def life() -> None:
         listed = ListedOperator(harness)
         harness.submit()
@@ -122,7 +123,7 @@ def test_nothing_is_done_before_every_list_is_in(harness: Any, lists: int, write
 
 
 @pytest.mark.parametrize(("resumed", "writes"), [(False, False), (True, True)])
-def test_nothing_is_done_while_it_is_paused(harness: Any, resumed: bool, writes: bool) -> None:
+def test_nothing_is_done_while_it_is_paused(harness: OperatorHarness, resumed: bool, writes: bool) -> None:
     async def life() -> None:
         listed = ListedOperator(harness)
         harness.submit()
@@ -137,7 +138,7 @@ def test_nothing_is_done_while_it_is_paused(harness: Any, resumed: bool, writes:
     asyncio.run(life())
 
 
-def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harness: Any) -> None:
+def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harness: OperatorHarness) -> None:
     async def life() -> None:
         listed = ListedOperator(harness)
         harness.submit()
@@ -150,7 +151,7 @@ def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harne
     asyncio.run(life())
 
 
-def test_a_list_that_shows_nothing_new_wakes_nobody(harness: Any) -> None:
+def test_a_list_that_shows_nothing_new_wakes_nobody(harness: OperatorHarness) -> None:
     async def life() -> None:
         listed = ListedOperator(harness)
         harness.submit()

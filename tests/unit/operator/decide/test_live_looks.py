@@ -1,4 +1,4 @@
-"""What the watch told alone is not enough for: nothing is written before all is read live."""
+"""What the watch reported is not enough: nothing is written before all is read live."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def test_an_older_gang_that_is_over_or_going_is_left_alone(job: Any) -> None:
 def test_the_number_of_an_attempt_that_was_refused_is_used_again() -> None:
     status = TRAINING | {"attempt": 2, "children": PREPARED | {"train": {"name": "r-a2"}}}
     blocker = Blocker(reason="Refused", message="Job r-a2: exceeded quota")
-    _, told = writes(observed(a_job(status), blocker=blocker))
-    assert told is not None
-    assert "train" not in told["children"]
-    lines, again = writes(observed(a_job(told), live=True))
+    _, written = writes(observed(a_job(status), blocker=blocker))
+    assert written is not None
+    assert "train" not in written["children"]
+    lines, again = writes(observed(a_job(written), live=True))
     assert again is not None
     assert again["attempt"] == 2
     assert "create Job r-a2" in lines

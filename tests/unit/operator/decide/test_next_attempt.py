@@ -23,7 +23,7 @@ WAITING = {key: value for key, value in TRAINING.items() if key != "attempt"} | 
     ("status", "there", "created"),
     [
         pytest.param({}, [], 1, id="the first"),
-        pytest.param({"attempt": 3}, [], 3, id="its Job was never seen: the same number once more"),
+        pytest.param({"attempt": 3}, [], 3, id="its Job was never observed: the same number once more"),
         pytest.param({"attempt": 3}, [5], 6, id="a Job of a higher number is there, since the status was lost"),
         pytest.param({}, [2], 3, id="the whole status was lost"),
     ],

@@ -6,27 +6,26 @@ import asyncio
 from typing import Any
 
 import pytest
+from operator_harness import OperatorHarness
 
-Bed = Any
 
-
-def deploy(harness: Bed, **spec: Any) -> None:
+def deploy(harness: OperatorHarness, **spec: Any) -> None:
     metadata = {"name": "api", "namespace": "team-a"}
     manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
     harness.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}} | spec})
 
 
-def served(harness: Bed) -> dict[str, Any]:
+def served(harness: OperatorHarness) -> dict[str, Any]:
     status: dict[str, Any] = harness.cluster.objects["ModelDeployment", "team-a", "api"].get("status", {})
     return status
 
 
-def change(harness: Bed, **spec: Any) -> None:
+def change(harness: OperatorHarness, **spec: Any) -> None:
     stored = harness.cluster.objects["ModelDeployment", "team-a", "api"]
     harness.cluster.change(stored, spec=stored["spec"] | spec)
 
 
-def test_the_old_servers_stay_until_the_new_ones_answer(harness: Bed) -> None:
+def test_the_old_servers_stay_until_the_new_ones_answer(harness: OperatorHarness) -> None:
     async def life() -> None:
         deploy(harness)
         await harness.settle()
@@ -47,11 +46,13 @@ def test_the_old_servers_stay_until_the_new_ones_answer(harness: Bed) -> None:
     ("condition", "reason"),
     [("Failed", "JobFailed"), ("Prepared", "JobNotFinished"), ("Complete", "ArtifactFound")],
 )
-def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(harness: Bed, condition: str, reason: str) -> None:
+def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(
+    harness: OperatorHarness, condition: str, reason: str
+) -> None:
     async def life() -> None:
         deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
         harness.submit(suspend=True)
-        told = {
+        stored = {
             "type": condition,
             "status": "True",
             "reason": "Told",
@@ -59,7 +60,7 @@ def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(harness: Be
             "lastTransitionTime": harness.stamp(),
         }
         artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
-        harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [told]})
+        harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [stored]})
         await harness.settle()
         (available,) = [found for found in served(harness)["conditions"] if found["type"] == "ModelAvailable"]
         assert available["reason"] == reason
@@ -67,7 +68,7 @@ def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(harness: Be
     asyncio.run(life())
 
 
-def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: Bed) -> None:
+def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: OperatorHarness) -> None:
     async def life() -> None:
         deploy(harness, replicas=0)
         await harness.settle()
@@ -92,14 +93,14 @@ def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: Bed)
     ],
 )
 def test_what_kubernetes_says_is_wrong_with_the_servers_is_told(
-    harness: Bed, type_: str, status: str, is_trouble: bool
+    harness: OperatorHarness, type_: str, status: str, is_trouble: bool
 ) -> None:
     async def life() -> None:
         deploy(harness)
         await harness.settle()
         (stored,) = harness.cluster.of_kind("Deployment").values()
-        told = {"type": type_, "status": status, "reason": "Why", "message": "quota"}
-        harness.cluster.change(stored, status={"conditions": [told]})
+        condition = {"type": type_, "status": status, "reason": "Why", "message": "quota"}
+        harness.cluster.change(stored, status={"conditions": [condition]})
         await harness.settle()
         (ready,) = [found for found in served(harness)["conditions"] if found["type"] == "Ready"]
         assert (ready["message"] == "Why: quota") is is_trouble

@@ -1,4 +1,4 @@
-"""The table of transitions: what each cell may not say, and that nothing which cannot be taken back is done on what the watch told alone."""
+"""The table of transitions: what each cell may not say, and that nothing which cannot be taken back is done on what the watch reported alone."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_table_is_whole() -> None:
 
 
 @pytest.mark.parametrize(("run", "state", "suspended"), EVERY_CELL)
-def test_no_gang_is_ended_on_what_the_watch_told_alone(run: Run, state: JobState, suspended: bool) -> None:
+def test_no_gang_is_ended_on_what_the_watch_reported_alone(run: Run, state: JobState, suspended: bool) -> None:
     lines, status = decided(run, state, live=False, suspended=suspended)
     assert not [line for line in lines if line.startswith("delete")]
     assert (status or {}).get("phase") != "Failed" or run is Run.DONE

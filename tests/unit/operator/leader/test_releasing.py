@@ -6,12 +6,12 @@ from elections import two
 
 
 def test_a_released_lease_is_taken_at_the_next_read() -> None:
-    server, world, first, second = two()
+    server, true_time, first, second = two()
     first.step()
     second.step()
     first.release()
     assert (first.leader.leads(), server.holder) == (False, "")
-    world[0] += 0.1
+    true_time[0] += 0.1
     second.step()
     assert second.leader.leads()
 

@@ -13,36 +13,36 @@ def test_the_first_one_leads_and_the_second_waits() -> None:
 
 
 def test_the_time_that_stands_in_the_lease_says_nothing() -> None:
-    server, world, first, second = two()
+    server, true_time, first, second = two()
     first.step()
     assert server.lease is not None
     server.lease["spec"]["renewTime"] = "1999-01-01T00:00:00.000000Z"
     second.step()
-    world[0] = LEASE_SECONDS - 0.1
+    true_time[0] = LEASE_SECONDS - 0.1
     second.step()
     assert not second.leader.leads()
 
 
 def test_a_lease_that_asks_for_longer_is_given_longer() -> None:
-    server, world, first, second = two()
+    server, true_time, first, second = two()
     first.step()
     assert server.lease is not None
     server.lease["spec"]["leaseDurationSeconds"] = 60
     second.step()
-    world[0] = 59.0
+    true_time[0] = 59.0
     second.step()
     assert not second.leader.leads()
-    world[0] = 60.0
+    true_time[0] = 60.0
     second.step()
     assert second.leader.leads()
 
 
 def test_of_two_that_take_an_old_lease_only_the_faster_one_leads() -> None:
-    server, world, first, second = two()
-    Operator(server, "third", world).step()
+    server, true_time, first, second = two()
+    Operator(server, "third", true_time).step()
     for operator in (first, second):
         operator.step()
-    world[0] = LEASE_SECONDS
+    true_time[0] = LEASE_SECONDS
     for operator in (first, second):
         operator.begin()
         operator.answer()  # the read
@@ -54,10 +54,10 @@ def test_of_two_that_take_an_old_lease_only_the_faster_one_leads() -> None:
 
 
 def test_a_leader_that_observes_another_holder_ends() -> None:
-    _, world, first, second = two()
+    _, true_time, first, second = two()
     first.step()
     second.step()
-    world[0] = LEASE_SECONDS
+    true_time[0] = LEASE_SECONDS
     second.step()
     first.step()  # the renewal is turned down
     first.step()

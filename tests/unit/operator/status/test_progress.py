@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from operator_harness import OperatorHarness
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
 from tuneloop_operator.status.fine_tune_job.progress import duration_text, percent, with_progress
-
-OperatorHarness = Any
 
 
 def message(sequence: int = 1, **fields: Any) -> ProgressMessage:

@@ -1,0 +1,134 @@
+"""`MemoryCluster`: the API server of the operator's unit tests, with uids, resource versions and watch events."""
+
+from __future__ import annotations
+
+import copy
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+Manifest = dict[str, Any]
+
+
+class MemoryCluster:
+    """Implements the operator's `Cluster` on a dictionary; every write is reported to the watchers."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.objects: dict[tuple[str, str, str], Manifest] = {}
+        self.watchers: list[Callable[[str, Manifest], None]] = []
+        self.writes: list[tuple[str, str, str]] = []
+        """Verb, kind, name of each write of the operator."""
+        self.reads = 0
+        self.fail_write: int | None = None
+        """Number of the write (from 0) whose answer is lost."""
+        self.refuse: dict[str, str] = {}
+        """Message by kind of what may not be created."""
+        self.refused_phases: set[str] = set()
+        """Phases of a status that the schema does not allow."""
+        self.pods_take_their_time = False
+        self.refused_pods: dict[str, str] = {}
+        """Message by the uid of a Job whose pods may not be created."""
+        self._clock = clock
+        self._numbers = count(1)
+
+    async def get(self, *, kind: str, namespace: str, name: str) -> Manifest | None:
+        self.reads += 1
+        return copy.deepcopy(self.objects.get((kind, namespace, name)))
+
+    async def list(self, *, kind: str, namespace: str, labels: Manifest) -> list[Manifest]:
+        self.reads += 1
+        return [
+            copy.deepcopy(stored)
+            for (its_kind, its_namespace, _), stored in self.objects.items()
+            if (its_kind, its_namespace) == (kind, namespace)
+            and labels.items() <= stored["metadata"].get("labels", {}).items()
+        ]
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        if message := self.refuse.get(manifest["kind"]):
+            raise Refused(message)
+        if self._key(manifest) in self.objects:
+            raise AlreadyExists(manifest["metadata"]["name"])
+        return self._wrote("create", self.add(manifest))
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        if self._key(manifest) not in self.objects:
+            return self._wrote("apply", self.add(manifest))
+        stored = self.objects[self._key(manifest)]
+        stored["metadata"]["labels"] = manifest["metadata"]["labels"]
+        return self._wrote("apply", self.change(stored, spec=manifest["spec"]))
+
+    async def delete(self, *, kind: str, namespace: str, name: str, uid: str) -> None:
+        found = self.objects.get((kind, namespace, name))
+        if found is not None and found["metadata"]["uid"] == uid:
+            self.remove(found)
+            self._wrote("delete", found)
+
+    async def refusal(self, *, namespace: str, job_uid: str) -> str:
+        self.reads += 1
+        return self.refused_pods.get(job_uid, "")
+
+    async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
+        if status.get("phase") in self.refused_phases:
+            raise Refused(f"status.phase: Unsupported value: {status['phase']}")
+        stored = self.objects.get(self._key(manifest))
+        if stored is None or stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise Conflict(manifest["metadata"]["name"])
+        return self._wrote("patch_status", self.change(manifest, status=status))
+
+    def add(self, manifest: Manifest) -> Manifest:
+        """Store a new object, as if anybody had created it."""
+        stored = copy.deepcopy(manifest)
+        number = next(self._numbers)
+        stored["metadata"] |= {
+            "uid": f"uid-{number}",
+            "resourceVersion": str(number),
+            "generation": 1,
+            "creationTimestamp": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        self.objects[self._key(stored)] = stored
+        return self._notify("ADDED", stored)
+
+    def change(self, manifest: Manifest, **fields: Any) -> Manifest:
+        """Replace fields of a stored object, as if anybody had changed it."""
+        stored = copy.deepcopy(self.objects[self._key(manifest)])
+        stored |= copy.deepcopy(fields)
+        stored["metadata"]["resourceVersion"] = str(next(self._numbers))
+        stored["metadata"]["generation"] += "spec" in fields
+        self.objects[self._key(stored)] = stored
+        return self._notify("MODIFIED", stored)
+
+    def remove(self, manifest: Manifest) -> None:
+        """Remove an object and what it owns; its pods later, where they take their time."""
+        gone = self.objects.pop(self._key(manifest))
+        gone["metadata"]["resourceVersion"] = str(next(self._numbers))
+        self._notify("DELETED", gone)
+        uid = gone["metadata"]["uid"]
+        for other in list(self.objects.values()):
+            is_owned = any(owner["uid"] == uid for owner in other["metadata"].get("ownerReferences", ()))
+            if is_owned and not (other["kind"] == "Pod" and self.pods_take_their_time):
+                self.remove(other)
+
+    def of_kind(self, kind: str) -> dict[str, Manifest]:
+        """Return the objects of a kind by name."""
+        return {name: stored for (its_kind, _, name), stored in self.objects.items() if its_kind == kind}
+
+    def _notify(self, type_: str, manifest: Manifest) -> Manifest:
+        for watcher in self.watchers:
+            watcher(type_, copy.deepcopy(manifest))
+        return copy.deepcopy(manifest)
+
+    def _wrote(self, verb: str, manifest: Manifest) -> Manifest:
+        self.writes.append((verb, manifest["kind"], manifest["metadata"]["name"]))
+        if self.fail_write == len(self.writes) - 1:
+            raise ClusterUnavailable("the answer was lost")
+        return manifest
+
+    @staticmethod
+    def _key(manifest: Manifest) -> tuple[str, str, str]:
+        return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
