@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from itertools import islice
 from typing import Any
+from unittest import mock
 
+import kopf
 import pytest
 
 from tuneloop_operator.cluster.pages import Scope
@@ -73,13 +77,11 @@ def test_each_kind_is_listed_in_each_namespace(namespaces: tuple[str, ...], list
 
 
 def test_children_are_selected_by_label_and_our_kinds_are_not() -> None:
-    selected = {selector.any_name for selector in watch_settings(WATCHED).watching.label_selectors}
-    assert selected == {"jobs", "pods", "services", "configmaps", "deployments", "networkpolicies"}
-
-
-def test_kopf_posts_nothing_and_scans_for_no_other_kind() -> None:
-    settings = watch_settings(WATCHED)
-    assert (settings.posting.enabled, settings.scanning.disabled) == (False, True)
+    selectors = watch_settings(WATCHED).watching.label_selectors
+    children = ("jobs", "pods", "services", "configmaps", "deployments", "networkpolicies")
+    assert {selector.any_name: labels for selector, labels in selectors.items()} == dict.fromkeys(
+        children, "app.kubernetes.io/managed-by=tuneloop"
+    )
 
 
 def test_kopf_keeps_no_copy_of_objects() -> None:
@@ -88,7 +90,21 @@ def test_kopf_keeps_no_copy_of_objects() -> None:
 
 
 def test_a_restart_of_the_watch_does_not_kill_the_process_later() -> None:
-    assert watch_settings(WATCHED).process.ultimate_exiting_timeout is None
+    """Where kopf's tasks are cancelled, kopf asks the event loop to kill the process ten minutes later."""
+
+    async def timers_after_a_stop() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        tasks = await kopf.spawn_tasks(
+            registry=kopf.OperatorRegistry(), settings=watch_settings(WATCHED), standalone=True, clusterwide=True
+        )
+        await asyncio.sleep(0)
+        with mock.patch.object(loop, "call_later", wraps=loop.call_later) as call_later:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=5)
+        return [call.args for call in call_later.call_args_list]
+
+    assert [timer for timer in asyncio.run(timers_after_a_stop()) if signal.SIGKILL in timer] == []
 
 
 def test_requests_are_tried_again_without_end() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneloop_operator.controller.rate_limiter import RateLimiter
@@ -12,6 +12,7 @@ from tuneloop_operator.controller.rate_limiter import RateLimiter
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@settings(deadline=None)  # a busy machine takes seconds for an example
 @given(st.lists(st.floats(0, 0.3), min_size=30, max_size=200))
 def test_no_second_has_more_than_its_share_and_the_one_before(gaps: list[float]) -> None:
     limiter, now, allowed = RateLimiter(per_second=5), START, []
