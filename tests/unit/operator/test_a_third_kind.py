@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.store import Store
     from tuneloop_operator.state.observed import Facts
 
-pytestmark = pytest.mark.anyio
 LABEL = "example.com/greeting"
 Manifest = dict[str, Any]
 
@@ -99,37 +99,51 @@ def greeter(harness: OperatorHarness) -> OperatorHarness:
     return harness
 
 
-async def test_its_child_is_created_and_restored(greeter: OperatorHarness) -> None:
-    greeter.cluster.add(GREETING | {"spec": {"text": "hello"}})
-    await greeter.settle()
-    assert greeter.cluster.of_kind("ConfigMap")["hello"]["data"] == {"text": "hello"}
-    assert greeter.cluster.of_kind("Greeting")["hello"]["status"] == {"phase": "Written"}
-    greeter.cluster.remove(greeter.cluster.of_kind("ConfigMap")["hello"])
-    await greeter.settle()
-    assert "hello" in greeter.cluster.of_kind("ConfigMap")
+def test_its_child_is_created_and_restored(greeter: OperatorHarness) -> None:
+    async def life() -> None:
+        greeter.cluster.add(GREETING | {"spec": {"text": "hello"}})
+        await greeter.settle()
+        assert greeter.cluster.of_kind("ConfigMap")["hello"]["data"] == {"text": "hello"}
+        assert greeter.cluster.of_kind("Greeting")["hello"]["status"] == {"phase": "Written"}
+        greeter.cluster.remove(greeter.cluster.of_kind("ConfigMap")["hello"])
+        await greeter.settle()
+        assert "hello" in greeter.cluster.of_kind("ConfigMap")
+
+    asyncio.run(life())
 
 
-async def test_an_object_that_does_not_fit_is_reported(greeter: OperatorHarness) -> None:
-    greeter.cluster.add(GREETING | {"spec": {"text": "hello", "loud": True}})
-    await greeter.settle()
-    (condition,) = greeter.cluster.of_kind("Greeting")["hello"]["status"]["conditions"]
-    assert condition["message"].startswith("spec.loud: found True; this version of the operator knows no such field")
+def test_an_object_that_does_not_fit_is_reported(greeter: OperatorHarness) -> None:
+    async def life() -> None:
+        greeter.cluster.add(GREETING | {"spec": {"text": "hello", "loud": True}})
+        await greeter.settle()
+        (condition,) = greeter.cluster.of_kind("Greeting")["hello"]["status"]["conditions"]
+        assert condition["message"].startswith(
+            "spec.loud: found True; this version of the operator knows no such field"
+        )
+
+    asyncio.run(life())
 
 
-async def test_it_is_watched_trimmed_and_measured(greeter: OperatorHarness) -> None:
-    assert child_kinds({"Greeting": ROW}) == ("ConfigMap",)
-    greeter.cluster.add(GREETING | {"spec": {"text": "hello"}})
-    await greeter.settle()
-    (card,) = greeter.operator.store.labelled(LABEL, "hello", namespace="team-a")
-    assert "data" not in card
-    assert ROW.metrics(greeter.operator.store, greeter.now) == "greetings 1\n"
+def test_it_is_watched_trimmed_and_measured(greeter: OperatorHarness) -> None:
+    async def life() -> None:
+        assert child_kinds({"Greeting": ROW}) == ("ConfigMap",)
+        greeter.cluster.add(GREETING | {"spec": {"text": "hello"}})
+        await greeter.settle()
+        (card,) = greeter.operator.store.labelled(LABEL, "hello", namespace="team-a")
+        assert "data" not in card
+        assert ROW.metrics(greeter.operator.store, greeter.now) == "greetings 1\n"
+
+    asyncio.run(life())
 
 
-async def test_it_is_reconciled_when_an_object_changes_that_it_refers_to() -> None:
-    refers = {"kind": "Greeting", "metadata": {"name": "hello", "namespace": "team-a", "resourceVersion": "1"}}
-    row = Controller(**{**vars(ROW), "references": lambda _: [("FineTuneJob", "reviews")]})
-    store = new_store({"Greeting": row})
-    store.put(refers)
-    assert [found["metadata"]["name"] for found in store.referring("FineTuneJob", "reviews", namespace="team-a")] == [
-        "hello"
-    ]
+def test_it_is_reconciled_when_an_object_changes_that_it_refers_to() -> None:
+    async def life() -> None:
+        refers = {"kind": "Greeting", "metadata": {"name": "hello", "namespace": "team-a", "resourceVersion": "1"}}
+        row = Controller(**{**vars(ROW), "references": lambda _: [("FineTuneJob", "reviews")]})
+        store = new_store({"Greeting": row})
+        store.put(refers)
+        assert [
+            found["metadata"]["name"] for found in store.referring("FineTuneJob", "reviews", namespace="team-a")
+        ] == ["hello"]
+
+    asyncio.run(life())

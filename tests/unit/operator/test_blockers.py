@@ -10,11 +10,6 @@ from operator_harness import OperatorHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
-
-
-def run(life: Any) -> None:
-    asyncio.run(life)
 
 
 def test_suspend_frees_the_nodes_and_a_later_attempt_goes_on(harness: OperatorHarness) -> None:
@@ -30,7 +25,7 @@ def test_suspend_frees_the_nodes_and_a_later_attempt_goes_on(harness: OperatorHa
         assert "reviews-a2" in harness.jobs
         assert harness.status.get("restarts", {}).get("total", 0) == 0
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness) -> None:
@@ -50,7 +45,7 @@ def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness
         assert not [found for found in harness.status["conditions"] if found["type"] == "NameConflict"]
         assert "uid" in harness.status["children"]["prepare"]
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_refusal_of_the_api_server_is_reported_and_tried_again(harness: OperatorHarness) -> None:
@@ -67,7 +62,7 @@ def test_a_refusal_of_the_api_server_is_reported_and_tried_again(harness: Operat
         await harness.settle(later=31)
         assert "reviews-a2" in harness.jobs  # refused attempts use up no numbers
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_job_that_cannot_run_here_says_which_field_is_wrong(harness: OperatorHarness) -> None:
@@ -79,7 +74,7 @@ def test_a_job_that_cannot_run_here_says_which_field_is_wrong(harness: OperatorH
         assert accepted["message"].startswith("spec.model.uri: found file:///home/me/model")
         assert harness.jobs == set()
 
-    run(life())
+    asyncio.run(life())
 
 
 @pytest.mark.parametrize("lost", range(15))
@@ -98,7 +93,7 @@ def test_any_lost_answer_leads_to_the_same_end(lost: int, new_harness: Callable[
         created = [name for verb, kind, name in harness.cluster.writes if (verb, kind) == ("create", "Job")]
         assert len(created) == len(set(created)), created
 
-    run(life())
+    asyncio.run(life())
 
 
 @pytest.mark.parametrize("writes", range(1, 16))
@@ -124,7 +119,7 @@ def test_an_operator_killed_after_any_write_is_replaced_by_one_that_goes_on(
         created = [name for verb, kind, name in harness.cluster.writes if (verb, kind) == ("create", "Job")]
         assert len(created) == len(set(created)), created
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_status_that_would_not_fit_is_reported_like_a_refusal(harness: OperatorHarness) -> None:
@@ -138,4 +133,4 @@ def test_a_status_that_would_not_fit_is_reported_like_a_refusal(harness: Operato
             await harness.settle(later=31)
         assert len(harness.cluster.writes) == writes
 
-    run(life())
+    asyncio.run(life())

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def run(life: Any) -> None:
-    asyncio.run(life)
-
-
 def test_a_job_goes_from_its_data_to_an_artifact(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
@@ -40,7 +36,7 @@ def test_a_job_goes_from_its_data_to_an_artifact(harness: OperatorHarness) -> No
         assert harness.status["progress"]["percent"] == "100%"
         assert harness.status["artifact"]["uri"] == "pvc://models/jobs/reviews/artifact"
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_settled_job_costs_no_call(harness: OperatorHarness) -> None:
@@ -55,7 +51,7 @@ def test_a_settled_job_costs_no_call(harness: OperatorHarness) -> None:
         await harness.settle(later=3600)
         assert (len(harness.cluster.writes), harness.cluster.reads) == (writes, reads)
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_the_result_of_a_stage_is_in_the_run_config_of_the_next(harness: OperatorHarness) -> None:
@@ -67,7 +63,7 @@ def test_the_result_of_a_stage_is_in_the_run_config_of_the_next(harness: Operato
         config = json.loads(harness.cluster.of_kind("ConfigMap")["reviews-a1"]["data"]["run.json"])
         assert config["prepareResult"] == {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other(harness: OperatorHarness) -> None:
@@ -85,7 +81,7 @@ def test_a_gang_that_came_and_went_while_no_operator_ran_is_shown_like_any_other
         (ready,) = [found for found in harness.status["conditions"] if found["type"] == "PodsReady"]
         assert (harness.status["phase"], ready["status"], ready["reason"]) == ("Exporting", "False", "NoAttemptRuns")
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_failed_gang_is_started_again_as_a_new_attempt(harness: OperatorHarness) -> None:
@@ -98,7 +94,7 @@ def test_a_failed_gang_is_started_again_as_a_new_attempt(harness: OperatorHarnes
         assert harness.status["failure"]["class"] == "Collective"
         assert harness.status["history"][0]["class"] == "Collective"
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_the_next_attempt_waits_until_no_old_pod_can_run(harness: OperatorHarness) -> None:
@@ -114,7 +110,7 @@ def test_the_next_attempt_waits_until_no_old_pod_can_run(harness: OperatorHarnes
         await harness.settle()
         assert "reviews-a2" in harness.jobs
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_failure_that_would_come_again_ends_the_job(harness: OperatorHarness) -> None:
@@ -134,7 +130,7 @@ def test_a_failure_that_would_come_again_ends_the_job(harness: OperatorHarness) 
         assert harness.status["failure"]["retryable"] is False
         assert "reviews-a2" not in harness.jobs
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_restarts_without_a_newer_checkpoint_come_to_an_end(harness: OperatorHarness) -> None:
@@ -148,7 +144,7 @@ def test_restarts_without_a_newer_checkpoint_come_to_an_end(harness: OperatorHar
         assert "restarted 2 times without a newer checkpoint" in harness.status["failure"]["message"]
         assert harness.status["failure"]["lastLines"] == ["Segmentation fault"]
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_prepare_that_may_succeed_the_next_time_is_run_again(harness: OperatorHarness) -> None:
@@ -165,7 +161,7 @@ def test_a_prepare_that_may_succeed_the_next_time_is_run_again(harness: Operator
         await harness.settle()
         assert harness.status["attempt"] == 1
 
-    run(life())
+    asyncio.run(life())
 
 
 @pytest.mark.parametrize(
@@ -188,7 +184,7 @@ def test_a_stage_that_succeeds_without_a_result_comes_to_an_end(message: Any, ha
         assert harness.status["phase"] == "Failed"
         assert "did not say in a readable way what it made" in harness.status["failure"]["message"]
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_result_that_does_not_fit_into_a_status_fails_the_job(harness: OperatorHarness) -> None:
@@ -205,7 +201,7 @@ def test_a_result_that_does_not_fit_into_a_status_fails_the_job(harness: Operato
         await harness.settle()
         assert harness.status["phase"] == "Failed"
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_job_deleted_by_hand_is_a_disruption(harness: OperatorHarness) -> None:
@@ -217,7 +213,7 @@ def test_a_job_deleted_by_hand_is_a_disruption(harness: OperatorHarness) -> None
         assert "reviews-a2" in harness.jobs
         assert harness.status["restarts"]["disruption"] == 1
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_pod_that_only_bears_our_label_holds_nothing_up(harness: OperatorHarness) -> None:
@@ -232,7 +228,7 @@ def test_a_pod_that_only_bears_our_label_holds_nothing_up(harness: OperatorHarne
         await harness.settle()
         assert "reviews-a2" in harness.jobs
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_gang_whose_first_pod_is_done_is_still_running(harness: OperatorHarness) -> None:
@@ -246,7 +242,7 @@ def test_a_gang_whose_first_pod_is_done_is_still_running(harness: OperatorHarnes
         assert (harness.status["phase"], harness.status["workers"]) == ("Running", "2/2")
         assert len(harness.cluster.writes) == before
 
-    run(life())
+    asyncio.run(life())
 
 
 def test_a_pod_whose_container_is_done_counts_before_the_kubelet_says_that_it_succeeded(
@@ -265,4 +261,4 @@ def test_a_pod_whose_container_is_done_counts_before_the_kubelet_says_that_it_su
             await harness.settle()
             assert (harness.status["phase"], harness.status["workers"]) == ("Running", "2/2")
 
-    run(life())
+    asyncio.run(life())

@@ -204,13 +204,15 @@ def test_the_depth_counts_what_waits_for_a_worker() -> None:
     assert schedule.depth == 2
 
 
-@pytest.mark.anyio
-async def test_a_worker_that_is_ended_as_a_key_comes_ends() -> None:
-    queue = WorkQueue()
-    worker = asyncio.create_task(queue.get())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    queue.add(KEYS[0])
-    worker.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await worker
+def test_a_worker_that_is_ended_as_a_key_comes_ends() -> None:
+    async def life() -> None:
+        queue = WorkQueue()
+        worker = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        queue.add(KEYS[0])
+        worker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+
+    asyncio.run(life())
