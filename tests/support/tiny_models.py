@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,13 @@ def sentences(count: int, *, classes: int = 2, seed: int = 0) -> list[tuple[str,
         label = len(rows) % classes
         rows[" ".join(source.choices(own[label], k=source.randint(3, 12)))] = f"class-{label}"
     return list(rows.items())
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    """Write (text, label) rows as CSV; return the path."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
 
 
 def tiny_tokenizers() -> dict[str, Any]:

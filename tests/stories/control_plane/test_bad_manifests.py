@@ -7,7 +7,8 @@ import json
 from collections import Counter
 
 import pytest
-from bad_manifests import BAD_MANIFESTS, GOOD, JOB, By, put
+from bad_manifest import GOOD, JOB, By, put
+from bad_manifests import BAD_MANIFESTS
 from cluster_tier import fresh_namespace
 from namespace_client import NamespaceClient
 from operator_process import RunningOperator

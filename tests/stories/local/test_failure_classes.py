@@ -6,12 +6,12 @@ import os
 import shutil
 import signal
 import threading
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from endless_jobs import POISON, manifest, poison_embedding, running_job, slow_down, status, workspace_with
 from gang_faults import (
     ROOT_ONLY,
     fill,
@@ -19,18 +19,15 @@ from gang_faults import (
     memory_group,
     ranks,
     small_disk,
-    stored_job,
     supervisors,
 )
 from stories_at_once import at_once, running_at_once
 from tiny_models import sentences, tiny_bert
-from workspace import Workspace, job_manifest, until
+from workspace import Workspace, until
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from gang_faults import Member
 
 pytestmark = pytest.mark.local_story
 
@@ -38,9 +35,6 @@ SECONDS = 100.0
 """The longest wait of a story while all stories run on two cores."""
 TOO_LITTLE = 100 << 20
 """Bytes of memory; a rank takes more while it loads."""
-POISON = "witty"
-"""A word whose embedding is not finite in the poisoned model; three rows contain the word."""
-ENDLESS = {"maxSteps": 10**6, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3, "evaluateEvery": {"steps": 10**6}}  # fmt: skip
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
 
 
@@ -53,37 +47,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running_stories(request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory):
     with running_at_once(request, lambda: workspace_with(model, tmp_path_factory.mktemp("story"))) as futures:
         yield futures
-
-
-def workspace_with(model: Path, path: Path) -> Workspace:
-    workspace = Workspace(path)
-    shutil.copytree(model, workspace.claim / "model")
-    workspace.write_rows("rows.csv", [row for row in sentences(300) if POISON not in row[0]])
-    return workspace
-
-
-def manifest(**spec: Any) -> dict[str, Any]:
-    return job_manifest(
-        **{"training": ENDLESS, "evaluation": {"baselines": False}, "checkpoint": {"everySteps": 20}} | spec
-    )
-
-
-def status(workspace: Workspace) -> dict[str, Any]:
-    found: dict[str, Any] = stored_job(workspace).get("status") or {}
-    return found
-
-
-@contextmanager
-def running_job(workspace: Workspace, **spec: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a job in the background, and kill it at the end."""
-    workspace.write("job.yaml", manifest(**spec))
-    process = workspace.start("run", "-f", "job.yaml", log="run.log")
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        until(lambda: not members(workspace.path), seconds=20, what="the end of the gang")
 
 
 # --- what fails at once ---
@@ -145,17 +108,6 @@ def test_a_loss_that_is_not_finite_again_fails(workspace: Workspace) -> None:
     assert any(failure["message"].split(" (")[0] in line for line in failure["lastLines"])
 
 
-def poison_embedding(model: Path) -> None:
-    """Make a model's loss NaN for every batch that contains the word."""
-    from safetensors.torch import load_file, save_file
-    from transformers import AutoTokenizer
-
-    weights = load_file(model / "model.safetensors")
-    (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
-    weights[name][AutoTokenizer.from_pretrained(model).convert_tokens_to_ids(POISON)] = float("nan")
-    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
-
-
 # --- what is started again ---
 
 
@@ -196,8 +148,6 @@ def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> 
         assert (found["restarts"]["failure"], found["restarts"]["lastReason"]) == (1, "OutOfMemoryHost")
 
 
-SLOW_PERIOD, SLOW_STOPPED = 0.03, 0.02
-"""Seconds: the rank is stopped for two thirds of the time."""
 NAMED_SECONDS = 300.0
 """The deadline for the finding that names the slow rank."""
 
@@ -222,14 +172,6 @@ def findings(workspace: Workspace) -> dict[str, Any]:
     """Return the condition TrainingHealthy, or an empty mapping."""
     conditions = status(workspace).get("conditions", [])
     return next((condition for condition in conditions if condition["type"] == "TrainingHealthy"), {})
-
-
-def slow_down(member: Member, over: threading.Event) -> None:
-    """Stop a process again and again, as if its node had other work."""
-    while not over.wait(SLOW_PERIOD - SLOW_STOPPED):
-        member.send(signal.SIGSTOP)
-        over.wait(SLOW_STOPPED)
-        member.send(signal.SIGCONT)
 
 
 def cut_off(workspace: Workspace) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from job_conformance import CASES, INDEX, NAME, job_manifest, until
+from job_conformance import CASES
+from job_under_test import INDEX, NAME, job_manifest, until
 
 from tuneloop_cli.local.node import LocalNode
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bad_manifests import put
+from bad_manifest import put
 from manifest_cases import smallest
 from pydantic.alias_generators import to_snake
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_manifests import BAD_MANIFESTS, GOOD, JOB, BadManifest, By
+from bad_manifest import GOOD, JOB, BadManifest, By
+from bad_manifests import BAD_MANIFESTS
 
 from tuneloop_api.v1alpha1 import API_VERSION
 from tuneloop_cli.manifests.load import load_manifests

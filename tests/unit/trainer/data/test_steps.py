@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xxhash
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tuneloop_api.contract.run_config import (
@@ -85,29 +82,6 @@ def many(count: int, classes: int = 2) -> list[tuple[int, str, str]]:
 
 def splits_of(assigned: Assigned) -> list[int]:
     return assigned.splits.tolist()
-
-
-@pytest.mark.parametrize(
-    ("text", "other"),
-    [
-        ("A  b\n", "a B"),
-        ("ﬁlm", "film"),
-        ("e\u0301", "\u00e9"),
-        ("Straße", "STRASSE"),
-        ("\uff26ilm", "film"),  # a full-width F
-        ("10\u00b2", "102"),  # a raised 2
-    ],
-)
-def test_case_white_space_and_unicode_form_do_not_make_a_text_another(text, other):
-    assert text_key(text) == text_key(other)
-
-
-def test_two_texts_are_not_the_same_as_one_that_joins_them():
-    assert len({text_key("a", "b"), text_key("a b"), text_key("ab"), text_key("b", "a")}) == 4
-
-
-def test_punctuation_makes_a_text_another():
-    assert text_key("a film!") != text_key("a film?")
 
 
 def test_the_first_of_repeated_rows_stays_and_another_label_is_reported():
@@ -187,52 +161,6 @@ def test_more_than_a_thousand_classes_are_refused():
     with pytest.raises(DataError, match="1,500 distinct labels, at most 1,000") as caught:
         assign(table(many(1500, classes=1500)), data=data(), labels=None)
     assert "labelRule" in caught.value.hint
-
-
-@pytest.mark.parametrize("place", [TEST, VALIDATION])
-def test_a_row_at_the_very_edge_of_a_hash_split_goes_to_the_next_split(place):
-    key = text_key("a film")
-    value = xxhash.xxh3_64_intdigest(key, seed=5) / 2.0**64
-    keys = np.frombuffer(key, dtype="V16")
-    fractions = {TEST: value} if place == TEST else {VALIDATION: value, TEST: 0.0}
-    for share, expected in ((value, TRAIN), (np.nextafter(value, 1.0), place)):
-        found = divide(
-            keys=keys,
-            strata=np.zeros(1, np.int32),
-            fractions={**fractions, place: share},
-            settings=SplitSettings(seed=5),
-        )
-        assert found.tolist() == [expected]
-
-
-@settings(max_examples=50, deadline=None)
-@given(old=st.sets(st.text(max_size=6), min_size=1), new=st.sets(st.text(max_size=6)), seed=st.integers(0, 99))
-def test_a_hash_split_never_moves_a_row_when_rows_are_added(old, new, seed):
-    def split(texts: list[str]) -> dict[bytes, int]:
-        keys = np.frombuffer(b"".join(text_key(text) for text in texts), dtype="V16")
-        settings = SplitSettings(method="hash", seed=seed)
-        found = divide(
-            keys=keys, strata=np.zeros(len(texts), np.int32), fractions={VALIDATION: 0.3, TEST: 0.3}, settings=settings
-        )
-        return dict(zip((key.tobytes() for key in keys), found.tolist(), strict=True))
-
-    before, after = split(sorted(old)), split(sorted(old | new, reverse=True))
-    assert before == {key: after[key] for key in before}
-
-
-@pytest.mark.parametrize("method", ["hash", "random"])
-@settings(max_examples=40, deadline=None)
-@given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60), seed=st.integers(0, 99))
-def test_rows_of_one_group_stay_in_one_split(method, groups, seed):
-    keys = np.frombuffer(b"".join(text_key(str(group)) for group in groups), dtype="V16")
-    strata = np.arange(len(groups), dtype=np.int32) % 2
-    found = divide(
-        keys=keys, strata=strata, fractions={VALIDATION: 0.2, TEST: 0.2},
-        settings=SplitSettings(method=method, group_by="g", seed=seed),
-    )  # fmt: skip
-    assert all(
-        len({split for split, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
-    )
 
 
 def test_a_random_split_keeps_the_proportions_of_the_classes_and_follows_its_seed():

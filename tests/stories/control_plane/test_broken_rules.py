@@ -1,0 +1,92 @@
+"""Each rule of the custom resources refuses on the real API server, and names the field."""
+
+from __future__ import annotations
+
+import pytest
+from custom_objects import (
+    SMALLEST,
+    TRAIN,
+    apply,
+    manifest,
+    resource,
+)
+
+from tuneloop_api.crd import generator as crd
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.wire.text_formats import FORMS
+
+# What breaks each rule, and where the error must be; every rule of the models has a line here.
+BROKEN_RULES = [
+    (FineTuneJob, {"data": {"train": [TRAIN], "split": {"stratify": True}}}, "spec.data.split.stratify: Forbidden: applies only to method: random"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "split": {"method": "random", "stratify": True, "groupBy": "user"}}}, "spec.data.split.stratify: Invalid value: cannot be combined with groupBy"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "split": {"validation": 0.9}}}, "spec.data.split.validation: Invalid value: validation and test must leave rows to train on"),
+    (FineTuneJob, {"method": {"type": "full", "rank": 8}}, "spec.method.rank: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"method": {"type": "full", "alpha": 8}}, "spec.method.alpha: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"method": {"type": "full", "dropout": 0}}, "spec.method.dropout: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"method": {"type": "full", "targetModules": ["query"]}}, "spec.method.targetModules: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"training": {"evaluateEvery": {}}}, "spec.training.evaluateEvery: Invalid value: exactly one of steps and epochs must be given"),
+    (FineTuneJob, {"training": {"evaluateEvery": {"steps": 1, "epochs": 1}}}, "spec.training.evaluateEvery: Invalid value: exactly one of steps and epochs must be given"),
+    (FineTuneJob, {"training": {"epochs": 1, "maxSteps": 1}}, "spec.training.maxSteps: Forbidden: cannot be combined with epochs"),
+    (FineTuneJob, {"training": {"warmupRatio": 0, "warmupSteps": 0}}, "spec.training.warmupSteps: Forbidden: cannot be combined with warmupRatio"),
+    (FineTuneJob, {"training": {"microBatchSize": 5}}, "spec.training.microBatchSize: Invalid value: globalBatchSize (32 by default) must be a multiple of it"),
+    *(
+        (FineTuneJob, {"data": {"train": [TRAIN]} | {split: [TRAIN | {"labelRule": {"above": 0, "names": ["a", "a"]}}]}}, f"spec.data.{split}[0].labelRule.names: Invalid value: must be two different names")
+        for split in ("train", "validation", "test")
+    ),
+    (FineTuneJob, {"failurePolicy": {"rules": [{"action": "Fail"}]}}, "spec.failurePolicy.rules[0]: Invalid value: exactly one of class and exitCodes must be given"),
+    (FineTuneJob, {"failurePolicy": {"rules": [{"class": "Hang", "exitCodes": [1], "action": "Fail"}]}}, "spec.failurePolicy.rules[0]: Invalid value: exactly one of class and exitCodes must be given"),
+    (FineTuneJob, {"failurePolicy": {"startDeadline": "0s"}}, "spec.failurePolicy.startDeadline: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"failurePolicy": {"hangTimeout": "0m"}}, "spec.failurePolicy.hangTimeout: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"scheduling": {"shrinkAfter": "5m"}}, "spec.scheduling.shrinkAfter: Forbidden: applies only to jobs with minNodes"),
+    (FineTuneJob, {"scheduling": {"minNodes": 1, "shrinkAfter": "0s"}}, "spec.scheduling.shrinkAfter: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"scheduling": {"minNodes": 2}}, "spec.scheduling.minNodes: Invalid value: must be at most resources.nodes"),
+    (FineTuneJob, {"deepspeed": {"stage": 0, "offloadOptimizer": "cpu"}}, "spec.deepspeed.offloadOptimizer: Forbidden: cannot be cpu with stage: 0, which shares nothing out"),
+    (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
+    (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
+    (FineTuneJob, {"checkpoint": {"resume": "never", "resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.checkpoint.resumeFrom: Forbidden: applies only to resume: auto"),
+    (FineTuneJob, {"model": {"uri": "pvc://models/bert", "revision": "main"}}, "spec.model.revision: Forbidden: applies only to hf:// models"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "test": [TRAIN], "split": {}}}, "spec.data.split: Forbidden: applies only where rows are divided"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "split": {"validation": 0.1}}}, "spec.data.split.validation: Forbidden: cannot be combined with data.validation, which gives these rows"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "test": [TRAIN], "split": {"test": 0.1}}}, "spec.data.split.test: Forbidden: cannot be combined with data.test, which gives these rows"),
+    (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
+    (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
+    (FineTuneJob, {"method": {"type": "full"}, "output": {"mergeAdapter": False}}, "spec.output.mergeAdapter: Forbidden: applies only to method.type: lora"),
+    (FineTuneJob, {"method": {"type": "bitfit"}, "output": {"mergeAdapter": True}}, "spec.output.mergeAdapter: Forbidden: applies only to method.type: lora"),
+    (FineTuneJob, {"method": {"type": "bitfit", "rank": 8}}, "spec.method.rank: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"taskOptions": {"tagScheme": "iob2"}}, "spec.taskOptions.tagScheme: Forbidden: applies only to task: token-classification"),
+    (FineTuneJob, {"training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
+    (FineTuneJob, {"training": {"earlyStopping": {"metric": "span_recall"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
+    (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
+    (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
+    (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
+    (ModelDeployment, {"model": {"fineTuneJobRef": {"name": "a"}, "digest": "sha256:" + 64 * "0"}}, "spec.model.digest: Forbidden: applies only to uri"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "spec", "error"), BROKEN_RULES, ids=[case[2].split(":")[0] for case in BROKEN_RULES])
+def test_a_broken_rule_names_the_wrong_field_and_what_is_allowed(custom_resources, namespace, kind, spec, error):
+    applied = apply(custom_resources, namespace, manifest(kind, spec=SMALLEST[kind] | spec))
+    assert applied.returncode == 1
+    assert f"{error}" in applied.stderr.replace('"object": ', "")
+
+
+def test_every_rule_of_the_models_has_a_manifest_that_breaks_it():
+    tried = "\n".join(error for _, _, error in BROKEN_RULES)
+    for kind in SMALLEST:
+        for path, rule in rules(crd.root_schema(resource(kind))["properties"]["spec"]):
+            if rule["message"] in {form.message for form in FORMS.values()}:
+                continue  # tests/support/bad_manifests.py breaks these
+            where = ".".join(("spec", *path)) + rule.get("fieldPath", "")
+            assert any(
+                f"{where}: {word}: {rule['message'].split(';')[0].split(' (')[0].split(':')[0]}" in tried
+                for word in ("Forbidden", "Invalid value")
+            ), (where, rule["message"])
+
+
+def rules(schema, path=()):
+    yield from ((path, rule) for rule in schema.get("x-kubernetes-validations", ()))
+    for name, below in schema.get("properties", {}).items():
+        yield from rules(below, (*path, name))
+    if path and "items" in schema:
+        yield from rules(schema["items"], (*path[:-1], f"{path[-1]}[0]"))
