@@ -41,13 +41,15 @@ class Outcome:
     failed: int
     skipped: int
     seconds: float
+    processor_seconds: float
+    """Of pytest and the processes that it started and waited for."""
 
 
 UNIT = Tier("unit", "tests/unit", 1, workers=2)
 TIERS = (
     UNIT,
     Tier("component", "tests/component", 4, workers=3),
-    Tier("local stories", "tests/stories/local", 8),
+    Tier("local stories", "tests/stories/local", 15, workers=2),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
     Tier("control plane", "tests/stories/control_plane", 10, workers=3),
@@ -56,6 +58,18 @@ TIERS = (
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
 QUICK_TIERS = (UNIT, Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1))
 """What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of the tests. Compiled modules are kept: stories start the trainer dozens of times."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"HF_HUB_OFFLINE": "1"}
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all ended children so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
