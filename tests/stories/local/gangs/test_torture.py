@@ -12,7 +12,12 @@ SCRIPT = Path(__file__).with_name("gang_torture.py")
 
 
 @pytest.mark.parametrize(
-    ("world_size", "kills"), [pytest.param(1, 200, id="200-writers-alone"), pytest.param(2, 5, id="5-whole-gangs")]
+    ("world_size", "kills"),
+    [
+        pytest.param(1, 50, id="50-writers-alone"),
+        pytest.param(1, 200, id="200-writers-alone", marks=pytest.mark.full),
+        pytest.param(2, 5, id="5-whole-gangs"),
+    ],
 )
 def test_a_torn_checkpoint_is_never_loaded(tmp_path: Path, world_size: int, kills: int) -> None:
     (lives,) = run_ranks(
@@ -30,5 +35,5 @@ def test_a_torn_checkpoint_is_never_loaded(tmp_path: Path, world_size: int, kill
         assert after["is_right"]
         assert after["damaged"] == 0
     assert lives[-1]["found"] >= kills
-    if kills > 100:
+    if world_size == 1:
         assert any(".tmp" in life["left"] for life in lives), "some were killed in the middle of a save"
