@@ -74,9 +74,8 @@ def save(tag: str, *, name: str, archive: Path) -> None:
     """Write an image of the storage to a docker archive, under the name that pods use. Raises ImageError."""
     partial = archive.with_name(f"{archive.name}.partial")
     partial.unlink(missing_ok=True)
-    identifier = buildah(
-        "images", "--quiet", "--no-trunc", tag
-    ).strip()  # under its tag it would be saved by that name too
+    # by its identifier: under its tag, the image would be saved by that name too
+    identifier = buildah("images", "--quiet", "--no-trunc", tag).strip()
     buildah("push", "--quiet", identifier, f"docker-archive:{partial}:{name}")
     partial.rename(archive)
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+"""What transformers raises for a model that it cannot read."""
+
 
 class TorchModel:
     """A model on the CPU that computes in float32."""
@@ -85,13 +88,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
             model = _load_checked(Path(folder), manifest, task)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        ImportError,
-        RuntimeError,
-    ) as error:  # what transformers raises on a model it cannot read
+    except _UNREADABLE as error:
         logging.getLogger(__name__).debug("loading failed", exc_info=True)
         reason = " ".join(str(error).split())[:300]
         message = f"{config.artifact_uri}: model/ cannot be loaded: {reason}"
