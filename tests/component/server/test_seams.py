@@ -193,6 +193,17 @@ def test_a_failing_pass_is_a_server_error_of_that_request_only(client):
     assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
 
 
+def test_a_defect_of_a_task_is_a_server_error_in_the_shape_of_all_errors(client):
+    """The request is counted as any other, and the log holds the traceback."""
+    failed = client.post("/", json={"inputs": "1", "parameters": {"limit": "many"}})
+    assert (failed.status_code, failed.json()) == (
+        500,
+        {"error": "the server failed on this request; its log says why"},
+    )
+    assert client.post("/", json={"inputs": "1"}).status_code == 200
+    assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
+
+
 @pytest.mark.parametrize("words", NOT_FINITE)
 def test_outputs_that_are_no_numbers_are_a_server_error_and_no_predictions(client, words):
     """JSON has no NaN. Metrics that once counted a NaN would stay NaN."""
