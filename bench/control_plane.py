@@ -196,11 +196,13 @@ def show_start(found: trials.Start, total: int, *, empty: trials.Empty, new: int
     line("  to leading", f"{found.leads:.1f} s")
     line("  to ready", f"{found.ready:.1f} s", goal="<= 60 s", good=found.ready <= 60)
     per_object = (found.cpu - empty.cpu) * 1000 / total
-    text = f"{found.settled:.1f} s, {found.reconciled} looks, {per_object:.2f} ms of CPU an object"
-    line("  to all reconciled", text, goal="a look at each", good=found.reconciled >= total)
+    text = f"{found.idle:.1f} s, {found.reconciled} reconciliations, {per_object:.2f} ms of CPU an object"
+    line("  to all reconciled", text, goal="all, once at least", good=found.reconciled >= total)
     line("  peak memory", f"{found.peak:.0f} MiB", goal="<= 450 MiB", good=found.peak <= 450)
     writes = [call for call in found.calls if call.writes and call.resource not in {"leases", "endpointslices"}]
-    line("  writes", f"{len(writes)} {table(writes, share=1)}", goal=f"one a new one: {new}", good=len(writes) <= new)
+    line(
+        "  writes", f"{len(writes)} {table(writes, share=1)}", goal=f"one for a new job: {new}", good=len(writes) <= new
+    )
     lists = [call.resource for call in found.calls if call.verb == "list" and not call.continues]
     line("  most lists of a kind", f"{max(map(lists.count, lists))}", goal="1", good=len(lists) == len(set(lists)))
 

@@ -134,7 +134,7 @@ async def _burst(
     audit, cpu, begun = Audit(bench.plane.audit_log), cpu_seconds(operator.process.pid), time.monotonic()
     await all_at_once(lambda key=key: submit(*key, nodes=_BURST_GANG) for key in keys)
     stored = [max(await bench.stored(*key, stage, count=_BURST_GANG, seconds=_BURST_SECONDS)) for key in keys]
-    await settle(operator)
+    await until_idle(operator)
     created = bench.observer.plain if stage == "plain" else bench.observer.jobs
     return Burst(
         seconds=[last - created[key] for key, last in zip(keys, stored, strict=True)],
@@ -170,7 +170,7 @@ class Rest:
 
 async def rest(bench: ControlPlaneBench, operator: RunningOperator, *, seconds: float) -> Rest:
     """Measure an idle operator."""
-    await settle(operator)
+    await until_idle(operator)
     audit, cpu = Audit(bench.plane.audit_log), cpu_seconds(operator.process.pid)
     await asyncio.sleep(seconds)
     calls, cpu = audit.since_mark(), cpu_seconds(operator.process.pid) - cpu
@@ -185,7 +185,7 @@ async def rest(bench: ControlPlaneBench, operator: RunningOperator, *, seconds: 
     )
 
 
-async def settle(operator: RunningOperator, *, seconds: float = 300.0) -> float:
+async def until_idle(operator: RunningOperator, *, seconds: float = 300.0) -> float:
     """Return the time (monotonic) from which the operator used next to no CPU for one second."""
     deadline = time.monotonic() + seconds
     while True:
@@ -226,7 +226,7 @@ class Start:
 
     ready: float
     leads: float
-    settled: float
+    idle: float
     cpu: float
     peak: float
     reconciled: int
@@ -239,7 +239,7 @@ async def ready(bench: ControlPlaneBench) -> RunningOperator:
     operator = bench.launch()
     await asyncio.to_thread(operator.wait_ready, seconds=120)
     await bench.until_leader(operator)
-    await settle(operator)
+    await until_idle(operator)
     return operator
 
 
@@ -255,12 +255,12 @@ async def start(bench: ControlPlaneBench) -> tuple[Start, RunningOperator]:
     is_ready, leads = await asyncio.gather(
         seconds_until(asyncio.to_thread(operator.wait_ready, seconds=300)), seconds_until(bench.until_leader(operator))
     )
-    settled = await settle(operator) - begun
+    idle = await until_idle(operator) - begun
     pid = operator.process.pid
     figures = Start(
         ready=is_ready,
         leads=leads,
-        settled=settled,
+        idle=idle,
         cpu=cpu_seconds(pid),
         peak=resident_mib(pid, peak=True),
         reconciled=reconciles(await asyncio.to_thread(operator.metrics)),

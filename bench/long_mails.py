@@ -116,7 +116,7 @@ def timed_run(manifest: Path, *, state: Path) -> int:
 
 
 def _watch(parent: int, peaks: dict[str, int], seconds: dict[str, float]) -> None:
-    """Sample the process tree until it is gone: one stage runs at a time, told by its command line."""
+    """Sample the process tree until it is gone: one stage runs at a time; its command line names it."""
     last = time.monotonic()
     while psutil.pid_exists(parent) and psutil.Process(parent).status() != psutil.STATUS_ZOMBIE:
         now = time.monotonic()

@@ -114,10 +114,10 @@ class GangRun:
         """Wait until this time (`time.monotonic`)."""
         self.until(lambda: time.monotonic() >= moment, "run", deadline=math.inf)
 
-    def until(self, look: Callable[[], Any], what: str, *, deadline: float | None = None) -> float:
-        """Return the time (`time.monotonic`) at which `look` was first true."""
+    def until(self, condition: Callable[[], Any], what: str, *, deadline: float | None = None) -> float:
+        """Return the time (`time.monotonic`) at which `condition()` was first true."""
         deadline = deadline or time.monotonic() + LONGEST_WAIT_SECONDS
-        while not look():
+        while not condition():
             if self._process.poll() not in (None, -signal.SIGKILL) or time.monotonic() > deadline:
                 sys.exit(f"no {what}; the run's output: {self.output}\n{self.output.read_text()[-2000:]}")
             time.sleep(POLL_SECONDS)
@@ -136,8 +136,8 @@ class GangRun:
         began = time.monotonic()
         os.kill(self.ranks()[rank], number)
 
-        def since_began(look: Callable[[], Any], what: str) -> float:
-            return self.until(look, what) - began
+        def since_began(condition: Callable[[], Any], what: str) -> float:
+            return self.until(condition, what) - began
 
         ended = since_began(lambda: self.status["attempt"] > attempt, "next attempt")
         started = since_began(lambda: len(set(self.ranks().values()) - old) == len(old), "new ranks")

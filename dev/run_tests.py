@@ -1,6 +1,6 @@
 """Runs the test tiers one after another and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
 
-The budgets are those of the design; going over one is said, not failed, since a slow machine is no defect.
+The budgets are those of the design. A tier over its budget is marked, but does not fail, since a slow machine is no defect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writes the golden files of a release: `python dev/write_wire_golden.py RELEASE [COMMIT]`.
 
 The files are written by the code of that commit itself, which is taken from the history into a temporary folder, with the samples of
-`tests/support/message_samples.py`: of every message a minimal one, and one in which every field is set. Tests read every file with today's code,
-so that a file of a release is never changed again. Run it once for each release, from its commit.
+`tests/support/message_samples.py`: of every message a minimal sample, and a sample in which every field is set. Tests read every file with
+today's code. So a file of a release is never changed again. Run it once for each release, from its commit.
 """
 
 from __future__ import annotations

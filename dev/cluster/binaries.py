@@ -7,23 +7,23 @@ minutes, and the further programs of a node about three; with a warm Go cache a 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from build_lock import locked
 
 from cluster import go_toolchain
 from cluster.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 BUILD_FOLDER = Path(__file__).parent / "build"
 KUBERNETES = "v1.36.3"
@@ -83,7 +83,7 @@ def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
     programs = [PROGRAMS[name] for name in names or CONTROL_PLANE]
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "go.lock", say=say):
+    with locked(cache / "go.lock", say=say):
         lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
         go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
     return _together([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
@@ -104,7 +104,7 @@ def _ensure(program: Program, *, go: Path, cache: Path, say: Callable[[str], Non
     folder = cache / cache_key(program, BUILD_FOLDER, go_version=version)
     if folder.is_dir():
         return folder
-    with _locked(cache / f"{folder.name}.lock", say=say):
+    with locked(cache / f"{folder.name}.lock", say=say):
         if not folder.is_dir():
             _build_whole(program, go=go, folder=folder, say=say)
     return folder
@@ -116,7 +116,7 @@ def _together(folders: Sequence[Path], *, cache: Path) -> Path:
     together = cache / f"bin-{key}"
     if together.is_dir():
         return together
-    with _locked(cache / f"{together.name}.lock", say=lambda _: None):
+    with locked(cache / f"{together.name}.lock", say=lambda _: None):
         if not together.is_dir():
             partial = _fresh(together)
             for path in (path for folder in folders for path in folder.iterdir()):
@@ -174,15 +174,3 @@ def _wait(process: subprocess.Popen[bytes], *, name: str, started: float, say: C
             say(f"building {name}: {time.monotonic() - started:.0f} s so far")
         else:
             return
-
-
-@contextmanager
-def _locked(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock on a file; the kernel releases the lock when its holder ends."""
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another build is under way, waiting for it ({path})")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

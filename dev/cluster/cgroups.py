@@ -24,7 +24,7 @@ def create() -> None:
         group = root / NAME
         group.mkdir(exist_ok=True)
         for file in ("cpuset.cpus", "cpuset.mems"):
-            if (root / file).exists():  # v1: a new group may run on no processor until it is told
+            if (root / file).exists():  # v1: a new group may run on no processor until these files are filled
                 (group / file).write_text((root / file).read_text())
 
 

@@ -94,9 +94,8 @@ class ControlPlane(RunningCluster):
     def down(self) -> None:
         """End the recorded programs and delete their data; logs stay. Does nothing if there is no record."""
         self._hang_up()
-        for program in processes.recorded(
-            self.state
-        ):  # latest first: clients before the server, the server before its store
+        # the latest first: clients end before the server, and the server before its store
+        for program in processes.recorded(self.state):
             self.programs.stop(program.name, grace_seconds=_GRACE_SECONDS.get(program.name, 8.0))
         for folder in ("pki", "etcd"):
             shutil.rmtree(self.state / folder, ignore_errors=True)

@@ -91,9 +91,8 @@ class NodeCluster(RunningCluster):
         started = time.monotonic()
         programs = self.plane.programs
         programs.stop(*_AGENTS)
-        is_ours = (
-            network.owner() == self.state
-        )  # else the pods and kernel settings on this machine are another cluster's
+        # if not, the pods and the kernel settings on this machine belong to another cluster
+        is_ours = network.owner() == self.state
         if is_ours:
             cgroups.end_processes()
         programs.stop("containerd")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import build_lock
 
 from images.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 PACKAGES = {"buildah": "buildah", "debootstrap": "debootstrap", "runc": "runc"}
 """Debian package → a program that it installs."""
@@ -74,9 +75,8 @@ def save(tag: str, *, name: str, archive: Path) -> None:
     """Write an image of the storage to a docker archive, under the name that pods use. Raises ImageError."""
     partial = archive.with_name(f"{archive.name}.partial")
     partial.unlink(missing_ok=True)
-    identifier = buildah(
-        "images", "--quiet", "--no-trunc", tag
-    ).strip()  # under its tag it would be saved by that name too
+    # by its identifier: under its tag, the image would be saved by that name too
+    identifier = buildah("images", "--quiet", "--no-trunc", tag).strip()
     buildah("push", "--quiet", identifier, f"docker-archive:{partial}:{name}")
     partial.rename(archive)
 
@@ -106,18 +106,9 @@ def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None
     return ended.stdout
 
 
-@contextmanager
-def locked(name: str, *, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock below the cache folder; the kernel releases the lock when its holder ends."""
-    path = cache_folder() / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another build is under way, waiting for it ({path})")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def locked(name: str, *, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Hold an exclusive lock below the cache folder."""
+    return build_lock.locked(cache_folder() / f"{name}.lock", say=say)
 
 
 def _storage_configuration(cache: Path) -> str:

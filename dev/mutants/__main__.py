@@ -40,8 +40,8 @@ class Mutant:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the tests said of a mutant."""
+class Trial:
+    """A mutant, and the run of the tests on it."""
 
     mutant: Mutant
     run: Run
@@ -72,16 +72,16 @@ def main() -> int:
     by_package = defaultdict(list)
     for mutant in mutants:
         by_package[mutant.package].append(mutant)
-    verdicts: list[Verdict] = []
+    trials: list[Trial] = []
     for name in sorted(by_package, key=list(PACKAGES).index):
-        verdicts += _tried(name, by_package[name], options)
-    _print_summary(verdicts)
-    return int(options.known and not all(verdict.is_killed for verdict in verdicts))
+        trials += _tried(name, by_package[name], options)
+    _print_summary(trials)
+    return int(options.known and not all(trial.is_killed for trial in trials))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all without one")
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all if none is given")
     parser.add_argument("--full", action="store_true", help="try every change, not a sample")
     parser.add_argument("--known", action="store_true", help="try the changes of known.toml instead")
     parser.add_argument("--only", nargs="*", default=[], help="ids of known.toml")
@@ -130,7 +130,7 @@ def _shown(code: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> list[Verdict]:
+def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> list[Trial]:
     """Run the tests of a package on each of its mutants, on as many copies as there are workers."""
     package, killers, workers = PACKAGES[name], Killers(), options.workers
     if options.tests:
@@ -142,23 +142,23 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
             copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package.libraries)))
         seconds = _baseline(name, package, copies)
 
-        def tried(mutant: Mutant) -> Verdict:
+        def tried(mutant: Mutant) -> Trial:
             copy = copies.get()
             try:
-                verdict = _verdict(mutant, copy, killers.ordered(package.tests), seconds)
+                trial = _trial(mutant, copy, killers.ordered(package.tests), seconds)
             finally:
                 copies.put(copy)
-            killers.note(verdict.run)
-            if options.known or not verdict.is_killed:
-                print(_line(verdict), flush=True)
-            return verdict
+            killers.note(trial.run)
+            if options.known or not trial.is_killed:
+                print(_line(trial), flush=True)
+            return trial
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             return list(pool.map(tried, mutants))
 
 
 def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> float:
-    """Run the tests without a change, and return how many seconds a run with one may take."""
+    """Run the tests without a change, and return how many seconds a run with a change may take."""
     copy = copies.get()
     run = copy.run(package.tests, seconds=_BASELINE_SECONDS)
     copies.put(copy)
@@ -168,26 +168,26 @@ def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> float:
     return max(_LEAST_SECONDS, 4 * run.seconds)
 
 
-def _verdict(mutant: Mutant, copy: Copy, tests: list[str], seconds: float) -> Verdict:
+def _trial(mutant: Mutant, copy: Copy, tests: list[str], seconds: float) -> Trial:
     original = (ROOT / mutant.file).read_text()
     copy.write(mutant.file, mutant.source)
     try:
-        return Verdict(mutant, copy.run(tests, seconds=seconds))
+        return Trial(mutant, copy.run(tests, seconds=seconds))
     finally:
         copy.write(mutant.file, original)
 
 
-def _line(verdict: Verdict) -> str:
-    mutant = verdict.mutant
-    fate = f"killed by {verdict.run.failed or 'a crash or the time limit'}" if verdict.is_killed else "ALIVE"
-    return f"{mutant.file}:{mutant.line}: {mutant.title}   {fate} ({verdict.run.seconds:.0f} s)"
+def _line(trial: Trial) -> str:
+    mutant = trial.mutant
+    fate = f"killed by {trial.run.failed or 'a crash or the time limit'}" if trial.is_killed else "ALIVE"
+    return f"{mutant.file}:{mutant.line}: {mutant.title}   {fate} ({trial.run.seconds:.0f} s)"
 
 
-def _print_summary(verdicts: list[Verdict]) -> None:
+def _print_summary(trials: list[Trial]) -> None:
     print(f"\n{'package':<16}{'changes':>9}{'killed':>8}{'score':>8}")
     by_package = defaultdict(list)
-    for verdict in verdicts:
-        by_package[verdict.mutant.package].append(verdict.is_killed)
+    for trial in trials:
+        by_package[trial.mutant.package].append(trial.is_killed)
     for name, killed in by_package.items():
         print(f"{name:<16}{len(killed):>9}{sum(killed):>8}{sum(killed) / len(killed):>8.0%}")
 

@@ -97,7 +97,7 @@ class Copy:
 
 
 def _copy_tree(root: Path, folder: Path) -> None:
-    """Copy what git knows or would add, and link what tests use besides."""
+    """Copy the files that git tracks or would add, and link the other files that tests use."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,

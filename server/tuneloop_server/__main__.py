@@ -45,7 +45,7 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, *, service: ModelService) -> None:
         super().__init__(config)
-        self._serving = service
+        self._service = service
         self._stop_listening_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
@@ -53,8 +53,8 @@ class DrainingServer(uvicorn.Server):
         if self._stop_listening_at is not None:
             self.should_exit = self.force_exit = True
             return
-        self._serving.drain()
-        grace = min(_GRACE_SECONDS, self._serving.config.drain_seconds)
+        self._service.drain()
+        grace = min(_GRACE_SECONDS, self._service.config.drain_seconds)
         self._stop_listening_at = time.monotonic() + grace
 
     async def on_tick(self, counter: int) -> bool:
@@ -103,7 +103,7 @@ def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
 
 
 def _serve(service: ModelService, listener: socket.socket) -> None:
-    """Answer requests until the server is stopped. Raises the error that made it impossible."""
+    """Answer requests until the server is stopped. Raises the error for which the model cannot be served."""
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:

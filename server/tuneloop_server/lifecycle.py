@@ -9,6 +9,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import check_files
 from tuneloop_server.batching.batcher import Batcher
@@ -70,7 +72,8 @@ class ModelService:
     async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
         """Return the task's response for each text, as JSON data. parameters: from `task.read_parameters`.
 
-        Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, or if the model fails.
+        Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, if the model fails, or if its
+        output is not finite.
         """
         if self._answerer is None:
             message = "the model is being loaded; try again in 1 s"
@@ -124,12 +127,12 @@ class Answerer:
         """Return the response for each text. Raises RequestError: see `ModelService.answer`."""
         stride = self._task.stride(parameters)
         rows = await self._batcher.submit(len(texts), partial(self._encode, texts, stride))
+        for number, outputs in enumerate(rows, start=1):
+            _require_numbers([logits for _, logits in outputs], text=number)
         values = []
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
-            if index:
-                await asyncio.sleep(
-                    0
-                )  # the responses for many long texts take long: others get their turn between texts
+            if index:  # the responses for many long texts take long: other requests get their turn between two texts
+                await asyncio.sleep(0)
             windows = [Window(encoded, logits) for encoded, logits in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
@@ -145,6 +148,15 @@ class Answerer:
             if not first.ids:  # a tokenizer without special tokens makes no token of an empty text
                 raise invalid(f"inputs: the tokenizer makes no token of text {number}, at least one is needed")
         return windows
+
+
+def _require_numbers(outputs: Sequence[Logits], *, text: int) -> None:
+    """Raise RequestError if an output is NaN or infinite: JSON has no such number, and a metric that counted one would stay NaN."""
+    if all(np.isfinite(logits).all() for logits in outputs):
+        return
+    message = f"the model's output for text {text} is not a finite number: its weights are damaged"
+    _log.error("%s", message)
+    raise RequestError(message, status=500, reason="model_error")
 
 
 def _checked_model(config: ServerConfig, manifest: Manifest, *, task: Task[Any], runtime: Runtime) -> Model:

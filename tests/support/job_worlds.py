@@ -309,7 +309,8 @@ def job_moves(cluster: Cluster, job: Job) -> Iterator[tuple[str, Cluster]]:
         missing = [index for index in range(job.nodes) if index not in {pod.index for pod in mine if in_play(pod)}]
         if missing:
             made = [Pod(owner=job.uid, index=index, round=job.round) for index in missing]
-            yield "start", (jobs, tuple(sorted((*(pod for pod in pods if pod not in mine), *made))))
+            kept = [pod for pod in pods if pod not in mine or in_play(pod)]
+            yield "start", (jobs, tuple(sorted((*kept, *made))))
         elif all(pod.state == "succeeded" for pod in mine):
             yield "complete", (with_facts(jobs, job, outcome="Succeeded"), pods)
         if any(pod.state in _EXIT_CODES for pod in mine):

@@ -121,9 +121,8 @@ class _NoDifferences:
 def watch_settings(watched: Watched) -> Any:
     """Return kopf's settings: lists in pages of 500, watches with time-outs, endless retries, no Events, no peering, no other kinds."""
     settings = kopf.OperatorSettings()
-    settings.process.ultimate_exiting_timeout = (
-        None  # else it kills the process 10 minutes after a restart of the watch
-    )
+    # else kopf kills the process 10 minutes after the watch is started again
+    settings.process.ultimate_exiting_timeout = None
     settings.persistence.diffbase_storage = _NoDifferences()
     settings.scanning.disabled = True
     settings.posting.enabled = False

@@ -195,9 +195,7 @@ class Operator:
             yield Key(kind, metadata["namespace"], metadata["name"])
         elif (owner := self.store.owner_key(manifest)) is not None:
             yield Key(*owner)
-        elif (reference := owner_of(manifest)) is not None and reference[
-            "kind"
-        ] in self._controllers:  # somebody removed our label
+        elif (reference := owner_of(manifest) or {}).get("kind") in self._controllers:  # somebody removed our label
             yield Key(reference["kind"], metadata["namespace"], reference["name"])
         for other in self.store.referring(kind, metadata["name"], namespace=metadata["namespace"]):
             yield Key(other["kind"], metadata["namespace"], other["metadata"]["name"])

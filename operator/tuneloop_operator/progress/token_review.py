@@ -24,7 +24,7 @@ _VALID_SECONDS = 300.0
 _INVALID_SECONDS = 5.0
 _REMEMBERED = 10_000
 _REVIEWS_AT_ONCE = 8
-"""At most; a flood of invalid tokens waits here, and not at the API server."""
+"""At most. A flood of invalid tokens waits here, and not at the API server; tokens whose review is cached do not wait."""
 
 
 class Reviewer(Protocol):
@@ -77,14 +77,19 @@ class TokenReviewAuthenticator:
 
     async def _holder(self, token: str, *, audience: str) -> TokenIdentity | None:
         key = hashlib.sha256(f"{audience}\0{token}".encode()).digest()
+        if (known := self._cached(key)) is not None:
+            return known.holder
         async with self._review_slots:
-            known = self._cache.get(key)
-            now = self._clock()
-            if known is not None and now < known.until:
+            if (known := self._cached(key)) is not None:  # reviewed while this message waited
                 return known.holder
+            now = self._clock()
             holder = await self._cluster.review_token(token, audience=audience)
             self._keep(key, _CachedReview(holder, now + (_VALID_SECONDS if holder else _INVALID_SECONDS)))
             return holder
+
+    def _cached(self, key: bytes) -> _CachedReview | None:
+        review = self._cache.get(key)
+        return review if review is not None and self._clock() < review.until else None
 
     def _keep(self, key: bytes, review: _CachedReview) -> None:
         self._cache.pop(key, None)

@@ -51,7 +51,7 @@ def _cheapest_starts(sizes: Sequence[int], *, most: int) -> list[int]:
 
 
 def worth_waiting(*, waiting: int, last_batch: int) -> bool:
-    """Tell whether an idle model should wait for more texts: while fewer than half as many wait as the last batch held.
+    """Whether an idle model should wait for more texts: while fewer than half as many wait as the last batch held.
 
     A single client never waits: it sends its next text only after it was answered.
     """

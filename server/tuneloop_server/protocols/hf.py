@@ -28,7 +28,7 @@ _EXAMPLE = 'for example {"inputs": "A fine film."}'
 
 @dataclass(frozen=True, kw_only=True)
 class HfRequest:
-    """A request that was understood, but for the task's parameters."""
+    """A request whose fields are valid. The task still has to read the parameters."""
 
     texts: list[str]
     is_list: bool

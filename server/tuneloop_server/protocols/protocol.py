@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tuneloop_server.lifecycle import ModelService
 
 MOST_BODY_BYTES = 1024 * 1024
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ def endpoint(
         headers = {"content-type": "application/json"}
         with service.monitoring.inflight.track_inprogress():
             try:
-                content = await respond(await _body(request))
+                content = await _content(respond, request)
             except RequestError as error:
                 status, reason = error.status, error.reason
                 content = json.dumps({"error": str(error)}, ensure_ascii=False).encode()
@@ -57,6 +59,18 @@ def endpoint(
         return Response(content, status_code=status, headers=headers)
 
     return handle
+
+
+async def _content(respond: Callable[[bytes], Awaitable[bytes]], request: Request) -> bytes:
+    """Return the JSON of the response. Raises RequestError, also for a defect."""
+    try:
+        return await respond(await _body(request))
+    except RequestError:
+        raise
+    except Exception as error:
+        _log.exception("a request failed")
+        message = "the server failed on this request; its log says why"
+        raise RequestError(message, status=500, reason="model_error") from error
 
 
 async def _body(request: Request) -> bytes:

@@ -36,7 +36,7 @@ class TextTokenizer:
         self.has_subword_prefix = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
 
     def encode(self, texts: Sequence[str], *, stride: int | None) -> list[list[Encoded]]:
-        """Return the windows of each text: one that `tokenizer(text, truncation=True, max_length=max_tokens)` makes, or those of a stride.
+        """Return the windows of each text. stride: None for one window, as `tokenizer(text, truncation=True, max_length=max_tokens)` makes it.
 
         Raises RequestError if `stride` leaves a window no token of its own.
         """

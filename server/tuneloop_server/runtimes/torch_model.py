@@ -13,6 +13,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
+from tuneloop_api.contract.cgroup import cpu_quota
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
-_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
-"""The container's CPU limit (cgroup v2), from `resources.limits.cpu`."""
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+"""What transformers raises for a model that it cannot read."""
 
 
 class TorchModel:
@@ -87,13 +88,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
             model = _load_checked(Path(folder), manifest, task)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        ImportError,
-        RuntimeError,
-    ) as error:  # what transformers raises on a model it cannot read
+    except _UNREADABLE as error:
         logging.getLogger(__name__).debug("loading failed", exc_info=True)
         reason = " ".join(str(error).split())[:300]
         message = f"{config.artifact_uri}: model/ cannot be loaded: {reason}"
@@ -130,14 +125,12 @@ def _threads() -> int:
     """Return the number of threads for torch. Its own default is the machine's cores, whatever the container's limit is."""
     if "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
-    limit = _CPU_LIMIT.read_text(encoding="ascii") if _CPU_LIMIT.exists() else "max 100000"
-    return cores_within(limit, cores=len(os.sched_getaffinity(0)))
+    return cores_within(cpu_quota(), cores=len(os.sched_getaffinity(0)))
 
 
-def cores_within(limit: str, *, cores: int) -> int:
-    """Return how many cores a limit can keep busy, rounded up. More threads would be throttled most of the time.
+def cores_within(quota: float | None, *, cores: int) -> int:
+    """Return how many cores a quota can keep busy, rounded up. More threads would be throttled most of the time.
 
-    limit: `QUOTA PERIOD` in microseconds, or `max PERIOD` (cgroup v2, cpu.max). cores: the cores that the process may run on.
+    quota: in cores; None: no limit. cores: the cores that the process may run on.
     """
-    quota, period = limit.split()
-    return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))

@@ -54,7 +54,7 @@ def one_window(_: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Generic[Parameters]):
-    """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
+    """What the server asks of a task."""
 
     name: str
     """Hugging Face task id, as in the artifact's manifest."""

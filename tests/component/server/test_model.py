@@ -101,15 +101,15 @@ def test_only_plain_linear_layers_are_packed():
 
 
 @pytest.mark.parametrize(
-    ("limit", "threads"),
+    ("quota", "threads"),
     [
-        pytest.param("max 100000", 8, id="no limit"),
-        pytest.param("200000 100000\n", 2, id="2 cores"),
-        pytest.param("150000 100000", 2, id="one and a half"),
-        pytest.param("10000 100000", 1, id="a tenth"),
-        pytest.param("100001 100000", 2, id="a little more than one"),
-        pytest.param("3200000 100000", 8, id="more than there are"),
+        pytest.param(None, 8, id="no limit"),
+        pytest.param(2.0, 2, id="2 cores"),
+        pytest.param(1.5, 2, id="one and a half"),
+        pytest.param(0.1, 1, id="a tenth"),
+        pytest.param(1.00001, 2, id="a little more than one"),
+        pytest.param(32.0, 8, id="more than there are"),
     ],
 )
-def test_threads_keep_within_the_containers_limit(limit, threads):
-    assert cores_within(limit, cores=8) == threads
+def test_threads_keep_within_the_containers_limit(quota, threads):
+    assert cores_within(quota, cores=8) == threads

@@ -47,6 +47,10 @@ LENGTH = Task(
 # --- a runtime: it counts the words ---
 
 
+NOT_FINITE = {3: float("nan"), 7: float("inf")}
+"""Outputs of the model by the number of words: what a damaged model computes."""
+
+
 @dataclass
 class WordCounter:
     """A model whose only output is the number of words."""
@@ -63,7 +67,7 @@ class WordCounter:
     def predict(self, batch):
         if any(len(window) == 6 for window in batch):
             raise RuntimeError("six words are too heavy")
-        return [np.array([len(window)], dtype=np.float32) for window in batch]
+        return [np.array([NOT_FINITE.get(len(window), len(window))], dtype=np.float32) for window in batch]
 
 
 def load_word_counter(config, manifest, task):
@@ -187,6 +191,29 @@ def test_a_failing_pass_is_a_server_error_of_that_request_only(client):
     assert (failed.status_code, failed.json()["error"][:27]) == (500, "the model failed on this te")
     assert client.post("/", json={"inputs": "1"}).status_code == 200
     assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
+
+
+def test_a_defect_of_a_task_is_a_server_error_in_the_shape_of_all_errors(client):
+    """The request is counted as any other, and the log holds the traceback."""
+    failed = client.post("/", json={"inputs": "1", "parameters": {"limit": "many"}})
+    assert (failed.status_code, failed.json()) == (
+        500,
+        {"error": "the server failed on this request; its log says why"},
+    )
+    assert client.post("/", json={"inputs": "1"}).status_code == 200
+    assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
+
+
+@pytest.mark.parametrize("words", NOT_FINITE)
+def test_outputs_that_are_no_numbers_are_a_server_error_and_no_predictions(client, words):
+    """JSON has no NaN. Metrics that once counted a NaN would stay NaN."""
+    response = client.post("/", json={"inputs": ["1", "w " * words]})
+    assert response.status_code == 500
+    assert response.json() == {"error": "the model's output for text 2 is not a finite number: its weights are damaged"}
+    assert metric(client, 'tuneloop_requests_total{code="500",deployment="reviews",protocol="hf",reason="model_error"')
+    constant = 'deployment="reviews",revision="abc123",task="text-length"'
+    assert metric(client, f"tuneloop_confidence_ratio_count{{{constant}}} 0.0")
+    assert client.post("/", json={"inputs": "1"}).status_code == 200
 
 
 @pytest.mark.parametrize(

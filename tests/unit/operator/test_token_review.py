@@ -137,6 +137,24 @@ def test_a_flood_of_tokens_reaches_the_api_server_a_few_at_a_time() -> None:
     assert setup.reviews.most_at_once == 8
 
 
+def test_a_cached_token_does_not_wait_behind_a_flood() -> None:
+    setup = JobWithPod()
+
+    async def story() -> tuple[Any, int]:
+        await setup.ask()
+        asked = len(setup.reviews.asked)
+        flood = [asyncio.create_task(setup.ask(f"guess {number}")) for number in range(100)]
+        await asyncio.sleep(0)
+        identity = await setup.ask()
+        reviewed = len(setup.reviews.asked) - asked
+        await asyncio.gather(*flood)
+        return identity, reviewed
+
+    identity, reviewed = asyncio.run(story())
+    assert identity.may_report
+    assert reviewed <= 8
+
+
 def test_many_posts_at_once_with_one_token_ask_few_times() -> None:
     setup = JobWithPod()
 

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_DATASET = "dataset"
+"""Key of the file's metadata."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +44,21 @@ class Predictions:
         """Index of the row of each target, [M]."""
         return np.repeat(np.arange(len(self.rows)), np.diff(self.offsets))
 
-    def write(self, path: Path) -> None:
-        """Write a safetensors file that is whole or absent."""
+    def write(self, path: Path, *, dataset: str) -> None:
+        """Write a safetensors file that is whole or absent. dataset: digest of the prepared data that the rows are of."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".tmp")
         tensors = {"logits": self.values, "labels": self.labels, "rows": self.rows, "offsets": self.offsets}
-        save_file(tensors, draft)
+        save_file(tensors, draft, metadata={_DATASET: dataset})
         draft.replace(path)
+
+
+def are_written(path: Path, *, dataset: str) -> bool:
+    """Whether a file holds predictions for this data set. Files of release 0.1.0 name none, and count as predictions for any."""
+    if not path.exists():
+        return False
+    with safe_open(path, framework="np") as file:
+        return (file.metadata() or {}).get(_DATASET, dataset) == dataset
 
 
 def read_predictions(path: Path) -> Predictions:

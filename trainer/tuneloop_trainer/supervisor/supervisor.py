@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from tuneloop_api.contract.cgroup import oom_kills, usable_cores
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import TerminationMessage
 from tuneloop_api.wire.names import RESERVE_SECONDS
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
-from tuneloop_trainer.supervisor.cgroup import oom_kills, usable_cores
 from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
 from tuneloop_trainer.supervisor.heartbeat import HEARTBEAT_VARIABLE, read_beat
 from tuneloop_trainer.supervisor.orphans import end_orphans

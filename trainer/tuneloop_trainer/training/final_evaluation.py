@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from tuneloop_trainer.evaluation.predictions import are_written
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.training.evaluation_loop import predict
 
@@ -38,14 +39,18 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
 
 
 def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> None:
-    """Keep the test predictions of the untrained model as a baseline; done once, however often training restarts."""
-    path = predictions_path(run.job, BEFORE_TEST)
-    there = run.engine.exchange(path.exists())[0]  # rank 0's answer: another node may see the volume later
+    """Keep the test predictions of the untrained model as a baseline; done once, however often training restarts.
+
+    They are measured anew if the data changed: a job that is submitted again after an early failure uses the same folder.
+    """
+    path, dataset = predictions_path(run.job, BEFORE_TEST), run.prepared.dataset_digest
+    is_measured = run.is_main_rank and are_written(path, dataset=dataset)
+    there = run.engine.exchange(is_measured)[0]  # rank 0's answer: another node may see the volume later
     if there or not run.config.settings.evaluation.baselines:
         return
     predictions = predict_split(run, "test", beat=beat)
     if run.is_main_rank:
-        predictions.write(path)
+        predictions.write(path, dataset=dataset)
         primary = run.task.primary_metric
         value = run.task.metrics(predictions, run.resolved.labels)[primary]
         LOG.info("before training: test %s %.4f", primary, value)
@@ -64,7 +69,7 @@ def measure_after_training(
     }
     if run.is_main_rank:
         for name, predictions in measured.items():
-            predictions.write(predictions_path(run.job, name))
+            predictions.write(predictions_path(run.job, name), dataset=run.prepared.dataset_digest)
     return {name: run.task.metrics(predictions, run.resolved.labels) for name, predictions in measured.items()}
 
 

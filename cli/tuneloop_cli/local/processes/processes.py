@@ -49,9 +49,8 @@ def recorded(directory: Path) -> list[PodProcess]:
     found = []
     for path in (directory / "pids").glob("*"):
         fields = path.read_text().split()
-        pid, started = (
-            map(int, fields) if len(fields) == 2 else (0, 0)
-        )  # the session was killed while it wrote the record
+        # fewer fields: the session was killed while it wrote the record
+        pid, started = map(int, fields) if len(fields) == 2 else (0, 0)
         found.append(PodProcess(pod_uid=path.name, pid=pid, start_time=started))
     return found
 

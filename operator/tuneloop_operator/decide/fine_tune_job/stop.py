@@ -93,9 +93,8 @@ def requeued_by_queue(observed: ObservedJob, status: FineTuneJobStatus, *, now: 
         starts = [pod.started for pod in pods_of(observed, job) if pod.started is not None and not pod.is_terminal]
         is_whole = len(starts) >= nodes_of(observed, status)
         status = changed(status, running_since=stamp(max(starts)) if is_whole else None)
-    if (
-        not restart.restarts_run
-    ):  # the limit is reached, but the queue decides; without a count, no time of the stop is kept
+    if not restart.restarts_run:
+        # The limit is reached, but the queue decides when the gang runs again. Usage is counted now: `restarts` keeps no time of this stop.
         return with_attempt_usage(observed, status, now=now)
     return changed(status, restarts=restart.restarts)
 

@@ -72,9 +72,8 @@ def _succeeded(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetim
         return None
     child = Child(name=job.name, uid=job.uid, ended=True, result=StageResult(path=result.path, sha256=result.sha256))
     status = with_child(status, stage, child)
-    is_repair = (
-        stage == "prepare" and status.attempt is not None
-    )  # only training shows whether the new data can be read
+    # data that was prepared again: only training shows whether it can be read
+    is_repair = stage == "prepare" and status.attempt is not None
     if status.restarts is not None and not is_repair:  # a finished stage is as good as a checkpoint
         status = changed(status, restarts=after_checkpoint(status.restarts))
     if stage == STAGES[-1]:

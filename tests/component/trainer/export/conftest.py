@@ -259,4 +259,6 @@ def _predict(model: torch.nn.Module, dataset: Path, name: str, path: Path) -> No
             parts.append(task.target_values(output, torch.from_numpy(batch.labels)).numpy())
     offsets = np.cumsum([0, *split.targets], dtype=np.int64)
     labels = task.target_labels(split)
-    Predictions(values=np.concatenate(parts), labels=labels, rows=split.rows, offsets=offsets).write(path)
+    Predictions(values=np.concatenate(parts), labels=labels, rows=split.rows, offsets=offsets).write(
+        path, dataset=dataset.name
+    )

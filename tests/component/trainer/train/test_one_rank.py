@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from forked_gangs import run_gangs
-from prepared_runs import training_run, write_run
+from prepared_runs import training_run, write_dataset, write_run
 from safetensors.numpy import load_file
+from tiny_models import sentences
 
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.wire.model import changed
@@ -164,6 +166,24 @@ def test_before_training_the_test_split_was_measured(runs, dataset):
     assert before["logits"].shape == (len(test.rows), 2)
     assert (before["rows"] == test.rows).all()
     assert (before["labels"] == TEXT_CLASSIFICATION.target_labels(test)).all()
+
+
+def test_data_that_changed_before_the_first_checkpoint_is_measured_anew(tmp_path, tiny_model, dataset):
+    """A job that failed early is submitted again with corrected data, and uses the same folder."""
+    run_gangs([write_run(brief(tmp_path, tiny_model, dataset), tmp_path / "first.json")])
+    shutil.rmtree(tmp_path / "job" / "checkpoints")
+    corrected, rows = tmp_path / "corrected", sentences(90)
+    splits = {"train": rows[:40], "validation": rows[40:60], "test": rows[60:]}
+    write_dataset(corrected, splits, model=tiny_model, max_tokens=32)
+    again = brief(tmp_path, tiny_model, corrected)
+    run_gangs([write_run(again, tmp_path / "again.json")])
+    before = load_file(read_outcome(again).result["predictions"]["before-test"])
+    assert (before["rows"] == open_split(corrected, "test").rows).all()
+
+
+def brief(folder: Path, tiny_model: Path, dataset: Path) -> RunConfig:
+    training = {"maxSteps": 2, "evaluateEvery": {"steps": 2}}
+    return configured(folder, tiny_model=tiny_model, dataset=dataset, training=training)
 
 
 def test_the_log_says_what_was_trained(runs):

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tuneloop_trainer.supervisor import cgroup
+from tuneloop_api.contract import cgroup
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Reads the control group of this process: its CPU quota, and how often the out-of-memory killer ran in it.
+"""Reads the control group of this process: its CPU quota, and how often the out-of-memory killer ran in it. Imports nothing of ours.
 
-Reads version 2 and version 1. A process without a control group, or without read access to it, gets the values of the machine.
+Trainer and server size their threads by the quota. Reads version 2 and version 1. A process without a control group, or without read access to it, gets the values of the machine.
 """
 
 from __future__ import annotations
