@@ -12,17 +12,21 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from mutants.changes import changes
+from mutants.changes import candidates, is_valid
 from mutants.copies import Copy, Run
 from mutants.known import known_changes
 from mutants.packages import PACKAGES, ROOT, Package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mutants.changes import Change
+    from mutants.reach import Reach
 
 _BASELINE_SECONDS = 1800
 _LEAST_SECONDS = 60
@@ -61,8 +65,8 @@ class Killers:
         if file := run.failed.split("::")[0]:
             self._files = [file, *(known for known in self._files if known != file)]
 
-    def ordered(self, tests: tuple[str, ...]) -> list[str]:
-        return [*self._files[:3], *tests]
+    def first(self) -> list[str]:
+        return self._files[:3]
 
 
 def main() -> int:
@@ -111,18 +115,22 @@ def _known(packages: list[str], only: list[str]) -> Iterator[Mutant]:
 
 def _sampled(options: argparse.Namespace) -> Iterator[Mutant]:
     for name in options.packages or PACKAGES:
-        every = [mutant for mutant in _every(name) if options.file in str(mutant.file)]
-        size = len(every) if options.full else min(options.sample, len(every))
-        yield from random.Random(options.seed).sample(every, size)
+        found = [
+            (file, change)
+            for file in PACKAGES[name].files()
+            if options.file in str(file)
+            for change in candidates((ROOT / file).read_text())
+        ]
+        random.Random(options.seed).shuffle(found)
+        mutants = (mutant for file, change in found if is_valid((mutant := _mutant(name, file, change)).source))
+        yield from mutants if options.full else islice(mutants, options.sample)
 
 
-def _every(name: str) -> Iterator[Mutant]:
-    for file in PACKAGES[name].files():
-        source = (ROOT / file).read_text()
-        for change in changes(source):
-            line = source.splitlines()[change.line - 1].strip()
-            title = f"{_shown(change.old)} → {_shown(change.new)}   in: {_shown(line)}"
-            yield Mutant(name, file, change.line, title, change.apply(source))
+def _mutant(package: str, file: Path, change: Change) -> Mutant:
+    source = (ROOT / file).read_text()
+    line = source.splitlines()[change.line - 1].strip()
+    title = f"{_shown(change.old)} → {_shown(change.new)}   in: {_shown(line)}"
+    return Mutant(package, file, change.line, title, change.apply(source))
 
 
 def _shown(code: str) -> str:
@@ -140,12 +148,12 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
         copies: SimpleQueue[Copy] = SimpleQueue()
         for number in range(min(workers, len(mutants))):
             copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package.libraries)))
-        seconds = _baseline(name, package, copies)
+        reach = _baseline(name, package, copies)
 
         def tried(mutant: Mutant) -> Verdict:
             copy = copies.get()
             try:
-                verdict = _verdict(mutant, copy, killers.ordered(package.tests), seconds)
+                verdict = _verdict(mutant, copy, reach, first=killers.first())
             finally:
                 copies.put(copy)
             killers.note(verdict.run)
@@ -157,19 +165,24 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
             return list(pool.map(tried, mutants))
 
 
-def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> float:
-    """Run the tests without a change, and return how many seconds a run with one may take."""
+def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> Reach:
+    """Run the tests without a change, and return which functions each of them calls."""
     copy = copies.get()
-    run = copy.run(package.tests, seconds=_BASELINE_SECONDS)
+    run = copy.run(package.tests, seconds=_BASELINE_SECONDS, sources=package.sources)
     copies.put(copy)
     if not run.is_green:
         sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
-    print(f"\n{name}: the tests take {run.seconds:.0f} s", flush=True)
-    return max(_LEAST_SECONDS, 4 * run.seconds)
+    reach = copy.reach()
+    print(f"\n{name}: {len(reach.seconds)} tests take {run.seconds:.0f} s", flush=True)
+    return reach
 
 
-def _verdict(mutant: Mutant, copy: Copy, tests: list[str], seconds: float) -> Verdict:
+def _verdict(mutant: Mutant, copy: Copy, reach: Reach, *, first: list[str]) -> Verdict:
     original = (ROOT / mutant.file).read_text()
+    tests = reach.tests_of(mutant.file, mutant.line, source=original, first=first)
+    if not tests:
+        return Verdict(mutant, Run(code=0, seconds=0.0, failed=""))
+    seconds = _LEAST_SECONDS + 4 * sum(reach.seconds[test] for test in tests)
     copy.write(mutant.file, mutant.source)
     try:
         return Verdict(mutant, copy.run(tests, seconds=seconds))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from mutants.reach import Reach
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -73,10 +75,11 @@ class Copy:
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, tests: Sequence[str], *, seconds: float) -> Run:
-        """Run those of the tests that exist, until the first failure."""
+    def run(self, tests: Sequence[str], *, seconds: float, sources: Sequence[str] = ()) -> Run:
+        """Run those of the tests that exist, until the first failure. Which functions of the sources they call is noted."""
         existing = [test for test in tests if (self._folder / test.split("::")[0]).exists()]
-        request = {"tests": existing, "seconds": seconds, "log": str(self._folder / "mutant.log")}
+        log = str(self._folder / "mutant.log")
+        request = {"tests": existing, "seconds": seconds, "log": log, "sources": list(sources)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -86,6 +89,10 @@ class Copy:
     def log(self) -> str:
         """Return what pytest printed in the last run."""
         return (self._folder / "mutant.log").read_text(errors="replace")
+
+    def reach(self) -> Reach:
+        """Return what the last run with `sources` noted."""
+        return Reach.from_noted(json.loads((self._folder / "mutant.log.calls").read_text()))
 
     def write(self, file: Path, source: str) -> None:
         """Write a source file with a time that it never had: Python takes compiled code for current by time and size."""

@@ -51,7 +51,7 @@ PACKAGES = {
     "decide": _operator("decide", "tests/unit/operator/decide"),
     "status": _operator("status", "tests/unit/operator/status", "tests/unit/operator/decide"),
     "state": _operator("state", "tests/unit/operator/decide"),
-    "controller": _operator("controller", "tests/unit/operator/reconcile", "tests/component/operator"),
+    "controller": _operator("controller", "tests/unit/operator/controller", "tests/component/operator"),
     "leader": _operator("leader", "tests/unit/operator/leader"),
     "progress": _operator("progress", "tests/unit/operator", "tests/component/operator"),
     "checkpoint": _trainer(

@@ -1,7 +1,8 @@
 """The process that runs tests on a copy of the tree: it imports the libraries once and forks for each run.
 
-It reads one request a line, `{"tests": […], "seconds": …, "log": …}`, and answers each by a line, `{"code": …, "seconds": …,
-"failed": …}`. `code` is pytest's exit status, or `null` for a run that took longer than it may. `failed`: the first test that did.
+It reads one request a line, `{"tests": […], "seconds": …, "log": …, "sources": […]}`, and answers each by a line, `{"code": …,
+"seconds": …, "failed": …}`. `code` is pytest's exit status, or `null` for a run that took longer than it may. `failed`: the first test
+that did. With `sources`, the functions of these folders and files that each test calls are written beside the log (`Reach`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 _POLL_SECONDS = 0.02
+_STARTS_OF_PROCESSES = frozenset({"os.fork", "os.posix_spawn", "subprocess.Popen"})
+"""Audit events."""
 
 
 class _FirstFailure:
@@ -39,6 +46,71 @@ class _FirstFailure:
         if report.failed:
             with open(self._file, "w", encoding="utf-8") as file:  # noqa: PTH123  (in a child that shares nothing)
                 file.write(report.nodeid)
+
+
+class _InOrder:
+    """Runs the tests of the request in its order, and no others."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if any("::" in test for test in self._places):
+            items[:] = sorted(
+                (item for item in items if item.nodeid in self._places), key=lambda item: self._places[item.nodeid]
+            )
+
+
+class _Calls:
+    """Notes which functions of the sources each test calls, and writes them into a file."""
+
+    def __init__(self, sources: list[str], file: str) -> None:
+        self._folder = f"{os.getcwd()}/"  # noqa: PTH109  (the texts are compared at each call)
+        self._sources = tuple(self._folder + source for source in sources)
+        self._file = file
+        self._place = ""
+        self._calls: defaultdict[str, set[str]] = defaultdict(set)
+        self._elsewhere: set[str] = set()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def start(self) -> None:
+        sys.addaudithook(self._audited)
+        threading.settrace(self._called)
+        sys.settrace(self._called)
+
+    def _called(self, frame: FrameType, event: str, argument: object) -> None:  # noqa: ARG002
+        code = frame.f_code
+        if code.co_filename.startswith(self._sources):
+            self._calls[self._place].add(f"{code.co_filename.removeprefix(self._folder)}:{code.co_firstlineno}")
+
+    def _audited(self, event: str, arguments: object) -> None:  # noqa: ARG002
+        if event in _STARTS_OF_PROCESSES:
+            self._elsewhere.add(self._place)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+        self._place = item.nodeid.split("::", maxsplit=1)[0]
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        self._place = item.nodeid
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        self._place = item.nodeid.split("::", maxsplit=1)[0]
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        sys.settrace(None)
+        calls = {place: sorted(functions) for place, functions in self._calls.items()}
+        noted = {"calls": calls, "seconds": self._seconds, "elsewhere": sorted(self._elsewhere)}
+        with open(self._file, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump(noted, file)
 
 
 def main(libraries: list[str]) -> None:
@@ -75,8 +147,13 @@ def _run(request: dict[str, Any], failed_file: str) -> NoReturn:
     os.dup2(log, 2)
     code = 3
     try:
-        options = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-m", "not full", *request["tests"]]
-        code = int(pytest.main(options, plugins=[_FirstFailure(failed_file)]))
+        files = dict.fromkeys(test.split("::", maxsplit=1)[0] for test in request["tests"])
+        options = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-m", "not full", *files]
+        plugins: list[object] = [_FirstFailure(failed_file), _InOrder(request["tests"])]
+        if request["sources"]:
+            plugins.append(calls := _Calls(request["sources"], f"{request['log']}.calls"))
+            calls.start()
+        code = int(pytest.main(options, plugins=plugins))
     finally:
         sys.stdout.flush()
         os._exit(code)
