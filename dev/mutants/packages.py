@@ -69,7 +69,7 @@ PACKAGES = {
     "export": _trainer("export", "tests/component/trainer/export"),
     "rules": Package(
         ("api/tuneloop_api/wire/rules.py", "api/tuneloop_api/v1alpha1"),
-        ("tests/unit/api", "tests/unit/cli/manifests"),
+        ("tests/unit/api", "tests/component/api/test_crd.py", "tests/unit/cli/manifests"),
         _OPERATOR_LIBRARIES,
     ),
     "server": Package((_SERVER,), ("tests/unit/server", "tests/component/server"), _SERVER_LIBRARIES),
