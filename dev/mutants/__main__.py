@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from mutants.changes import candidates, is_valid
 from mutants.copies import Copy, Run
 from mutants.known import known_changes
-from mutants.packages import PACKAGES, ROOT, Package
+from mutants.packages import PACKAGES, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mutants.changes import Change
     from mutants.reach import Reach
 
-_BASELINE_SECONDS = 1800
 _LEAST_SECONDS = 60
 
 
@@ -147,8 +146,8 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
         copies: SimpleQueue[Copy] = SimpleQueue()
         for number in range(min(workers, len(mutants))):
-            copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package.libraries)))
-        reach = _baseline(name, package, copies)
+            copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package)))
+        reach = _baseline(name, copies)
 
         def tried(mutant: Mutant) -> Verdict:
             copy = copies.get()
@@ -165,16 +164,18 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
             return list(pool.map(tried, mutants))
 
 
-def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> Reach:
-    """Run the tests without a change, and return which functions each of them calls."""
-    copy = copies.get()
-    run = copy.run(package.tests, seconds=_BASELINE_SECONDS, sources=package.sources)
-    copies.put(copy)
-    if not run.is_green:
-        sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
-    reach = copy.reach()
-    print(f"\n{name}: {len(reach.seconds)} tests take {run.seconds:.0f} s", flush=True)
-    return reach
+def _baseline(name: str, copies: SimpleQueue[Copy]) -> Reach:
+    """Run the tests of each copy without a change, and return which functions each of them calls."""
+    reaches = []
+    for _ in range(copies.qsize()):
+        copy = copies.get()
+        run = copy.collect()
+        copies.put(copy)
+        if not run.is_green:
+            sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
+        reaches.append(reach := copy.reach())
+        print(f"\n{name}: {len(reach.seconds)} tests take {run.seconds:.0f} s", flush=True)
+    return reaches[0]
 
 
 def _verdict(mutant: Mutant, copy: Copy, reach: Reach, *, first: list[str]) -> Verdict:
@@ -183,11 +184,10 @@ def _verdict(mutant: Mutant, copy: Copy, reach: Reach, *, first: list[str]) -> V
     if not tests:
         return Verdict(mutant, Run(code=0, seconds=0.0, failed=""))
     seconds = _LEAST_SECONDS + 4 * sum(reach.seconds[test] for test in tests)
-    copy.write(mutant.file, mutant.source)
-    try:
-        return Verdict(mutant, copy.run(tests, seconds=seconds))
-    finally:
-        copy.write(mutant.file, original)
+    is_swappable = reach.is_called_late(mutant.file, mutant.line, source=original)
+    return Verdict(
+        mutant, copy.run(tests, seconds=seconds, file=mutant.file, source=mutant.source, is_swappable=is_swappable)
+    )
 
 
 def _line(verdict: Verdict) -> str:

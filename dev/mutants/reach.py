@@ -42,6 +42,11 @@ class Reach:
         order = {name: place for place, name in enumerate(files)}
         return sorted(found, key=lambda test: order[_file_of(test)])
 
+    def is_called_late(self, file: Path, line: int, *, source: str) -> bool:
+        """Whether the line stands in a function that is not called before the tests run."""
+        function = function_around(source, line)
+        return function is not None and f"{file}:{function}" not in self.calls.get("", ())
+
     def _calls(self, test: str, function: str) -> bool:
         places = (test, _file_of(test))
         return any(place in self.elsewhere or function in self.calls.get(place, ()) for place in ("", *places))
