@@ -12,19 +12,22 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from mutants.changes import changes
+from mutants.changes import candidates, is_valid
 from mutants.copies import Copy, Run
 from mutants.known import known_changes
-from mutants.packages import PACKAGES, ROOT, Package
+from mutants.packages import PACKAGES, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BASELINE_SECONDS = 1800
+    from mutants.changes import Change
+    from mutants.reach import Reach
+
 _LEAST_SECONDS = 60
 
 
@@ -41,7 +44,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Trial:
-    """A mutant, and the run of the tests on it."""
+    """What the tests said of a mutant."""
 
     mutant: Mutant
     run: Run
@@ -61,8 +64,8 @@ class Killers:
         if file := run.failed.split("::")[0]:
             self._files = [file, *(known for known in self._files if known != file)]
 
-    def ordered(self, tests: tuple[str, ...]) -> list[str]:
-        return [*self._files[:3], *tests]
+    def first(self) -> list[str]:
+        return self._files[:3]
 
 
 def main() -> int:
@@ -81,7 +84,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all if none is given")
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all without one")
     parser.add_argument("--full", action="store_true", help="try every change, not a sample")
     parser.add_argument("--known", action="store_true", help="try the changes of known.toml instead")
     parser.add_argument("--only", nargs="*", default=[], help="ids of known.toml")
@@ -111,18 +114,22 @@ def _known(packages: list[str], only: list[str]) -> Iterator[Mutant]:
 
 def _sampled(options: argparse.Namespace) -> Iterator[Mutant]:
     for name in options.packages or PACKAGES:
-        every = [mutant for mutant in _every(name) if options.file in str(mutant.file)]
-        size = len(every) if options.full else min(options.sample, len(every))
-        yield from random.Random(options.seed).sample(every, size)
+        found = [
+            (file, change)
+            for file in PACKAGES[name].files()
+            if options.file in str(file)
+            for change in candidates((ROOT / file).read_text())
+        ]
+        random.Random(options.seed).shuffle(found)
+        mutants = (mutant for file, change in found if is_valid((mutant := _mutant(name, file, change)).source))
+        yield from mutants if options.full else islice(mutants, options.sample)
 
 
-def _every(name: str) -> Iterator[Mutant]:
-    for file in PACKAGES[name].files():
-        source = (ROOT / file).read_text()
-        for change in changes(source):
-            line = source.splitlines()[change.line - 1].strip()
-            title = f"{_shown(change.old)} → {_shown(change.new)}   in: {_shown(line)}"
-            yield Mutant(name, file, change.line, title, change.apply(source))
+def _mutant(package: str, file: Path, change: Change) -> Mutant:
+    source = (ROOT / file).read_text()
+    line = source.splitlines()[change.line - 1].strip()
+    title = f"{_shown(change.old)} → {_shown(change.new)}   in: {_shown(line)}"
+    return Mutant(package, file, change.line, title, change.apply(source))
 
 
 def _shown(code: str) -> str:
@@ -139,13 +146,13 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
         copies: SimpleQueue[Copy] = SimpleQueue()
         for number in range(min(workers, len(mutants))):
-            copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package.libraries)))
-        seconds = _baseline(name, package, copies)
+            copies.put(stack.enter_context(Copy(ROOT, folder / str(number), package)))
+        reach = _baseline(name, copies)
 
         def tried(mutant: Mutant) -> Trial:
             copy = copies.get()
             try:
-                trial = _trial(mutant, copy, killers.ordered(package.tests), seconds)
+                trial = _trial(mutant, copy, reach, first=killers.first())
             finally:
                 copies.put(copy)
             killers.note(trial.run)
@@ -157,24 +164,30 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
             return list(pool.map(tried, mutants))
 
 
-def _baseline(name: str, package: Package, copies: SimpleQueue[Copy]) -> float:
-    """Run the tests without a change, and return how many seconds a run with a change may take."""
-    copy = copies.get()
-    run = copy.run(package.tests, seconds=_BASELINE_SECONDS)
-    copies.put(copy)
-    if not run.is_green:
-        sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
-    print(f"\n{name}: the tests take {run.seconds:.0f} s", flush=True)
-    return max(_LEAST_SECONDS, 4 * run.seconds)
+def _baseline(name: str, copies: SimpleQueue[Copy]) -> Reach:
+    """Run the tests of each copy without a change, and return which functions each of them calls."""
+    reaches = []
+    for _ in range(copies.qsize()):
+        copy = copies.get()
+        run = copy.collect()
+        copies.put(copy)
+        if not run.is_green:
+            sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
+        reaches.append(reach := copy.reach())
+        print(f"\n{name}: {len(reach.seconds)} tests take {run.seconds:.0f} s", flush=True)
+    return reaches[0]
 
 
-def _trial(mutant: Mutant, copy: Copy, tests: list[str], seconds: float) -> Trial:
+def _trial(mutant: Mutant, copy: Copy, reach: Reach, *, first: list[str]) -> Trial:
     original = (ROOT / mutant.file).read_text()
-    copy.write(mutant.file, mutant.source)
-    try:
-        return Trial(mutant, copy.run(tests, seconds=seconds))
-    finally:
-        copy.write(mutant.file, original)
+    tests = reach.tests_of(mutant.file, mutant.line, source=original, first=first)
+    if not tests:
+        return Trial(mutant, Run(code=0, seconds=0.0, failed=""))
+    seconds = _LEAST_SECONDS + 4 * sum(reach.seconds[test] for test in tests)
+    is_swappable = reach.is_called_late(mutant.file, mutant.line, source=original)
+    return Trial(
+        mutant, copy.run(tests, seconds=seconds, file=mutant.file, source=mutant.source, is_swappable=is_swappable)
+    )
 
 
 def _line(trial: Trial) -> str:

@@ -52,13 +52,18 @@ class Change:
 
 def changes(source: str) -> list[Change]:
     """Return every change of a module's source that leaves it a valid module, by place."""
+    return [change for change in candidates(source) if is_valid(change.apply(source))]
+
+
+def candidates(source: str) -> list[Change]:
+    """Return the changes by place, a few of which do not leave a valid module: to ask takes as long as to parse the module."""
     tree = ast.parse(source)
     file = _File(source.encode())
-    found = {change for node in _changeable(tree) for change in _of(node, file) if change.old != change.new}
-    return sorted(change for change in found if _is_valid(change.apply(source)))
+    return sorted({change for node in _changeable(tree) for change in _of(node, file) if change.old != change.new})
 
 
-def _is_valid(source: str) -> bool:
+def is_valid(source: str) -> bool:
+    """Whether the source is a module's."""
     try:
         ast.parse(source)
     except SyntaxError:
@@ -147,9 +152,12 @@ def _(node: ast.BoolOp, file: _File) -> Iterator[Change]:
     old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
     for left, right in zip(node.values, node.values[1:], strict=False):
         yield from file.swap(left, right, old, new)
-    neutral = "True" if old == "and" else "False"
+    neutral = old == "and"
     for value in node.values:
-        yield file.replace(value, neutral)
+        if not (
+            isinstance(value, ast.Constant) and value.value == neutral
+        ):  # `x or 0` and `x or False` are the same number
+            yield file.replace(value, str(neutral))
 
 
 @_of.register

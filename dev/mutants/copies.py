@@ -9,15 +9,21 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from mutants.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from mutants.packages import Package
+
 SHELVES = ("api", "operator", "trainer", "server", "cli")
 _LINKED = (".venv", ".tuneloop", ".cluster")
 """What git ignores and tests use: the Python environment and the real data."""
+_NOT_SWAPPABLE = 99
+"""Exit status of `collected.py`."""
 
 
 @dataclass(frozen=True)
@@ -34,60 +40,91 @@ class Run:
     def is_green(self) -> bool:
         return self.code == 0
 
-    @property
-    def found_no_tests(self) -> bool:
-        return self.code in {4, 5}
 
+class _Process:
+    """A process that answers each request with the end of a run. It is started with the first request."""
 
-class Copy:
-    """A copy of the tree, and the process that runs its tests. Use it as a context manager."""
+    def __init__(self, folder: Path, script: str, *arguments: str) -> None:
+        self._folder = folder
+        self._command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+        self._process: subprocess.Popen[str] | None = None
 
-    def __init__(self, root: Path, folder: Path, libraries: Sequence[str]) -> None:
-        self._root, self._folder, self._libraries = root, folder, libraries
-        self._writes = 0
+    def ask(self, request: dict[str, Any] | None) -> Run:
+        if self._process is None:
+            self._process = self._started()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if request is not None:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        return Run(**json.loads(answer)) if answer else Run(code=3, seconds=0.0, failed="the collection of the tests")
 
-    def __enter__(self) -> Self:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        _copy_tree(self._root, self._folder)
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _started(self) -> subprocess.Popen[str]:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(self._folder / shelf) for shelf in SHELVES),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / ".hypothesis"),
         }
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("worker.py")), *self._libraries],
-            cwd=self._folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        return subprocess.Popen(
+            self._command, cwd=self._folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+
+
+class Copy:
+    """A copy of the tree, and the processes that run its tests. Use it as a context manager."""
+
+    def __init__(self, root: Path, folder: Path, package: Package) -> None:
+        self._root, self._folder, self._package = root, folder, package
+        self._writes = 0
+        self._log = str(folder / "mutant.log")
+        self._collected = _Process(
+            folder, "collected.py", self._log, *map(json.dumps, (package.sources, package.tests, package.libraries))
+        )
+        self._worker = _Process(folder, "worker.py", self._log, *package.libraries)
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        _copy_tree(self._root, self._folder)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._collected.end()
+        self._worker.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, tests: Sequence[str], *, seconds: float) -> Run:
-        """Run those of the tests that exist, until the first failure."""
-        existing = [test for test in tests if (self._folder / test.split("::")[0]).exists()]
-        request = {"tests": existing, "seconds": seconds, "log": str(self._folder / "mutant.log")}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return Run(**json.loads(self._process.stdout.readline()))
+    def collect(self) -> Run:
+        """Run all tests of the package without a change."""
+        return self._collected.ask(None)
+
+    def reach(self) -> Reach:
+        """Return what that run noted."""
+        return Reach.from_noted(json.loads(Path(f"{self._log}.calls").read_text()))
+
+    def run(self, tests: Sequence[str], *, seconds: float, file: Path, source: str, is_swappable: bool) -> Run:
+        """Run the tests with a changed file, until the first failure. is_swappable: whether the change lies in a function."""
+        original = (self._root / file).read_text()
+        request = {"tests": tests, "seconds": seconds, "file": str(file), "source": source}
+        self._write(file, source)
+        try:
+            run = self._collected.ask(request) if is_swappable else None
+            return run if run is not None and run.code != _NOT_SWAPPABLE else self._worker.ask(request)
+        finally:
+            self._write(file, original)
 
     def log(self) -> str:
         """Return what pytest printed in the last run."""
-        return (self._folder / "mutant.log").read_text(errors="replace")
+        return Path(self._log).read_text(errors="replace")
 
-    def write(self, file: Path, source: str) -> None:
+    def _write(self, file: Path, source: str) -> None:
         """Write a source file with a time that it never had: Python takes compiled code for current by time and size."""
         self._writes += 1
         path = self._folder / file

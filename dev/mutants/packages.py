@@ -51,7 +51,7 @@ PACKAGES = {
     "decide": _operator("decide", "tests/unit/operator/decide"),
     "status": _operator("status", "tests/unit/operator/status", "tests/unit/operator/decide"),
     "state": _operator("state", "tests/unit/operator/decide"),
-    "controller": _operator("controller", "tests/unit/operator/reconcile", "tests/component/operator"),
+    "controller": _operator("controller", "tests/unit/operator/controller", "tests/component/operator"),
     "leader": _operator("leader", "tests/unit/operator/leader"),
     "progress": _operator("progress", "tests/unit/operator", "tests/component/operator"),
     "checkpoint": _trainer(
@@ -69,7 +69,7 @@ PACKAGES = {
     "export": _trainer("export", "tests/component/trainer/export"),
     "rules": Package(
         ("api/tuneloop_api/wire/rules.py", "api/tuneloop_api/v1alpha1"),
-        ("tests/unit/api", "tests/unit/cli/manifests"),
+        ("tests/unit/api", "tests/component/api/test_crd.py", "tests/unit/cli/manifests"),
         _OPERATOR_LIBRARIES,
     ),
     "server": Package((_SERVER,), ("tests/unit/server", "tests/component/server"), _SERVER_LIBRARIES),

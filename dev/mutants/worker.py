@@ -1,7 +1,9 @@
-"""The process that runs tests on a copy of the tree: it imports the libraries once and forks for each run.
+"""The process that runs tests on a copy of the tree: `worker.py LOG [LIBRARY…]`. It imports the libraries once and forks for each run.
 
-It reads one request a line, `{"tests": […], "seconds": …, "log": …}`, and answers each by a line, `{"code": …, "seconds": …,
-"failed": …}`. `code` is pytest's exit status, or `null` for a run that took longer than it may. `failed`: the first test that did.
+It reads one request a line, `{"tests": […], "seconds": …}`, and answers each by a line, `{"code": …, "seconds": …, "failed": …}`. `code`
+is pytest's exit status, or `null` for a run that took longer than it may. `failed`: the first test that did.
+
+`collected.py` is quicker where the change lies in a function.
 """
 
 from __future__ import annotations
@@ -13,20 +15,21 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
+OPTIONS = ("-q", "-x", "-s", "--tb=short", "-p", "no:cacheprovider", "-m", "not full")
 _POLL_SECONDS = 0.02
 
 
-class _FirstFailure:
+class FirstFailure:
     """Writes the name of the first test that fails into a file."""
 
-    def __init__(self, file: Path | str) -> None:
+    def __init__(self, file: str) -> None:
         self._file = file
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -41,45 +44,73 @@ class _FirstFailure:
                 file.write(report.nodeid)
 
 
-def main(libraries: list[str]) -> None:
+class InOrder:
+    """Runs these tests in this order, and no others."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = [item for item in items if item.nodeid in self._places]
+        items[:] = sorted(chosen, key=lambda item: self._places[item.nodeid])
+
+
+def main(log: str, *libraries: str) -> None:
     """Serve requests until the input ends."""
+    load(libraries)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for line in sys.stdin:
+        request = json.loads(line)
+
+        def run(tests: list[str] = request["tests"]) -> int:
+            files = dict.fromkeys(test.split("::", maxsplit=1)[0] for test in tests)
+            return int(pytest.main([*OPTIONS, *files], plugins=[FirstFailure(f"{log}.failed"), InOrder(tests)]))
+
+        print(json.dumps(forked(run, log=log, seconds=request["seconds"])), file=answers, flush=True)
+
+
+def load(libraries: tuple[str, ...]) -> None:
+    """Import the libraries. Tests have as much time as they need: a machine that is busy must not fail them."""
     for library in libraries:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
-    for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)
+    with contextlib.suppress(ImportError):
+        from hypothesis import settings  # noqa: PLC0415  (the server tests do not need it)
+
+        settings.register_profile("mutants", deadline=None, derandomize=True, database=None)
+        settings.load_profile("mutants")
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    failed_file = f"{request['log']}.failed"
+def forked(run: Callable[[], int], *, log: str, seconds: float) -> dict[str, Any]:
+    """Run in a child whose output goes to the log, and return the answer."""
+    failed_file = f"{log}.failed"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(failed_file)  # noqa: PTH108
     started = time.monotonic()
     child = os.fork()
     if child == 0:
-        _run(request, failed_file)
-    code = _wait(child, deadline=started + request["seconds"])
+        code = 3
+        try:
+            os.setsid()
+            redirect(log)
+            code = run()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)  # without the clean-up of the parent
+    code = _wait(child, deadline=started + seconds)
     failed = ""
     with contextlib.suppress(FileNotFoundError), open(failed_file, encoding="utf-8") as file:  # noqa: PTH123
         failed = file.read()
     return {"code": code, "seconds": time.monotonic() - started, "failed": failed}
 
 
-def _run(request: dict[str, Any], failed_file: str) -> NoReturn:
-    """Run the tests in this process, a group of its own, and end it without the clean-up of the parent."""
-    os.setsid()
-    log = os.open(request["log"], os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+def redirect(log: str) -> None:
+    """Let the output of this process go to the log, and its input be empty."""
+    output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    code = 3
-    try:
-        options = ["-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-m", "not full", *request["tests"]]
-        code = int(pytest.main(options, plugins=[_FirstFailure(failed_file)]))
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
 
 
 def _wait(child: int, *, deadline: float) -> int | None:
@@ -99,4 +130,4 @@ def _wait(child: int, *, deadline: float) -> int | None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

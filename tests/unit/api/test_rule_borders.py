@@ -1,0 +1,176 @@
+"""Each rule over several fields at its border: what it just allows, and what it just refuses, with the field that is called wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bad_manifests import GOOD, JOB
+from pydantic import ValidationError
+
+from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec, ModelDeployment
+from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES, ObjectMeta
+from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
+from tuneloop_api.v1alpha1.fine_tune_job.data import Data, LabelRule, ModelSource, Split
+from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy, FailureRule
+from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
+from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
+from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
+from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
+from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
+from tuneloop_api.wire.model import SpecModel
+
+Given = dict[str, Any]
+SOURCES = [{"uri": "pvc://models/a.csv"}]
+
+
+def wrong_fields(model: type[SpecModel], given: Given) -> list[str]:
+    """Return the paths of the fields that are called wrong."""
+    try:
+        model.from_wire(given)
+    except ValidationError as error:
+        return [".".join(map(str, details["loc"])) for details in error.errors()]
+    return []
+
+
+RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
+    (DeepSpeed, {"offloadOptimizer": "cpu", "stage": 1}, []),
+    (DeepSpeed, {"offloadOptimizer": "cpu"}, []),
+    (DeepSpeed, {"offloadOptimizer": "none", "stage": 0}, []),
+    (DeepSpeed, {"offloadOptimizer": "cpu", "stage": 0}, ["offloadOptimizer"]),
+    (Resources, {}, []),
+    (Resources, {"processesPerNode": 1}, []),
+    (Resources, {"processesPerNode": 2}, ["processesPerNode"]),
+    (Resources, {"processesPerNode": 4, "gpusPerNode": 4}, []),
+    (Resources, {"processesPerNode": 5, "gpusPerNode": 4}, ["processesPerNode"]),
+    (Resources, {"processesPerNode": 256, "gpusPerNode": 0}, []),
+    (Training, {"epochs": 1, "maxSteps": 1}, ["maxSteps"]),
+    (Training, {"warmupRatio": 0.1, "warmupSteps": 1}, ["warmupSteps"]),
+    (Training, {"microBatchSize": 32}, []),
+    (Training, {"microBatchSize": 31}, ["microBatchSize"]),
+    (Training, {"microBatchSize": 64}, ["microBatchSize"]),
+    (Training, {"microBatchSize": 33, "globalBatchSize": 33}, []),
+    (Training, {"globalBatchSize": 33}, []),
+    (Training, {"maxSteps": 9, "warmupSteps": 9}, []),
+    (Training, {"maxSteps": 9, "warmupSteps": 10}, ["warmupSteps"]),
+    (Training, {"maxSteps": 1}, []),
+    (Training, {"warmupSteps": 10}, []),
+    (EvaluateEvery, {}, [""]),
+    (EvaluateEvery, {"steps": 1, "epochs": 1}, [""]),
+    (EvaluateEvery, {"epochs": 0.5}, []),
+    *((Method, {"type": "full", name: value}, [name]) for name, value in (("rank", 1), ("alpha", 1), ("dropout", 0.5), ("targetModules", ["a"]))),
+    *((Method, {name: value} | kind, []) for name, value in (("rank", 1), ("alpha", 1)) for kind in ({}, {"type": "lora"})),
+    (ModelSource, {"uri": "hf://a/b", "revision": "main"}, []),
+    (ModelSource, {"uri": "pvc://a/b", "revision": "main"}, ["revision"]),
+    (LabelRule, {"above": 1, "names": ["a", "b"]}, []),
+    (LabelRule, {"above": 1, "names": ["a", "a"]}, ["names"]),
+    (Split, {"method": "random", "stratify": True}, []),
+    (Split, {"method": "hash", "stratify": False}, ["stratify"]),
+    (Split, {"stratify": True}, ["stratify"]),
+    (Split, {"method": "random", "stratify": True, "groupBy": "user"}, ["stratify"]),
+    (Split, {"method": "random", "stratify": False, "groupBy": "user"}, []),
+    (Split, {"groupBy": "user"}, []),
+    (Split, {"validation": 0.89}, []),
+    (Split, {"validation": 0.9}, ["validation"]),
+    (Split, {"test": 0.89}, []),
+    (Split, {"test": 0.9}, ["validation"]),
+    (Split, {"validation": 0.5, "test": 0.49}, []),
+    (Split, {"validation": 0.5, "test": 0.5}, ["validation"]),
+    (Data, {"train": SOURCES, "validation": SOURCES, "test": SOURCES}, []),
+    (Data, {"train": SOURCES, "validation": SOURCES, "test": SOURCES, "split": {}}, ["split"]),
+    (Data, {"train": SOURCES, "validation": SOURCES, "split": {}}, []),
+    (Data, {"train": SOURCES, "test": SOURCES, "split": {}}, []),
+    (Data, {"train": SOURCES, "validation": SOURCES, "split": {"validation": 0.1}}, ["split.validation"]),
+    (Data, {"train": SOURCES, "validation": SOURCES, "split": {"test": 0.1}}, []),
+    (Data, {"train": SOURCES, "test": SOURCES, "split": {"test": 0.1}}, ["split.test"]),
+    (Data, {"train": SOURCES, "test": SOURCES, "split": {"validation": 0.1}}, []),
+    (Data, {"train": SOURCES, "split": {"validation": 0.1, "test": 0.1}}, []),
+    (Scheduling, {"minNodes": 1, "shrinkAfter": "1s"}, []),
+    (Scheduling, {"minNodes": 1, "shrinkAfter": "0s"}, ["shrinkAfter"]),
+    (Scheduling, {"shrinkAfter": "1s"}, ["shrinkAfter"]),
+    (Checkpoint, {"every": "1s"}, []),
+    (Checkpoint, {"every": "0m"}, ["every"]),
+    (Checkpoint, {"every": "1s", "everySteps": 1}, ["everySteps"]),
+    (Checkpoint, {"everySteps": 1}, []),
+    (Checkpoint, {"resume": "auto", "resumeFrom": "pvc://models/a"}, []),
+    (Checkpoint, {"resumeFrom": "pvc://models/a"}, []),
+    (Checkpoint, {"resume": "never", "resumeFrom": "pvc://models/a"}, ["resumeFrom"]),
+    (FailureRule, {"class": "Storage", "action": "Fail"}, []),
+    (FailureRule, {"exitCodes": [1, 255], "action": "Fail"}, []),
+    (FailureRule, {"exitCodes": [1], "class": "Storage", "action": "Fail"}, [""]),
+    (FailureRule, {"action": "Fail"}, [""]),
+    (FailurePolicy, {"startDeadline": "1s", "hangTimeout": "1s"}, []),
+    (FailurePolicy, {"startDeadline": "0s", "hangTimeout": "0h"}, ["startDeadline", "hangTimeout"]),
+    (ServedModel, {"uri": "pvc://models/a", "digest": f"sha256:{'a' * 64}"}, []),
+    (ServedModel, {"fineTuneJobRef": {"name": "a"}, "digest": f"sha256:{'a' * 64}"}, ["digest"]),
+    (ServedModel, {"fineTuneJobRef": {"name": "a"}, "uri": "pvc://models/a"}, [""]),
+    (Lifecycle, {"startup": "1s", "drain": "0s"}, []),
+    (Lifecycle, {"startup": "0s"}, ["startup"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "given", "wrong"), RULES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_a_rule_calls_one_field_wrong_just_behind_its_border(
+    model: type[SpecModel], given: Given, wrong: list[str]
+) -> None:
+    assert wrong_fields(model, given) == wrong
+
+
+TOKENS = {"task": "token-classification"}
+OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
+SPECS: list[tuple[Given, list[str]]] = [
+    ({"output": {"mergeAdapter": False}}, []),
+    ({"output": {"mergeAdapter": False}, "method": {}}, []),
+    ({"output": {"mergeAdapter": False}, "method": {"type": "lora"}}, []),
+    ({"output": {"mergeAdapter": False}, "method": {"type": "full"}}, ["output.mergeAdapter"]),
+    ({"output": {"checkpoint": "best"}, "method": {"type": "full"}}, []),
+    ({"taskOptions": {"tagScheme": "auto"}}, ["taskOptions.tagScheme"]),
+    ({"taskOptions": {}}, []),
+    ({"taskOptions": {"tagScheme": "auto"}} | TOKENS, []),
+    ({"scheduling": {"minNodes": 1}}, []),
+    ({"scheduling": {"minNodes": 2}}, ["scheduling.minNodes"]),
+    ({"scheduling": {"minNodes": 2}, "resources": {}}, ["scheduling.minNodes"]),
+    ({"scheduling": {"minNodes": 2}, "resources": {"nodes": 2}}, []),
+    ({"scheduling": {"minNodes": 3}, "resources": {"nodes": 2}}, ["scheduling.minNodes"]),
+    ({"scheduling": {}, "resources": {"nodes": 1}}, []),
+]
+
+
+@pytest.mark.parametrize(("fields", "wrong"), SPECS, ids=str)
+def test_a_rule_over_blocks_of_the_spec_calls_one_field_wrong(fields: Given, wrong: list[str]) -> None:
+    assert wrong_fields(FineTuneJobSpec, GOOD[JOB] | fields) == wrong
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
+@pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_ALL])
+def test_a_metric_is_named_only_for_its_task(metric: str, task: str) -> None:
+    fits = metric in {*OF_ALL, *(OF_TEXTS if task == "text-classification" else OF_TOKENS)}
+    spec = GOOD[JOB] | {"task": task}
+    best = wrong_fields(FineTuneJobSpec, spec | {"training": {"bestMetric": metric}})
+    stopping = wrong_fields(FineTuneJobSpec, spec | {"training": {"earlyStopping": {"metric": metric}}})
+    assert (best, stopping) == (([], []) if fits else (["training.bestMetric"], ["training.earlyStopping.metric"]))
+
+
+@pytest.mark.parametrize(("kind", "most"), [(FineTuneJob, 48), (ModelDeployment, 36)])
+def test_a_name_leaves_room_for_those_of_the_children(kind: type[SpecModel], most: int) -> None:
+    manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": kind.__name__, "spec": GOOD[kind]}
+    names = {"a" * most: [], "a" * (most + 1): ["metadata.name"], "a.b": ["metadata.name"], "a-0": []}
+    for name, wrong in names.items():
+        assert wrong_fields(kind, manifest | {"metadata": {"name": name}}) == wrong
+    assert wrong_fields(kind, manifest | {"metadata": {}}) == ["metadata.name"]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(MOST_ANNOTATION_BYTES, True), (MOST_ANNOTATION_BYTES + 1, False)])
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\ud800"])
+def test_annotations_are_counted_in_bytes_keys_and_values_together(size: int, letter: str, fits: bool) -> None:
+    assert MOST_ANNOTATION_BYTES == 262144
+    of_letter = len(letter.encode(errors="replace"))
+    value = letter * ((size - 1) // of_letter)
+    value += "a" * (size - 1 - len(value.encode(errors="replace")))
+    wrong = wrong_fields(ObjectMeta, {"annotations": {"k": value}})
+    assert wrong == ([] if fits else ["annotations"])
+
+
+def test_counters_begin_at_zero() -> None:
+    assert Restarts().to_wire() == dict.fromkeys(("total", "failure", "disruption", "withoutProgress", "sinceCheckpoint"), 0)  # fmt: skip
+    assert Usage().to_wire() == dict.fromkeys(("gpuSeconds", "activeSeconds", "usefulSeconds", "lostSteps"), 0)

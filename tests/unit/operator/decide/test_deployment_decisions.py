@@ -1,0 +1,196 @@
+"""What is decided for a ModelDeployment, one observation at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
+from tuneloop_operator.decide.model_deployment.deployment import decide
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.state.observed import Blocker, ObservedDeployment
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STAMP = "2026-01-01T12:00:00Z"
+SETTINGS = OperatorSettings(server_image="server:1")
+METADATA: dict[str, Any] = {"name": "api", "namespace": "team-a", "uid": "u", "generation": 3}
+REFERENCE: dict[str, Any] = {"fineTuneJobRef": {"name": "reviews"}}
+
+
+def observed(status: dict[str, Any] | None = None, *, spec: dict[str, Any] | None = None, **fields: Any) -> ObservedDeployment:  # fmt: skip
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": METADATA | fields.pop("metadata", {}),
+        "spec": {"model": {"uri": "pvc://models/new"}} | (spec or {}),
+    } | ({"status": status} if status else {})
+    given: dict[str, Any] = {"manifest": manifest, "present": {}} | fields
+    return ObservedDeployment(deployment=ModelDeployment.from_wire(manifest), **given)
+
+
+def decided(observation: ObservedDeployment) -> Decision:
+    return decide(observation, now=NOW, settings=SETTINGS)
+
+
+def stored(*manifests: dict[str, Any], **deployment_status: Any) -> dict[Any, dict[str, Any]]:
+    """Return these children as the API server keeps them."""
+    made = {}
+    for manifest in manifests:
+        status = {"status": deployment_status} if manifest["kind"] == "Deployment" else {}
+        metadata = manifest["metadata"] | {"uid": f"u-{manifest['kind']}-{manifest['metadata']['name']}"}
+        made[manifest["kind"], metadata["name"]] = manifest | status | {"metadata": metadata}
+    return made
+
+
+def children(observation: ObservedDeployment) -> tuple[dict[str, Any], ...]:
+    first = decided(observation)
+    return (*first.apply, *first.create)
+
+
+def condition(decision: Decision, type_: str) -> dict[str, Any]:
+    assert decision.status is not None
+    return next(found for found in decision.status["conditions"] if found["type"] == type_)
+
+
+def test_the_first_decision_makes_everything() -> None:
+    decision = decided(observed())
+    assert [manifest["kind"] for manifest in decision.apply] == ["Deployment", "Service", "Service"]
+    assert [manifest["kind"] for manifest in decision.create] == ["ConfigMap"]
+    assert (decision.delete, decision.needs) == ((), None)
+    assert decision.status is not None
+    assert decision.status["phase"] == "Loading"
+
+
+def test_what_is_there_is_not_written_again() -> None:
+    present = stored(*children(observed()), readyReplicas=1)
+    ready = decided(observed(present=present))
+    assert (ready.apply, ready.create, ready.delete) == ((), (), ())
+    assert ready.status is not None
+    settled = decided(observed(ready.status, present=present))
+    assert settled == Decision()
+
+
+def test_one_replica_is_meant_where_none_is_given() -> None:
+    assert (decided(observed()).status or {})["ready"] == "0/1"
+    assert (decided(observed(spec={"replicas": 3})).status or {})["ready"] == "0/3"
+    assert (decided(observed(spec={"replicas": 0})).status or {})["phase"] == "Ready"
+
+
+def test_an_old_revision_is_deleted_on_live_reads_once_the_new_one_answers() -> None:
+    old = observed(spec={"model": {"uri": "pvc://models/old"}})
+    present = stored(*children(old)) | stored(*children(observed()), readyReplicas=1)
+    answers = decided(observed(present=present)).status
+    switched = present | stored(*decided(observed(answers, present=present)).apply)
+    waiting = decided(observed(answers, present=switched))
+    assert waiting == Decision(needs=LiveChildren())
+    decision = decided(observed(answers, present=switched, live=True))
+    names = sorted(key for key, manifest in stored(*children(old)).items() if key[1] != "api")
+    assert decision.delete == tuple(Deletion(kind=kind, name=name, uid=f"u-{kind}-{name}") for kind, name in names)
+    assert [deletion.kind for deletion in decision.delete] == ["ConfigMap", "Deployment", "Service"]
+
+
+def test_an_old_revision_stays_while_the_new_one_does_not_answer() -> None:
+    old = observed(spec={"model": {"uri": "pvc://models/old"}})
+    served = decided(observed(spec={"model": {"uri": "pvc://models/old"}}, present=stored(*children(old), readyReplicas=1)))  # fmt: skip
+    present = stored(*children(old), readyReplicas=1) | {
+        key: manifest for key, manifest in stored(*children(observed())).items() if key[1] != "api"
+    }
+    decision = decided(observed(served.status, present=present, live=True))
+    assert (decision.delete, decision.apply) == ((), ())
+    assert (decision.status or {})["phase"] == "Progressing"
+
+
+def test_a_deployment_that_is_being_deleted_is_left_alone() -> None:
+    assert decided(observed(metadata={"deletionTimestamp": STAMP})) == Decision()
+
+
+def test_a_refused_deployment_writes_its_condition_alone() -> None:
+    refused = {"spec": {"model": {"uri": "hf://a/b"}}}
+    decision = decided(observed(**refused))
+    assert decision.status is not None
+    accepted = condition(decision, "Accepted")
+    assert (accepted["status"], accepted["reason"], accepted["lastTransitionTime"]) == ("False", "NotAnArtifact", STAMP)
+    assert accepted["message"].startswith("spec.model.uri: found hf://a/b; ")
+    assert (decision.status["observedGeneration"], decision.status["phase"]) == (3, "Pending")
+    assert replace(decision, status=None) == Decision()
+    assert decided(observed(decision.status, **refused)) == Decision()
+    assert (decided(observed({"phase": "Ready"}, **refused)).status or {})["phase"] == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (None, "JobNotFinished", "FineTuneJob reviews is Pending; its model is served once it has succeeded"),
+        ({"attempt": 1}, "JobNotFinished", "FineTuneJob reviews is Pending; its model is served once it has succeeded"),
+        ({"phase": "Running"}, "JobNotFinished", "FineTuneJob reviews is Running; its model is served once it has succeeded"),
+        ({"phase": "Failed", "conditions": [{"type": "Failed", "status": "True", "reason": "Data", "lastTransitionTime": STAMP}]}, "JobFailed", "FineTuneJob reviews has failed; it published nothing"),
+        ({"phase": "Exporting", "artifact": {"uri": "pvc://models/a", "digest": "sha256:aa"}}, "JobNotFinished", "FineTuneJob reviews is Exporting; its model is served once it has succeeded"),
+        ({"phase": "Succeeded", "conditions": [{"type": "Complete", "status": "True", "reason": "DryRun", "lastTransitionTime": STAMP}]}, "JobNotFinished", "FineTuneJob reviews is Succeeded; its model is served once it has succeeded"),
+    ],
+)  # fmt: skip
+def test_a_deployment_says_what_its_job_lacks(status: dict[str, Any] | None, reason: str, message: str) -> None:
+    decision = decided(observed(spec={"model": REFERENCE}, source=fine_tune_job(status)))
+    available = condition(decision, "ModelAvailable")
+    assert (available["status"], available["reason"], available["message"]) == ("False", reason, message)
+    assert (decision.apply, decision.create) == ((), ())
+
+
+def fine_tune_job(status: dict[str, Any] | None) -> FineTuneJob:
+    spec = {
+        "model": {"uri": "hf://a/b"},
+        "task": "text-classification",
+        "data": {"train": [{"uri": "pvc://models/x.csv"}]},
+    }
+    metadata = {"name": "reviews", "namespace": "team-a", "uid": "u-reviews"}
+    manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata, "spec": spec}
+    return FineTuneJob.from_wire(manifest | ({"status": status} if status else {}))
+
+
+def test_a_job_that_is_not_there_or_cannot_be_read_is_named() -> None:
+    gone = condition(decided(observed(spec={"model": REFERENCE})), "ModelAvailable")
+    assert (gone["reason"], gone["message"]) == ("JobNotFound", "there is no FineTuneJob reviews in this namespace")
+    unread = observed(spec={"model": REFERENCE}, source_problem="spec.x: found 1")
+    unreadable = condition(decided(unread), "ModelAvailable")
+    message = "FineTuneJob reviews cannot be read: spec.x: found 1"
+    assert (unreadable["reason"], unreadable["message"]) == ("JobNotReadable", message)
+
+
+def test_the_artifact_of_a_finished_job_is_served_by_its_digest() -> None:
+    complete = [{"type": "Complete", "status": "True", "reason": "Published", "lastTransitionTime": STAMP}]
+    status = {"conditions": complete, "artifact": {"uri": "pvc://models/a", "digest": "sha256:aa"}}
+    decision = decided(observed(spec={"model": REFERENCE}, source=fine_tune_job(status)))
+    assert condition(decision, "ModelAvailable")["message"] == "pvc://models/a"
+    (config_map,) = decision.create
+    assert '"sha256:aa"' in config_map["data"]["server.json"]
+    given = decided(observed(spec={"model": {"uri": "pvc://models/a", "digest": f"sha256:{'c' * 64}"}}))
+    assert f"sha256:{'c' * 64}" in given.create[0]["data"]["server.json"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "quota"}], "FailedCreate: quota"),
+        ([{"type": "ReplicaFailure", "status": "False", "reason": "Fine", "message": "fine"}], None),
+        ([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}], "ProgressDeadlineExceeded: late"),
+        ([{"type": "Progressing", "status": "True", "reason": "Fine", "message": "fine"}], None),
+        ([{"type": "Progressing", "status": "False"}], "Progressing: "),
+        ([{"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}], None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_the_trouble_of_the_servers_is_shown(conditions: Any, message: str | None) -> None:
+    present = stored(*children(observed()), conditions=conditions)
+    ready = condition(decided(observed(present=present)), "Ready")
+    revision = next(name for kind, name in present if kind == "Deployment").removeprefix("api-")
+    assert ready["message"] == (message or f"0 of 1 servers of revision {revision} answer")
+
+
+def test_what_could_not_be_carried_out_is_reported_and_nothing_else_is_done() -> None:
+    blocker = Blocker(reason="Refused", message="exceeded quota")
+    decision = decided(observed(blocker=blocker))
+    assert condition(decision, "Refused")["message"] == "exceeded quota"
+    assert replace(decision, status=None) == Decision()

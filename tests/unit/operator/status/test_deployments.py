@@ -1,0 +1,147 @@
+"""What the status of a ModelDeployment shows: the whole status, for each state of its servers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_operator.state.observed import Blocker, ObservedDeployment
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL, Serving, shown, waiting
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STAMP = "2026-01-01T12:00:00Z"
+METADATA = {"name": "api", "namespace": "team-a", "uid": "u", "generation": 4}
+OLD = {"revision": "old", "digest": "sha256:aa", "uri": "pvc://models/old", "replicas": 1, "readyReplicas": 1}
+QUOTA = Blocker(reason="Refused", message="exceeded quota")
+
+
+def observed(status: dict[str, Any] | None = None, **fields: Any) -> ObservedDeployment:
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": METADATA,
+        "spec": {"model": {"uri": "pvc://models/new"}},
+    } | ({"status": status} if status else {})
+    given: dict[str, Any] = {"manifest": manifest, "present": {}} | fields
+    return ObservedDeployment(deployment=ModelDeployment.from_wire(manifest), **given)
+
+
+def serving(**fields: Any) -> Serving:
+    usual: dict[str, Any] = {"revision": "new", "uri": "pvc://models/new", "digest": None, "replicas": 2, "ready": 0}
+    return Serving(**usual | fields)
+
+
+def condition(type_: str, *, true: bool = True, reason: str, message: str = "") -> dict[str, Any]:
+    return {
+        "type": type_,
+        "status": "True" if true else "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": STAMP,
+    }
+
+
+ACCEPTED = condition("Accepted", reason="Accepted")
+FOUND = condition("ModelAvailable", reason="ArtifactFound", message="pvc://models/new")
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "phase", "stable", "ready", "message"),
+    [
+        ({}, None, "Loading", None, "0/2", "0 of 2 servers of revision new answer"),
+        ({"trouble": "no room"}, None, "Loading", None, "0/2", "no room"),
+        ({"ready": 1}, None, "Degraded", 1, "1/2", "1 of 2 servers of revision new answer"),
+        ({"ready": 2}, None, "Ready", 2, "2/2", "2 of 2 servers of revision new answer"),
+        ({"ready": 3}, None, "Ready", 3, "3/2", "3 of 2 servers of revision new answer"),
+        ({"replicas": 0}, None, "Ready", 0, "0/0", "0 of 0 servers of revision new answer"),
+        ({}, OLD, "Progressing", "old", "0/2", "0 of 2 servers of revision new answer"),
+        ({"ready": 1}, OLD, "Degraded", 1, "1/2", "1 of 2 servers of revision new answer"),
+        ({}, OLD | {"revision": "new"}, "Degraded", 0, "0/2", "0 of 2 servers of revision new answer"),
+    ],
+)
+def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
+    given: dict[str, Any], before: dict[str, Any] | None, phase: str, stable: Any, ready: str, message: str
+) -> None:
+    made = serving(**given)
+    stable_now = {
+        "revision": "new",
+        "digest": "",
+        "uri": "pvc://models/new",
+        "replicas": made.replicas,
+        "readyReplicas": stable,
+    }
+    expected = {
+        "observedGeneration": 4,
+        "phase": phase,
+        "conditions": [
+            ACCEPTED,
+            FOUND,
+            condition(
+                "Ready",
+                true=phase == "Ready",
+                reason="AllReady" if phase == "Ready" else phase,
+                message=message,
+            ),
+        ],
+        "ready": ready,
+        "url": "http://api.team-a.svc",
+    }
+    expected |= {"stable": OLD} if stable == "old" else {} if stable is None else {"stable": stable_now}
+    status = shown(observed({"stable": before} if before else None), made, now=NOW)
+    assert status.to_wire() == expected
+
+
+@pytest.mark.parametrize("reason", ["NameConflict", "Refused"])
+def test_a_blocker_is_shown_until_it_is_gone(reason: Any) -> None:
+    blocker = Blocker(reason=reason, message="it cannot be")
+    blocked = shown(observed(blocker=blocker), serving(ready=2, trouble="no room"), now=NOW).to_wire()
+    assert blocked["phase"] == "Degraded"
+    assert blocked["conditions"][2:] == [
+        condition("Ready", true=False, reason="Degraded", message="it cannot be"),
+        condition(reason, reason=reason, message="it cannot be"),
+    ]
+    free = shown(observed(blocked), serving(ready=2), now=NOW).to_wire()
+    assert [found["type"] for found in free["conditions"]] == ["Accepted", "ModelAvailable", "Ready"]
+
+
+def test_the_digest_of_the_artifact_is_shown() -> None:
+    status = shown(observed(), serving(ready=1, digest="sha256:bb"), now=NOW)
+    assert status.stable is not None
+    assert status.stable.digest == "sha256:bb"
+
+
+@pytest.mark.parametrize(
+    ("before", "phase", "conditions"),
+    [
+        (None, "Pending", [condition("Ready", true=False, reason="NoModel", message="there is none")]),
+        ({"phase": "Loading"}, "Pending", [condition("Ready", true=False, reason="NoModel", message="there is none")]),
+        ({"phase": "Ready", "stable": OLD}, "Ready", []),
+    ],
+)
+def test_a_deployment_waits_for_its_model_and_serves_the_old_one_meanwhile(
+    before: dict[str, Any] | None, phase: str, conditions: list[dict[str, Any]]
+) -> None:
+    status = waiting(observed(before), reason="JobNotFound", message="there is none", now=NOW)
+    absent = condition("ModelAvailable", true=False, reason="JobNotFound", message="there is none")
+    assert status.to_wire() == (before or {}) | {
+        "observedGeneration": 4,
+        "phase": phase,
+        "conditions": [ACCEPTED, absent, *conditions],
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "url"),
+    [
+        (None, "http://api.team-a.svc"),
+        ({"metadata": {}}, "http://api.team-a.svc"),
+        ({"metadata": {"annotations": None}}, "http://api.team-a.svc"),
+        ({"metadata": {"annotations": {LOCAL_URL: "http://127.0.0.1:8000"}}}, "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_url_is_that_of_the_service(service: dict[str, Any] | None, url: str) -> None:
+    present = {("Service", "api"): service} if service else {}
+    assert shown(observed(present=present), serving(), now=NOW).url == url
