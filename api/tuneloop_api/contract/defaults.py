@@ -57,8 +57,7 @@ def config_hash(settings: Settings) -> str:
     A setting counts where it differs from its default, so that a new field with a default changes no hash. A job computes its hash once,
     when it begins, and keeps it for life (`status.lineage.configHash`).
     """
-    filled = with_defaults(settings)
-    wire = filled.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    wire = with_defaults(settings).non_defaults()
     blocks = {
         name: {"version": version, "set": wire.get(name, {})}
         for name, version in IDENTITY_VERSIONS.items()

@@ -23,7 +23,10 @@ Memory: TypeAlias = Annotated[str, MEMORY.text(most=32)]
 Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
 ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
 FilesUri: TypeAlias = Annotated[str, FILES_URI.text(most=1024)]
-Image: TypeAlias = Annotated[str, IMAGE.text(most=512)]
+MOST_IMAGE_CHARACTERS = 512
+Image: TypeAlias = Annotated[str, IMAGE.text(most=MOST_IMAGE_CHARACTERS)]
+ReportedImage: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_IMAGE_CHARACTERS)]
+"""An image in a status: as the spec, the operator's settings or the node's runtime name it."""
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 LongText: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
 _KEY_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"

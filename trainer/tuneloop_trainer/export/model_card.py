@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import EvalResult, ModelCardData
 
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _WORDS = {
     "LearningRateTooLow": "Learning rate too low",
     "DeadGradients": "Dead gradients",
 }
-_HUB = "hf://"
 _HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
@@ -116,7 +116,9 @@ def _front_matter(facts: Facts) -> ModelCardData:
     ]
     return ModelCardData(
         license=facts.license or "unknown",
-        base_model=uri.removeprefix(_HUB) if uri.startswith(_HUB) else None,  # the hub refuses any other value
+        base_model=uri.removeprefix(HUB_SCHEME)
+        if uri.startswith(HUB_SCHEME)
+        else None,  # the hub refuses any other value
         pipeline_tag=facts.task.name,
         library_name=facts.library,
         tags=["tuneloop"],

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.failures import failure_of
+from tuneloop_trainer.failures import failure_of, first_line
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
 
 LOG = logging.getLogger(__name__)
@@ -76,13 +76,8 @@ def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
             f"{what} does not exist, or is private", hint="check the name; for a private one give HF_TOKEN"
         )
     if isinstance(error, HfHubHTTPError):
-        return ModelAccessError(f"{what}: the hub refused: {_first_line(error)}")
+        return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
     return ModelAccessError(
-        f"{what} cannot be fetched: {type(error).__name__}: {_first_line(error)}",
+        f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}",
         hint="without access to huggingface.co, put the model's folder on a claim and use pvc://CLAIM/PATH",
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.failures import first_line
 from tuneloop_trainer.locate import path_of_uri
 from tuneloop_trainer.models.files import (
     WEIGHTS,
@@ -154,10 +155,7 @@ def _load_tokenizer(folder: Path, *, uri: str) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the libraries raise anything for a damaged file, even bare Exception
-        text = str(error).strip().splitlines()
-        raise ModelAccessError(
-            f"model.uri: {uri}: the tokenizer cannot be loaded: {text[0] if text else type(error).__name__}"
-        ) from error
+        raise ModelAccessError(f"model.uri: {uri}: the tokenizer cannot be loaded: {first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelAccessError(
             f"model.uri: {uri} has no fast tokenizer", hint="save one: it is the file tokenizer.json"

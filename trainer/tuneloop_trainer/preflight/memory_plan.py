@@ -30,7 +30,7 @@ GATHERED = 1_000_000_000
 """Parameters that ZeRO-3 holds whole at a time, at most (`stage3_max_live_parameters`)."""
 FETCHED = 50_000_000
 """Parameters that it has on their way between ranks, at most (`stage3_prefetch_bucket_size`)."""
-_FP32 = 4
+FP32_BYTES = 4
 _BYTES = {"fp32": 4, "bf16": 2}
 _MOMENTS = 2
 _SAVED = 3
@@ -79,7 +79,7 @@ def memory_plan(shape: ModelShape, layout: Layout) -> MemoryPlan:
 
 def saved_bytes(shape: ModelShape, *, ranks: int = 1) -> int:
     """Return the bytes of a checkpoint, or of one rank's part of it, which the rank holds in its own memory as well."""
-    return _SAVED * _FP32 * shape.trainable // ranks
+    return _SAVED * FP32_BYTES * shape.trainable // ranks
 
 
 def _weights(shape: ModelShape, layout: Layout) -> int:
@@ -97,7 +97,7 @@ def _weights(shape: ModelShape, layout: Layout) -> int:
 def _gradients(shape: ModelShape, layout: Layout) -> int:
     """Return the bytes of the gradients: one set; with ZeRO also this rank's part in fp32, summed up, and flat for the optimizer."""
     size = _BYTES[layout.precision] * shape.trainable
-    return size + 2 * layout.part(_FP32 * shape.trainable) if layout.stage else size
+    return size + 2 * layout.part(FP32_BYTES * shape.trainable) if layout.stage else size
 
 
 def _optimizer(shape: ModelShape, layout: Layout) -> int:
@@ -105,9 +105,9 @@ def _optimizer(shape: ModelShape, layout: Layout) -> int:
     if layout.gpu and layout.offload:
         return 0
     sets = _MOMENTS + (1 if layout.stage else 0)
-    return layout.part(sets * _FP32 * shape.trainable)
+    return layout.part(sets * FP32_BYTES * shape.trainable)
 
 
 def _bucket(shape: ModelShape, layout: Layout) -> int:
     """Return the bytes of what ZeRO reduces at a time."""
-    return _FP32 * min(shape.trainable, BUCKET) if layout.stage else 0
+    return FP32_BYTES * min(shape.trainable, BUCKET) if layout.stage else 0

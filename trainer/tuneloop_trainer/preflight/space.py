@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.preflight.feasible import gib
-from tuneloop_trainer.preflight.memory_plan import saved_bytes
+from tuneloop_trainer.preflight.memory_plan import FP32_BYTES, saved_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Settings
     from tuneloop_trainer.models.trace import ModelShape
 
-_FP32 = 4
 _MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or give the claim more"
 
 
@@ -47,8 +46,8 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
         artifact += shape.parameters
     planned = {
         "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),
-        "weights": _FP32 * shape.trainable,
-        "artifact": _FP32 * artifact,
+        "weights": FP32_BYTES * shape.trainable,
+        "artifact": FP32_BYTES * artifact,
     }
     still = {name: max(0, size - _size_of(job / name)) for name, size in planned.items()}
     return [data_set, *(Need(name=name, size=size) for name, size in still.items())]

@@ -12,11 +12,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from tuneloop_api.contract.results import MOST_LAST_LINES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-LAST_LINES = 20
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _READ = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +35,7 @@ class RankProcess:
     message: Path
     """The file into which the rank writes its termination message."""
     prefix: bytes
-    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LAST_LINES))
     """The newest lines of its stderr."""
     _unfinished: dict[int, bytes] = field(default_factory=dict)
 

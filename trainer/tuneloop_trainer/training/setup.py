@@ -13,6 +13,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.checkpoint.manifest import run_identity
 from tuneloop_trainer.dataset.shards import TokenizedSplit, open_split, read_manifest
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
@@ -83,7 +84,7 @@ def set_up(config: RunConfig) -> TrainingRun:
     prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
     prepared = with_micro_batch(prepared, config.micro_batch_size)
     dataset = Path(prepared.dataset_path)
-    splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
+    splits = {name: open_split(dataset, name) for name in SPLITS}
     pad_id = read_manifest(dataset).tokenizer.pad_token_id
     engine = _engine(config, prepared, pad_id=pad_id)
     training, resolved = config.settings.training, prepared.resolved

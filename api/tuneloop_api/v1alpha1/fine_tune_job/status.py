@@ -10,6 +10,7 @@ from tuneloop_api.v1alpha1.common import (
     Conditions,
     LongText,
     Name,
+    ReportedImage,
     ShortText,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import ArtifactStatus, DataStatus, EvaluationStatus
@@ -249,7 +250,7 @@ class FineTuneJobStatus(MessageModel):
     """The Jobs of the three stages, by name and uid."""
     restarts: Restarts | None = None
     """How often training was restarted, and why."""
-    image: ShortText | None = None
+    image: ReportedImage | None = None
     """Image that the pods of all stages run; chosen once, when the job starts."""
     progress: Progress | None = None
     """How far the job and its current stage are, as the pods reported last."""
