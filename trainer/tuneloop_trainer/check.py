@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
-"""Rows whose length is looked at, at most; spread over the training split."""
+"""Rows that are tokenized to estimate `maxTokens`, at most; spread over the training split."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,8 +148,8 @@ def _validation(rule: Rule, properties: Json) -> Json:
     written = {"rule": rule.cel, "message": rule.message, "reason": rule.reason}
     # the server shows what was given only for a rule of the field itself
     if rule.field is not None and _is_scalar(properties.get(rule.field, {})):
-        said, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
-        text = json.dumps(f"{said}; found %s{example}{rest}")
+        sentence, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
+        text = json.dumps(f"{sentence}; found %s{example}{rest}")
         written["messageExpression"] = (
             f"{text}.format([self.{rule.field}])"  # unlike `+`, its cost is known to be small
         )

@@ -46,14 +46,14 @@ def exactly_one(*fields: str) -> Rule:
 
 
 def not_together(first: str, second: str) -> Rule:
-    """At most one of two optional fields (Python names) is given; the second is the one called wrong."""
-    one, two = to_camel(first), to_camel(second)
+    """At most one of two optional fields (Python names) is given; a message names the second as wrong."""
+    allowed, refused = to_camel(first), to_camel(second)
     return Rule(
-        field=two,
+        field=refused,
         reason="FieldValueForbidden",
-        cel=f"!(has(self.{one}) && has(self.{two}))",
+        cel=f"!(has(self.{allowed}) && has(self.{refused}))",
         holds=lambda model: getattr(model, first) is None or getattr(model, second) is None,
-        message=f"cannot be combined with {one}; leave one of the two out",
+        message=f"cannot be combined with {allowed}; leave one of the two out",
     )
 
 

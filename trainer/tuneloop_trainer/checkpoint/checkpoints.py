@@ -257,17 +257,17 @@ class Checkpoints:
             )
 
     def _fill(self, found: Found) -> None:
-        masters = self._engine.master_weights
+        master_weights = self._engine.master_weights
 
         def read() -> None:
             saved = SavedFragments(found.path, [file.name for file in found.manifest.files])
-            for fragment in masters.to_fill():
+            for fragment in master_weights.to_fill():
                 saved.read_into(fragment)
             self._engine.load_buffers(saved.buffers)
 
         on_all_ranks(self._engine, read, doing=f"checkpoint {found.path} cannot be read")
-        masters.step = found.manifest.adam_step
-        masters.push()
+        master_weights.step = found.manifest.adam_step
+        master_weights.push()
 
 
 def _in_words(skipped: Skipped) -> str:

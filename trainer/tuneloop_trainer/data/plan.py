@@ -95,8 +95,8 @@ def _zero_stage(settings: Settings, *, precision: Precision) -> int:
     On CPU memory is seldom short, and a step of ZeRO-2 takes a third more time than a step of stage 0.
     """
     single = settings.gang.nodes * settings.gang.processes_per_node == 1
-    stage = settings.deepspeed.stage
+    given = settings.deepspeed.stage
     offloads = settings.deepspeed.offload_optimizer == "cpu"
-    if stage is None:
+    if given is None:
         return 0 if settings.gang.gpus_per_node == 0 and not offloads else 1 if single else 2
-    return 1 if stage == 0 and precision == "bf16" else stage
+    return 1 if given == 0 and precision == "bf16" else given

@@ -1,4 +1,4 @@
-"""Whether the claim has room for all that a job will write, before the first byte is written."""
+"""Checks whether the claim has room for all files of a job, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What is still to be written to one folder's volume."""
+    """Files of one kind that are still to be written."""
 
     name: str
+    """The kind: `data set`, or the folder of the job that the files go to."""
     size: int
     """Bytes."""
 
 
 def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: int) -> list[Need]:
-    """Return what the job still has to write, by kind; what an earlier attempt has written already counts as there.
+    """Return the bytes that the job still has to write, by kind, without those that an earlier attempt has written.
 
-    shape: None where it is not known: then the data set alone. data: bytes of the data set, 0 if it is prepared. One checkpoint more than
-    are kept is there while it is written.
+    shape: sizes of the model; None where they are not known: then only the data set is counted. data: bytes of the data set; 0 if it is
+    prepared already. The checkpoints that are kept are counted, and a further one, which exists while it is written.
     """
     data_set = Need(name="data set", size=data)
     if shape is None:
@@ -54,13 +55,13 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free bytes of the volume that a folder lies on, or will lie on."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
+    """Return the free bytes of the volume of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def require_room(needs: list[Need], *, folder: Path, free: int) -> None:
-    """Raise StorageError if the needs are more than what is free."""
+    """Raise StorageError if the needs are together more than the free bytes. folder: the job's, for the message."""
     total = sum(need.size for need in needs)
     if total <= free:
         return

@@ -37,7 +37,8 @@ class RankProcess:
     prefix: bytes
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LAST_LINES))
     """The newest lines of its stderr."""
-    _unfinished: dict[int, bytes] = field(default_factory=dict)
+    _partial_lines: dict[int, bytes] = field(default_factory=dict)
+    """Output behind the last line break, by file descriptor."""
 
     @property
     def outputs(self) -> list[tuple[IO[bytes], IO[bytes]]]:
@@ -53,10 +54,10 @@ class RankProcess:
             read = os.read(descriptor, _READ)
         except BlockingIOError:
             return True
-        *lines, rest = (self._unfinished.pop(descriptor, b"") + read).split(b"\n")
+        *lines, rest = (self._partial_lines.pop(descriptor, b"") + read).split(b"\n")
         if not read and rest:
             lines, rest = [*lines, rest], b""
-        self._unfinished[descriptor] = rest
+        self._partial_lines[descriptor] = rest
         _write_whole(target, b"".join(self.prefix + line + b"\n" for line in lines))
         if source is self.process.stderr:
             self.last_lines.extend(line.decode(errors="replace").rstrip() for line in lines if line.strip())
