@@ -28,7 +28,7 @@ _HASH_VERSION = "v2:"
 def as_set(spec: FineTuneJobSpec) -> Settings:
     """Return the settings that the spec sets, with durations in seconds and memory in bytes.
 
-    Besides, what the operator decides for the pods themselves: nodes, GPUs, processes and the grace period.
+    The nodes, GPUs and processes of the gang and the grace period are always among them, since the operator makes the pods by them.
     """
     wire = spec.to_wire()
     blocks = {name: wire[name] for name in _SAME_NAME if name in wire}

@@ -110,9 +110,11 @@ class DataSettings(SettingsBlock):
 
 
 class TaskOptionSettings(SettingsBlock):
-    """What some tasks can be told besides."""
+    """Settings of some tasks."""
 
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
+    label_all_tokens: bool = False
+    """Training rows have a target at all tokens of a word, not at the first alone."""
 
 
 class MethodSettings(SettingsBlock):

@@ -85,7 +85,7 @@ def _small_enough(annotations: dict[str, str]) -> dict[str, str]:
 
 
 class ObjectMeta(SpecModel):
-    """The metadata that the API server accepts; what it fills in itself is not looked at."""
+    """The metadata that the API server accepts. The fields that the API server fills in are not checked."""
 
     name: str | None = None
     generate_name: str | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 EXAMPLE = "; for example "
-"""What stands before the example in a message; what was given is put in front of it where it is known."""
+"""Text before the example in a message. Where the given value is known, the message shows the value before this text."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,6 +71,22 @@ def test_a_value_that_was_set_to_its_default_is_the_same_run() -> None:
     assert hash_of(**blocks) == hash_of()
 
 
+TOKENS = {"task": "token-classification"}
+FIRST_HASHES = {"text-classification": "v2:1d3aff9dd453f3f2", "token-classification": "v2:fc19a3a3d77b3119"}
+"""Of the smallest job of each task, as computed before `labelAllTokens` was there."""
+
+
+@pytest.mark.parametrize("task", FIRST_HASHES)
+@pytest.mark.parametrize("written", [{}, {"labelAllTokens": False}], ids=str)
+def test_a_job_that_does_not_label_all_tokens_keeps_its_hash(task: str, written: dict[str, Any]) -> None:
+    options = {"taskOptions": written} if task == "token-classification" else {}
+    assert hash_of(task=task, **options) == FIRST_HASHES[task]
+
+
+def test_a_job_that_labels_all_tokens_is_another_run() -> None:
+    assert hash_of(**TOKENS, taskOptions={"labelAllTokens": True}) != hash_of(**TOKENS)
+
+
 @pytest.mark.parametrize(
     "block",
     [

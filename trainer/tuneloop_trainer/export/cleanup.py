@@ -26,7 +26,7 @@ def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -
         return
     try:
         names = committed(folder)
-        published = [name for name in names if (rank := order(name)) and rank[1] == published_step]
+        published = [name for name in names if (age := order(name)) and age[1] == published_step]
         kept = published[:1] if keep == "KeepBest" else []
         remove(folder, [name for name in [*names, *quarantined(folder)] if name not in kept])
         sweep(folder, attempt=attempt)

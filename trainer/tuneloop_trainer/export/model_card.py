@@ -34,6 +34,7 @@ _WORDS = {
     "LearningRateTooLow": "Learning rate too low",
     "DeadGradients": "Dead gradients",
 }
+_OF_THE_MACHINES = {"InputBound", "Straggler"}
 _HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
@@ -241,9 +242,11 @@ def _diagnosis(facts: Facts) -> str:
 
 
 def diagnosis_section(trained: TrainResult) -> str:
-    """Return what the curves of the training showed; slow input says something about the machines alone."""
-    findings = [finding for finding in trained.findings if finding.name != "InputBound"]
-    shown = "".join(f"- **{_WORDS[finding.name]}**: {finding.message}. {finding.advice}\n" for finding in findings)
+    """Return what the curves of the training showed of the model; findings about the machines are left out."""
+    findings = [finding for finding in trained.findings if finding.name not in _OF_THE_MACHINES]
+    shown = "".join(
+        f"- **{_WORDS.get(finding.name, finding.name)}**: {finding.message}. {finding.advice}\n" for finding in findings
+    )
     if trained.steps < FEWEST_STEPS:
         nothing = f"Its {trained.steps} steps are too few to tell.\n"
     else:

@@ -119,6 +119,8 @@ class Task:
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → one encoded row each."""
+    with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
+    """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     target_labels: Callable[[TokenizedSplit], NDArray[np.int64]]

@@ -132,6 +132,7 @@ TEXT_CLASSIFICATION = Task(
     formats=("text-label",),
     text_of=_text_of,
     encode=_encode,
+    with_all_tokens=None,
     collate=_collate,
     target_labels=_target_labels,
     loss_sum=_loss_sum,

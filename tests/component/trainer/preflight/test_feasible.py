@@ -47,7 +47,7 @@ def test_where_no_limit_is_set_nothing_is_refused():
         ),
         pytest.param(ACTIVE, LAYOUT, {"micro_batch": 2}, "training.microBatchSize: 2", id="a much smaller one"),
         pytest.param(
-            LARGE, GANG, {"stage": 3}, "deepspeed.stage: 3", id="a higher stage where rows are not what counts"
+            LARGE, GANG, {"zero_stage": 3}, "deepspeed.stage: 3", id="a higher stage where rows are not what counts"
         ),
         pytest.param(
             ACTIVE,

@@ -1,4 +1,4 @@
-"""From what stands in the label column to a class."""
+"""Turns the value of a label column into the name of a class."""
 
 from __future__ import annotations
 
