@@ -13,7 +13,7 @@ from tuneloop_trainer.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.contract.run_config import SourceSettings
+    from tuneloop_api.contract.settings import SourceSettings
 
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll"]
 FORMATS: dict[str, Format] = {

@@ -1,13 +1,13 @@
 """From the spec to the settings in run.json, the defaults that depend on other fields, and the identity of a run.
 
-Every other default stands in `run_config`, beside its field.
+Every other default stands in `settings`, beside its field.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tuneloop_api.contract.run_config import Settings
+from tuneloop_api.contract.settings import Settings
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds

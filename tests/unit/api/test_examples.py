@@ -15,7 +15,7 @@ KINDS = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
 MANIFESTS = [
     pytest.param(manifest, id=path.relative_to(EXAMPLES).as_posix())
     for path in sorted(EXAMPLES.rglob("*.yaml"))
-    for manifest in yaml.load_all(path.read_text(encoding="utf-8"), Loader=KubectlLoader)  # noqa: S506  (a safe loader)
+    for manifest in yaml.load_all(path.read_text(encoding="utf-8"), Loader=KubectlLoader)
     if manifest["apiVersion"] == API_VERSION
 ]
 

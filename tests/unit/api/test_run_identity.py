@@ -10,8 +10,9 @@ from pydantic import create_model
 from run_configs import run_config
 
 from tuneloop_api.contract import defaults
-from tuneloop_api.contract.run_config import RunConfig, Settings
+from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.contract.server_config import BatchingSettings, ServerConfig, revision_of
+from tuneloop_api.contract.settings import Settings
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 from tuneloop_api.wire import model
 from tuneloop_api.wire.model import changed

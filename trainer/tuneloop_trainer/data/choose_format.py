@@ -8,7 +8,7 @@ from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.tasks.task import Task
 

@@ -10,7 +10,7 @@ from tuneloop_trainer.durable import file_sha256
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.data.steps.step import DataStep
 

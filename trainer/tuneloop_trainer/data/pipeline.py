@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.encoded import EncodedSplit
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.data.prepare_progress import PrepareProgress

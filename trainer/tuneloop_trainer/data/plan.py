@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneloop_api.contract.results import Precision
-    from tuneloop_api.contract.run_config import Settings, TrainingSettings
+    from tuneloop_api.contract.settings import Settings, TrainingSettings
     from tuneloop_trainer.models.source import Architecture
 
 LARGEST_MICRO_BATCH = 16

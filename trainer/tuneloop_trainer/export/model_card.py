@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tuneloop_api.contract.results import Measured, PrepareResult, TrainResult
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.export.baseline_comparison import BaselineComparison
     from tuneloop_trainer.export.exporters.exporter import ExportInputs

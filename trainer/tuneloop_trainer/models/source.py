@@ -20,7 +20,8 @@ from tuneloop_trainer.models.files import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import ModelSettings, Paths
+    from tuneloop_api.contract.run_config import Paths
+    from tuneloop_api.contract.settings import ModelSettings
     from tuneloop_trainer.tasks.task import Task
 
 _POSITIONS_AFTER_PADDING = frozenset(

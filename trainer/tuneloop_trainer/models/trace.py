@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_api.contract.results import Precision
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
 
 _NO_LIMIT_TOKENS = 512
 """Length of the longer trace for models that read texts of any length."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
-from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import method_of

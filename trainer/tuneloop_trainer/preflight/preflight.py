@@ -15,7 +15,8 @@ from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import MemoryPlan, Resolved
-    from tuneloop_api.contract.run_config import RunConfig, Settings
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.models.source import PretrainedModel
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.preflight.space import Need

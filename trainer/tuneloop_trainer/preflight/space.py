@@ -14,7 +14,7 @@ from tuneloop_trainer.preflight.memory_plan import FP32_BYTES, saved_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.models.trace import ModelShape
 
 _MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or give the claim more"

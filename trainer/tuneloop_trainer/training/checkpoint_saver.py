@@ -15,7 +15,7 @@ from tuneloop_trainer.training.resume import state_of, with_value
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import SavedStep
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
     from tuneloop_trainer.training.listeners.listeners import Listeners
     from tuneloop_trainer.training.resume import TrainProgress

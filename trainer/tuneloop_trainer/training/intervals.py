@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import CheckpointSettings, EvaluateEverySettings
+    from tuneloop_api.contract.settings import CheckpointSettings, EvaluateEverySettings
 
 LONGEST_SECONDS, SHORTEST_SECONDS = 900.0, 10.0
 """Bounds of the planned time between two saves."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import Resolved
-    from tuneloop_api.contract.run_config import RunConfig, TrainingSettings
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import TrainingSettings
     from tuneloop_trainer.methods.method import Method
     from tuneloop_trainer.tasks.task import Task
 

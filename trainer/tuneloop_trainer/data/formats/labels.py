@@ -10,7 +10,7 @@ from tuneloop_trainer.data.sources.raw import BadReason, is_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneloop_api.contract.run_config import LabelRuleSettings
+    from tuneloop_api.contract.settings import LabelRuleSettings
 
 _INFINITE = (math.inf, -math.inf)
 LONGEST_LABEL = 128

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tuneloop_api.contract.run_config import Settings, SourceSettings
+    from tuneloop_api.contract.settings import Settings, SourceSettings
     from tuneloop_trainer.data.sources.raw import BadReason, RawRow
     from tuneloop_trainer.tasks.task import Row
 

@@ -28,7 +28,7 @@ from tuneloop_trainer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Row
 
 Target = Literal["iob2", "bioes"]

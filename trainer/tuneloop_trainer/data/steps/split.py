@@ -14,7 +14,7 @@ from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tuneloop_api.contract.run_config import DataSettings, SplitSettings
+    from tuneloop_api.contract.settings import DataSettings, SplitSettings
     from tuneloop_trainer.data.row_table import RowTable
 
 _TWO_TO_64 = 2.0**64

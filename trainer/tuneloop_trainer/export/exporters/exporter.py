@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import PrepareResult, TrainResult
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.methods.method import Method
     from tuneloop_trainer.tasks.task import Task
 
