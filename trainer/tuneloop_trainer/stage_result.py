@@ -45,7 +45,7 @@ def write_result(result: StageResult, *, stage: Stage, job: Path) -> ResultRefer
 
 
 def read_result(reference: ResultReference | None, kind: type[Result], *, field: str) -> Result:
-    """Read an earlier stage's result file, if the file is still the one that the stage reported. `field`: the reference's name in the RunConfig.
+    """Read an earlier stage's result file, if the file has the SHA-256 that the stage reported. `field`: the reference's name in the RunConfig.
 
     Raises ConfigError if the RunConfig does not name it, StorageError if it is missing, changed or no result of that kind:
     PreparedDataLostError for that of `prepare`, which can run again.

@@ -140,6 +140,7 @@ class AttemptOutcome(MessageModel):
     steps: int
     """Optimizer steps done in all."""
     world_size: int
+    """Ranks of the gang."""
     best: SavedStep | None = None
     step_seconds: float = 0.0
     """Time spent in the optimizer steps of this attempt."""

@@ -124,7 +124,7 @@ def definition(resource: Resource) -> Json:
 
 
 def root_schema(resource: Resource) -> Json:
-    """Return the schema of a kind's objects, with the rules that freeze the spec of one that has started."""
+    """Return the schema of a kind's objects, with the rules that freeze the spec of a started object."""
     schema = structural(resource.model.model_json_schema(by_alias=True, schema_generator=_WithRules))
     schema["properties"] |= _STANDARD
     schema["required"] = ["spec"]

@@ -126,7 +126,7 @@ class ResourceAmounts(SpecModel):
     """CPU and memory of one pod, as Kubernetes quantities."""
 
     cpu: Cpu | None = None
-    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit. For example `"4"` or `500m`."""
+    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit. For example `"4"` or `500m`."""
     memory: Memory | None = None
     """Memory that each pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no limit.
     For example `16Gi`."""

@@ -37,7 +37,7 @@ class WireModel(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    """Conditions over several fields; the API server checks the same ones."""
+    """Conditions over several fields; the API server checks the same conditions."""
 
     @classmethod
     def from_wire(cls, data: object) -> Self:

@@ -36,7 +36,7 @@ class Rule:
 
 
 def exactly_one(*fields: str) -> Rule:
-    """Of these optional fields (Python names) one is given and the others are not."""
+    """Exactly one of these optional fields (Python names) is given."""
     names = [to_camel(field) for field in fields]
     return Rule(
         cel=f"[{', '.join(f'has(self.{name})' for name in names)}].exists_one(given, given)",

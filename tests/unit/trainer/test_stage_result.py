@@ -16,6 +16,7 @@ from tuneloop_api.contract.results import (
     SavedStep,
     TrainResult,
 )
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.stage_result import StageResult, succeeded
 
 SAVED = SavedStep(step=3, path="/step-3")
@@ -48,6 +49,14 @@ ONLY_IN_RESULTS: dict[str, set[str]] = {
 def test_the_summary_of_a_result_has_the_values_of_the_result(stage: Any, result: StageResult) -> None:
     summary = succeeded(result, stage=stage, reference=None).to_wire()[stage]
     assert summary == {name: value for name, value in result.to_wire().items() if name not in ONLY_IN_RESULTS[stage]}
+
+
+def test_a_training_without_findings_says_so() -> None:
+    """The operator then ends a condition that an earlier finding has set, also where the last post of progress was lost."""
+    healthy = changed(TRAINED, findings=[])
+    summary = succeeded(healthy, stage="train", reference=None).train
+    assert summary is not None
+    assert summary.findings == []
 
 
 def test_a_rank_without_a_result_sends_no_summary() -> None:

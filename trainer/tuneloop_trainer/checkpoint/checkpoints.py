@@ -69,7 +69,7 @@ class Checkpoints:
         """Return the newest whole checkpoint; None where there is none.
 
         Raises ConfigError when it was saved under another configuration; StorageError when the folder cannot be read, or when no whole
-        checkpoint was found and one could not be read at the moment.
+        checkpoint was found and a checkpoint could not be read at the moment.
         """
         found, self.skipped, self.unreadable = self._newest_of(self._committed())
         if found is None and self.unreadable:
@@ -167,7 +167,7 @@ class Checkpoints:
         """Let a thread of rank 0 remove old checkpoints: all but the newest `last`, the `best` best, and the newest whole one.
 
         best_steps: steps with the best results, best first. Every checkpoint was read back from the disk before it was committed, so that
-        none is removed in favour of one that cannot be read. A removal that fails is logged, and tried again at the next call.
+        no checkpoint is removed in favour of an unreadable checkpoint. A removal that fails is logged, and tried again at the next call.
         """
 
         def remove_superfluous() -> None:

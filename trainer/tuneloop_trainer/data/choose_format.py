@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def choose_format(settings: Settings, *, task: Task) -> RowFormat:
-    """Return the format of `data.format`, or the task's usual one for `auto`. Raises ConfigError if the task cannot learn from the format."""
+    """Return the format of `data.format`, or the usual format of the task for `auto`. Raises ConfigError if the task cannot learn from the format."""
     allowed = task.formats
     name = allowed[0] if settings.data.format == "auto" else settings.data.format
     if name not in allowed:

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -> None:
     """Remove the checkpoints that `cleanup.checkpoints` does not keep. The artifact is there: a checkpoint that cannot be removed is a warning.
 
-    attempt: the one that training ended with. May be done again.
+    attempt: number of the attempt that ended training. A second call does no harm.
     """
     folder, keep = Path(config.paths.job_dir) / "checkpoints", config.settings.checkpoint.cleanup
     if keep == "KeepAll" or not folder.exists():

@@ -23,7 +23,7 @@ from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
 
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)
-"""Between one try and the next, where the hub may be well again soon."""
+"""Times between two tries, where the next try may succeed."""
 _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
@@ -31,7 +31,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last one ended.
+    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last try ended.
     Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
     for wait in (*WAITS_SECONDS, None):

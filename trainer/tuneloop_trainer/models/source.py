@@ -97,7 +97,7 @@ def _require_folder(folder: Path, *, uri: str) -> None:
 
 
 def _check_weights(folder: Path, *, uri: str) -> list[Path]:
-    """Return the weight files. Raises ModelAccessError if one is missing, cut off or a Git LFS pointer."""
+    """Return the weight files. Raises ModelAccessError if a file is missing, cut off or a Git LFS pointer."""
     names = [WEIGHTS] if (folder / WEIGHTS).is_file() else _indexed(folder / WEIGHTS_INDEX, uri=uri)
     for name in names:
         if not (folder / name).is_file():

@@ -41,7 +41,7 @@ class TrainedModel(MessageModel):
 
 
 def write_trained(folder: Path, weights: Mapping[str, Tensor], description: TrainedModel) -> None:
-    """Write trained weights; the description comes last, so that a folder with one is whole."""
+    """Write trained weights; the description comes last, so that a folder with a description is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / TRAINABLE)
     (folder / DESCRIPTION).write_text(description.model_dump_json(by_alias=True, exclude_none=True, indent=2))

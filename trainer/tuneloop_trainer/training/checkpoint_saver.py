@@ -80,7 +80,7 @@ class CheckpointSaver:
             self.commit()
 
     def commit(self) -> None:
-        """Wait until the save that was begun is committed, if there is one. If it fails, training goes on, and the next save may succeed."""
+        """Wait until the save that was begun is committed, if any was. If the save fails, training goes on, and the next save may succeed."""
         try:
             self._finish()
         except SaveFailedError as error:

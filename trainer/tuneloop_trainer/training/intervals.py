@@ -16,7 +16,7 @@ LONGEST_SECONDS, SHORTEST_SECONDS = 900.0, 10.0
 BLOCKING_FRACTION = 0.01
 """Highest part of the time that training waits for saves, where the time between saves is planned."""
 RETRY_SECONDS = 10.0
-"""Shortest time from a failed save to the next one."""
+"""Shortest time from a failed save to the next save."""
 
 
 def planned_seconds(*, blocking: float, saving: float) -> float:

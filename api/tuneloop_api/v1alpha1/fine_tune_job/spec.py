@@ -86,7 +86,7 @@ class Resources(SpecModel):
     """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
     For example `amd.com/gpu`."""
     cpu: Cpu | None = None
-    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit.
+    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit.
     For example `"8"` or `7500m`."""
     memory: Memory | None = None
     """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
@@ -145,7 +145,7 @@ class TaskOptions(SpecModel):
     """Settings of some tasks; each field names the task that it applies to."""
 
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
-    """How the tags of the rows mark spans of words: `iob1` begins one with B only behind another of its type, `iob2` always, `bioes` marks ends and single words too, and
+    """How the tags of the rows mark spans of words: `iob1` begins a span with B only behind a span of its type, `iob2` always, `bioes` marks ends and single words too, and
     `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
     label_all_tokens: bool | None = None
     """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.

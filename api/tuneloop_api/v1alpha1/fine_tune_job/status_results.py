@@ -23,7 +23,7 @@ class DataStatus(MessageModel):
     bad: int | None = None
     """Number of rows that could not be used and were left out."""
     digest: ShortText | None = None
-    """SHA-256 of the prepared data; jobs with the same one learn from the same rows."""
+    """SHA-256 of the prepared data; jobs with the same digest learn from the same rows."""
     report: LongText | None = None
     """Path of the data report, which says what was left out and why, as the pods see it."""
 
