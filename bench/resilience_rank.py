@@ -73,12 +73,12 @@ class Watch:
         return seconds
 
     def _leave(self, run: TrainingRun) -> None:
-        from tuneloop_trainer.__main__ import leave
+        from tuneloop_trainer.__main__ import end_process
 
         records = {"steps": self.steps, "bytes": self.memory[0].size}
         Path(self.plan["out"]).with_suffix(f".{run.engine.rank}").write_text(json.dumps(records))
         run.engine.barrier()
-        leave(0)
+        end_process(0)
 
 
 def main(command: str, run_json: str, plan_json: str) -> int:

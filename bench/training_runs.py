@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from tuneloop_api.contract.defaults import config_hash
-from tuneloop_api.contract.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig, Settings
+from tuneloop_api.contract.run_config import JobIdentity, Paths, Rendezvous, ResultReference, RunConfig
+from tuneloop_api.contract.settings import Settings
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.supervisor.supervisor import KEEP_MEMORY
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop_api.contract.defaults import config_hash
-from tuneloop_api.contract.run_config import JobIdentity, Paths, RunConfig, Settings, Stage
+from tuneloop_api.contract.run_config import JobIdentity, Paths, RunConfig, Stage
+from tuneloop_api.contract.settings import Settings
 
 CLAIM = "work"
 

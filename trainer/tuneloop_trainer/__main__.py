@@ -185,7 +185,7 @@ def _wrong_fields(error: ValidationError) -> str:
     return first if len(problems) <= 5 else f"{first}; and {len(problems) - 5} more"
 
 
-def leave(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """Flush the output and end the process at once, without the teardown of the interpreter.
 
     A rank must skip the teardown: a thread of gloo may still hold the last reference to a tensor, and freeing the tensor without an
@@ -200,5 +200,5 @@ def leave(code: int) -> NoReturn:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     if sys.argv[1:2] == ["train"]:
-        leave(exit_code)
+        end_process(exit_code)
     sys.exit(exit_code)

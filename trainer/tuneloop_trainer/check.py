@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
-"""Rows whose length is looked at, at most; spread over the training split."""
+"""Rows that are tokenized to estimate `maxTokens`, at most; spread over the training split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
     data = bytes_to_write(inputs.sources, row_format=inputs.row_format)
     checks: list[Callable[[], object]] = [
         lambda: preflight.require_room(shape, data=data),
-        lambda: _look_for_origin(config),
+        lambda: _require_origin(config),
     ]
     if shape is not None:
         checks.append(lambda: preflight.memory(shape, resolved))
@@ -106,8 +106,11 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
     return found, list(_refusals(checks))
 
 
-def _look_for_origin(config: RunConfig) -> None:
-    from tuneloop_trainer.checkpoint.import_checkpoint import find_origin  # noqa: PLC0415  (loads torch)
+def _require_origin(config: RunConfig) -> None:
+    """Raise ConfigError or StorageError if `checkpoint.resumeFrom` names no checkpoint that can be used."""
+    if config.settings.checkpoint.resume_from is None:
+        return
+    from tuneloop_trainer.checkpoint.import_checkpoint import find_origin  # noqa: PLC0415  (loads torch and DeepSpeed)
 
     find_origin(config)
 

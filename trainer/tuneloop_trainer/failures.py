@@ -105,6 +105,11 @@ def _collective(error: BaseException) -> StageFailure | None:
     return StageFailure(exit_code=ExitCode.COLLECTIVE, message=f"a peer was lost: {_first_line(str(error))}")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message; the name of its class, where the message is empty."""
+    return _first_line(str(error)) or type(error).__name__
+
+
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from tuneloop_api.wire.uris import FILE_SCHEME, claim_path
 from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.contract.run_config import SourceSettings
+    from tuneloop_api.contract.settings import SourceSettings
 
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll"]
 FORMATS: dict[str, Format] = {
@@ -44,18 +45,17 @@ class DataFile:
 
 def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
     """Return the path of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ConfigError naming the field."""
-    scheme, _, rest = uri.partition("://")
-    if ".." in Path(rest).parts:
+    if ".." in Path(uri.partition("://")[2]).parts:
         raise ConfigError(f"{field}: {uri} has '..' in its path; give the path itself")
-    if scheme == "file":
-        return Path(rest)
-    if scheme != "pvc":
+    if uri.startswith(FILE_SCHEME):
+        return Path(uri.removeprefix(FILE_SCHEME))
+    place = claim_path(uri)
+    if place is None:
         raise ConfigError(f"{field}: {uri} cannot be read here; allowed are pvc://CLAIM/PATH and file:///PATH")
-    claim, _, below = rest.partition("/")
-    if claim not in claims:
+    if place.claim not in claims:
         mounted = ", ".join(sorted(claims)) or "none"
-        raise ConfigError(f"{field}: {uri}: the claim {claim!r} is not mounted; mounted: {mounted}")
-    return Path(claims[claim]) / below
+        raise ConfigError(f"{field}: {uri}: the claim {place.claim!r} is not mounted; mounted: {mounted}")
+    return Path(claims[place.claim]) / place.path
 
 
 def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:

@@ -45,7 +45,7 @@ def write_result(result: StageResult, *, stage: Stage, job: Path) -> ResultRefer
 
 
 def read_result(reference: ResultReference | None, kind: type[Result], *, field: str) -> Result:
-    """Read an earlier stage's result file, if the file is still the one that the stage reported. `field`: the reference's name in the RunConfig.
+    """Read an earlier stage's result file, if the file has the SHA-256 that the stage reported. `field`: the reference's name in the RunConfig.
 
     Raises ConfigError if the RunConfig does not name it, StorageError if it is missing, changed or no result of that kind:
     PreparedDataLostError for that of `prepare`, which can run again.
@@ -76,9 +76,9 @@ def succeeded(result: StageResult | None, *, stage: Stage, reference: ResultRefe
         outcome="Succeeded",
         step=result.steps if isinstance(result, TrainResult) else None,
         result=reference,
-        prepare=_prepare_summary(result) if isinstance(result, PrepareResult) else None,
-        train=_train_summary(result) if isinstance(result, TrainResult) else None,
-        export=_export_summary(result) if isinstance(result, ExportResult) else None,
+        prepare=_summary(result, PrepareSummary) if isinstance(result, PrepareResult) else None,
+        train=_summary(result, TrainSummary) if isinstance(result, TrainResult) else None,
+        export=_summary(result, ExportSummary) if isinstance(result, ExportResult) else None,
     )
 
 
@@ -103,41 +103,7 @@ def write_termination_message(message: TerminationMessage, path: Path) -> None:
     path.write_bytes(fit_termination_message(message))
 
 
-def _prepare_summary(result: PrepareResult) -> PrepareSummary:
-    return PrepareSummary(
-        counts=result.counts,
-        resolved=result.resolved,
-        dataset_digest=result.dataset_digest,
-        model_revision=result.model_revision,
-        report_path=result.report_path,
-        cache_hit=result.cache_hit,
-        memory=result.memory,
-    )
-
-
-def _train_summary(result: TrainResult) -> TrainSummary:
-    return TrainSummary(
-        start_step=result.start_step,
-        steps=result.steps,
-        world_size=result.world_size,
-        stopped_early=result.stopped_early,
-        last=result.last,
-        best=result.best,
-        resume=result.resume,
-        precision=result.precision,
-        step_seconds=result.step_seconds,
-        findings=result.findings or None,
-        save_seconds_p95=result.save_seconds_p95,
-    )
-
-
-def _export_summary(result: ExportResult) -> ExportSummary:
-    return ExportSummary(
-        artifact_uri=result.artifact_uri,
-        digest=result.digest,
-        size_bytes=result.size_bytes,
-        formats=result.formats,
-        metrics=result.metrics,
-        baselines=result.baselines,
-        paired=result.paired,
-    )
+def _summary(result: StageResult, kind: type[Result]) -> Result:
+    """Return what the status shows of a result: its fields that the summary has, too."""
+    shared = result.model_fields_set & kind.model_fields.keys()
+    return kind(**{name: getattr(result, name) for name in shared})

@@ -1,7 +1,7 @@
 """The published artifact: `manifest.json` beside `model/` (Hugging Face layout), `adapter/`, `README.md`.
 
-The artifact's digest is the SHA-256 of the canonical manifest, and the manifest holds the SHA-256 of every file: whoever checks
-the one and then the others has checked it all. It finds damage and mix-ups; it is no signature.
+The artifact's digest is the SHA-256 of the canonical manifest, and the manifest holds the SHA-256 of every file. So a check of the digest
+and of each file covers the whole artifact. The digest finds damage and mix-ups; it is no signature.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Manifest(MessageModel):
 
     @classmethod
     def from_wire(cls, data: object) -> Self:
-        """Read decoded JSON. The digest is that of all that was read: of fields of a later release, too, and of no default of this one."""
+        """Read decoded JSON. The digest covers every field that was read, also of a later release, and no default of this release."""
         manifest = super().from_wire(data)
         manifest._digest = _digest_of(data)  # noqa: SLF001  (its own)
         return manifest

@@ -1,13 +1,13 @@
 """From the spec to the settings in run.json, the defaults that depend on other fields, and the identity of a run.
 
-Every other default stands in `run_config`, beside its field.
+Every other default stands in `settings`, beside its field.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tuneloop_api.contract.run_config import Settings
+from tuneloop_api.contract.settings import Settings
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
@@ -28,7 +28,7 @@ _HASH_VERSION = "v2:"
 def as_set(spec: FineTuneJobSpec) -> Settings:
     """Return the settings that the spec sets, with durations in seconds and memory in bytes.
 
-    Besides, what the operator decides for the pods themselves: nodes, GPUs, processes and the grace period.
+    The nodes, GPUs and processes of the gang and the grace period are always among them, since the operator makes the pods by them.
     """
     wire = spec.to_wire()
     blocks = {name: wire[name] for name in _SAME_NAME if name in wire}
@@ -57,8 +57,7 @@ def config_hash(settings: Settings) -> str:
     A setting counts where it differs from its default, so that a new field with a default changes no hash. A job computes its hash once,
     when it begins, and keeps it for life (`status.lineage.configHash`).
     """
-    filled = with_defaults(settings)
-    wire = filled.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    wire = with_defaults(settings).non_defaults()
     blocks = {
         name: {"version": version, "set": wire.get(name, {})}
         for name, version in IDENTITY_VERSIONS.items()

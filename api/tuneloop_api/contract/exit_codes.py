@@ -1,6 +1,6 @@
 """How a stage ends: the exit codes of the trainer, and the classes of failure that they stand for.
 
-The codes follow sysexits(3) where it has a fitting one. 137 and 143 (128 + signal) are the kernel's and the shell's.
+The codes are those of sysexits(3) where a code fits. 137 and 143 (128 + signal) are the kernel's and the shell's.
 """
 
 from __future__ import annotations

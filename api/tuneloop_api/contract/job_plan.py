@@ -53,7 +53,7 @@ class JobPlan(MessageModel):
     model: PlannedModel
     resolved: Resolved
     sampled: int | None = None
-    """Rows whose length was looked at to estimate `resolved.maxTokens`; None: the spec gives it."""
+    """Rows that were tokenized to estimate `resolved.maxTokens`; None: the spec gives it."""
     rows: dict[str, int]
     """Rows by split."""
     nodes: int

@@ -1,4 +1,4 @@
-"""SIGTERM in a container's first process, which the kernel spares every signal that it has no handler for. Imports nothing of ours."""
+"""Lets SIGTERM end process 1 of a container: the kernel drops a signal for which process 1 has no handler. Imports nothing of ours."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 def end_on_sigterm() -> None:
-    """End at once on SIGTERM, if this is process 1, until the program takes the signal over; elsewhere that is what happens anyway.
+    """Let SIGTERM end this process at once if it is process 1; any other process ends so by default. The program may set another handler later.
 
-    To be called before the imports that take seconds: a pod that was deleted meanwhile would stay for its whole grace period.
+    Call this before the imports that take seconds: otherwise a pod that is deleted during them stays for its whole grace period.
     """
     if os.getpid() == 1:
         signal.signal(signal.SIGTERM, _end)

@@ -26,9 +26,9 @@ class ProgressMessage(MessageModel):
     version: Literal[1] = 1
     stage: Stage
     attempt: int = 0
-    """Training attempt; messages of an older one are dropped."""
+    """Training attempt; messages of an older attempt are dropped."""
     sequence: int
-    """Grows with every message of one process; an older one is dropped."""
+    """Grows with every message of one process; an older message is dropped."""
     sent_at: str
     detail: str | None = None
     """What is being done, for example `tokenizing`."""
@@ -53,7 +53,7 @@ class ProgressMessage(MessageModel):
     save_seconds_p95: float | None = None
     """95th percentile of the time from the begin of a save to its commit."""
     save_error: Annotated[str | None, Field(alias="unsaved")] = None
-    """Why the newest save failed; None once one has succeeded again."""
+    """Why the newest save failed; None once a save has succeeded again."""
     findings: list[Finding] | None = None
     """What the curves of the training tell so far."""
 

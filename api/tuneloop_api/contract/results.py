@@ -17,6 +17,8 @@ MOST_LAST_LINES = 20
 LONGEST_LAST_LINE = 200
 """Characters."""
 Precision: TypeAlias = Literal["fp32", "bf16"]
+Exactness: TypeAlias = Annotated[Literal["exact", "rounding"], Open("rounding")]
+"""Whether the steps after a resume equal those of an uninterrupted run to the last bit, or within rounding."""
 
 
 class Resolved(MessageModel):
@@ -91,28 +93,33 @@ class DataCounts(MessageModel):
     """Rows that were cut to `max_tokens`."""
 
 
-class PrepareResult(MessageModel):
-    """`prepare.json`."""
+class PrepareSummary(MessageModel):
+    """What the status shows of `prepare`."""
 
-    version: Literal[1] = 1
-    dataset_digest: str
-    """Names the folder under `Paths.datasets`; a hash of all that the prepared data depends on."""
-    dataset_path: str
-    """That folder."""
-    model_path: str
-    """Folder of the pre-trained model in Hugging Face layout."""
-    model_revision: str
-    """Commit of a hub model, or digest of the weights."""
-    model_type: str
-    """`model_type` of its config, for example `bert`."""
     counts: DataCounts
     resolved: Resolved
+    dataset_digest: str
+    """Names the folder under `Paths.datasets`; a hash of all that the prepared data depends on."""
+    model_revision: str
+    """Commit of a hub model, or digest of the weights."""
     report_path: str
     """Data report (JSON)."""
     cache_hit: bool
     """The prepared data was there already."""
     memory: MemoryPlan | None = None
     """Of one training rank."""
+
+
+class PrepareResult(PrepareSummary):
+    """`prepare.json`: the summary, and what only the next stages need."""
+
+    version: Literal[1] = 1
+    dataset_path: str
+    """Folder of the prepared data."""
+    model_path: str
+    """Folder of the pre-trained model in Hugging Face layout."""
+    model_type: str
+    """`model_type` of its config, for example `bert`."""
 
 
 class SavedStep(MessageModel):
@@ -125,26 +132,47 @@ class SavedStep(MessageModel):
     value: float | None = None
 
 
-class TrainResult(MessageModel):
-    """`train.json`."""
+class AttemptOutcome(MessageModel):
+    """How far an attempt of `train` came: what its result and its summary have in common."""
 
-    version: Literal[1] = 1
-    attempt: int
-    world_size: int
     start_step: int
     """Step that this attempt started from."""
     steps: int
     """Optimizer steps done in all."""
+    world_size: int
+    """Ranks of the gang."""
+    best: SavedStep | None = None
+    step_seconds: float = 0.0
+    """Time spent in the optimizer steps of this attempt."""
+    save_seconds_p95: float | None = None
+    """95th percentile of the time from the begin of a save to its commit."""
+
+
+class TrainSummary(AttemptOutcome):
+    """What the status shows of `train`; also of an attempt that failed, which may have saved nothing."""
+
+    stopped_early: bool = False
+    loss: float | None = None
+    last: SavedStep | None = None
+    resume: Exactness = "exact"
+    precision: Annotated[Precision | None, Open(KEPT)] = None
+    findings: list[Finding] | None = None
+
+
+class TrainResult(AttemptOutcome):
+    """`train.json`."""
+
+    version: Literal[1] = 1
+    attempt: int
     stopped_early: bool
     last: SavedStep
-    best: SavedStep | None = None
     weights_path: str
     """Folder with the trained weights to publish: safetensors of the trainable parameters, by name."""
     predictions: dict[str, str]
     """Safetensors files with `logits` float32 [M, C], `labels` int64 [M], `rows` int64 [N], `offsets` int64 [N + 1] of M targets in N rows: `validation`, `test`, `before-test`."""
     log_path: str
     """JSONL with one line per step: step, loss, grad_norm, learning_rate, tokens, seconds; and evaluation lines."""
-    resume: Annotated[Literal["exact", "rounding"], Open("rounding")]
+    resume: Exactness
     precision: Annotated[Precision, Open(KEPT)]
     """In which the forward and backward passes were made."""
     micro_batch_size: int | None = None
@@ -152,10 +180,6 @@ class TrainResult(MessageModel):
     tokens_per_second: float
     padding_fraction: float
     """Padding tokens / all tokens that were computed, over the training run."""
-    step_seconds: float = 0.0
-    """Time spent in the optimizer steps of this attempt."""
-    save_seconds_p95: float | None = None
-    """95th percentile of the time from the begin of a save to its commit."""
     peak_memory_bytes: int | None = None
     """Largest memory of one rank: of its GPU, or of its process."""
     findings: list[Finding] = Field(default=[])
@@ -172,11 +196,9 @@ class Measured(MessageModel):
     high: float | None = None
 
 
-class ExportResult(MessageModel):
-    """`export.json`."""
+class ExportSummary(MessageModel):
+    """What the status shows of `export`."""
 
-    version: Literal[1] = 1
-    artifact_path: str
     artifact_uri: str
     digest: str
     """`sha256:…` of the canonical manifest."""
@@ -184,51 +206,16 @@ class ExportResult(MessageModel):
     formats: list[str]
     metrics: list[Measured]
     baselines: list[Measured]
-    """Accuracy of majority, tfidf-linear, before-training on the test rows."""
+    """The task's primary metric of each baseline on the test rows."""
     paired: Measured | None = None
-    """Accuracy of the model minus that of tfidf-linear on the same rows, with a paired interval."""
+    """Primary metric of the model minus that of the baseline that it is to beat, on the same rows, with a paired interval."""
 
 
-class PrepareSummary(MessageModel):
-    """What the status shows of `prepare`."""
+class ExportResult(ExportSummary):
+    """`export.json`: the summary, and what only a pod needs."""
 
-    counts: DataCounts
-    resolved: Resolved
-    dataset_digest: str
-    model_revision: str
-    report_path: str
-    cache_hit: bool
-    memory: MemoryPlan | None = None
-
-
-class TrainSummary(MessageModel):
-    """What the status shows of `train`."""
-
-    start_step: int
-    steps: int
-    world_size: int
-    stopped_early: bool = False
-    loss: float | None = None
-    last: SavedStep | None = None
-    best: SavedStep | None = None
-    resume: Annotated[Literal["exact", "rounding"], Open("rounding")] = "exact"
-    precision: Annotated[Precision | None, Open(KEPT)] = None
-    step_seconds: float = 0.0
-    """Time spent in the optimizer steps of this attempt."""
-    save_seconds_p95: float | None = None
-    findings: list[Finding] | None = None
-
-
-class ExportSummary(MessageModel):
-    """What the status shows of `export`."""
-
-    artifact_uri: str
-    digest: str
-    size_bytes: int
-    formats: list[str]
-    metrics: list[Measured]
-    baselines: list[Measured]
-    paired: Measured | None = None
+    version: Literal[1] = 1
+    artifact_path: str
 
 
 def _newest(lines: list[str]) -> list[str]:

@@ -68,7 +68,7 @@ def revision_of(config: ServerConfig, *, pod: list[Any]) -> str:
 
     A new field with a default changes no revision, so that an upgrade of the operator replaces no server.
     """
-    wire = config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    wire = config.non_defaults()
     batching = _IDENTITY_DEFAULTS["batching"] | wire.get("batching", {})
     version = {"identityVersion": IDENTITY_VERSION} if IDENTITY_VERSION > 1 else {}
     return digest_of([_IDENTITY_DEFAULTS | wire | {"batching": batching, "revision": ""} | version, *pod])[:8]

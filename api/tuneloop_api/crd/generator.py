@@ -124,7 +124,7 @@ def definition(resource: Resource) -> Json:
 
 
 def root_schema(resource: Resource) -> Json:
-    """Return the schema of a kind's objects, with the rules that freeze the spec of one that has started."""
+    """Return the schema of a kind's objects, with the rules that freeze the spec of a started object."""
     schema = structural(resource.model.model_json_schema(by_alias=True, schema_generator=_WithRules))
     schema["properties"] |= _STANDARD
     schema["required"] = ["spec"]
@@ -148,8 +148,8 @@ def _validation(rule: Rule, properties: Json) -> Json:
     written = {"rule": rule.cel, "message": rule.message, "reason": rule.reason}
     # the server shows what was given only for a rule of the field itself
     if rule.field is not None and _is_scalar(properties.get(rule.field, {})):
-        said, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
-        text = json.dumps(f"{said}; found %s{example}{rest}")
+        sentence, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
+        text = json.dumps(f"{sentence}; found %s{example}{rest}")
         written["messageExpression"] = (
             f"{text}.format([self.{rule.field}])"  # unlike `+`, its cost is known to be small
         )

@@ -23,7 +23,10 @@ Memory: TypeAlias = Annotated[str, MEMORY.text(most=32)]
 Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
 ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
 FilesUri: TypeAlias = Annotated[str, FILES_URI.text(most=1024)]
-Image: TypeAlias = Annotated[str, IMAGE.text(most=512)]
+MOST_IMAGE_CHARACTERS = 512
+Image: TypeAlias = Annotated[str, IMAGE.text(most=MOST_IMAGE_CHARACTERS)]
+ReportedImage: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_IMAGE_CHARACTERS)]
+"""An image in a status: as the spec, the operator's settings or the node's runtime name it."""
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
 LongText: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
 _KEY_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -82,7 +85,7 @@ def _small_enough(annotations: dict[str, str]) -> dict[str, str]:
 
 
 class ObjectMeta(SpecModel):
-    """The metadata that the API server accepts; what it fills in itself is not looked at."""
+    """The metadata that the API server accepts. The fields that the API server fills in are not checked."""
 
     name: str | None = None
     generate_name: str | None = None
@@ -123,7 +126,7 @@ class ResourceAmounts(SpecModel):
     """CPU and memory of one pod, as Kubernetes quantities."""
 
     cpu: Cpu | None = None
-    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit. For example `"4"` or `500m`."""
+    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit. For example `"4"` or `500m`."""
     memory: Memory | None = None
     """Memory that each pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no limit.
     For example `16Gi`."""

@@ -37,7 +37,7 @@ class WireModel(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    """Conditions over several fields; the API server checks the same ones."""
+    """Conditions over several fields; the API server checks the same conditions."""
 
     @classmethod
     def from_wire(cls, data: object) -> Self:
@@ -79,6 +79,15 @@ class MessageModel(WireModel):
     """
 
     model_config = ConfigDict(extra="ignore")
+
+    def non_defaults(self, *names: str) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, as plain JSON data with the wire's names; only `names` (Python's), where some are given.
+
+        Hashes are made of these fields: a new field with a default changes no hash, and a default that is written out means the same as no
+        field.
+        """
+        only = set(names) if names else None
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, include=only)
 
 
 KEPT = object()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 EXAMPLE = "; for example "
-"""What stands before the example in a message; what was given is put in front of it where it is known."""
+"""Text before the example in a message. Where the given value is known, the message shows the value before this text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Rule:
 
 
 def exactly_one(*fields: str) -> Rule:
-    """Of these optional fields (Python names) one is given and the others are not."""
+    """Exactly one of these optional fields (Python names) is given."""
     names = [to_camel(field) for field in fields]
     return Rule(
         cel=f"[{', '.join(f'has(self.{name})' for name in names)}].exists_one(given, given)",
@@ -46,14 +46,14 @@ def exactly_one(*fields: str) -> Rule:
 
 
 def not_together(first: str, second: str) -> Rule:
-    """At most one of two optional fields (Python names) is given; the second is the one called wrong."""
-    one, two = to_camel(first), to_camel(second)
+    """At most one of two optional fields (Python names) is given; a message names the second as wrong."""
+    allowed, refused = to_camel(first), to_camel(second)
     return Rule(
-        field=two,
+        field=refused,
         reason="FieldValueForbidden",
-        cel=f"!(has(self.{one}) && has(self.{two}))",
+        cel=f"!(has(self.{allowed}) && has(self.{refused}))",
         holds=lambda model: getattr(model, first) is None or getattr(model, second) is None,
-        message=f"cannot be combined with {one}; leave one of the two out",
+        message=f"cannot be combined with {allowed}; leave one of the two out",
     )
 
 

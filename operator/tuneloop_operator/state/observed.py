@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
-    from tuneloop_api.contract.run_config import Settings, Stage
+    from tuneloop_api.contract.run_config import Stage
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
 

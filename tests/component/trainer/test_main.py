@@ -257,10 +257,10 @@ def test_a_thousand_long_class_names_fit_into_a_termination_message(letter):
 def test_a_rank_flushes_its_output_and_skips_the_interpreters_teardown() -> None:
     program = """
 import atexit
-from tuneloop_trainer.__main__ import leave
+from tuneloop_trainer.__main__ import end_process
 atexit.register(print, "torn down")
 print("message")
-leave(7)
+end_process(7)
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(

@@ -55,6 +55,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"method": {"type": "bitfit"}, "output": {"mergeAdapter": True}}, "spec.output.mergeAdapter: Forbidden: applies only to method.type: lora"),
     (FineTuneJob, {"method": {"type": "bitfit", "rank": 8}}, "spec.method.rank: Forbidden: applies only to type: lora"),
     (FineTuneJob, {"taskOptions": {"tagScheme": "iob2"}}, "spec.taskOptions.tagScheme: Forbidden: applies only to task: token-classification"),
+    (FineTuneJob, {"taskOptions": {"labelAllTokens": False}}, "spec.taskOptions.labelAllTokens: Forbidden: applies only to task: token-classification"),
     (FineTuneJob, {"training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"training": {"earlyStopping": {"metric": "span_recall"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),

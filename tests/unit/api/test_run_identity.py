@@ -10,8 +10,9 @@ from pydantic import create_model
 from run_configs import run_config
 
 from tuneloop_api.contract import defaults
-from tuneloop_api.contract.run_config import RunConfig, Settings
+from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.contract.server_config import BatchingSettings, ServerConfig, revision_of
+from tuneloop_api.contract.settings import Settings
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 from tuneloop_api.wire import model
 from tuneloop_api.wire.model import changed
@@ -69,6 +70,22 @@ def test_durations_and_sizes_are_written_in_seconds_and_bytes() -> None:
 def test_a_value_that_was_set_to_its_default_is_the_same_run() -> None:
     blocks = {"method": {"type": "lora", "rank": 16}, "training": {"epochs": 3, "globalBatchSize": 32}}
     assert hash_of(**blocks) == hash_of()
+
+
+TOKENS = {"task": "token-classification"}
+FIRST_HASHES = {"text-classification": "v2:1d3aff9dd453f3f2", "token-classification": "v2:fc19a3a3d77b3119"}
+"""Of the smallest job of each task, as computed before `labelAllTokens` was there."""
+
+
+@pytest.mark.parametrize("task", FIRST_HASHES)
+@pytest.mark.parametrize("written", [{}, {"labelAllTokens": False}], ids=str)
+def test_a_job_that_does_not_label_all_tokens_keeps_its_hash(task: str, written: dict[str, Any]) -> None:
+    options = {"taskOptions": written} if task == "token-classification" else {}
+    assert hash_of(task=task, **options) == FIRST_HASHES[task]
+
+
+def test_a_job_that_labels_all_tokens_is_another_run() -> None:
+    assert hash_of(**TOKENS, taskOptions={"labelAllTokens": True}) != hash_of(**TOKENS)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import DataError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
+from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +77,41 @@ def test_every_word_of_a_sentence_has_its_tag_at_its_first_token(tmp_path, model
     report = report_of(result)
     assert report["format"] == {"name": "tokens-tags", "tagSchemes": ["iob2"], "writtenAs": "iob2"}
     assert sum(classes["LOC"] for classes in report["classes"].values()) == 100
+
+
+def test_all_tokens_of_a_word_are_targets_of_training_alone(tmp_path, model):
+    sentences = tagged_sentences(300)
+    words, tokens = (
+        prepared_tags(tmp_path, model, sentences, taskOptions={"labelAllTokens": every}) for every in (False, True)
+    )
+    assert (tokens.counts, tokens.resolved) == (words.counts, words.resolved)
+    assert tokens.dataset_digest != words.dataset_digest
+    for name in ("validation", "test"):
+        before, after = (open_split(Path(result.dataset_path), name) for result in (words, tokens))
+        assert (after.targets == before.targets).all()
+        for index in range(len(before.rows)):
+            assert (after.token_column("labels", index) == before.token_column("labels", index)).all()
+    before, after = (open_split(Path(result.dataset_path), "train") for result in (words, tokens))
+    assert (after.rows == before.rows).all()
+    assert after.targets.sum() > before.targets.sum()
+    for index in range(len(before.rows)):
+        labels, of_words = after.token_column("labels", index), before.token_column("labels", index)
+        assert after.targets[index] == (labels != -100).sum()
+        assert (labels[of_words != -100] == of_words[of_words != -100]).all()
+
+
+def test_the_baselines_count_words_also_where_training_counts_tokens(tmp_path, model):
+    sentences = [[("the." * 8 + word, "B-PER"), ("is", "O"), (f"{word}{WORDS[index // 50]}", "O")] for index, word in enumerate(WORDS[:50] * 6)]  # fmt: skip
+    results = [
+        prepared_tags(tmp_path, model, sentences, taskOptions={"labelAllTokens": every}) for every in (False, True)
+    ]
+    words, tokens = (
+        TOKEN_CLASSIFICATION.fit_baselines(Path(result.dataset_path), seed=0, beat=lambda _done: None)
+        for result in results
+    )
+    assert [baseline.name for baseline in tokens] == ["majority", "most-frequent-tag"]
+    for of_words, of_tokens in zip(words, tokens, strict=True):
+        assert (of_tokens.predicted == of_words.predicted).all()
 
 
 def test_a_row_whose_words_all_fall_to_the_cut_is_left_out_and_counted(tmp_path, from_the_left):

@@ -69,7 +69,7 @@ class Checkpoints:
         """Return the newest whole checkpoint; None where there is none.
 
         Raises ConfigError when it was saved under another configuration; StorageError when the folder cannot be read, or when no whole
-        checkpoint was found and one could not be read at the moment.
+        checkpoint was found and a checkpoint could not be read at the moment.
         """
         found, self.skipped, self.unreadable = self._newest_of(self._committed())
         if found is None and self.unreadable:
@@ -167,7 +167,7 @@ class Checkpoints:
         """Let a thread of rank 0 remove old checkpoints: all but the newest `last`, the `best` best, and the newest whole one.
 
         best_steps: steps with the best results, best first. Every checkpoint was read back from the disk before it was committed, so that
-        none is removed in favour of one that cannot be read. A removal that fails is logged, and tried again at the next call.
+        no checkpoint is removed in favour of an unreadable checkpoint. A removal that fails is logged, and tried again at the next call.
         """
 
         def remove_superfluous() -> None:
@@ -257,17 +257,17 @@ class Checkpoints:
             )
 
     def _fill(self, found: Found) -> None:
-        masters = self._engine.master_weights
+        master_weights = self._engine.master_weights
 
         def read() -> None:
             saved = SavedFragments(found.path, [file.name for file in found.manifest.files])
-            for fragment in masters.to_fill():
+            for fragment in master_weights.to_fill():
                 saved.read_into(fragment)
             self._engine.load_buffers(saved.buffers)
 
         on_all_ranks(self._engine, read, doing=f"checkpoint {found.path} cannot be read")
-        masters.step = found.manifest.adam_step
-        masters.push()
+        master_weights.step = found.manifest.adam_step
+        master_weights.push()
 
 
 def _in_words(skipped: Skipped) -> str:

@@ -121,7 +121,7 @@ def _checked(path: Path) -> Found:
 
 
 def _best_of(found: Found) -> Found | None:
-    """Return the best checkpoint up to this one; None when it is not whole, or when no step was evaluated yet."""
+    """Return the best checkpoint up to this checkpoint; None when it is not whole, or when no step was evaluated yet."""
     step = (found.manifest.state.best or {}).get("step")
     if step is None or step == found.step:
         return found if step is not None else None
@@ -140,7 +140,7 @@ def _without_best(manifest: Manifest) -> Manifest:
 
 
 def _import(path: Path, manifest: Manifest, folder: Path, *, fence: Fence) -> None:
-    """Copy a checkpoint into a folder as one of attempt 0, unless it is there already."""
+    """Copy a checkpoint into a folder as a checkpoint of attempt 0, unless it is there already."""
     manifest = changed(manifest, attempt=BEFORE_ALL_ATTEMPTS)
     if (folder / manifest.folder_name).exists():
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import ValidationSettings
+    from tuneloop_api.contract.settings import ValidationSettings
     from tuneloop_trainer.data.formats.row_format import Unusable
     from tuneloop_trainer.data.sources.raw import BadReason
 

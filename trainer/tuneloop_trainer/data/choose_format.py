@@ -8,13 +8,13 @@ from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.tasks.task import Task
 
 
 def choose_format(settings: Settings, *, task: Task) -> RowFormat:
-    """Return the format of `data.format`, or the task's usual one for `auto`. Raises ConfigError if the task cannot learn from the format."""
+    """Return the format of `data.format`, or the usual format of the task for `auto`. Raises ConfigError if the task cannot learn from the format."""
     allowed = task.formats
     name = allowed[0] if settings.data.format == "auto" else settings.data.format
     if name not in allowed:

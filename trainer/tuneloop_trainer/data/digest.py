@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.canonical import digest_of
-from tuneloop_trainer.data.set_fields import set_fields
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.data.steps.step import DataStep
 
@@ -44,8 +43,8 @@ def dataset_digest(
             "format": FORMAT_VERSION,
             "task": settings.task,
             "sources": [_source(source, contents=[contents[file.path] for file in source.files]) for source in sources],
-            "reading": set_fields(settings.data, *_READING),
-            "tags": set_fields(settings.task_options, "tag_scheme"),
+            "reading": settings.data.non_defaults(*_READING),
+            "tags": settings.task_options.non_defaults(),
             "labels": settings.model.labels,
             "steps": [[step.name, step.version, step.settings(settings)] for step in steps],
             "tokenizer": tokenizer_digest,
@@ -56,4 +55,4 @@ def dataset_digest(
 
 def _source(source: LocatedSource, *, contents: list[str]) -> dict[str, Any]:
     files = [[file.format, sha256] for file, sha256 in zip(source.files, contents, strict=True)]
-    return {"split": source.split, "settings": set_fields(source.settings), "files": files}
+    return {"split": source.split, "settings": source.settings.non_defaults(), "files": files}

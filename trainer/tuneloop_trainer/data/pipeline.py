@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.encoded import EncodedSplit
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.data.prepare_progress import PrepareProgress
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.models.source import PretrainedModel
-    from tuneloop_trainer.tasks.task import Task
+    from tuneloop_trainer.tasks.task import EncodedRow, Task
 
 LOG = logging.getLogger(__name__)
 STEPS: tuple[DataStep, ...] = (
@@ -151,11 +151,25 @@ def _write(
     max_tokens = inputs.settings.data.max_tokens or default_max_tokens(encoded["train"].lengths, limit=encoder.limit)
     with progress.part("writing", until=0.95) as done:
         written = write_splits(
-            table, encoded, tokenizer=encoder.tokenizer, max_tokens=max_tokens, folder=folder, progress=done
+            table,
+            encoded,
+            tokenizer=encoder.tokenizer,
+            max_tokens=max_tokens,
+            as_trained=_as_trained(inputs, labels=list(encoder.label_ids)),
+            folder=folder,
+            progress=done,
         )
         table.contents.unlink()
         _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
     return encoded, max_tokens, written
+
+
+def _as_trained(inputs: Inputs, *, labels: Sequence[str]) -> Callable[[EncodedRow], EncodedRow]:
+    """Return what changes the rows of the training split alone: `taskOptions.labelAllTokens`, for a task that has it."""
+    with_all_tokens = inputs.task.with_all_tokens
+    if with_all_tokens is None or not inputs.settings.task_options.label_all_tokens:
+        return lambda row: row
+    return lambda row: with_all_tokens(row, labels)
 
 
 def _copy_tokenizer(model: Path, folder: Path) -> None:

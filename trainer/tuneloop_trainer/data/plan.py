@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import Resolved
 from tuneloop_trainer.errors import ConfigError
@@ -12,7 +12,8 @@ from tuneloop_trainer.methods import usual_learning_rate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneloop_api.contract.run_config import Settings, TrainingSettings
+    from tuneloop_api.contract.results import Precision
+    from tuneloop_api.contract.settings import Settings, TrainingSettings
     from tuneloop_trainer.models.source import Architecture
 
 LARGEST_MICRO_BATCH = 16
@@ -81,21 +82,21 @@ def _learning_rate(settings: Settings, *, architecture: Architecture) -> float:
     return usual_learning_rate(settings.method, architecture=architecture)
 
 
-def planned_precision(settings: Settings) -> Literal["fp32", "bf16"]:
+def planned_precision(settings: Settings) -> Precision:
     """Return the number format. `auto` plans bf16 where the gang has GPUs; the ranks check whether their GPU can (`engine.precision`)."""
     if settings.training.precision != "auto":
         return settings.training.precision
     return "bf16" if settings.gang.gpus_per_node > 0 else "fp32"
 
 
-def _zero_stage(settings: Settings, *, precision: Literal["fp32", "bf16"]) -> int:
+def _zero_stage(settings: Settings, *, precision: Precision) -> int:
     """Return the ZeRO stage. Stage 0 keeps no fp32 copy of bf16 weights, so that stage 1 takes its place for bf16.
 
     On CPU memory is seldom short, and a step of ZeRO-2 takes a third more time than a step of stage 0.
     """
     single = settings.gang.nodes * settings.gang.processes_per_node == 1
-    stage = settings.deepspeed.stage
+    given = settings.deepspeed.stage
     offloads = settings.deepspeed.offload_optimizer == "cpu"
-    if stage is None:
+    if given is None:
         return 0 if settings.gang.gpus_per_node == 0 and not offloads else 1 if single else 2
-    return 1 if stage == 0 and precision == "bf16" else stage
+    return 1 if given == 0 and precision == "bf16" else given

@@ -1,4 +1,4 @@
-"""When two texts count as the same."""
+"""The key of a text: texts with equal keys count as duplicates."""
 
 from __future__ import annotations
 

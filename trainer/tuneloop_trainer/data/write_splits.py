@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from tuneloop_trainer.data.row_table import OUT
+from tuneloop_trainer.data.row_table import OUT, TRAIN
 from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter, count_targets
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError
@@ -39,10 +39,14 @@ def write_splits(
     *,
     tokenizer: TextTokenizer,
     max_tokens: int,
+    as_trained: Callable[[EncodedRow], EncodedRow],
     folder: Path,
     progress: Callable[[float], None],
 ) -> WrittenSplits:
-    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. Raises DataError if no row of a split is left."""
+    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. as_trained: changes the rows of the training split after the cut.
+
+    Raises DataError if no row of a split is left.
+    """
     splits = table.splits.copy()
     with ExitStack() as stack:
         writers = [stack.enter_context(_SplitWriter(folder, name, table=table)) for name in SPLITS]
@@ -53,6 +57,8 @@ def write_splits(
                 if (split := int(table.splits[index])) == OUT:
                     continue
                 cut = tokenizer.cut(next(rows_of_split[split]), max_tokens)
+                if split == TRAIN:
+                    cut = as_trained(cut)
                 if count_targets(cut.token_columns):
                     writers[split].add(row, cut, row_id=int(table.row_ids[index]))
                 else:

@@ -157,7 +157,7 @@ def read_manifest(dataset: Path) -> DatasetManifest:
 
 
 def open_split(dataset: Path, split: str) -> TokenizedSplit:
-    """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if one is missing, cut off or damaged."""
+    """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if a file is missing, cut off or damaged."""
     files = _split_files(dataset, split)
     shards = [_open_shard(dataset / shard.file, shard, files=files) for shard in files.shards]
     return TokenizedSplit(

@@ -79,7 +79,7 @@ class Engine:
             self._deepspeed.backward(loss, scale_wrt_gas=False)
 
     def step(self, *, learning_rate: float) -> float:
-        """Make one optimizer step from all gradients since the last one.
+        """Make one optimizer step from all gradients since the last step.
 
         Returns the global L2 norm of the gradient before clipping, summed in fp64. Infinity means that the norm was not finite, and that no parameter was changed.
         """
@@ -265,7 +265,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _compute_repeatably() -> None:
-    """Ask for deterministic kernels; where torch has none for an operation, it takes the usual one."""
+    """Ask for deterministic kernels; where torch has no such kernel for an operation, it takes the usual kernel."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.use_deterministic_algorithms(True, warn_only=True)
     # deterministic mode would fill every fresh tensor, whose first values nobody reads

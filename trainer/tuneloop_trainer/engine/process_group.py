@@ -15,6 +15,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch's 
 
 from tuneloop_trainer.engine.deepspeed_import import deepspeed
 from tuneloop_trainer.errors import CollectiveError, ConfigError
+from tuneloop_trainer.failures import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,5 +134,8 @@ def _number(name: str) -> int:
 
 def _reason(error: Exception) -> str:
     """Return the first line of torch's message, without the source file before it and the general advice after it."""
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"^\[[^\]]*\.cc?:\d+\] ", "", first).partition(". This is typically caused by")[0].rstrip(".")
+    return (
+        re.sub(r"^\[[^\]]*\.cc?:\d+\] ", "", first_line(error))
+        .partition(". This is typically caused by")[0]
+        .rstrip(".")
+    )

@@ -46,7 +46,7 @@ class Texts:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearBaseline:
-    """What the linear model predicts, and which one it is."""
+    """What the chosen linear model predicts."""
 
     predictions: Integers
     """Class ids of the test texts, int64 [N]."""
@@ -97,7 +97,7 @@ def tfidf_linear(
 
 
 def _candidates(seed: int) -> list[tuple[str, Any]]:
-    """Return the grid, mildest first: of equal ones the mildest is taken. Both kinds are linear in the features."""
+    """Return the grid, mildest first: of equally good candidates the mildest is taken. Both kinds are linear in the features."""
     machines = [(f"linear SVM, C = {C:g}", LinearSVC(C=C, random_state=seed)) for C in SVM_STRENGTHS]
     bayes = [(f"naive Bayes, alpha = {alpha:g}", MultinomialNB(alpha=alpha)) for alpha in reversed(BAYES_SMOOTHINGS)]
     return [*machines, *bayes]

@@ -38,7 +38,7 @@ def expected_calibration_error(logits: NDArray[Any], labels: Integers, *, temper
 def fit_temperature(logits: NDArray[Any], labels: Integers) -> float:
     """Return the temperature T in [0.05, 20] for which softmax(logits / T) has the least log loss on these rows.
 
-    The log loss is convex in 1 / T; its slope there, the expected logit minus the true one, changes sign once, and bisection finds
+    The log loss is convex in 1 / T; its slope there, the expected logit minus the true logit, changes sign once, and bisection finds
     where. Where every row is right there is no minimum (the loss falls for ever as T goes to 0), and the answer is 1.
     Source: Guo et al. 2017, arXiv:1706.04599.
     """

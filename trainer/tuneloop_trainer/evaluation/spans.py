@@ -1,7 +1,7 @@
 """Evaluation of sequences of tags: spans of words, each of one type, as in named-entity recognition.
 
 A span counts as found only if its first word, its last word and its type are all right. Tags are read leniently, as CoNLL's evaluation
-does (Tjong Kim Sang and De Meulder 2003, doi:10.3115/1119176.1119195) and seqeval after it. That is one rule for IOB1, IOB2 and BIOES:
+does (Tjong Kim Sang and De Meulder 2003, doi:10.3115/1119176.1119195) and seqeval after it. The same rule holds for IOB1, IOB2 and BIOES:
 two neighbouring words are parts of one span, unless one of them is outside (O), the first one ends a span (E, S), the second one
 begins a span (B, S), or their types differ.
 
@@ -106,7 +106,7 @@ class SpanCounts:
 
 
 def count_spans(truth: Integers, predicted: Integers, offsets: Integers, tags: Tags) -> SpanCounts:
-    """Compare predicted class ids with true ones, int64 [M] each, of rows that begin at offsets, int64 [N + 1]."""
+    """Compare predicted class ids with true class ids, int64 [M] each, of rows that begin at offsets, int64 [N + 1]."""
     true, found = find_spans(truth, offsets, tags), find_spans(predicted, offsets, tags)
     place = np.full(len(truth) + 1, -1, dtype=np.int64)
     place[true.first] = np.arange(len(true.first))

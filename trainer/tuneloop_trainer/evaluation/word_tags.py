@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def most_frequent_tags(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
-    """Return the most frequent tag of each word, as it is written; of equally frequent ones the first in the alphabet.
+    """Return the most frequent tag of each word, as it is written; of equally frequent tags the first in the alphabet.
 
     rows: words and tags of each training row, as many of each.
     """

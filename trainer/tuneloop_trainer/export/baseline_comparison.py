@@ -22,12 +22,12 @@ BEFORE_TRAINING = "before-training"
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineComparison:
-    """The task's primary metric of each baseline, from the simplest, and the model's gain over the one that it is to beat."""
+    """The task's primary metric of each baseline, from the simplest, and the model's gain over the rival baseline."""
 
     baselines: list[Measured]
     paired: Measured | None = None
     rival_description: str | None = None
-    """Which one that baseline is, where the validation split chose one of several."""
+    """Name of the rival's variant, where the validation split chose among several."""
 
 
 def compare_with_baselines(

@@ -19,14 +19,14 @@ LOG = logging.getLogger(__name__)
 def clean_checkpoints(config: RunConfig, *, attempt: int, published_step: int) -> None:
     """Remove the checkpoints that `cleanup.checkpoints` does not keep. The artifact is there: a checkpoint that cannot be removed is a warning.
 
-    attempt: the one that training ended with. May be done again.
+    attempt: number of the attempt that ended training. A second call does no harm.
     """
     folder, keep = Path(config.paths.job_dir) / "checkpoints", config.settings.checkpoint.cleanup
     if keep == "KeepAll" or not folder.exists():
         return
     try:
         names = committed(folder)
-        published = [name for name in names if (rank := order(name)) and rank[1] == published_step]
+        published = [name for name in names if (age := order(name)) and age[1] == published_step]
         kept = published[:1] if keep == "KeepBest" else []
         remove(folder, [name for name in [*names, *quarantined(folder)] if name not in kept])
         sweep(folder, attempt=attempt)

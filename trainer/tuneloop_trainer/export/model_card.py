@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from huggingface_hub import EvalResult, ModelCardData
 
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tuneloop_api.contract.results import Measured, PrepareResult, TrainResult
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.export.baseline_comparison import BaselineComparison
     from tuneloop_trainer.export.exporters.exporter import ExportInputs
@@ -33,7 +34,7 @@ _WORDS = {
     "LearningRateTooLow": "Learning rate too low",
     "DeadGradients": "Dead gradients",
 }
-_HUB = "hf://"
+_OF_THE_MACHINES = {"InputBound", "Straggler"}
 _HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
@@ -116,7 +117,9 @@ def _front_matter(facts: Facts) -> ModelCardData:
     ]
     return ModelCardData(
         license=facts.license or "unknown",
-        base_model=uri.removeprefix(_HUB) if uri.startswith(_HUB) else None,  # the hub refuses any other value
+        base_model=uri.removeprefix(HUB_SCHEME)
+        if uri.startswith(HUB_SCHEME)
+        else None,  # the hub refuses any other value
         pipeline_tag=facts.task.name,
         library_name=facts.library,
         tags=["tuneloop"],
@@ -239,9 +242,11 @@ def _diagnosis(facts: Facts) -> str:
 
 
 def diagnosis_section(trained: TrainResult) -> str:
-    """Return what the curves of the training showed; slow input says something about the machines alone."""
-    findings = [finding for finding in trained.findings if finding.name != "InputBound"]
-    shown = "".join(f"- **{_WORDS[finding.name]}**: {finding.message}. {finding.advice}\n" for finding in findings)
+    """Return what the curves of the training showed of the model; findings about the machines are left out."""
+    findings = [finding for finding in trained.findings if finding.name not in _OF_THE_MACHINES]
+    shown = "".join(
+        f"- **{_WORDS.get(finding.name, finding.name)}**: {finding.message}. {finding.advice}\n" for finding in findings
+    )
     if trained.steps < FEWEST_STEPS:
         nothing = f"Its {trained.steps} steps are too few to tell.\n"
     else:

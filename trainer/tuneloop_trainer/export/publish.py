@@ -56,7 +56,7 @@ def list_files(folder: Path) -> list[ArtifactFile]:
 def publish(folder: Path, manifest: Manifest) -> Path:
     """Write the manifest into a draft, make all durable, verify it, and rename it to `artifact`; return that path.
 
-    An artifact that is there already gives way, unless it is the same one: then it stays, since a server may be reading it.
+    An earlier artifact is replaced. If it has the same digest, it stays and the draft is dropped, since a server may be reading it.
     """
     text = json.dumps(manifest.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -84,7 +84,7 @@ def _is_same(target: Path, manifest: Manifest) -> bool:
 
 
 def _clear(job: Path) -> None:
-    """Remove what no longer counts, and bring an artifact back that was put aside for a new one which never came."""
+    """Remove drafts and replaced artifacts. If a run broke off between the two renames of `publish`, the old artifact gets its name back."""
     artifact, old = job / ARTIFACT, job / OLD
     if old.exists() and not artifact.exists():
         old.rename(artifact)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 SEED = 42
-"""Of the resamples and the TF-IDF model; not the training seed, so that runs with different ones are measured alike."""
+"""Of the resamples and the TF-IDF model; not the training seed, so that runs with different training seeds are measured alike."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scikit-learn")
 """Those whose versions the artifact's bytes and numbers depend on."""
 CARD = "README.md"

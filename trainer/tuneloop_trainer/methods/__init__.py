@@ -10,7 +10,7 @@ from tuneloop_trainer.methods.full import FULL
 from tuneloop_trainer.methods.lora import LORA
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import MethodSettings
+    from tuneloop_api.contract.settings import MethodSettings
     from tuneloop_trainer.methods.method import Method
 
 METHODS: dict[str, Method] = {method.name: method for method in (FULL, LORA, BITFIT)}

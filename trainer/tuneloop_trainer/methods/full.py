@@ -9,7 +9,7 @@ from tuneloop_trainer.methods.method import Method
 if TYPE_CHECKING:
     from torch import nn
 
-    from tuneloop_api.contract.run_config import MethodSettings
+    from tuneloop_api.contract.settings import MethodSettings
     from tuneloop_trainer.tasks.task import Task
 
 

@@ -18,12 +18,12 @@ from huggingface_hub.errors import (
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.failures import failure_of
+from tuneloop_trainer.failures import failure_of, first_line
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
 
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)
-"""Between one try and the next, where the hub may be well again soon."""
+"""Times between two tries, where the next try may succeed."""
 _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
@@ -31,7 +31,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last one ended.
+    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last try ended.
     Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
     for wait in (*WAITS_SECONDS, None):
@@ -76,13 +76,8 @@ def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
             f"{what} does not exist, or is private", hint="check the name; for a private one give HF_TOKEN"
         )
     if isinstance(error, HfHubHTTPError):
-        return ModelAccessError(f"{what}: the hub refused: {_first_line(error)}")
+        return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
     return ModelAccessError(
-        f"{what} cannot be fetched: {type(error).__name__}: {_first_line(error)}",
+        f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}",
         hint="without access to huggingface.co, put the model's folder on a claim and use pvc://CLAIM/PATH",
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

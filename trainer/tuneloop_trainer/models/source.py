@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.failures import first_line
 from tuneloop_trainer.locate import path_of_uri
 from tuneloop_trainer.models.files import (
     WEIGHTS,
@@ -19,7 +20,8 @@ from tuneloop_trainer.models.files import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import ModelSettings, Paths
+    from tuneloop_api.contract.run_config import Paths
+    from tuneloop_api.contract.settings import ModelSettings
     from tuneloop_trainer.tasks.task import Task
 
 _POSITIONS_AFTER_PADDING = frozenset(
@@ -95,7 +97,7 @@ def _require_folder(folder: Path, *, uri: str) -> None:
 
 
 def _check_weights(folder: Path, *, uri: str) -> list[Path]:
-    """Return the weight files. Raises ModelAccessError if one is missing, cut off or a Git LFS pointer."""
+    """Return the weight files. Raises ModelAccessError if a file is missing, cut off or a Git LFS pointer."""
     names = [WEIGHTS] if (folder / WEIGHTS).is_file() else _indexed(folder / WEIGHTS_INDEX, uri=uri)
     for name in names:
         if not (folder / name).is_file():
@@ -154,10 +156,7 @@ def _load_tokenizer(folder: Path, *, uri: str) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the libraries raise anything for a damaged file, even bare Exception
-        text = str(error).strip().splitlines()
-        raise ModelAccessError(
-            f"model.uri: {uri}: the tokenizer cannot be loaded: {text[0] if text else type(error).__name__}"
-        ) from error
+        raise ModelAccessError(f"model.uri: {uri}: the tokenizer cannot be loaded: {first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelAccessError(
             f"model.uri: {uri} has no fast tokenizer", hint="save one: it is the file tokenizer.json"

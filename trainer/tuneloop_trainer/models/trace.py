@@ -1,7 +1,8 @@
-"""The size of a model in training, found without its weights: parameters on the meta device, activations from a traced forward pass.
+"""Finds the size of a model in training without reading its weights.
 
-The trace runs the model's own code on fake tensors, so that it holds for every architecture, attention and method: on MiniLM and on
-eight other architectures it finds the bytes that a real forward pass keeps, to the last one.
+Parameters are counted on the meta device. Activations are counted in two forward passes over fake tensors, which have shapes and no values.
+The passes run the model's own code, so that the count holds for every architecture, attention and method. Measured: on MiniLM and on eight
+other architectures the count equals the bytes that a real forward pass keeps.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_api.contract.results import Precision
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
 
 _NO_LIMIT_TOKENS = 512
 """Length of the longer trace for models that read texts of any length."""
@@ -37,37 +38,39 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
-    """Bytes of a micro-batch, which grow with its rows, and with the length of its rows linearly and in pairs of tokens."""
+class ByteFormula:
+    """Bytes of a micro-batch: rows x (per_token x tokens + per_pair x tokens²), where all rows have so many tokens."""
 
     per_token: float
     per_pair: float
+    """Bytes for each pair of tokens of a row; attention without a fused kernel keeps them."""
 
-    def of(self, *, rows: int, tokens: int) -> int:
-        """Return the bytes for rows of this many tokens."""
+    def bytes_for(self, *, rows: int, tokens: int) -> int:
+        """Return the bytes of a micro-batch of rows with so many tokens each."""
         return round(rows * tokens * (self.per_token + self.per_pair * tokens))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """What the memory of a rank follows from, as far as it lies in the model and the method."""
+    """The sizes of a model under its method, from which the memory of a rank is planned."""
 
     parameters: int
-    """All parameters; one that is shared counts once."""
+    """Number of all parameters; a shared parameter counts once."""
     trainable: int
-    """Those that are trained."""
-    kept: Law
-    """What the forward pass keeps for the backward pass."""
-    passing: Law
-    """What it makes and frees on the way."""
+    """Number of trained parameters."""
+    kept: ByteFormula
+    """Bytes that the forward pass keeps for the backward pass."""
+    freed: ByteFormula
+    """Bytes that the forward pass allocates and frees again."""
 
 
 def shape_of(
     folder: Path, settings: Settings, *, classes: int, longest: int | None, precision: Precision
 ) -> ModelShape:
-    """Return the shape of the model in this folder under the settings' method. No weight is read.
+    """Return the sizes of the model in this folder under the settings' method. No weight is read.
 
-    longest: tokens that the model can read; None: any number. On GPUs attention is fused. Raises ModelAccessError and ConfigError as training would.
+    longest: tokens that the model can read; None: any number. The trace uses fused attention where the gang has GPUs. Raises ModelAccessError
+    and ConfigError as training would, and whatever the model's code raises on fake tensors.
     """
     task, method = task_of(settings), settings.method
     model = load_model(
@@ -82,19 +85,19 @@ def shape_of(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
         model = method_of(method).build(model, method, task=task, seed=0).train()
-    counts = {id(parameter): parameter for parameter in model.parameters()}.values()
+    parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
-        kept, passing = _laws(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
+        kept, freed = _formulas(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
     return ModelShape(
-        parameters=sum(parameter.numel() for parameter in counts),
-        trainable=sum(parameter.numel() for parameter in counts if parameter.requires_grad),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         kept=kept,
-        passing=passing,
+        freed=freed,
     )
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Lets attention keep what the fused kernels of a GPU keep: no probabilities, which on CPU dropout asks for."""
+    """Turns dropout inside attention off: on a CPU it makes attention keep its probabilities, which the fused kernels of a GPU never keep."""
 
     def __torch_function__(
         self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
@@ -106,38 +109,41 @@ class _FusedAttention(TorchFunctionMode):
 
 
 class _Allocations(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside the block, and of those that are still there."""
+    """Counts the bytes of all storages that are allocated inside the block, and of those among them that still exist.
+
+    present: tensors that exist before; their storages are not counted.
+    """
 
     def __init__(self, present: list[torch.Tensor]) -> None:
         super().__init__()
-        self._known = {tensor.untyped_storage()._cdata for tensor in present}  # noqa: SLF001  (a storage has no other name)
-        self.made = self.there = 0
+        self._counted = {tensor.untyped_storage()._cdata for tensor in present}  # noqa: SLF001  (a storage has no other name)
+        self.allocated = self.alive = 0
 
     def __torch_dispatch__(
         self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
     ) -> Any:
-        made = function(*arguments, **(keywords or {}))
-        for tensor in tree_leaves(made):
+        result = function(*arguments, **(keywords or {}))
+        for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):
-                self._see(tensor.untyped_storage())
-        return made
+                self._count(tensor.untyped_storage())
+        return result
 
-    def _see(self, storage: torch.UntypedStorage) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()  # noqa: SLF001
-        if key in self._known:
+        if key in self._counted:
             return
-        self._known.add(key)
-        self.made += size
-        self.there += size
-        weakref.finalize(storage, self._forget, key, size)
+        self._counted.add(key)
+        self.allocated += size
+        self.alive += size
+        weakref.finalize(storage, self._on_freed, key, size)
 
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.there -= size
+    def _on_freed(self, key: int, size: int) -> None:
+        self._counted.discard(key)
+        self.alive -= size
 
 
 def _faked(model: nn.Module, *, dtype: torch.dtype) -> nn.Module:
-    """Put fake tensors on the CPU in the place of meta tensors: a few models ask for values, which meta tensors refuse at once."""
+    """Replace the model's meta tensors by fake tensors on the CPU, in place: some models ask for values, which a meta tensor refuses at once."""
     fake: dict[int, torch.Tensor] = {}
     with FakeTensorMode():
         for module in model.modules():
@@ -149,27 +155,29 @@ def _faked(model: nn.Module, *, dtype: torch.dtype) -> nn.Module:
 
 
 def _fake(tensor: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
-    made = torch.empty(tensor.shape, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
-    return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+    """Return a tensor of the same shape; numbers with a fraction get the type `dtype`."""
+    fake = torch.empty(tensor.shape, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+    return nn.Parameter(fake, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
-def _laws(model: nn.Module, *, longest: int) -> tuple[Law, Law]:
-    """Trace rows of two lengths; returns the laws of what is kept, and of what passes."""
+def _formulas(model: nn.Module, *, longest: int) -> tuple[ByteFormula, ByteFormula]:
+    """Trace rows of two lengths; return the formulas of the kept and of the freed bytes."""
     short, long = max(1, longest // 2), longest
-    (kept, passing), (kept_long, passing_long) = (_trace(model, tokens=tokens) for tokens in (short, long))
-    return _law(short, long, kept, kept_long), _law(short, long, passing, passing_long)
+    (kept, freed), (kept_long, freed_long) = (_trace(model, tokens=tokens) for tokens in (short, long))
+    return _formula(short, long, kept, kept_long), _formula(short, long, freed, freed_long)
 
 
-def _law(short: int, long: int, few: int, many: int) -> Law:
+def _formula(short: int, long: int, short_bytes: int, long_bytes: int) -> ByteFormula:
+    """Return the formula through two points: the bytes of `_ROWS` rows of `short` tokens, and of `long` tokens."""
     if long == short:
-        return Law(per_token=many / (_ROWS * long), per_pair=0.0)
-    slopes = few / (_ROWS * short), many / (_ROWS * long)
+        return ByteFormula(per_token=long_bytes / (_ROWS * long), per_pair=0.0)
+    slopes = short_bytes / (_ROWS * short), long_bytes / (_ROWS * long)
     per_pair = (slopes[1] - slopes[0]) / (long - short)
-    return Law(per_token=slopes[0] - per_pair * short, per_pair=per_pair)
+    return ByteFormula(per_token=slopes[0] - per_pair * short, per_pair=per_pair)
 
 
 def _trace(model: nn.Module, *, tokens: int) -> tuple[int, int]:
-    """Return the bytes that a forward pass keeps, and those that it frees again."""
+    """Return the bytes that a forward pass of `_ROWS` rows keeps, and the bytes that it frees again."""
     present = [*model.parameters(), *model.buffers()]
     mode = next(tensor.fake_mode for tensor in present if hasattr(tensor, "fake_mode"))
     with mode:
@@ -177,6 +185,6 @@ def _trace(model: nn.Module, *, tokens: int) -> tuple[int, int]:
         mask = torch.ones(_ROWS, tokens, dtype=torch.int64)
         with _Allocations([*present, ids, mask]) as allocations:
             output = model(input_ids=ids, attention_mask=mask)
-            kept, made = allocations.there, allocations.made
-            del output
-    return kept, made - kept
+            kept, allocated = allocations.alive, allocations.allocated
+            del output  # not earlier: the output keeps the graph, and the graph keeps the activations
+    return kept, allocated - kept

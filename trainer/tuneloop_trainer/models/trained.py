@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
-from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.wire.model import MessageModel
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import method_of
@@ -41,7 +41,7 @@ class TrainedModel(MessageModel):
 
 
 def write_trained(folder: Path, weights: Mapping[str, Tensor], description: TrainedModel) -> None:
-    """Write trained weights; the description comes last, so that a folder with one is whole."""
+    """Write trained weights; the description comes last, so that a folder with a description is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / TRAINABLE)
     (folder / DESCRIPTION).write_text(description.model_dump_json(by_alias=True, exclude_none=True, indent=2))

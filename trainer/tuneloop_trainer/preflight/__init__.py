@@ -1,1 +1,1 @@
-"""What can be known before any GPU is held: the memory of a rank, the room on the claim, and what would fit where they do not."""
+"""Checks before any GPU is held: whether a rank fits into its memory, whether the claim has room, and which settings would fit."""

@@ -1,4 +1,4 @@
-"""Whether the ranks of a pod fit into its memory, and the nearest setting under which they would. Pure."""
+"""Checks whether the ranks of a pod fit into its memory, and finds the nearest settings that fit. Pure."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 GIB = 1024 * MIB
 _SHORTEST = 16
-"""Tokens; to cut texts further is no advice."""
+"""Tokens. A shorter cut is never advised."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """What a training pod holds."""
+    """The ranks and the memory limit of a training pod."""
 
     ranks: int
     limit: int | None
-    """Bytes of `resources.memory`; None: no limit, or one that does not bind the plan (the memory of a GPU is not known before it is held)."""
+    """Bytes of `resources.memory`. None: there is no limit, or the ranks compute on GPUs, whose memory is not known before they are held."""
 
     def needs(self, plan: MemoryPlan) -> int:
-        """Return the bytes of all its ranks, which share the pages of their libraries."""
+        """Return the bytes of all ranks of the pod, which share the pages of their libraries. plan: of one rank."""
         return self.ranks * plan.total - (self.ranks - 1) * SHARED_LIBRARIES
 
     def holds(self, plan: MemoryPlan) -> bool:
-        """Tell whether its ranks fit."""
+        """Tell whether the ranks fit into the limit."""
         return self.limit is None or self.needs(plan) <= self.limit
 
 
 def refuse_too_large(shape: ModelShape, layout: Layout, *, pod: Pod, global_batch: int) -> None:
-    """Raise ConfigError if the pod's ranks do not fit into its memory; it names the nearest setting that does."""
+    """Raise ConfigError if the pod's ranks do not fit into its memory. The hint names the nearest settings that fit."""
     plan = memory_plan(shape, layout)
     if pod.limit is None or pod.holds(plan):
         return
@@ -52,46 +52,50 @@ def refuse_too_large(shape: ModelShape, layout: Layout, *, pod: Pod, global_batc
 
 
 def nearest(shape: ModelShape, layout: Layout, *, pod: Pod, global_batch: int) -> list[str]:
-    """Return the settings that would fit: the smallest change of what is trained, if there is one, and the memory that it takes as it is."""
+    """Return texts for a hint: the smallest change of the settings that fits, if any does, and the `resources.memory` that the present settings need."""
     fits = next((change for change in _changes(layout, global_batch) if pod.holds(memory_plan(shape, change))), None)
     found = [] if fits is None else [_described(layout, fits)]
     return [*found, f"resources.memory: at least {_whole_gib(pod.needs(memory_plan(shape, layout)))}"]
 
 
 def gib(size: int) -> str:
-    """Return a size for people."""
+    """Return a number of bytes as text, in GiB or MiB."""
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
 
 
 def _changes(layout: Layout, global_batch: int) -> Iterator[Layout]:
-    """Yield other layouts, the nearest first: smaller micro-batches, other stages, both, shorter texts, all three."""
-    smaller = [
-        replace(layout, micro_batch=size) for size in range(layout.micro_batch - 1, 0, -1) if global_batch % size == 0
-    ]
-    stages = _other_stages(layout)
+    """Yield other layouts, the nearest first: smaller micro-batches, other ZeRO stages, both, shorter texts, all three."""
+    sizes = [size for size in range(layout.micro_batch - 1, 0, -1) if global_batch % size == 0]
+    zero_stages = _other_zero_stages(layout)
     lengths = range((layout.tokens - 1) // 8 * 8, _SHORTEST - 1, -8)
-    yield from smaller
-    yield from (replace(layout, stage=stage) for stage in stages)
-    yield from (replace(smaller_batch, stage=stage) for stage in stages for smaller_batch in smaller)
+    yield from (replace(layout, micro_batch=size) for size in sizes)
+    yield from (replace(layout, zero_stage=zero_stage) for zero_stage in zero_stages)
+    yield from (
+        replace(layout, micro_batch=size, zero_stage=zero_stage) for zero_stage in zero_stages for size in sizes
+    )
     yield from (replace(layout, tokens=tokens) for tokens in lengths)
     yield from (
-        replace(layout, micro_batch=1, stage=stage, tokens=tokens)
-        for stage in (layout.stage, *stages)
+        replace(layout, micro_batch=1, zero_stage=zero_stage, tokens=tokens)
+        for zero_stage in (layout.zero_stage, *zero_stages)
         for tokens in lengths
     )
 
 
-def _other_stages(layout: Layout) -> list[int]:
-    """Return the stages to try: those that share more, then those that hold less; bf16 needs the masters of stage 1."""
-    higher = range(layout.stage + 1, 4) if layout.world_size > 1 else range(0)
-    lower = range(layout.stage - 1, 0 if layout.precision == "bf16" else -1, -1)
+def _other_zero_stages(layout: Layout) -> list[int]:
+    """Return the ZeRO stages to try: higher stages divide more between the ranks, lower stages keep fewer copies.
+
+    In bf16 stage 0 is left out: it has no fp32 master weights.
+    """
+    higher = range(layout.zero_stage + 1, 4) if layout.world_size > 1 else range(0)
+    lower = range(layout.zero_stage - 1, 0 if layout.precision == "bf16" else -1, -1)
     return [*higher, *lower]
 
 
 def _described(layout: Layout, change: Layout) -> str:
+    """Return the settings that change, as `FIELD: VALUE`."""
     fields = (
         ("training.microBatchSize", layout.micro_batch, change.micro_batch),
-        ("deepspeed.stage", layout.stage, change.stage),
+        ("deepspeed.stage", layout.zero_stage, change.zero_stage),
         ("data.maxTokens", layout.tokens, change.tokens),
     )
     return " and ".join(f"{field}: {new}" for field, old, new in fields if new != old)

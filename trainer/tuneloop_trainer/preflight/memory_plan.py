@@ -1,6 +1,7 @@
-"""The memory of one rank at its peak, from the shape of the model and how it is trained. Pure; `bench/memory_plan.py` measures it.
+"""Plans the memory of a rank at its peak, from the sizes of the model and the layout of the training. Pure.
 
-On CPU it is that of the process (resident set), on a GPU that of the GPU. Sizes are in bytes.
+Sizes are in bytes. On a CPU the plan is for the resident set of the process, on a GPU for the memory of the GPU. `bench/memory_plan.py` compares
+the plan with real ranks.
 """
 
 from __future__ import annotations
@@ -17,34 +18,35 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 LIBRARIES = 1000 * MIB
-"""Of a rank on CPU: interpreter, libraries and what their first use loads (930 MiB), and what batches of changing lengths leave scattered in
-the heap (about 70 MiB with texts of up to 64 tokens). Measured with the versions that we pin."""
+"""Memory of a rank on CPU without a model: 930 MiB for the interpreter, the libraries and what their first use loads; about 70 MiB of free
+memory that batches of changing lengths scatter over the heap (texts of up to 64 tokens). Measured with the versions that we pin."""
 SHARED_LIBRARIES = 380 * MIB
-"""The part of it that the ranks of a pod have in common: pages of the libraries' files."""
+"""The part of `LIBRARIES` that the ranks of a pod share: pages of the libraries' files. Measured."""
 CUDA_CONTEXT = 800 * MIB
-"""Context of CUDA with the kernels of torch, cuBLAS and NCCL. An estimate: not measured yet."""
+"""Memory of the CUDA context with the kernels of torch, cuBLAS and NCCL. An estimate, not measured."""
 HOLES = 0.5
-"""Part of what passes through the forward pass that stays behind as holes in the heap of a rank on CPU: glibc's aligned allocations do not
-fit into a hole that one of the same size has left. Measured."""
+"""Part of the bytes that the forward pass frees which stays in the heap of a rank on CPU as holes. An aligned allocation of glibc does not fit
+into the hole that an aligned block of the same size has left. Measured."""
 GATHERED = 1_000_000_000
 """Parameters that ZeRO-3 holds whole at a time, at most (`stage3_max_live_parameters`)."""
 FETCHED = 50_000_000
-"""Parameters that it has on their way between ranks, at most (`stage3_prefetch_bucket_size`)."""
-_FP32 = 4
+"""Parameters that ZeRO-3 prefetches from other ranks at a time, at most (`stage3_prefetch_bucket_size`)."""
+FP32_BYTES = 4
 _BYTES = {"fp32": 4, "bf16": 2}
 _MOMENTS = 2
 _SAVED = 3
-"""A checkpoint has the parameter and both moments, in fp32."""
+"""Numbers that a checkpoint holds for each trained parameter: its value and both moments, in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How the model is trained."""
+    """The settings of a training that its memory depends on."""
 
     tokens: int
-    """Of the longest row."""
+    """Tokens of the longest row."""
     micro_batch: int
-    stage: int
+    """Rows of a micro-batch."""
+    zero_stage: int
     """ZeRO stage that runs, 0 to 3."""
     world_size: int
     precision: Precision
@@ -53,19 +55,19 @@ class Layout:
     """The optimizer works in host memory."""
 
     def part(self, size: int) -> int:
-        """Return this rank's part of what ZeRO shares out."""
-        return size // self.world_size if self.stage else size
+        """Return this rank's part of a number of bytes that ZeRO divides between the ranks; all of them on stage 0."""
+        return size // self.world_size if self.zero_stage else size
 
 
 def memory_plan(shape: ModelShape, layout: Layout) -> MemoryPlan:
-    """Return the memory of the rank that needs most."""
+    """Return the memory of the rank that needs most. The parts add up to the total."""
     weights, gradients, optimizer = _weights(shape, layout), _gradients(shape, layout), _optimizer(shape, layout)
-    activations = shape.kept.of(rows=layout.micro_batch, tokens=layout.tokens)
+    activations = shape.kept.bytes_for(rows=layout.micro_batch, tokens=layout.tokens)
     framework = _bucket(shape, layout) + (CUDA_CONTEXT if layout.gpu else LIBRARIES)
     if not layout.gpu:
         saved = saved_bytes(shape, ranks=layout.world_size)
-        holes = round(HOLES * shape.passing.of(rows=layout.micro_batch, tokens=layout.tokens))
-        # what is made after the first forward pass comes to lie in its holes
+        holes = round(HOLES * shape.freed.bytes_for(rows=layout.micro_batch, tokens=layout.tokens))
+        # gradients and moments are allocated after the first forward pass, and fill its holes
         framework += max(saved, holes - gradients - optimizer)
     return MemoryPlan(
         weights=weights,
@@ -78,36 +80,37 @@ def memory_plan(shape: ModelShape, layout: Layout) -> MemoryPlan:
 
 
 def saved_bytes(shape: ModelShape, *, ranks: int = 1) -> int:
-    """Return the bytes of a checkpoint, or of one rank's part of it, which the rank holds in its own memory as well."""
-    return _SAVED * _FP32 * shape.trainable // ranks
+    """Return the bytes of a checkpoint, or of the shard of one of several ranks. A rank holds a copy of its shard in memory while it is written."""
+    return _SAVED * FP32_BYTES * shape.trainable // ranks
 
 
 def _weights(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of the parameters: whole, or on stage 3 this rank's part and those that are gathered.
+    """Return the bytes of the parameters that a rank holds.
 
-    What is on its way between ranks on CPU is there a second time. Measured.
+    Stages 0 to 2: all parameters. Stage 3: this rank's part, and the parameters that are gathered whole; on several ranks on CPU the prefetched
+    parameters take their size once more (measured).
     """
     size = _BYTES[layout.precision]
-    if layout.stage < 3:
+    if layout.zero_stage < 3:
         return size * shape.parameters
     fetched = 0 if layout.gpu or layout.world_size == 1 else min(shape.parameters, FETCHED)
     return size * (layout.part(shape.parameters) + min(shape.parameters, GATHERED) + fetched)
 
 
 def _gradients(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of the gradients: one set; with ZeRO also this rank's part in fp32, summed up, and flat for the optimizer."""
+    """Return the bytes of the gradients: one for each trained parameter; with ZeRO also this rank's part in fp32 twice, as a sum and flat for the optimizer."""
     size = _BYTES[layout.precision] * shape.trainable
-    return size + 2 * layout.part(_FP32 * shape.trainable) if layout.stage else size
+    return size + 2 * layout.part(FP32_BYTES * shape.trainable) if layout.zero_stage else size
 
 
 def _optimizer(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of this rank's moments, and of the fp32 masters, which ZeRO keeps beside fp32 weights, too."""
+    """Return the bytes of this rank's moments and, with ZeRO, of its fp32 master weights, which ZeRO keeps also where the weights are fp32."""
     if layout.gpu and layout.offload:
         return 0
-    sets = _MOMENTS + (1 if layout.stage else 0)
-    return layout.part(sets * _FP32 * shape.trainable)
+    sets = _MOMENTS + (1 if layout.zero_stage else 0)
+    return layout.part(sets * FP32_BYTES * shape.trainable)
 
 
 def _bucket(shape: ModelShape, layout: Layout) -> int:
-    """Return the bytes of what ZeRO reduces at a time."""
-    return _FP32 * min(shape.trainable, BUCKET) if layout.stage else 0
+    """Return the bytes of the buffer in which ZeRO reduces gradients."""
+    return FP32_BYTES * min(shape.trainable, BUCKET) if layout.zero_stage else 0

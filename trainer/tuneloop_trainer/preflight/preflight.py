@@ -1,4 +1,4 @@
-"""What `prepare`, `check` and `plan` ask before work begins: the model's shape, the plan of memory, room on the claim."""
+"""The checks that `prepare`, `check` and `plan` make before work begins: sizes of the model, memory of a rank, room on the claim."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import MemoryPlan, Resolved
-    from tuneloop_api.contract.run_config import RunConfig, Settings
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.models.source import PretrainedModel
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.preflight.space import Need
 
 LOG = logging.getLogger(__name__)
 _CLASSES = 2
-"""Where the classes are not known yet: they make the head, which is small."""
+"""Number of classes that is assumed before the data is read. It decides the size of the head alone, which is small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +35,20 @@ class Preflight:
 
     @property
     def settings(self) -> Settings:
-        """The spec's blocks."""
+        """The settings of the job."""
         return self.config.settings
 
     @property
     def pod(self) -> Pod:
-        """What a training pod holds."""
+        """The ranks and the memory limit of a training pod."""
         gang = self.settings.gang
         return Pod(ranks=gang.processes_per_node, limit=None if gang.gpus_per_node else gang.memory_bytes)
 
     def shape(self, *, classes: int | None = None) -> ModelShape | None:
-        """Return the size of the model under its method; None, with a warning, if its code cannot be traced.
+        """Return the sizes of the model under its method; None, with a warning in the log, if the model's code cannot be traced.
 
-        Raises ModelAccessError or ConfigError where training could not build it.
+        classes: number of classes; None: that of `model.labels`, or two. Raises ModelAccessError or ConfigError where training could not build
+        the model.
         """
         from tuneloop_trainer.models.trace import shape_of  # noqa: PLC0415  (loads peft)
 
@@ -65,12 +67,12 @@ class Preflight:
             return None
 
     def layout(self, resolved: Resolved) -> Layout:
-        """Return how the model will be trained."""
+        """Return the layout of the training that `prepare` has planned."""
         gang = self.settings.gang
         return Layout(
             tokens=resolved.max_tokens,
             micro_batch=resolved.micro_batch_size,
-            stage=resolved.zero_stage,
+            zero_stage=resolved.zero_stage,
             world_size=gang.nodes * gang.processes_per_node,
             precision=resolved.precision,
             gpu=gang.gpus_per_node > 0,
@@ -78,13 +80,13 @@ class Preflight:
         )
 
     def memory(self, shape: ModelShape, resolved: Resolved) -> MemoryPlan:
-        """Return the memory of a rank. Raises ConfigError if the ranks of a pod do not fit into it."""
+        """Return the planned memory of a rank. Raises ConfigError if the ranks of a pod do not fit into the pod's memory."""
         layout = self.layout(resolved)
         refuse_too_large(shape, layout, pod=self.pod, global_batch=resolved.global_batch_size)
         return memory_plan(shape, layout)
 
     def needs(self, shape: ModelShape | None, *, data: int) -> list[Need]:
-        """Return what the job still has to write to its claim. data: bytes of the data set, 0 if it is there."""
+        """Return the bytes that the job still has to write to its claim, by kind. data: bytes of the data set; 0 if it is prepared already."""
         return needs_of(shape, self.settings, job=Path(self.config.paths.job_dir), data=data)
 
     def free(self) -> int:

@@ -1,4 +1,4 @@
-"""Whether the claim has room for all that a job will write, before the first byte is written."""
+"""Checks whether the claim has room for all files of a job, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.preflight.feasible import gib
-from tuneloop_trainer.preflight.memory_plan import saved_bytes
+from tuneloop_trainer.preflight.memory_plan import FP32_BYTES, saved_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.models.trace import ModelShape
 
-_FP32 = 4
 _MAKE_ROOM = "delete what is no longer needed (datasets/, jobs/ of old jobs), or give the claim more"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What is still to be written to one folder's volume."""
+    """Files of one kind that are still to be written."""
 
     name: str
+    """The kind: `data set`, or the folder of the job that the files go to."""
     size: int
     """Bytes."""
 
 
 def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: int) -> list[Need]:
-    """Return what the job still has to write, by kind; what an earlier attempt has written already counts as there.
+    """Return the bytes that the job still has to write, by kind, without those that an earlier attempt has written.
 
-    shape: None where it is not known: then the data set alone. data: bytes of the data set, 0 if it is prepared. One checkpoint more than
-    are kept is there while it is written.
+    shape: sizes of the model; None where they are not known: then only the data set is counted. data: bytes of the data set; 0 if it is
+    prepared already. The checkpoints that are kept are counted, and a further one, which exists while it is written.
     """
     data_set = Need(name="data set", size=data)
     if shape is None:
@@ -47,21 +47,21 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
         artifact += shape.parameters
     planned = {
         "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),
-        "weights": _FP32 * shape.trainable,
-        "artifact": _FP32 * artifact,
+        "weights": FP32_BYTES * shape.trainable,
+        "artifact": FP32_BYTES * artifact,
     }
     still = {name: max(0, size - _size_of(job / name)) for name, size in planned.items()}
     return [data_set, *(Need(name=name, size=size) for name, size in still.items())]
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free bytes of the volume that a folder lies on, or will lie on."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
+    """Return the free bytes of the volume of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def require_room(needs: list[Need], *, folder: Path, free: int) -> None:
-    """Raise StorageError if the needs are more than what is free."""
+    """Raise StorageError if the needs are together more than the free bytes. folder: the job's, for the message."""
     total = sum(need.size for need in needs)
     if total <= free:
         return

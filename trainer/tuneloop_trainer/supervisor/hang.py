@@ -21,7 +21,7 @@ class HangWatch:
     """Watches the heartbeats of a pod's ranks by the supervisor's own clock; the times of the files only show that there was a beat."""
 
     def __init__(self, *, now: float, floor_seconds: float, limit_seconds: float | None = None) -> None:
-        """limit_seconds: the limit, in place of the one that follows from the times of the steps."""
+        """limit_seconds: the limit, in place of the limit that follows from the times of the steps."""
         self._floor, self._limit = floor_seconds, limit_seconds
         self._beats: list[Beat | None] = []
         self._newest = now

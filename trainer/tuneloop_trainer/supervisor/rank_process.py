@@ -12,11 +12,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from tuneloop_api.contract.results import MOST_LAST_LINES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-LAST_LINES = 20
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _READ = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -34,9 +35,10 @@ class RankProcess:
     message: Path
     """The file into which the rank writes its termination message."""
     prefix: bytes
-    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LAST_LINES))
     """The newest lines of its stderr."""
-    _unfinished: dict[int, bytes] = field(default_factory=dict)
+    _partial_lines: dict[int, bytes] = field(default_factory=dict)
+    """Output behind the last line break, by file descriptor."""
 
     @property
     def outputs(self) -> list[tuple[IO[bytes], IO[bytes]]]:
@@ -52,10 +54,10 @@ class RankProcess:
             read = os.read(descriptor, _READ)
         except BlockingIOError:
             return True
-        *lines, rest = (self._unfinished.pop(descriptor, b"") + read).split(b"\n")
+        *lines, rest = (self._partial_lines.pop(descriptor, b"") + read).split(b"\n")
         if not read and rest:
             lines, rest = [*lines, rest], b""
-        self._unfinished[descriptor] = rest
+        self._partial_lines[descriptor] = rest
         _write_whole(target, b"".join(self.prefix + line + b"\n" for line in lines))
         if source is self.process.stderr:
             self.last_lines.extend(line.decode(errors="replace").rstrip() for line in lines if line.strip())

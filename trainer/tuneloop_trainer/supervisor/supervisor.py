@@ -34,7 +34,8 @@ from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, Verdict, verd
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuneloop_api.contract.run_config import GangSettings, RunConfig
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import GangSettings
 
 SETTLE_SECONDS = 2.0
 """Time for the other ranks to leave their own messages after the first rank has failed."""

@@ -9,7 +9,7 @@ from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Task
 
 TASKS: dict[str, Task] = {task.name: task for task in (TEXT_CLASSIFICATION, TOKEN_CLASSIFICATION)}

@@ -1,6 +1,6 @@
-"""Rows of a split as rectangles of numbers.
+"""Pads the rows of a micro-batch to one length.
 
-Shapes: B = rows of the batch, T = tokens of the longest one.
+Shapes: B = rows of the batch, T = tokens of the longest row.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The seam `Task`: everything that depends on what the model is to do. One task a file in this folder; `TASKS` is the table.
 
 A task is functions in a frozen dataclass. The loop, evaluation, preflight, export and the methods ask the task, and never for its name.
-A *target* is one thing that the loss is taken over: a row of text classification, a word of token classification. The loss is a SUM
+A *target* is what the loss is summed over: a row of text classification, a word (or token) of token classification. The loss is a SUM
 over targets, and the number of targets of a global batch is known before the batch is run, so that the result is exact on any number of ranks.
 
 Nothing here imports torch: `prepare` uses a task for its rows alone.
 
-Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest one in a batch), M = targets, C = classes.
+Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest row in a batch), M = targets, C = classes.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Baseline:
     predicted: NDArray[np.int64]
     """[M] class ids."""
     description: str | None = None
-    """Which one it is, where one of several was chosen."""
+    """Name of the chosen variant, where the baseline chose among several."""
 
 
 class Evaluate(Protocol):
@@ -118,7 +118,9 @@ class Task:
     text_of: Callable[[Row], str]
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
-    """(fast tokenizer of transformers, rows, class ids by name) → one encoded row each."""
+    """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
+    with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
+    """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     target_labels: Callable[[TokenizedSplit], NDArray[np.int64]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.dataset.shards import LABELS, open_split, read_texts
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.evaluation.classification import evaluate_rows, row_accuracy, row_accuracy_gain, row_metrics
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.tasks.padding import padded_inputs
@@ -82,7 +83,7 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
         tfidf_linear,
     )
 
-    train, validation, test = (open_split(dataset, name) for name in ("train", "validation", "test"))
+    train, validation, test = (open_split(dataset, name) for name in SPLITS)
     train_labels = _target_labels(train)
     chosen = sampled(len(train_labels))
     cut = cut_length(len(chosen))
@@ -131,6 +132,7 @@ TEXT_CLASSIFICATION = Task(
     formats=("text-label",),
     text_of=_text_of,
     encode=_encode,
+    with_all_tokens=None,
     collate=_collate,
     target_labels=_target_labels,
     loss_sum=_loss_sum,

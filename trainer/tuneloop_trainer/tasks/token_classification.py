@@ -1,4 +1,7 @@
-"""Token classification: one label per word, as in named-entity recognition. Every word is one target.
+"""Token classification: a label for each word, as in named-entity recognition.
+
+Every word is a target, at its first token. With `taskOptions.labelAllTokens` the further tokens of words are targets too, in training rows only:
+what is measured stays the same.
 
 The model reads the words joined by spaces, as any other text: so a served model sees the same tokens as training did, whatever the
 tokenizer does with spaces. A word belongs to the tokens that stand for its characters, by the tokenizer's character offsets.
@@ -8,6 +11,8 @@ Shapes: N = rows of a split, B = rows of a batch, W = words of a row, T = tokens
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +80,31 @@ def words_of_tokens(words: Sequence[str], offsets: NDArray[np.int64]) -> NDArray
     return np.where(begin < offsets[:, 1], np.append(owner, -1)[begin], -1)
 
 
+def with_all_tokens(row: EncodedRow, labels: Sequence[str]) -> EncodedRow:
+    """Return a row in which the further tokens of each word are targets as well. labels: class names in the order of their ids.
+
+    The tags stay correct in their scheme, and name the same spans. So a further token has I- of its word's type after B- and I-, and O after O.
+    It is no target after E- and S-, which end their span, or if the I- tag is no label, or if the cut took the first token of its word.
+    """
+    targets, words = row.token_columns[LABELS], row.token_columns[WORDS]
+    is_first = targets != IGNORED
+    label_of_word = np.full(int(words.max(initial=-1)) + 1, len(labels))
+    label_of_word[words[is_first]] = targets[is_first]
+    further = (words >= 0) & ~is_first
+    extended = targets.copy()
+    extended[further] = _further_labels(tuple(labels))[label_of_word[words[further]]]
+    return replace(row, token_columns={**row.token_columns, LABELS: extended})
+
+
+@cache
+def _further_labels(labels: tuple[str, ...]) -> NDArray[np.int32]:
+    """Return the class id of the further tokens of a word by the class id of the word, [C + 1]; IGNORED where they are no targets, and at C."""
+    ids = {label: index for index, label in enumerate(labels)}
+    tags = [f"I-{label[2:]}" if label.startswith(("B-", "I-")) else label for label in labels]
+    further = [IGNORED if tag.startswith(("E-", "S-")) else ids.get(tag, IGNORED) for tag in tags]
+    return np.array([*further, IGNORED], dtype=np.int32)
+
+
 def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int) -> Batch:
     labels = padded(lambda row: split.token_column(LABELS, row), rows, lengths=split.lengths[rows], fill=IGNORED)
     return Batch(inputs=padded_inputs(split, rows, pad_id=pad_id), labels=labels)
@@ -91,8 +121,16 @@ def _target_labels(split: TokenizedSplit) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(0, dtype=np.int64), *_of_targets(split, LABELS)])
 
 
+def _word_labels(split: TokenizedSplit) -> NDArray[np.int64]:
+    """Return the class id of each word that has a target, in order; a word of several targets counts once."""
+    rows = zip(_of_targets(split, LABELS), _of_targets(split, WORDS), strict=True)
+    return np.concatenate(
+        [np.zeros(0, dtype=np.int64), *(labels[np.diff(words, prepend=-1) > 0] for labels, words in rows)]
+    )
+
+
 def _loss_sum(output: Any, labels: Tensor, label_smoothing: float) -> Tensor:
-    """Return the SUM of the cross-entropy over the words, in float32; labels: int64 [B, T]."""
+    """Return the SUM of the cross-entropy over the targets, in float32; labels: int64 [B, T]."""
     from torch.nn import functional  # noqa: PLC0415  (seconds)
 
     return functional.cross_entropy(
@@ -117,7 +155,7 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     """Predict the most frequent tag, and the most frequent tag of each word in training."""
     del seed  # nothing is drawn
     labels, test = read_manifest(dataset).labels, open_split(dataset, "test")
-    train_labels = _target_labels(open_split(dataset, "train"))
+    train_labels = _word_labels(open_split(dataset, "train"))
     commonest = int(np.bincount(train_labels).argmax())
     unknown = labels.index(OUTSIDE) if OUTSIDE in labels else commonest
     beat(0.2)
@@ -162,6 +200,7 @@ TOKEN_CLASSIFICATION = Task(
     formats=("tokens-tags",),
     text_of=_text_of,
     encode=_encode,
+    with_all_tokens=with_all_tokens,
     collate=_collate,
     target_labels=_target_labels,
     loss_sum=_loss_sum,

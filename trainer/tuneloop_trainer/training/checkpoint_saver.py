@@ -15,7 +15,7 @@ from tuneloop_trainer.training.resume import state_of, with_value
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import SavedStep
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
     from tuneloop_trainer.training.listeners.listeners import Listeners
     from tuneloop_trainer.training.resume import TrainProgress
@@ -80,7 +80,7 @@ class CheckpointSaver:
             self.commit()
 
     def commit(self) -> None:
-        """Wait until the save that was begun is committed, if there is one. If it fails, training goes on, and the next save may succeed."""
+        """Wait until the save that was begun is committed, if any was. If the save fails, training goes on, and the next save may succeed."""
         try:
             self._finish()
         except SaveFailedError as error:

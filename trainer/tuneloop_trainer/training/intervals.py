@@ -9,14 +9,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import CheckpointSettings, EvaluateEverySettings
+    from tuneloop_api.contract.settings import CheckpointSettings, EvaluateEverySettings
 
 LONGEST_SECONDS, SHORTEST_SECONDS = 900.0, 10.0
 """Bounds of the planned time between two saves."""
 BLOCKING_FRACTION = 0.01
 """Highest part of the time that training waits for saves, where the time between saves is planned."""
 RETRY_SECONDS = 10.0
-"""Shortest time from a failed save to the next one."""
+"""Shortest time from a failed save to the next save."""
 
 
 def planned_seconds(*, blocking: float, saving: float) -> float:

@@ -72,7 +72,7 @@ def resume(run: TrainingRun) -> TrainProgress:
 def check_nothing_is_lost(
     folder: Path, *, expected_step: int | None, damaged: Sequence[tuple[str, str]], quarantined: Sequence[str]
 ) -> None:
-    """Raise CheckpointLostError where no whole checkpoint was found although one was saved: its steps would be lost silently.
+    """Raise CheckpointLostError where no whole checkpoint was found although a checkpoint was saved: its steps would be lost silently.
 
     folder: that of the checkpoints. expected_step: step of the newest checkpoint that the operator knows of; None: it knows of none, or the
     user has accepted the loss. damaged: (folder name, reason) of each damaged checkpoint. When all checkpoints were quarantined, and none

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.contract.run_config import EarlyStoppingSettings, TrainingSettings
+    from tuneloop_api.contract.settings import EarlyStoppingSettings, TrainingSettings
     from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
 
 

@@ -1,4 +1,4 @@
-"""What a training run works with: the prepared data, the model on its engine, the checkpoints. Built once per attempt."""
+"""Sets up an attempt: joins the gang, opens the prepared data, builds the model on its engine, opens the folder of checkpoints."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.checkpoint.manifest import run_identity
 from tuneloop_trainer.dataset.shards import TokenizedSplit, open_split, read_manifest
+from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
@@ -28,22 +29,24 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import Resolved
-    from tuneloop_api.contract.run_config import RunConfig, TrainingSettings
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import TrainingSettings
     from tuneloop_trainer.methods.method import Method
     from tuneloop_trainer.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """Everything that stays the same from the first step to the last."""
+    """The parts of an attempt that stay the same from its first step to its last."""
 
     config: RunConfig
     prepared: PrepareResult
     task: Task
     method: Method
     splits: dict[str, TokenizedSplit]
-    """train, validation, test."""
+    """By name: train, validation, test."""
     pad_id: int
+    """Token id of padding."""
     batch_schedule: BatchSchedule
     schedule: Schedule
     intervals: SaveAndEvalIntervals
@@ -52,17 +55,17 @@ class TrainingRun:
 
     @property
     def training(self) -> TrainingSettings:
-        """The spec's block of hyper-parameters."""
+        """`spec.training` with its defaults."""
         return self.config.settings.training
 
     @property
     def resolved(self) -> Resolved:
-        """What `prepare` chose, with the precision that this gang has."""
+        """The plan of `prepare`, with the precision that this gang's devices have and this attempt's micro-batch."""
         return self.prepared.resolved
 
     @cached_property
     def prior_loss(self) -> float:
-        """Loss, in nats, of a model that knows how often each class occurs in training and nothing else."""
+        """Mean loss of a target, in nats, for a model that knows how often each class occurs in training and nothing else."""
         return self.task.prior_loss(self.splits["train"])
 
     @property
@@ -72,18 +75,21 @@ class TrainingRun:
 
     @property
     def is_main_rank(self) -> bool:
-        """Whether this rank writes what is written once."""
+        """Whether this rank writes the files of the gang: rank 0 does."""
         return self.engine.rank == 0
 
 
 def set_up(config: RunConfig) -> TrainingRun:
-    """Join the gang and load everything; collective."""
+    """Join the gang and build all parts of the attempt. Collective.
+
+    Raises ConfigError, StorageError (PreparedDataLostError), ModelAccessError, CollectiveError.
+    """
     start_process_group()
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
     prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
     prepared = with_micro_batch(prepared, config.micro_batch_size)
     dataset = Path(prepared.dataset_path)
-    splits = {name: open_split(dataset, name) for name in ("train", "validation", "test")}
+    splits = {name: open_split(dataset, name) for name in SPLITS}
     pad_id = read_manifest(dataset).tokenizer.pad_token_id
     engine = _engine(config, prepared, pad_id=pad_id)
     training, resolved = config.settings.training, prepared.resolved
@@ -118,9 +124,9 @@ def set_up(config: RunConfig) -> TrainingRun:
 
 
 def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult:
-    """Return the plan with micro-batches of so many rows (None: as planned); the global batch stays.
+    """Return the plan with micro-batches of so many rows; None: as planned. The global batch stays the same.
 
-    Raises ConfigError if they do not divide the global batch.
+    Raises ConfigError if the rows of a micro-batch do not divide the global batch.
     """
     if rows is None:
         return prepared
@@ -132,6 +138,7 @@ def with_micro_batch(prepared: PrepareResult, rows: int | None) -> PrepareResult
 
 
 def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engine:
+    """Load the model, make the method's parameters trainable, and put the model on the engine. Collective."""
     training, resolved = config.settings.training, prepared.resolved
     settings = EngineSettings(
         zero_stage=resolved.zero_stage,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What all ranks know after a step; the same on each, but for the time."""
+    """What each rank knows after a step. All fields but the times of this rank are equal on all ranks."""
 
     loss: float
     """Mean over the targets of the global batch."""
@@ -47,7 +47,7 @@ class StepReport:
     forward_seconds: float = 0.0
     """Time of this rank's forward passes."""
     ranks_before: tuple[float, ...] = ()
-    """The same of the step before, of every rank."""
+    """Forward seconds of all ranks in the step before, by rank."""
 
 
 def make_step(

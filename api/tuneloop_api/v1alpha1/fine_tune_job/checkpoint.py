@@ -25,7 +25,7 @@ class Checkpoint(SpecModel):
     keep_last: Annotated[int, Field(ge=1, le=100)] | None = None
     """Number of newest checkpoints that are kept, 1 to 100; older ones are deleted. Default: 2. For example `3`."""
     keep_best: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Number of best checkpoints that are kept besides, 0 to 100; one that is to be published is kept in any case. Default: 1. For example `3`."""
+    """Number of best checkpoints that are kept besides, 0 to 100; a checkpoint that is to be published is kept in any case. Default: 1. For example `3`."""
     resume: Literal["auto", "never"] | None = None
     """Where the first attempt begins: `auto` goes on from the newest whole checkpoint in the job's folder, `never` removes those that an earlier run has left there
     and starts from step 0. A restart goes on from this job's own in any case. Default: `auto`."""

@@ -23,7 +23,7 @@ class ModelSource(SpecModel):
 
     uri: ModelUri
     """Where the model is: `hf://ORG/NAME` on the Hugging Face hub, `pvc://CLAIM/PATH` for a folder on a PersistentVolumeClaim of this namespace, or `file:///PATH`
-    (local mode only; refused in a cluster). Its weights must be safetensors: pickled ones are refused. For example `hf://FacebookAI/roberta-base`."""
+    (local mode only; refused in a cluster). Its weights must be safetensors: pickled weights are refused. For example `hf://FacebookAI/roberta-base`."""
     revision: Annotated[str, REVISION.text(most=256)] | None = None
     """Branch, tag or commit of a model on the hub; refused for other addresses. Default: `main`. The commit that it meant is recorded in `status.lineage`.
     For example `refs/pr/1`."""
@@ -48,7 +48,7 @@ class Columns(SpecModel):
     text: ColumnName | None = None
     """Name of the column that holds the text to classify. Default: `text`. For example `review_body`."""
     label: ColumnName | None = None
-    """Name of the column that holds the label, or the number that `labelRule` turns into one. Default: `label`. For example `stars`."""
+    """Name of the column that holds the label, or the number that `labelRule` turns into a label. Default: `label`. For example `stars`."""
     tokens: ColumnName | None = None
     """Name of the column that holds the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
     tags: ColumnName | None = None
@@ -182,7 +182,7 @@ class Data(SpecModel):
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
     format: Literal["auto", "text-label", "tokens-tags"] | None = None
-    """Format of the rows: `text-label` is a text and its class, `tokens-tags` is words and a tag for each. It must be one that the task learns from.
+    """Format of the rows: `text-label` is a text and its class, `tokens-tags` is words and a tag for each. The task must be able to learn from it.
     Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""

@@ -10,6 +10,7 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from tuneloop_api.v1alpha1.common import (
     Cpu,
@@ -85,7 +86,7 @@ class Resources(SpecModel):
     """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
     For example `amd.com/gpu`."""
     cpu: Cpu | None = None
-    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of one. Default: no request and no limit.
+    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit.
     For example `"8"` or `7500m`."""
     memory: Memory | None = None
     """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
@@ -141,11 +142,30 @@ def _least_nodes(scheduling: Scheduling | None) -> int:
 
 
 class TaskOptions(SpecModel):
-    """What some tasks can be told besides; each field applies to the tasks that it names."""
+    """Settings of some tasks; each field names the task that it applies to."""
 
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
-    """How the tags of the rows mark spans of words: `iob1` begins one with B only behind another of its type, `iob2` always, `bioes` marks ends and single words too, and
+    """How the tags of the rows mark spans of words: `iob1` begins a span with B only behind a span of its type, `iob2` always, `bioes` marks ends and single words too, and
     `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
+    label_all_tokens: bool | None = None
+    """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
+    Default: false."""
+
+
+def _task_option(field: str, *, task: str) -> Rule:
+    """Return the rule that a field of `taskOptions` (Python name) is given only for its task."""
+    path = f"taskOptions.{to_camel(field)}"
+
+    def holds(spec: FineTuneJobSpec) -> bool:
+        return spec.task == task or spec.task_options is None or getattr(spec.task_options, field) is None
+
+    return Rule(
+        field=path,
+        reason="FieldValueForbidden",
+        message=f"applies only to task: {task}; leave it out",
+        cel=f"!has(self.taskOptions) || !has(self.{path}) || self.task == '{task}'",
+        holds=holds,
+    )
 
 
 class FineTuneJobSpec(SpecModel):
@@ -157,7 +177,7 @@ class FineTuneJobSpec(SpecModel):
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
     recognition."""
     task_options: TaskOptions | None = None
-    """What some tasks can be told besides. For example `{tagScheme: iob2}`."""
+    """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
     """The rows to learn from and to measure on, and how they are checked, divided and cleaned. For example `{train: [{uri: pvc://models/reviews.csv}]}`."""
     method: Method | None = None
@@ -205,15 +225,8 @@ class FineTuneJobSpec(SpecModel):
             cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
             holds=lambda spec: not _merges(spec.output) or _is_lora(spec.method),
         ),
-        Rule(
-            field="taskOptions.tagScheme",
-            reason="FieldValueForbidden",
-            message="applies only to task: token-classification; leave it out",
-            cel="!has(self.taskOptions) || !has(self.taskOptions.tagScheme) || self.task == 'token-classification'",
-            holds=lambda spec: (
-                spec.task == "token-classification" or spec.task_options is None or spec.task_options.tag_scheme is None
-            ),
-        ),
+        _task_option("tag_scheme", task="token-classification"),
+        _task_option("label_all_tokens", task="token-classification"),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",

@@ -10,6 +10,7 @@ from tuneloop_api.v1alpha1.common import (
     Conditions,
     LongText,
     Name,
+    ReportedImage,
     ShortText,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import ArtifactStatus, DataStatus, EvaluationStatus
@@ -61,7 +62,7 @@ class Restarts(MessageModel):
     without_progress: int = 0
     """Number of restarts after failures since the newest checkpoint; limited by `failurePolicy.maxRestarts`."""
     since_checkpoint: int = 0
-    """Number of restarts of any kind since the newest checkpoint; the more, the longer the next one waits."""
+    """Number of restarts of any kind since the newest checkpoint; the more, the longer the next restart waits."""
     reduced: int | None = None
     """Number of times that the micro-batch was halved because a GPU had no memory left; two at most."""
     non_finite_step: int | None = None
@@ -122,7 +123,7 @@ class SavedCheckpoint(MessageModel):
     time: ShortText | None = None
     """When the checkpoint was whole on disk (RFC 3339)."""
     metric: ShortText | None = None
-    """Metric that chose the checkpoint; only for the best one."""
+    """Metric that chose the checkpoint; only for the best checkpoint."""
     value: float | None = None
     """What that metric was at the checkpoint."""
 
@@ -182,7 +183,7 @@ class Usage(MessageModel):
     lost_steps: int = 0
     """Number of optimizer steps that had to be made again, since no checkpoint held them."""
     goodput: float | None = None
-    """Useful seconds as a part of the active ones, 0 to 1; the rest went into starting, loading, measuring, saving and lost steps."""
+    """Useful seconds as a part of the active seconds, 0 to 1; the rest went into starting, loading, measuring, saving and lost steps."""
 
 
 class Failure(MessageModel):
@@ -195,9 +196,9 @@ class Failure(MessageModel):
     exit_code: int | None = None
     """Exit code of the container that failed first."""
     rank: int | None = None
-    """Rank that failed first; absent where no single one did."""
+    """Rank that failed first; absent where no single rank did."""
     step: int | None = None
-    """Optimizer step at which it failed, counted from 1, or the last one that was made."""
+    """Optimizer step at which it failed, counted from 1, or the last step that was made."""
     pod: ShortText | None = None
     """Name of the pod that failed first."""
     node: ShortText | None = None
@@ -216,7 +217,7 @@ class Lineage(MessageModel):
     """Where the artifact comes from."""
 
     model_revision: ShortText | None = None
-    """Commit of a base model from the hub, or digest of one from a folder."""
+    """Commit of a base model from the hub, or digest of a base model from a folder."""
     data_digest: ShortText | None = None
     """SHA-256 of the prepared data that the model learned from."""
     image_digest: ShortText | None = None
@@ -244,12 +245,12 @@ class FineTuneJobStatus(MessageModel):
     completion_time: ShortText | None = None
     """When the job succeeded or failed (RFC 3339)."""
     attempt: int | None = None
-    """Number of the current training attempt, counted from 1; each restart is a new one."""
+    """Number of the current training attempt, counted from 1; each restart is a new attempt."""
     children: Children | None = None
     """The Jobs of the three stages, by name and uid."""
     restarts: Restarts | None = None
     """How often training was restarted, and why."""
-    image: ShortText | None = None
+    image: ReportedImage | None = None
     """Image that the pods of all stages run; chosen once, when the job starts."""
     progress: Progress | None = None
     """How far the job and its current stage are, as the pods reported last."""

@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, Field
 from tuneloop_api.v1alpha1.common import LongText, ShortText
 from tuneloop_api.wire.model import MessageModel, without_nulls
 
+MOST_METRICS, MOST_BASELINES, MOST_FORMATS = 64, 16, 8
+"""What the status holds of each list of an export; the artifact's manifest holds all of them."""
+
 
 class DataStatus(MessageModel):
     """What `prepare` made of the sources."""
@@ -20,7 +23,7 @@ class DataStatus(MessageModel):
     bad: int | None = None
     """Number of rows that could not be used and were left out."""
     digest: ShortText | None = None
-    """SHA-256 of the prepared data; jobs with the same one learn from the same rows."""
+    """SHA-256 of the prepared data; jobs with the same digest learn from the same rows."""
     report: LongText | None = None
     """Path of the data report, which says what was left out and why, as the pods see it."""
 
@@ -56,9 +59,9 @@ class BaselineValue(MessageModel):
 class EvaluationStatus(MessageModel):
     """What the exported model achieved on the test split."""
 
-    metrics: Annotated[list[MetricValue], Field(max_length=64)] | None = None
+    metrics: Annotated[list[MetricValue], Field(max_length=MOST_METRICS)] | None = None
     """Each metric of the exported model with its 95 % interval."""
-    baselines: Annotated[list[BaselineValue], Field(max_length=16)] | None = None
+    baselines: Annotated[list[BaselineValue], Field(max_length=MOST_BASELINES)] | None = None
     """What simpler means achieve on the same rows; the model should do better."""
 
 
@@ -71,5 +74,5 @@ class ArtifactStatus(MessageModel):
     """SHA-256 of the artifact's manifest, as `sha256:…`; the server checks it before it loads."""
     size_bytes: int | None = None
     """Size of all files of the artifact together, in bytes."""
-    formats: Annotated[list[ShortText], Field(max_length=8)] | None = None
+    formats: Annotated[list[ShortText], Field(max_length=MOST_FORMATS)] | None = None
     """Formats of the weights in the artifact, for example `[safetensors]`."""

@@ -75,7 +75,7 @@ class ModelDeploymentSpec(SpecModel):
     """Which model to serve, and how."""
 
     model: ServedModel
-    """The artifact to serve: either the one of a FineTuneJob, or the one in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
+    """The artifact to serve: either that of a FineTuneJob, or that in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Number of server pods, 0 to 1000; they share the requests. Default: 1. For example `3`."""
     batching: Batching | None = None

@@ -6,20 +6,14 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.defaults import as_set, config_hash, is_of_first_release, with_defaults
 from tuneloop_api.contract.progress import progress_path
-from tuneloop_api.contract.run_config import (
-    JobIdentity,
-    ProgressEndpoint,
-    Rendezvous,
-    ResultReference,
-    RunConfig,
-    Settings,
-)
+from tuneloop_api.contract.run_config import JobIdentity, ProgressEndpoint, Rendezvous, ResultReference, RunConfig
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY
 from tuneloop_operator.names import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1 import FineTuneJob
     from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus
     from tuneloop_operator.desired.common.storage import JobStorage

@@ -10,6 +10,9 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     Progress,
 )
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import (
+    MOST_BASELINES,
+    MOST_FORMATS,
+    MOST_METRICS,
     ArtifactStatus,
     BaselineValue,
     DataStatus,
@@ -77,10 +80,14 @@ def with_trained(status: FineTuneJobStatus, summary: TrainSummary, *, now: datet
 
 
 def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTuneJobStatus:
-    """Return the status with the published artifact and its evaluation."""
-    metrics = [*summary.metrics, *([summary.paired] if summary.paired else [])]
+    """Return the status with the published artifact and its evaluation, each list cut to what the status may hold."""
+    paired = [summary.paired] if summary.paired else []
+    metrics = [*summary.metrics[: MOST_METRICS - len(paired)], *paired]
     artifact = ArtifactStatus(
-        uri=summary.artifact_uri, digest=summary.digest, size_bytes=summary.size_bytes, formats=summary.formats
+        uri=summary.artifact_uri,
+        digest=summary.digest,
+        size_bytes=summary.size_bytes,
+        formats=summary.formats[:MOST_FORMATS],
     )
     evaluation = EvaluationStatus(
         metrics=[
@@ -89,7 +96,7 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
         ],
         baselines=[
             BaselineValue(name=baseline.name, value=baseline.value, low=baseline.low, high=baseline.high)
-            for baseline in summary.baselines
+            for baseline in summary.baselines[:MOST_BASELINES]
         ],
     )
     return changed(status, artifact=artifact, evaluation=evaluation, progress=_progress(status, percent="100%"))

@@ -16,7 +16,8 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 
 from tuneloop_api.contract.defaults import config_hash
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved, SavedStep, TrainResult
-from tuneloop_api.contract.run_config import JobIdentity, MethodSettings, Paths, RunConfig, Settings
+from tuneloop_api.contract.run_config import JobIdentity, Paths, RunConfig
+from tuneloop_api.contract.settings import MethodSettings, Settings
 from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter
 from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, TokenizerFacts, open_split

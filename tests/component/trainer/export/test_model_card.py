@@ -67,6 +67,10 @@ def test_the_loading_code_of_the_card_runs(runs, posts, monkeypatch, capsys):
         pytest.param(
             ["InputBound"], 40, "show no sign of over- or under-fitting", id="slow input is none of the model"
         ),
+        pytest.param(
+            ["Straggler"], 40, "show no sign of over- or under-fitting", id="a slow rank is none of the model"
+        ),
+        pytest.param(["Forgetting"], 40, "- **Forgetting**: what was seen.", id="a finding of another release"),
     ],
 )
 def test_the_card_tells_how_the_training_went(names, steps, expected):

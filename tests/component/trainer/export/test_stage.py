@@ -16,7 +16,7 @@ from safetensors.torch import save_file as save_tensors
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_api.contract.results import TrainResult
-from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.dataset.shards import read_texts
 from tuneloop_trainer.errors import ConfigError, NonFiniteLossError, StageError, StorageError
 from tuneloop_trainer.export.stage import export

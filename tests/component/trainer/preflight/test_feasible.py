@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.models.trace import Law, ModelShape
+from tuneloop_trainer.models.trace import ByteFormula, ModelShape
 from tuneloop_trainer.preflight.feasible import Pod, nearest, refuse_too_large
 from tuneloop_trainer.preflight.memory_plan import SHARED_LIBRARIES, Layout, memory_plan
 
-NOTHING = Law(per_token=0, per_pair=0)
+NOTHING = ByteFormula(per_token=0, per_pair=0)
 ACTIVE = ModelShape(
-    parameters=1_000_000, trainable=1_000_000, kept=Law(per_token=1_000_000, per_pair=0), passing=NOTHING
+    parameters=1_000_000, trainable=1_000_000, kept=ByteFormula(per_token=1_000_000, per_pair=0), freed=NOTHING
 )
 """Its memory goes with the micro-batch."""
-LARGE = ModelShape(parameters=2_000_000_000, trainable=10, kept=Law(per_token=1, per_pair=0), passing=NOTHING)
+LARGE = ModelShape(parameters=2_000_000_000, trainable=10, kept=ByteFormula(per_token=1, per_pair=0), freed=NOTHING)
 """Its memory goes with the weights, which only stage 3 shares out."""
-LAYOUT = Layout(tokens=128, micro_batch=16, stage=0, world_size=1, precision="fp32", gpu=False)
+LAYOUT = Layout(tokens=128, micro_batch=16, zero_stage=0, world_size=1, precision="fp32", gpu=False)
 GANG = replace(LAYOUT, world_size=4)
 
 
@@ -47,7 +47,7 @@ def test_where_no_limit_is_set_nothing_is_refused():
         ),
         pytest.param(ACTIVE, LAYOUT, {"micro_batch": 2}, "training.microBatchSize: 2", id="a much smaller one"),
         pytest.param(
-            LARGE, GANG, {"stage": 3}, "deepspeed.stage: 3", id="a higher stage where rows are not what counts"
+            LARGE, GANG, {"zero_stage": 3}, "deepspeed.stage: 3", id="a higher stage where rows are not what counts"
         ),
         pytest.param(
             ACTIVE,
@@ -70,11 +70,11 @@ def test_micro_batches_divide_the_global_batch():
 
 def test_a_lower_stage_is_offered_where_the_buffers_of_zero_are_what_is_too_much():
     full = replace(LARGE, parameters=50_000_000, trainable=50_000_000)
-    assert offered(full, limit(full, LAYOUT), replace(LAYOUT, stage=2)) == "deepspeed.stage: 0"
+    assert offered(full, limit(full, LAYOUT), replace(LAYOUT, zero_stage=2)) == "deepspeed.stage: 0"
 
 
 def test_a_single_rank_is_not_sent_to_a_stage_that_shares_with_nobody():
-    assert offered(LARGE, limit(LARGE, replace(GANG, stage=3))) == "resources.memory: at least 9Gi"
+    assert offered(LARGE, limit(LARGE, replace(GANG, zero_stage=3))) == "resources.memory: at least 9Gi"
 
 
 def test_the_memory_that_the_job_takes_as_it_is_is_always_offered():

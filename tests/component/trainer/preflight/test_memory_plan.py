@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tuneloop_trainer.engine.buckets import BUCKET
-from tuneloop_trainer.models.trace import Law, ModelShape
+from tuneloop_trainer.models.trace import ByteFormula, ModelShape
 from tuneloop_trainer.preflight.memory_plan import (
     CUDA_CONTEXT,
     GATHERED,
@@ -20,11 +20,11 @@ from tuneloop_trainer.preflight.memory_plan import (
 SHAPE = ModelShape(
     parameters=10_000_000,
     trainable=10_000_000,
-    kept=Law(per_token=100_000, per_pair=1000),
-    passing=Law(per_token=10_000, per_pair=0),
+    kept=ByteFormula(per_token=100_000, per_pair=1000),
+    freed=ByteFormula(per_token=10_000, per_pair=0),
 )
 LORA = replace(SHAPE, trainable=100_000)
-ALONE = Layout(tokens=64, micro_batch=16, stage=0, world_size=1, precision="fp32", gpu=False)
+ALONE = Layout(tokens=64, micro_batch=16, zero_stage=0, world_size=1, precision="fp32", gpu=False)
 
 
 def test_stage_0_holds_weights_gradients_and_two_moments_in_fp32():
@@ -43,12 +43,12 @@ def test_activations_grow_with_rows_and_with_pairs_of_tokens():
 
 
 def test_the_moments_of_zero_are_shared_out_and_its_masters_come_to_them():
-    assert memory_plan(SHAPE, replace(ALONE, stage=2, world_size=4)).optimizer == 3 * 4 * 10_000_000 // 4
+    assert memory_plan(SHAPE, replace(ALONE, zero_stage=2, world_size=4)).optimizer == 3 * 4 * 10_000_000 // 4
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_frozen_weights_have_neither_gradients_nor_moments(stage):
-    layout = replace(ALONE, stage=stage)
+    layout = replace(ALONE, zero_stage=stage)
     full, lora = memory_plan(SHAPE, layout), memory_plan(LORA, layout)
     assert lora.gradients + lora.optimizer < (full.gradients + full.optimizer) / 50
     assert lora.weights == full.weights
@@ -60,30 +60,30 @@ def test_a_process_holds_its_libraries_and_its_part_of_a_checkpoint():
 
 
 def test_holes_of_the_forward_pass_count_where_nothing_comes_to_lie_in_them():
-    wasteful = replace(LORA, passing=Law(per_token=100_000, per_pair=0))
+    wasteful = replace(LORA, freed=ByteFormula(per_token=100_000, per_pair=0))
     holes = memory_plan(wasteful, ALONE).framework - LIBRARIES
     assert holes == pytest.approx(16 * 64 * 100_000 / 2, rel=0.05)
-    assert memory_plan(replace(SHAPE, passing=wasteful.passing), ALONE).framework == LIBRARIES + saved_bytes(SHAPE)
+    assert memory_plan(replace(SHAPE, freed=wasteful.freed), ALONE).framework == LIBRARIES + saved_bytes(SHAPE)
 
 
 def test_the_buckets_of_zero_have_a_limit():
     huge = replace(SHAPE, parameters=10**11, trainable=10**11)
-    alone = replace(ALONE, stage=2, precision="bf16", gpu=True)
+    alone = replace(ALONE, zero_stage=2, precision="bf16", gpu=True)
     assert memory_plan(huge, alone).framework == CUDA_CONTEXT + 4 * BUCKET
 
 
 def test_stage_3_shares_the_weights_out():
     huge = replace(SHAPE, parameters=10**11, trainable=1)
-    layout = replace(ALONE, stage=3, world_size=10, precision="bf16", gpu=True)
+    layout = replace(ALONE, zero_stage=3, world_size=10, precision="bf16", gpu=True)
     assert memory_plan(huge, layout).weights == 2 * (10**10 + GATHERED)
 
 
 def test_what_is_on_its_way_between_ranks_on_cpu_is_there_twice():
-    alone, together = (memory_plan(SHAPE, replace(ALONE, stage=3, world_size=ranks)).weights for ranks in (1, 2))
+    alone, together = (memory_plan(SHAPE, replace(ALONE, zero_stage=3, world_size=ranks)).weights for ranks in (1, 2))
     assert (alone, together) == (4 * 20_000_000, 4 * 25_000_000)
 
 
 def test_a_gpu_computes_with_weights_of_two_bytes_and_holds_no_checkpoint():
-    on_gpu = replace(ALONE, precision="bf16", stage=1, gpu=True)
+    on_gpu = replace(ALONE, precision="bf16", zero_stage=1, gpu=True)
     assert memory_plan(SHAPE, on_gpu).weights == 20_000_000
     assert memory_plan(SHAPE, on_gpu).framework == CUDA_CONTEXT + 4 * BUCKET

@@ -69,7 +69,7 @@ def test_parameters_are_counted_as_they_are_trained(tmp_path, folder, method):
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method["type"])
 @pytest.mark.parametrize(("rows", "tokens"), [(2, 64), (8, 64), (5, 24)])
 def test_what_the_forward_pass_keeps_is_what_autograd_keeps(tmp_path, folder, method, rows, tokens):
-    planned = shape(tmp_path, folder, method).kept.of(rows=rows, tokens=tokens)
+    planned = shape(tmp_path, folder, method).kept.bytes_for(rows=rows, tokens=tokens)
     assert planned == pytest.approx(kept_bytes(real(tmp_path, folder, method), rows=rows, tokens=tokens), rel=0.02)
 
 

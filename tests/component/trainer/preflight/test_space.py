@@ -9,13 +9,13 @@ import pytest
 from run_configs import run_config
 
 from tuneloop_trainer.errors import StorageError
-from tuneloop_trainer.models.trace import Law, ModelShape
+from tuneloop_trainer.models.trace import ByteFormula, ModelShape
 from tuneloop_trainer.preflight.feasible import GIB
 from tuneloop_trainer.preflight.space import Need, free_bytes, needs_of, require_room
 
-NOTHING = Law(per_token=0, per_pair=0)
-FULL = ModelShape(parameters=1000, trainable=1000, kept=NOTHING, passing=NOTHING)
-LORA = ModelShape(parameters=1000, trainable=10, kept=NOTHING, passing=NOTHING)
+NOTHING = ByteFormula(per_token=0, per_pair=0)
+FULL = ModelShape(parameters=1000, trainable=1000, kept=NOTHING, freed=NOTHING)
+LORA = ModelShape(parameters=1000, trainable=10, kept=NOTHING, freed=NOTHING)
 CHECKPOINT = 3 * 4 * 1000
 """Bytes: parameter and two moments in fp32."""
 

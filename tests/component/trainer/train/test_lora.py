@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfig, DistilBertModel
 
-from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.methods.lora import LORA
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import tiny_training as tiny
 import torch
 
-from tuneloop_api.contract.run_config import CheckpointSettings
+from tuneloop_api.contract.settings import CheckpointSettings
 from tuneloop_trainer import checkpoint as package
 from tuneloop_trainer.checkpoint import Checkpoints, TrainState
 from tuneloop_trainer.checkpoint.resume import committed

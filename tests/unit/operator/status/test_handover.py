@@ -6,10 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuneloop_api.contract.results import DataCounts, MemoryPlan, PrepareSummary, Resolved, TrainSummary
+from tuneloop_api.contract.results import (
+    DataCounts,
+    ExportSummary,
+    Measured,
+    MemoryPlan,
+    PrepareSummary,
+    Resolved,
+    TrainSummary,
+)
+from tuneloop_api.v1alpha1.common import MOST_IMAGE_CHARACTERS
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, Progress
 from tuneloop_api.wire.model import changed
-from tuneloop_operator.status.fine_tune_job.handover import with_prepared, with_trained
+from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -44,3 +53,34 @@ def test_the_memory_plan_stands_with_what_was_chosen() -> None:
     resolved = with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).resolved
     assert resolved is not None
     assert resolved["memory"] == plan.to_wire()
+
+
+def exported(*, metrics: int, paired: bool) -> ExportSummary:
+    numbers = [Measured(name=f"metric-{number}", value=0.5) for number in range(metrics)]
+    return ExportSummary(
+        artifact_uri="pvc://models/a", digest="sha256:0", size_bytes=1, formats=[f"format-{number}" for number in range(9)],
+        metrics=numbers, baselines=numbers[:17], paired=Measured(name="gain", value=0.1) if paired else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_more_results_than_the_status_holds_are_cut_and_the_paired_one_stays(paired: bool) -> None:
+    status = with_exported(FineTuneJobStatus(), exported(metrics=65, paired=paired))
+    assert status.evaluation is not None
+    assert status.artifact is not None
+    names = [metric.name for metric in status.evaluation.metrics or ()]
+    assert names == [f"metric-{number}" for number in range(64 - paired)] + ["gain"] * paired
+    assert len(status.evaluation.baselines or ()) == 16
+    assert len(status.artifact.formats or ()) == 8
+
+
+def test_as_many_results_as_the_status_holds_are_all_kept() -> None:
+    status = with_exported(FineTuneJobStatus(), exported(metrics=63, paired=True))
+    assert status.evaluation is not None
+    assert len(status.evaluation.metrics or ()) == 64
+
+
+def test_the_longest_image_that_the_spec_allows_stands_in_the_status() -> None:
+    digest = "@sha256:" + 16 * "9f2c"
+    image = "registry.example.com/" + "a" * (MOST_IMAGE_CHARACTERS - 21 - len(digest)) + digest
+    assert with_prepared(FineTuneJobStatus(), PREPARED, image=image, now=NOW).image == image

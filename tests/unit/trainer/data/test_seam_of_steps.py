@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from run_configs import run_config
 
-from tuneloop_api.contract.run_config import DataSettings, ModelSettings, Settings, SplitSettings
+from tuneloop_api.contract.settings import DataSettings, ModelSettings, Settings, SplitSettings
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.formats import FORMATS

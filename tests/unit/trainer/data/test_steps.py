@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tuneloop_api.contract.run_config import (
+from tuneloop_api.contract.settings import (
     DataSettings,
     DeduplicateSettings,
     ModelSettings,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tuneloop_api.contract.run_config import (
+from tuneloop_api.contract.settings import (
     DataSettings,
     LabelRuleSettings,
     ModelSettings,

@@ -22,7 +22,7 @@ from transformers import (
     RobertaModel,
 )
 
-from tuneloop_api.contract.run_config import MethodSettings
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods.bitfit import BITFIT, is_bias
 from tuneloop_trainer.models.load import load_model

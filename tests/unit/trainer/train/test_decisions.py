@@ -8,7 +8,7 @@ from file_limits import no_file_grows_beyond
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.run_config import (
+from tuneloop_api.contract.settings import (
     CheckpointSettings,
     EarlyStoppingSettings,
     EvaluateEverySettings,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tuneloop_api.contract.run_config import CheckpointSettings
+from tuneloop_api.contract.settings import CheckpointSettings
 from tuneloop_trainer.errors import CheckpointLostError
 from tuneloop_trainer.training.checkpoint_saver import best_to_keep
 from tuneloop_trainer.training.resume import TrainProgress, check_nothing_is_lost, selection_of, state_of

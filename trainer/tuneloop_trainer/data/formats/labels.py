@@ -1,4 +1,4 @@
-"""From what stands in the label column to a class."""
+"""Turns the value of a label column into the name of a class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tuneloop_trainer.data.sources.raw import BadReason, is_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tuneloop_api.contract.run_config import LabelRuleSettings
+    from tuneloop_api.contract.settings import LabelRuleSettings
 
 _INFINITE = (math.inf, -math.inf)
 LONGEST_LABEL = 128
@@ -22,7 +22,7 @@ def class_of(value: object, *, rule: LabelRuleSettings | None, known: frozenset[
 
     `known`: the classes of `model.labels`, None where any class is allowed.
     """
-    found = _named(value) if rule is None else _ruled(value, rule)
+    found = _label_as_text(value) if rule is None else _label_by_rule(value, rule)
     if isinstance(found, BadReason) or found is None:
         return found
     return found if known is None or found in known else BadReason.UNKNOWN_CLASS
@@ -37,7 +37,7 @@ def in_order(classes: Iterable[str]) -> list[str]:
         return sorted(distinct)
 
 
-def _named(value: object) -> str | BadReason:
+def _label_as_text(value: object) -> str | BadReason:
     """Return a label as text: booleans as true and false, whole numbers without a point, strings without outer white space."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return BadReason.MISSING_LABEL
@@ -58,7 +58,7 @@ def _text_of(value: str | float) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _ruled(value: object, rule: LabelRuleSettings) -> str | BadReason | None:
+def _label_by_rule(value: object, rule: LabelRuleSettings) -> str | BadReason | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return BadReason.MISSING_LABEL
     number = _number(value)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tuneloop_api.contract.run_config import Settings, SourceSettings
+    from tuneloop_api.contract.settings import Settings, SourceSettings
     from tuneloop_trainer.data.sources.raw import BadReason, RawRow
     from tuneloop_trainer.tasks.task import Row
 
@@ -76,7 +76,7 @@ class RowFormat:
     """label → the class that every split must have rows of; None: no split must have the label."""
     fewest_classes: int
     no_classes: str
-    """What is wrong if there are fewer classes; `{label}` is the one that is there."""
+    """What is wrong if there are fewer classes; `{label}` is the class that is there."""
     one_label: bool
     """Each row has exactly one label: a split can be stratified by it."""
     expansion: int

@@ -15,7 +15,7 @@ from tuneloop_trainer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneloop_api.contract.run_config import LabelRuleSettings, Settings
+    from tuneloop_api.contract.settings import LabelRuleSettings, Settings
     from tuneloop_trainer.tasks.task import Row
 
 _OF_THE_LABEL = frozenset(

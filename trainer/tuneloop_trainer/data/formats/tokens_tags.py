@@ -28,7 +28,7 @@ from tuneloop_trainer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Row
 
 Target = Literal["iob2", "bioes"]
@@ -63,8 +63,8 @@ def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
             hint="leave stratify out",
         )
     given = settings.model.labels
-    named = settings.task_options.tag_scheme
-    schemes = [detect(_tags_of_rows(source)) if named == "auto" else named for source in sources]
+    chosen = settings.task_options.tag_scheme
+    schemes = [detect(_tags_of_rows(source)) if chosen == "auto" else chosen for source in sources]
     target: Target = ("bioes" if "bioes" in schemes else "iob2") if given is None else _scheme_of_labels(given)
     known = None if given is None else frozenset(given)
     return Parsing(

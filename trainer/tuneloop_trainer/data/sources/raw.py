@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 2048
 BATCH_CHARACTERS = 4_194_304
-"""A batch ends at either: what is held in memory is bounded for short texts and long ones."""
+"""A batch ends at so many rows or characters, whichever comes first: the memory of a batch is bounded."""
 EXCERPT_CHARACTERS = 120
 
 
@@ -66,7 +66,7 @@ class RawRow:
     """One row as it stands in the file."""
 
     number: int
-    """Line of a text file (the row's first one), row of a table; from 1."""
+    """Line of a text file (the first line of the row), row of a table; from 1."""
     cells: tuple[Any, ...] = ()
     """Values of the format's columns, in its order. Empty where `problem` is set."""
     group: object = None

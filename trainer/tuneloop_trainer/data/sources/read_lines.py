@@ -62,7 +62,7 @@ def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Ite
 
 
 def _records(lines: Iterator[str], *, delimiter: str, file: DataFile) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield (first line, cells) of each record, or (first line, what is wrong) for one that cannot be split."""
+    """Yield (first line, cells) of each record, or (first line, what is wrong) for a record that cannot be split."""
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         first_line = records.line_num + 1

@@ -76,7 +76,7 @@ def _raw_rows(batch: pa.RecordBatch, columns: _Columns, *, first: int) -> list[R
     values = []
     for name, classes in zip(columns.names, columns.classes, strict=True):
         column = batch.column(name).to_pylist()
-        values.append(column if classes is None else [_named(value, classes) for value in column])
+        values.append(column if classes is None else [_class_name(value, classes) for value in column])
     cells = zip(*values, strict=True)
     return [raw_row(first + index, row, wanted=columns.wanted) for index, row in enumerate(cells)]
 
@@ -107,10 +107,10 @@ def _class_names(feature: object) -> list[str] | None:
     return [str(name) for name in feature["names"]]
 
 
-def _named(value: object, classes: list[str]) -> object:
+def _class_name(value: object, classes: list[str]) -> object:
     """Return the name of a class id, or the names of a list of them; `datasets` writes -1 where there is no label."""
     if isinstance(value, list):
-        return [_named(item, classes) for item in value]
+        return [_class_name(item, classes) for item in value]
     if isinstance(value, int):
         return classes[value] if 0 <= value < len(classes) else None
     return value

@@ -27,7 +27,7 @@ _READERS = {
 def read_file(file: DataFile, *, wanted: WantedColumns, field: str, limit: int | None = None) -> Iterator[RawBatch]:
     """Read a file batch by batch, at most `limit` rows. `field` is the source's path in the spec, for messages.
 
-    Raises DataError naming the file, and the line where there is one.
+    Raises DataError naming the file and, where it is known, the line.
     """
     left = limit
     for batch in _READERS[file.format](file, wanted=wanted, field=field):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_trainer.data.row_table import OUT
-from tuneloop_trainer.data.set_fields import set_fields
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 
 if TYPE_CHECKING:
@@ -56,6 +55,6 @@ def conflicting(texts: NDArray[np.int64], answers: NDArray[np.uint64]) -> NDArra
 STEP = DataStep(
     name="exact-duplicates",
     version=1,
-    settings=lambda settings: set_fields(settings.data.deduplicate, "exact"),
+    settings=lambda settings: settings.data.deduplicate.non_defaults("exact"),
     run=run,
 )

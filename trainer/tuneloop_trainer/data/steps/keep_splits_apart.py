@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.data.row_table import OUT, TEST, TRAIN, VALIDATION
-from tuneloop_trainer.data.set_fields import set_fields
 from tuneloop_trainer.data.steps.exact_duplicates import equal_ids
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 from tuneloop_trainer.dataset.splits import SPLITS
@@ -66,6 +65,6 @@ def _overlap(leaks: NDArray[np.bool_], *, texts: NDArray[np.int64], table: RowTa
 STEP = DataStep(
     name="keep-splits-apart",
     version=1,
-    settings=lambda settings: set_fields(settings.data.deduplicate, "across_splits"),
+    settings=lambda settings: settings.data.deduplicate.non_defaults("across_splits"),
     run=run,
 )

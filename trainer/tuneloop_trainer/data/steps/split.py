@@ -9,13 +9,12 @@ import numpy as np
 import xxhash
 
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
-from tuneloop_trainer.data.set_fields import set_fields
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tuneloop_api.contract.run_config import DataSettings, SplitSettings
+    from tuneloop_api.contract.settings import DataSettings, SplitSettings
     from tuneloop_trainer.data.row_table import RowTable
 
 _TWO_TO_64 = 2.0**64
@@ -95,4 +94,4 @@ def _by_share(
     return splits
 
 
-STEP = DataStep(name="split", version=1, settings=lambda settings: set_fields(settings.data.split), run=run)
+STEP = DataStep(name="split", version=1, settings=lambda settings: settings.data.split.non_defaults(), run=run)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.row_table import RowTable
 
 
@@ -60,6 +60,6 @@ class DataStep:
     version: int
     """Grows when the same table and settings give another table: data sets that were prepared before are then prepared anew."""
     settings: Callable[[Settings], dict[str, Any]]
-    """job's settings → what of them the step depends on, as JSON data: only fields that were set (`digest.set_fields`)."""
+    """job's settings → what of them the step depends on, as JSON data: only fields that differ from their defaults (`non_defaults`)."""
     run: Callable[[RowTable, StepContext], StepResult]
     """Raises DataError or ConfigError where the job cannot learn from such rows."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft import PeftModel
 
+from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.models.load import load_model
 
@@ -21,7 +22,7 @@ def _wanted(inputs: ExportInputs) -> bool:
 
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     """Write the adapter with the same bytes in every process: PEFT keeps `target_modules` as a set, and writes it in any order."""
-    model.peft_config["default"].base_model_name_or_path = inputs.settings.model.uri.removeprefix("hf://")
+    model.peft_config["default"].base_model_name_or_path = inputs.settings.model.uri.removeprefix(HUB_SCHEME)
     model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT looks for the base model on the hub
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tuneloop_api.contract.results import PrepareResult, TrainResult
-    from tuneloop_api.contract.run_config import Settings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.methods.method import Method
     from tuneloop_trainer.tasks.task import Task
 
@@ -66,12 +66,12 @@ class Exporter:
     folder: str
     """Name of its folder in the artifact."""
     format: str
-    """As in `spec.output.formats` and in the artifact's list of formats."""
+    """As in `status.artifact.formats`."""
     library: str
     """Library that loads it, as the Hugging Face Hub calls it."""
     wanted: Callable[[ExportInputs], bool]
     """Whether the job asks for it."""
     write: Callable[[ExportInputs, Any, Path], Any]
-    """(inputs, trained model, folder to write to) → the model for the exporters after this one."""
+    """(inputs, trained model, folder to write to) → the model for the exporters that follow."""
     load: Callable[[ExportInputs, Path], nn.Module]
     """(inputs, folder that was written) → the model from its own files, as anyone would load it, in evaluation mode."""

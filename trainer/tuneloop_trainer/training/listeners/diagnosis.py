@@ -1,4 +1,4 @@
-"""Diagnoses a run while it trains: collects its curves on rank 0, and looks for findings after evaluations and at the end."""
+"""Diagnoses a run while it trains: collects its curves on rank 0, and updates the findings after evaluations and at the end."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Diagnosis:
             essential=True,
             on_step=self.step,
             on_evaluation=self.evaluated,
-            on_last_step=lambda step: self._look(step, over=True),
+            on_last_step=lambda step: self._update_findings(step, over=True),
         )
 
     @property
@@ -76,13 +76,13 @@ class Diagnosis:
         self._tokens_before = self._run.batch_schedule.tokens_by_rank(event.step - 1, self._run.engine.world_size)
 
     def evaluated(self, event: EvaluationEvent) -> None:
-        """Add an evaluation to the curves, and look for findings. Collective."""
+        """Add an evaluation to the curves, and update the findings. Collective."""
         if self._log is not None:
             self.curves.add(evaluation_line(event))
-        self._look(event.step)
+        self._update_findings(event.step)
 
-    def _look(self, step: int, *, over: bool = False) -> None:
-        """Look for findings in the curves up to a step. Collective; rank 0 alone knows the findings. over: the run ends here."""
+    def _update_findings(self, step: int, *, over: bool = False) -> None:
+        """Find what the curves up to a step show. Collective; rank 0 alone knows the findings. over: the run ends here."""
         dead = dead_tensors(self._run.engine)
         if self._log is not None:
             self._found = findings(self.curves, self._context, dead, over=over)

@@ -25,7 +25,7 @@ class TrainLog:
     def __init__(self, path: Path, *, step: int, evaluated_step: int) -> None:
         """Open the log for a run that resumes after `step` steps, and cut the lines of later steps that a broken attempt wrote.
 
-        Evaluations and findings up to step `evaluated_step` stay; later ones are made again.
+        Evaluations and findings up to step `evaluated_step` stay; later ones are cut, and made again.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path

@@ -1,0 +1,229 @@
+"""The settings of a job as its pods know them: a block for each block of the spec, with the defaults that need no data.
+
+`run.json` holds what the spec sets, and the program that reads it fills in the defaults of its own release (`defaults.with_defaults`). What stays
+None is chosen by `prepare` (`PrepareResult.resolved`). Where a default or the meaning of a field changes, count up the version of its block in
+`defaults.IDENTITY_VERSIONS`: a checkpoint from before is then not taken for one of the same run. A new field with a default needs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
+from tuneloop_api.wire.model import MessageModel
+
+
+class SettingsBlock(MessageModel):
+    """A block of settings, which is written without what nobody has set."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON data with the wire's names of what was set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+
+class ModelSettings(SettingsBlock):
+    """The pre-trained model to start from."""
+
+    uri: str
+    revision: str | None = None
+    labels: list[str] | None = None
+
+
+class ColumnSettings(SettingsBlock):
+    """Column names of a source."""
+
+    text: str = "text"
+    label: str = "label"
+    tokens: str = "tokens"
+    tags: str = "tags"
+
+
+class LabelRuleSettings(SettingsBlock):
+    """Turns a number into one of two classes."""
+
+    above: float
+    names: list[str]
+    """Of the rows at or below `above`, and of those over it."""
+    drop_within: float | None = None
+
+
+class SourceSettings(SettingsBlock):
+    """Rows from one file, folder or saved data set."""
+
+    uri: str
+    split: str = "train"
+    columns: ColumnSettings = ColumnSettings()
+    label_rule: LabelRuleSettings | None = None
+    limit: int | None = None
+
+
+class ValidationSettings(SettingsBlock):
+    """What to do with rows that cannot be used."""
+
+    max_bad_fraction: float = 0.0
+    samples: int = 20
+
+
+class SplitSettings(SettingsBlock):
+    """How rows are divided."""
+
+    validation: float = 0.1
+    test: float = 0.1
+    method: Literal["hash", "random"] = "hash"
+    stratify: bool | None = None
+    """None: true for `random` without `groupBy`, else false."""
+    group_by: str | None = None
+    seed: int = 42
+
+
+class DeduplicateSettings(SettingsBlock):
+    """Which repeated rows are removed."""
+
+    exact: bool = True
+    across_splits: bool = True
+
+
+class DataSettings(SettingsBlock):
+    """The rows to learn from and to measure on."""
+
+    train: list[SourceSettings]
+    validation: list[SourceSettings] | None = None
+    test: list[SourceSettings] | None = None
+    format: Literal["auto", "text-label", "tokens-tags"] = "auto"
+    validate_rows: ValidationSettings = ValidationSettings()
+    split: SplitSettings = SplitSettings()
+    deduplicate: DeduplicateSettings = DeduplicateSettings()
+    max_tokens: int | None = None
+
+
+class TaskOptionSettings(SettingsBlock):
+    """Settings of some tasks."""
+
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
+    label_all_tokens: bool = False
+    """Training rows have a target at all tokens of a word, not at the first alone."""
+
+
+class MethodSettings(SettingsBlock):
+    """Which parameters are trained."""
+
+    type: str = "lora"
+    """A name that the trainer knows (`tuneloop_trainer.methods.METHODS`)."""
+    rank: int = 16
+    alpha: int | None = None
+    """None: 2 x rank."""
+    dropout: float = 0.05
+    target_modules: list[str] = Field(default=["all-linear"])
+
+
+class EvaluateEverySettings(SettingsBlock):
+    """How often the validation split is measured; exactly one of the two is set."""
+
+    steps: int | None = None
+    epochs: float | None = None
+
+
+class EarlyStoppingSettings(SettingsBlock):
+    """Stop when the validation split gets no better."""
+
+    metric: MetricName | None = None
+    """None: the best metric."""
+    patience: int = 3
+    min_delta: float = 0.0
+
+
+class TrainingSettings(SettingsBlock):
+    """Length, batches and optimizer."""
+
+    epochs: float | None = None
+    max_steps: int | None = None
+    """Exactly one of `epochs` and `max_steps` is set, once the defaults are filled in (epochs: 3)."""
+    global_batch_size: int = 32
+    micro_batch_size: int | None = None
+    learning_rate: float | None = None
+    scheduler: Literal["linear", "cosine", "constant", "wsd"] = "linear"
+    warmup_ratio: float | None = None
+    warmup_steps: int | None = None
+    """Exactly one of `warmup_ratio` and `warmup_steps` is set, once the defaults are filled in (ratio: 0.06 where the spec gives neither)."""
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    evaluate_every: EvaluateEverySettings = EvaluateEverySettings(epochs=1.0)
+    early_stopping: EarlyStoppingSettings | None = None
+    best_metric: MetricName = "loss"
+    seed: int = 42
+
+
+class EvaluationSettings(SettingsBlock):
+    """How the result is measured."""
+
+    bootstrap_samples: int = 2000
+    baselines: bool = True
+
+
+class DeepSpeedSettings(SettingsBlock):
+    """How memory is shared between ranks."""
+
+    stage: int | None = None
+    """None: 2, or 1 on a single rank."""
+    offload_optimizer: Literal["none", "cpu"] = "none"
+
+
+class GangSettings(SettingsBlock):
+    """The shape of the training gang; world size = nodes x processes_per_node."""
+
+    nodes: int = 1
+    gpus_per_node: int = 1
+    processes_per_node: int = 1
+    memory_bytes: int | None = None
+    """Memory that a training pod may use; None: no limit."""
+    hang_seconds: int | None = None
+    """How long the ranks may be silent; None: found from the time of a step."""
+
+
+class CheckpointSettings(SettingsBlock):
+    """When and how training progress is saved."""
+
+    every_seconds: int | None = None
+    every_steps: int | None = None
+    """At most one of the two is set; neither: the trainer plans the time from what a save costs."""
+    asynchronous: bool = True
+    keep_last: int = 2
+    keep_best: int = 1
+    resume: Literal["auto", "never"] = "auto"
+    resume_from: str | None = None
+    """Checkpoint of another job that `prepare` brings into this job's folder."""
+    grace_seconds: int = 300
+    cleanup: Literal["KeepBest", "KeepAll", "Delete"] = "KeepBest"
+    """What `export` leaves of the checkpoints once the artifact is published."""
+
+
+class OutputSettings(SettingsBlock):
+    """What is published."""
+
+    checkpoint: Literal["best", "last"] = "best"
+    merge_adapter: bool = True
+
+
+class Settings(SettingsBlock):
+    """The blocks of the spec that a stage needs."""
+
+    model: ModelSettings
+    task: str
+    """A name that the trainer knows (`tuneloop_trainer.tasks.TASKS`)."""
+    task_options: TaskOptionSettings = TaskOptionSettings()
+    data: DataSettings
+    method: MethodSettings = MethodSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    deepspeed: DeepSpeedSettings = DeepSpeedSettings()
+    gang: GangSettings = GangSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    output: OutputSettings = OutputSettings()

@@ -1,0 +1,30 @@
+"""Every example manifest of our kinds is one that the API server would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
+from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+KINDS = {"FineTuneJob": FineTuneJob, "ModelDeployment": ModelDeployment}
+MANIFESTS = [
+    pytest.param(manifest, id=path.relative_to(EXAMPLES).as_posix())
+    for path in sorted(EXAMPLES.rglob("*.yaml"))
+    for manifest in yaml.load_all(path.read_text(encoding="utf-8"), Loader=KubectlLoader)
+    if manifest["apiVersion"] == API_VERSION
+]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_an_example_is_valid(manifest: dict) -> None:
+    assert KINDS[manifest["kind"]].from_wire(manifest).metadata["name"]
+
+
+def test_there_is_an_example_of_every_task() -> None:
+    tasks = {param.values[0]["spec"].get("task") for param in MANIFESTS}
+    assert tasks >= {"text-classification", "token-classification"}

@@ -1,0 +1,32 @@
+"""A model is loaded with fused attention where its class has it, and with plain attention elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, DebertaConfig, DebertaModel, MPNetConfig, MPNetModel
+
+from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.tasks import TASKS
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 60}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize(
+    ("model", "attention"),
+    [
+        pytest.param(lambda: BertModel(BertConfig(**SIZES)), "sdpa", id="BERT"),
+        pytest.param(lambda: DebertaModel(DebertaConfig(**SIZES)), "eager", id="DeBERTa"),
+        pytest.param(lambda: MPNetModel(MPNetConfig(**SIZES)), "eager", id="MPNet"),
+    ],
+)
+def test_the_attention_is_that_of_the_class(tmp_path: Path, model: Any, attention: str, task: Any) -> None:
+    model().save_pretrained(tmp_path)
+    loaded: Any = load_model(tmp_path, task=task, labels=["O", "B-A"], pad_token_id=0, dropout=None, seed=0)
+    assert loaded.config._attn_implementation == attention
+    ids = torch.ones(2, 5, dtype=torch.int64)
+    assert loaded(input_ids=ids, attention_mask=ids).logits.isfinite().all()
