@@ -10,7 +10,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from memory_cluster import MemoryCluster
 
 from tuneloop_operator.errors import AlreadyExists, ClusterUnavailable, Conflict, LostLeadership
 from tuneloop_operator.leader.leader import Leader
@@ -21,32 +24,30 @@ LEASE_SECONDS, RENEW_SECONDS = 15.0, 10.0
 
 
 class Server:
-    """One Lease, kept as the API server keeps it: a replace needs the resourceVersion that is stored."""
+    """A `MemoryCluster` that holds one Lease and is reached request by request."""
 
     def __init__(self) -> None:
-        self.lease: Manifest | None = None
-        self.version = 0
+        self.cluster = MemoryCluster(lambda: datetime(2026, 1, 1, tzinfo=UTC))
 
     def carry_out(self, verb: str, manifest: Manifest | None) -> Outcome:
-        if verb == "get":
-            return copy.deepcopy(self.lease)
-        assert manifest is not None
-        if verb == "create" and self.lease is not None:
-            return AlreadyExists("there")
-        if verb == "replace" and (self.lease is None or self._rv(self.lease) != self._rv(manifest)):
-            return Conflict("changed")
-        self.version += 1
-        self.lease = copy.deepcopy(manifest)
-        self.lease["metadata"]["resourceVersion"] = str(self.version)
-        return copy.deepcopy(self.lease)
+        """Do a request at once; return what the API server answers."""
+        key = {"kind": "Lease", "namespace": "tuneloop", "name": "operator"}
+        request = self.cluster.get(**key) if verb == "get" else getattr(self.cluster, verb)(manifest)
+        try:
+            request.send(None)
+        except StopIteration as answer:
+            return cast("Outcome", answer.value)
+        except (AlreadyExists, Conflict) as error:
+            return error
+        raise AssertionError("a memory cluster answers at once")
+
+    @property
+    def lease(self) -> Manifest | None:
+        return self.cluster.objects.get(("Lease", "tuneloop", "operator"))
 
     @property
     def holder(self) -> str:
         return str(self.lease["spec"]["holderIdentity"]) if self.lease else ""
-
-    @staticmethod
-    def _rv(manifest: Manifest) -> Any:
-        return manifest["metadata"].get("resourceVersion")
 
 
 @dataclass

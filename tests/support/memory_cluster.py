@@ -1,7 +1,8 @@
-"""`MemoryCluster`: the API server of the operator's unit tests, with uids, resource versions and watch events."""
+"""`MemoryCluster`: the API server of the operator's unit tests, with uids, resource versions and watch events. The one fake of it."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from tuneloop_operator.cluster.token_reviews import TokenIdentity
+
 Manifest = dict[str, Any]
 
 
 class MemoryCluster:
-    """Implements the operator's `Cluster` on a dictionary; every write is reported to the watchers."""
+    """Implements all protocols of the API server that the operator has, on a dictionary; every write is reported to the watchers."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
@@ -33,14 +36,26 @@ class MemoryCluster:
         self.pods_take_their_time = False
         self.refused_pods: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
+        self.is_up = True
+        """Whether requests get an answer."""
+        self.tokens: dict[str, TokenIdentity] = {}
+        """Who holds each good token."""
+        self.reviewed: list[str] = []
+        """The audience of each review of a token."""
+        self.most_reviews_at_once = 0
+        self.events: list[tuple[str, str, str]] = []
+        """Uid, reason and message of each Kubernetes Event."""
+        self._reviews_now = 0
         self._clock = clock
         self._numbers = count(1)
 
     async def get(self, *, kind: str, namespace: str, name: str) -> Manifest | None:
+        self._answer()
         self.reads += 1
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
     async def list(self, *, kind: str, namespace: str, labels: Manifest) -> list[Manifest]:
+        self._answer()
         self.reads += 1
         return [
             copy.deepcopy(stored)
@@ -50,6 +65,7 @@ class MemoryCluster:
         ]
 
     async def create(self, manifest: Manifest) -> Manifest:
+        self._answer()
         if message := self.refuse.get(manifest["kind"]):
             raise Refused(message)
         if self._key(manifest) in self.objects:
@@ -57,29 +73,53 @@ class MemoryCluster:
         return self._wrote("create", self.add(manifest))
 
     async def apply(self, manifest: Manifest) -> Manifest:
+        self._answer()
         if self._key(manifest) not in self.objects:
             return self._wrote("apply", self.add(manifest))
         stored = self.objects[self._key(manifest)]
         stored["metadata"]["labels"] = manifest["metadata"]["labels"]
         return self._wrote("apply", self.change(stored, spec=manifest["spec"]))
 
+    async def replace(self, manifest: Manifest) -> Manifest:
+        self._answer()
+        self._require_version(manifest)
+        return self._wrote("replace", self.change(manifest, spec=manifest["spec"]))
+
     async def delete(self, *, kind: str, namespace: str, name: str, uid: str) -> None:
+        self._answer()
         found = self.objects.get((kind, namespace, name))
         if found is not None and found["metadata"]["uid"] == uid:
             self.remove(found)
             self._wrote("delete", found)
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
+        self._answer()
         self.reads += 1
         return self.refused_pods.get(job_uid, "")
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
+        self._answer()
         if status.get("phase") in self.refused_phases:
             raise Refused(f"status.phase: Unsupported value: {status['phase']}")
-        stored = self.objects.get(self._key(manifest))
-        if stored is None or stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
-            raise Conflict(manifest["metadata"]["name"])
+        self._require_version(manifest)
         return self._wrote("patch_status", self.change(manifest, status=status))
+
+    async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
+        self._answer()
+        self.reviewed.append(audience)
+        self._reviews_now += 1
+        self.most_reviews_at_once = max(self.most_reviews_at_once, self._reviews_now)
+        await asyncio.sleep(0)
+        self._reviews_now -= 1
+        return self.tokens.get(token)
+
+    async def post_event(
+        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+    ) -> None:
+        self._answer()
+        metadata = regarding["metadata"]
+        self._wrote("post_event", {"kind": "Event", "metadata": metadata})
+        self.events.append((metadata["uid"], reason, message))
 
     def add(self, manifest: Manifest) -> Manifest:
         """Store a new object, as if anybody had created it."""
@@ -117,6 +157,15 @@ class MemoryCluster:
     def of_kind(self, kind: str) -> dict[str, Manifest]:
         """Return the objects of a kind by name."""
         return {name: stored for (its_kind, _, name), stored in self.objects.items() if its_kind == kind}
+
+    def _answer(self) -> None:
+        if not self.is_up:
+            raise ClusterUnavailable("down")
+
+    def _require_version(self, manifest: Manifest) -> None:
+        stored = self.objects.get(self._key(manifest))
+        if stored is None or stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise Conflict(manifest["metadata"]["name"])
 
     def _notify(self, type_: str, manifest: Manifest) -> Manifest:
         for watcher in self.watchers:

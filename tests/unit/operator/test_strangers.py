@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from operator_harness import OperatorHarness
 
 from tuneloop_operator.cluster.token_reviews import TokenIdentity
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
@@ -13,16 +14,6 @@ from tuneloop_operator.progress.server import LocalAuthenticator
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 JOB = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "u-job"}}
-
-
-class Reviewer:
-    """Knows every token as that of one service account's pod."""
-
-    def __init__(self, username: str) -> None:
-        self._username = username
-
-    async def review_token(self, token: str, *, audience: str) -> TokenIdentity:
-        return TokenIdentity(username=self._username, pod_name="reviews-a1-0", pod_uid="u-pod")
 
 
 def child(kind: str, uid: str, owner: str) -> dict[str, Any]:
@@ -42,9 +33,12 @@ def child(kind: str, uid: str, owner: str) -> dict[str, Any]:
         ("system:node:team-a", False),
     ],
 )
-def test_only_a_service_account_of_the_jobs_own_namespace_may_post(username: str, may_report: bool) -> None:
+def test_only_a_service_account_of_the_jobs_own_namespace_may_post(
+    harness: OperatorHarness, username: str, may_report: bool
+) -> None:
+    harness.cluster.tokens["token"] = TokenIdentity(username=username, pod_name="reviews-a1-0", pod_uid="u-pod")
     authenticator = TokenReviewAuthenticator(
-        cluster=Reviewer(username),
+        cluster=harness.cluster,
         job_of=lambda _namespace, _name: JOB,
         children_of=lambda _namespace, _name: [child("Job", "u-gang", "u-job"), child("Pod", "u-pod", "u-gang")],
     )

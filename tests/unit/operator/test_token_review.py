@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from memory_cluster import MemoryCluster
 
 from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
@@ -15,25 +17,6 @@ from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 Manifest = dict[str, Any]
 HOLDER = TokenIdentity(username="system:serviceaccount:team-a:default", pod_name="reviews-a1-0", pod_uid="pod")
-
-
-class Reviews:
-    """An API server that knows one good token; counts what it is asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.is_up = True
-        self.at_once, self.most_at_once = 0, 0
-
-    async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
-        if not self.is_up:
-            raise ClusterUnavailable("down")
-        self.asked.append(audience)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(0)
-        self.at_once -= 1
-        return HOLDER if token == "good" else None
 
 
 def child(kind: str, uid: str, owner: str, *, stage: str = "train", attempt: str = "1") -> Manifest:
@@ -51,7 +34,8 @@ class JobWithPod:
     """A job with one pod, an authenticator, and a clock."""
 
     def __init__(self) -> None:
-        self.reviews = Reviews()
+        self.cluster = MemoryCluster(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        self.cluster.tokens["good"] = HOLDER
         self.job: Manifest | None = {"metadata": {"namespace": "team-a", "name": "reviews", "uid": "ftj"}}
         self.children = [child("Job", "job", "ftj"), child("Pod", "pod", "job")]
         self.now = 0.0
@@ -60,7 +44,7 @@ class JobWithPod:
     async def ask(self, token: str = "good") -> Any:
         if self._authenticator is None:
             self._authenticator = TokenReviewAuthenticator(
-                cluster=self.reviews,
+                cluster=self.cluster,
                 job_of=lambda _namespace, _name: self.job,
                 children_of=lambda _namespace, _name: self.children,
                 clock=lambda: self.now,
@@ -81,7 +65,7 @@ def test_a_review_is_cached_for_so_long(token: str, later: float, asked: int) ->
         await setup.ask(token)
 
     asyncio.run(story())
-    assert len(setup.reviews.asked) == asked
+    assert len(setup.cluster.reviewed) == asked
 
 
 def test_a_pod_that_is_gone_may_not_report_although_its_token_is_cached() -> None:
@@ -104,24 +88,24 @@ def test_a_job_that_was_created_again_is_another_audience() -> None:
         assert not (await setup.ask()).may_report
 
     asyncio.run(story())
-    assert setup.reviews.asked == [token_audience("ftj"), token_audience("another")]
+    assert setup.cluster.reviewed == [token_audience("ftj"), token_audience("another")]
 
 
 def test_without_the_job_no_review_is_requested() -> None:
     setup = JobWithPod()
     setup.job = None
     assert asyncio.run(setup.ask()) is None
-    assert setup.reviews.asked == []
+    assert setup.cluster.reviewed == []
 
 
 def test_a_review_without_an_answer_is_not_cached() -> None:
     setup = JobWithPod()
 
     async def story() -> Any:
-        setup.reviews.is_up = False
+        setup.cluster.is_up = False
         with pytest.raises(ClusterUnavailable):
             await setup.ask()
-        setup.reviews.is_up = True
+        setup.cluster.is_up = True
         return await setup.ask()
 
     assert asyncio.run(story()).may_report
@@ -134,7 +118,7 @@ def test_a_flood_of_tokens_reaches_the_api_server_a_few_at_a_time() -> None:
         await asyncio.gather(*(setup.ask(f"guess {number}") for number in range(100)))
 
     asyncio.run(story())
-    assert setup.reviews.most_at_once == 8
+    assert setup.cluster.most_reviews_at_once == 8
 
 
 def test_a_cached_token_does_not_wait_behind_a_flood() -> None:
@@ -162,7 +146,7 @@ def test_many_posts_at_once_with_one_token_ask_few_times() -> None:
         await asyncio.gather(*(setup.ask() for _ in range(100)))
 
     asyncio.run(story())
-    assert len(setup.reviews.asked) <= 8
+    assert len(setup.cluster.reviewed) <= 8
 
 
 @pytest.mark.parametrize(("stage", "attempt"), [("cook", "1"), ("train", ""), ("train", "one")])

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from memory_cluster import MemoryCluster
 from operator_harness import OperatorHarness
 
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.decision import Event
-from tuneloop_operator.errors import ClusterUnavailable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,25 +21,10 @@ def job(uid: str = "1") -> dict[str, Any]:
     return {"kind": "FineTuneJob", "metadata": {"namespace": "a", "name": "reviews", "uid": uid}}
 
 
-class Posted:
-    """Accepts events as the API server does. The first `failures` of them get no answer."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.events: list[tuple[str, str, str]] = []
-        self.failures = failures
-
-    async def post_event(
-        self, regarding: Any, *, kind: str, reason: str, message: str, instance: str, now: Any
-    ) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise ClusterUnavailable("no answer")
-        self.events.append((regarding["metadata"]["uid"], reason, message))
-
-
-def posted(*recorded: tuple[float, str, Event], failures: int = 0) -> list[tuple[str, str, str]]:
-    """Return the posted events of those recorded: each at so many minutes, about the object with this uid."""
-    at, cluster = [START], Posted(failures)
+def posted(*recorded: tuple[float, str, Event], lost: int | None = None) -> list[tuple[str, str, str]]:
+    """Return the posted events of those recorded: each at so many minutes, about the object with this uid. `lost`: this one gets no answer."""
+    at, cluster = [START], MemoryCluster(lambda: START)
+    cluster.fail_write = lost
     recorder = BackgroundEventRecorder(cluster=cluster, instance="operator-0", clock=lambda: at[0])
 
     async def record() -> None:
@@ -73,12 +58,12 @@ def test_an_event_is_posted_once(second: tuple[float, str, Event], times: int) -
 
 
 def test_an_event_that_cannot_be_posted_does_not_delay_the_next() -> None:
-    events = posted((0, "1", STARTED), (0, "2", STARTED), failures=1)
+    events = posted((0, "1", STARTED), (0, "2", STARTED), lost=0)
     assert [uid for uid, _, _ in events] == ["2"]
 
 
 def test_a_flood_is_dropped_not_waited_for() -> None:
-    cluster = Posted()
+    cluster = MemoryCluster(lambda: START)
     recorder = BackgroundEventRecorder(cluster=cluster, instance="operator-0", clock=lambda: START)
 
     async def flood() -> None:

@@ -14,27 +14,10 @@ from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.observe.fine_tune_job import observe
 from tuneloop_operator.decide.decision import Decision
-from tuneloop_operator.errors import AlreadyExists, NameConflict
+from tuneloop_operator.errors import NameConflict
 from tuneloop_operator.state.observed import Facts
 
 OWNER = {"kind": "FineTuneJob", "metadata": {"name": "r", "namespace": "n", "uid": "u-r", "resourceVersion": "1"}}
-
-
-class OneObject:
-    """An API server on which one object is there already; it keeps what is applied over it."""
-
-    def __init__(self, existing: dict[str, Any]) -> None:
-        self.existing, self.applied = existing, list[dict[str, Any]]()
-
-    async def get(self, **_: Any) -> dict[str, Any]:
-        return self.existing
-
-    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        raise AlreadyExists(manifest["metadata"]["name"])
-
-    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        self.applied.append(manifest)
-        return manifest | {"metadata": self.existing["metadata"]}
 
 
 def a_child(kind: str, name: str, *, owner: str, **labels: str) -> dict[str, Any]:
@@ -52,24 +35,29 @@ def a_child(kind: str, name: str, *, owner: str, **labels: str) -> dict[str, Any
 
 
 @pytest.mark.parametrize(("owner", "is_written"), [("u-r", True), ("u-somebody", False)])
-def test_an_object_of_another_owner_is_never_applied_over(owner: str, is_written: bool) -> None:
-    cluster = OneObject(a_child("Service", "r-train", owner=owner))
+def test_an_object_of_another_owner_is_never_applied_over(
+    harness: OperatorHarness, owner: str, is_written: bool
+) -> None:
+    harness.cluster.add(a_child("Service", "r-train", owner=owner))
     decision = Decision(apply=(a_child("Service", "r-train", owner="u-r"),))
-    writing = carry_out(decision, owner=OWNER, cluster=cluster, store=new_store())  # type: ignore[arg-type]  # two calls
+    writing = carry_out(decision, owner=OWNER, cluster=harness.cluster, store=new_store())
     if is_written:
         asyncio.run(writing)
     else:
         with pytest.raises(NameConflict, match="Service r-train is not ours: it has another owner"):
             asyncio.run(writing)
-    assert bool(cluster.applied) is is_written
+    assert (("apply", "Service", "r-train") in harness.cluster.writes) is is_written
 
 
 @pytest.mark.parametrize(("owner", "is_ours"), [("u-r", True), ("u-somebody", False)])
-def test_an_object_that_is_there_already_is_ours_only_if_we_own_it(owner: str, is_ours: bool) -> None:
+def test_an_object_that_is_there_already_is_ours_only_if_we_own_it(
+    harness: OperatorHarness, owner: str, is_ours: bool
+) -> None:
     """Ours is a create whose answer was lost."""
-    store, existing = new_store(), a_child("Job", "r-a1", owner=owner)
+    store = new_store()
+    harness.cluster.add(a_child("Job", "r-a1", owner=owner))
     decision = Decision(create=(a_child("Job", "r-a1", owner="u-r"),))
-    writing = carry_out(decision, owner=OWNER, cluster=OneObject(existing), store=store)  # type: ignore[arg-type]  # two calls
+    writing = carry_out(decision, owner=OWNER, cluster=harness.cluster, store=store)
     if is_ours:
         asyncio.run(writing)
     else:

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from elections import Manifest, Server
+from memory_cluster import MemoryCluster
 
-from tuneloop_operator.errors import ClusterUnavailable, LostLeadership
+from tuneloop_operator.errors import LostLeadership
 from tuneloop_operator.leader.leader import Leader
 
-
-class Instant:
-    """An API server that answers at once, or not at all."""
-
-    def __init__(self) -> None:
-        self.server = Server()
-        self.is_up = True
-
-    async def get(self, *, kind: str, namespace: str, name: str) -> Any:
-        return self._do("get", None)
-
-    async def create(self, manifest: Manifest) -> Any:
-        return self._do("create", manifest)
-
-    async def replace(self, manifest: Manifest) -> Any:
-        return self._do("replace", manifest)
-
-    def _do(self, verb: str, manifest: Manifest | None) -> Any:
-        if not self.is_up:
-            raise ClusterUnavailable("down")
-        outcome = self.server.carry_out(verb, manifest)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def quick(leases: Instant, identity: str, reported: list[bool]) -> Leader:
+def quick(cluster: MemoryCluster, identity: str, reported: list[bool]) -> Leader:
     return Leader(
-        leases=leases,  # type: ignore[arg-type]
+        leases=cluster,
         namespace="tuneloop",
         name="operator",
         identity=identity,
@@ -59,14 +36,14 @@ async def until(condition: Any, *, seconds: float = 5.0) -> None:
 
 def test_an_outage_stops_the_writes_and_not_the_process() -> None:
     async def story() -> list[bool]:
-        leases, reported = Instant(), list[bool]()
-        leader = quick(leases, "first", reported)
+        cluster, reported = MemoryCluster(lambda: START), list[bool]()
+        leader = quick(cluster, "first", reported)
         running = asyncio.create_task(leader.run())
         await until(leader.leads)
-        leases.is_up = False
+        cluster.is_up = False
         await until(lambda: reported == [True, False])
         assert not running.done()
-        leases.is_up = True
+        cluster.is_up = True
         await until(leader.leads)
         await leader.release()
         await running
@@ -77,14 +54,12 @@ def test_an_outage_stops_the_writes_and_not_the_process() -> None:
 
 def test_another_holder_ends_the_run_with_its_name() -> None:
     async def story() -> None:
-        leases, reported = Instant(), list[bool]()
-        leader = quick(leases, "first", reported)
+        cluster, reported = MemoryCluster(lambda: START), list[bool]()
+        leader = quick(cluster, "first", reported)
         running = asyncio.create_task(leader.run())
         await until(leader.leads)
-        assert leases.server.lease is not None
-        other = copy.deepcopy(leases.server.lease)
-        other["spec"]["holderIdentity"] = "second"
-        leases.server.carry_out("replace", other)
+        (lease,) = cluster.of_kind("Lease").values()
+        cluster.change(lease, spec=lease["spec"] | {"holderIdentity": "second"})
         with pytest.raises(LostLeadership, match="second leads now"):
             await running
         assert reported == [True, False]
