@@ -96,7 +96,9 @@ def test_the_best_weights_are_saved_at_once(scripted):
     assert made.checkpoints.kept[-1] == {"last": 2, "best": 1, "best_steps": made.checkpoints.kept[-1]["best_steps"]}
 
 
-@pytest.mark.parametrize(("spike", "saved"), [pytest.param(0, 62, id="saves"), pytest.param(1, 60, id="not in a spike")])
+@pytest.mark.parametrize(
+    ("spike", "saved"), [pytest.param(0, 62, id="saves"), pytest.param(1, 60, id="not in a spike")]
+)
 def test_who_is_asked_to_stop_saves_and_leaves(scripted, spike, saved):
     made = scripted([*USUAL, 0.4, HIGH if spike else 0.4, 0.4, 0.4])
     made.stop_after(61)
