@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 import tuneloop_trainer.checkpoint.manifest as checkpoint
 from tuneloop_api.contract import artifact, job_plan, progress, results, run_config, server_config
+from tuneloop_api.contract.settings import SettingsBlock
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobStatus, ModelDeployment, ModelDeploymentStatus
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel, WireModel, ignored_fields
@@ -108,7 +109,7 @@ def enumerated() -> list[Any]:
     found: dict[str, tuple[type[WireModel], FieldInfo]] = {}
     for message in MESSAGES:
         for model in models_in(message):
-            if not issubclass(model, run_config.SettingsBlock):
+            if not issubclass(model, SettingsBlock):
                 found |= {
                     f"{model.__name__}.{name}": (model, field)
                     for name, field in model.model_fields.items()

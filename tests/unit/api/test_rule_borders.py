@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bad_manifests import GOOD, JOB
+from bad_manifest import GOOD, JOB
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec, ModelDeployment

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from operator_harness import OperatorHarness
 
+from tuneloop_operator.settings.operator import OperatorSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -122,9 +124,12 @@ def test_an_operator_killed_after_any_write_is_replaced_by_one_that_goes_on(
     asyncio.run(life())
 
 
-def test_a_status_that_would_not_fit_is_reported_like_a_refusal(harness: OperatorHarness) -> None:
+def test_a_status_that_would_not_fit_is_reported_like_a_refusal() -> None:
+    image = f"registry.example/{'x' * 600}"
+    harness = OperatorHarness(OperatorSettings(trainer_image=image, server_image="server:1"))
+
     async def life() -> None:
-        harness.submit(image=f"registry.example/{'x' * 300}")
+        harness.submit()
         await harness.settle()
         refused = next(found for found in harness.status["conditions"] if found["type"] == "Refused")
         assert "the status does not fit its schema: image: found 'registry.example/" in refused["message"]

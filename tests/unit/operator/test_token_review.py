@@ -126,11 +126,11 @@ def test_a_cached_token_does_not_wait_behind_a_flood() -> None:
 
     async def story() -> tuple[Any, int]:
         await setup.ask()
-        asked = len(setup.reviews.asked)
+        asked = len(setup.cluster.reviewed)
         flood = [asyncio.create_task(setup.ask(f"guess {number}")) for number in range(100)]
         await asyncio.sleep(0)
         identity = await setup.ask()
-        reviewed = len(setup.reviews.asked) - asked
+        reviewed = len(setup.cluster.reviewed) - asked
         await asyncio.gather(*flood)
         return identity, reviewed
 

@@ -206,7 +206,7 @@ def scripted(tmp_path):
         task = ScriptedTask(engine, losses, list(evaluations))
         checkpoints = ScriptedCheckpoints(tmp_path)
         run = TrainingRun(
-            config=config, prepared=SimpleNamespace(resolved=resolved), task=task, method=method_of(config.settings.method), splits=splits, pad_id=0,
+            config=config, prepared=SimpleNamespace(resolved=resolved, dataset_digest="d1"), task=task, method=method_of(config.settings.method), splits=splits, pad_id=0,
             batch_schedule=BatchSchedule(splits["train"].lengths, seed=1, global_batch=GLOBAL_BATCH, micro_batch=MICRO_BATCH),
             schedule=Schedule(scheduler="constant", peak=1e-3, warmup_steps=warmup, total_steps=total),
             intervals=SaveAndEvalIntervals(
