@@ -9,6 +9,7 @@ import copy
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tuneloop_api.v1alpha1 import API_VERSION
@@ -67,8 +68,14 @@ class Case:
     manifest: dict[str, Any]
 
 
+@cache
+def schema_of(kind):
+    """Return the JSON schema of a kind, to be read only."""
+    return kind.model_json_schema(by_alias=True)
+
+
 def smallest(kind):
-    schema = kind.model_json_schema(by_alias=True)
+    schema = schema_of(kind)
     spec = fill(schema, schema["properties"]["spec"])
     return {"apiVersion": API_VERSION, "kind": kind.__name__, "metadata": {"name": "a"}, "spec": spec}
 

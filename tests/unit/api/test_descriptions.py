@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -69,14 +70,14 @@ def optional_leaves() -> list[Any]:
     ]
 
 
+@cache
 def required(resource: crd.Resource) -> set[str]:
     """Return the names of all fields that must be given where their block is."""
-    return {name for _, node in nodes(crd.root_schema(resource), "") for name in node.get("required", ())} | {
-        name for _, node in nodes(crd.root_schema(resource), "") for name in node.get("items", {}).get("required", ())
-    }
+    found = [node for _, node in nodes(crd.root_schema(resource), "")]
+    return {name for node in found for part in (node, node.get("items", {})) for name in part.get("required", ())}
 
 
-@pytest.mark.parametrize(("resource", "path", "node"), fields("spec", "status"))
+@pytest.mark.parametrize(("resource", "path", "node"), list(fields("spec", "status")))
 def test_a_field_is_described_in_sentences_that_say_more_than_its_name(
     resource: crd.Resource, path: str, node: Node
 ) -> None:
@@ -128,11 +129,15 @@ def block_of(path: str) -> str | None:
     return next((block for block in BLOCKS if path.startswith(f"{block}[0]")), None)
 
 
+@cache
+def settings_of_the_smallest_job() -> Any:
+    spec = FineTuneJob.from_wire(smallest(FineTuneJob)).spec
+    return with_defaults(spec).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def filled_in(path: str) -> Any:
     """Return what stands in the settings of a job that leaves everything out; None for what others fill in: the operator or `prepare`."""
-    found: Any = with_defaults(FineTuneJob.from_wire(smallest(FineTuneJob)).spec).model_dump(
-        mode="json", by_alias=True, exclude_none=True
-    )
+    found = settings_of_the_smallest_job()
     ours = (
         path.removeprefix("spec.")
         .replace("[0]", "")

@@ -102,7 +102,7 @@ def test_a_manifest_that_is_too_big_to_store_says_its_size(tmp_path: Path) -> No
         "spec": GOOD[JOB] | {"model": model, "data": dict.fromkeys(["train", "validation", "test"], [source] * 64)}
     }
     body["metadata"]["annotations"] = {"a": "x" * 200_000}
-    (problem,) = problems_of(tmp_path, json.dumps(body))
+    (problem,) = problems_of(tmp_path, json.dumps(body, ensure_ascii=False))
     assert problem.message.startswith("the manifest is 1")
     assert problem.message.endswith(" bytes; the cluster stores at most 1500000 of one object")
 
