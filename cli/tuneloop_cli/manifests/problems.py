@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.common import ObjectMeta
@@ -63,7 +64,7 @@ class ManifestError(Exception):
 def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, str]:
     """Return the field path and the sentence for one pydantic error of `model`."""
     path: Path = tuple(error["loc"])
-    schema = model.model_json_schema(by_alias=True)
+    schema = _schema(model)
     if error["type"] == "extra_forbidden":
         known = _metadata_fields() if path[:-1] == ("metadata",) else _properties(schema, path[:-1])
         return path, _unknown_field(str(path[-1]), known)
@@ -72,6 +73,12 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
     if error["type"] == "rule":
         return path, _broken_rule(error)
     return path, f"{_show(error['input'])} is not allowed; {_allowed(error, schema)}"
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a kind, to be read only. Making it takes longer than all checks of a manifest."""
+    return model.model_json_schema(by_alias=True)
 
 
 def _broken_rule(error: ErrorDetails) -> str:
