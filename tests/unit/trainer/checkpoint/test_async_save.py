@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_a_full_volume_at_the_commit_is_named_too(tmp_path, fence):
     file.write_text("")  # in the place of the folder
     with pytest.raises(SaveFailedError, match=r"step 10 cannot be saved: File exists: .*step-00000010-a1\.tmp$"):
         save(tmp_path, fence).finish()
+
+
+def test_what_the_disk_has_changed_is_not_committed(tmp_path, fence, monkeypatch):
+    fsync = os.fsync
+
+    def forgetful(descriptor: int) -> None:
+        fsync(descriptor)
+        os.pwrite(descriptor, b"!", 500)
+
+    monkeypatch.setattr(os, "fsync", forgetful)
+    with pytest.raises(SaveFailedError, match=r"read back right after it was written, rank00000\.safetensors has"):
+        save(tmp_path, fence).finish()
+    assert committed(tmp_path) == []
 
 
 def test_who_was_replaced_by_a_later_attempt_ends_instead_of_going_on(tmp_path, fence):
