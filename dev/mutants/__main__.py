@@ -69,9 +69,10 @@ class Killers:
 
 
 def main() -> int:
-    """Return 0, or 1 if the tests fail without a change or a known change lives."""
+    """Return 0, or 1 if the tests fail without a change, or if a known change lives or is out of date."""
     options = _options()
-    mutants = list(_known(options.packages, options.only) if options.known else _sampled(options))
+    outdated: list[str] = []
+    mutants = list(_known(options.packages, options.only, outdated) if options.known else _sampled(options))
     by_package = defaultdict(list)
     for mutant in mutants:
         by_package[mutant.package].append(mutant)
@@ -79,7 +80,7 @@ def main() -> int:
     for name in sorted(by_package, key=list(PACKAGES).index):
         trials += _tried(name, by_package[name], options)
     _print_summary(trials)
-    return int(options.known and not all(trial.is_killed for trial in trials))
+    return int(bool(outdated) or (options.known and not all(trial.is_killed for trial in trials)))
 
 
 def _options() -> argparse.Namespace:
@@ -99,7 +100,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _known(packages: list[str], only: list[str]) -> Iterator[Mutant]:
+def _known(packages: list[str], only: list[str], outdated: list[str]) -> Iterator[Mutant]:
+    """Yield the known changes. The ids of those that cannot be made any more are added to `outdated`."""
     for row in known_changes():
         if (packages and row.package not in packages) or (only and row.id not in only):
             continue
@@ -107,7 +109,8 @@ def _known(packages: list[str], only: list[str]) -> Iterator[Mutant]:
         try:
             source = row.apply((ROOT / file).read_text())
         except (LookupError, FileNotFoundError) as error:
-            print(f"out of date: {error}")
+            print(f"out of date: {row.id}: {error}")
+            outdated.append(row.id)
             continue
         yield Mutant(row.package, file, row.line, f"{row.id}: {_shown(row.code)} → {_shown(row.changed)}", source)
 

@@ -36,6 +36,8 @@ class Calls:
         self._folder = f"{os.getcwd()}/"  # noqa: PTH109  (the texts are compared at each call)
         self._sources = tuple(self._folder + source for source in sources)
         self._place = ""
+        self._known: set[int] = set()
+        """The code objects that were called at this place."""
         self._calls: defaultdict[str, set[str]] = defaultdict(set)
         self._elsewhere: set[str] = set()
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -50,8 +52,14 @@ class Calls:
 
     def _called(self, frame: FrameType, event: str, argument: object) -> None:  # noqa: ARG002
         code = frame.f_code
+        if id(code) in self._known:  # this is called millions of times
+            return
+        self._known.add(id(code))
         if code.co_filename.startswith(self._sources):
             self._calls[self._place].add(f"{code.co_filename.removeprefix(self._folder)}:{code.co_firstlineno}")
+
+    def _enter(self, place: str) -> None:
+        self._place, self._known = place, set()
 
     def audited(self, event: str, arguments: object) -> None:  # noqa: ARG002
         if event in _STARTS_OF_PROCESSES:
@@ -59,17 +67,17 @@ class Calls:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
-        self._place = item.nodeid.split("::", maxsplit=1)[0]
+        self._enter(item.nodeid.split("::", maxsplit=1)[0])
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        self._place = item.nodeid
+        self._enter(item.nodeid)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
-        self._place = item.nodeid.split("::", maxsplit=1)[0]
+        self._enter(item.nodeid.split("::", maxsplit=1)[0])
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -1,7 +1,7 @@
 """The process that runs tests on a copy of the tree: `worker.py LOG [LIBRARY…]`. It imports the libraries once and forks for each run.
 
 It reads one request a line, `{"tests": […], "seconds": …}`, and answers each by a line, `{"code": …, "seconds": …, "failed": …}`. `code`
-is pytest's exit status, or `null` for a run that took longer than it may. `failed`: the first test that did.
+is pytest's exit status, negative for a run that used more processor time than it may, `null` for one that lasted much longer. `failed`: the first test that did.
 
 `collected.py` is quicker where the change lies in a function.
 """
@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -22,8 +23,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OPTIONS = ("-q", "-x", "-s", "--tb=short", "-p", "no:cacheprovider", "-m", "not full")
+OPTIONS = ("-q", "-x", "-s", "--tb=short", "-p", "no:cacheprovider", "-m", "not full", "-o", "timeout=0")
 _POLL_SECONDS = 0.02
+_MOST_WAITING = 4
+"""How much longer than its processor time a run may last."""
 
 
 class FirstFailure:
@@ -82,7 +85,7 @@ def load(libraries: tuple[str, ...]) -> None:
 
 
 def forked(run: Callable[[], int], *, log: str, seconds: float) -> dict[str, Any]:
-    """Run in a child whose output goes to the log, and return the answer."""
+    """Run in a child whose output goes to the log, and return the answer. seconds: of processor time; a busy machine must not end the run."""
     failed_file = f"{log}.failed"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(failed_file)  # noqa: PTH108
@@ -93,11 +96,13 @@ def forked(run: Callable[[], int], *, log: str, seconds: float) -> dict[str, Any
         try:
             os.setsid()
             redirect(log)
+            if seconds != float("inf"):
+                resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
             code = run()
         finally:
             sys.stdout.flush()
             os._exit(code)  # without the clean-up of the parent
-    code = _wait(child, deadline=started + seconds)
+    code = _wait(child, deadline=started + _MOST_WAITING * seconds)
     failed = ""
     with contextlib.suppress(FileNotFoundError), open(failed_file, encoding="utf-8") as file:  # noqa: PTH123
         failed = file.read()
