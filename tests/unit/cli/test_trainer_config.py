@@ -21,7 +21,7 @@ def test_a_folder_of_any_name_takes_the_place_of_the_claims(tmp_path: Path) -> N
     config = RunConfig.from_wire(
         trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
     )
-    assert config.paths.claims == {name: str(folders.claim(name)) for name in ("shared", "work")}
+    assert config.paths.claims == {name: str(folders.claim(name)) for name in ("demo", "shared", "work")}
     assert config.paths.datasets == str(folders.claim("work") / "datasets")
     assert config.paths.job_uri.startswith("pvc://work/jobs/reviews-")
     assert config.progress is None
