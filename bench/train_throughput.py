@@ -75,7 +75,9 @@ def _report(measured: dict) -> None:
     best, peer = (max(names, key=lambda name: speed[name]) for names in (OURS, THEIRS))
     print(f"\npadding           {padding:6.1%} of all tokens (goal <= 5 %)")
     print(f"of rectangles     {speed['tuneloop-1'] / speed['rectangles-1']:6.2f} x (goal >= 0.9)")
-    print(f"of HF Trainer     {speed[best] / speed[peer]:6.2f} x: {best} against {peer}, each one's best (goal >= 1.1)")
+    print(
+        f"of HF Trainer     {speed[best] / speed[peer]:6.2f} x: {best} against {peer}, the best of each (goal >= 1.1)"
+    )
     print(
         f"                  {speed[best] / speed['trainer-1k']:6.2f} x with our allocator settings given to it (trainer-1k)"
     )

@@ -1,8 +1,12 @@
-"""The exit codes of the command line."""
+"""How a command ends: its exit codes, and the message for a wrong option."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Exit(IntEnum):
@@ -26,3 +30,9 @@ class TuneloopExit(Exception):  # noqa: N818  (ends the program, not always for 
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def require_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    """Raise TuneloopExit for a value of an option that is none of its choices."""
+    if value not in choices:
+        raise TuneloopExit(Exit.BAD_INPUT, f"{option}: {value!r} is not allowed; must be one of {', '.join(choices)}")

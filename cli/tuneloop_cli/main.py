@@ -96,7 +96,7 @@ def get(
 
 @app.command(epilog="Example: tuneloop describe ftj reviews")
 def describe(kind: Kind, name: str, folder: Folder = DEFAULT_DIR) -> None:
-    """Tell the story of one object: progress, data, checkpoints, results, failures."""
+    """Describe one object: progress, data, checkpoints, results, failures."""
     from tuneloop_cli.commands.get import describe_one
 
     describe_one(kind, name, folder=folder)

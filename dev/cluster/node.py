@@ -55,7 +55,7 @@ class NodeCluster(RunningCluster):
 
     @property
     def api_address_for_pods(self) -> str:
-        """The API server's address for pods that do not use the one of their service account: the same as on this machine."""
+        """The API server's address for pods that do not use that of their service account: the same as on this machine."""
         return self.server_url
 
     def up(self) -> None:

@@ -85,7 +85,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all without one")
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(PACKAGES)}; all if none is given")
     parser.add_argument("--full", action="store_true", help="try every change, not a sample")
     parser.add_argument("--known", action="store_true", help="try the changes of known.toml instead")
     parser.add_argument("--only", nargs="*", default=[], help="ids of known.toml")

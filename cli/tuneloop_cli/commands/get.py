@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 from tuneloop_cli.local.cluster.lock import has_session
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.views.kinds import VIEWS
@@ -49,8 +49,7 @@ def find(folder: Path, kind: CustomKind, name: str) -> Manifest:
 
 def show(word: str | None, name: str | None, *, folder: Path, output: str, watch: bool) -> None:
     """Print objects. With `watch`, print them again after each change."""
-    if output not in OUTPUTS:
-        raise TuneloopExit(Exit.BAD_INPUT, f"--output: {output!r} is not allowed; must be one of {', '.join(OUTPUTS)}")
+    require_choice("--output", output, OUTPUTS)
     kinds = [kind_named(word)] if word else list(VIEWS)
     printed = None
     while True:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +47,8 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
 
 def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> None:
     """Print the logs of one stage, pod after pod. With `follow`, print new lines until Ctrl-C."""
-    if stage is not None and stage not in STAGES:
-        raise TuneloopExit(Exit.BAD_INPUT, f"--stage: {stage!r} is not allowed; must be one of {', '.join(STAGES)}")
+    if stage is not None:
+        require_choice("--stage", stage, STAGES)
     logs = logs_of(name, folder)
     wanted = stage or (logs[-1].stage if logs else "")
     chosen = [log for log in logs if log.stage == wanted]

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.commands.load_arguments import only_manifest
-from tuneloop_cli.commands.validate import error_output, refusal_of, run_trainer
-from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.commands.validate import error_output, local_settings, refusal_of, run_trainer
+from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 from tuneloop_cli.local.kubelet.pod_plan import Folders
-from tuneloop_cli.local.submission import DEFAULT_CLAIM
 from tuneloop_cli.views.plan_page import plan_page
-from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +21,11 @@ OUTPUTS = ("table", "json")
 
 def show_plan(files: list[Path], *, folder: Path, output: str) -> None:
     """Print the plan of the only job in these files. Exit code 2: the job cannot run as it is."""
-    if output not in OUTPUTS:
-        raise TuneloopExit(Exit.BAD_INPUT, f"--output: {output!r} is not allowed; must be one of {', '.join(OUTPUTS)}")
+    require_choice("--output", output, OUTPUTS)
     loaded = only_manifest("FineTuneJob", files, command="plan")
     job = loaded.resource
     assert isinstance(job, FineTuneJob)
-    settings = OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
+    settings = local_settings()
     folders = Folders(root=folder.resolve())
     refusal = refusal_of(loaded, folders=folders, settings=settings)
     if refusal is not None:

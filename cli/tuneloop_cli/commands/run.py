@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tuneloop_cli.commands.load_arguments import only_manifest
-from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.local.submission import Submission
@@ -113,9 +113,8 @@ async def _show_live(session: LocalSession, job: _FollowedJob, console: Console)
 
 
 async def _versions(session: LocalSession, job: _FollowedJob) -> AsyncGenerator[Manifest, None]:
-    metadata = job.newest["metadata"]
-    async with aclosing(session.watch("FineTuneJob", metadata["name"], namespace=metadata["namespace"])) as versions:
+    """Yield the versions of the job, and keep the newest."""
+    async with aclosing(versions_of(session, job.newest)) as versions:
         async for version in versions:
-            if version is not None:
-                job.newest = version
-                yield version
+            job.newest = version
+            yield version

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.commands.load_arguments import only_manifest
-from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.views.values import at
 
@@ -37,11 +37,9 @@ async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
     """Return once the server is ready. Raises TuneloopExit if waiting cannot make it ready."""
     metadata = deployment["metadata"]
     printed = ""
-    async with aclosing(
-        session.watch("ModelDeployment", metadata["name"], namespace=metadata["namespace"])
-    ) as versions:
+    async with aclosing(versions_of(session, deployment)) as versions:
         async for version in versions:
-            if version is None or _is_stale(version):
+            if _is_stale(version):
                 continue
             require_can_become_ready(version)
             ready = condition(version, "Ready")

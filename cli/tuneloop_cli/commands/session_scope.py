@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_cli.exits import Exit, TuneloopExit
@@ -12,8 +12,10 @@ from tuneloop_cli.local.errors import ClaimMissing, FolderInUse, FolderUnusable,
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
     from pathlib import Path
+
+    from tuneloop_operator.cluster import Manifest
 
 
 class Interrupts:
@@ -41,6 +43,15 @@ async def session_scope(folder: Path, *, ranks: int | None = None, port: int = 0
         raise TuneloopExit(Exit.BAD_INPUT, str(error)) from error
     except LocalError as error:
         raise TuneloopExit(Exit.FAILED, str(error)) from error
+
+
+async def versions_of(session: LocalSession, manifest: Manifest) -> AsyncGenerator[Manifest, None]:
+    """Yield the object now and after each change, as long as it exists."""
+    metadata = manifest["metadata"]
+    async with aclosing(session.watch(manifest["kind"], metadata["name"], namespace=metadata["namespace"])) as versions:
+        async for version in versions:
+            if version is not None:
+                yield version
 
 
 async def finishes_before(event: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:

@@ -7,12 +7,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.commands.load_arguments import manifests_in
-from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope
+from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.values import at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from tuneloop_cli.local.session import LocalSession
@@ -48,17 +47,9 @@ async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
     """Print a line at each change of phase."""
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     printed = ""
-    async with aclosing(_versions(session, manifest)) as versions:
+    async with aclosing(versions_of(session, manifest)) as versions:
         async for version in versions:
             phase = at(version, "status.phase")
             if phase and phase != printed:
                 printed = phase
                 print(f"{name}: {view_of(version).line(version)}", flush=True)
-
-
-async def _versions(session: LocalSession, manifest: Manifest) -> AsyncGenerator[Manifest, None]:
-    metadata = manifest["metadata"]
-    async with aclosing(session.watch(manifest["kind"], metadata["name"], namespace=metadata["namespace"])) as versions:
-        async for version in versions:
-            if version is not None:
-                yield version

@@ -14,10 +14,10 @@ from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.folders import require_claims
-from tuneloop_cli.local.kubelet.pod_plan import Folders
+from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.common.storage import mount_path, path_of, storage_of
+from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def check_files(files: list[Path], *, folder: Path) -> None:
     """Check every manifest and print every problem; change nothing. Exit code 2: there is a problem."""
-    settings = OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
+    settings = local_settings()
     folders = Folders(root=folder.resolve())
     invalid = 0
     for loaded in manifests_in(files):
@@ -38,6 +38,11 @@ def check_files(files: list[Path], *, folder: Path) -> None:
         print(f"{loaded.file}: {loaded.kind} {loaded.name}: {problem or 'ok'}")
     if invalid:
         raise TuneloopExit(Exit.BAD_INPUT)
+
+
+def local_settings() -> OperatorSettings:
+    """Return the settings of local mode for a command that runs no session: there is no progress server."""
+    return OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
 
 
 def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
@@ -53,7 +58,9 @@ def _artifact_problem(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
     uri = loaded.resource.spec.model.uri
     if uri is None:
         return None
-    manifest = Path(_on_this_machine(path_of(uri), folders)) / "manifest.json"
+    claim = claim_of(uri)
+    mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
+    manifest = Path(on_this_machine(path_of(uri), mounts)) / "manifest.json"
     return None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}"
 
 
@@ -79,12 +86,7 @@ def run_trainer(
     command: str, job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the trainer that reads a job and writes nothing to a claim: `check` or `plan`."""
-    with_uid = FineTuneJob.from_wire(manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}})
-    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
-    assert storage is not None
-    config = run_config(with_uid, stage="prepare", attempt=0, storage=storage, settings=settings)
-    wire = json.loads(_on_this_machine(json.dumps(config.to_wire()), folders))
-    wire.pop("progress")
+    wire = trainer_config(job, manifest, folders=folders, settings=settings)
     with tempfile.TemporaryDirectory() as scratch:
         run_json = Path(scratch) / "run.json"
         run_json.write_text(json.dumps(wire), encoding="utf-8")
@@ -92,15 +94,24 @@ def run_trainer(
         return subprocess.run(program, check=False, capture_output=True, text=True)
 
 
+def trainer_config(
+    job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
+) -> dict[str, Any]:
+    """Return `run.json` of the job's prepare stage with the folders of this machine, and without a progress server."""
+    with_uid = FineTuneJob.from_wire(manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}})
+    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
+    assert storage is not None
+    config = run_config(with_uid, stage="prepare", attempt=0, storage=storage, settings=settings)
+    mounts = {mount: folders.claim(claim) for claim, mount in config.paths.claims.items()}
+    wire: dict[str, Any] = on_this_machine(config.to_wire(), mounts)
+    wire.pop("progress")
+    return wire
+
+
 def error_output(completed: subprocess.CompletedProcess[str]) -> str:
     """Return the error and the hint that a failed command of the trainer printed; without them, its whole stderr."""
     lines = [line for line in completed.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
     return "\n".join(lines).removeprefix("error: ") or completed.stderr
-
-
-def _on_this_machine(text: str, folders: Folders) -> str:
-    """Replace the mount paths of claims with their folders on this machine."""
-    return text.replace(mount_path(""), f"{folders.claim('x').parent}/")
 
 
 _CHECKS: dict[str, Callable[[LoadedManifest, Folders, OperatorSettings], str | None]] = {

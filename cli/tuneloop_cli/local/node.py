@@ -1,7 +1,8 @@
 """LocalNode: a cluster of one node in one folder: the stored objects, the controller manager, the kubelet. The operator is not part of it.
 
-A job or deployment of an earlier session is *held*: no listener is told of it or of the objects that it owns. It is released when it is
-submitted again, or, for a finished job, when a submitted deployment refers to it. So a command never continues the work of another one.
+A job or deployment of an earlier session is *held*: its events, and those of the objects that it owns, reach no listener. A held object is
+released when it is submitted again. A held job that has finished is also released when a submitted deployment refers to it. So a command
+never continues the work of another command.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class LocalNode:
 
 def _require_free_port(port: int) -> None:
     if port and not ports.is_free(port):
-        raise PortInUse(f"port {port} of this machine is in use; choose another one, or 0 for a free one")
+        raise PortInUse(f"port {port} of this machine is in use; choose another port, or 0 for any free port")
 
 
 def is_finished(job: Manifest) -> bool:

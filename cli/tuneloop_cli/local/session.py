@@ -63,7 +63,7 @@ class LocalSession:
     """One folder, its node and its operator, as an async context manager. Must be entered in the main thread."""
 
     def __init__(self, directory: Path, *, ranks: int | None = None, serve_port: int = 0) -> None:
-        """`ranks`: CPU ranks that stand in for absent GPUs (default: the cores); `serve_port`: of the first server, 0 takes a free one."""
+        """`ranks`: CPU ranks that stand in for absent GPUs (default: the cores); `serve_port`: of the first server, 0: any free port."""
         self.node = LocalNode(directory, serve_port=serve_port)
         self._hardware = Hardware(gpus=len(machine.gpus()), ranks=ranks or machine.cores())
         self._stack = AsyncExitStack()

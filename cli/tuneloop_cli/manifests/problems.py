@@ -201,7 +201,7 @@ def _node(schema: dict[str, Any], path: Path) -> dict[str, Any] | None:
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Follow `$ref`, and the one branch of `anyOf` that is not null."""
+    """Follow `$ref`, and the branch of `anyOf` that is not null."""
     while "$ref" in node or "anyOf" in node:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]

@@ -69,7 +69,7 @@ class KubectlLoader(yaml.SafeLoader):
     """For `yaml.load_all(text, Loader=KubectlLoader)`: plain data as kubectl would send it, all keys text."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """Return the tag of a node without one; a quoted scalar is text."""
+        """Return the tag of a node that has none; a quoted scalar is text."""
         if kind is not yaml.ScalarNode:
             return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it untyped
         if not implicit[0]:
@@ -112,7 +112,7 @@ class KubectlLoader(yaml.SafeLoader):
             raise ConstructorError(None, None, "!!binary must be base64 of UTF-8 text", node.start_mark) from error
 
     def untagged(self, node: yaml.Node) -> Any:
-        """Construct by shape: a tag that is not known here says nothing."""
+        """Construct by shape: the tag is unknown, and is ignored."""
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node)
         if isinstance(node, yaml.SequenceNode):

@@ -25,7 +25,7 @@ def view_of(manifest: Manifest) -> KindView:
 
 
 def note(manifest: Manifest, *, has_session: bool) -> str:
-    """Return a note for a phase that speaks of work while no session runs in the folder; otherwise nothing."""
+    """Return a note for an object whose phase is that of running work although no session runs in the folder; otherwise an empty text."""
     phase = at(manifest, "status.phase")
     if has_session or phase in {None, "Succeeded", "Failed", "Suspended"}:
         return ""

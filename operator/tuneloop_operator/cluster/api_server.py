@@ -39,7 +39,7 @@ _UNFENCED = {"Lease"}
 
 
 def always() -> bool:
-    """Allow every write: for a client without rivals."""
+    """Allow every write: for a client that takes part in no election."""
     return True
 
 
@@ -50,7 +50,7 @@ def ignore(_: Call) -> None:
 class ApiServer:
     """The objects of a cluster. Every method may raise `ClusterUnavailable`, and `Refused` without the right.
 
-    Every write but that of a Lease asks `may_write` right before it is sent. If that says no, it raises `NotLeading`.
+    Every write but that of a Lease calls `may_write` right before it is sent. If the answer is False, the write raises `NotLeading`.
     """
 
     def __init__(self, transport: Transport, *, configuration: Any) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _USER_AGENT = "tuneloop-operator"
 _READS = {"get", "list"}
 _PAUSES_SECONDS = (0.05, 0.2)
-"""Before a request is repeated. A reconciliation makes several requests. If each failure repeated all of them, it would hardly end while the
-API server often fails."""
+"""Pauses before a request is repeated. There are few, because a reconciliation makes several requests: with many repeats of each, it would
+hardly end while the API server often fails."""
 _LONGEST_STAY_SECONDS = 2.0
 """A longer wait that the API server asks for is left to the work queue."""
 
@@ -85,8 +85,8 @@ class Transport:
         self._client = ApiClient(configuration)
         self._may_write = may_write
         self._on_call = on_call
-        self._seconds = {False: request_timeout_seconds, True: request_timeout_seconds / 2}
-        """By whether it is a write. A leader may write for 10 s after its last renewal of a Lease of 15 s. A write that starts in the last
+        self._timeouts = {False: request_timeout_seconds, True: request_timeout_seconds / 2}
+        """Time-outs, by whether a request is a write. A leader may write for 10 s after its last renewal of a Lease of 15 s. A write that starts in the last
         moment must end before another operator may lead."""
         self._clock = clock
         self._not_before = 0.0
@@ -135,7 +135,7 @@ class Transport:
 
     async def _exchange(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
         query = dict(request.query or {})
-        seconds = self._seconds[request.verb not in _READS]
+        seconds = self._timeouts[request.verb not in _READS]
         url = f"{self._configuration.host}{request.path}{'?' if query else ''}{urlencode(query)}"
         answer = await self._client.call_api(
             _METHODS[request.verb],

@@ -1,8 +1,8 @@
 """kopf, the watcher: everything that the operator does with kopf is in this module. Nothing is decided here.
 
-A handler passes each event on, which cannot fail. Lists are read where they come in, in the HTTP reply itself: this is how the operator knows
-that it has all objects of a kind, and which objects were deleted while a watch was broken, even if none is left. kopf gets only the
-versions of the lists. It would pass their objects on one by one, at half a millisecond each, without saying which is the last.
+A handler passes each event on, which cannot fail. Lists are read in the HTTP reply itself. So the operator knows when it has all objects of
+a kind, and which objects were deleted while a watch was broken, even if none is left. kopf gets the version of a list without its objects:
+it would pass them on singly, at half a millisecond for each object, without a mark at the last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds that the operator reconciles: one row a kind. Nothing else in the operator asks for a kind by name to choose what to do.
+"""The kinds that the operator reconciles: one row for each kind. No other module of the operator branches on the name of a kind.
 
 A new kind needs its row here, an observation in `observe/`, a decision in `decide/`, and its address in `cluster.resources`.
 """

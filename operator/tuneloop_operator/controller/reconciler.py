@@ -43,13 +43,16 @@ class EventRecorder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """What blocked the last decision, and until when it is not tried again. Own status writes come back as changes and must not retry it."""
+    """What blocked the last decision, and until when the decision is not tried again.
+
+    The operator's own status writes come back as changes. They must not end the wait.
+    """
 
     blocker: Blocker
     until: datetime
 
     def holds(self, now: datetime) -> bool:
-        """Whether it is not tried yet. More time left than at the start means that the clock was set back."""
+        """Whether the wait goes on. More time left than at the start means that the clock was set back."""
         return 0 < (self.until - now).total_seconds() <= _HOLD_SECONDS
 
 
@@ -164,7 +167,7 @@ class Reconciler:
                 await self._events.record(manifest, event)
 
     async def _gathered(self, key: Key, need: Need, facts: Facts) -> Facts:
-        """Return the facts with the one that a decision lacks."""
+        """Return the facts with the fact that a decision lacks."""
         match need:
             case LiveChildren():
                 await self._reread_all(key)

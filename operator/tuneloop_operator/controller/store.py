@@ -71,7 +71,7 @@ class Store:
         return True
 
     def remove(self, manifest: Manifest) -> bool:
-        """Forget a deleted object for good; return whether it was known. A later object of the same name is another one."""
+        """Forget a deleted object for good; return whether it was known. A later object of the same name is another object."""
         key, uid = key_of(manifest), manifest["metadata"].get("uid")
         if uid is not None:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
@@ -157,7 +157,7 @@ class Store:
         return (kind, manifest["metadata"]["namespace"], name) if kind and name else None
 
     def _job_uid_of(self, pod: Manifest) -> str | None:
-        """Return the uid of a pod's Job if the Job exists, or is the last one of its owner that is gone."""
+        """Return the uid of a pod's Job if the Job exists, or is the last Job of its owner that is gone."""
         owners = pod["metadata"].get("ownerReferences") or ()
         reference = next((owner for owner in owners if owner["kind"] == "Job"), None)
         if reference is None:
@@ -202,7 +202,7 @@ def trimmed(manifest: Manifest, *, trims: Mapping[str, Trim]) -> Manifest:
 
 
 def _shared(value: Any) -> Any:
-    """Return a copy whose names and short texts are held once for all objects. Each event brings them again, and they are most of it."""
+    """Return a copy that shares names and short texts with all other objects. They are most of an object, and every event brings new ones."""
     if isinstance(value, dict):
         return {_interned(key): _shared(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -219,7 +219,7 @@ def _versioned(version: str) -> Manifest:
 
 
 def _is_newer(manifest: Manifest, known: Manifest) -> bool:
-    """Whether to take over a version. resourceVersions that are no numbers have no order: then the last one wins."""
+    """Whether to take over a version. resourceVersions that are no numbers have no order: then the version that came last is taken."""
     new, old = _version(manifest), _version(known)
     return new is None or old is None or new > old
 

@@ -1,7 +1,7 @@
-"""The last versions of pods that are gone and showed why they ended: nobody else knows it any more.
+"""The last versions of pods that are gone and showed why they ended. The API server no longer has them.
 
-They are kept as long as their Job exists. Of the Jobs of an object that are gone, the last one's pods are kept too, because they may outlive
-their Job by their grace period. They are forgotten with the object.
+A pod is kept as long as its Job exists. The pods of an object's last Job are kept after the Job is gone, too, because pods may outlive their
+Job by their grace period. All of them are forgotten with the object.
 """
 
 from __future__ import annotations

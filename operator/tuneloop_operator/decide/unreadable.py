@@ -1,4 +1,4 @@
-"""A stored object that does not fit its model: a newer CRD, or a hand that went around the schema, wrote it.
+"""A stored object that does not fit its model: it was written under a newer CRD, or past the schema.
 
 Nothing is decided for such an object. Its status says which field does not fit; its children are left alone until the object changes.
 """

@@ -1,4 +1,4 @@
-"""The election: of several operators, the one that holds the Lease writes. `lease` holds the rules; this module asks the API server.
+"""The election: of several operators, the holder of the Lease writes. `lease` holds the rules; this module asks the API server.
 
 If the API server is away, the leader stops writing after `renew_seconds`, but its process goes on. When the API server is back and the Lease
 is still ours, the leader writes again. The process ends only if it led and then another operator holds the Lease.
@@ -87,7 +87,7 @@ class Leader:
         return not self._released.is_set() and rules.leads(self._view, self._clock(), settings=self._settings)
 
     async def run(self) -> None:
-        """Take part until `release`. Raises `LostLeadership` if this operator led and another one holds the Lease."""
+        """Take part until `release`. Raises `LostLeadership` if this operator led and another operator holds the Lease."""
         while not self._released.is_set():
             async with self._busy:
                 await self._step()

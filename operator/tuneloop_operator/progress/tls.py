@@ -21,7 +21,7 @@ class CertificateError(Exception):
 
 
 class ServerCertificate:
-    """The files as they last fitted together. New connections use the newest pair; open connections keep theirs."""
+    """The newest files that fit together. New connections use the newest pair; open connections keep theirs."""
 
     def __init__(self, directory: Path) -> None:
         """Raises CertificateError."""

@@ -83,14 +83,14 @@ class JobView:
     attempt: int
     created: datetime
     started: datetime | None = None
-    """When the Job controller last started it: after its creation, or after a queue admitted it. None while it is suspended, and until the
-    Job controller has handled it."""
+    """When the Job controller last started the Job: after its creation, or after a queue admitted it. None while the Job is suspended, and
+    until the Job controller has handled it."""
     suspended: bool = False
-    """By somebody else, such as Kueue. Stays True after the resume until the Job controller has handled it."""
+    """By somebody else, such as Kueue. Stays True after a resume until the Job controller has handled the resume."""
     missing_pods: int = 0
     """How many pods the Job controller still has to create; 0 while the Job is suspended, deleted or over."""
     refusal: str | None = None
-    """Why the API server refused to create a pod of it: quota, LimitRange, Pod Security, webhook. Empty: it refused none. None: not read."""
+    """Why the API server refused to create a pod of the Job: quota, LimitRange, Pod Security, webhook. Empty: no refusal. None: not read."""
     deleting: bool = False
     outcome: Literal["Succeeded", "Failed"] | None = None
     """Declared by the Job controller; pods may still run."""
@@ -149,7 +149,7 @@ class ObservedJob:
 
     @cached_property
     def settings(self) -> Settings:
-        """The spec with all defaults. Computed once: a decision needs it several times, and it takes as long as the rest of it."""
+        """The spec with all defaults. A decision needs it several times; to compute it takes as long as the rest of the decision."""
         return with_defaults(self.job.spec)
 
 

@@ -39,14 +39,14 @@ def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
 
 
 def _cheapest_starts(sizes: Sequence[int], *, most: int) -> list[int]:
-    """Return, for the first 0, 1, 2 … of these ascending sizes, where the last part begins when they are divided as cheaply as possible."""
+    """Return a list whose entry n is for the first n of these ascending sizes, divided into passes as cheaply as possible: where the last pass begins."""
     costs, starts = [0], [0]
     for end in range(1, len(sizes) + 1):
         longest = sizes[end - 1]
         options = range(max(0, end - most), end)
         cost, start = min((costs[start] + PASS_TOKENS + (end - start) * longest, -start) for start in options)
         costs.append(cost)
-        starts.append(-start)  # of equally cheap starts the last one, so that earlier parts are full
+        starts.append(-start)  # of equally cheap starts the last, so that earlier parts are full
     return starts
 
 

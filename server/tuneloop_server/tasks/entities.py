@@ -152,7 +152,7 @@ def entity_type(label: str) -> str:
 
 
 def without_overlaps(entities: Iterable[Entity]) -> list[Entity]:
-    """Keep the longest of entities that overlap, and of equally long ones the one with the higher score; in the order of the text.
+    """Keep the longest of entities that overlap; of equally long entities, that with the higher score. They come in the order of the text.
 
     Windows of a text share tokens, so an entity at the edge of a window may be found twice, or once as a part. Other than in the pipeline, a
     first entity without characters is kept once: the pipeline compares the first entity with itself.

@@ -121,5 +121,5 @@ def test_without_go_and_without_a_package_index_the_error_says_what_to_do(tmp_pa
 
 def test_a_go_that_is_too_old_is_not_used(compiler, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(go_toolchain.ToolchainError, match=r"the one on PATH is go1\.99\.1"):
+    with pytest.raises(go_toolchain.ToolchainError, match=r"the Go on PATH is go1\.99\.1"):
         go_toolchain.find_or_install(lowest=(2,), cache=tmp_path, say=lambda _: None)

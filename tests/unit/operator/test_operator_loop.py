@@ -182,7 +182,7 @@ def test_a_stage_that_succeeds_without_a_result_comes_to_an_end(message: Any, ha
             harness.end_job("reviews-prepare", "Complete")
             await harness.settle(later=60)
         assert harness.status["phase"] == "Failed"
-        assert "did not say in a readable way what it made" in harness.status["failure"]["message"]
+        assert "wrote no result that can be read" in harness.status["failure"]["message"]
 
     asyncio.run(life())
 

@@ -74,7 +74,7 @@ class LocalCluster:
         return self._store(created, event="ADDED")
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Create the object or make it equal to this one. Its status and the fields that the server sets stay. Raises `Refused`."""
+        """Create the object, or make the stored object equal to this manifest. Its status and the fields that the server sets stay. Raises `Refused`."""
         old = self._objects.get(key_of(manifest))
         if old is None:
             return await self.create(manifest)

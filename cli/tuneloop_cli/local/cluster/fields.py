@@ -38,7 +38,7 @@ _POD_HONOURED = {
     "containers[].env[].name": "set",
     "containers[].env[].value": "set; a mount path at its start becomes the local folder",
     "containers[].env[].valueFrom.fieldRef.fieldPath": "read from the pod's metadata",
-    "containers[].ports[]": "the first is the one that the server gets on 127.0.0.1",
+    "containers[].ports[]": "the first stands for the server's port on 127.0.0.1",
     "containers[].resources.requests.*": "see limits",
     "containers[].resources.limits.*": "a device: that many GPUs are visible to the pod",
     "containers[].terminationMessagePath": "a file of the pod's own",

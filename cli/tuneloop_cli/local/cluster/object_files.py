@@ -40,7 +40,7 @@ class ObjectFiles:
         return [manifest for manifest in found if manifest is not None]
 
     def write(self, manifest: Manifest) -> None:
-        """Store an object durably. A reader gets the old version or the new one, never a part."""
+        """Store an object durably. A reader gets the whole old or the whole new version."""
         path = self.path(manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(manifest, indent=1).encode())
@@ -57,7 +57,7 @@ class ObjectFiles:
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that a crash leaves the old content or the new one."""
+    """Write a file so that a crash leaves the whole old or the whole new content."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

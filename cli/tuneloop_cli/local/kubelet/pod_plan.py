@@ -80,7 +80,7 @@ def plan_process(
 ) -> ProcessPlan:
     """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field.
 
-    `port` is the rendezvous port of its Job, or the one that a server listens on; `devices` is CUDA_VISIBLE_DEVICES. The pod's
+    `port` is the rendezvous port of its Job, or the port of a server; `devices` is CUDA_VISIBLE_DEVICES. The pod's
     environment is added to the `inherited` one and wins over it.
     """
     container = pod["spec"]["containers"][0]
@@ -140,7 +140,7 @@ def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[s
 def _file(name: str, text: str, *, mounts: Mapping[str, Path], port: int) -> str:
     if name not in {_RUN_JSON, _SERVER_JSON}:
         return text
-    config = _rewritten_json(json.loads(text), mounts)
+    config = on_this_machine(json.loads(text), mounts)
     if name == _SERVER_JSON:
         config |= {"host": LOOPBACK, "port": port}
     else:
@@ -150,11 +150,12 @@ def _file(name: str, text: str, *, mounts: Mapping[str, Path], port: int) -> str
     return json.dumps(config, indent=1, ensure_ascii=False)
 
 
-def _rewritten_json(value: Any, mounts: Mapping[str, Path]) -> Any:
+def on_this_machine(value: Any, mounts: Mapping[str, Path]) -> Any:
+    """Return JSON data in which every path below a mount path is the path below its folder."""
     if isinstance(value, dict):
-        return {key: _rewritten_json(inner, mounts) for key, inner in value.items()}
+        return {key: on_this_machine(inner, mounts) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_rewritten_json(inner, mounts) for inner in value]
+        return [on_this_machine(inner, mounts) for inner in value]
     return _rewritten(value, mounts) if isinstance(value, str) else value
 
 

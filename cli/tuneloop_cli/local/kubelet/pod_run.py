@@ -44,7 +44,7 @@ class Machine:
     watchdog: Watchdog
     gpus: tuple[str, ...]
     serve_port: int
-    """Port of the first server; 0 takes a free one."""
+    """Port of the first server; 0: any free port."""
 
 
 @dataclass(kw_only=True, eq=False)

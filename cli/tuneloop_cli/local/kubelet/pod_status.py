@@ -17,7 +17,7 @@ _STOPPED = "the session that ran this pod was stopped"
 
 
 def waiting(pod: Manifest, *, reason: str, message: str, now: str) -> Status:
-    """The container waits for its first start or its next one."""
+    """The container waits for its first or next start."""
     return _status(pod, phase=None, ready=False, now=now) | _container(
         pod, {"waiting": {"reason": reason, "message": message}}
     )

@@ -1,6 +1,6 @@
 """Reserved ports on loopback: a socket that is bound and never listens keeps other programs off the port; our own pod can still listen.
 
-Linux allows a second bind if both sockets have SO_REUSEADDR and none of them listens. It never picks such a port as a free one.
+Linux allows a second bind if both sockets have SO_REUSEADDR and none of them listens. It never picks such a port as a free port.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def no_result(*, name: str, stage: str) -> Failure:
     return _failure(
         FailureClass.UNKNOWN,
         stage=stage,
-        message=f"Job {name} succeeded, but did not say in a readable way what it made",
+        message=f"Job {name} succeeded, but wrote no result that can be read",
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.observed import ObservedJob
 
 _MOST_TRANSITIONS = 8
-"""In one round; four is the most that follow one another."""
+"""In one round. At most four transitions follow one another; more would mean that they form a circle."""
 _PROGRESS_FIELDS = frozenset({"progress", "checkpoint", "restarts", "workers", "firstStepTime", "resumeBefore"})
 
 
@@ -89,7 +89,7 @@ def _not_accepted(
 def _with_status(
     observed: ObservedJob, status: FineTuneJobStatus, decision: Decision, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
-    """Return the decision with the whole status, unless the stored status is the same, or only progress differs and it is too soon."""
+    """Return the decision with the whole status; without it if the stored status is equal, or if only progress would be written too soon."""
     new = shown(observed, status, now=now).to_wire()
     old = observed.job.status.to_wire() if observed.job.status else {}
     if new == old:

@@ -48,7 +48,7 @@ def with_next_run(
 def _next_attempt(observed: ObservedJob, status: FineTuneJobStatus) -> int:
     """Return the attempt number in the status if no Job of that attempt is known, else the next number.
 
-    A create whose answer was lost is repeated under the same name. So the two requests make one Job, however late the first one lands.
+    A create whose answer was lost is repeated under the same name. So the two requests make one Job, however late the first request arrives.
     """
     highest = max((job.attempt for job in observed.jobs if job.stage == "train"), default=0)
     last = status.attempt or 0

@@ -1,4 +1,4 @@
-"""The state machine of a FineTuneJob: from the state of the run and the state of its Job to the one transition that follows."""
+"""The state machine of a FineTuneJob: from the state of the run and the state of its Job to the transition that follows."""
 
 from __future__ import annotations
 

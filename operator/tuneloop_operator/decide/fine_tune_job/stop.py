@@ -57,7 +57,7 @@ def stopped(observed: ObservedJob, status: FineTuneJobStatus, *, reason: str, no
 
 
 def with_final_usage(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
-    """Return the status with the usage of a gang that was stopped, once a pod has summed it up or no pod runs any more."""
+    """Return the status with the usage of a gang that was stopped, once a pod has written its final summary or no pod runs any more."""
     stop_time = _stop_time(status)
     if status.running_since is None or stop_time is None:
         return status

@@ -114,7 +114,7 @@ def _watch(situation: Situation) -> Step:
 
 
 def _replan(situation: Situation) -> Step:
-    """Give the attempt up for another one that may find nodes."""
+    """Give the attempt up. Another attempt may find nodes."""
     plan = replanned(situation.observed, situation.status, now=situation.now)
     if plan is None or not situation.observed.live:
         return Step(status=situation.status, decision=NEEDS_LIVE_CHILDREN)

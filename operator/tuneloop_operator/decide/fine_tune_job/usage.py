@@ -24,7 +24,7 @@ def with_usage(
     step_seconds: float | None,
     now: datetime,
 ) -> FineTuneJobStatus:
-    """Return the status with the usage of the gang, from the moment at which all its pods ran until it stopped, and no longer running.
+    """Return the status in which the usage of the gang is counted: from the moment at which all its pods ran until it stopped.
 
     steps: first and last step of the attempt; None where unknown. step_seconds: time that its steps took.
     """

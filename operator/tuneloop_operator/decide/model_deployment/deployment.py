@@ -60,7 +60,7 @@ def _decided(
     missing = tuple(manifest for manifest in desired if not covers(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
     create = () if _stored(observed, config_map) else (config_map,)
-    # the old revision is deleted only once requests go to the new one
+    # the old revision is deleted only once requests go to the new revision
     is_switched = not missing and stable is not None and stable.revision == config.revision
     old = _other_revisions(observed, config.revision) if is_switched else ()
     if old and not observed.live:

@@ -9,7 +9,7 @@ from tuneloop_api.wire.quantities import amount_of
 _ATOMIC = frozenset({"selector", "podSelector", "ingress"})
 """Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
 _IDENTITIES = ("name", "uid", "mountPath")
-"""Fields by which an apply finds the items of a list. It leaves the items of others in place, so that they are no difference."""
+"""Fields by which an apply finds the items of a list. Items of other owners stay in place, so that they are no difference."""
 
 
 def covers(stored: Any, desired: Any) -> bool:

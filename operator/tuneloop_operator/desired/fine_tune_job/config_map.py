@@ -1,4 +1,4 @@
-"""The ConfigMap of a stage. It has the name of the stage's Job and is immutable. A later run with other settings gets a new one."""
+"""The ConfigMap of a stage. It has the name of the stage's Job and is immutable. A later run with other settings gets a new ConfigMap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_config_map(
     job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
 ) -> Manifest:
-    """Return the ConfigMap that holds `run.json`, and the progress server's authority if it has one of its own."""
+    """Return the ConfigMap that holds `run.json`, and the authority of the progress server if the settings name one."""
     config = run_config(job, stage=stage, attempt=attempt, storage=storage, settings=settings)
     data = {"run.json": json.dumps(config.to_wire(), indent=1, ensure_ascii=False)}
     if settings.progress_ca:

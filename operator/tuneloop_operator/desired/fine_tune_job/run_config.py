@@ -57,7 +57,7 @@ def run_config(
 
 
 def run_identity(job: FineTuneJob) -> str:
-    """Return the hash that the job got when it began. A job keeps its hash for life: a later operator may compute another one."""
+    """Return the hash that the job got when it began. A job keeps its hash for life: a later operator may compute another hash."""
     lineage = job.status.lineage if job.status else None
     return (lineage and lineage.config_hash) or config_hash(as_set(job.spec))
 

@@ -49,7 +49,7 @@ class ArtifactReference:
 
 
 def server_config(deployment: ModelDeployment, artifact: ArtifactReference) -> ServerConfig:
-    """Return the configuration of the servers of this spec and artifact. `revision` identifies all of it."""
+    """Return the configuration of the servers of this spec and artifact. `revision` names this configuration and everything else in the pod."""
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
     config = ServerConfig(

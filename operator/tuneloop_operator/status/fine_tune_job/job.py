@@ -13,7 +13,6 @@ from tuneloop_operator.state.conditions import (
     holds,
     stamp,
     with_condition,
-    without_condition,
 )
 from tuneloop_operator.state.runs import (
     Run,
@@ -26,6 +25,7 @@ from tuneloop_operator.state.runs import (
     running_since,
     stage_of,
 )
+from tuneloop_operator.status.blockers import with_blocker
 from tuneloop_operator.status.fine_tune_job.training_health import with_health
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus, JobPhase
     from tuneloop_operator.state.observed import ObservedJob, PodView
-
-_BLOCKERS = ("NameConflict", "Refused")
 
 
 def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
@@ -125,13 +123,8 @@ def _conditions(
         )
     elif condition(conditions, "PodsReady") is not None or _has_ended(child_of(status, "train")):
         conditions = with_condition(conditions, "PodsReady", true=False, reason=NO_ATTEMPT, now=now)
-    for type_ in _BLOCKERS:
-        if observed.blocker is not None and observed.blocker.reason == type_:
-            conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=observed.blocker.message, now=now
-            )
-        elif run_of(status) in {Run.CREATED, Run.DONE}:  # the blocker is gone
-            conditions = without_condition(conditions, type_)
+    is_created = run_of(status) in {Run.CREATED, Run.DONE}
+    conditions = with_blocker(conditions, observed.blocker, is_gone=is_created, now=now)
     return with_health(observed, status, conditions, now=now)
 
 

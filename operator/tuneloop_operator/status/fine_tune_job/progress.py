@@ -71,7 +71,7 @@ def with_start(status: FineTuneJobStatus, step: int | None) -> FineTuneJobStatus
 def with_checkpoint(
     status: FineTuneJobStatus, *, latest: SavedStep | None, best: SavedStep | None
 ) -> FineTuneJobStatus:
-    """Return the status with these checkpoints. A newer one resets the counters of restarts since the newest checkpoint."""
+    """Return the status with these checkpoints. A newer checkpoint resets the counters of restarts since the newest checkpoint."""
     if latest is None and best is None:
         return status
     old = status.checkpoint or CheckpointStatus()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
 from tuneloop_api.wire.model import changed
-from tuneloop_operator.state.conditions import with_condition, without_condition
+from tuneloop_operator.state.conditions import with_condition
+from tuneloop_operator.status.blockers import with_blocker
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,12 +55,7 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
         or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
         now=now,
     )
-    for type_ in ("NameConflict", "Refused"):
-        conditions = without_condition(conditions, type_)
-        if observed.blocker is not None and observed.blocker.reason == type_:
-            conditions = with_condition(
-                conditions, type_, true=True, reason=type_, message=observed.blocker.message, now=now
-            )
+    conditions = with_blocker(conditions, observed.blocker, is_gone=True, now=now)
     return changed(
         status,
         observed_generation=observed.deployment.metadata.get("generation"),

@@ -1,0 +1,25 @@
+"""The conditions of a blocker: a child that could not be created or applied. Jobs and deployments show them alike. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.state.conditions import with_condition, without_condition
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_operator.state.observed import Blocker
+
+_TYPES = ("NameConflict", "Refused")
+
+
+def with_blocker(conditions: Conditions, blocker: Blocker | None, *, is_gone: bool, now: datetime) -> Conditions:
+    """Return the conditions with that of the blocker. is_gone: an earlier blocker holds no more, and its condition is removed."""
+    for type_ in _TYPES:
+        if blocker is not None and blocker.reason == type_:
+            conditions = with_condition(conditions, type_, true=True, reason=type_, message=blocker.message, now=now)
+        elif is_gone:
+            conditions = without_condition(conditions, type_)
+    return conditions
