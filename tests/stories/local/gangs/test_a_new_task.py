@@ -87,6 +87,7 @@ TOKEN_VOTES = Task(
     formats=("text-label",),
     text_of=lambda row: row["text"],
     encode=encode,
+    with_all_tokens=None,
     collate=collate,
     target_labels=target_labels,
     loss_sum=loss_sum,
