@@ -15,6 +15,7 @@ from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
 
 if TYPE_CHECKING:
+    from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.settings.operator import OperatorSettings
 
 Manifest = dict[str, Any]
@@ -69,6 +70,10 @@ class OperatorHarness:
         self.settings = settings
         self.cluster = MemoryCluster(lambda: self.now)
         self.cluster.watchers.append(self._report)
+        self.events: list[Event] = []
+        """The Kubernetes Events that all its operators record, one after another."""
+        self.errors: list[Exception] = []
+        """What their reconciliations raised."""
         self._start_operator()
 
     def _start_operator(self) -> None:
@@ -77,8 +82,26 @@ class OperatorHarness:
             random=lambda: 0.0,
         )
         self.operator = Operator(
-            cluster=self.cluster, settings=self.settings, clock=lambda: self.now, workers=2, queue=queue
+            cluster=self.cluster,
+            settings=self.settings,
+            clock=lambda: self.now,
+            workers=2,
+            queue=queue,
+            events=self,
+            instruments=self,
         )
+
+    async def record(self, manifest: Manifest, event: Event) -> None:
+        """Keep an event, as the operator's `EventRecorder`."""
+        self.events.append(event)
+
+    def taken(self, *, waited: float) -> None:
+        """Do nothing, as one of the operator's `Instruments`."""
+
+    def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
+        """Keep an error, as one of the operator's `Instruments`."""
+        if error is not None:
+            self.errors.append(error)
 
     def restart_operator(self) -> None:
         """Lose everything that is only in the operator's memory."""

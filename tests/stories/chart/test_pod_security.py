@@ -32,12 +32,12 @@ def good_pod(helm):
     return operator_pod(helm.rendered())
 
 
-@pytest.mark.parametrize(("path", "value", "said"), BROKEN, ids=[case[2] for case in BROKEN])
-def test_an_offence_is_found_and_named(good_pod, path, value, said):
+@pytest.mark.parametrize(("path", "value", "offence"), BROKEN, ids=[case[2] for case in BROKEN])
+def test_an_offence_is_found_and_named(good_pod, path, value, offence):
     pod = copy.deepcopy(good_pod)
     node = pod
     *above, last = path.replace("container ", "spec containers 0 securityContext ").split()
     for key in above:
         node = node[int(key) if key.isdigit() else key]
     node[int(last) if last.isdigit() else last] = value
-    assert offences(pod) == [said]
+    assert offences(pod) == [offence]

@@ -192,14 +192,14 @@ def test_names_and_labels_are_good_for_any_release_name(helm, release):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"progress": {"tls": {"source": "existingSecret"}}}, "progress.tls.existingSecret: must name a Secret"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: must name an account"),
     ],
 )
-def test_values_that_contradict_each_other_are_refused(helm, values, said):
-    with pytest.raises(HelmError, match=said):
+def test_values_that_contradict_each_other_are_refused(helm, values, message):
+    with pytest.raises(HelmError, match=message):
         helm.rendered(values)
 
 

@@ -72,15 +72,15 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(
-    ("values", "path", "said"), REFUSED, ids=lambda case: json.dumps(case) if isinstance(case, dict) else None
+    ("values", "path", "complaint"), REFUSED, ids=lambda case: json.dumps(case) if isinstance(case, dict) else None
 )
-def test_a_wrong_value_is_refused_with_its_path(helm, values, path, said):
+def test_a_wrong_value_is_refused_with_its_path(helm, values, path, complaint):
     with pytest.raises(HelmError) as caught:
         helm.rendered(values)
     at = f"- at '/{path}'" if path else "- at ''"
     complaints = [line.strip() for line in str(caught.value).splitlines() if line.strip().startswith(at)]
     assert complaints, str(caught.value)
-    assert said in complaints[0]
+    assert complaint in complaints[0]
 
 
 @pytest.mark.parametrize("payload", HOSTILE)

@@ -101,7 +101,7 @@ def node_cluster(request: pytest.FixtureRequest) -> Iterator[NodeCluster]:
 
 @pytest.fixture
 def traces(node_cluster: NodeCluster) -> Callable[[], dict[str, list[str]]]:
-    """What is seen of the node cluster on this machine: processes, mounts, interfaces, tables, control groups, files elsewhere."""
+    """What shows of the node cluster on this machine: processes, mounts, interfaces, tables, control groups, files elsewhere."""
     return lambda: _traces(node_cluster.state)
 
 
@@ -131,7 +131,7 @@ def release(
 
 @pytest.fixture(scope="session")
 def served(release: cluster_release.Release, tmp_path_factory: pytest.TempPathFactory) -> cluster_stories.Served:
-    """The undisturbed way from two manifests to a model that answers, and all that was seen on it."""
+    """The undisturbed way from two manifests to a model that answers, and all that was observed on it."""
     return cluster_stories.served(release, "whole-way", tmp_path_factory.mktemp("watches"))
 
 

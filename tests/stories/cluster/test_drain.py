@@ -1,6 +1,6 @@
 """A node is taken for maintenance in the midst of training, the operator dies meanwhile: the job ends by itself as if nothing had happened.
 
-The worker is deleted, its gang begins anew, the node is cordoned and drained by evictions, the operator is killed, the node comes back. There is one
+The worker is deleted, its gang begins again, the node is cordoned and drained by evictions, the operator is killed, the node comes back. There is one
 node, so that the gang waits for it.
 """
 
@@ -23,7 +23,7 @@ DISRUPTIONS = {"Evicted", "Preempted"}
 
 @dataclass(frozen=True, kw_only=True)
 class Drained:
-    """What was seen of a job whose node was drained."""
+    """What was observed of a job whose node was drained."""
 
     tenant: Tenant
     waited: dict[str, Any]

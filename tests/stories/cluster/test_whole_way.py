@@ -111,12 +111,12 @@ def test_the_deployment_has_no_condition_that_is_false(served):
 
 
 def test_events_tell_the_story_of_the_job(served):
-    told = {
+    reasons = {
         event["reason"]
         for event in served.tenant.list("events.v1.events.k8s.io")
         if event.get("regarding", {}).get("kind") == "FineTuneJob"
     }
-    assert told == {"Started", "PrepareSucceeded", "TrainSucceeded", "ExportSucceeded"}
+    assert reasons == {"Started", "PrepareSucceeded", "TrainSucceeded", "ExportSucceeded"}
 
 
 def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path):

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from operator_harness import OperatorHarness
 
-from tuneloop_operator.controller.operator import Operator
-
 if TYPE_CHECKING:
-    from tuneloop_operator.decide.decision import Event
+    pass
 
 JOBS = ("reviews-prepare", "reviews-a1", "reviews-export")
 
 
-class Recorded:
-    """Records the reason of each event."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    async def record(self, manifest: Any, event: Event) -> None:
-        self.reasons.append(event.reason)
-
-
 def test_a_whole_life_takes_at_most_20_writes(harness: OperatorHarness) -> None:
-    recorded = Recorded()
-
     async def life() -> None:
-        harness.operator = Operator(
-            cluster=harness.cluster,
-            settings=harness.settings,
-            clock=lambda: harness.now,
-            workers=1,
-            events=recorded,
-        )
         harness.submit()
         for job in JOBS:
             await harness.settle()
@@ -48,8 +27,9 @@ def test_a_whole_life_takes_at_most_20_writes(harness: OperatorHarness) -> None:
         assert harness.status["phase"] == "Succeeded"
 
     asyncio.run(life())
-    assert recorded.reasons == ["Started", "PrepareSucceeded", "TrainSucceeded", "ExportSucceeded"]
-    assert len(harness.cluster.writes) + len(recorded.reasons) <= 20
+    reasons = [event.reason for event in harness.events]
+    assert reasons == ["Started", "PrepareSucceeded", "TrainSucceeded", "ExportSucceeded"]
+    assert len(harness.cluster.writes) + len(reasons) <= 20
 
 
 def test_a_success_needs_no_live_read(harness: OperatorHarness) -> None:

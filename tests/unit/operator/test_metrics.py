@@ -195,9 +195,14 @@ def test_series_vanish_with_their_object() -> None:
     store, metrics = new_store(), Metrics()
     job = manifest("FineTuneJob", "reviews", RUNNING)
     metrics.watch_objects(lambda: metrics_of(store, now=NOW))
+
+    def series() -> list[str]:
+        return [name for name, labels in parsed(metrics.text()) if ("name", "reviews") in labels]
+
     store.put(job)
+    assert "tuneloop_job_step" in series()
     store.remove(job)
-    assert not [name for name, labels in parsed(metrics.text()) if ("name", "reviews") in labels]
+    assert series() == []
 
 
 @pytest.mark.parametrize(

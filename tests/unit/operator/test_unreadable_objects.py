@@ -7,57 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuneloop_operator.controller.operator import Operator
-from tuneloop_operator.controller.queue import WorkQueue
-
 if TYPE_CHECKING:
     from operator_harness import OperatorHarness
 
-    from tuneloop_operator.decide.decision import Event
 
 ADVICE = "Nothing is changed until the object fits: correct it, or upgrade the operator."
-
-
-class Recorded:
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def record(self, manifest: Any, event: Event) -> None:
-        self.events.append(event)
-
-
-class Errors:
-    """Keeps the errors of reconciliations."""
-
-    def __init__(self) -> None:
-        self.errors: list[Exception] = []
-
-    def taken(self, *, waited: float) -> None:
-        pass
-
-    def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
-        if error is not None:
-            self.errors.append(error)
-
-
-def watch_work(harness: OperatorHarness) -> tuple[Recorded, Errors]:
-    """Let the harness's operator record its events and errors."""
-    recorded, errors = Recorded(), Errors()
-    harness.operator = Operator(
-        cluster=harness.cluster,
-        settings=harness.settings,
-        clock=lambda: harness.now,
-        workers=1,
-        queue=WorkQueue(
-            clock=lambda: harness.now.timestamp(),  # noqa: PLW0108  (`now` moves)
-            random=lambda: 0.0,
-        ),
-        events=recorded,
-        instruments=errors,
-    )
-    for manifest in list(harness.cluster.objects.values()):
-        harness.operator.on_event("ADDED", manifest)
-    return recorded, errors
 
 
 def accepted(status: dict[str, Any]) -> dict[str, Any]:
@@ -120,15 +74,14 @@ def test_the_condition_names_field_value_and_what_is_allowed(
 
 def test_it_is_reported_once_and_not_tried_again_until_it_changes(harness: OperatorHarness) -> None:
     async def life() -> None:
-        recorded, errors = watch_work(harness)
         harness.submit(surprise=1)
         await harness.settle()
         calls = len(harness.cluster.writes), harness.cluster.reads
         await harness.settle(later=3600)
         harness.restart_operator()
         await harness.settle(later=3600)
-        assert [(event.type, event.reason) for event in recorded.events] == [("Warning", "UnknownField")]
-        assert errors.errors == []
+        assert [(event.type, event.reason) for event in harness.events] == [("Warning", "UnknownField")]
+        assert harness.errors == []
         assert (len(harness.cluster.writes), harness.cluster.reads) == calls
 
     asyncio.run(life())
@@ -136,13 +89,12 @@ def test_it_is_reported_once_and_not_tried_again_until_it_changes(harness: Opera
 
 def test_another_problem_is_another_event(harness: OperatorHarness) -> None:
     async def life() -> None:
-        recorded, _ = watch_work(harness)
         harness.submit(surprise=1)
         await harness.settle()
         since = accepted(harness.status)["lastTransitionTime"]
         set_spec(harness, surprise=2)
         await harness.settle(later=60)
-        assert ["found 1" in event.message for event in recorded.events] == [True, False]
+        assert ["found 1" in event.message for event in harness.events] == [True, False]
         assert accepted(harness.status)["lastTransitionTime"] == since
         assert harness.status["observedGeneration"] == 2
 

@@ -44,10 +44,12 @@ def test_listeners_are_called_in_order_and_in_reverse_order_at_the_end() -> None
 
 
 def test_events_that_a_listener_does_not_take_are_ignored() -> None:
-    listeners = Listeners([Listener(name="deaf")])
+    calls: list[str] = []
+    listeners = Listeners([Listener(name="deaf"), recording("b", calls)])
     listeners.on_start(START)
     listeners.on_save_failed("no space")
     listeners.on_end(END)
+    assert calls == ["b starts", "b ends"]
 
 
 def test_a_tracker_that_raises_is_logged_once_and_left_out_from_then_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -36,9 +36,14 @@ def test_new_modules_are_trained_and_old_weights_stay(tmp_path, make, new: set[s
     base = load_model(tmp_path / "model", task=TASK, labels=LABELS, pad_token_id=0, dropout=None, seed=1)
     assert set(base.new_modules) == new
     model = LORA.build(base, SETTINGS, task=TASK, seed=1)
-    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert all("lora_" in name or "modules_to_save" in name for name in trainable)
-    assert all(any(f"{module}.modules_to_save" in name for name in trainable) for module in new)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    inputs = {"input_ids": torch.randint(1, 60, (4, 12)), "attention_mask": torch.ones(4, 12, dtype=torch.int64)}
+    model(**inputs).logits.square().sum().backward()
+    torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=0.1).step()
+    trained = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert all("lora_" in name or "modules_to_save" in name for name in trained)
+    assert all(any(f"{module}.modules_to_save" in name for name in trained) for module in new)
+    assert any("lora_" in name for name in trained)
 
 
 @pytest.mark.parametrize(("make", "new"), MODELS)

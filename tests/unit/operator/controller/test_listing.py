@@ -144,6 +144,7 @@ def test_what_a_list_shows_to_be_gone_does_not_come_back_with_a_late_event(harne
         harness.submit()
         job = harness.job()
         listed.list(listed.scopes[0])
+        assert listed.operator.knows_job("team-a", "reviews")
         listed.operator.on_list_page(page(version=2000, scope=listed.scopes[0]))
         listed.operator.on_event("MODIFIED", job | {"metadata": job["metadata"] | {"resourceVersion": "1500"}})
         assert not listed.operator.knows_job("team-a", "reviews")

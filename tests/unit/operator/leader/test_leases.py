@@ -89,8 +89,8 @@ def test_who_leads_until_when(renewed_at: float | None, now: float, leads: bool)
 
 def test_what_is_known_after_a_read_and_after_a_write() -> None:
     held = LeaseView(lease=lease("me"), known=False, observed_at=3.0, renewed_at=4.0, has_led=True)
-    seen = rules.observed(held, lease("me"), at=9.0, settings=SETTINGS)
-    assert seen == LeaseView(lease=lease("me"), known=True, observed_at=3.0, renewed_at=4.0, has_led=True)
+    view = rules.observed(held, lease("me"), at=9.0, settings=SETTINGS)
+    assert view == LeaseView(lease=lease("me"), known=True, observed_at=3.0, renewed_at=4.0, has_led=True)
     newer = rules.observed(held, lease("me", "2"), at=9.0, settings=SETTINGS)
     assert (newer.observed_at, newer.renewed_at) == (9.0, 4.0)
     lost = rules.observed(held, lease("other", "2"), at=9.0, settings=SETTINGS)

@@ -52,11 +52,9 @@ class Election:
         return [operator.name for operator in self.operators if operator.leader.leads()]
 
 
-@settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**64 - 1))
-def test_two_never_lead_at_once(seed: int) -> None:
-    """Whatever arrives late or never, whoever is stopped for how long, and though their seconds differ by a third."""
-    dice = Random(seed)
+def leaders_of(seed: int) -> set[str]:
+    """Run an election of chance, in which never two lead at once; return who led at some time."""
+    dice, led = Random(seed), set[str]()
     election, history = Election(dice), list[tuple[str, int, float]]()
     for _ in range(60):
         share_of_first = dice.choice((0.0, 0.1, 0.5, 0.9, 1.0))  # the second is stopped, or almost
@@ -65,5 +63,18 @@ def test_two_never_lead_at_once(seed: int) -> None:
             history.append((action, which, election.time[0]))
             election.do(action, which)
             assert len(election.leaders) < 2, history[-40:]
+            led.update(election.leaders)
         election.time[0] += dice.choice(PAUSES)
         assert len(election.leaders) < 2, history[-40:]
+    return led
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**64 - 1))
+def test_two_never_lead_at_once(seed: int) -> None:
+    """Whatever arrives late or never, whoever is stopped for how long, and though their seconds differ by a third."""
+    leaders_of(seed)
+
+
+def test_the_elections_of_chance_have_leaders_that_take_over_from_each_other() -> None:
+    assert sum(len(leaders_of(seed)) == 2 for seed in range(20)) >= 10
