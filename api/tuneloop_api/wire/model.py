@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -50,7 +51,7 @@ class WireModel(BaseModel):
         """Drop the nulls of known fields, and read 2.0 as 2: JSON has one kind of number, and the API server prunes nulls."""
         if not isinstance(data, dict):
             return data
-        known = {name for python, field in cls.model_fields.items() for name in (python, field.alias)}
+        known = _names(cls)
         return {key: _whole(value) for key, value in data.items() if value is not None or key not in known}
 
     @model_validator(mode="after")
@@ -147,6 +148,12 @@ def ignored_fields(data: object, message: object, path: str = "") -> Iterator[st
 def without_nulls(value: object) -> object:
     """Drop the nulls of a map, as the API server does; for the fields that are maps: `Annotated[dict[…], BeforeValidator(without_nulls)]`."""
     return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+@cache
+def _names(model: type[WireModel]) -> frozenset[str | None]:
+    """Return the names of all fields, in Python and on the wire."""
+    return frozenset(name for python, field in model.model_fields.items() for name in (python, field.alias))
 
 
 def _whole(value: object) -> object:
