@@ -38,7 +38,7 @@ def find_dataset(folder: Path) -> DatasetManifest | None:
         manifest = read_manifest(folder)
         _check_contents(folder, manifest)
     except StorageError as error:
-        LOG.warning("%s; it is prepared anew", error.message)
+        LOG.warning("%s; it is prepared again", error.message)
         shutil.rmtree(folder)
         return None
     return manifest

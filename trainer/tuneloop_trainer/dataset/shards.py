@@ -259,4 +259,4 @@ def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 def _damaged(path: Path, error: Exception) -> PreparedDataLostError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-    return PreparedDataLostError(f"{path}: cannot be read: {reason}", hint="it is prepared anew from the sources")
+    return PreparedDataLostError(f"{path}: cannot be read: {reason}", hint="it is prepared again from the sources")

@@ -41,7 +41,7 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
 def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> None:
     """Keep the test predictions of the untrained model as a baseline; done once, however often training restarts.
 
-    They are measured anew if the data changed: a job that is submitted again after an early failure uses the same folder.
+    They are measured again if the data changed: a job that is submitted again after an early failure uses the same folder.
     """
     path, dataset = predictions_path(run.job, BEFORE_TEST), run.prepared.dataset_digest
     is_measured = run.is_main_rank and are_written(path, dataset=dataset)

@@ -63,7 +63,7 @@ class Lifecycle(SpecModel):
     """How the server starts and stops."""
 
     startup: Duration | None = None
-    """Time that a server may take to load its model before it is started anew. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
+    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
     For example `30m`."""
     drain: Duration | None = None
     """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""

@@ -74,7 +74,7 @@ def _load(path: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise LocalError(f"{path} is damaged ({error}): remove this file; what it described starts anew") from error
+        raise LocalError(f"{path} is damaged ({error}): remove this file; what it described starts again") from error
     if not isinstance(manifest, dict):
-        raise LocalError(f"{path} is damaged (it holds no object): remove this file; what it described starts anew")
+        raise LocalError(f"{path} is damaged (it holds no object): remove this file; what it described starts again")
     return manifest

@@ -5,7 +5,7 @@ What a step may do to the table, and how:
 - leave rows out or move them to another split: return `replace(table, splits=…)`. The rows stay in the table, so that places in it stay valid;
 - change or add rows: read `table.read()` batch by batch, and write every row, the unchanged ones too, into a `TableBuilder` on
   `context.new_contents(…)`. `builder.copy` keeps split, group, id and place of the row that a new row is made from. The builder makes the
-  hashes and labels anew. Memory stays one batch of rows and the table's arrays; the old contents are deleted by the pipeline;
+  hashes and labels again. Memory stays one batch of rows and the table's arrays; the old contents are deleted by the pipeline;
 - only look: return the table as it is, and facts.
 
 What a step must not do: change a table in place; look at rows of test or validation to decide about training rows, but to keep them apart;
@@ -58,7 +58,7 @@ class DataStep:
     name: str
     """In the data report and in the digest; for example `exact-duplicates`."""
     version: int
-    """Grows when the same table and settings give another table: data sets that were prepared before are then prepared anew."""
+    """Grows when the same table and settings give another table: data sets that were prepared before are then prepared again."""
     settings: Callable[[Settings], dict[str, Any]]
     """job's settings → what of them the step depends on, as JSON data: only fields that differ from their defaults (`non_defaults`)."""
     run: Callable[[RowTable, StepContext], StepResult]
