@@ -86,7 +86,7 @@ def test_the_words_of_ends_without_a_message() -> None:
         (job_deleted(name="r-a1", stage="train"), "Evicted", "Job r-a1 was deleted while it ran"),
         (pods_gone(name="r-a1", stage="train", message=""), "Evicted", "the pods of Job r-a1 are gone"),
         (pods_gone(name="r-a1", stage="train", message="late"), "Evicted", "the pods of Job r-a1 are gone: late"),
-        (no_result(name="r-a1", stage="train"), "Unknown", "Job r-a1 succeeded, but did not say in a readable way what it made"),
+        (no_result(name="r-a1", stage="train"), "Unknown", "Job r-a1 succeeded, but wrote no result that can be read"),
     ],
 )  # fmt: skip
 def test_failures_without_a_pod(written: Any, kind: str, message: str) -> None:
@@ -98,7 +98,7 @@ def test_failures_without_a_pod(written: Any, kind: str, message: str) -> None:
     ("jobs", "pods", "message"),
     [
         ((), (), "Job r-a1 was deleted while it ran"),
-        ((gang_job(outcome="Succeeded"),), (), "Job r-a1 succeeded, but did not say in a readable way what it made"),
+        ((gang_job(outcome="Succeeded"),), (), "Job r-a1 succeeded, but wrote no result that can be read"),
         ((gang_job(outcome="Failed", outcome_message="late"),), (), "the pods of Job r-a1 are gone: late"),
         ((JOB,), (), "not started within 30m: 0 of 2 pods were created for Job r-a1"),
         ((gang_job(outcome="Failed"),), (pod_of(JOB, phase="Failed", ended=ended(139)),), "pod r-a1-0 ended with exit code 139"),

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from tuneloop_trainer.evaluation import baselines, calibration, intervals
 from tuneloop_trainer.evaluation.measure import Measured, measured
-from tuneloop_trainer.evaluation.predictions import Predictions, read_predictions
+from tuneloop_trainer.evaluation.predictions import Predictions, are_written, read_predictions
 
 
 @pytest.fixture
@@ -23,15 +23,28 @@ def predictions() -> Predictions:
 
 def test_what_is_written_is_read(tmp_path, predictions):
     path = tmp_path / "predictions" / "test.safetensors"
-    predictions.write(path)
+    predictions.write(path, dataset="d1")
     assert [file.name for file in path.parent.iterdir()] == ["test.safetensors"]
-    predictions.write(path)
+    predictions.write(path, dataset="d1")
     found = read_predictions(path)
     for name in ("values", "labels", "rows", "offsets"):
         np.testing.assert_array_equal(getattr(found, name), getattr(predictions, name))
     assert found.predicted.tolist() == [1, 0, 1]
     assert found.row_of_target.tolist() == [0, 0, 1]
     assert set(load_file(path)) == {"logits", "labels", "rows", "offsets"}
+
+
+def test_predictions_count_for_the_data_set_that_they_were_made_of(tmp_path, predictions):
+    path = tmp_path / "before-test.safetensors"
+    assert not are_written(path, dataset="d1")
+    predictions.write(path, dataset="d1")
+    assert are_written(path, dataset="d1")
+    assert not are_written(path, dataset="d2")
+
+
+def test_predictions_of_release_0_1_0_count_for_any_data_set(tmp_path):
+    save_file({"logits": np.zeros((1, 2), dtype=np.float32)}, tmp_path / "before-test.safetensors")
+    assert are_written(tmp_path / "before-test.safetensors", dataset="d1")
 
 
 def test_a_file_of_release_0_1_0_has_one_target_a_row(tmp_path):
