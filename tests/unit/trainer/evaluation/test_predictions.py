@@ -23,9 +23,9 @@ def predictions() -> Predictions:
 
 def test_what_is_written_is_read(tmp_path, predictions):
     path = tmp_path / "predictions" / "test.safetensors"
-    predictions.write(path)
+    predictions.write(path, dataset="digest")
     assert [file.name for file in path.parent.iterdir()] == ["test.safetensors"]
-    predictions.write(path)
+    predictions.write(path, dataset="digest")
     found = read_predictions(path)
     for name in ("values", "labels", "rows", "offsets"):
         np.testing.assert_array_equal(getattr(found, name), getattr(predictions, name))
