@@ -1,4 +1,4 @@
-"""What holds for every test: where all tests are required, a skip is a failure (`required_tests`)."""
+"""What holds for every test: where all tests are required, a skip is a failure (`required_tests`), and no example of Hypothesis has a time limit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import required_tests
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+settings.register_profile("without-deadline", settings(), deadline=None)  # a busy machine is no defect
+settings.load_profile("without-deadline")
 
 
 @pytest.hookimpl(wrapper=True)
