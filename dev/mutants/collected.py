@@ -1,6 +1,6 @@
 """The process that has collected the tests: `collected.py LOG SOURCES TESTS LIBRARIES`, each of the last three a JSON list.
 
-It forks for each run. The child takes the changed function into the loaded modules, so that nothing is imported or collected anew: most runs
+It forks for each run. The child takes the changed function into the loaded modules, so that nothing is imported or collected again: most runs
 take less than a second. Requests and answers are as those of `worker.py`; besides, a request may have `file` and `source` of the changed
 module. The first answer tells which functions of the sources each test calls (`Reach`), if the tests are green without a change.
 """

@@ -55,7 +55,7 @@ PACKAGES = {
     "leader": _operator("leader", "tests/unit/operator/leader"),
     "progress": _operator("progress", "tests/unit/operator", "tests/component/operator"),
     "checkpoint": _trainer(
-        "checkpoint durable.py", "tests/unit/trainer/checkpoint", "tests/component/trainer/checkpoint",
+        "checkpoint durable.py", "tests/unit/trainer/checkpoint", "tests/unit/trainer/test_durable.py", "tests/component/trainer/checkpoint",
         "tests/component/trainer/train", "tests/stories/local/gangs/test_saving.py",
         "tests/stories/local/gangs/test_resume.py", "tests/stories/local/gangs/test_damage.py",
     ),

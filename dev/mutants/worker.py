@@ -60,8 +60,9 @@ class InOrder:
 
 def main(log: str, *libraries: str) -> None:
     """Serve requests until the input ends."""
-    load(libraries)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries that print must not answer
+    load(libraries)
     for line in sys.stdin:
         request = json.loads(line)
 
