@@ -77,8 +77,9 @@ class Loop:
         """Train to the end and return the result; an error carries a summary of how far training has come."""
         try:
             return self._train()
-        except StageError as error:
-            error.train = self._summary()
+        except Exception as error:
+            if isinstance(error, StageError):
+                error.train = self._summary()
             self._listeners.on_end(EndEvent(step=self._progress.step, metrics={}, error=error))
             raise
 

@@ -10,6 +10,8 @@ import pytest
 
 from tuneloop_api.contract.results import SavedStep
 from tuneloop_trainer.errors import NonFiniteLossError, Preempted, StorageError
+from tuneloop_trainer.training.listeners.listener import EndEvent, Listener
+from tuneloop_trainer.training.listeners.listeners import TRACKERS
 from tuneloop_trainer.training.listeners.train_log import TrainLog
 from tuneloop_trainer.training.resume import TrainProgress
 from tuneloop_trainer.training.selection import Best, Selection
@@ -252,3 +254,19 @@ def test_what_is_evaluated_in_a_resumed_run_is_published_from_the_disk(scripted)
     made.loop(resumed(1, selection=selection)).run()
     assert made.checkpoints.calls[-1] == "load 1"
     assert Path(made.run.job / "predictions" / "validation.safetensors").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError("no memory"), StorageError("no space")])
+def test_a_tracker_hears_the_end_of_a_run_whatever_ended_it(scripted, monkeypatch, error):
+    ends: list[EndEvent] = []
+    monkeypatch.setitem(TRACKERS, "tracker", lambda _run: Listener(name="tracker", on_end=ends.append))
+    made = scripted([0.5, 0.5, 0.5])
+
+    def fail_at_step_2(step: int) -> None:
+        if step == 2:
+            raise error
+
+    made.engine.after_step = fail_at_step_2
+    with pytest.raises(type(error)):
+        made.loop().run()
+    assert ends == [EndEvent(step=1, metrics={}, error=error)]

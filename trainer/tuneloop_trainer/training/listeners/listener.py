@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tuneloop_api.contract.results import SavedStep
-    from tuneloop_trainer.errors import StageError
     from tuneloop_trainer.training.batch_schedule import Tokens
     from tuneloop_trainer.training.speed import Speed
     from tuneloop_trainer.training.step import StepReport
@@ -76,7 +75,7 @@ class EndEvent:
     """Step of the published weights; where training failed or was stopped, the last step that was made."""
     metrics: Mapping[str, Mapping[str, float]]
     """Metrics of the published weights, by split; empty where training failed or was stopped."""
-    error: StageError | None = None
+    error: Exception | None = None
     """Why training failed or was stopped; None: it came to its end."""
 
 
