@@ -87,7 +87,7 @@ DONE = ResultReference(path="/claims/models/export.json", sha256=16 * "9f2c")
 @example(message=TerminationMessage(stage="export", outcome="Succeeded", result=DONE, export=SUCCESS))
 @settings(
     deadline=None,
-    max_examples=30,
+    max_examples=12,
     suppress_health_check=[HealthCheck.large_base_example, HealthCheck.data_too_large, HealthCheck.too_slow],
 )
 def test_every_message_fits_and_keeps_stage_outcome_and_result(message: TerminationMessage) -> None:

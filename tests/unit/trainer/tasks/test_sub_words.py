@@ -39,7 +39,7 @@ def test_every_kind_of_tokenizer_is_tried():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(words=st.lists(READABLE, min_size=1, max_size=12))
 def test_every_word_is_labeled_once_and_in_order(kind, words):
     _, labels, _ = encoded(kind, words)
@@ -47,7 +47,7 @@ def test_every_word_is_labeled_once_and_in_order(kind, words):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(words=st.lists(ANY, min_size=1, max_size=12))
 def test_words_of_any_characters_are_labeled_at_most_once_and_in_order(kind, words):
     _, labels, _ = encoded(kind, words)
@@ -56,7 +56,7 @@ def test_words_of_any_characters_are_labeled_at_most_once_and_in_order(kind, wor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(words=st.lists(ANY, min_size=1, max_size=12))
 def test_the_label_is_on_the_first_token_of_its_word(kind, words):
     _, labels, of_token = encoded(kind, words)
