@@ -30,6 +30,8 @@ class Tier:
     minutes: int
     workers: int = 1
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
+    first: tuple[str, ...] = ()
+    """The files that take longest: begun last, they would keep one process busy while the others have nothing left."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,15 @@ UNIT = Tier("unit", "tests/unit", 1, workers=2)
 TIERS = (
     UNIT,
     Tier("component", "tests/component", 4, workers=3),
-    Tier("local stories", "tests/stories/local", 15, workers=2),
+    Tier(
+        "local stories", "tests/stories/local", 15, workers=2,
+        first=("test_failure_classes.py", "test_interrupted_runs.py", "test_nothing_is_lost.py", "test_bad_input.py"),
+    ),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
     Tier("control plane", "tests/stories/control_plane", 10, workers=3),
     Tier("cluster", "tests/stories/cluster", 8),
-)
+)  # fmt: skip
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
 QUICK_TIERS = (UNIT, Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1))
 """What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
@@ -78,9 +83,11 @@ def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
     report.unlink(missing_ok=True)
     started, used = time.monotonic(), processor_seconds()
     print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *select, f"--junit-xml={report}", tier.tests]
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", *select, tier.tests]
     if tier.workers > 1:
         command += ["-n", str(tier.workers), "--dist", "loadfile"]
+    if tier.first:
+        command += ["--no-loadscope-reorder", *(f"--begin-with={name}" for name in tier.first)]
     code = subprocess.run(command, cwd=ROOT, check=False, env=environment()).returncode
     seconds, used = time.monotonic() - started, processor_seconds() - used
     if not report.exists():

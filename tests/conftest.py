@@ -15,6 +15,21 @@ settings.register_profile("without-deadline", settings(), deadline=None)  # a bu
 settings.load_profile("without-deadline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--begin-with",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="run the tests of the file of this name first; may be repeated",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(config.getoption("--begin-with"))}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

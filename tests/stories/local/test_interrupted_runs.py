@@ -99,7 +99,7 @@ def test_another_job_on_the_same_data_reuses_it(unbroken: Workspace) -> None:
     assert json.loads((unbroken.job_folder("again") / "prepare.json").read_text())["cacheHit"] is True
 
 
-@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize("nodes", [pytest.param(1, marks=pytest.mark.full), 3])
 def test_the_number_of_nodes_does_not_change_the_losses(tmp_path, unbroken: Workspace, nodes: int) -> None:
     workspace = prepared(Workspace(tmp_path))
     workspace.write(

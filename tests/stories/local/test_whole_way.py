@@ -147,7 +147,9 @@ def csv_with_quotes_and_newlines(workspace: Workspace) -> dict:
     return {"uri": f"pvc://{CLAIM}/odd rows.csv", "columns": {"text": "the text, as typed", "label": "which one?"}}
 
 
-@pytest.mark.parametrize("write", [jsonl_in_three_languages, csv_with_quotes_and_newlines])
+@pytest.mark.parametrize(
+    "write", [jsonl_in_three_languages, pytest.param(csv_with_quotes_and_newlines, marks=pytest.mark.full)]
+)
 def test_other_data_works_by_changing_only_the_manifest(tmp_path, write) -> None:
     workspace = Workspace(tmp_path)
     tiny_bert(workspace.claim / "model")
