@@ -57,7 +57,10 @@ TIERS = (
     ),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
-    Tier("control plane", "tests/stories/control_plane", 10, workers=3),
+    Tier(
+        "control plane", "tests/stories/control_plane", 12, workers=3,
+        first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
+    ),
     Tier("cluster", "tests/stories/cluster", 8),
 )  # fmt: skip
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
