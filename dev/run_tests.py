@@ -52,8 +52,8 @@ TIERS = (
     UNIT,
     Tier("component", "tests/component", 4, workers=3),
     Tier(
-        "local stories", "tests/stories/local", 15, workers=3,
-        first=("test_failure_classes.py", "test_interrupted_runs.py", "test_nothing_is_lost.py", "test_bad_input.py"),
+        "local stories", "tests/stories/local", 15, workers=2,
+        first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
     ),
     Tier("chart", "tests/stories/chart", 2),
     Tier("images", "tests/stories/images", 3),
