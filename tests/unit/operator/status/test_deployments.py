@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from stored_conditions import condition
 
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.state.observed import Blocker, ObservedDeployment
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL, Serving, shown, waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-STAMP = "2026-01-01T12:00:00Z"
 METADATA = {"name": "api", "namespace": "team-a", "uid": "u", "generation": 4}
 OLD = {"revision": "old", "digest": "sha256:aa", "uri": "pvc://models/old", "replicas": 1, "readyReplicas": 1}
 QUOTA = Blocker(reason="Refused", message="exceeded quota")
@@ -32,16 +32,6 @@ def observed(status: dict[str, Any] | None = None, **fields: Any) -> ObservedDep
 def serving(**fields: Any) -> Serving:
     usual: dict[str, Any] = {"revision": "new", "uri": "pvc://models/new", "digest": None, "replicas": 2, "ready": 0}
     return Serving(**usual | fields)
-
-
-def condition(type_: str, *, true: bool = True, reason: str, message: str = "") -> dict[str, Any]:
-    return {
-        "type": type_,
-        "status": "True" if true else "False",
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": STAMP,
-    }
 
 
 ACCEPTED = condition("Accepted", reason="Accepted")

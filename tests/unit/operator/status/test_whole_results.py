@@ -6,25 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from operator_harness import SUMMARIES
+from stored_conditions import STAMP, condition
 
 from tuneloop_api.contract.results import ExportSummary, PrepareSummary, TrainSummary
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-STAMP = "2026-01-01T12:00:00Z"
-RESOLVED: dict[str, Any] = {
-    "labels": ["bad", "good"],
-    "maxTokens": 64,
-    "globalBatchSize": 32,
-    "microBatchSize": 8,
-    "stepsPerEpoch": 50,
-    "totalSteps": 100,
-    "warmupSteps": 6,
-    "learningRate": 0.0002,
-    "precision": "fp32",
-    "stage": 2,
-}
+RESOLVED = SUMMARIES["prepare"]["resolved"]
 MEMORY = {"weights": 1, "gradients": 2, "optimizer": 3, "activations": 4, "framework": 5, "total": 15}
 PREPARED: dict[str, Any] = {
     "counts": {"rows": 10, "splits": {"train": 8, "test": 2}, "bad": 1, "duplicates": 2, "truncated": 3},
@@ -37,16 +27,6 @@ PREPARED: dict[str, Any] = {
 }
 LATEST = {"step": 9, "path": "/step-9", "time": STAMP, "metric": "loss", "value": 0.25}
 BEST = {"step": 8, "path": "/step-8", "time": "2026-01-01T11:00:00Z", "metric": "loss", "value": 0.125}
-
-
-def condition(type_: str, *, true: bool = True, reason: str, message: str = "") -> dict[str, Any]:
-    return {
-        "type": type_,
-        "status": "True" if true else "False",
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": STAMP,
-    }
 
 
 @pytest.mark.parametrize(("cache_hit", "reason"), [(False, "DataReady"), (True, "CacheHit")])
