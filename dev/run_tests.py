@@ -1,4 +1,6 @@
-"""Runs the test tiers one after another and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
+"""Runs the test tiers and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
+
+Tiers run one after another, except those of one group, which run side by side.
 
 The budgets are those of the design. A tier over its budget is marked, but does not fail, since a slow machine is no defect.
 """
@@ -7,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test-reports"
@@ -48,23 +52,26 @@ class Outcome:
 
 
 UNIT = Tier("unit", "tests/unit", 1, workers=2)
-TIERS = (
-    UNIT,
-    Tier("component", "tests/component", 4, workers=3),
-    Tier(
-        "local stories", "tests/stories/local", 15, workers=2,
-        first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
-    ),
-    Tier("chart", "tests/stories/chart", 2),
-    Tier("images", "tests/stories/images", 3),
-    Tier(
-        "control plane", "tests/stories/control_plane", 12, workers=3,
-        first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
-    ),
-    Tier("cluster", "tests/stories/cluster", 8),
+LOCAL = Tier(
+    "local stories", "tests/stories/local", 20, workers=2,
+    first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
 )  # fmt: skip
+CONTROL_PLANE = Tier(
+    "control plane", "tests/stories/control_plane", 15, workers=3,
+    first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
+)  # fmt: skip
+CLUSTER = Tier("cluster", "tests/stories/cluster", 8)
+GROUPS: tuple[tuple[Tier, ...], ...] = (
+    (UNIT,),
+    (Tier("component", "tests/component", 4, workers=3),),
+    (Tier("chart", "tests/stories/chart", 2),),
+    (Tier("images", "tests/stories/images", 3),),
+    (CONTROL_PLANE,),
+    (LOCAL, CLUSTER),
+)
+"""In this order. The cluster tier mostly waits: alone, it keeps less than half a core busy."""
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
-QUICK_TIERS = (UNIT, Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1))
+QUICK_GROUPS = ((UNIT,), (Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1),))
 """What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
 
 
@@ -74,32 +81,63 @@ def environment() -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1"}
 
 
-def processor_seconds() -> float:
-    """Return the processor time of all ended children so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+class Counts(NamedTuple):
+    """What a report counts."""
+
+    passed: int
+    failed: int
+    skipped: int
 
 
-def run(tier: Tier, *, full: bool, report: Path) -> Outcome:
-    """Run one tier with pytest; its output passes through."""
-    select = [] if full else ["-m", "not full"]
+def run_group(tiers: tuple[Tier, ...], *, full: bool) -> list[Outcome]:
+    """Run tiers side by side. The first one's output passes through; that of the others is printed when all have ended."""
+    logs = {tier: REPORTS / f"{_file_name(tier)}.log" for tier in tiers[1:]}
+    with ThreadPoolExecutor(max_workers=len(tiers)) as pool:
+        outcomes = list(pool.map(lambda tier: run(tier, full=full, log=logs.get(tier)), tiers))
+    for log in logs.values():
+        sys.stdout.write(log.read_text(errors="replace"))
+    return outcomes
+
+
+def run(tier: Tier, *, full: bool, log: Path | None) -> Outcome:
+    """Run one tier with pytest; its output goes to `log`, or passes through."""
+    report = REPORTS / f"{_file_name(tier)}.xml"
     report.unlink(missing_ok=True)
-    started, used = time.monotonic(), processor_seconds()
-    print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", *select, tier.tests]
+    started = time.monotonic()
+    with log.open("w") if log else nullcontext() as output:
+        print(f"\n=== {tier.name} (budget {tier.minutes} min)", flush=True, file=output)
+        process = subprocess.Popen(
+            _command(tier, full=full, report=report), cwd=ROOT, env=environment(), stdout=output, stderr=output
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    seconds, processor_seconds = time.monotonic() - started, used.ru_utime + used.ru_stime
+    counts = _counts(report, code=os.waitstatus_to_exitcode(status))
+    return Outcome(tier, counts.passed, counts.failed, counts.skipped, seconds, processor_seconds)
+
+
+def _file_name(tier: Tier) -> str:
+    return tier.name.replace(" ", "-")
+
+
+def _command(tier: Tier, *, full: bool, report: Path) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", tier.tests]
+    if not full:
+        command += ["-m", "not full"]
     if tier.workers > 1:
         command += ["-n", str(tier.workers), "--dist", "loadfile"]
     if tier.first:
         command += ["--no-loadscope-reorder", *(f"--begin-with={name}" for name in tier.first)]
-    code = subprocess.run(command, cwd=ROOT, check=False, env=environment()).returncode
-    seconds, used = time.monotonic() - started, processor_seconds() - used
+    return command
+
+
+def _counts(report: Path, *, code: int) -> Counts:
+    """Read a report. A run without a report, and one that ends with an error but names no failed test, count as one failure."""
     if not report.exists():
-        return Outcome(tier, passed=0, failed=1, skipped=0, seconds=seconds, processor_seconds=used)
+        return Counts(passed=0, failed=1, skipped=0)
     suite = next(ET.parse(report).getroot().iter("testsuite"))
     count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
-    passed = count["tests"] - failed - count["skipped"]
-    return Outcome(tier, passed, failed or int(code != 0), count["skipped"], seconds, used)
+    return Counts(count["tests"] - failed - count["skipped"], failed or int(code != 0), count["skipped"])
 
 
 def _row(outcome: Outcome, *, full: bool) -> str:
@@ -117,9 +155,9 @@ def main() -> int:
     scope.add_argument("--quick", action="store_true", help="run the unit tests and the smallest story alone")
     scope.add_argument("--full", action="store_true", help="also run what is marked `full`")
     chosen = options.parse_args()
-    full, tiers = chosen.full, QUICK_TIERS if chosen.quick else TIERS
+    full, groups = chosen.full, QUICK_GROUPS if chosen.quick else GROUPS
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(tier, full=full, report=REPORTS / f"{tier.name.replace(' ', '-')}.xml") for tier in tiers]
+    outcomes = [outcome for group in groups for outcome in run_group(group, full=full)]
     print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}{'cores':>7}")
     for outcome in outcomes:
         print(_row(outcome, full=full))

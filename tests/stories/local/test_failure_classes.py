@@ -153,7 +153,7 @@ NAMED_SECONDS = 300.0
 
 
 @at_once
-def test_a_rank_at_a_third_of_the_speed_is_named(workspace: Workspace) -> None:
+def test_a_rank_at_a_sixth_of_the_speed_is_named(workspace: Workspace) -> None:
     with running_job(workspace) as process:
         until(lambda: len(ranks(workspace.path)) == 2, seconds=SECONDS, what="two ranks", process=process)
         over = threading.Event()
