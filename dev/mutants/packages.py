@@ -63,9 +63,12 @@ PACKAGES = {
         "training engine", "tests/unit/trainer/train", "tests/component/trainer/train",
         "tests/stories/local/gangs/test_training_saves.py", "tests/stories/local/gangs/test_resume.py",
     ),
-    "batch_schedule": _trainer("training/batch_schedule.py", "tests/unit/trainer/batches", "tests/component/trainer/batches"),
-    "evaluation": _trainer("evaluation", "tests/unit/trainer/evaluation", "tests/component/trainer/evaluation"),
-    "data": _trainer("data dataset models", "tests/unit/trainer/data", "tests/component/trainer/data", "tests/component/trainer"),
+    "batch_schedule": _trainer("training/batch_schedule.py", "tests/unit/trainer/batches"),
+    "evaluation": _trainer("evaluation", "tests/unit/trainer/evaluation", "tests/unit/trainer/tasks", "tests/component/trainer/train"),
+    "data": _trainer(
+        "data dataset models", "tests/unit/trainer/data", "tests/unit/trainer/batches", "tests/component/trainer/preflight",
+        *(f"tests/component/trainer/test_prepare{part}.py" for part in ("", "_hub", "_model", "_tags")), "tests/component/trainer/train",
+    ),
     "export": _trainer("export", "tests/component/trainer/export"),
     "rules": Package(
         ("api/tuneloop_api/wire/rules.py", "api/tuneloop_api/v1alpha1"),

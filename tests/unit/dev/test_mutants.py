@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from mutants.changes import changes
 from mutants.known import Known
+from mutants.packages import PACKAGES, ROOT
 
 ONE_OF_EACH = [
     ("x = a < b", "x = a <= b"),
@@ -67,3 +68,9 @@ def test_a_known_change_whose_code_is_not_there_once_is_out_of_date(source: str)
     with pytest.raises(LookupError, match="A1: the code stands"):
         known.apply(source)
     assert known.apply("x = 1; z = 3") == "x = 2; z = 3"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_files_and_tests_of_a_package_exist(name: str) -> None:
+    package = PACKAGES[name]
+    assert [path for path in (*package.sources, *package.tests) if not (ROOT / path).exists()] == []
