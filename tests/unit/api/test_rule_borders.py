@@ -116,6 +116,22 @@ def test_a_rule_calls_one_field_wrong_just_behind_its_border(
     assert wrong_fields(model, given) == wrong
 
 
+@pytest.mark.parametrize(
+    ("labels", "wrong"),
+    [
+        ({"a": "v" * 63}, []),
+        ({"a": "v" * 64}, ["labels.a"]),
+        ({"k" * 63: "v"}, []),
+        ({"k" * 64: "v"}, [f"labels.{'k' * 64}.[key]"]),
+        ({f"{'p' * 253}/{'k' * 63}": "v"}, []),
+        ({f"{'p' * 254}/{'k' * 63}": "v"}, [f"labels.{'p' * 254}/{'k' * 63}.[key]"]),
+    ],
+    ids=["value 63", "value 64", "name 63", "name 64", "prefix 253", "prefix 254"],
+)
+def test_labels_have_the_lengths_of_the_api_server(labels: dict[str, str], wrong: list[str]) -> None:
+    assert wrong_fields(ObjectMeta, {"labels": labels}) == wrong
+
+
 TOKENS = {"task": "token-classification"}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
 SPECS: list[tuple[Given, list[str]]] = [
