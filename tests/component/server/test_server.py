@@ -43,6 +43,11 @@ def test_one_text_gets_every_label_best_first(server, path):
     assert [entry["score"] for entry in answered] == sorted((entry["score"] for entry in answered), reverse=True)
 
 
+def test_a_list_gets_a_list_of_lists_even_for_one_text(server):
+    (answered,) = server.ask({"inputs": ["a good film"]}).json()
+    assert answered == server.ask({"inputs": "a good film"}).json()
+
+
 def test_scores_equal_those_of_plain_transformers_label_for_label(server, plain):
     sentences = [*word_salads(40), "", "¿Qué tal? 😀", "word " * 2000]
     for sentence, answered in zip(sentences, server.ask({"inputs": sentences}).json(), strict=True):
