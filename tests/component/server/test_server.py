@@ -85,6 +85,8 @@ def test_what_is_wrong_is_answered_in_one_line_of_json(server, method, path, bod
     assert response.status_code == status
     assert message in response.json()["error"]
     assert "\n" not in response.text
+    is_closed = response.headers.get("connection") == "close"
+    assert is_closed == (status == 413)  # a part of the body may be unread
 
 
 def test_a_body_without_a_length_is_limited_too(server):
