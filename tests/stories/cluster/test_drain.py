@@ -69,9 +69,9 @@ def is_up(tenant: Tenant, *, attempt: int) -> bool:
     return (found.get("attempt"), found.get("workers")) == (attempt, "2/2")
 
 
-def is_without_room(found: dict[str, Any]) -> bool:
-    ready = [one for one in found.get("conditions", ()) if one["type"] == "PodsReady"]
-    return found.get("attempt") == 3 and ready[0]["reason"] == "Unschedulable"
+def is_without_room(status: dict[str, Any]) -> bool:
+    ready = [condition for condition in status.get("conditions", ()) if condition["type"] == "PodsReady"]
+    return status.get("attempt") == 3 and ready[0]["reason"] == "Unschedulable"
 
 
 def gang(tenant: Tenant, *, attempt: int) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def test_the_job_ends_by_itself_with_the_artifact_of_an_undisturbed_run(drained,
 
 
 def test_the_gang_waits_for_room_and_says_so_in_the_scheduler_s_words(drained):
-    (ready,) = [one for one in drained.waited["conditions"] if one["type"] == "PodsReady"]
+    (ready,) = [condition for condition in drained.waited["conditions"] if condition["type"] == "PodsReady"]
     assert drained.waited["phase"] == "Restarting"
     assert "unschedulable" in ready["message"], ready
 

@@ -33,16 +33,18 @@ ELSEWHERE = {
 
 def test_the_deployment_answers_through_its_service(served):
     scores = json.loads(_ask(served.url))
-    assert {each["label"] for each in scores} == {"class-0", "class-1"}, scores
-    assert sum(each["score"] for each in scores) == pytest.approx(1, abs=1e-4)
+    assert {score["label"] for score in scores} == {"class-0", "class-1"}, scores
+    assert sum(score["score"] for score in scores) == pytest.approx(1, abs=1e-4)
 
 
 def test_two_pods_trained_on_the_pod_network_and_met_by_name(served):
     pods = served.tenant.pods("tuneloop.dev/job=reviews,tuneloop.dev/stage=train")
     assert {pod["metadata"]["labels"]["tuneloop.dev/attempt"] for pod in pods} == {"1"}
     assert len({pod["status"]["podIP"] for pod in pods}) == 2
-    (config,) = [one for one in served.tenant.list("configmaps") if one["metadata"]["name"] == "reviews-a1"]
-    assert json.loads(config["data"]["run.json"])["rendezvous"]["address"] == "reviews-a1-0.reviews-train"
+    config_maps = {
+        config_map["metadata"]["name"]: config_map["data"] for config_map in served.tenant.list("configmaps")
+    }
+    assert json.loads(config_maps["reviews-a1"]["run.json"])["rendezvous"]["address"] == "reviews-a1-0.reviews-train"
 
 
 def test_the_artifact_on_the_claim_is_the_one_in_the_status(served):
@@ -50,8 +52,8 @@ def test_the_artifact_on_the_claim_is_the_one_in_the_status(served):
     folder = served.tenant.release.claim / artifact["uri"].removeprefix(f"pvc://{CLAIM}/")
     manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
     assert manifest.digest() == artifact["digest"]
-    for each in manifest.files:
-        assert hashlib.sha256((folder / each.path).read_bytes()).hexdigest() == each.sha256, each.path
+    for file in manifest.files:
+        assert hashlib.sha256((folder / file.path).read_bytes()).hexdigest() == file.sha256, file.path
 
 
 def test_the_deployment_serves_that_artifact(served):
@@ -68,17 +70,17 @@ def test_the_phases_come_in_their_order(served):
 
 def test_progress_never_falls(served):
     progress = [status["progress"] for status in served.jobs if "progress" in status]
-    percents = [int(one["percent"].removesuffix("%")) for one in progress]
+    percents = [int(block["percent"].removesuffix("%")) for block in progress]
     assert percents == sorted(percents)
     assert percents[-1] == 100
-    steps = [one["step"] for one in progress if "step" in one]
+    steps = [block["step"] for block in progress if "step" in block]
     assert steps == sorted(steps)
     assert steps[-1] == STEPS
 
 
 def test_steps_were_posted_while_the_gang_ran(served):
     running = [status.get("progress", {}) for status in served.jobs if status.get("phase") == "Running"]
-    assert {one["step"] for one in running if one.get("step", 0) > 0} - {STEPS}, running
+    assert {block["step"] for block in running if block.get("step", 0) > 0} - {STEPS}, running
 
 
 def test_the_workers_are_those_of_the_gang(served):
@@ -89,16 +91,18 @@ def test_the_workers_are_those_of_the_gang(served):
 
 def test_the_status_tells_everything_at_the_end(served):
     status = served.job
-    assert {one["type"]: one["status"] for one in status["conditions"]} == {
+    assert {condition["type"]: condition["status"] for condition in status["conditions"]} == {
         "Accepted": "True",
         "Prepared": "True",
         "PodsReady": "False",  # no attempt runs
         "TrainingHealthy": "False",  # a small model without knowledge learns nothing in so few steps, and that is said
         "Complete": "True",
     }
-    assert {each["name"] for each in status["evaluation"]["baselines"]} >= {"majority", "tfidf-linear"}
-    assert "accuracy" in {each["name"] for each in status["evaluation"]["metrics"]}
-    assert [(one["attempt"], one["startStep"], one["endStep"]) for one in status["history"]] == [(1, 0, STEPS)]
+    assert {baseline["name"] for baseline in status["evaluation"]["baselines"]} >= {"majority", "tfidf-linear"}
+    assert "accuracy" in {metric["name"] for metric in status["evaluation"]["metrics"]}
+    assert [(attempt["attempt"], attempt["startStep"], attempt["endStep"]) for attempt in status["history"]] == [
+        (1, 0, STEPS)
+    ]
     assert status["checkpoint"]["latest"]["step"] == STEPS
     assert status["data"]["rows"] == 400
     assert status["resume"] == "exact"
@@ -106,7 +110,7 @@ def test_the_status_tells_everything_at_the_end(served):
 
 
 def test_the_deployment_has_no_condition_that_is_false(served):
-    conditions = {one["type"]: one["status"] for one in served.deployments[-1]["conditions"]}
+    conditions = {condition["type"]: condition["status"] for condition in served.deployments[-1]["conditions"]}
     assert conditions == {"Accepted": "True", "ModelAvailable": "True", "Ready": "True"}
 
 
@@ -126,7 +130,9 @@ def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path
         cluster_tier.cannot_run(problem)
     release = served.tenant.release
     (metrics,) = [
-        one for one in release.list("services", namespace=release.namespace) if "metrics" in one["metadata"]["name"]
+        service
+        for service in release.list("services", namespace=release.namespace)
+        if "metrics" in service["metadata"]["name"]
     ]
     addresses = {
         "operator": f"{metrics['spec']['clusterIP']}:8080",
@@ -138,7 +144,7 @@ def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path
         (jobs,) = until(lambda: prometheus.query('tuneloop_jobs{phase="Succeeded"}'), seconds=15, what="jobs")
         requests = until(lambda: prometheus.query('tuneloop_requests_total{code="200"}'), seconds=15, what="requests")
     assert jobs["value"] >= 1
-    assert [each["deployment"] for each in requests] == ["reviews"]
+    assert [sample["deployment"] for sample in requests] == ["reviews"]
     assert requests[0]["value"] >= 1
 
 

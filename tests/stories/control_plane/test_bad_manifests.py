@@ -291,5 +291,5 @@ def rules_in(node):
         yield from node.get("x-kubernetes-validations", ())
         node = list(node.values())
     if isinstance(node, list):
-        for each in node:
-            yield from rules_in(each)
+        for child in node:
+            yield from rules_in(child)

@@ -67,10 +67,12 @@ def test_any_job(custom_resources, namespace, verdicts, seed):
     job = FineTuneJob.from_wire(stored)
     decision = decide_job(ObservedJob(job=job, manifest=stored, present={}, live=True), now=NOW, settings=SETTINGS)
     refused = [
-        one for one in decision.status.get("conditions", ()) if (one["type"], one["status"]) == ("Accepted", "False")
+        condition
+        for condition in decision.status.get("conditions", ())
+        if (condition["type"], condition["status"]) == ("Accepted", "False")
     ]
     assert bool(decision.create) == (not refused and not job.spec.suspend), decision
-    for line in [line for one in refused for line in one["message"].splitlines()]:
+    for line in [line for condition in refused for line in condition["message"].splitlines()]:
         assert A_FIELD.match(line), line
         assert "; for example " in line, line
     children = {"prepare": ENDED | {"name": "a-prepare"}, "train": ENDED | {"name": "a-a1"}}

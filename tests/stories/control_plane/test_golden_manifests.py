@@ -34,11 +34,11 @@ def golden() -> list[Any]:
 
 
 def applied() -> list[Any]:
-    return [one for one in golden() if one.values[0]["kind"] in {"Service", "Deployment", "NetworkPolicy"}]
+    return [case for case in golden() if case.values[0]["kind"] in {"Service", "Deployment", "NetworkPolicy"}]
 
 
 def pods() -> list[Any]:
-    return [one for one in golden() if one.values[0]["kind"] in {"Job", "Deployment"}]
+    return [case for case in golden() if case.values[0]["kind"] in {"Job", "Deployment"}]
 
 
 def posted(control_plane: ControlPlane, manifest: dict[str, Any], namespace: str) -> Any:

@@ -178,4 +178,4 @@ def test_the_leader_writes_where_progress_goes(
 
     (found,) = asyncio.run(story())
     assert found["addressType"] == family
-    assert [one["targetRef"]["name"] for one in found["endpoints"]] == ["second"]
+    assert [endpoint["targetRef"]["name"] for endpoint in found["endpoints"]] == ["second"]

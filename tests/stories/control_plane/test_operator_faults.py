@@ -109,7 +109,7 @@ def test_fault_free_runs_do_what_is_to_be_done_once(clean):
             Counter(f"{call.verb} {call.resource} {call.name}" for call in run.writes if call.verb == "create")
             for run in runs
         ]
-        assert all(set(each.values()) == {1} for each in counts), counts
+        assert all(set(counter.values()) == {1} for counter in counts), counts
 
 
 def test_fault_free_runs_leave_no_orphan(clean):

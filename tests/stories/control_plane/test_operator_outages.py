@@ -24,7 +24,7 @@ KINDS = ("Job", "Pod", "Service", "ConfigMap", "NetworkPolicy")
 
 
 def uids(client: NamespaceClient) -> set[str]:
-    return {one["metadata"]["uid"] for kind in KINDS for one in client.all(kind)}
+    return {child["metadata"]["uid"] for kind in KINDS for child in client.all(kind)}
 
 
 # ---- the API server -------------------------------------------------------------------------------------------------------------------

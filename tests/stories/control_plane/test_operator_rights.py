@@ -86,10 +86,14 @@ def account(plane, helm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("account")
     with fresh_namespace(plane) as home, fresh_namespace(plane, labels=RESTRICTED) as team:
         rendered = helm.rendered({"watchNamespaces": [team]}, namespace=home)
-        kept = [one for one in rendered if one["kind"] in ACCOUNT and "aggregate" not in json.dumps(one["metadata"])]
-        for one in kept:
-            if one["kind"] == "ServiceAccount":
-                one["metadata"]["namespace"] = home
+        kept = [
+            manifest
+            for manifest in rendered
+            if manifest["kind"] in ACCOUNT and "aggregate" not in json.dumps(manifest["metadata"])
+        ]
+        for manifest in kept:
+            if manifest["kind"] == "ServiceAccount":
+                manifest["metadata"]["namespace"] = home
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": kept})
         applied = plane.kubectl("apply", "-f", "-", stdin=listed)
         assert applied.returncode == 0, applied.stderr
@@ -224,7 +228,7 @@ def post_progress(operator: RunningOperator, client: NamespaceClient, name: str)
     """Post as the first pod of a gang does, with its own token; return the answer's status."""
     job = client.get("FineTuneJob", name)
     assert job is not None
-    pod = next(one["metadata"] for one in client.all("Pod") if one["metadata"]["name"].startswith(f"{name}-a1-0"))
+    pod = next(pod["metadata"] for pod in client.all("Pod") if pod["metadata"]["name"].startswith(f"{name}-a1-0"))
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     spec = {"audiences": [token_audience(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
     path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/default/token"
@@ -261,13 +265,13 @@ def test_a_job_whose_pods_a_quota_refuses_says_so_in_the_api_servers_words(work)
 def test_without_the_right_that_no_request_shows_no_child_can_be_made(account, poor, work, kind, name):
     uid = work.client.get(kind, name)["metadata"]["uid"]
     with client_of(account.kubeconfig) as client:
-        replies = [try_child(one, account.team, kind=kind, name=name, uid=uid) for one in (client, poor)]
+        replies = [try_child(caller, account.team, kind=kind, name=name, uid=uid) for caller in (client, poor)]
     assert [reply.status_code for reply in replies] == [201, 403]
     assert "blockOwnerDeletion" in replies[1].json()["message"]
 
 
 def test_a_namespace_that_enforces_restricted_admits_every_pod_of_ours(work):
     events = work.client.plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{work.client.namespace}/events").body
-    refused = [one["note"] for one in events["items"] if "violates PodSecurity" in one.get("note", "")]
+    refused = [event["note"] for event in events["items"] if "violates PodSecurity" in event.get("note", "")]
     kinds = {pod["metadata"]["labels"].get("tuneloop.dev/stage", "serve") for pod in work.client.all("Pod")}
     assert (refused, kinds) == ([], {"prepare", "train", "export", "serve"})

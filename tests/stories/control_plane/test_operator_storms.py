@@ -105,10 +105,10 @@ def test_after_too_many_requests_nothing_is_asked_for_as_long_as_the_api_server_
     )
     refused = [call for call in asked if call.code == 429]
     too_soon = [
-        (one.at, another.at, another.path)
-        for one in refused
-        for another in asked
-        if one.at + one.seconds + 0.2 < another.at < one.at + one.seconds + RETRY_AFTER - 0.2
+        (refusal.at, call.at, call.path)
+        for refusal in refused
+        for call in asked
+        if refusal.at + refusal.seconds + 0.2 < call.at < refusal.at + refusal.seconds + RETRY_AFTER - 0.2
     ]
     assert refused
     assert too_soon == []
@@ -187,7 +187,7 @@ def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namesp
 
 
 def lines_about_the_list(operator: RunningOperator, namespace: str) -> list[str]:
-    lines = [one["message"] for one in operator.log_lines if one["level"] in {"ERROR", "WARNING"}]
+    lines = [record["message"] for record in operator.log_lines if record["level"] in {"ERROR", "WARNING"}]
     return [line for line in lines if all(word in line for word in ("list", '"pods"', f'"{namespace}"'))]
 
 

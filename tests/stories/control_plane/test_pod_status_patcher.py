@@ -88,10 +88,10 @@ class GangJobs:
         reply = self._plane.request("DELETE", f"{self.path}/{name}", {"propagationPolicy": "Background"})
         assert reply.status == 200, reply.body
 
-    def _job_if(self, name, condition):
+    def _job_if(self, name, condition_type):
         job = self._plane.request("GET", f"{self.path}/{name}").body
-        holds = any((one["type"], one["status"]) == (condition, "True") for one in job["status"].get("conditions", ()))
-        return job if holds else None
+        conditions = {condition["type"]: condition["status"] for condition in job["status"].get("conditions", ())}
+        return job if conditions.get(condition_type) == "True" else None
 
     def _pods_in(self, phase, number):
         found = [pod for pod in self.pods() if pod["status"]["phase"] == phase]
@@ -227,7 +227,8 @@ def test_pods_of_a_lost_node_stay_until_it_comes_back(jobs, control_plane, patch
         lost = pods[0]["spec"]["nodeName"]
         kubelet.lose_node(lost)
         node = control_plane.request("GET", f"/api/v1/nodes/{lost}").body
-        assert [one["status"] for one in node["status"]["conditions"] if one["type"] == "Ready"] == ["Unknown"]
+        conditions = {condition["type"]: condition["status"] for condition in node["status"]["conditions"]}
+        assert conditions["Ready"] == "Unknown"
         jobs.delete()
         (left,) = until(lambda: jobs.pods() if len(jobs.pods()) == 1 else None, seconds=20, what="one pod")
         assert (left["spec"]["nodeName"], left["status"]["phase"]) == (lost, "Running")

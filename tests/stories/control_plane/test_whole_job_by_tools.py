@@ -37,24 +37,29 @@ def second(control_plane, namespace):
 
 def test_a_fine_tune_job_succeeds_and_two_runs_end_alike(custom_resources, namespace, second, tmp_path):
     """All three tools with the operator: proxy between it and the API server, pods played, the end compared."""
-    plane, both = custom_resources, (namespace, second)
-    options = {"namespaces": ",".join(both), "pod_namespace": namespace, "trainer_image": "t:1", "server_image": "s:1"}
+    plane, tenants = custom_resources, (namespace, second)
+    options = {
+        "namespaces": ",".join(tenants),
+        "pod_namespace": namespace,
+        "trainer_image": "t:1",
+        "server_image": "s:1",
+    }
     with (
         FaultProxy(plane, folder=tmp_path / "proxy") as proxy,
         RunningOperator(plane, tmp_path, kubeconfig=proxy.kubeconfig, **options) as operator,
         PodStatusPatcher(plane, nodes=NODES),
     ):
         operator.wait_ready()
-        for one in both:
-            jobs = f"/apis/tuneloop.dev/v1alpha1/namespaces/{one}/finetunejobs"
+        for tenant in tenants:
+            jobs = f"/apis/tuneloop.dev/v1alpha1/namespaces/{tenant}/finetunejobs"
             reply = plane.request("POST", jobs, JOB)
             assert reply.status == 201, reply.body
             until(lambda path=f"{jobs}/reviews": succeeded(plane, path), seconds=40, what="Succeeded")
-    first_end, second_end = (end_state(plane, one) for one in both)
+    first_end, second_end = (end_state(plane, tenant) for tenant in tenants)
     assert reference([first_end]).differences(second_end) == []
     first_counts, second_counts = (
-        {key: number for key, number in tally(proxy.trace).items() if key[2] == one and key[1] != "endpointslices"}
-        for one in both
+        {key: number for key, number in tally(proxy.trace).items() if key[2] == tenant and key[1] != "endpointslices"}
+        for tenant in tenants
     )
     assert {(verb, kind, name) for verb, kind, _, name in first_counts} == {
         ("create", "configmaps", "reviews-a1"),

@@ -46,7 +46,7 @@ def test_random_scalars_mean_the_same_to_kubectl_and_to_the_command_line(control
     collect()
     values = read_by_kubectl(control_plane, [text for text, _ in scalars])
     assert len(scalars) > 2000
-    assert [each for each in zip(scalars, values, strict=True) if typed(each[0][1]) != typed(each[1])] == []
+    assert [pair for pair in zip(scalars, values, strict=True) if typed(pair[0][1]) != typed(pair[1])] == []
 
 
 def read_by_kubectl(plane, texts):

@@ -13,7 +13,7 @@ UID = "0f8fad5b-d9cb-469f-a165-{:012d}"
 
 def cluster_objects(*, number=1, pod="x7k2p", namespace="test-1", retries=0):
     """Return a job with its Job and pod, as one of several runs leaves them."""
-    job, child, own = (UID.format(number * 10 + each) for each in range(3))
+    job, child, own = (UID.format(number * 10 + digit) for digit in range(3))
     time = f"2026-01-01T00:00:{number:02d}Z"
     labels = {"tuneloop.dev/job": "reviews", "batch.kubernetes.io/controller-uid": child}
 
@@ -47,7 +47,7 @@ def cluster_objects(*, number=1, pod="x7k2p", namespace="test-1", retries=0):
 
 def changed(objects, kind, path, value):
     objects = copy.deepcopy(objects)
-    node = next(one for one in objects if one["kind"] == kind)
+    node = next(manifest for manifest in objects if manifest["kind"] == kind)
     *way, last = path.split(".")
     for key in way:
         node = node[key]
@@ -56,7 +56,7 @@ def changed(objects, kind, path, value):
 
 
 def differences(found, *clean):
-    return reference([masked(one) for one in clean or [cluster_objects()]]).differences(masked(found))
+    return reference([masked(run) for run in clean or [cluster_objects()]]).differences(masked(found))
 
 
 def test_two_runs_that_end_alike_are_equal():

@@ -186,11 +186,11 @@ def call(verb, resource="jobs", *, code=201, sent=True, name="a", subresource=""
 
 def test_writes_leave_out_reads_and_what_is_no_object_of_ours():
     trace = [call("get"), call("create"), call("update", "leases"), call("create", "events"), call("patch", code=0)]
-    assert [one.verb for one in writes(trace)] == ["create", "patch"]
+    assert [call.verb for call in writes(trace)] == ["create", "patch"]
 
 
 @pytest.mark.parametrize(
-    ("one", "counted"),
+    ("traced", "counted"),
     [
         (call("create"), {("create", "jobs", "team-a", "a"): 1}),
         (call("apply", code=201), {("create", "jobs", "team-a", "a"): 1}),
@@ -204,5 +204,5 @@ def test_writes_leave_out_reads_and_what_is_no_object_of_ours():
         (call("create", "tokenreviews", name=""), {}),
     ],
 )
-def test_only_what_was_done_to_an_object_is_counted(one, counted):
-    assert tally([one]) == counted
+def test_only_what_was_done_to_an_object_is_counted(traced, counted):
+    assert tally([traced]) == counted

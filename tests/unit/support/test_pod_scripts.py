@@ -59,7 +59,10 @@ def played(script, *, stage="train", index=0, image="registry.example/trainer:1"
         patch = patch_after(manifest, step, now=NOW)
         assert patch["metadata"]["uid"] == manifest["metadata"]["uid"]
         status = copy.deepcopy(patch["status"])
-        conditions = {one["type"]: one for one in (*manifest["status"].get("conditions", ()), *status["conditions"])}
+        conditions = {
+            condition["type"]: condition
+            for condition in (*manifest["status"].get("conditions", ()), *status["conditions"])
+        }
         manifest["status"] |= status | {"conditions": list(conditions.values())}
     return pod_view(manifest)
 

@@ -74,7 +74,7 @@ def test_the_real_minilm_goes_the_whole_way(runs, posts):
     assert verify_artifact(artifact, result.digest).labels == ["negative", "positive"]
     found = logits_of(artifact / "model", test_texts(config))
     torch.testing.assert_close(found, measured_logits(config), atol=1e-4, rtol=0)
-    assert {each.name for each in result.baselines} == {"majority", "tfidf-linear", "before-training"}
+    assert {baseline.name for baseline in result.baselines} == {"majority", "tfidf-linear", "before-training"}
 
 
 def test_the_config_names_the_classes_and_the_problem(runs, posts):
@@ -119,13 +119,13 @@ def test_nothing_in_the_artifact_is_a_pickle(runs, posts):
 
 @pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
 def test_the_digest_depends_on_neither_time_nor_place_nor_attempt(runs, posts, method):
-    one = export(runs.tiny(method=method, place="here"), posts)
+    first = export(runs.tiny(method=method, place="here"), posts)
     restarted = with_train_result(
         runs.tiny(method=method, place="there"), attempt=4, start_step=20, world_size=3, tokens_per_second=7.0
     )
-    two = export(restarted, posts)
-    assert one.artifact_path != two.artifact_path
-    assert one.digest == two.digest
+    second = export(restarted, posts)
+    assert first.artifact_path != second.artifact_path
+    assert first.digest == second.digest
 
 
 def test_no_path_of_the_machine_stands_in_the_artifact(runs, posts, tmp_path, tiny_bert):

@@ -120,8 +120,8 @@ class Door:
         tasks = {asyncio.create_task(self._copy(reader, back)), asyncio.create_task(self._copy(there, writer))}
         self._tasks |= tasks
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for one in (writer, back):
-            one.close()
+        for stream in (writer, back):
+            stream.close()
         self._tasks -= tasks
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -46,7 +46,7 @@ def test_a_list_of_many_pages_is_whole(control_plane: ControlPlane, namespace: s
         return await server.list(kind="ConfigMap", namespace=namespace, labels={"tuneloop.dev/job": "reviews"})
 
     listed = run_story(control_plane, story, on_call=calls.append)
-    assert {one["metadata"]["name"] for one in listed} == {f"map-{number:04}" for number in range(1050)}
+    assert {manifest["metadata"]["name"] for manifest in listed} == {f"map-{number:04}" for number in range(1050)}
     assert len(listed) == 1050
     assert [(call.verb, call.resource, call.code) for call in calls] == [("list", "configmaps", 200)] * 3
 

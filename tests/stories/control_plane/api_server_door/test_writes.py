@@ -57,7 +57,7 @@ def test_our_fields_are_owned_by_our_name(control_plane: ControlPlane, namespace
         return await server.apply(service(namespace))
 
     owners = [
-        (one["manager"], one["operation"]) for one in run_story(control_plane, story)["metadata"]["managedFields"]
+        (entry["manager"], entry["operation"]) for entry in run_story(control_plane, story)["metadata"]["managedFields"]
     ]
     assert owners == [("tuneloop", "Apply")]
 

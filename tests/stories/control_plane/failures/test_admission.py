@@ -94,7 +94,7 @@ def test_a_claim_that_comes_in_time_is_waited_for(stage):
 
 
 def is_homeless(pod) -> bool:
-    conditions = {one["type"]: one.get("reason") for one in pod["status"].get("conditions", ())}
+    conditions = {condition["type"]: condition.get("reason") for condition in pod["status"].get("conditions", ())}
     return conditions.get("PodScheduled") == "Unschedulable"
 
 

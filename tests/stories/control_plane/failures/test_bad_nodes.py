@@ -35,9 +35,9 @@ def has_no_ranks_twice(job: Job, attempt: int) -> bool:
 
 
 def gone_at(pod) -> str:
-    ended = [one["state"].get("terminated") for one in pod["status"].get("containerStatuses", ())]
+    ended = [container["state"].get("terminated") for container in pod["status"].get("containerStatuses", ())]
     if pod["status"]["phase"] in {"Succeeded", "Failed"} and all(ended):
-        return max(one["finishedAt"] for one in ended)
+        return max(state["finishedAt"] for state in ended)
     return pod["metadata"].get("deletionTimestamp", "for ever")
 
 

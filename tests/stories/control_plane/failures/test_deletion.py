@@ -35,12 +35,14 @@ def test_a_job_that_is_deleted_at_any_phase_leaves_what_was_asked_for(stage, pha
 
 def is_whole(job: Job, phase: str) -> bool:
     """Whether the Job that is on and its pods are there, so that what is found later is not what was only just being made."""
-    active = [one for one in job.children("Job") if not one["status"].get("conditions")]
+    active = [child for child in job.children("Job") if not child["status"].get("conditions")]
     pods = job.children("Pod")  # after the Jobs: what a suspended Job has let go of is marked by now
     is_one_on = phase in STAGE_OF_PHASE and phase != "Suspended"
     if any("deletionTimestamp" in pod["metadata"] for pod in pods) or (not is_one_on and any(map(is_on, pods))):
         return False
-    return len(active) == is_one_on and all(one["status"].get("active") == one["spec"]["parallelism"] for one in active)
+    return len(active) == is_one_on and all(
+        child["status"].get("active") == child["spec"]["parallelism"] for child in active
+    )
 
 
 def delete(job: Job, policy: str, *, answers: set[int]) -> None:
@@ -50,15 +52,15 @@ def delete(job: Job, policy: str, *, answers: set[int]) -> None:
 
 
 def names(children) -> set[tuple[str, str]]:
-    return {(one["kind"], one["metadata"]["uid"]) for one in children}
+    return {(child["kind"], child["metadata"]["uid"]) for child in children}
 
 
 def owners(job: Job) -> set[str]:
     """Return which of its children still name a FineTuneJob as their owner."""
     return {
-        one["metadata"]["name"]
-        for one in job.children()
-        for owner in one["metadata"].get("ownerReferences", ())
+        child["metadata"]["name"]
+        for child in job.children()
+        for owner in child["metadata"].get("ownerReferences", ())
         if owner["kind"] == "FineTuneJob"
     }
 

@@ -74,7 +74,7 @@ def test_a_job_that_is_restarted_very_often_with_long_messages_keeps_a_small_sta
     newest_ten = list(range(restarts - 8, restarts + 2))
     assert [record["attempt"] for record in status["history"]] == newest_ten
     assert max(sizes) <= STATUS_BYTES
-    events = Counter((one["reason"], one["note"]) for one in job.client.events_of(made))
+    events = Counter((event["reason"], event["note"]) for event in job.client.events_of(made))
     assert max(events.values()) == 1
     assert (
         sum(count for (reason, _), count in events.items() if reason == "Restarting") <= 2

@@ -30,7 +30,7 @@ def test_calls_are_passed_on_and_written_down(proxy, client, create, namespace, 
     assert client.get(f"{maps}/b").status_code == 404
     assert client.put(f"{maps}/a", json=made.json() | {"data": {"k": "v"}}).status_code == 200
     assert client.delete(f"{maps}/a").status_code == 200
-    assert [(one.verb, one.namespace, one.name, one.code) for one in proxy.trace] == [
+    assert [(call.verb, call.namespace, call.name, call.code) for call in proxy.trace] == [
         ("create", namespace, "a", 201),
         ("get", namespace, "a", 200),
         ("get", namespace, "b", 404),
@@ -40,8 +40,8 @@ def test_calls_are_passed_on_and_written_down(proxy, client, create, namespace, 
     first, update = proxy.trace[0], proxy.trace[3]
     assert (first.version_in, first.version_out) == ("", named["resourceVersion"])
     assert update.version_in == named["resourceVersion"] != update.version_out
-    assert all(one.seconds > 0 and one.is_applied == (one.code < 300) for one in proxy.trace)
-    assert [one["n"] for one in map(json.loads, proxy.trace_file.read_text().splitlines())] == [1, 2, 3, 4, 5]
+    assert all(call.seconds > 0 and call.is_applied == (call.code < 300) for call in proxy.trace)
+    assert [line["n"] for line in map(json.loads, proxy.trace_file.read_text().splitlines())] == [1, 2, 3, 4, 5]
 
 
 def test_a_long_body_passes_both_ways(client, create, maps):

@@ -48,7 +48,7 @@ def test_kill_ends_a_process_between_a_write_and_its_answer(proxy, maps, stored,
         printed, _ = process.communicate("go\n", timeout=20)
     assert (process.returncode, printed) == (-signal.SIGKILL, "a\n")
     assert stored() == {"a", "b"}
-    assert [(one.name, one.code) for one in writes(proxy.trace)] == [("a", 201), ("b", 201)]
+    assert [(call.name, call.code) for call in writes(proxy.trace)] == [("a", 201), ("b", 201)]
 
 
 def test_a_process_can_be_stopped_at_a_write_and_go_on(proxy, maps, stored):

@@ -22,7 +22,7 @@ def test_a_watch_delivers_events_as_they_come(proxy, put, watching, namespace):
         put("b")
         watch.wait("a", "b")
         assert watch.end is None
-    assert [(one.type, one.name, one.namespace) for one in proxy.events] == [
+    assert [(event.type, event.name, event.namespace) for event in proxy.events] == [
         ("ADDED", "a", namespace),
         ("ADDED", "b", namespace),
     ]

@@ -95,7 +95,7 @@ def test_servers_that_are_changed_by_hand_are_put_right_once_and_additions_stay(
     job.patch("Deployment", revision, change, content_type=STRATEGIC)
     job.traffic.come_to_rest(seconds=30)
     found = job.child("Deployment", revision)
-    (server,), (ours,) = (one["spec"]["template"]["spec"]["containers"] for one in (found, before))
+    (server,), (ours,) = (deployment["spec"]["template"]["spec"]["containers"] for deployment in (found, before))
     assert (found["spec"]["replicas"], server["image"]) == (1, ours["image"])
     assert {"name": "EXTRA", "value": "1"} in server["env"]
     assert len(job.traffic.applied("deployments")) == applied + 2
@@ -163,7 +163,7 @@ def test_an_object_of_somebody_else_is_named_and_left_alone_and_once_it_is_gone_
     stage.job("taken").traffic.come_to_rest()  # all of them: their names begin so
     for name, (kind, suffix) in TAKEN.items():
         theirs = jobs[name].child(kind, suffix)
-        assert "tuneloop" not in {one["manager"] for one in theirs["metadata"]["managedFields"]}
+        assert "tuneloop" not in {entry["manager"] for entry in theirs["metadata"]["managedFields"]}
         jobs[name].delete(kind, suffix)
     for name, job in jobs.items():
         job.wait_for("Succeeded")
@@ -190,8 +190,8 @@ def test_a_service_of_somebody_else_is_named_and_left_alone_and_once_it_is_gone_
 
 
 def conflict_of(job: Story):
-    found = deployment_status(job.client, job.name).get("conditions", ())
-    return next((one for one in found if one["type"] == "NameConflict"), None)
+    conditions = deployment_status(job.client, job.name).get("conditions", ())
+    return next((condition for condition in conditions if condition["type"] == "NameConflict"), None)
 
 
 @pytest.mark.parametrize(

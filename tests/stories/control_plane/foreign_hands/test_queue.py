@@ -33,7 +33,11 @@ def preempt(job: Story, suffix: str) -> None:
     job.patch("Job", suffix, {"spec": {"suspend": True}})
     forget_start(job, suffix)
     until(lambda: not job.stored("Job", suffix)["status"].get("active"), seconds=30, what="no pods that count")
-    own = [one for one in job.stored("Job", suffix)["spec"]["template"]["spec"]["tolerations"] if one["key"] != "pool"]
+    own = [
+        toleration
+        for toleration in job.stored("Job", suffix)["spec"]["template"]["spec"]["tolerations"]
+        if toleration["key"] != "pool"
+    ]
     restored = {
         "metadata": {"labels": dict.fromkeys(ADMITTED["metadata"]["labels"]), "annotations": None},
         "spec": {"nodeSelector": None, "tolerations": own},

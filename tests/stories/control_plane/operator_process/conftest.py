@@ -53,5 +53,5 @@ def replica(custom_resources, own_place, tmp_path):
             return running[-1]
 
         yield start
-        for one in running:
-            one.kill()
+        for process in running:
+            process.kill()

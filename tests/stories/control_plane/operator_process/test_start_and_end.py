@@ -28,7 +28,7 @@ def test_without_our_crds_it_ends_and_says_what_to_install(tmp_path):
         operator = RunningOperator(plane, tmp_path)
         operator.start()
         assert operator.wait() == 1
-    (line,) = [one for one in operator.log_lines if one["level"] == "ERROR"]
+    (line,) = [record for record in operator.log_lines if record["level"] == "ERROR"]
     assert "FineTuneJob and ModelDeployment" in line["message"]
     assert "kubectl apply" in line["message"]
 

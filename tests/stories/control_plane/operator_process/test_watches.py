@@ -23,8 +23,8 @@ JOBS = Match(verb="watch", resource="finetunejobs")
 
 
 def test_only_our_children_are_asked_for(operator, custom_resources):
-    asked = [json.loads(line) for line in custom_resources.audit_log.read_text().splitlines()]
-    ours = [one["requestURI"] for one in asked if one.get("userAgent", "").startswith("kopf/")]
+    requests = [json.loads(line) for line in custom_resources.audit_log.read_text().splitlines()]
+    ours = [request["requestURI"] for request in requests if request.get("userAgent", "").startswith("kopf/")]
     selectors = {parse_qs(urlsplit(uri).query).get("labelSelector", [""])[0] for uri in ours if "/pods?" in uri}
     assert selectors == {"app.kubernetes.io/managed-by=tuneloop"}
 
@@ -32,8 +32,10 @@ def test_only_our_children_are_asked_for(operator, custom_resources):
 def test_only_the_named_namespaces_are_watched(replica, own_place, custom_resources, tmp_path):
     with FaultProxy(custom_resources, folder=tmp_path / "proxy") as proxy:
         replica(kubeconfig=proxy.kubeconfig).wait_ready()
-        asked = [call for call in proxy.trace if call.verb in {"list", "watch"}]
-    assert {(one.resource, one.namespace) for one in asked} == {(resource, own_place.namespace) for resource in WATCHED}
+        calls = [call for call in proxy.trace if call.verb in {"list", "watch"}]
+    assert {(call.resource, call.namespace) for call in calls} == {
+        (resource, own_place.namespace) for resource in WATCHED
+    }
 
 
 def test_a_job_that_was_deleted_while_the_watch_was_broken_is_forgotten(replica, own_place, tmp_path):

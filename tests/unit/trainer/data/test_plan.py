@@ -83,8 +83,8 @@ def test_precision_and_stage_follow_from_the_gang(tmp_path, gang, deepspeed, pre
 
 
 def test_the_plan_does_not_depend_on_the_number_of_nodes_where_the_result_would(tmp_path):
-    one, many = (plan(tmp_path, gang={"gpusPerNode": 0, "nodes": nodes}) for nodes in (2, 64))
-    assert one == many
+    small, large = (plan(tmp_path, gang={"gpusPerNode": 0, "nodes": nodes}) for nodes in (2, 64))
+    assert small == large
 
 
 def test_a_micro_batch_that_does_not_divide_is_refused_with_one_that_does(tmp_path):

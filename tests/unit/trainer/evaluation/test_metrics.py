@@ -27,7 +27,7 @@ def classified(draw):
     classes = draw(st.integers(2, 20))
     kinds = st.integers(0, classes - 1)
     pairs = draw(st.lists(st.tuples(kinds, kinds), min_size=1, max_size=60))
-    truth, predicted = (np.array(each, dtype=np.int64) for each in zip(*pairs, strict=True))
+    truth, predicted = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
     return truth, predicted, classes
 
 
@@ -77,7 +77,7 @@ def test_auroc_with_ties_and_weights_is_that_of_scikit_learn(rows):
 def test_many_confusion_matrices_are_measured_at_once():
     stack = np.random.default_rng(0).integers(0, 9, size=(7, 4, 4))
     for metric in (accuracy, macro_f1, matthews):
-        np.testing.assert_allclose(metric(stack), [metric(one) for one in stack])
+        np.testing.assert_allclose(metric(stack), [metric(matrix) for matrix in stack])
 
 
 def test_logits_of_any_size_neither_overflow_nor_vanish():
