@@ -136,5 +136,5 @@ def unknown_field(row: str, path: str, value: Any, advice: str = "unknown field"
     return bad(row, By.STRICT, path, value, f'unknown field "{path}"', advice=advice, kind=kind)
 
 
-def bad_form(row: str, path: str, value: str, form: f.Form, *, kind: Any = JOB) -> BadManifest:
-    return bad(row, By.RULE, path, value, form.message, advice=form.allowed, kind=kind)
+def bad_text(row: str, path: str, value: str, text_format: f.TextFormat, *, kind: Any = JOB) -> BadManifest:
+    return bad(row, By.RULE, path, value, text_format.message, advice=text_format.allowed, kind=kind)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 6
 """Characters. Replacing a shorter value would hide words that are not secret."""
-_SECRET_FORMS = (
+_SECRET_PATTERNS = (
     (re.compile(r"\b(hf_|sk-|ghp_|AKIA)[A-Za-z0-9_-]{12,}"), r"\1***"),
     (re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
     (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "***"),
@@ -35,8 +35,8 @@ def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "***")
-    for form, shown in _SECRET_FORMS:
-        text = form.sub(shown, text)
+    for pattern, shown in _SECRET_PATTERNS:
+        text = pattern.sub(shown, text)
     return text
 
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
 from tuneloop_api.wire.rules import EXAMPLE
-from tuneloop_api.wire.text_formats import FORMS
+from tuneloop_api.wire.text_formats import TEXT_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -221,9 +221,10 @@ def _rewrite_leaf(node: Json) -> None:
     for bound in ("minimum", "maximum"):
         if (limit := node.pop(f"exclusive{bound.title()}", None)) is not None:
             node |= {bound: limit, f"exclusive{bound.title()}": True}
-    if form := FORMS.get(node.get("pattern", "")):  # the server would show the bare pattern; a rule has words
-        del node["pattern"]
-        node["x-kubernetes-validations"] = [{"rule": f"self.matches(r'{form.pattern}')", "message": form.message}]
+    if text_format := TEXT_FORMATS.get(node.get("pattern", "")):
+        del node["pattern"]  # of a pattern the API server shows the bare text; a rule has a message
+        rule = {"rule": f"self.matches(r'{text_format.pattern}')", "message": text_format.message}
+        node["x-kubernetes-validations"] = [rule]
     if "description" in node:
         node["description"] = " ".join(node["description"].split())
 

@@ -8,5 +8,5 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def seconds(duration: str) -> int:
-    """Return the length of a duration that has the form `text_formats.DURATION`, in seconds."""
+    """Return the length of a duration that has the format `text_formats.DURATION`, in seconds."""
     return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9]+)([dhms])", duration))

@@ -21,7 +21,7 @@ def amount_of(quantity: str) -> Decimal | None:
 
 
 def memory_bytes(quantity: str) -> int:
-    """Return a quantity that has the form `text_formats.MEMORY`, such as `16Gi`, in bytes. Raises ValueError for a text that is no quantity."""
+    """Return a quantity that has the format `text_formats.MEMORY`, such as `16Gi`, in bytes. Raises ValueError for a text that is no quantity."""
     amount = amount_of(quantity)
     if amount is None:
         raise ValueError(f"{quantity!r} is no quantity; for example 16Gi")

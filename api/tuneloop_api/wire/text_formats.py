@@ -19,7 +19,7 @@ _WORDS = "[A-Za-z0-9_]+([._-][A-Za-z0-9_]+)*"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class TextFormat:
     """What a text must look like."""
 
     pattern: str
@@ -43,82 +43,82 @@ _PARTS = rf"(/(\.{{0,2}}[^/.{_CONTROL}%\\]{_LETTER}*|\.{{3}}{_LETTER}*))+/?"
 _FILES = f"(file://|pvc://{_SUBDOMAIN}){_PARTS}"
 _PATH_WORDS = "PATH has no empty part, no . or .. as a part, no %, no backslash and no control character"
 
-NAME = Form(
+NAME = TextFormat(
     pattern=f"^{_SUBDOMAIN}$",
     allowed="must be the name of an object: a-z, 0-9, - and ., beginning and ending with a letter or digit",
     example="reviews",
 )
-CPU = Form(
+CPU = TextFormat(
     pattern=r"^([0-9]+|[0-9]*\.[0-9]+|[0-9]+m)$",
     allowed="must be a number of cores, or thousandths of a core with m",
     example="4 or 500m",
 )
-MEMORY = Form(
+MEMORY = TextFormat(
     pattern=r"^([0-9]+|[0-9]*\.[0-9]+)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
     allowed="must be a number of bytes with a unit: k, M, G, T, P, E or, in powers of 1024, Ki, Mi, Gi, Ti, Pi, Ei",
     example="16Gi",
 )
-DURATION = Form(
+DURATION = TextFormat(
     pattern="^([0-9]{1,4}d([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?|[0-9]{1,5}h([0-9]{1,6}m)?([0-9]{1,8}s)?"
     "|[0-9]{1,6}m([0-9]{1,8}s)?|[0-9]{1,8}s)$",
     allowed="must be whole numbers with the units d, h, m, s: each once, largest first, at most 9999d, 99999h, 999999m, 99999999s",
     example="30s, 10m or 1h30m",
 )
 """No value overflows the API server's 64-bit nanoseconds."""
-MODEL_URI = Form(
+MODEL_URI = TextFormat(
     pattern=f"^({_FILES}|hf://{_WORDS}/{_WORDS})$",
     allowed=f"must be pvc://CLAIM/PATH, hf://ORG/NAME or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="hf://FacebookAI/roberta-base",
 )
-FILES_URI = Form(
+FILES_URI = TextFormat(
     pattern=f"^{_FILES}$",
     allowed=f"must be pvc://CLAIM/PATH or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="pvc://models/reviews.csv",
 )
-SUB_PATH = Form(
+SUB_PATH = TextFormat(
     pattern=r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)(/\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
     allowed="must be a path inside the claim, of letters, digits, ., _ and -: not beginning or ending with /, no . or .. as a part",
     example="team-a/reviews",
 )
-REVISION = Form(
+REVISION = TextFormat(
     pattern=r"^[A-Za-z0-9_-]+([.+/][A-Za-z0-9_-]+)*$",
     allowed="must be a branch, tag or commit: letters, digits, _ and -, and single . + / between them",
     example="main or refs/pr/1",
 )
-SPLIT_NAME = Form(
+SPLIT_NAME = TextFormat(
     pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
     allowed="must be the name of a split: letters, digits, _ and -, and single dots between them",
     example="train",
 )
-LAYER_NAME = Form(
+LAYER_NAME = TextFormat(
     pattern=r"^(all-linear|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*)$",
     allowed="must be all-linear, or the name of a linear layer or the end of one: letters, digits and _, joined by single dots",
     example="query or attention.self.query",
 )
-IMAGE = Form(
+IMAGE = TextFormat(
     pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$",
     allowed="must be an image reference in lower case: [REGISTRY/]NAME[:TAG][@sha256:DIGEST], best with the digest",
     example="registry.example.com/trainer:1.2.0",
 )
-GPU_RESOURCE = Form(
+GPU_RESOURCE = TextFormat(
     pattern=rf"^{_SUBDOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
     allowed="must be an extended resource: DOMAIN/NAME",
     example="nvidia.com/gpu",
 )
-DIGEST = Form(
+DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
     example="sha256:" + 16 * "9f2c",
 )
-LINE = Form(
+LINE = TextFormat(
     pattern=f"^[^{_CONTROL}]+$",
     allowed="must be one line of text without control characters, and not empty",
     example="review_text",
 )
 
-FORMS = {
-    form.pattern: form
-    for form in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, DIGEST, LINE)
+TEXT_FORMATS = {
+    text_format.pattern: text_format
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, DIGEST, LINE)
 }  # fmt: skip
-"""By pattern, which is all that a validation error or a JSON Schema tells."""
+"""By pattern: a validation error and a JSON Schema hold the pattern alone."""

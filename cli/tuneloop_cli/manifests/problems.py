@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.common import ObjectMeta
 from tuneloop_api.wire.rules import EXAMPLE
-from tuneloop_api.wire.text_formats import FORMS
+from tuneloop_api.wire.text_formats import TEXT_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,8 +98,8 @@ def _allowed(error: ErrorDetails, schema: dict[str, Any]) -> str:
         return f"must be one of {', '.join(allowed)}{nearest or example}"
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}{example}"
-    if kind == "string_pattern_mismatch" and (form := FORMS.get(context["pattern"])):
-        return f"{form.allowed}{_odd_character(error['input'])}{example or f'. Example: {form.example}'}"
+    if kind == "string_pattern_mismatch" and (text_format := TEXT_FORMATS.get(context["pattern"])):
+        return f"{text_format.allowed}{_odd_character(error['input'])}{example or f'. Example: {text_format.example}'}"
     return f"{_bound(kind, context, error['msg'])}{_range(_node(schema, path))}{example}"
 
 

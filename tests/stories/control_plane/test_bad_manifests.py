@@ -35,9 +35,9 @@ def test_every_row_has_five_examples():
     assert {row for row, count in Counter(bad.row for bad in BAD_MANIFESTS).items() if count >= 5} == ROWS
 
 
-def test_every_form_is_broken_by_an_example():
+def test_every_text_format_is_broken_by_an_example():
     broken = {bad.says for bad in BAD_MANIFESTS}
-    untried = [form for form in text_formats.FORMS.values() if form.message not in broken]
+    untried = [text_format for text_format in text_formats.TEXT_FORMATS.values() if text_format.message not in broken]
     assert untried == [text_formats.LAYER_NAME, text_formats.DIGEST]  # test_contract_agreement breaks these
 
 

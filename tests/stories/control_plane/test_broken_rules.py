@@ -13,7 +13,7 @@ from custom_objects import (
 
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_api.wire.text_formats import FORMS
+from tuneloop_api.wire.text_formats import TEXT_FORMATS
 
 # What breaks each rule, and where the error must be; every rule of the models has a line here.
 BROKEN_RULES = [
@@ -76,7 +76,7 @@ def test_every_rule_of_the_models_has_a_manifest_that_breaks_it():
     tried = "\n".join(error for _, _, error in BROKEN_RULES)
     for kind in SMALLEST:
         for path, rule in rules(crd.root_schema(resource(kind))["properties"]["spec"]):
-            if rule["message"] in {form.message for form in FORMS.values()}:
+            if rule["message"] in {text_format.message for text_format in TEXT_FORMATS.values()}:
                 continue  # tests/support/bad_manifests.py breaks these
             where = ".".join(("spec", *path)) + rule.get("fieldPath", "")
             assert any(

@@ -96,7 +96,7 @@ def _compare(
 
 
 def _check_all(folder: Path, exporters: list[Exporter], inputs: ExportInputs, *, test: Predictions) -> None:
-    """Load every form from its files and compare it with what training measured."""
+    """Load every format from its files and compare it with what training measured."""
     expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
     for exporter in exporters:
         written = folder / exporter.folder

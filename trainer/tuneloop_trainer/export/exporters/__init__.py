@@ -1,4 +1,4 @@
-"""The forms in which a model is published, one a file."""
+"""The formats in which a model is published, one a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPORTERS: list[Exporter] = [ADAPTER, MERGED]
 
 
 def write_all(folder: Path, inputs: ExportInputs) -> list[Exporter]:
-    """Write every form that the job asks for, each into its own folder below `folder`; returns them."""
+    """Write every format that the job asks for, each into its own folder below `folder`; return their exporters."""
     model: Any = load_trained(Path(inputs.prepared.model_path), Path(inputs.trained.weights_path), task=inputs.task)
     wanted = [exporter for exporter in EXPORTERS if exporter.wanted(inputs)]
     for exporter in wanted:

@@ -28,7 +28,7 @@ def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     config = json.loads(path.read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty form; the artifact has a model card of its own
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the artifact has its own
     inputs.tokenizer().save_pretrained(folder)
     return model
 

@@ -1,6 +1,6 @@
-"""The seam `Exporter`: one form in which the model is published, as a folder of the artifact. One form a file in this folder; `EXPORTERS` is the table.
+"""The seam `Exporter`: one format in which the model is published, as a folder of the artifact. One format a file in this folder; `EXPORTERS` is the table.
 
-Whatever the form, `parity` compares what its own files compute with what training measured.
+Whatever the format, `parity` compares what its own files compute with what training measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportInputs:
-    """What every form is made from."""
+    """What every format is written from."""
 
     settings: Settings
     prepared: PrepareResult
@@ -61,7 +61,7 @@ class ExportInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """What a form is."""
+    """One format in which the model is published."""
 
     folder: str
     """Name of its folder in the artifact."""
