@@ -230,9 +230,9 @@ def _served_url(shell: Shell) -> str:
 
 
 def _request(url: str) -> None:
-    question = json.dumps({"inputs": SENTENCE})
-    print(f"\n$ curl {url} --json '{question}'", flush=True)
-    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "20", url, "--json", question]
+    body = json.dumps({"inputs": SENTENCE})
+    print(f"\n$ curl {url} --json '{body}'", flush=True)
+    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "20", url, "--json", body]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise DemoError(f"the server did not answer: {done.stderr.strip()} {done.stdout.strip()}")

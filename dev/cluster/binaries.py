@@ -86,7 +86,7 @@ def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
     with locked(cache / "go.lock", say=say):
         lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
         go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
-    return _together([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
+    return _linked([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
 
 
 def cache_key(program: Program, build_folder: Path, *, go_version: str) -> str:
@@ -110,19 +110,19 @@ def _ensure(program: Program, *, go: Path, cache: Path, say: Callable[[str], Non
     return folder
 
 
-def _together(folders: Sequence[Path], *, cache: Path) -> Path:
+def _linked(folders: Sequence[Path], *, cache: Path) -> Path:
     """Return one folder with links to everything in these folders of the cache, for PATH."""
     key = hashlib.sha256("\n".join(sorted(folder.name for folder in folders)).encode()).hexdigest()[:16]
-    together = cache / f"bin-{key}"
-    if together.is_dir():
-        return together
-    with locked(cache / f"{together.name}.lock", say=lambda _: None):
-        if not together.is_dir():
-            partial = _fresh(together)
+    linked = cache / f"bin-{key}"
+    if linked.is_dir():
+        return linked
+    with locked(cache / f"{linked.name}.lock", say=lambda _: None):
+        if not linked.is_dir():
+            partial = _fresh(linked)
             for path in (path for folder in folders for path in folder.iterdir()):
                 (partial / path.name).symlink_to(Path("..") / path.parent.name / path.name)
-            partial.rename(together)
-    return together
+            partial.rename(linked)
+    return linked
 
 
 def _build_whole(program: Program, *, go: Path, folder: Path, say: Callable[[str], None]) -> None:

@@ -131,13 +131,13 @@ async def all_deleted(gang: JobUnderTest) -> tuple[bool, list[Object]]:
     return all("deletionTimestamp" in pod["metadata"] for pod in pods), pods
 
 
-async def until(look: Callable[[], Awaitable[tuple[bool, Any]]], what: str) -> Any:
-    """Call `look` until its first result is true; return the second."""
+async def until(condition: Callable[[], Awaitable[tuple[bool, Any]]], what: str) -> Any:
+    """Call `condition` until its first result is true; return the second."""
     found: Any = None
 
     async def holds() -> bool:
         nonlocal found
-        result, found = await look()
+        result, found = await condition()
         return result
 
     try:

@@ -1,7 +1,7 @@
 """The worlds that a job can be in, and what may happen next in each: moves of the operator, of the cluster, and faults. No I/O.
 
 The operator is the real `decide`, as it works on a cluster of several nodes. Its writes are carried out one by one, and it may be
-killed between any two. What the watch told it may be older than what is true. Time stands still at a moment at which every delay
+killed between any two. What the watch has shown it may be out of date. Time stands still at a moment at which every delay
 is over: each gang that ran has run for a day.
 """
 
@@ -68,7 +68,7 @@ class Job:
     held: bool = False
     """A queue has suspended it."""
     round: int = 0
-    """How often a queue has let it go anew: a minute passes each time, so that pods of an earlier round are told apart."""
+    """How often a queue has resumed it: a minute passes each time, which distinguishes the pods of an earlier round."""
     refused: bool = False
     """A quota refuses its pods."""
 
@@ -93,7 +93,7 @@ class World:
     suspend: bool = False
     cluster: Cluster = ((), ())
     view: Cluster = ((), ())
-    """What the watch has told the operator."""
+    """What the watch has shown the operator."""
     pending: tuple[Write, ...] = ()
     decided_on: bool = False
     """Whether the job was suspended when `pending` was decided: the write of the status fails if that has changed."""
@@ -120,14 +120,14 @@ def parsed(status: str) -> dict[str, Any]:
 
 @cache
 def decided(status: str, suspend: bool, cluster: Cluster, live: bool, gang: int) -> tuple[bool, tuple[Write, ...]]:
-    """Return whether a live look is asked for, and the writes in their order."""
+    """Return whether the decision needs the live objects, and the writes in their order."""
     jobs, pods = cluster
     job = fine_tune_job(status, suspend, gang)
     observed = ObservedJob(
         job=job,
         manifest={},
-        jobs=tuple(job_seen(found, live=live) for found in jobs),
-        pods=tuple(pod_seen(pod) for pod in pods),
+        jobs=tuple(job_view(found, live=live) for found in jobs),
+        pods=tuple(pod_view(pod) for pod in pods),
         present={
             ("Service", "r-train"): rendezvous_service(job),
             ("NetworkPolicy", "r-train"): gang_policy(job),
@@ -166,7 +166,7 @@ def steady(status: dict[str, Any]) -> str:
     return text.replace(NOW.strftime("%Y-%m-%dT%H:%M:%SZ"), THEN.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def job_seen(job: Job, *, live: bool) -> JobView:
+def job_view(job: Job, *, live: bool) -> JobView:
     return JobView(
         name=job.name,
         uid=job.uid,
@@ -182,7 +182,7 @@ def job_seen(job: Job, *, live: bool) -> JobView:
     )
 
 
-def pod_seen(pod: Pod) -> PodView:
+def pod_view(pod: Pod) -> PodView:
     owner = pod.owner.split("#")[0]
     job = Job(name=owner, uid=pod.owner)
     end, phase = None, "Pending" if pod.state in {"imageless", "no room"} else "Running"
@@ -217,12 +217,12 @@ def operator_moves(world: World, gang: int) -> Iterator[tuple[str, World]]:
     if world.pending:
         yield "write", written(world)
         return
-    look, writes = decided(world.status, world.suspend, world.view, False, gang)
+    needs_live, writes = decided(world.status, world.suspend, world.view, False, gang)
     view = world.view
-    if look:
+    if needs_live:
         view = world.cluster
-        again, writes = decided(world.status, world.suspend, view, True, gang)
-        assert not again, "a live look asks for no other one"
+        needs_more, writes = decided(world.status, world.suspend, view, True, gang)
+        assert not needs_more, "a decision on live objects needs nothing more"
     if writes or view != world.view:
         yield "decide", replace(world, view=view, pending=writes, decided_on=world.suspend)
 
@@ -258,11 +258,13 @@ def without_job(cluster: Cluster, uid: str) -> Cluster:
     if kept == jobs:
         return cluster
     left = [pod for pod in pods if pod.owner != uid]
-    return kept, tuple(sorted((*left, *(pod for pod in told_to_end(pods, uid) if pod.owner == uid and pod.deleted))))
+    return kept, tuple(
+        sorted((*left, *(pod for pod in with_pods_deleted(pods, uid) if pod.owner == uid and pod.deleted)))
+    )
 
 
-def told_to_end(pods: tuple[Pod, ...], uid: str) -> tuple[Pod, ...]:
-    """Return the pods, with those of this Job that have not ended asked to."""
+def with_pods_deleted(pods: tuple[Pod, ...], uid: str) -> tuple[Pod, ...]:
+    """Return the pods; those of this Job that have not ended are marked as deleted."""
     return tuple(
         sorted(replace(pod, deleted=(pod.owner == uid and pod.state in _ALIVE) or pod.deleted) for pod in pods)
     )
@@ -314,11 +316,11 @@ def job_moves(cluster: Cluster, job: Job) -> Iterator[tuple[str, Cluster]]:
         elif all(pod.state == "succeeded" for pod in mine):
             yield "complete", (with_facts(jobs, job, outcome="Succeeded"), pods)
         if any(pod.state in _EXIT_CODES for pod in mine):
-            yield "fail", (with_facts(jobs, job, outcome="Failed"), told_to_end(pods, job.uid))
+            yield "fail", (with_facts(jobs, job, outcome="Failed"), with_pods_deleted(pods, job.uid))
 
 
 def in_play(pod: Pod) -> bool:
-    """Return whether a pod fills its place in a gang; one that was taken away from a gang that a queue let go anew does not."""
+    """Return whether a pod fills its place in a gang; a pod that a queue took from a gang before resuming it does not."""
     return not (pod.deleted and pod.state in _ALIVE)
 
 
@@ -333,8 +335,8 @@ def faults(world: World, failures: Collection[str] = FAILURES) -> Iterator[tuple
     yield "crash", replace(poorer, pending=(), view=world.cluster)
     for job in jobs:
         yield "delete by hand", replace(poorer, cluster=without_job(world.cluster, job.uid))
-        leaving = tuple(sorted(replace(found, deleting=found == job or found.deleting) for found in jobs))
-        yield "delete by hand", replace(poorer, cluster=(leaving, told_to_end(pods, job.uid)))
+        marked = tuple(sorted(replace(found, deleting=found == job or found.deleting) for found in jobs))
+        yield "delete by hand", replace(poorer, cluster=(marked, with_pods_deleted(pods, job.uid)))
     for pod in pods:
         others = [other for other in pods if other != pod]
         ways = [way for way in ("imageless", *failures) if way == "imageless" or way in _EXIT_CODES]
@@ -356,7 +358,7 @@ def cluster_faults(world: World, failures: Collection[str]) -> Iterator[tuple[st
             continue
         mine = [pod for pod in pods if pod.owner == job.uid]
         if "held" in failures:
-            yield "held", replace(world, cluster=(with_facts(jobs, job, held=True), told_to_end(pods, job.uid)))
+            yield "held", replace(world, cluster=(with_facts(jobs, job, held=True), with_pods_deleted(pods, job.uid)))
         if "refused" in failures and not mine:
             yield "refused", replace(world, cluster=(with_facts(jobs, job, refused=True), pods))
         if "no room" in failures and not mine:

@@ -39,13 +39,13 @@ def play(folder: Path, story: Callable[[LocalNode], Awaitable[T]], **options: An
     return asyncio.run(whole())
 
 
-async def eventually(look: Callable[[], T], what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError after `SECONDS`."""
+async def eventually(condition: Callable[[], T], what: str) -> T:
+    """Return what `condition` returns once that is true; raise AssertionError after `SECONDS`."""
 
-    async def look_now() -> T:
-        return look()
+    async def condition_now() -> T:
+        return condition()
 
-    return await waiting.eventually(look_now, seconds=SECONDS, what=what)
+    return await waiting.eventually(condition_now, seconds=SECONDS, what=what)
 
 
 async def only_pod(node: LocalNode) -> Manifest:

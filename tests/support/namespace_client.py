@@ -114,10 +114,10 @@ class NamespaceClient:
 
         return until(events, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}")
 
-    def is_settled(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether the controllers of Kubernetes have nothing left to do: each Job is over, and no pod is on its way out."""
         over = all(_is_over(job) for job in self.all("Job"))
-        return over and not any(_is_leaving(pod) for pod in self.all("Pod"))
+        return over and not any(_is_ending(pod) for pod in self.all("Pod"))
 
     def end_state(self) -> end_state.EndState:
         """Return what the namespace holds, masked."""
@@ -136,6 +136,6 @@ def _is_over(job: Manifest) -> bool:
     return any(found["type"] in {"Complete", "Failed"} and found["status"] == "True" for found in conditions)
 
 
-def _is_leaving(pod: Manifest) -> bool:
+def _is_ending(pod: Manifest) -> bool:
     is_running = pod["status"]["phase"] not in OVER
     return is_running or "deletionTimestamp" in pod["metadata"] or bool(pod["metadata"].get("finalizers"))

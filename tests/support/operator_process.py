@@ -196,9 +196,9 @@ class RunningOperator:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def _until(self, look: Callable[[], bool], *, seconds: float, what: str) -> None:
+    def _until(self, condition: Callable[[], bool], *, seconds: float, what: str) -> None:
         deadline = time.monotonic() + seconds
-        while not look():
+        while not condition():
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
             assert time.monotonic() < deadline, f"not {what} within {seconds} s:\n{self.log}"
             time.sleep(0.02)

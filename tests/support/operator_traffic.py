@@ -29,13 +29,13 @@ class Traffic:
         self._namespace = namespace
         self._name = name
         self._found: list[Call] = []
-        self._looked_at = 0
+        self._calls_read = 0
 
     @property
     def calls(self) -> list[Call]:
         """All calls, in the order in which they ended."""
-        new = self._proxy.trace[self._looked_at :]
-        self._looked_at += len(new)
+        new = self._proxy.trace[self._calls_read :]
+        self._calls_read += len(new)
         self._found += [call for call in new if self._is_ours(call)]
         return list(self._found)
 

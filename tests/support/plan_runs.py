@@ -218,7 +218,7 @@ def _outcome(plan: Plan, run: Run, rule: ActiveRule, judge: _Judge, began: float
 def _wait_for_the_end(run: Run, scenario: Scenario) -> None:
     phases = f"{run.client.namespace}/{scenario.name} over"
     until(lambda: run.client.phase(scenario.name) in OVER, seconds=_END_SECONDS, what=phases)
-    until(run.client.is_settled, seconds=_CONVERGE_SECONDS, what=f"the Jobs of {run.client.namespace} settled")
+    until(run.client.is_idle, seconds=_CONVERGE_SECONDS, what=f"the end of the Jobs of {run.client.namespace}")
 
 
 def _at_once(work: Sequence[Callable[[], T]], *, workers: int) -> list[T]:

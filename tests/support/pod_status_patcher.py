@@ -35,7 +35,7 @@ _INDEX = "batch.kubernetes.io/job-completion-index"
 _MANAGED = "app.kubernetes.io/managed-by=tuneloop"
 _GONE = frozenset({404, 409})
 """Answers that say that the pod is gone, or has the name of a newer one."""
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -130,7 +130,7 @@ class PodStatusPatcher:
         deadline = time.monotonic() + timeout_seconds
         while not holds():
             assert time.monotonic() < deadline, f"not within {timeout_seconds} s"
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     async def _start(self) -> None:
         self._api = ApiSession(self._connection)
@@ -156,7 +156,7 @@ class PodStatusPatcher:
             for uid in self._played.keys() - uids:
                 self._forget(uid)
             for pod in listed["items"]:
-                self._see(pod)
+                self._observe(pod)
             await self._watch(listed["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str) -> None:
@@ -167,11 +167,11 @@ class PodStatusPatcher:
                     if event["type"] == "DELETED":
                         self._forget(event["object"]["metadata"]["uid"])
                     elif event["type"] != "BOOKMARK":
-                        self._see(event["object"])
+                        self._observe(event["object"])
         except WatchExpiredError:
             return
 
-    def _see(self, pod: Pod) -> None:
+    def _observe(self, pod: Pod) -> None:
         uid = pod["metadata"]["uid"]
         known = self._played.get(uid)
         if known is None:
@@ -227,10 +227,10 @@ class PodStatusPatcher:
                     await asyncio.sleep(seconds)
                 case Until(event=event):
                     while not event.is_set():  # noqa: ASYNC110  (the event is of another thread)
-                        await asyncio.sleep(_LOOK_SECONDS)
+                        await asyncio.sleep(_POLL_SECONDS)
                 case Bind() if self._has_scheduler:
                     while not known.pod["spec"].get("nodeName"):  # noqa: ASYNC110  (the watch brings it)
-                        await asyncio.sleep(_LOOK_SECONDS)
+                        await asyncio.sleep(_POLL_SECONDS)
                 case Bind(node=node):
                     await self._bind(known, node)
                 case _:
@@ -280,7 +280,7 @@ class PodStatusPatcher:
     async def _restore(self, name: str) -> None:
         await self._nodes.restore(name)
         for known in tuple(self._played.values()):
-            self._see(known.pod)
+            self._observe(known.pod)
 
     def _is_lost(self, pod: Pod) -> bool:
         return pod["spec"].get("nodeName") in self._nodes.lost

@@ -33,7 +33,7 @@ STRIKES: tuple[tuple[Target, tuple[signal.Signals, ...]], ...] = (
     ("data", ()),
 )
 MOST_RUNS = 12
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Storm:
                 self._start()
             self._strike_if_due()
             self._end_what_lasted()
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _start(self) -> None:
         self.runs += 1

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+def until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return what `condition` returns once that is true; raise AssertionError at the deadline."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return found
 
 
-async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float, what: str) -> T:
-    """Return what `look` returns once that is true; raise AssertionError at the deadline."""
+async def eventually(condition: Callable[[], Awaitable[T]], *, seconds: float, what: str) -> T:
+    """Return what `condition` returns once that is true; raise AssertionError at the deadline."""
     deadline = time.monotonic() + seconds
-    while not (found := await look()):
+    while not (found := await condition()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     return found

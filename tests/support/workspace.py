@@ -129,16 +129,18 @@ def deployment_manifest(**spec: Any) -> dict[str, Any]:
     }
 
 
-def until(look: Callable[[], Any], *, seconds: float, what: str, process: subprocess.Popen[str] | None = None) -> Any:
-    """Return the first true value of `look()`, as `waiting.until` does; fail as soon as the process ends without it."""
+def until(
+    condition: Callable[[], Any], *, seconds: float, what: str, process: subprocess.Popen[str] | None = None
+) -> Any:
+    """Return the first true value of `condition()`, as `waiting.until` does; fail as soon as the process ends without it."""
 
-    def look_while_the_process_runs() -> Any:
-        found = look()
+    def condition_while_the_process_runs() -> Any:
+        found = condition()
         ended = not found and process is not None and process.poll() is not None
         assert not ended, f"the process ended ({process and process.returncode}) before {what}"
         return found
 
-    return waiting.until(look_while_the_process_runs, seconds=seconds, what=what)
+    return waiting.until(condition_while_the_process_runs, seconds=seconds, what=what)
 
 
 def processes_of(path: Path) -> list[str]:

@@ -199,8 +199,8 @@ def test_the_operator_asked_only_for_what_it_may(served, request):
 
 
 def _ask(url):
-    question = {"inputs": "a good film", "parameters": {"top_k": 2}}
-    command = ["curl", "--silent", "--fail-with-body", "--max-time", "10", f"{url}/", "--json", json.dumps(question)]
+    body = {"inputs": "a good film", "parameters": {"top_k": 2}}
+    command = ["curl", "--silent", "--fail-with-body", "--max-time", "10", f"{url}/", "--json", json.dumps(body)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer.stdout

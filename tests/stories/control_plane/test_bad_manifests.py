@@ -237,11 +237,11 @@ def test_the_operator_says_what_it_refuses_in_the_condition_accepted_and_takes_t
             operator.wait_ready().wait_leading()
             client.submit("alike", model={"uri": "hf://a/b", "labels": ["a", "b", "a"]})
             client.submit("local", model={"uri": "file:///m"})
-            client.submit("homeless", storage={})
+            client.submit("no-claim", storage={})
             for job, field in {
                 "alike": "spec.model.labels[2]",
                 "local": "spec.model.uri",
-                "homeless": "spec.storage.claim",
+                "no-claim": "spec.storage.claim",
             }.items():
                 accepted = until(
                     lambda job=job: client.condition(job, "Accepted"), seconds=20, what=f"Accepted of {job}"

@@ -57,14 +57,14 @@ def test_several_fields_at_once(custom_resources, namespace, kind):
     schema = kind.model_json_schema(by_alias=True)
     manifest = smallest(kind)
     chance = Random(1)
-    verdicts = []
+    statuses = []
     for _ in range(500):
         body = json.dumps(manifest | {"spec": random_value(chance, schema, schema["properties"]["spec"])})
         errors = refusals(kind, json.loads(body))
         reply = create(custom_resources, namespace, kind, body)
-        verdicts.append(reply.status)
+        statuses.append(reply.status)
         assert (reply.status == 201) == (not errors), (body, errors, reply.body.get("message"))
-    assert min(verdicts.count(201), verdicts.count(422)) >= 50, "too few of one verdict to compare"
+    assert min(statuses.count(201), statuses.count(422)) >= 50, "too few accepted or too few refused to compare"
 
 
 NUMBERS = {
@@ -126,7 +126,7 @@ def test_metadata(custom_resources, namespace, metadata):
 
 
 def check(cases, *, model, ask, at_least, readable=()):
-    """Compare the two verdicts on each case, and where both refuse, that the server names the field that the models name.
+    """Compare the two answers to each case, and where both refuse, that the server names the field that the models name.
 
     readable: reasons of the server for which the models may accept what it refuses.
     """

@@ -49,7 +49,7 @@ MANY = settings(
 
 
 @pytest.fixture
-def verdicts():
+def statuses():
     """Collects the status of each reply; there must be enough of both kinds to have shown something."""
     statuses = []
     yield statuses
@@ -60,8 +60,8 @@ def verdicts():
 
 @MANY
 @given(seed=st.integers(min_value=0, max_value=2**32))
-def test_any_job(custom_resources, namespace, verdicts, seed):
-    stored = judged(custom_resources, namespace, generated(FineTuneJob, seed), verdicts)
+def test_any_job(custom_resources, namespace, statuses, seed):
+    stored = judged(custom_resources, namespace, generated(FineTuneJob, seed), statuses)
     if stored is None:
         return
     job = FineTuneJob.from_wire(stored)
@@ -83,8 +83,8 @@ def test_any_job(custom_resources, namespace, verdicts, seed):
 
 @MANY
 @given(seed=st.integers(min_value=0, max_value=2**32))
-def test_any_deployment(custom_resources, namespace, verdicts, seed):
-    stored = judged(custom_resources, namespace, generated(ModelDeployment, seed), verdicts)
+def test_any_deployment(custom_resources, namespace, statuses, seed):
+    stored = judged(custom_resources, namespace, generated(ModelDeployment, seed), statuses)
     if stored is None:
         return
     observed = ObservedDeployment(
@@ -100,11 +100,11 @@ def generated(kind, seed):
     return smallest(kind) | {"spec": random_value(Random(seed), schema, schema["properties"]["spec"])}
 
 
-def judged(plane, namespace, manifest, verdicts):
+def judged(plane, namespace, manifest, statuses):
     """Return the object as the API server would store it, or None if it refuses it, which it must do with a path for each mistake."""
     path = f"/apis/{API_VERSION}/namespaces/{namespace}/{manifest['kind'].lower()}s"
     reply = plane.request("POST", path, json.dumps(manifest), STRICT)
-    verdicts.append(reply.status)
+    statuses.append(reply.status)
     if reply.status == 201:
         return reply.body
     assert reply.status == 422, reply.body

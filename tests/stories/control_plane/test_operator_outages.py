@@ -122,7 +122,7 @@ def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resour
             second.wait_leading(seconds=60)
             for what, client in clients.items():
                 until(lambda client=client: client.phase("restarted") in OVER, seconds=90, what=what)
-                until(client.is_settled, seconds=60, what=what)
+                until(client.is_idle, seconds=60, what=what)
             fence = len(before_first.trace)
             first.process.send_signal(signal.SIGCONT)
             assert first.wait(seconds=60) == 1, first.log[-2000:]

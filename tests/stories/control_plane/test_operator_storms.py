@@ -137,7 +137,7 @@ def test_other_namespaces_do_not_wait_for_one_that_fails(operator, proxy, client
 
 
 def test_a_job_whose_deletion_was_missed_gets_no_children(operator, proxy, client, kubelet):
-    """The operator sees the children go and does not know why: it must look before it makes them again."""
+    """The operator sees the children go and does not know why: it must read the job before it makes them again."""
     kubelet.scripts["ghost/train"] = "hang"
     client.submit("ghost")
     client.wait_for_phase("ghost", "Running")
@@ -151,7 +151,7 @@ def test_a_job_whose_deletion_was_missed_gets_no_children(operator, proxy, clien
         what="no children",
     )
     until(
-        lambda: looked_at(proxy.trace[before:], "ghost"), seconds=60, what="a live look at the job whose children went"
+        lambda: has_read(proxy.trace[before:], "ghost"), seconds=60, what="a live read of the job whose children went"
     )
     expired = proxy.add(Rule(jobs, WatchError(410)))
     expired.wait()
@@ -163,7 +163,7 @@ def test_a_job_whose_deletion_was_missed_gets_no_children(operator, proxy, clien
     assert [call for call in calls if call.name.startswith("ghost")] == []
 
 
-def looked_at(calls, name: str) -> bool:
+def has_read(calls, name: str) -> bool:
     """Return whether the operator has read a FineTuneJob itself, past its watch."""
     return any((call.verb, call.resource, call.name) == ("get", "finetunejobs", name) for call in calls)
 

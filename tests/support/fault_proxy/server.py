@@ -51,7 +51,7 @@ class ProxyServer:
         self._notify = notify
         self._numbers = count(1)
         self._started = time.monotonic()
-        self._at_work: set[asyncio.Task[Answer | None]] = set()
+        self._running_calls: set[asyncio.Task[Answer | None]] = set()
         self._session = ClientSession(
             connector=TCPConnector(ssl=tls, limit=0),
             timeout=ClientTimeout(total=None, sock_connect=10),
@@ -76,7 +76,7 @@ class ProxyServer:
 
     async def stop(self) -> None:
         """Close every connection."""
-        for task in self._at_work:
+        for task in self._running_calls:
             task.cancel()
         await self._runner.cleanup()
         await self._session.close()
@@ -94,8 +94,8 @@ class ProxyServer:
             return await self._watch(request, asked, rules)
         # a client that goes away does not take back what it has sent
         work = asyncio.create_task(self._call(asked, rules))
-        self._at_work.add(work)
-        work.add_done_callback(self._at_work.discard)
+        self._running_calls.add(work)
+        work.add_done_callback(self._running_calls.discard)
         return delivered(request, await asyncio.shield(work))
 
     async def _read(self, request: web.BaseRequest, *, n: int, at: float) -> Asked:

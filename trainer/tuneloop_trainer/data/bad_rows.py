@@ -50,8 +50,8 @@ def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) ->
         return
     reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
     shown = "; ".join(map(str, bad.samples[:3]))
-    enough = math.ceil(count / rows * 1e4) / 1e4
-    hint = f"mend these rows, or set data.validate.maxBadFraction: {enough:g} to leave them out"
+    needed = math.ceil(count / rows * 1e4) / 1e4
+    hint = f"mend these rows, or set data.validate.maxBadFraction: {needed:g} to leave them out"
     if count == rows:
         hint = "see whether the file's format, the source's columns and labelRule, and model.labels fit the rows"
     raise DataError(

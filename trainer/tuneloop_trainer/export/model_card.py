@@ -155,10 +155,10 @@ def _results(facts: Facts) -> str:
         + "\n"
         + _table(("metric", "value", "95 % interval"), ([m.name, *_numbers(m)] for m in facts.evaluation.metrics))
     )
-    return text + (f"\n{_verdict(comparison.paired, facts.task)}\n" if comparison.paired else "")
+    return text + (f"\n{_comparison_sentence(comparison.paired, facts.task)}\n" if comparison.paired else "")
 
 
-def _verdict(paired: Measured, task: Task) -> str:
+def _comparison_sentence(paired: Measured, task: Task) -> str:
     shown = f"{paired.value:+.4f} {task.primary_metric} [{paired.low:+.4f}, {paired.high:+.4f}]"
     compared = f"Against {task.rival_title} on the same rows: {shown}."
     if paired.low is not None and paired.low > 0:

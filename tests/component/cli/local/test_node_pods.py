@@ -28,11 +28,11 @@ def played(folder, manifest):
 
 
 async def ended(node):
-    def look():
+    def ended_pod():
         pods = node.cluster.all("Pod")
         return pods and all(pod["status"]["phase"] in {"Succeeded", "Failed"} for pod in pods) and pods[0]
 
-    return await eventually(look, "the pod's end")
+    return await eventually(ended_pod, "the pod's end")
 
 
 def python(name, code, *arguments, **fields):

@@ -36,8 +36,8 @@ time.sleep(600)
 TREE = ("python", "-S", "-c", TREE_CODE)
 
 
-def until(look, what: str):
-    return waiting.until(look, seconds=SECONDS, what=what)
+def until(condition, what: str):
+    return waiting.until(condition, seconds=SECONDS, what=what)
 
 
 def start(folder, *manifests, writes=0):
@@ -186,11 +186,11 @@ def test_a_session_that_is_killed_after_any_write_leaves_what_the_next_one_can_g
     async def story(node):
         finished = {"Complete", "Failed"}
 
-        def look():
+        def end():
             conditions = node.cluster.all("Job")[0]["status"].get("conditions", [])
             return finished & {item["type"] for item in conditions}
 
-        return await eventually(look, "the end of the Job")
+        return await eventually(end, "the end of the Job")
 
     assert play(tmp_path, story)
     statuses = [stored_job["status"] for stored_job in stored(tmp_path, "Job")]

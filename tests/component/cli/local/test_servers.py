@@ -94,11 +94,11 @@ def play(tmp_path, story, *, replicas: int = 1, serve_port: int = 0):
 
 
 async def ready(node, count: int = 1):
-    def look():
+    def are_ready():
         (found,) = node.cluster.all("Deployment")
         return found["status"].get("readyReplicas", 0) == count
 
-    await eventually(look, f"{count} ready servers")
+    await eventually(are_ready, f"{count} ready servers")
 
 
 def condition(node, kind: str) -> dict:

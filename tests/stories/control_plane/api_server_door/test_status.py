@@ -59,14 +59,14 @@ def test_an_edit_of_the_spec_also_makes_an_older_status_conflict(
     run_story(custom_resources, story)
 
 
-@pytest.mark.parametrize("created_anew", [True, False])
+@pytest.mark.parametrize("created_again", [True, False])
 def test_the_status_of_a_deleted_job_conflicts(
-    custom_resources: ControlPlane, namespace: str, created_anew: bool
+    custom_resources: ControlPlane, namespace: str, created_again: bool
 ) -> None:
     async def story(server: ApiServer) -> None:
         created = await server.create(fine_tune_job(namespace))
         await server.delete(kind="FineTuneJob", namespace=namespace, name="reviews", uid=created["metadata"]["uid"])
-        if created_anew:
+        if created_again:
             await server.create(fine_tune_job(namespace))
         with pytest.raises(Conflict):
             await server.patch_status(created, STATUS)

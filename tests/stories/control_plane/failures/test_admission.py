@@ -87,13 +87,13 @@ def test_a_claim_that_is_not_there_is_reported_in_the_words_of_the_scheduler(sta
 def test_a_claim_that_comes_in_time_is_waited_for(stage):
     job = stage.job("late-claim", client=stage.place("furnished", has_claim=False))
     job.submit()
-    until(lambda: [pod for pod in job.running() if is_homeless(pod)], seconds=60, what="a pod that finds no claim")
+    until(lambda: [pod for pod in job.running() if is_unschedulable(pod)], seconds=60, what="a pod that finds no claim")
     stage.furnish("furnished")
     status = job.wait_for("Succeeded", seconds=120)
     assert (status["attempt"], status.get("restarts")) == (1, None)
 
 
-def is_homeless(pod) -> bool:
+def is_unschedulable(pod) -> bool:
     conditions = {condition["type"]: condition.get("reason") for condition in pod["status"].get("conditions", ())}
     return conditions.get("PodScheduled") == "Unschedulable"
 

@@ -78,9 +78,9 @@ def test_a_namespace_that_is_deleted_with_jobs_at_every_phase_is_gone_within_a_m
     for job in jobs:
         job.traffic.come_to_rest(seconds=60)
         refused = [call for call in job.traffic.changes if call.code == 403]
-        made_anew = [key for key, count in job.traffic.made.items() if count > 1 and key[0] != "events"]
+        made_again = [key for key, count in job.traffic.made.items() if count > 1 and key[0] != "events"]
         assert len(refused) <= 2, (job.name, refused)
-        assert made_anew == [], job.name
+        assert made_again == [], job.name
     assert stage.environment.operator.process.poll() is None
     after = stage.job("after-the-doomed")
     after.submit()

@@ -70,8 +70,8 @@ def test_what_is_there_is_not_written_again() -> None:
     ready = decided(observed(present=present))
     assert (ready.apply, ready.create, ready.delete) == ((), (), ())
     assert ready.status is not None
-    settled = decided(observed(ready.status, present=present))
-    assert settled == Decision()
+    second = decided(observed(ready.status, present=present))
+    assert second == Decision()
 
 
 def test_one_replica_is_meant_where_none_is_given() -> None:

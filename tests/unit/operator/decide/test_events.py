@@ -41,7 +41,7 @@ def decided(status: dict[str, Any] | None = None, *, after: float = 0.0, spec: d
     return decide(found, now=NOW + seconds(after), settings=SETTINGS)
 
 
-def told(decision: Decision) -> list[tuple[str, str, str]]:
+def texts_of(decision: Decision) -> list[tuple[str, str, str]]:
     return [(event.type, event.reason, event.message) for event in decision.events]
 
 
@@ -58,15 +58,15 @@ def succeeded(stage: str) -> dict[str, Any]:
 
 def test_the_first_stage_is_started() -> None:
     decision = decided()
-    assert told(decision) == [("Normal", "Started", "prepare: Job r-prepare")]
+    assert texts_of(decision) == [("Normal", "Started", "prepare: Job r-prepare")]
     assert new(decision)["children"] == {"prepare": {"name": "r-prepare"}}
     assert (new(decision)["startTime"], new(decision)["phase"]) == (STAMP, "Preparing")
 
 
 def test_another_attempt_is_started_and_a_stage_that_follows_says_no_more() -> None:
-    assert told(decided(ENDED, live=True)) == [("Normal", "Started", "train: Job r-a2")]
+    assert texts_of(decided(ENDED, live=True)) == [("Normal", "Started", "train: Job r-a2")]
     decision = decided(PREPARING, **succeeded("prepare"))
-    assert told(decision) == [("Normal", "PrepareSucceeded", "prepare has succeeded")]
+    assert texts_of(decision) == [("Normal", "PrepareSucceeded", "prepare has succeeded")]
     assert new(decision)["children"]["train"] == {"name": "r-a1"}
 
 
@@ -77,7 +77,7 @@ def test_a_stage_that_has_succeeded_is_kept_with_its_result(stage: str, before: 
     uid = name.replace("r-", "u-")
     result = {"path": f"/tuneloop/claims/models/{stage}.json", "sha256": "a" * 64}
     assert new(decision)["children"][stage] == {"name": name, "uid": uid, "ended": True, "result": result}
-    assert told(decision) == [("Normal", f"{stage.capitalize()}Succeeded", f"{stage} has succeeded")]
+    assert texts_of(decision) == [("Normal", f"{stage.capitalize()}Succeeded", f"{stage} has succeeded")]
     assert new(decision)["restarts"] == COUNTERS | {"withoutProgress": 0, "sinceCheckpoint": 0}
 
 
@@ -107,7 +107,7 @@ def test_data_that_has_changed_is_the_end() -> None:
     before = PREPARING | {"attempt": 1, "lineage": {"dataDigest": "d0"}}
     decision = decided(before, live=True, **succeeded("prepare"))
     message = "the sources have changed since training began: their prepared data is d1, it was d0"
-    assert told(decision) == [("Warning", "Failed", f"Data in prepare: {message}")]
+    assert texts_of(decision) == [("Warning", "Failed", f"Data in prepare: {message}")]
     assert new(decision)["failure"] == {
         "class": "Data",
         "stage": "prepare",
@@ -123,7 +123,7 @@ def test_a_failure_is_told_with_its_class_stage_and_message(kind: FailureClass, 
     pods = tuple(pod_of(job, index, phase="Failed", ended=ended(1, text=failure(kind, stage="train", index=index))) for index in (0, 1))  # fmt: skip
     decision = decided(TRAINING, jobs=(job,), pods=pods, live=True, after=1)
     words = f"{kind} in train: a {kind} failure of train"
-    assert told(decision)[0] == ("Warning", reason, words)
+    assert texts_of(decision)[0] == ("Warning", reason, words)
     (record,) = new(decision)["history"]
     assert record == {
         "attempt": 1,
@@ -138,7 +138,7 @@ def test_a_failure_is_told_with_its_class_stage_and_message(kind: FailureClass, 
 
 def test_a_suspended_job_frees_its_nodes() -> None:
     decision = decided(TRAINING, spec={"suspend": True}, jobs=(GANG,), pods=RUNNING, live=True)
-    assert told(decision) == [("Normal", "Suspended", "the job is suspended; its checkpoints stay")]
+    assert texts_of(decision) == [("Normal", "Suspended", "the job is suspended; its checkpoints stay")]
     assert decision.delete == (Deletion(kind="Job", name="r-a1", uid="u-a1"),)
     assert new(decision)["history"][-1]["reason"] == "Suspended"
     assert "restarts" not in new(decision)
@@ -162,10 +162,10 @@ def test_a_gang_without_nodes_is_planned_anew_when_it_has_waited_long_enough(
 ) -> None:
     gang: dict[str, Any] = {"jobs": (GANG,), "pods": STUCK, "spec": spec, "present": children()}
     early = decided(before, after=at - 0.5, live=True, **gang)
-    assert (told(early), early.requeue_after) == ([], 0.5)
+    assert (texts_of(early), early.requeue_after) == ([], 0.5)
     assert decided(before, after=at, **gang) == Decision(needs=LiveChildren())
     decision = decided(before, after=at, live=True, **gang)
-    assert told(decision) == [("Warning", "Replanned", message)]
+    assert texts_of(decision) == [("Warning", "Replanned", message)]
     assert new(decision)["history"][-1]["reason"] == reason
     assert new(decision).get("nodes") == (1 if reason == "Shrunk" else None)
     assert new(decision).get("avoidedNodes") == ([] if reason == "NodesReadmitted" else None)

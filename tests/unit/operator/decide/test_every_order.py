@@ -100,7 +100,7 @@ def explore(*, faults_allowed: int, toggles: int, gang: int, failures: Collectio
         check_state(world)
         own = list(operator_moves(world, gang))
         if not own and world.view == world.cluster:
-            check_settled(world)
+            check_idle(world)
             found.ends |= {world} if world.finished else set()
         for name, after in (*own, *cluster_moves(world), *faults(world, failures)):
             check_step(name, world, after, allowed=faults_allowed)
@@ -112,14 +112,14 @@ def explore(*, faults_allowed: int, toggles: int, gang: int, failures: Collectio
     return found
 
 
-def check_settled(world: World) -> None:
+def check_idle(world: World) -> None:
     """Check a world in which the operator has nothing left to do."""
     holding = [job.name for job in world.cluster[0] if not job.outcome and not job.deleting]
     assert not (world.finished and holding), f"a finished job holds nodes: {holding}"
     assert not (world.suspend and holding), f"a suspended job holds nodes: {holding}"
     status = parsed(world.status)
-    at_work = any(pod.state in {"running", "imageless"} for pod in world.cluster[1])
-    is_over = status.get("phase") == "Suspended" and not at_work
+    pods_run = any(pod.state in {"running", "imageless"} for pod in world.cluster[1])
+    is_over = status.get("phase") == "Suspended" and not pods_run
     assert not (is_over and "runningSince" in status), f"what a suspended gang used is not counted: {world}"
 
 
@@ -165,7 +165,7 @@ def walk(seed: int, *, steps: int = 60) -> tuple[World, list[str]]:
     for step in range(10 * steps):
         own = list(operator_moves(world, gang))
         if not own and world.view == world.cluster:
-            check_settled(world)
+            check_idle(world)
             if world.finished and step >= steps:
                 return world, path
         usual = [*own, *own, *cluster_moves(world)]

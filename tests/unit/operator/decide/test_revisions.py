@@ -55,7 +55,7 @@ def test_the_artifact_of_a_job_is_served_only_if_the_job_is_complete(
         stored = {
             "type": condition,
             "status": "True",
-            "reason": "Told",
+            "reason": "Reported",
             "message": "",
             "lastTransitionTime": harness.stamp(),
         }

@@ -14,8 +14,8 @@ from tuneloop_trainer.training.resume import TrainProgress
 from tuneloop_trainer.training.selection import Best, Selection
 
 
-class Told:
-    """What listeners are told of saves."""
+class SaveRecorder:
+    """A listener that records saves and the reasons of failed saves."""
 
     def __init__(self) -> None:
         self.saved: list[tuple[int, int | None]] = []
@@ -26,7 +26,9 @@ class Told:
             assert event.save_seconds_p95 >= 0
             self.saved.append((event.saved.step, event.best.step if event.best else None))
 
-        return Listeners([Listener(name="told", on_saved=on_saved, on_save_failed=self.reasons.append, essential=True)])
+        return Listeners(
+            [Listener(name="recorder", on_saved=on_saved, on_save_failed=self.reasons.append, essential=True)]
+        )
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def made(scripted):
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def recorder() -> SaveRecorder:
+    return SaveRecorder()
 
 
 @pytest.fixture
@@ -45,8 +47,8 @@ def progress() -> TrainProgress:
 
 
 @pytest.fixture
-def saver(made, told, progress) -> CheckpointSaver:
-    return CheckpointSaver(made.run, progress, listeners=told.listeners(), heartbeat=Heartbeat(None))
+def saver(made, recorder, progress) -> CheckpointSaver:
+    return CheckpointSaver(made.run, progress, listeners=recorder.listeners(), heartbeat=Heartbeat(None))
 
 
 def at(progress: TrainProgress, step: int, *, best: int | None = None) -> None:
@@ -56,22 +58,22 @@ def at(progress: TrainProgress, step: int, *, best: int | None = None) -> None:
         progress.selection = Selection(best=Best(step=best, metric="loss", value=0.5), best_steps=steps)
 
 
-def test_a_failed_save_is_told_and_the_next_one_saves_its_own_step(made, told, progress, saver):
+def test_a_failed_save_is_told_and_the_next_one_saves_its_own_step(made, recorder, progress, saver):
     made.checkpoints.fails = [5]
     at(progress, 5)
     saver.begin()
     saver.commit()
-    assert told.reasons == ["no space for step 5"]
+    assert recorder.reasons == ["no space for step 5"]
     assert not saver.due(10), "the next try waits a while"
     at(progress, 6)
     saver.begin()
     saver.commit()
     assert made.checkpoints.calls == ["begin 5", "fail 5", "begin 6", "commit 6"]
-    assert told.saved == [(6, None)]
+    assert recorder.saved == [(6, None)]
     assert progress.last.step == 6
 
 
-def test_the_copy_of_the_best_weights_is_written_again_before_a_new_one_is_made(made, told, progress, saver):
+def test_the_copy_of_the_best_weights_is_written_again_before_a_new_one_is_made(made, recorder, progress, saver):
     made.checkpoints.fails = [5]
     at(progress, 5, best=5)
     saver.begin()
@@ -80,7 +82,7 @@ def test_the_copy_of_the_best_weights_is_written_again_before_a_new_one_is_made(
     saver.commit()
     assert made.checkpoints.calls == ["begin 5", "fail 5", "begin again 5", "commit 5"]
     assert progress.best == SavedStep(step=5, path="step-5", time="now", metric="loss", value=0.5)
-    assert told.saved == [(5, 5)]
+    assert recorder.saved == [(5, 5)]
 
 
 def test_better_weights_take_the_place_of_a_best_that_was_not_saved(made, progress, saver):
@@ -105,12 +107,12 @@ def test_before_leaving_the_best_weights_and_this_step_are_saved(made, progress,
     assert (progress.last.step, progress.best.step) == (7, 5)
 
 
-def test_a_save_before_leaving_that_fails_is_an_error(made, told, progress, saver):
+def test_a_save_before_leaving_that_fails_is_an_error(made, recorder, progress, saver):
     made.checkpoints.fails = [5]
     at(progress, 5)
     with pytest.raises(SaveFailedError, match="no space for step 5"):
         saver.save_now()
-    assert told.reasons == []
+    assert recorder.reasons == []
 
 
 def test_a_step_that_is_saved_is_not_saved_again_but_may_become_the_best(made, progress, saver):
@@ -123,18 +125,18 @@ def test_a_step_that_is_saved_is_not_saved_again_but_may_become_the_best(made, p
     assert (progress.best.step, progress.best.value) == (5, 0.5)
 
 
-def test_old_checkpoints_are_removed_by_the_settings(scripted, told, progress):
+def test_old_checkpoints_are_removed_by_the_settings(scripted, recorder, progress):
     made = scripted([0.4] * 20, checkpoint={"everySteps": 5, "keepLast": 3, "keepBest": 2})
-    saver = CheckpointSaver(made.run, progress, listeners=told.listeners(), heartbeat=Heartbeat(None))
+    saver = CheckpointSaver(made.run, progress, listeners=recorder.listeners(), heartbeat=Heartbeat(None))
     at(progress, 5, best=5)
     saver.begin()
     saver.commit()
     assert made.checkpoints.kept == [{"last": 3, "best": 2, "best_steps": (5,)}]
 
 
-def test_a_save_in_step_with_training_is_committed_at_once(scripted, told, progress):
+def test_a_save_in_step_with_training_is_committed_at_once(scripted, recorder, progress):
     made = scripted([0.4] * 20, checkpoint={"everySteps": 5, "asynchronous": False})
-    saver = CheckpointSaver(made.run, progress, listeners=told.listeners(), heartbeat=Heartbeat(None))
+    saver = CheckpointSaver(made.run, progress, listeners=recorder.listeners(), heartbeat=Heartbeat(None))
     at(progress, 5)
     saver.begin()
     assert made.checkpoints.calls == ["begin 5", "commit 5"]
