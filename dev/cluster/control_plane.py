@@ -1,7 +1,7 @@
 """etcd, kube-apiserver and kube-controller-manager as plain processes: `ControlPlane`. A node cluster adds a scheduler.
 
 Everything it writes is below its state folder: certificates, logs, records of its processes, kubeconfigs. Etcd keeps its data in a
-tmpfs of its own mount namespace where the machine allows that (it vanishes with the process), else in the state folder.
+tmpfs of its own mount namespace where the machine allows that (it ends with the process), else in the state folder.
 """
 
 from __future__ import annotations

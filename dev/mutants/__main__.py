@@ -44,7 +44,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Trial:
-    """What the tests said of a mutant."""
+    """The result of the tests on a mutant."""
 
     mutant: Mutant
     run: Run

@@ -14,6 +14,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def helm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Helm without a cluster; `dataclasses.replace(helm, kubeconfig=…)` speaks to one."""
+    """Helm without a cluster; `dataclasses.replace(helm, kubeconfig=…)` works on a cluster."""
     cluster_tier.check_build(request.config)
     return Helm(program=binaries.ensure("helm") / "helm", home=tmp_path_factory.mktemp("helm"))

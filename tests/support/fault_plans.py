@@ -1,4 +1,4 @@
-"""Fault plans: which single fault meets a run of a scenario, learned from what fault-free runs wrote and saw. No I/O.
+"""Fault plans: which single fault meets a run of a scenario, learned from the writes and watch events of fault-free runs. No I/O.
 
     plans = [*write_plans(scenario, clean, faults=("kill",)), *event_plans(scenario, clean)]
 
@@ -107,7 +107,7 @@ def write_plans(scenario: Scenario, clean: Sequence[Clean], *, fault: str) -> li
 
 
 def event_plans(scenario: Scenario, clean: Sequence[Clean]) -> list[Plan]:
-    """Return a plan for each watch event that all fault-free runs saw."""
+    """Return a plan for each watch event that all fault-free runs received."""
     common = clean[0].event_counts
     for run in clean[1:]:
         common &= run.event_counts

@@ -40,7 +40,7 @@ class JobUnderTest(Protocol):
         """Let a running pod end with this exit code."""
 
     async def let_go(self, pod: Object) -> None:
-        """Let a pod end that is being deleted, so that the pod vanishes."""
+        """Let a pod end that is being deleted, so that the pod is removed."""
 
     async def suspend(self, *, suspend: bool) -> None:
         """Set `spec.suspend`."""

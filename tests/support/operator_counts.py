@@ -38,5 +38,5 @@ def written(operator: RunningOperator) -> set[str]:
 
 
 def reconciles(operator: RunningOperator) -> float:
-    """Return how often the operator looked at a FineTuneJob."""
+    """Return how often the operator reconciled a FineTuneJob."""
     return samples(operator).get(("tuneloop_reconcile_seconds_count", frozenset({("kind", "FineTuneJob")})), 0.0)

@@ -1,4 +1,4 @@
-"""The trainer: `prepare`, `train` and `export`, each told what to do by a RunConfig."""
+"""The trainer: `prepare`, `train` and `export`. Each does what its RunConfig says."""
 
 from tuneloop_api.contract.pid1 import end_on_sigterm
 

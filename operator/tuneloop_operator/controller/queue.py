@@ -143,7 +143,7 @@ class WorkQueue:
     async def get(self) -> Key | None:
         """Return the next key once one is due; None after `close`."""
         while True:
-            # the reconciliation of a settled object awaits nothing: leases, probes and watches get their turn here
+            # reconciling an object in which nothing is left to do awaits nothing: leases, probes and watches get their turn here
             await asyncio.sleep(0)
             if self._closed:
                 return None

@@ -1,6 +1,6 @@
 """Metrics of objects in Prometheus' text format.
 
-They are computed from the store at every scrape, so that series vanish with their object. Labels are namespaces, names and our own closed
+They are computed from the store at every scrape, so that series end with their object. Labels are namespaces, names and our own closed
 sets of words, never a user's text, so that nothing in them needs an escape. The text is made here and not by the client library, which
 takes many times as long, and the operator does nothing else meanwhile.
 """

@@ -23,7 +23,7 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(tmp_path
         machine.check()
 
 
-def test_a_user_who_is_not_root_is_told_so(monkeypatch):
+def test_a_user_who_is_not_root_gets_an_error(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MachineError, match="a node needs root"):
         machine.check()

@@ -251,7 +251,7 @@ def test_a_draining_server_answers_is_not_ready_and_closes_connections(client):
     assert metric(client, 'tuneloop_draining{deployment="reviews",revision="abc123",task="text-length"} 1.0')
 
 
-def test_an_early_request_is_told_to_come_again(tmp_path):
+def test_an_early_request_is_asked_to_come_again(tmp_path):
     may_load = threading.Event()
 
     def slow(config, manifest, task):

@@ -19,7 +19,7 @@ def test_every_right_has_a_reason_and_every_reason_a_right(helm, variant):
 
 
 @pytest.mark.parametrize(("variant", "namespaces"), WATCHED_IN.items(), ids=WATCHED_IN)
-def test_a_right_holds_where_it_is_said_to_hold(helm, variant, namespaces):
+def test_a_right_holds_in_the_namespaces_of_its_scope(helm, variant, namespaces):
     holds_in = {"watched": namespaces, "release": {"tuneloop-system"}, "cluster": {None}}
     for right, places in rights_of(helm.rendered(VARIANTS[variant])).items():
         assert {namespace for namespace, _ in places} == holds_in[right.where], right

@@ -138,8 +138,8 @@ def test_status_shows_every_program(node_cluster):
     assert names == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy", "coredns"}  # fmt: skip
 
 
-def test_what_must_be_gone_at_the_end_is_seen_while_it_runs(node_cluster, namespace, traces):
-    """The fixture asserts after `down` that nothing is seen any more; here, that it would have been."""
+def test_what_must_be_gone_at_the_end_is_found_while_it_runs(node_cluster, namespace, traces):
+    """The fixture asserts after `down` that nothing is left. This test shows that it would find each trace."""
     _serve(node_cluster, namespace, headless=True)
     assert [kind for kind, found in traces().items() if not found] == []
 

@@ -225,7 +225,7 @@ def test_a_release_beside_the_first_brings_no_crds(release, cluster_helm, plane)
 
 
 def test_what_is_stored_is_what_was_rendered(release, helm):
-    """Nothing is dropped by the API server: a field that it does not know would vanish silently from a stored object."""
+    """Nothing is dropped by the API server: a field that it does not know would be missing in the stored object."""
     release.install()
     stored = parsed(release._must("get", "manifest", "tuneloop"))
     assert sorted(map(str, map(identity, stored))) == sorted(

@@ -46,7 +46,7 @@ LATER = {"fromTheFuture": {"more": [1, 2]}, "failureClass": "Bored"}
 
 @dataclass(frozen=True)
 class Story:
-    """What is looked at afterwards."""
+    """What the tests read afterwards."""
 
     code: Path
     machine: Machine

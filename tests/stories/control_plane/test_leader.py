@@ -89,7 +89,7 @@ def test_a_successor_does_not_wait_for_the_lease_of_a_leader_that_let_go(
     asyncio.run(story())
 
 
-def test_a_leader_that_vanishes_is_followed_after_its_lease_and_not_before(
+def test_a_killed_leader_is_followed_after_its_lease_and_not_before(
     control_plane: ControlPlane, namespace: str
 ) -> None:
     durations = {"lease_seconds": 15.0, "renew_seconds": 10.0, "retry_seconds": 0.05}

@@ -39,7 +39,7 @@ def test_a_job_that_fits_is_planned_and_nothing_is_left_behind(workspace):
     assert files(workspace) == before
 
 
-def test_a_job_that_does_not_fit_is_told_what_would(workspace):
+def test_for_a_job_that_does_not_fit_the_plan_names_what_would(workspace):
     workspace.write("job.yaml", job_manifest(resources={"nodes": 2, "gpusPerNode": 0, "memory": "512Mi"}))
     ended = workspace.tuneloop("plan", "-f", "job.yaml")
     assert ended.returncode == 2, ended.stderr

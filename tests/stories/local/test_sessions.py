@@ -116,7 +116,7 @@ def test_a_job_that_is_suspended_while_it_prepares_goes_on_when_it_is_submitted_
     assert "suspend" not in play(workspace, goes_on)["spec"]
 
 
-def test_gpus_that_are_absent_are_said_and_kept_with_the_object(workspace: Workspace, monkeypatch) -> None:
+def test_gpus_that_are_absent_are_reported_and_kept_with_the_object(workspace: Workspace, monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
     async def story(session: LocalSession):

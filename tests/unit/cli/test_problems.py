@@ -158,7 +158,7 @@ def test_a_value_that_is_no_choice_is_answered_with_the_choices(fields: dict, pa
     assert sentence.startswith(says)
 
 
-def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("learningRate: 2e-4", "learningRate: -1\n    seed: x\n    warmup: 3")
     assert len(problems_of(tmp_path, text)) == 3
 

@@ -71,7 +71,7 @@ def test_a_plain_line_says_how_far_it_is() -> None:
     assert plain_line(RUNNING) == "Running  45%  step 113/252  loss 0.3123  5,312 tokens/s  ETA 2m  restarts 1"
 
 
-def test_a_result_on_the_validation_split_is_told_from_the_training_loss() -> None:
+def test_a_result_on_the_validation_split_is_distinguished_from_the_training_loss() -> None:
     line = plain_line(job(phase="Running", progress={"loss": 0.25, "evaluation": {"name": "loss", "value": 0.5}}))
     assert line == "Running  loss 0.2500  validation loss 0.5000"
 

@@ -122,7 +122,7 @@ def test_what_was_changed_or_deleted_by_hand_is_restored(harness: OperatorHarnes
     asyncio.run(life())
 
 
-def test_a_settled_deployment_costs_no_call(harness: OperatorHarness) -> None:
+def test_a_deployment_in_which_nothing_is_left_to_do_costs_no_call(harness: OperatorHarness) -> None:
     async def life() -> None:
         deploy(harness)
         await harness.settle()

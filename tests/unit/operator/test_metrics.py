@@ -191,7 +191,7 @@ def test_objects_are_counted_by_phase(kind: str, name: str, phases: dict[str, fl
     assert {phase: value(found, name, phase=phase) for phase in phases} == phases
 
 
-def test_series_vanish_with_their_object() -> None:
+def test_series_end_with_their_object() -> None:
     store, metrics = new_store(), Metrics()
     job = manifest("FineTuneJob", "reviews", RUNNING)
     metrics.watch_objects(lambda: metrics_of(store, now=NOW))

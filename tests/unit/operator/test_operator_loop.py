@@ -39,7 +39,7 @@ def test_a_job_goes_from_its_data_to_an_artifact(harness: OperatorHarness) -> No
     asyncio.run(life())
 
 
-def test_a_settled_job_costs_no_call(harness: OperatorHarness) -> None:
+def test_a_job_in_which_nothing_is_left_to_do_costs_no_call(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
         await harness.settle()

@@ -56,7 +56,7 @@ def test_a_job_that_is_suspended_while_its_data_is_prepared_has_used_nothing(har
     asyncio.run(life())
 
 
-def test_a_suspended_job_whose_pods_vanished_is_counted_until_its_suspension(
+def test_a_suspended_job_whose_pods_are_gone_is_counted_until_its_suspension(
     harness: OperatorHarness,
 ) -> None:
     async def life() -> None:

@@ -100,7 +100,7 @@ def test_two_runs_that_end_alike_are_equal():
         ),
     ],
 )  # fmt: skip
-def test_a_difference_is_said_in_one_line(found, lines):
+def test_a_difference_is_reported_in_one_line(found, lines):
     assert differences(found) == lines
 
 
@@ -137,7 +137,7 @@ def test_a_long_value_is_cut():
     assert len(line) < 400
 
 
-def test_counts_that_differ_are_said():
+def test_counts_that_differ_are_reported():
     expected = Counter({("create", "jobs", "test-1", "a"): 1, ("create", "jobs", "test-1", "b"): 1})
     found = Counter({("create", "jobs", "test-1", "a"): 2, ("create", "jobs", "test-1", "b"): 1})
     assert count_differences(expected, found) == ["create jobs test-1 a: 1 times in the reference, 2 times here"]

@@ -18,7 +18,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """How well one class is told from the others; a ratio without a denominator is 0."""
+    """How well one class is distinguished from the others; a ratio without a denominator is 0."""
 
     precision: float
     recall: float

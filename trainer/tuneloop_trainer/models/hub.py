@@ -59,7 +59,7 @@ def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the next try may succeed: the hub was not reached, broke off, or said that it is busy."""
+    """Whether the next try may succeed: the hub was not reached, broke off, or answered that it is busy."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code >= _SERVER_ERROR or error.response.status_code == _TOO_MANY_REQUESTS
     return not isinstance(error, OfflineModeIsEnabled)

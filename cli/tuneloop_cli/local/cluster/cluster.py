@@ -94,7 +94,7 @@ class LocalCluster:
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, and its dependents. An absent object is no error.
 
-        A pod whose process runs is only marked as deleted. It vanishes when the process has ended and the Job controller has counted it.
+        A pod whose process runs is only marked as deleted. The pod is removed when the process has ended and the Job controller has counted it.
         """
         old = self._objects.get((kind, namespace, name))
         if old is None or old["metadata"]["uid"] != uid:
@@ -130,7 +130,7 @@ class LocalCluster:
     def update(self, manifest: Manifest) -> Manifest:
         """Replace the whole object. Raises `Conflict` if it changed since it was read, or is gone.
 
-        A pod that is marked as deleted vanishes with this call, if its grace period is 0 and it has no finalizer.
+        A pod that is marked as deleted is removed by this call, if its grace period is 0 and it has no finalizer.
         """
         old = self._objects.get(key_of(manifest))
         if old is None or old["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:

@@ -112,7 +112,7 @@ class ControllerManager:
         )
 
     def _release(self, pods: list[Manifest]) -> None:
-        """Remove the finalizer of pods that are counted. A deleted pod without any other finalizer vanishes then."""
+        """Remove the finalizer of pods that are counted. A deleted pod without any other finalizer is removed then."""
         for counted in pods:
             metadata = counted["metadata"]
             pod = self._cluster.peek(kind="Pod", namespace=metadata["namespace"], name=metadata["name"])

@@ -28,7 +28,7 @@ def digest_of_export(config: str) -> str:
 
 
 def export_to_small_volumes(config: str, *, sizes: list[int]) -> list[dict]:
-    """Export to a volume of each of these sizes in bytes; return what each error said, and what was left there."""
+    """Export to a volume of each of these sizes in bytes; return the message of each error, and what was left there."""
     _own_mounts()
     run, errors = _read(config), []
     for size in sizes:

@@ -43,7 +43,7 @@ def test_class_names_cannot_break_the_tables(runs, posts):
     assert "| 'c' d |" in card
 
 
-def test_the_ladder_stands_in_order(runs, posts):
+def test_the_baselines_stand_in_order(runs, posts):
     card = card_of(export(runs.tiny(), posts))
     places = [card.index(f"| {name}") for name in ("majority", "tfidf-linear", "before-training", "**after training**")]
     assert places == sorted(places)

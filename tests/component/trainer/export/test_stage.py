@@ -231,7 +231,7 @@ def test_logits_that_are_not_finite_are_refused(runs, posts):
         export(config, posts)
 
 
-def test_missing_predictions_are_told_by_name(runs, posts):
+def test_missing_predictions_are_named(runs, posts):
     config = runs.tiny()
     (Path(config.paths.job_dir) / "validation.safetensors").unlink()
     with pytest.raises(StorageError, match=r"validation\.safetensors: cannot be read"):

@@ -168,7 +168,7 @@ def test_before_training_the_test_split_was_measured(runs, dataset):
     assert (before["labels"] == TEXT_CLASSIFICATION.target_labels(test)).all()
 
 
-def test_data_that_changed_before_the_first_checkpoint_is_measured_anew(tmp_path, tiny_model, dataset):
+def test_data_that_changed_before_the_first_checkpoint_is_measured_again(tmp_path, tiny_model, dataset):
     """A job that failed early is submitted again with corrected data, and uses the same folder."""
     run_gangs([write_run(brief(tmp_path, tiny_model, dataset), tmp_path / "first.json")])
     shutil.rmtree(tmp_path / "job" / "checkpoints")

@@ -33,7 +33,7 @@ def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_p
     own_place.stored("Job", "reviews-prepare")
 
 
-def test_a_new_leader_writes_nothing_to_what_is_settled(replica, own_place):
+def test_a_new_leader_writes_nothing_where_nothing_is_left_to_do(replica, own_place):
     first = replica("operator-0").wait_ready().wait_leading()
     own_place.events_of(own_place.submit())
     assert first.terminate() == 0

@@ -165,7 +165,7 @@ def test_everything_is_there_again_at_the_next_start(cluster, tmp_path):
     assert int(later["metadata"]["resourceVersion"]) > int(cluster.all("FineTuneJob")[0]["metadata"]["resourceVersion"])
 
 
-def test_half_a_write_of_a_killed_process_is_not_seen(cluster, tmp_path):
+def test_half_a_write_of_a_killed_process_is_not_read(cluster, tmp_path):
     created = run(cluster.create(config_map()))
     path = ObjectFiles(tmp_path).path("ConfigMap", "default", "settings")
     path.with_name(f"{path.name}.tmp").write_text('{"kind": "Conf')

@@ -61,7 +61,7 @@ class StoredJob:
             self.sweep()
 
     def end(self, index: int, phase: str) -> None:
-        """Let the pod of an index end; a pod that is being deleted vanishes."""
+        """Let the pod of an index end; a pod that is being deleted is removed."""
         for pod in self.pods.values():
             running = pod["status"]["phase"] in {"Pending", "Running"}
             if running and pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == str(index):

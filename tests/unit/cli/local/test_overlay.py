@@ -71,7 +71,7 @@ def test_a_job_that_runs_as_written_is_not_touched(asked, gpus):
     assert (fitted.manifest, fitted.lines) == (manifest, ())
 
 
-def test_each_change_is_said_by_its_path():
+def test_each_change_is_reported_with_its_path():
     lines = overlay(fine_tune_job(resources={"nodes": 4, "gpusPerNode": 2}), Hardware(gpus=0, ranks=2)).lines
     assert lines == (
         "the job asks for 8 GPUs and this machine has none; the trained model is the same",
@@ -125,7 +125,7 @@ def fitted_scheduling(given, *, resources=CPU, ranks=4):
     ],
     ids=["queue", "priority", "bad nodes"],
 )
-def test_scheduling_that_means_nothing_on_one_machine_is_left_out_and_said(given, line):
+def test_scheduling_that_means_nothing_on_one_machine_is_left_out_and_reported(given, line):
     assert fitted_scheduling(given) == (None, (line,))
 
 

@@ -27,7 +27,7 @@ def problems_of(tmp_path: Path, text: str) -> tuple[Problem, ...]:
 
 
 @pytest.mark.parametrize("bad", EXPLAINED_HERE, ids=lambda bad: f"{bad.row} {bad.path}={str(bad.value)[:24]!a}")
-def test_a_mistake_is_told_with_its_field_and_what_is_allowed(tmp_path: Path, bad: BadManifest) -> None:
+def test_a_mistake_is_reported_with_its_field_and_what_is_allowed(tmp_path: Path, bad: BadManifest) -> None:
     (problem,) = problems_of(tmp_path, bad.text)
     assert problem.path.startswith(bad.path)
     assert problem.line == 1
@@ -69,7 +69,9 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param(HEAD + "spec: {a: \0}\n", None, "special characters are not allowed", id="NUL"),
     ],
 )
-def test_text_that_is_no_manifest_is_told_with_its_line(tmp_path: Path, text: str, line: int | None, says: str) -> None:
+def test_text_that_is_no_manifest_is_reported_with_its_line(
+    tmp_path: Path, text: str, line: int | None, says: str
+) -> None:
     (problem,) = problems_of(tmp_path, text)
     assert says in problem.message
     assert line is None or problem.line in {line, line + 1}

@@ -77,8 +77,8 @@ def test_children_of_an_earlier_job_of_the_name_are_not_observed(owner: str, is_
     assert bool(found.present) is is_ours
 
 
-def test_a_live_look_that_finds_another_job_of_the_name_forgets_the_first(harness: OperatorHarness) -> None:
-    """The watch has not reported yet that the first one was deleted; nothing that its pods said may stay in memory."""
+def test_a_live_read_that_finds_another_job_of_the_name_forgets_the_first(harness: OperatorHarness) -> None:
+    """The watch has not reported yet that the first one was deleted; nothing that its pods reported may stay in memory."""
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 
     async def life() -> None:

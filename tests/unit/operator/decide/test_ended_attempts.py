@@ -43,7 +43,7 @@ def test_a_bad_node_is_avoided_where_there_are_others(one_machine: bool, avoided
     assert (status.avoided_nodes and [node.name for node in status.avoided_nodes]) == avoided
 
 
-def test_what_a_gang_made_is_told_by_its_first_rank() -> None:
+def test_the_first_rank_reports_what_the_gang_made() -> None:
     job = gang_job(outcome="Succeeded", outcome_since=NOW)
     another = success("train").replace('"steps":100', '"steps":7')
     assert another != success("train")

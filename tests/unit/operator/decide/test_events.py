@@ -118,7 +118,7 @@ def test_data_that_has_changed_is_the_end() -> None:
 
 
 @pytest.mark.parametrize(("kind", "reason"), [(FailureClass.DATA, "Failed"), (FailureClass.HANG, "Restarting")])
-def test_a_failure_is_told_with_its_class_stage_and_message(kind: FailureClass, reason: str) -> None:
+def test_a_failure_is_reported_with_its_class_stage_and_message(kind: FailureClass, reason: str) -> None:
     job = gang_job(outcome="Failed", outcome_since=NOW)
     pods = tuple(pod_of(job, index, phase="Failed", ended=ended(1, text=failure(kind, stage="train", index=index))) for index in (0, 1))  # fmt: skip
     decision = decided(TRAINING, jobs=(job,), pods=pods, live=True, after=1)
@@ -157,7 +157,7 @@ SMALLER = {"scheduling": {"minNodes": 1}}
         (TRAINING, {"scheduling": {"minNodes": 1, "shrinkAfter": "2m"}}, 120.0, "Shrunk", "2 nodes cannot be had; 1 will do"),
     ],
 )  # fmt: skip
-def test_a_gang_without_nodes_is_planned_anew_when_it_has_waited_long_enough(
+def test_a_gang_without_nodes_is_planned_again_when_it_has_waited_long_enough(
     before: dict[str, Any], spec: dict[str, Any], at: float, reason: str, message: str
 ) -> None:
     gang: dict[str, Any] = {"jobs": (GANG,), "pods": STUCK, "spec": spec, "present": children()}

@@ -92,7 +92,7 @@ def test_a_deployment_of_no_replicas_is_ready_and_follows_its_spec(harness: Oper
         ("ReplicaFailure", "False", False),
     ],
 )
-def test_what_kubernetes_says_is_wrong_with_the_servers_is_told(
+def test_what_kubernetes_says_is_wrong_with_the_servers_is_reported(
     harness: OperatorHarness, type_: str, status: str, is_trouble: bool
 ) -> None:
     async def life() -> None:

@@ -47,7 +47,7 @@ NODES = "spec.resources.nodes: found 'two'; input should be a valid integer"
 BROKEN: dict[str, Any] = {"resources": {"nodes": "two"}}
 
 
-def test_it_is_told_in_the_status_and_by_an_event() -> None:
+def test_it_is_reported_in_the_status_and_by_an_event() -> None:
     decision = decided(BROKEN)
     assert decision == Decision(
         status={"phase": "Pending", "conditions": [accepted(NODES)], "observedGeneration": 3},
@@ -67,7 +67,7 @@ def test_the_rest_of_the_status_stays() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"message": "old"}, {"reason": "UnknownField"}])
-def test_another_problem_is_told_anew_and_false_since_it_was_first_false(changed: dict[str, Any]) -> None:
+def test_another_problem_is_reported_again_and_false_since_it_was_first_false(changed: dict[str, Any]) -> None:
     decision = decided(BROKEN, {"conditions": [accepted(NODES, since=EARLIER) | changed]})
     assert (decision.status or {})["conditions"] == [accepted(NODES, since=EARLIER)]
     assert len(decision.events) == 1
@@ -114,7 +114,7 @@ def test_the_words_of_a_problem(spec: dict[str, Any], reason: str, message: str 
 
 
 @pytest.mark.parametrize(("count", "lines"), [(5, 5), (6, 6), (9, 6)])
-def test_five_problems_are_told_and_the_others_are_counted(count: int, lines: int) -> None:
+def test_five_problems_are_reported_and_the_others_are_counted(count: int, lines: int) -> None:
     spec = {"storage": {f"tier{number}": number for number in range(count)}}
     found = problems_of(unread(spec)[1], model=FineTuneJob).message.splitlines()
     assert len(found) == lines

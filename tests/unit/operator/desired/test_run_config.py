@@ -52,13 +52,13 @@ def test_the_settings_are_what_was_set(stage: Stage) -> None:
 
 
 @EACH_STAGE
-def test_a_job_of_release_0_1_0_is_told_of_epochs_and_warm_up_which_that_trainer_does_not_fill_in(stage: Stage) -> None:
+def test_a_job_of_release_0_1_0_gets_epochs_and_warm_up_which_that_trainer_does_not_fill_in(stage: Stage) -> None:
     written = run_json(begun_with(FIRST_RELEASE_HASH), stage=stage)
     assert (written["version"], written["configHash"]) == (1, FIRST_RELEASE_HASH)
     assert written["settings"]["training"] == {"epochs": 3.0, "warmupRatio": 0.06}
 
 
-def test_a_smaller_attempt_is_told_its_nodes_and_nothing_else_that_was_not_set() -> None:
+def test_a_smaller_attempt_gets_its_nodes_and_nothing_else_that_was_not_set() -> None:
     written = run_json(begun_with("v2:0", nodes=1, attempt=2))
     assert written["settings"]["gang"]["nodes"] == 1
     assert "training" not in RunConfig.from_wire(written).settings.model_fields_set

@@ -179,7 +179,7 @@ def test_only_a_later_attempt_keeps_the_fence(tmp_path, content, refused):
         pytest.param(OSError("odd"), "odd", id="a text alone"),
     ],
 )
-def test_a_failed_call_is_told_without_its_number(error, reason):
+def test_a_failed_call_is_reported_without_its_number(error, reason):
     assert plain_reason(error) == reason
 
 

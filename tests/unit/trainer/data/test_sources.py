@@ -257,7 +257,7 @@ def test_every_file_of_a_saved_data_set_is_read_in_order(tmp_path):
         pytest.param("rows.json", b'\n[{"text": "a", "label": "b"}]', "one object a line|jq", id="an array behind a blank line"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_make_is_told_how_to_convert_it(tmp_path, name, content, message):
+def test_for_a_file_of_another_format_the_error_says_how_to_convert_it(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as refused:
         read(tmp_path / name)

@@ -37,7 +37,7 @@ def topics(rows: int, words: list[list[str]], *, seed: int) -> Texts:
     return Texts(texts=[" ".join(generator.choice(words[label], 6)) for label in labels], labels=labels)
 
 
-def test_real_film_reviews_are_told_apart_as_well_as_by_known_linear_models():
+def test_real_film_reviews_are_classified_as_well_as_by_known_linear_models():
     with REVIEWS.open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     order = np.random.default_rng(0).permutation(len(lines))
@@ -92,7 +92,7 @@ def test_without_anything_to_learn_the_majority_is_predicted(train, expected):
     assert found.predictions.tolist() == [expected, expected]
 
 
-def test_words_never_seen_before_say_as_much_as_no_word():
+def test_unknown_words_count_as_much_as_no_word():
     train = Texts(texts=["good film", "fine film", "dear film", "bad film"] * 5, labels=np.array([1, 1, 1, 0] * 5))
     found = tfidf_linear(train, train, ["zzz", "", "good"], seed=1, beat=silent)
     assert found.predictions.tolist() == [1, 1, 1]

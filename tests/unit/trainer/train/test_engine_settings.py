@@ -1,4 +1,4 @@
-"""What DeepSpeed is asked for, and how a lost peer and a missing variable are told."""
+"""What DeepSpeed is asked for, and how a lost peer and a missing variable are reported."""
 
 from __future__ import annotations
 

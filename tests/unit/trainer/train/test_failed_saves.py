@@ -58,7 +58,7 @@ def at(progress: TrainProgress, step: int, *, best: int | None = None) -> None:
         progress.selection = Selection(best=Best(step=best, metric="loss", value=0.5), best_steps=steps)
 
 
-def test_a_failed_save_is_told_and_the_next_one_saves_its_own_step(made, recorder, progress, saver):
+def test_a_failed_save_is_reported_and_the_next_one_saves_its_own_step(made, recorder, progress, saver):
     made.checkpoints.fails = [5]
     at(progress, 5)
     saver.begin()

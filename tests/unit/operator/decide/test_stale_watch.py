@@ -59,21 +59,21 @@ PODS = tuple(pod_of(FAILED, index, phase="Failed", ended=ended(78)) for index in
         ),
     ],
 )
-def test_nothing_is_done_before_a_live_look(job: Any, facts: dict[str, Any], line: str) -> None:
+def test_nothing_is_done_before_a_live_read(job: Any, facts: dict[str, Any], line: str) -> None:
     early, _ = writes(observed(job, **facts), after=100)
     late, _ = writes(observed(job, live=True, **facts), after=100)
     assert line not in early
     assert line in late
 
 
-def test_no_gang_is_failed_before_a_live_look() -> None:
+def test_no_gang_is_failed_before_a_live_read() -> None:
     assert writes(observed(a_job(RUNNING), jobs=(FAILED,), pods=PODS)) == ([], None)
     _, status = writes(observed(a_job(RUNNING), jobs=(FAILED,), pods=PODS, live=True))
     assert status is not None
     assert status["phase"] == "Failed"
 
 
-def test_a_gang_that_succeeded_needs_no_live_look() -> None:
+def test_a_gang_that_succeeded_needs_no_live_read() -> None:
     job = gang_job(outcome="Succeeded", outcome_since=NOW)
     pods = tuple(succeeded_pod(job, index) for index in (0, 1))
     _, status = writes(observed(a_job(RUNNING), jobs=(job,), pods=pods))
