@@ -32,9 +32,9 @@ class Child(MessageModel):
     name: Name
     """Name of the Job, in the namespace of this object."""
     uid: ShortText | None = None
-    """Uid of the Job, once the API server told it; another Job of the same name is not ours."""
+    """Uid of the Job, once the API server has returned it; another Job of the same name is not ours."""
     ended: bool | None = None
-    """Whether the end of the Job was seen and counted. Absent while the Job is wanted."""
+    """Whether the end of the Job was observed and counted. Absent while the Job is wanted."""
     result: StageResult | None = None
     """What the Job handed on to the next stage, once it succeeded."""
 
@@ -151,7 +151,7 @@ class AttemptRecord(MessageModel):
     started: ShortText | None = None
     """When the Job of the attempt was created (RFC 3339)."""
     ended: ShortText | None = None
-    """When the end of the attempt was seen (RFC 3339)."""
+    """When the end of the attempt was observed (RFC 3339)."""
     failure_class: Annotated[ShortText | None, Field(alias="class")] = None
     """Class of the attempt's failure, as in `status.failure.class`; absent if it succeeded or was suspended."""
     reason: ShortText | None = None
@@ -221,7 +221,7 @@ class Lineage(MessageModel):
     data_digest: ShortText | None = None
     """SHA-256 of the prepared data that the model learned from."""
     image_digest: ShortText | None = None
-    """Digest of the trainer image that made the model, as the node's runtime told it."""
+    """Digest of the trainer image that made the model, as the node's runtime reported it."""
     config_hash: ShortText | None = None
     """Hash of every setting that the result of the training depends on."""
 
