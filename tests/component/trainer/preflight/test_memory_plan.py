@@ -46,9 +46,9 @@ def test_the_moments_of_zero_are_shared_out_and_its_masters_come_to_them():
     assert memory_plan(SHAPE, replace(ALONE, zero_stage=2, world_size=4)).optimizer == 3 * 4 * 10_000_000 // 4
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_frozen_weights_have_neither_gradients_nor_moments(stage):
-    layout = replace(ALONE, zero_stage=stage)
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_frozen_weights_have_neither_gradients_nor_moments(zero_stage):
+    layout = replace(ALONE, zero_stage=zero_stage)
     full, lora = memory_plan(SHAPE, layout), memory_plan(LORA, layout)
     assert lora.gradients + lora.optimizer < (full.gradients + full.optimizer) / 50
     assert lora.weights == full.weights

@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 STEPS = 20
 FULL = [pytest.mark.full]
 CELLS = [(1, 0), (2, 0), (2, 2), (3, 1), (2, 3)]
-ALL_CELLS = [(ranks, stage) for ranks in (1, 2, 3) for stage in (0, 1, 2, 3)]
+ALL_CELLS = [(ranks, zero_stage) for ranks in (1, 2, 3) for zero_stage in (0, 1, 2, 3)]
 
 
-def write_cell(folder: Path, ranks: int, stage: int, *, tiny_model: Path, dataset: Path, **settings) -> Path:
+def write_cell(folder: Path, ranks: int, zero_stage: int, *, tiny_model: Path, dataset: Path, **settings) -> Path:
     folder.mkdir()
     training = {
         "maxSteps": STEPS,
@@ -29,7 +29,7 @@ def write_cell(folder: Path, ranks: int, stage: int, *, tiny_model: Path, datase
         dataset=dataset,
         training=training | settings.pop("training", {}),
         gang={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
-        deepspeed={"stage": stage},
+        deepspeed={"stage": zero_stage},
         checkpoint={"everySteps": 100},
         **{"method": {"type": "full"}} | settings,
     )
@@ -59,8 +59,10 @@ def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, data
     cells = CELLS if method == "full" else [(1, 1), (2, 2), (2, 3)]
     settings = {"method": {"type": method} | ({"rank": 4} if method == "lora" else {})}
     runs = [
-        write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=tiny_model, dataset=dataset, **settings)
-        for ranks, stage in cells
+        write_cell(
+            tmp_path / f"w{ranks}z{zero_stage}", ranks, zero_stage, tiny_model=tiny_model, dataset=dataset, **settings
+        )
+        for ranks, zero_stage in cells
     ]
     run_gangs(runs)
     for run_json in runs[1:]:
@@ -73,8 +75,8 @@ def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, data
 @pytest.mark.full
 def test_the_curves_are_equal_for_every_combination(tmp_path, tiny_model, dataset):
     runs = [
-        write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=tiny_model, dataset=dataset)
-        for ranks, stage in ALL_CELLS
+        write_cell(tmp_path / f"w{ranks}z{zero_stage}", ranks, zero_stage, tiny_model=tiny_model, dataset=dataset)
+        for ranks, zero_stage in ALL_CELLS
     ]
     run_gangs(runs, timeout=280)
     for run_json in runs[1:]:

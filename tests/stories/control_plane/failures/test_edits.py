@@ -163,7 +163,7 @@ def test_a_limit_that_is_raised_while_the_gang_trains_holds_for_its_next_failure
 
 @at_once
 def test_a_deadline_that_is_set_while_the_gang_trains_ends_it(stage):
-    job = stage.job("hurried")
+    job = stage.job("deadline")
     job.reach("Running")
     job.edit({"activeDeadlineSeconds": 1})
     status = job.wait_for("Failed")

@@ -15,8 +15,8 @@ from torch import nn
 from tuneloop_trainer.engine.engine import Engine, start_process_group, zero3_context
 from tuneloop_trainer.errors import CollectiveError, ConfigError
 
-CASES = [{"zero_stage": stage} for stage in (0, 1, 2, 3)] + [
-    {"zero_stage": stage, "precision": "bf16"} for stage in (1, 2, 3)
+CASES = [{"zero_stage": zero_stage} for zero_stage in (0, 1, 2, 3)] + [
+    {"zero_stage": zero_stage, "precision": "bf16"} for zero_stage in (1, 2, 3)
 ]
 
 
@@ -30,9 +30,9 @@ def observe_steps(folder: str) -> dict:
         "masters": [_small_updates_add_up(case) for case in CASES[4:]],
         "tied": [_names("tied", case["zero_stage"]) for case in CASES[:4]],
         "buffers": [_names("counting", case["zero_stage"]) for case in CASES[:4]],
-        "stages": [tiny.engine_for("net", zero_stage=stage, precision="bf16").zero_stage for stage in (0, 1)],
+        "stages": [tiny.engine_for("net", zero_stage=zero_stage, precision="bf16").zero_stage for zero_stage in (0, 1)],
         "nothing to train": _nothing_to_train(),
-        "pre-trained": [_from_pretrained(folder, stage=stage) for stage in (0, 3)],
+        "pre-trained": [_from_pretrained(folder, zero_stage=zero_stage) for zero_stage in (0, 3)],
     }
 
 
@@ -47,11 +47,11 @@ class Rows(nn.Module):
         return (self.table.weight * scale[:, None]).sum()
 
 
-def _norm_of_first_step(stage: int) -> list[float]:
+def _norm_of_first_step(zero_stage: int) -> list[float]:
     """Return the norm that the engine says and the one of the same gradient summed exactly."""
     torch.manual_seed(0)
     scale = torch.rand(20000) * torch.where(torch.arange(20000) % 500 == 0, 1.0, 1e-3)
-    engine = Engine(Rows(), tiny.settings(zero_stage=stage, max_grad_norm=0.0))
+    engine = Engine(Rows(), tiny.settings(zero_stage=zero_stage, max_grad_norm=0.0))
     engine.backward(engine.forward(scale=scale))
     reported = engine.step(learning_rate=1e-3)
     engine.close()
@@ -77,9 +77,9 @@ def _step_from_infinite_loss(case: dict) -> dict:
     }
 
 
-def _what_decays(stage: int) -> list[str]:
+def _what_decays(zero_stage: int) -> list[str]:
     """Return the parameters that change in a step with a zero gradient: those that decay."""
-    engine = tiny.engine_for("net", zero_stage=stage, weight_decay=0.5)
+    engine = tiny.engine_for("net", zero_stage=zero_stage, weight_decay=0.5)
     before = engine.trainable_state()
     x, labels = tiny.rows(0, 0, tokens=False)
     engine.backward(tiny.loss_sum(tiny.forward(engine, "net", x), labels) * 0.0)
@@ -102,8 +102,8 @@ def _small_updates_add_up(case: dict) -> bool:
     return all(1e-6 < (after[name] - value).abs().max() < 4e-6 for name, value in before.items())
 
 
-def _names(model: str, stage: int) -> list[str]:
-    engine = tiny.engine_for(model, zero_stage=stage)
+def _names(model: str, zero_stage: int) -> list[str]:
+    engine = tiny.engine_for(model, zero_stage=zero_stage)
     start = engine.trainable_state()
     tiny.train(engine, model, start=0, end=1)
     end = engine.trainable_state()
@@ -119,11 +119,11 @@ def _nothing_to_train() -> str:
     return ""
 
 
-def _from_pretrained(folder: str, *, stage: int) -> dict:
+def _from_pretrained(folder: str, *, zero_stage: int) -> dict:
     """Load a model with a fresh head, as training does, and return what the engine then holds."""
     from transformers import AutoModelForSequenceClassification
 
-    settings = tiny.settings(zero_stage=stage)
+    settings = tiny.settings(zero_stage=zero_stage)
     path = Path(folder)
     with zero3_context(settings):
         torch.manual_seed(5)

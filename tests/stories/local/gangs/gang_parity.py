@@ -63,14 +63,14 @@ def largest_difference_from_plain_torch(*, stages: list[int]) -> dict:
     differences = {}
     for pattern in HEAD_OF:
         expected = _plain(copy.deepcopy(start), pattern, world_size)
-        for stage in stages:
-            settings = tiny.settings(zero_stage=stage, max_grad_norm=0.0)
+        for zero_stage in stages:
+            settings = tiny.settings(zero_stage=zero_stage, max_grad_norm=0.0)
             engine = Engine(copy.deepcopy(start), settings)
             _through_engine(engine, pattern)
             found = engine.trainable_state()
             engine.close()
             if found:
-                differences[f"{pattern}, stage {stage}"] = max(
+                differences[f"{pattern}, stage {zero_stage}"] = max(
                     (found[name] - value).abs().max().item() for name, value in expected.items()
                 )
     return differences

@@ -33,19 +33,21 @@ def runs() -> dict[tuple[str, int, int], dict]:
                 cases=[{"zero_stage": s} for s in STAGES],
                 steps=10,
             )
-            found |= {(model, world_size, stage): outcome for stage, outcome in zip(STAGES, outcomes, strict=True)}
+            found |= {
+                (model, world_size, zero_stage): outcome for zero_stage, outcome in zip(STAGES, outcomes, strict=True)
+            }
     return found
 
 
 @pytest.mark.parametrize("model", ["net", "lora"])
 def test_every_stage_and_world_size_makes_the_same_steps(runs: dict, model: str) -> None:
     reference = runs[model, 1, 0]["history"]
-    for (name, world_size, stage), outcome in runs.items():
+    for (name, world_size, zero_stage), outcome in runs.items():
         if name != model:
             continue
         for (loss, norm), (expected_loss, expected_norm) in zip(outcome["history"], reference, strict=True):
-            assert loss == pytest.approx(expected_loss, abs=1e-6), (world_size, stage)
-            assert norm == pytest.approx(expected_norm, rel=5e-6), (world_size, stage)
+            assert loss == pytest.approx(expected_loss, abs=1e-6), (world_size, zero_stage)
+            assert norm == pytest.approx(expected_norm, rel=5e-6), (world_size, zero_stage)
 
 
 def test_some_steps_are_clipped_and_some_are_not(runs: dict) -> None:
@@ -56,12 +58,12 @@ def test_some_steps_are_clipped_and_some_are_not(runs: dict) -> None:
 def test_every_stage_ends_with_the_same_weights_by_the_same_names(runs: dict) -> None:
     expected = runs["lora", 1, 0]["state"]
     assert {name.rpartition(".")[0].rpartition(".")[2] for name in expected if "lora" not in name} == {"default"}
-    for (model, world_size, stage), outcome in runs.items():
+    for (model, world_size, zero_stage), outcome in runs.items():
         if model != "lora":
             continue
         assert outcome["state"].keys() == expected.keys()
         for name, values in outcome["state"].items():
-            assert values == pytest.approx(expected[name], abs=1e-4), (name, world_size, stage)
+            assert values == pytest.approx(expected[name], abs=1e-4), (name, world_size, zero_stage)
 
 
 def test_the_frozen_base_has_one_digest_on_every_stage_and_world_size(runs: dict) -> None:
@@ -69,7 +71,7 @@ def test_the_frozen_base_has_one_digest_on_every_stage_and_world_size(runs: dict
 
 
 def test_bf16_makes_the_same_steps_on_every_stage_and_stays_near_fp32(runs: dict) -> None:
-    cases = [{"zero_stage": stage, "precision": "bf16"} for stage in STAGES]
+    cases = [{"zero_stage": zero_stage, "precision": "bf16"} for zero_stage in STAGES]
     outcomes, *_ = run_ranks(SCRIPT, "same_steps", world_size=2, model="net", cases=cases, steps=10)
     without_zero, *_ = outcomes
     for outcome in outcomes:

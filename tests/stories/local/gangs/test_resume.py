@@ -9,9 +9,9 @@ import pytest
 from ranks import run_ranks
 
 SCRIPT = Path(__file__).with_name("gang_resume.py")
-STAGES = [{"zero_stage": stage} for stage in (0, 1, 2, 3)]
-BF16 = [{"zero_stage": stage, "precision": "bf16"} for stage in (1, 2, 3)]
-OFFLOAD = [{"zero_stage": stage, "offload_optimizer": True} for stage in (1, 2, 3)]
+STAGES = [{"zero_stage": zero_stage} for zero_stage in (0, 1, 2, 3)]
+BF16 = [{"zero_stage": zero_stage, "precision": "bf16"} for zero_stage in (1, 2, 3)]
+OFFLOAD = [{"zero_stage": zero_stage, "offload_optimizer": True} for zero_stage in (1, 2, 3)]
 CASES = {
     "net": STAGES + BF16 + OFFLOAD,
     "lora": STAGES + OFFLOAD,

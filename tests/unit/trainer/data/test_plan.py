@@ -64,7 +64,7 @@ def test_the_learning_rate_follows_from_method_and_architecture(tmp_path, method
 
 
 @pytest.mark.parametrize(
-    ("gang", "deepspeed", "precision", "stage"),
+    ("gang", "deepspeed", "precision", "zero_stage"),
     [
         pytest.param(
             {"gpusPerNode": 0, "nodes": 2}, {"offloadOptimizer": "cpu"}, "fp32", 2, id="what is offloaded is shared out"
@@ -77,9 +77,9 @@ def test_the_learning_rate_follows_from_method_and_architecture(tmp_path, method
         pytest.param({"gpusPerNode": 1}, {"stage": 3}, "bf16", 3, id="a given stage is kept"),
     ],
 )
-def test_precision_and_stage_follow_from_the_gang(tmp_path, gang, deepspeed, precision, stage):
+def test_precision_and_stage_follow_from_the_gang(tmp_path, gang, deepspeed, precision, zero_stage):
     resolved = plan(tmp_path, gang=gang, deepspeed=deepspeed)
-    assert (resolved.precision, resolved.zero_stage) == (precision, stage)
+    assert (resolved.precision, resolved.zero_stage) == (precision, zero_stage)
 
 
 def test_the_plan_does_not_depend_on_the_number_of_nodes_where_the_result_would(tmp_path):

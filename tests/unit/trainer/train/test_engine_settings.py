@@ -29,13 +29,13 @@ def settings(**changes) -> EngineSettings:
     return EngineSettings(**(given | changes))
 
 
-def asked(*, stage: int, clipping: float = 0.5, **more) -> dict:
+def asked(*, zero_stage: int, clipping: float = 0.5, **more) -> dict:
     return {
         "train_micro_batch_size_per_gpu": 16,
         "managed_gradient_accumulation": False,
         "gradient_clipping": clipping,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage": stage, "overlap_comm": False, "reduce_bucket_size": 10_000_000}
+        "zero_optimization": {"stage": zero_stage, "overlap_comm": False, "reduce_bucket_size": 10_000_000}
         | more.pop("zero", {}),
         "zero_force_ds_cpu_optimizer": False,
         "timers": {"throughput": {"enabled": False}},
@@ -53,12 +53,12 @@ OFFLOADED = {"offload_optimizer": {"device": "cpu", "pin_memory": torch.cuda.is_
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({}, asked(stage=2), id="fp32"),
-        pytest.param({"zero_stage": 0}, asked(stage=0, clipping=0.0), id="stage 0, where the engine clips"),
-        pytest.param({"precision": "bf16"}, asked(stage=2, **BF16), id="bf16"),
-        pytest.param({"precision": "bf16", "zero_stage": 0}, asked(stage=1, **BF16), id="bf16 needs stage 1"),
-        pytest.param({"precision": "bf16", "zero_stage": 3}, asked(stage=3, **BF16), id="bf16 on stage 3"),
-        pytest.param({"offload_optimizer": True}, asked(stage=2, zero=OFFLOADED), id="offloaded"),
+        pytest.param({}, asked(zero_stage=2), id="fp32"),
+        pytest.param({"zero_stage": 0}, asked(zero_stage=0, clipping=0.0), id="stage 0, where the engine clips"),
+        pytest.param({"precision": "bf16"}, asked(zero_stage=2, **BF16), id="bf16"),
+        pytest.param({"precision": "bf16", "zero_stage": 0}, asked(zero_stage=1, **BF16), id="bf16 needs stage 1"),
+        pytest.param({"precision": "bf16", "zero_stage": 3}, asked(zero_stage=3, **BF16), id="bf16 on stage 3"),
+        pytest.param({"offload_optimizer": True}, asked(zero_stage=2, zero=OFFLOADED), id="offloaded"),
     ],
 )
 def test_what_deepspeed_is_asked_for(changes, expected):
