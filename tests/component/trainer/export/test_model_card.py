@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tuneloop_api.contract.results import Finding, Measured
-from tuneloop_trainer.export.model_card import _verdict, diagnosis_section, license_of
+from tuneloop_trainer.export.model_card import _comparison_sentence, diagnosis_section, license_of
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
@@ -90,7 +90,7 @@ def test_the_card_tells_how_the_training_went(names, steps, expected):
 )
 def test_the_verdict_says_no_more_than_the_interval(low, high, expected):
     paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
-    assert expected in _verdict(paired, TEXT_CLASSIFICATION)
+    assert expected in _comparison_sentence(paired, TEXT_CLASSIFICATION)
 
 
 @pytest.mark.parametrize(
