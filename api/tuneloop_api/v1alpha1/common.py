@@ -27,7 +27,8 @@ MOST_IMAGE_CHARACTERS = 512
 Image: TypeAlias = Annotated[str, IMAGE.text(most=MOST_IMAGE_CHARACTERS)]
 ReportedImage: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_IMAGE_CHARACTERS)]
 """An image in a status: as the spec, the operator's settings or the node's runtime name it."""
-ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=256)]
+MOST_SHORT_TEXT_CHARACTERS = 256
+ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_SHORT_TEXT_CHARACTERS)]
 LongText: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
 _KEY_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 LabelKey: TypeAlias = Annotated[

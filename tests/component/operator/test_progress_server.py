@@ -92,7 +92,6 @@ def test_a_body_that_is_too_large_is_not_read() -> None:
         (body(step="3"), "step:"),
         (body(loss=float("nan")), "loss:"),
         (body(step=10**20), "step:"),
-        (body(evaluation={"name": "x" * 300, "value": 1.0}), "name:"),
         (body(latest={"step": 1, "path": "/" * 5000}), "path:"),
         (body(sentAt="yesterday"), "Invalid isoformat"),
         (body(sentAt="2026-01-01T00:00:00"), "sentAt:"),
@@ -108,6 +107,10 @@ def test_a_message_that_is_none_is_refused_in_one_line(sent: bytes, named: str) 
 def test_a_message_of_a_later_release_is_taken() -> None:
     finding = {"name": "FromTheFuture", "message": "m", "advice": "a"}
     assert answer(body(fromTheFuture={"more": 1}, findings=[finding]))[0] == 202
+
+
+def test_a_message_with_a_metric_whose_name_is_too_long_for_the_status_is_taken() -> None:
+    assert answer(body(step=1, evaluation={"name": "x" * 300, "value": 1.0}))[0] == 202
 
 
 def test_the_message_is_what_was_sent() -> None:

@@ -191,7 +191,7 @@ def test_a_result_that_does_not_fit_into_a_status_fails_the_job(harness: Operato
     async def life() -> None:
         await harness.prepare(failurePolicy={"maxRestarts": 0})
         harness.start_pods("reviews-a1")
-        saved = {"step": 1, "path": "/p", "metric": "x" * 300, "value": 1.0}
+        saved = {"step": 1, "path": "/" * 5000}
         summary = {"startStep": 0, "steps": 1, "worldSize": 2, "last": saved}
         result = {"path": "/p", "sha256": "a"}
         message = {"version": 1, "stage": "train", "outcome": "Succeeded", "result": result, "train": summary}

@@ -21,13 +21,19 @@ from tuneloop_api.v1alpha1.fine_tune_job.status_results import (
 )
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import with_condition
-from tuneloop_operator.status.fine_tune_job.progress import percent, with_checkpoint, with_save_seconds, with_start
+from tuneloop_operator.status.fine_tune_job.progress import (
+    fits,
+    percent,
+    with_checkpoint,
+    with_save_seconds,
+    with_start,
+)
 from tuneloop_operator.status.fine_tune_job.training_health import with_findings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tuneloop_api.contract.results import ExportSummary, PrepareSummary, TrainSummary
+    from tuneloop_api.contract.results import ExportSummary, Measured, PrepareSummary, TrainSummary
 
 
 def with_prepared(
@@ -81,13 +87,13 @@ def with_trained(status: FineTuneJobStatus, summary: TrainSummary, *, now: datet
 
 def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTuneJobStatus:
     """Return the status with the published artifact and its evaluation, each list cut to what the status may hold."""
-    paired = [summary.paired] if summary.paired else []
-    metrics = [*summary.metrics[: MOST_METRICS - len(paired)], *paired]
+    paired = _with_short_names([summary.paired] if summary.paired else [])
+    metrics = [*_with_short_names(summary.metrics)[: MOST_METRICS - len(paired)], *paired]
     artifact = ArtifactStatus(
         uri=summary.artifact_uri,
         digest=summary.digest,
         size_bytes=summary.size_bytes,
-        formats=summary.formats[:MOST_FORMATS],
+        formats=list(filter(fits, summary.formats))[:MOST_FORMATS],
     )
     evaluation = EvaluationStatus(
         metrics=[
@@ -96,10 +102,14 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
         ],
         baselines=[
             BaselineValue(name=baseline.name, value=baseline.value, low=baseline.low, high=baseline.high)
-            for baseline in summary.baselines[:MOST_BASELINES]
+            for baseline in _with_short_names(summary.baselines)[:MOST_BASELINES]
         ],
     )
     return changed(status, artifact=artifact, evaluation=evaluation, progress=_progress(status, percent="100%"))
+
+
+def _with_short_names(results: list[Measured]) -> list[Measured]:
+    return [result for result in results if fits(result.name) and fits(result.split)]
 
 
 def _lineage(lineage: Lineage, summary: PrepareSummary, *, image_digest: str) -> Lineage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.common import MOST_SHORT_TEXT_CHARACTERS
 from tuneloop_api.v1alpha1.fine_tune_job.status import (
     CheckpointStatus,
     EvaluationValue,
@@ -31,7 +32,7 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         return status
     status = with_start(status, message.start_step)
     old = status.progress or Progress()
-    evaluation = message.evaluation
+    evaluation = message.evaluation if message.evaluation and fits(message.evaluation.name) else None
     progress = Progress(
         percent=percent(stage, _fraction(message)),
         stage=stage,
@@ -98,6 +99,14 @@ def with_save_seconds(status: FineTuneJobStatus, p95: float | None) -> FineTuneJ
     return changed(status, checkpoint=changed(status.checkpoint or CheckpointStatus(), save_seconds_p95=round(p95, 3)))
 
 
+def fits(name: str) -> bool:
+    """Whether a name that a stage reports is short enough for the status.
+
+    An image of the user may report any name. The status leaves out a metric whose name is longer, and keeps the rest.
+    """
+    return len(name) <= MOST_SHORT_TEXT_CHARACTERS
+
+
 def percent(stage: Stage, fraction: float) -> str:
     """Return the progress of the whole job at a fraction (0 to 1) of a stage, at most 99%: only a job that has succeeded shows 100%."""
     begin, end = _SHARE[stage]
@@ -126,7 +135,9 @@ def _fraction(message: ProgressMessage) -> float:
 
 
 def _saved(saved: SavedStep) -> SavedCheckpoint:
-    return SavedCheckpoint(step=saved.step, path=saved.path, time=saved.time, metric=saved.metric, value=saved.value)
+    checkpoint = SavedCheckpoint(step=saved.step, path=saved.path, time=saved.time)
+    is_named = saved.metric is None or fits(saved.metric)
+    return changed(checkpoint, metric=saved.metric, value=saved.value) if is_named else checkpoint
 
 
 def after_checkpoint(restarts: Restarts) -> Restarts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tuneloop_api.contract.results import (
     Resolved,
     TrainSummary,
 )
-from tuneloop_api.v1alpha1.common import MOST_IMAGE_CHARACTERS
+from tuneloop_api.v1alpha1.common import MOST_IMAGE_CHARACTERS, MOST_SHORT_TEXT_CHARACTERS
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, Progress
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
@@ -78,6 +79,44 @@ def test_as_many_results_as_the_status_holds_are_all_kept() -> None:
     status = with_exported(FineTuneJobStatus(), exported(metrics=63, paired=True))
     assert status.evaluation is not None
     assert len(status.evaluation.metrics or ()) == 64
+
+
+LONGEST, TOO_LONG = "n" * MOST_SHORT_TEXT_CHARACTERS, "n" * (MOST_SHORT_TEXT_CHARACTERS + 1)
+
+
+def test_a_result_whose_name_is_longer_than_the_status_holds_is_left_out_and_the_rest_stays() -> None:
+    results = [
+        Measured(name=TOO_LONG, value=0.1),
+        Measured(name="accuracy", split=TOO_LONG, value=0.2),
+        Measured(name=LONGEST, split=LONGEST, value=0.3),
+        *(Measured(name=f"metric-{number}", value=0.5) for number in range(63)),
+    ]
+    summary = changed(
+        exported(metrics=0, paired=False),
+        metrics=results,
+        baselines=results[:4],
+        paired=Measured(name=TOO_LONG, value=0.1),
+        formats=[TOO_LONG, "safetensors"],
+    )
+    status = with_exported(FineTuneJobStatus(), summary)
+    assert status.evaluation is not None
+    assert status.artifact is not None
+    names = [metric.name for metric in status.evaluation.metrics or ()]
+    assert names == [LONGEST, *(f"metric-{number}" for number in range(63))]
+    assert [baseline.name for baseline in status.evaluation.baselines or ()] == [LONGEST, "metric-0"]
+    assert status.artifact.formats == ["safetensors"]
+
+
+@pytest.mark.parametrize(("name", "shown"), [(LONGEST, {"metric": LONGEST, "value": 0.5}), (TOO_LONG, {})])
+def test_a_checkpoint_stays_without_the_metric_whose_name_the_status_does_not_hold(
+    name: str, shown: dict[str, Any]
+) -> None:
+    saved = {"step": 9, "path": "/step-9"}
+    summary = TrainSummary.from_wire(
+        {"startStep": 0, "steps": 9, "worldSize": 1, "last": saved, "best": saved | {"metric": name, "value": 0.5}}
+    )
+    checkpoint = with_trained(FineTuneJobStatus(), summary, now=NOW).to_wire()["checkpoint"]
+    assert checkpoint == {"latest": saved, "best": saved | shown}
 
 
 def test_the_longest_image_that_the_spec_allows_stands_in_the_status() -> None:

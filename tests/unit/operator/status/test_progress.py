@@ -12,7 +12,14 @@ from operator_harness import OperatorHarness
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job.status import CheckpointStatus, Progress, Restarts, SavedCheckpoint
+from tuneloop_api.v1alpha1.common import MOST_SHORT_TEXT_CHARACTERS
+from tuneloop_api.v1alpha1.fine_tune_job.status import (
+    CheckpointStatus,
+    EvaluationValue,
+    Progress,
+    Restarts,
+    SavedCheckpoint,
+)
 from tuneloop_operator.status.fine_tune_job.progress import duration_text, percent, with_progress
 
 
@@ -51,6 +58,18 @@ def test_the_loss_is_rounded_for_the_reader_of_a_table(posted: float, shown: flo
     status = with_progress(FineTuneJobStatus(attempt=1), message(loss=posted), stage="train")
     assert status.progress is not None
     assert status.progress.loss == shown
+
+
+def test_a_message_counts_without_the_metrics_whose_names_the_status_does_not_hold() -> None:
+    before = with_progress(
+        FineTuneJobStatus(attempt=1), message(step=1, evaluation={"name": "loss", "value": 0.5}), stage="train"
+    )
+    too_long = {"name": "n" * (MOST_SHORT_TEXT_CHARACTERS + 1), "value": 0.25}
+    best = {"step": 2, "path": "/best", "metric": too_long["name"], "value": 0.25}
+    after = with_progress(before, message(step=2, evaluation=too_long, best=best), stage="train")
+    assert after.progress is not None
+    assert (after.progress.step, after.progress.evaluation) == (2, EvaluationValue(name="loss", value=0.5))
+    assert after.checkpoint == CheckpointStatus(best=SavedCheckpoint(step=2, path="/best"))
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.booleans()), max_size=20))
