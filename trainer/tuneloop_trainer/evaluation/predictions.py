@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+BEFORE_TEST = "before-test"
+"""Name of the predictions of the untrained model for the test split, in `TrainResult.predictions` and as a file."""
 _DATASET = "dataset"
 """Key of the file's metadata."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.artifact import MANIFEST, Manifest
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_trainer.evaluation.intervals import Bootstrap
+from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
 from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.exporters import write_all
@@ -88,7 +89,7 @@ def _compare(
         task=inputs.task,
         labels=inputs.prepared.resolved.labels,
         test=test,
-        before=read_split(inputs.trained.predictions, "before-test"),
+        before=read_split(inputs.trained.predictions, BEFORE_TEST),
         bootstrap=bootstrap,
         seed=SEED,
         beat=beat,

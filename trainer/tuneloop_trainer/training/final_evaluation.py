@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.evaluation.predictions import are_written
+from tuneloop_trainer.evaluation.predictions import BEFORE_TEST, are_written
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.training.evaluation_loop import predict
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from tuneloop_trainer.training.setup import TrainingRun
 
 LOG = logging.getLogger(__name__)
-BEFORE_TEST = "before-test"
 
 
 def predictions_path(job: Path, name: str) -> Path:
-    """Return the predictions file of a split, or of `before-test`."""
+    """Return the predictions file of a split, or of BEFORE_TEST."""
     return job / "predictions" / f"{name}.safetensors"
 
 

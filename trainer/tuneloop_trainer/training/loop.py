@@ -13,10 +13,10 @@ import torch
 
 from tuneloop_api.contract.results import TrainResult, TrainSummary
 from tuneloop_trainer.errors import Preempted, StageError
+from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.training.batch_schedule import Tokens
 from tuneloop_trainer.training.checkpoint_saver import CheckpointSaver
 from tuneloop_trainer.training.final_evaluation import (
-    BEFORE_TEST,
     measure_after_training,
     measure_before_training,
     predict_split,
