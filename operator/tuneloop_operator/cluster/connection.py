@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN = "BearerToken"  # noqa: S105  (the client's name for the entry, no token)
+_INCOMPLETE = (TypeError, AttributeError, LookupError)
+"""What the client raises for a file that is no kubeconfig, and for an entry that lacks its name."""
+_UNREADABLE = (ConfigException, OSError, ValueError, RuntimeError, yaml.YAMLError, aiohttp.ClientError, *_INCOMPLETE)
+"""RuntimeError: the user has no home. ClientError: the provider of the user's token does not answer."""
+_QUOTED_ENTRY = re.compile(r"\{.*\}", re.DOTALL)
+"""A whole user or cluster, as the client's messages name the place of a missing key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +75,11 @@ async def read_configuration(
         if environ.get("KUBERNETES_SERVICE_HOST"):
             _configure_in_pod(configuration, environ, service_account)
         else:
-            path = environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-            await load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
-    except (ConfigException, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise NoConfiguration(_what_is_wrong(environ, error)) from error
+            paths = _kubeconfig(environ)
+            await load_kube_config(config_file=paths, client_configuration=configuration, persist_config=False)
+    except _UNREADABLE as error:
+        # a traceback would show the client's own message, which quotes a user with the token and the key
+        raise NoConfiguration(_what_is_wrong(environ, error)) from None
     return configuration
 
 
@@ -87,6 +96,14 @@ async def renew_token(configuration: Any, environ: Mapping[str, str] = os.enviro
     except NoConfiguration:
         return  # the file may be half written; the next 401 reads it again
     configuration.api_key.update(fresh.api_key)
+
+
+def _kubeconfig(environ: Mapping[str, str]) -> str:
+    """Return the path of the kubeconfig, or several paths as KUBECONFIG lists them. Raises ConfigException if no file is there."""
+    paths = environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if not any(path and Path(path).expanduser().exists() for path in paths.split(os.pathsep)):
+        raise ConfigException("there is no such file")
+    return paths
 
 
 def _configure_in_pod(configuration: Any, environ: Mapping[str, str], service_account: Path) -> None:
@@ -116,4 +133,6 @@ def _what_is_wrong(environ: Mapping[str, str], error: Exception) -> str:
         return f"the pod's service account cannot be used: {error}"
     path = environ.get("KUBECONFIG")
     where = f"KUBECONFIG={path}" if path else "~/.kube/config (KUBECONFIG is not set, and this is no pod)"
-    return f"no API server is configured in {where}: {error}"
+    if isinstance(error, _INCOMPLETE):
+        return f"no API server is configured in {where}: this is no complete kubeconfig (`kubectl config view` shows what it holds)"
+    return f"no API server is configured in {where}: {_QUOTED_ENTRY.sub('{…}', str(error))}"

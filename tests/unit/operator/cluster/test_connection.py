@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +79,15 @@ def test_a_token_is_not_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "environ", "named"),
     [
-        pytest.param(None, {}, "KUBECONFIG=", id="no file"),
+        pytest.param(None, {}, "KUBECONFIG=.*: there is no such file", id="no file"),
+        pytest.param(None, {"KUBECONFIG": ":"}, "KUBECONFIG=:: there is no such file", id="no path"),
         pytest.param("", {}, "KUBECONFIG=", id="empty"),
         pytest.param("{", {}, "KUBECONFIG=", id="no YAML"),
         pytest.param("[]", {}, "KUBECONFIG=", id="no mapping"),
         pytest.param("{current-context: gone, contexts: []}", {}, "KUBECONFIG=", id="no such context"),
+        pytest.param(
+            "{current-context: c, users: [{name: a, user: {}}, {user: {}}]}", {}, "no complete kubeconfig", id="no name"
+        ),
         pytest.param("", POD, "the pod's service account cannot be used", id="a pod without a token"),
     ],
 )
@@ -91,3 +97,32 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | None, envir
         path.write_text(content)
     with pytest.raises(NoConfiguration, match=named):
         asyncio.run(read_connection({"KUBECONFIG": str(path), **environ}, service_account=tmp_path / "nowhere"))
+
+
+def test_a_user_without_a_home_is_told_that_no_server_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(NoConfiguration, match=r"~/\.kube/config"):
+        asyncio.run(read_connection({}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        pytest.param({"name": "u", "token": "s3cret"}, "Expected key user", id="a token outside of `user`"),
+        pytest.param(
+            {"name": "u", "user": {"auth-provider": {"name": "oidc", "config": {"refresh-token": "s3cret"}}}},
+            "Expected key client-id",
+            id="a provider without its client",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_user_is_said_without_the_secrets_of_that_user(
+    tmp_path: Path, entry: dict[str, Any], named: str
+) -> None:
+    environ = kubeconfig(tmp_path)
+    path = Path(environ["KUBECONFIG"])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"users": [entry]}))
+    with pytest.raises(NoConfiguration, match=named) as raised:
+        asyncio.run(read_connection(environ))
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
