@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from artifact import make_artifact
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from server_process import configuration
 from tiny_models import tiny_bert
 
+from tuneloop_api.contract import cgroup
 from tuneloop_server.runtimes.packed_linear import PackedLinear, pack_linears
 from tuneloop_server.runtimes.torch_model import cores_within, load
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
@@ -113,3 +116,46 @@ def test_only_plain_linear_layers_are_packed():
 )
 def test_threads_keep_within_the_containers_limit(quota, threads):
     assert cores_within(quota, cores=8) == threads
+
+
+@pytest.fixture
+def torch_threads():
+    """Leave torch with as many threads as it had; returns that number."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("files", "threads"),
+    [
+        pytest.param({"cpu.max": "250000 100000\n"}, 3, id="version 2 of the control groups"),
+        pytest.param(
+            {"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"},
+            3,
+            id="version 1 of the control groups",
+        ),
+        pytest.param({}, 4, id="no limit"),
+    ],
+)
+def test_a_loaded_model_has_the_threads_that_the_container_can_keep_busy(
+    artifact, tmp_path, monkeypatch, torch_threads, files, threads
+):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroup, "OWN", tmp_path / "own")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    load(configuration(artifact.folder), artifact.manifest, TEXT_CLASSIFICATION)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_number_of_threads_that_the_user_sets_stays(artifact, tmp_path, monkeypatch, torch_threads):
+    (tmp_path / "cpu.max").write_text("250000 100000")
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    torch.set_num_threads(5)
+    load(configuration(artifact.folder), artifact.manifest, TEXT_CLASSIFICATION)
+    assert torch.get_num_threads() == 5

@@ -15,8 +15,9 @@ def kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroup, "ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(cgroup, "OWN", tmp_path / "own")
 
-    def write(own: str, files: dict[str, str]) -> None:
-        (tmp_path / "own").write_text(own)
+    def write(own: str | None, files: dict[str, str]) -> None:
+        if own is not None:
+            (tmp_path / "own").write_text(own)
         for name, text in files.items():
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,25 @@ V1 = "4:memory:/pod\n3:cpu,cpuacct:/pod\n0::/\n"
             None,
             id="version 1, no limit",
         ),
+        pytest.param(
+            "0::/kubepods/a\n",
+            {"cpu.max": "50000 100000\n"},
+            0.5,
+            id="version 2, the path of the machine in a container",
+        ),
+        pytest.param(
+            V1,
+            {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"},
+            0.5,
+            id="version 1, the path of the machine in a container",
+        ),
+        pytest.param(
+            V1,
+            {"memory/pod/cpu.cfs_quota_us": "50000", "memory/pod/cpu.cfs_period_us": "100000"},
+            None,
+            id="version 1, another controller's folder",
+        ),
+        pytest.param(None, {"cpu.max": "50000 100000\n"}, 0.5, id="own path unreadable"),
         pytest.param("", {}, None, id="no control group"),
     ],
 )
@@ -58,6 +78,13 @@ def test_a_small_quota_still_leaves_one_core(kernel):
     assert cgroup.usable_cores() == 1
 
 
+def test_a_quota_beyond_the_cores_that_may_be_used_adds_none(kernel, monkeypatch):
+    kernel("0::/\n", {"cpu.max": "350000 100000\n"})
+    for cores, usable in ((2, 2), (8, 3)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        assert cgroup.usable_cores() == usable
+
+
 def test_no_quota_means_all_cores_that_may_be_used(kernel):
     kernel("", {})
     assert cgroup.usable_cores() == len(os.sched_getaffinity(0))
@@ -69,6 +96,9 @@ def test_no_quota_means_all_cores_that_may_be_used(kernel):
         pytest.param("0::/\n", {"memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 0\n"}, 2, id="version 2"),
         pytest.param(
             V1, {"memory/pod/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"}, 1, id="version 1"
+        ),
+        pytest.param(
+            V1, {"memory/pod/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"}, 0, id="version 1, no count"
         ),
         pytest.param("", {}, 0, id="no control group"),
     ],
