@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from job_worlds import (
-    CLUSTER_FAULTS,
-    FAILURES,
-    MORE_FAILURES,
-    NODE_FAILURES,
-    World,
-    cluster_moves,
-    faults,
-    operator_moves,
-    parsed,
-)
+from cluster_in_worlds import cluster_moves, faults
+from job_worlds import CLUSTER_FAULTS, FAILURES, MORE_FAILURES, NODE_FAILURES, World, parsed
+from operator_in_worlds import operator_moves
 
 DAY = 86400.0
 EVERYTHING = (*FAILURES, *MORE_FAILURES, *NODE_FAILURES, *CLUSTER_FAULTS)
