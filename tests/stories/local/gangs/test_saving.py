@@ -11,6 +11,7 @@ from gang_faults import small_disk
 from ranks import run_ranks, start_and_wait
 
 SCRIPT = Path(__file__).with_name("gang_saving.py")
+FAILING = Path(__file__).with_name("gang_failing_saves.py")
 SEEDS = range(20)
 
 
@@ -21,7 +22,7 @@ def killed(tmp_path_factory) -> list[Path]:
     for victim in (0, 1):
         whole = root / f"whole-{victim}"
         whole.mkdir()
-        lines = run_ranks(SCRIPT, "save_and_die", world_size=2, folder=str(whole), seed=None, victim=victim)[victim]
+        lines = run_ranks(FAILING, "save_and_die", world_size=2, folder=str(whole), seed=None, victim=victim)[victim]
         assert lines > 100
         (root / f"lines-{victim}").write_text(str(lines))
     folders = []
@@ -29,7 +30,7 @@ def killed(tmp_path_factory) -> list[Path]:
         victim = int(seed % 4 == 3)  # rank 0 does most of a commit
         folder = root / str(seed)
         folder.mkdir()
-        outcome = start_and_wait(SCRIPT, "save_and_die", world_size=2, folder=str(folder), seed=seed, victim=victim)
+        outcome = start_and_wait(FAILING, "save_and_die", world_size=2, folder=str(folder), seed=seed, victim=victim)
         assert outcome.exit_codes[victim] == -9, outcome.output
         folders.append(folder)
     return [root / "whole-0", *folders]
@@ -49,7 +50,7 @@ def test_a_kill_at_any_point_of_a_save_leaves_the_newest_or_the_one_before(kille
 
 
 def test_a_save_that_one_rank_cannot_write_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    outcomes = run_ranks(SCRIPT, "save_without_space", world_size=2, folder=str(tmp_path))
+    outcomes = run_ranks(FAILING, "save_without_space", world_size=2, folder=str(tmp_path))
     for outcome in outcomes:
         assert f"{tmp_path}: the checkpoint of step 2 cannot be saved: File too large" in outcome["message"]
         assert "bytes, " in outcome["message"]
@@ -63,7 +64,7 @@ def test_the_copy_is_saved_and_not_what_training_made_of_it_meanwhile(tmp_path: 
 
 
 def test_the_best_weights_whose_save_failed_are_saved_before_newer_ones(tmp_path: Path) -> None:
-    (outcome,) = run_ranks(SCRIPT, "lose_the_best_once", world_size=1, folder=str(tmp_path))
+    (outcome,) = run_ranks(FAILING, "lose_the_best_once", world_size=1, folder=str(tmp_path))
     before, reason, *after = outcome["reported"]
     assert "the checkpoint of step 2 cannot be saved: File too large" in reason
     assert [before, *after] == [None, None, None]
@@ -73,7 +74,7 @@ def test_the_best_weights_whose_save_failed_are_saved_before_newer_ones(tmp_path
 
 def test_a_full_volume_is_reported_with_the_bytes_that_are_needed_and_free(tmp_path: Path) -> None:
     with small_disk(tmp_path / "volume", megabytes=0.125) as volume:
-        outcome, _ = run_ranks(SCRIPT, "save_on_full_volume", world_size=2, folder=str(volume))
+        outcome, _ = run_ranks(FAILING, "save_on_full_volume", world_size=2, folder=str(volume))
     assert outcome["unchanged"]
     assert outcome["newest"] == outcome["step"] - 1 >= 1
     assert (
