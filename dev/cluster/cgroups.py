@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster import processes
 from cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def end_processes() -> None:
         if time.monotonic() > deadline:
             raise ClusterError(f"processes {sorted(pids)} of pods did not end within {_GONE_WITHIN_SECONDS} s")
         for pid in pids:
-            _kill(pid)
+            processes.send(pid, signal.SIGKILL)
         time.sleep(0.02)
 
 
@@ -80,10 +81,3 @@ def _removed(folder: Path) -> bool:
             raise
         return False
     return True
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it ended by itself

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from cluster import images, machine, network
+from cluster import images, machine, network, processes
 from cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def end_shims(state: Path) -> None:
         except OSError:
             continue  # it ended meanwhile
         if words[0].endswith("containerd-shim-runc-v2") and str(_socket(state)) in words:
-            os.kill(int(arguments.parent.name), signal.SIGKILL)
+            processes.send(int(arguments.parent.name), signal.SIGKILL)
     for note in (state / "containerd" / "state").glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
         socket = Path(str(json.loads(note.read_text())["address"]).removeprefix("unix://"))
         if socket.parent == _SHIM_SOCKETS:

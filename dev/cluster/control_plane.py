@@ -103,7 +103,11 @@ class ControlPlane(RunningCluster):
             (self.state / file).unlink(missing_ok=True)
 
     def launch(self, bin_folder: Path) -> None:
-        """Start etcd and the API server without waiting for them, so that other programs can start meanwhile."""
+        """Start etcd and the API server without waiting for them, so that other programs can start meanwhile.
+
+        No program of the state folder may run.
+        """
+        self.down()  # removes what a control plane left that was killed
         self.state.mkdir(parents=True, exist_ok=True)
         numbers = [self.port_base + offset for offset in range(4)] if self.port_base else free_ports(4)
         ports = dict(zip(_PORTS, numbers, strict=True))

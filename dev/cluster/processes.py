@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,12 +129,18 @@ def _target(link: Path) -> str:
         return ""
 
 
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process, unless the process has ended meanwhile."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def _end(program: Recorded, *, grace_seconds: float) -> None:
     if program.alive and grace_seconds:
-        os.kill(program.pid, signal.SIGTERM)
+        send(program.pid, signal.SIGTERM)
         _wait_until(lambda: not program.alive, seconds=grace_seconds)
     if program.alive:
-        os.kill(program.pid, signal.SIGKILL)
+        send(program.pid, signal.SIGKILL)
         _wait_until(lambda: not program.alive, seconds=_KILLED_WITHIN_SECONDS)
 
 
