@@ -15,7 +15,10 @@ from cluster.node import NodeCluster
 
 def main() -> int:
     """Run one command and return its exit status."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.run is _up and (problem := _contradiction(arguments)):
+        parser.error(problem)
     try:
         arguments.run(arguments)
     except ClusterError as error:
@@ -79,6 +82,15 @@ def _mount(text: str) -> tuple[str, Path]:
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST=PATH")
     return place, Path(folder)
+
+
+def _contradiction(arguments: argparse.Namespace) -> str:
+    """Return which options of `up` do not go together; an empty string if all do."""
+    if arguments.node:
+        return "--port-base: only without --node" if arguments.port_base else ""
+    given = {"--mount": arguments.mount, "--python": arguments.python, "--gpus": arguments.gpus}
+    names = [name for name, value in given.items() if value]
+    return f"{' and '.join(names)}: only with --node" if names else ""
 
 
 def _build(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cluster.errors import ClusterError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -26,6 +28,7 @@ def make(folder: Path, *, server_url: str, more_clients: Mapping[str, str] | Non
     """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig.
 
     The clients are admin and kube-controller-manager; `more_clients` maps the name of a further client to the subject of its certificate.
+    Raises ClusterError if openssl is missing or fails.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _key(folder, "ca")
@@ -103,6 +106,9 @@ def _key(folder: Path, name: str) -> None:
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise ClusterError("openssl, which makes the certificates, is not installed") from None
     if done.returncode != 0:
-        raise RuntimeError(f"openssl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+        raise ClusterError(f"openssl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")

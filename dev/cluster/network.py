@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import subprocess
 from pathlib import Path
 
+from cluster import machine
 from cluster.certificates import SERVICE_RANGE
 from cluster.errors import ClusterError, MachineError
 
@@ -83,12 +85,17 @@ def _taken() -> str:
 
 
 def _table_exists(family: str, name: str) -> bool:
-    done = subprocess.run(["nft", "list", "table", family, name], capture_output=True, check=False)
+    done = subprocess.run(["nft", "list", "table", family, name], env=_environment(), capture_output=True, check=False)
     return done.returncode == 0
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment in which `nft` and `ip` are found. The PATH of a user who became root with `su` has no sbin."""
+    return os.environ | {"PATH": machine.PATH}
+
+
 def _run(*command: str, stdin: str | None = None) -> str:
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=stdin, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout
     if "File exists" in done.stderr and BRIDGE in command:

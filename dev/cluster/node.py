@@ -124,8 +124,14 @@ class NodeCluster(RunningCluster):
             network.remove()
 
     def load_image(self, archive: Path) -> None:
-        """Import the images of a docker archive or OCI archive; pods find them with `imagePullPolicy: Never` or `IfNotPresent`."""
-        ContainerRuntime(self.state, bin=self.bin).load(archive)
+        """Import the images of a docker archive or OCI archive; pods find them with `imagePullPolicy: Never` or `IfNotPresent`.
+
+        Raises ClusterError if there is no archive or no node.
+        """
+        runtime = ContainerRuntime(self.state, bin=self.bin)
+        if not self._note.exists():
+            raise ClusterError(f"the cluster in {self.state} has no node: start it with --node")
+        runtime.load(archive)
 
     def share(self, name: str, folder: Path, *, namespace: str = "default", size: str = "10Gi") -> None:
         """Make a claim on a folder of this machine that many pods can mount at once. A missing folder is made, with write access for every user.
@@ -196,9 +202,7 @@ class NodeCluster(RunningCluster):
         path = f"/api/v1/nodes/{node_agents.NODE_NAME}"
         self.plane.programs.wait_for("the node", lambda: self._is_ready(path), program="kubelet")
         if self.gpus:
-            count = {"nvidia.com/gpu": str(self.gpus)}
-            body = {"status": {"capacity": count, "allocatable": count}}
-            self.request("PATCH", f"{path}/status", body, content_type="application/merge-patch+json")
+            self._report_gpus(path)
 
     def _start_runtime(self, bin_folder: Path) -> None:
         runtime = ContainerRuntime(self.state, bin=bin_folder)
@@ -221,6 +225,14 @@ class NodeCluster(RunningCluster):
             programs.wait_for(agent.name, lambda url=agent.ready_url: answers(url), program=agent.name)
         kept = {key: value for key, value in self._noted()["kernel_settings"].items() if key.startswith("kernel.panic")}
         machine.restore_kernel_settings(kept)  # a kubelet makes a kernel fault restart the machine
+
+    def _report_gpus(self, path: str) -> None:
+        """Let the node at this path report GPUs. Raises ClusterError if the API server refuses."""
+        count = {"nvidia.com/gpu": str(self.gpus)}
+        body = {"status": {"capacity": count, "allocatable": count}}
+        reply = self.request("PATCH", f"{path}/status", body, content_type="application/merge-patch+json")
+        if reply.status != 200:
+            raise ClusterError(f"the node cannot report {self.gpus} GPUs: {reply.status} {reply.body}")
 
     def _is_ready(self, path: str) -> bool:
         reply = self.request("GET", path)

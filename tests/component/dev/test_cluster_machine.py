@@ -76,6 +76,18 @@ def test_the_end_of_a_cluster_that_lost_the_machine_to_another_leaves_the_others
     assert not (tmp_path / "node.json").exists()
 
 
+def test_programs_of_the_network_are_found_in_the_folders_of_root(tmp_path, monkeypatch):
+    """`su` on Debian keeps the PATH of the user, which has no sbin."""
+    for name, status in (("nft", 1), ("ip", 0)):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\nexit {status}\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(machine, "PATH", str(tmp_path))
+    monkeypatch.setattr(network, "_CNI_RESULTS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    network.remove()
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == f"ip link del {network.BRIDGE}"
+
+
 def test_the_base_spec_adds_read_only_mounts_and_no_security_setting():
     default = {
         "process": {"args": ["sh"], "apparmorProfile": "some", "rlimits": [{"type": "RLIMIT_NOFILE"}]},
