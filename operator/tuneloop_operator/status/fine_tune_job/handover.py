@@ -22,7 +22,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status_results import (
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.fine_tune_job.progress import (
-    fits,
+    is_short,
     percent,
     with_checkpoint,
     with_save_seconds,
@@ -93,7 +93,7 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
         uri=summary.artifact_uri,
         digest=summary.digest,
         size_bytes=summary.size_bytes,
-        formats=list(filter(fits, summary.formats))[:MOST_FORMATS],
+        formats=list(filter(is_short, summary.formats))[:MOST_FORMATS],
     )
     evaluation = EvaluationStatus(
         metrics=[
@@ -109,7 +109,7 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
 
 
 def _with_short_names(results: list[Measured]) -> list[Measured]:
-    return [result for result in results if fits(result.name) and fits(result.split)]
+    return [result for result in results if is_short(result.name) and is_short(result.split)]
 
 
 def _lineage(lineage: Lineage, summary: PrepareSummary, *, image_digest: str) -> Lineage:

@@ -32,7 +32,7 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         return status
     status = with_start(status, message.start_step)
     old = status.progress or Progress()
-    evaluation = message.evaluation if message.evaluation and fits(message.evaluation.name) else None
+    evaluation = message.evaluation if message.evaluation and is_short(message.evaluation.name) else None
     progress = Progress(
         percent=percent(stage, _fraction(message)),
         stage=stage,
@@ -99,7 +99,7 @@ def with_save_seconds(status: FineTuneJobStatus, p95: float | None) -> FineTuneJ
     return changed(status, checkpoint=changed(status.checkpoint or CheckpointStatus(), save_seconds_p95=round(p95, 3)))
 
 
-def fits(name: str) -> bool:
+def is_short(name: str) -> bool:
     """Whether a name that a stage reports is short enough for the status.
 
     An image of the user may report any name. The status leaves out a metric whose name is longer, and keeps the rest.
@@ -136,7 +136,7 @@ def _fraction(message: ProgressMessage) -> float:
 
 def _saved(saved: SavedStep) -> SavedCheckpoint:
     checkpoint = SavedCheckpoint(step=saved.step, path=saved.path, time=saved.time)
-    is_named = saved.metric is None or fits(saved.metric)
+    is_named = saved.metric is None or is_short(saved.metric)
     return changed(checkpoint, metric=saved.metric, value=saved.value) if is_named else checkpoint
 
 
