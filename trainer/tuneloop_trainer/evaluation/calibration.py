@@ -31,7 +31,7 @@ def expected_calibration_error(logits: NDArray[Any], labels: Integers, *, temper
     right = logits.argmax(axis=1) == labels
     edges = np.quantile(confidences, np.arange(1, BINS) / BINS, method="inverted_cdf")
     bins = np.searchsorted(edges, confidences, side="left")
-    gaps = np.bincount(bins, weights=confidences - right, minlength=BINS)
+    gaps = np.bincount(bins, weights=confidences - right)
     return float(np.abs(gaps).sum() / len(labels))
 
 

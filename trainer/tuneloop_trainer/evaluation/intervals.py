@@ -38,7 +38,7 @@ class Interval:
 class Bootstrap:
     """How often to resample, and from which seed."""
 
-    resamples: int = 2000
+    resamples: int
     seed: int = 42
 
     def of_confusion(self, confusion: Integers, statistic: Callable[[NDArray[Any]], Floats]) -> Interval:

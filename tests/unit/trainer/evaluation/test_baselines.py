@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from tuneloop_trainer.evaluation import baselines
 from tuneloop_trainer.evaluation.baselines import (
     MAX_CHARACTERS,
     Texts,
@@ -103,6 +104,17 @@ def test_features_are_those_of_scikit_learn():
     known = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\w+").fit_transform(texts).toarray()
     found = _Features().fit(texts).toarray()
     np.testing.assert_allclose(found @ found.T, known @ known.T, atol=1e-6)
+
+
+def test_of_equally_frequent_features_the_same_are_kept_on_every_machine(monkeypatch):
+    """numpy's default sort leaves the order of equal values to the machine."""
+    monkeypatch.setattr(baselines, "MAX_FEATURES", 30)
+    features = _Features()
+    features.fit([" ".join(f"w{number}" for number in range(200))])
+    everything = _Features()
+    monkeypatch.setattr(baselines, "MAX_FEATURES", 10**6)
+    everything.fit([" ".join(f"w{number}" for number in range(200))])
+    assert features._kept.tolist() == everything._kept[:30].tolist()
 
 
 def test_the_model_is_chosen_by_the_validation_rows_alone():

@@ -27,15 +27,15 @@ def test_counts_drawn_are_the_bootstrap_of_the_rows():
 
 def test_the_interval_of_an_accuracy_is_near_the_binomial_one():
     truth, predicted = predictions(1000, 0.8)
-    found = Bootstrap().of_confusion(confusion_matrix(truth, predicted, classes=2), accuracy)
+    found = Bootstrap(resamples=2000).of_confusion(confusion_matrix(truth, predicted, classes=2), accuracy)
     spread = 1.96 * np.sqrt(found.value * (1 - found.value) / 1000)
     assert (found.low, found.high) == pytest.approx((found.value - spread, found.value + spread), abs=0.003)
 
 
 def test_the_same_seed_gives_the_same_interval():
     values = np.random.default_rng(0).normal(size=500)
-    assert Bootstrap(seed=1).of_mean(values) == Bootstrap(seed=1).of_mean(values)
-    assert Bootstrap(seed=1).of_mean(values) != Bootstrap(seed=2).of_mean(values)
+    assert Bootstrap(resamples=500, seed=1).of_mean(values) == Bootstrap(resamples=500, seed=1).of_mean(values)
+    assert Bootstrap(resamples=500, seed=1).of_mean(values) != Bootstrap(resamples=500, seed=2).of_mean(values)
 
 
 def test_pieces_of_rows_change_nothing(monkeypatch):
@@ -86,13 +86,20 @@ def test_pieces_change_nothing(monkeypatch):
 
 def test_rows_that_all_agree_have_an_interval_without_width():
     confusion = np.array([[5, 0], [0, 5]])
-    assert Bootstrap().of_confusion(confusion, accuracy) == Interval(value=1.0, low=1.0, high=1.0)
+    assert Bootstrap(resamples=2000).of_confusion(confusion, accuracy) == Interval(value=1.0, low=1.0, high=1.0)
+
+
+def test_a_value_without_any_resample_that_has_one_has_no_interval():
+    only_in_all_rows = lambda sums: np.where(np.ndim(sums) == 1, 0.25, np.nan) * np.ones(np.shape(sums)[:-1])  # noqa: E731
+    assert Bootstrap(resamples=20).of_sums(np.ones((4, 1)), only_in_all_rows) == Interval(
+        value=0.25, low=None, high=None
+    )
 
 
 def test_resamples_with_one_class_only_are_left_out_of_the_auroc():
     labels = np.zeros(50, dtype=np.int64)
     labels[3] = 1
-    found = Bootstrap().of_auroc(np.arange(50.0), labels)
+    found = Bootstrap(resamples=2000).of_auroc(np.arange(50.0), labels)
     assert found.value == pytest.approx(3 / 49)
     assert found.low <= found.value <= found.high
 
@@ -101,7 +108,7 @@ def test_the_gain_is_paired_so_that_what_both_get_right_cancels():
     generator = np.random.default_rng(0)
     other = generator.random(1000) < 0.7
     model = other | (generator.random(1000) < 0.05)
-    found = Bootstrap().of_accuracy_difference(model, other)
+    found = Bootstrap(resamples=2000).of_accuracy_difference(model, other)
     assert found.value == pytest.approx(model.mean() - other.mean())
     assert 0 < found.low < found.value < found.high
     assert found.high - found.low < 0.02  # unpaired it would be 0.08
