@@ -83,7 +83,7 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
         architecture=model.architecture,
     )
     preflight = Preflight(config=config, model=model)
-    shape = preflight.shape(classes=len(resolved.labels))
+    shape = preflight.shape(labels=resolved.labels)
     data = bytes_to_write(inputs.sources, row_format=inputs.row_format)
     checks: list[Callable[[], object]] = [
         lambda: preflight.require_room(shape, data=data),

@@ -69,7 +69,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         architecture=model.architecture,
     )
     LOG.info("plan: %s", resolved.to_wire())
-    shape = preflight.shape(classes=len(resolved.labels))
+    shape = preflight.shape(labels=resolved.labels)
     memory = preflight.memory(shape, resolved) if shape else None
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
     if config.fresh_run_id is not None:

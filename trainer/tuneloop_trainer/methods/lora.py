@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); what is new is trained in full."""
+"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); the head is trained in full."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ ALL_LINEAR = "all-linear"
 
 
 def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
-    """Return the model with adapters; the modules that its files did not hold (`model.new_modules`) are trained whole.
+    """Return the model with adapters; the head (`model.head_modules`) is trained whole, whether it is new or not.
 
-    They get no adapter: an adapter on weights that were drawn at random would be merged into other ones at export. Raises ConfigError if no layer has one of the given names.
+    The head gets no adapter: an adapter on weights that were drawn at random would be merged into other ones at export. PEFT trains a
+    `classifier` or `score` whole in any case; it must be given the same outermost modules, else it would train copies inside of copies.
+    Raises ConfigError if no layer has one of the given names.
     """
     import torch  # noqa: PLC0415  (seconds)
     from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  (seconds)
@@ -31,8 +33,8 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
         lora_alpha=_alpha(settings),
         lora_dropout=settings.dropout,
         target_modules=targets,
-        exclude_modules=[*model.new_modules],
-        modules_to_save=[*model.new_modules],
+        exclude_modules=[*model.head_modules],
+        modules_to_save=[*model.head_modules],
     )
     torch.manual_seed(seed)
     try:

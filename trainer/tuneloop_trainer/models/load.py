@@ -11,9 +11,10 @@ from transformers import AutoConfig
 from transformers import logging as transformers_logging
 
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -34,14 +35,20 @@ def load_model(
 ) -> nn.Module:
     """Return the pre-trained model with the task's head for these labels.
 
-    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
-    `new_modules` names these modules. `dropout` replaces the model's own. On the device `meta` no weight is read. Raises ModelAccessError
-    if the files are no complete safetensors model that transformers knows.
+    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage. Where the files hold a head for
+    the same labels, each label keeps its row; a head for other labels is not used. `dropout` replaces the model's own. On the device `meta`
+    no weight is read.
+
+    The model has three attributes more: `new_modules` names the modules that were drawn, `head_modules` the modules that every method trains
+    whole, and `head_origin` says in a sentence where the head comes from.
+
+    Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        labels_before = dict(config.id2label)
         _configure(config, task=task, labels=labels, pad_token_id=pad_token_id, dropout=dropout)
         model, loaded = getattr(transformers, task.auto_class).from_pretrained(
             folder,
@@ -58,9 +65,14 @@ def load_model(
     except (OSError, ValueError, KeyError) as error:
         hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
-    new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
+    missing = set(loaded["missing_keys"])
+    new = missing | {key[0] for key in loaded["mismatched_keys"]}
     _check_only_head_is_new(model, new, folder)
+    rows = label_parameters(model, labels=len(labels))
+    model.head_origin = describe_head(labels, labels_before, is_there=not rows.keys() <= missing)
+    new |= _unused_rows(rows, labels=labels, before=labels_before, new=new)
     model.new_modules = _draw(model, new, seed)
+    model.head_modules = head_modules(model, model.new_modules)
     return model
 
 
@@ -91,6 +103,24 @@ def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
             f"spec.model.uri: {folder} lacks {len(lacking)} weights of the pre-trained model, for example {lacking[0]}",
             hint="Use a complete checkpoint; only the classification head may be missing.",
         )
+
+
+def _unused_rows(
+    rows: Mapping[str, nn.Parameter], *, labels: Sequence[str], before: Mapping[int, str], new: set[str]
+) -> set[str]:
+    """Put each label's row where the job's order of labels has it; returns the parameters whose rows are for other labels.
+
+    rows: the parameters with a row for each label. before: the labels in the order of the files' rows. new: parameters that the files do not hold.
+    """
+    order = rows_by_label(labels, before)
+    if order is None:
+        return set(rows)
+    held = [parameter for name, parameter in rows.items() if name not in new]
+    if held and order != sorted(order):
+        with _whole(held), torch.no_grad():
+            for parameter in held:
+                parameter.copy_(parameter[order].clone())
+    return set()
 
 
 def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
