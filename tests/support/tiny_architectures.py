@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModel, PreTrainedTokenizerFast
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from tuneloop_trainer.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +54,22 @@ _TOKENS = {
 _SMALL = _HIDDEN | _LAYERS | _HEADS | _INNER | _WORDS | _POSITIONS | _EXPERTS | _OTHERS | _TOKENS
 
 _OWN: dict[str, dict[str, Any]] = {
-    "cohere_compass_text": {"rope_parameters": None},
+    "axk1": {"n_group": 2, "topk_group": 1},
+    "cohere_compass_text": {"rope_parameters": dict.fromkeys(("full_attention", "sliding_attention"), {"rope_type": "default", "rope_theta": 10000.0})},
+    "funnel": {"architectures": ["FunnelModel"]},
+    "gptj": {"rotary_dim": 4},
+    "layoutlmv3": {"coordinate_size": 2, "shape_size": 4},
+    "lilt": {"hidden_size": 24},
+    "longformer": {"attention_window": 8},
+    "mistral4": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
+    "xmod": {"default_language": "en_XX"},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "reformer": {
         "attn_layers": ["local", "lsh"], "axial_pos_embds": False, "attention_head_size": 8, "feed_forward_size": 32,
         "local_attn_chunk_length": 8, "lsh_attn_chunk_length": 8, "num_buckets": 2, "hash_seed": 0,
     },
     **dict.fromkeys(("t5", "mt5", "umt5"), {"decoder_start_token_id": PAD}),
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid"], "attention_head_dim": 16, "attention_hidden_size": 32, "mamba_dt_rank": 4},
+    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "attention_head_dim": 16, "attention_hidden_size": 32, "mamba_dt_rank": 4},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "n_mamba_heads": 2},
 }  # fmt: skip
 """What a configuration wants besides."""
@@ -110,3 +122,46 @@ def body_parameters(model_type: str) -> set[str]:
     """Return the names of the parameters of the pre-trained model without a head."""
     with torch.device("meta"):
         return {name for name, _ in AutoModel.from_config(tiny_config(model_type)).named_parameters()}
+
+
+UNSUPPORTED = {
+    "layoutlmv2": "reads an image, with the library detectron2",
+    "perceiver": "its head is a decoder inside the body, which cannot be told from a body with parts missing",
+    "reformer": "in training it reads texts of one fixed length alone",
+}
+"""Architectures that cannot be trained here, each with its reason. An architecture that is not named must work."""
+
+_WITHOUT_MARK = {
+    "text-classification": (
+        "albert", "bart", "bert", "deberta-v2", "distilbert", "electra", "gpt2", "llama", "modernbert", "mpnet", "qwen2", "roberta", "t5", "xlnet",
+    ),
+    "token-classification": ("deberta-v2", "roberta"),
+}  # fmt: skip
+"""Architectures whose tests run always; those of all others are marked `full`."""
+
+
+def architectures() -> list[Any]:
+    """Return (name of the task, model type) for every architecture of every task, as parameters of a test."""
+    return [
+        pytest.param(name, model_type, id=f"{name}-{model_type}", marks=_marks(name, model_type))
+        for name, task in TASKS.items()
+        for model_type in getattr(modeling_auto, task.architectures)
+    ]
+
+
+def _marks(task: str, model_type: str) -> list[Any]:
+    full = [] if model_type in _WITHOUT_MARK[task] else [pytest.mark.full]
+    return [*full, pytest.mark.skip(UNSUPPORTED[model_type])] if model_type in UNSUPPORTED else full
+
+
+def token_ids() -> torch.Tensor:
+    """Return four rows of tokens that end with the end token, padded on the right."""
+    ids = torch.randint(4, VOCABULARY, (4, 12), generator=torch.Generator().manual_seed(0))
+    ids[:, -1] = END
+    ids[0, 7:] = torch.tensor([END, PAD, PAD, PAD, PAD])
+    return ids
+
+
+def inputs() -> dict[str, torch.Tensor]:
+    """Return the arguments of a forward pass."""
+    return {"input_ids": token_ids(), "attention_mask": (token_ids() != PAD).long()}

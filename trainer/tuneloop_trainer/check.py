@@ -60,6 +60,8 @@ def check(config: RunConfig) -> None:
     for refusal in refusals:
         raise refusal
     LOG.info("model: %s; classes: %s", found.model.type, ", ".join(found.resolved.labels[:20]))
+    if found.model.head:
+        LOG.info("head: %s", found.model.head)
 
 
 def plan(config: RunConfig) -> JobPlan:
@@ -129,6 +131,7 @@ def _model(model: PretrainedModel, shape: ModelShape | None) -> PlannedModel:
         revision=model.revision,
         parameters=shape.parameters if shape else None,
         trainable=shape.trainable if shape else None,
+        head=shape.head if shape else None,
     )
 
 

@@ -33,13 +33,19 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
         lora_alpha=_alpha(settings),
         lora_dropout=settings.dropout,
         target_modules=targets,
-        exclude_modules=[*model.head_modules],
+        exclude_modules=[*model.head_modules, *_unlike_linear(model)],
         modules_to_save=[*model.head_modules],
     )
     torch.manual_seed(seed)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
+        if "lora_dropout" in str(error):  # PEFT has no class of its own for this
+            raise ConfigError(
+                f"spec.method.dropout: {settings.dropout:g} cannot be used: {model.config.model_type} holds the weights of its experts in one "
+                "tensor, which PEFT adapts without dropout alone",
+                hint="set method.dropout: 0",
+            ) from error
         linear = sorted(
             {name.split(".")[-1] for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
         )
@@ -47,6 +53,16 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
             f"spec.method.targetModules: {settings.target_modules} names no layer of this model: {error}",
             hint=f"Linear layers of this model: {', '.join(linear)}; all-linear means all of them.",
         ) from error
+
+
+def _unlike_linear(model: Any) -> list[str]:
+    """Return the names of layers that are called linear and compute something else, such as a router that returns scores and a choice."""
+    import torch  # noqa: PLC0415  (seconds)
+
+    linear = torch.nn.Linear
+    return [
+        name for name, layer in model.named_modules() if isinstance(layer, linear) and type(layer).forward is not linear.forward
+    ]
 
 
 def _alpha(settings: MethodSettings) -> int:

@@ -62,7 +62,7 @@ def load_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
     missing = set(loaded["missing_keys"])
@@ -87,12 +87,19 @@ def _configure(config: Any, *, task: Task, labels: Sequence[str], pad_token_id: 
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     config.problem_type = task.problem_type
-    config.pad_token_id = pad_token_id
-    config.use_cache = False
-    if dropout is not None:
-        for name, value in config.to_dict().items():
-            if isinstance(value, float | int) and ("dropout" in name or name.endswith("pdrop")):
-                setattr(config, name, dropout)
+    for part in {id(part): part for part in (config, config.get_text_config())}.values():
+        part.pad_token_id = pad_token_id
+        part.use_cache = False
+        if dropout is not None:
+            _set_dropout(part, dropout)
+
+
+def _set_dropout(config: Any, dropout: float) -> None:
+    """Replace every rate of dropout; a switch, such as `token_dropout` of ESM, stays."""
+    for name, value in config.to_dict().items():
+        is_rate = isinstance(value, float | int) and not isinstance(value, bool)
+        if is_rate and ("dropout" in name or name.endswith("pdrop")):
+            setattr(config, name, dropout)
 
 
 def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:

@@ -63,6 +63,8 @@ class ModelShape:
     """Bytes that the forward pass keeps for the backward pass."""
     freed: ByteFormula
     """Bytes that the forward pass allocates and frees again."""
+    head: str | None = None
+    """Where the head comes from, as a sentence; None where the labels were invented."""
 
 
 def build_without_weights(folder: Path, settings: Settings, *, labels: Sequence[str]) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,19 +48,16 @@ class Preflight:
     def shape(self, *, labels: Sequence[str] | None = None) -> ModelShape | None:
         """Return the sizes of the model under its method; None, with a warning in the log, if the model's code cannot be traced.
 
-        labels: class names in the order of their ids, known once the data was read; the log then says where the head comes from. None: those
-        of `model.labels`, or two invented ones. Raises ModelAccessError or ConfigError where training could not build the model.
+        labels: class names in the order of their ids, known once the data was read; None: those of `model.labels`, or two invented ones. Raises ModelAccessError or ConfigError where training could not build the model.
         """
         from tuneloop_trainer.models.trace import build_without_weights, shape_of  # noqa: PLC0415  (loads peft)
 
         names = labels or self.settings.model.labels or _INVENTED
         model: Any = build_without_weights(self.model.path, self.settings, labels=names)
-        if labels is not None:
-            LOG.info("head: %s", model.head_origin)
+        head = None if names is _INVENTED else str(model.head_origin)
+        precision = planned_precision(self.settings)
         try:
-            return shape_of(
-                model, self.settings, longest=self.model.max_tokens, precision=planned_precision(self.settings)
-            )
+            return replace(shape_of(model, self.settings, longest=self.model.max_tokens, precision=precision), head=head)
         except Exception as error:  # noqa: BLE001  (a model's own code: it may not know fake tensors)
             LOG.warning("memory is not planned: %s cannot be traced: %s", self.model.model_type, error)
             return None

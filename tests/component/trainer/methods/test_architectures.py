@@ -1,67 +1,100 @@
-"""Every architecture × method × base: what should train trains, all else stays, and what is published answers as what was trained."""
+"""Every architecture with every method: what should train trains, all else stays, and what is published answers as what was trained."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from tiny_architectures import END, PAD, VOCABULARY, body_parameters, save_base, save_with_head
-from transformers import PreTrainedTokenizerFast
-from transformers.models.auto import modeling_auto
+from run_configs import run_config
+from tiny_architectures import (
+    PAD,
+    VOCABULARY,
+    architectures,
+    body_parameters,
+    inputs,
+    save_base,
+    save_tokenizer,
+    save_with_head,
+)
+from transformers import AutoTokenizer
 
-from tuneloop_api.contract.settings import MethodSettings
+from tuneloop_api.contract.results import PrepareResult, Resolved, TrainResult
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.export.exporters.adapter import ADAPTER
-from tuneloop_trainer.export.exporters.merged import MERGED
-from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.export.exporters import write_all
+from tuneloop_trainer.export.exporters.exporter import ExportInputs
+from tuneloop_trainer.methods import METHODS, method_of
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained
-from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
-from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
+from tuneloop_trainer.models.source import open_model
+from tuneloop_trainer.models.trace import build_without_weights
+from tuneloop_trainer.models.trained import TrainedModel, write_trained
+from tuneloop_trainer.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Task
 
 LABELS = ["O", "B-A", "I-A"]
-METHODS = {"full": MethodSettings(type="full"), "lora": MethodSettings(type="lora", rank=4), "bitfit": MethodSettings(type="bitfit")}  # fmt: skip
-TASKS = (TEXT_CLASSIFICATION, TOKEN_CLASSIFICATION)
-QUICK = {
-    "text-classification": ("bert", "roberta", "distilbert", "albert", "electra", "deberta-v2", "mpnet", "xlnet", "gpt2", "llama", "qwen2", "t5", "bart", "modernbert"),
-    "token-classification": ("roberta", "deberta-v2"),
-}  # fmt: skip
-UNSUPPORTED: dict[str, str] = {}
+STEPS = 3
+FUSED_EXPERTS = ("deepseek_v2", "hunyuan_v1_moe", "minimax", "mixtral", "qwen3_moe", "qwen3_next")
+"""LoRA adapts their experts, and that without dropout alone."""
+NOTHING_LINEAR = ("ibert",)
+"""All their layers are of a kind of their own, which PEFT does not adapt."""
 
 
-def cases() -> Iterator[Any]:
-    for task in TASKS:
-        for model_type in getattr(modeling_auto, task.architectures):
-            marks = () if model_type in QUICK[task.name] else pytest.mark.full
-            for method in METHODS:
-                for base in ("new head", "head there"):
-                    yield pytest.param(task, model_type, method, base, id=f"{task.name}-{model_type}-{method}-{base}", marks=marks)  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A pre-trained model, and the names of its parameters in the task's model."""
+
+    folder: Path
+    body: set[str]
+    """Those that the model has without a head."""
+    head: set[str]
+    """All others."""
+    learns: set[str]
+    """Those with a gradient, where all are trained without any method."""
 
 
-def inputs() -> dict[str, torch.Tensor]:
-    """Four rows that end with the end token, padded on the right."""
-    ids = torch.randint(4, VOCABULARY, (4, 12), generator=torch.Generator().manual_seed(0))
-    ids[:, -1] = END
-    ids[0, 7:] = torch.tensor([END, PAD, PAD, PAD, PAD])
-    return {"input_ids": ids, "attention_mask": (ids != PAD).long()}
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return what makes a base, once for all methods. At the end nothing of them is left."""
+    parent = tmp_path_factory.mktemp("bases")
+    yield cache(lambda task, model_type, kind: base_of(parent / f"{task}-{model_type}-{kind}", task, model_type, kind))
+    shutil.rmtree(parent)
 
 
-def train(model: Any, task: Task, *, steps: int = 3) -> set[str]:
-    """Train all trainable parameters; returns the names of those with a gradient."""
+def base_of(folder: Path, task_name: str, model_type: str, kind: str) -> Base:
+    task = TASKS[task_name]
+    if kind == "no head":
+        save_base(folder, model_type)
+    else:
+        save_with_head(folder, model_type, task=task, labels=LABELS)
+    save_tokenizer(folder)
+    plain = load(folder, task)
+    names, bare = {name for name, _ in plain.named_parameters()}, body_parameters(model_type)
+    body = {name for name in names if name.startswith(f"{plain.base_model_prefix}.")}
+    if kind == "no head":
+        body = {name for name in body if name.removeprefix(f"{plain.base_model_prefix}.") in bare}
+    return Base(folder=folder, body=body, head=names - body, learns=train(plain.requires_grad_(True), task))
+
+
+def load(folder: Path, task: Task) -> Any:
+    return load_model(folder, task=task, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+
+
+def train(model: Any, task: Task) -> set[str]:
+    """Train all trainable parameters for some steps; returns the names of those with a gradient."""
+    model.train()
     optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=0.01, weight_decay=0.0)
     found = set()
-    for _ in range(steps):
-        output = model.train()(**inputs())
-        labels = torch.arange(output.logits[..., 0].numel()).reshape(output.logits.shape[:-1]) % len(LABELS)
+    for _ in range(STEPS):
+        output = model(**inputs())
+        targets = output.logits.shape[:-1]
+        labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
         optimizer.zero_grad()
         task.loss_sum(output, labels, 0.0).backward()
         found |= {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
@@ -69,106 +102,110 @@ def train(model: Any, task: Task, *, steps: int = 3) -> set[str]:
     return found
 
 
-def load(folder: Path, task: Task, labels: list[str] = LABELS) -> Any:
-    return load_model(folder, task=task, labels=labels, pad_token_id=PAD, dropout=0.0, seed=1)
+def logits(model: Any) -> torch.Tensor:
+    """Return the logits of all tokens, or rows, that are no padding."""
+    with torch.no_grad():
+        found = model.eval()(**inputs()).logits
+    return found[inputs()["attention_mask"].bool()] if found.ndim == 3 else found
 
 
-def plain_name(name: str) -> str:
-    """Return the name that a parameter of a model with adapters has in the model without."""
-    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "").replace(".base_layer", "")
+def expected_to_move(method: str, base: Base, names: set[str]) -> set[str]:
+    """Return the names that should move. names: those of the model that the method built."""
+    if method == "full":
+        return base.learns
+    if method == "bitfit":
+        return {name for name in base.learns if name in base.head or name.endswith("bias")}
+    layers = {name: without_adapters(name).partition(".lora_")[0] for name in names if ".lora_" in name}
+    adapters = {name for name, layer in layers.items() if f"{layer}.weight" in base.learns}
+    assert adapters
+    copies = {name for name in names if ".modules_to_save." in name and without_adapters(name) in base.learns}
+    assert {without_adapters(name) for name in copies} == base.head & base.learns
+    return adapters | copies
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the exporters ask for."""
+def without_adapters(name: str) -> str:
+    """Return the name that a parameter has in the model without adapters."""
+    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
 
-    model_path: str
-    method: Any
-    task: Task
-    settings: Any
-    prepared: Any
-    pad_token_id: int = PAD
+
+@pytest.mark.parametrize("kind", ["no head", "a head"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("task", "model_type"), architectures())
+def test_what_should_train_trains_and_is_published(
+    tmp_path: Path, bases: Any, task: str, model_type: str, method: str, kind: str
+) -> None:
+    base = bases(task, model_type, kind)
+    assert base.head & base.learns
+    options = {"dropout": 0.0} if method == "lora" and model_type in FUSED_EXPERTS else {}
+    settings = run_config(tmp_path, model=base.folder, task=task, method={"type": method, **options}).settings
+    if (reason := refused(method, model_type, base)) is not None:
+        with pytest.raises(ConfigError, match=reason):
+            built(base, settings)
+        return
+    model = built(base, settings)
+    trainable = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+    planned = build_without_weights(base.folder, settings, labels=LABELS).named_parameters()
+    assert {name: p.shape for name, p in planned if p.requires_grad} == trainable
+
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    train(model, TASKS[task])
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == expected_to_move(method, base, set(before))
+    compare_with_published(tmp_path, model, base, settings)
+
+
+def refused(method: str, model_type: str, base: Base) -> str | None:
+    """Return the words with which a method refuses the model; None: it does not."""
+    if method == "bitfit" and not any(name.endswith("bias") for name in base.body):
+        return r"bitfit trains the bias terms of a model, and .* has none"
+    return "names no layer of this model" if method == "lora" and model_type in NOTHING_LINEAR else None
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model_type", FUSED_EXPERTS)
+def test_fused_experts_are_refused_with_dropout(tmp_path: Path, bases: Any, model_type: str) -> None:
+    base = bases("text-classification", model_type, "no head")
+    settings = run_config(tmp_path, model=base.folder, method={"type": "lora", "dropout": 0.1}).settings
+    with pytest.raises(ConfigError, match=r"spec\.method\.dropout: 0\.1 cannot be used: .* experts") as raised:
+        built(base, settings)
+    assert raised.value.hint == "set method.dropout: 0"
+
+
+def built(base: Base, settings: Settings) -> Any:
+    task = task_of(settings)
+    return method_of(settings.method).build(load(base.folder, task), settings.method, task=task, seed=1)
+
+
+class Inputs(ExportInputs):
+    """What the exporters ask for, without a prepared data set."""
+
+    pad_token_id = PAD
 
     def tokenizer(self) -> Any:
-        from tokenizers import Tokenizer, models
-
-        return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0})))
+        return AutoTokenizer.from_pretrained(self.prepared.model_path)
 
 
-@dataclass(frozen=True)
-class Base:
-    """A model's folder, and the parameters of its task model."""
-
-    folder: Path
-    body: set[str]
-    """Names of the parameters that the base model has, too."""
-    head: set[str]
-    """All others."""
-    learns: set[str]
-    """Those with a gradient, when all are trained without a method."""
-
-
-@cache
-def base_of(parent: Path, task: Task, model_type: str, kind: str) -> Base:
-    folder = parent / f"{task.name}-{model_type}-{kind}"
-    if kind == "new head":
-        save_base(folder, model_type)
-    else:
-        save_with_head(folder, model_type, task=task, labels=LABELS)
-    plain = load(folder, task)
-    body = body_parameters(model_type)
-    names = {name for name, _ in plain.named_parameters()}
-    head = {name for name in names if name.removeprefix(f"{plain.base_model_prefix}.") not in body}
-    return Base(folder, names - head, head, learns=train(plain.requires_grad_(True), task))
-
-
-@pytest.mark.parametrize(("task", "model_type", "method", "base"), [*cases()])
-def test_exactly_what_should_train_trains_and_is_published(tmp_path: Path, tmp_path_factory: Any, task: Task, model_type: str, method: str, base: str) -> None:
-    if model_type in UNSUPPORTED:
-        pytest.skip(UNSUPPORTED[model_type])
-    given = base_of(tmp_path_factory.getbasetemp(), task, model_type, base)
-    folder, head, learns = given.folder, given.head, given.learns
-    assert head & learns
-
-    settings = METHODS[method]
-    if method == "bitfit" and not any(name.endswith("bias") for name in given.body):
-        with pytest.raises(ConfigError, match="trains the bias terms of a model, and .* has none"):
-            method_of(settings).build(load(folder, task), settings, task=task, seed=1)
-        return
-    model: Any = method_of(settings).build(load(folder, task), settings, task=task, seed=1)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    train(model, task)
-    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    if method == "full":
-        assert moved == learns
-    elif method == "bitfit":
-        assert moved == {name for name in learns if name in head or name.endswith("bias")}
-    else:
-        adapters = {name for name in before if ".lora_" in name}
-        assert adapters
-        assert {name for name in adapters if plain_name(name.split(".lora_")[0]) + ".weight" in learns} == moved & adapters
-        assert {plain_name(name) for name in moved - adapters} == head & learns
-        assert not any("original_module" in name for name in moved)
-
-    write_trained(
-        tmp_path / "weights",
-        {name: p.detach() for name, p in model.named_parameters() if p.requires_grad},
-        TrainedModel(method=settings, labels=LABELS, pad_token_id=PAD, step=1),
+def compare_with_published(folder: Path, model: Any, base: Base, settings: Settings) -> None:
+    """Publish the trained model in every form that the method has; each must give the logits of the trained model."""
+    expected, weights = logits(model), {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    assert expected.std() > 0.01
+    description = TrainedModel(method=settings.method, labels=LABELS, pad_token_id=PAD, step=STEPS)
+    write_trained(folder / "weights", weights, description)
+    given = Inputs(
+        settings=settings,
+        prepared=PrepareResult.model_construct(
+            model_path=str(base.folder), resolved=Resolved.model_construct(labels=LABELS)
+        ),
+        trained=TrainResult.model_construct(weights_path=str(folder / "weights")),
     )
-    exported(tmp_path, folder, model.eval(), settings, task)
+    for exporter in write_all(folder, given):
+        found = logits(exporter.load(given, folder / exporter.folder))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def exported(tmp_path: Path, folder: Path, trained: Any, settings: MethodSettings, task: Task) -> None:
-    from types import SimpleNamespace
-
-    inputs_ = Inputs(str(folder), method_of(settings), task, SimpleNamespace(model=SimpleNamespace(uri="pvc://x/y"), output=SimpleNamespace(merge_adapter=True)), SimpleNamespace(model_path=str(folder), resolved=SimpleNamespace(labels=LABELS)))
-    again: Any = load_trained(folder, tmp_path / "weights", task=task)
-    with torch.no_grad():
-        expected = trained(**inputs()).logits
-        assert expected.std() > 1e-3
-        for exporter in (ADAPTER, MERGED):
-            if exporter.wanted(inputs_):
-                again = exporter.write(inputs_, again, tmp_path / exporter.folder)
-                found = exporter.load(inputs_, tmp_path / exporter.folder)(**inputs()).logits
-                mask = inputs()["attention_mask"].bool() if found.ndim == 3 else ...
-                torch.testing.assert_close(found[mask], expected[mask], atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize(("task", "model_type"), architectures())
+def test_prepare_takes_the_model(tmp_path: Path, bases: Any, task: str, model_type: str) -> None:
+    folder = bases(task, model_type, "no head").folder
+    config = run_config(tmp_path, model=folder)
+    found = open_model(config.settings.model, task=TASKS[task], paths=config.paths)
+    assert found.vocabulary == VOCABULARY
