@@ -61,7 +61,9 @@ _OWN: dict[str, dict[str, Any]] = {
     "layoutlmv3": {"coordinate_size": 2, "shape_size": 4},
     "lilt": {"hidden_size": 24},
     "longformer": {"attention_window": 8},
-    "mistral4": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
+    "mistral4": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 64}
+    },
     "xmod": {"default_language": "en_XX"},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "reformer": {
@@ -70,7 +72,7 @@ _OWN: dict[str, dict[str, Any]] = {
     },
     **dict.fromkeys(("t5", "mt5", "umt5"), {"decoder_start_token_id": PAD}),
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "attention_head_dim": 16, "attention_hidden_size": 32, "mamba_dt_rank": 4},
-    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "n_mamba_heads": 2},
+    "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "n_mamba_heads": 2},
 }  # fmt: skip
 """What a configuration wants besides."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.errors import ConfigError
@@ -33,7 +34,7 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
         lora_alpha=_alpha(settings),
         lora_dropout=settings.dropout,
         target_modules=targets,
-        exclude_modules=[*model.head_modules, *_unlike_linear(model)],
+        exclude_modules=[*model.head_modules, *_not_for_adapters(model)],
         modules_to_save=[*model.head_modules],
     )
     torch.manual_seed(seed)
@@ -55,13 +56,20 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
         ) from error
 
 
-def _unlike_linear(model: Any) -> list[str]:
-    """Return the names of layers that are called linear and compute something else, such as a router that returns scores and a choice."""
-    import torch  # noqa: PLC0415  (seconds)
+def _not_for_adapters(model: Any) -> list[str]:
+    """Return the names of linear layers that an adapter would spoil.
 
-    linear = torch.nn.Linear
+    Some compute something else, such as a router that returns scores and a choice. Others share their weight with another layer: each would get
+    an adapter of its own, and all of these would be merged into the one weight.
+    """
+    from torch.nn import Linear  # noqa: PLC0415  (seconds)
+
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
+    uses = Counter(id(layer.weight) for layer in layers.values())
     return [
-        name for name, layer in model.named_modules() if isinstance(layer, linear) and type(layer).forward is not linear.forward
+        name
+        for name, layer in layers.items()
+        if type(layer).forward is not Linear.forward or uses[id(layer.weight)] > 1
     ]
 
 

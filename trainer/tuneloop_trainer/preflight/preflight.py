@@ -57,7 +57,9 @@ class Preflight:
         head = None if names is _INVENTED else str(model.head_origin)
         precision = planned_precision(self.settings)
         try:
-            return replace(shape_of(model, self.settings, longest=self.model.max_tokens, precision=precision), head=head)
+            return replace(
+                shape_of(model, self.settings, longest=self.model.max_tokens, precision=precision), head=head
+            )
         except Exception as error:  # noqa: BLE001  (a model's own code: it may not know fake tensors)
             LOG.warning("memory is not planned: %s cannot be traced: %s", self.model.model_type, error)
             return None

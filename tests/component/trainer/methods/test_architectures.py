@@ -42,6 +42,8 @@ LABELS = ["O", "B-A", "I-A"]
 STEPS = 3
 FUSED_EXPERTS = ("deepseek_v2", "hunyuan_v1_moe", "minimax", "mixtral", "qwen3_moe", "qwen3_next")
 """LoRA adapts their experts, and that without dropout alone."""
+PASSED_BY = ("mamba.dt_proj",)
+"""Layers that their model never calls: it takes their weight. So their adapters stay 0, and change nothing."""
 NOTHING_LINEAR = ("ibert",)
 """All their layers are of a kind of their own, which PEFT does not adapt."""
 
@@ -115,12 +117,24 @@ def expected_to_move(method: str, base: Base, names: set[str]) -> set[str]:
         return base.learns
     if method == "bitfit":
         return {name for name in base.learns if name in base.head or name.endswith("bias")}
-    layers = {name: without_adapters(name).partition(".lora_")[0] for name in names if ".lora_" in name}
-    adapters = {name for name, layer in layers.items() if f"{layer}.weight" in base.learns}
+    adapters = {
+        name
+        for name in names
+        if ".lora_" in name and base.learns & weights_of_layer(name) and not name_of_layer(name).endswith(PASSED_BY)
+    }
     assert adapters
     copies = {name for name in names if ".modules_to_save." in name and without_adapters(name) in base.learns}
     assert {without_adapters(name) for name in copies} == base.head & base.learns
     return adapters | copies
+
+
+def name_of_layer(adapter: str) -> str:
+    return without_adapters(adapter).partition(".lora_")[0].replace(".base_layer", "")
+
+
+def weights_of_layer(adapter: str) -> set[str]:
+    """Return the names that the weights have beside which an adapter lies; fused experts have one adapter in another."""
+    return {f"{name_of_layer(adapter)}.{weight}" for weight in ("weight", "gate_up_proj", "down_proj")}
 
 
 def without_adapters(name: str) -> str:

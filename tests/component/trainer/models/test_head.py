@@ -41,11 +41,16 @@ def test_the_rows_follow_the_names_of_the_labels(tmp_path: Path, task: str, mode
 
     other = load(tmp_path, TASKS[task], ["O", "B-B", "I-B"])
     (drawn,) = other.new_modules
-    changed = {name for name, weights in other.state_dict().items() if not torch.equal(weights, before.state_dict()[name])}
+    changed = {
+        name for name, weights in other.state_dict().items() if not torch.equal(weights, before.state_dict()[name])
+    }
     assert changed
     assert all(name.rpartition(".")[0] == drawn for name in changed)
     assert other.head_origin == "new: that of the model's files is for other labels (O, B-A, I-A)"
-    assert all(torch.equal(a, b) for a, b in zip(other.parameters(), load(tmp_path, TASKS[task], ["O", "B-B", "I-B"]).parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(other.parameters(), load(tmp_path, TASKS[task], ["O", "B-B", "I-B"]).parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("labels", [["O", "B-A"], ["O", "B-A", "I-A", "B-B"]])
