@@ -55,7 +55,7 @@ _SMALL = _HIDDEN | _LAYERS | _HEADS | _INNER | _WORDS | _POSITIONS | _EXPERTS | 
 
 _OWN: dict[str, dict[str, Any]] = {
     "axk1": {"n_group": 2, "topk_group": 1},
-    "cohere_compass_text": {"rope_parameters": dict.fromkeys(("full_attention", "sliding_attention"), {"rope_type": "default", "rope_theta": 10000.0})},
+    "cohere_compass_text": {"rope_parameters": {key: {"rope_type": "default", "rope_theta": 10000.0} for key in ("full_attention", "sliding_attention")}},
     "funnel": {"architectures": ["FunnelModel"]},
     "gptj": {"rotary_dim": 4},
     "layoutlmv3": {"coordinate_size": 2, "shape_size": 4},
@@ -70,7 +70,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "attn_layers": ["local", "lsh"], "axial_pos_embds": False, "attention_head_size": 8, "feed_forward_size": 32,
         "local_attn_chunk_length": 8, "lsh_attn_chunk_length": 8, "num_buckets": 2, "hash_seed": 0,
     },
-    **dict.fromkeys(("t5", "mt5", "umt5"), {"decoder_start_token_id": PAD}),
+    **{key: {"decoder_start_token_id": PAD} for key in ("t5", "mt5", "umt5")},
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "attention_head_dim": 16, "attention_hidden_size": 32, "mamba_dt_rank": 4},
     "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2, "n_mamba_heads": 2},
 }  # fmt: skip

@@ -41,7 +41,7 @@ def test_a_name_that_stands_twice_belongs_to_no_row() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_sentence_says_where_the_head_comes_from(labels: list[str], is_there: bool, sentence: str) -> None:  # noqa: FBT001
+def test_a_sentence_says_where_the_head_comes_from(labels: list[str], is_there: bool, sentence: str) -> None:
     assert describe_head(labels, BEFORE, is_there=is_there) == sentence
 
 
