@@ -138,7 +138,7 @@ def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
         drawn_here = [parameter for key, parameter in own.items() if f"{name}.{key}" in new]
         if drawn_here:
             for parameter in drawn_here:
-                parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # noqa: SLF001  (else what the files held stays)
+                parameter._is_hf_initialized = False  # noqa: SLF001  (else what the files held stays)
             torch.manual_seed(seed)
             with _whole(list(own.values())), torch.no_grad():
                 model._init_weights(module)  # noqa: SLF001  (the architecture's own rule; there is no public way to it)
