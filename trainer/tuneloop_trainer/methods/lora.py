@@ -59,17 +59,15 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
 def _not_for_adapters(model: Any) -> list[str]:
     """Return the names of linear layers that an adapter would spoil.
 
-    Some compute something else, such as a router that returns scores and a choice. Others share their weight with another layer: each would get
-    an adapter of its own, and all of these would be merged into the one weight.
+    A router of experts returns scores and a choice. Layers that share a weight would get an adapter each, and all of these would be merged into
+    the one weight.
     """
     from torch.nn import Linear  # noqa: PLC0415  (seconds)
 
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
     uses = Counter(id(layer.weight) for layer in layers.values())
     return [
-        name
-        for name, layer in layers.items()
-        if type(layer).forward is not Linear.forward or uses[id(layer.weight)] > 1
+        name for name, layer in layers.items() if type(layer).__name__.endswith("Router") or uses[id(layer.weight)] > 1
     ]
 
 
