@@ -60,6 +60,8 @@ def check(config: RunConfig) -> None:
     for refusal in refusals:
         raise refusal
     LOG.info("model: %s; classes: %s", found.model.type, ", ".join(found.resolved.labels[:20]))
+    if found.model.head:
+        LOG.info("head: %s", found.model.head)
 
 
 def plan(config: RunConfig) -> JobPlan:
@@ -83,7 +85,7 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
         architecture=model.architecture,
     )
     preflight = Preflight(config=config, model=model)
-    shape = preflight.shape(classes=len(resolved.labels))
+    shape = preflight.shape(labels=resolved.labels)
     data = bytes_to_write(inputs.sources, row_format=inputs.row_format)
     checks: list[Callable[[], object]] = [
         lambda: preflight.require_room(shape, data=data),
@@ -129,6 +131,7 @@ def _model(model: PretrainedModel, shape: ModelShape | None) -> PlannedModel:
         revision=model.revision,
         parameters=shape.parameters if shape else None,
         trainable=shape.trainable if shape else None,
+        head=shape.head if shape else None,
     )
 
 

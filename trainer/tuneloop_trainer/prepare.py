@@ -69,8 +69,10 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         architecture=model.architecture,
     )
     LOG.info("plan: %s", resolved.to_wire())
-    shape = preflight.shape(classes=len(resolved.labels))
+    shape = preflight.shape(labels=resolved.labels)
     memory = preflight.memory(shape, resolved) if shape else None
+    if shape:
+        LOG.info("head: %s", shape.head)
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
     if config.fresh_run_id is not None:
         _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)

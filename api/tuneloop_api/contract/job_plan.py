@@ -24,6 +24,8 @@ class PlannedModel(MessageModel):
     parameters: int | None = None
     """None: the model's code could not be traced."""
     trainable: int | None = None
+    head: str | None = None
+    """Where the head comes from, as a sentence."""
 
 
 class PlannedMemory(MessageModel):

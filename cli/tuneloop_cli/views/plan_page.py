@@ -22,6 +22,7 @@ def plan_page(name: str, plan: JobPlan) -> str:
 def _page(name: str, plan: JobPlan) -> Iterator[str]:
     yield field("Name", name)
     yield field("Model", f"{plan.model.type}, {_parameters(plan)}")
+    yield field("Head", plan.model.head)
     yield field("Ranks", f"{plan.ranks} on {plan.nodes} {'node' if plan.nodes == 1 else 'nodes'}")
     rows = ", ".join(f"{split} {count:,}" for split, count in plan.rows.items())
     yield field("Rows", rows)

@@ -49,6 +49,12 @@ def test_a_plan_says_what_is_trained_on_what() -> None:
     } <= {*lines()}
 
 
+def test_a_plan_says_where_the_head_comes_from() -> None:
+    assert "Head: new: the model's files hold none" in lines(
+        model=PLAN["model"] | {"head": "new: the model's files hold none"}
+    )
+
+
 def test_the_memory_of_a_rank_is_a_table_beside_the_limit_of_its_pod() -> None:
     assert {"weights 100.0 MiB 25%", "total 400.0 MiB", "needs: 500.0 MiB", "limit: 600.0 MiB"} <= {*lines()}
 

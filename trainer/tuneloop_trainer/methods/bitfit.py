@@ -1,4 +1,4 @@
-"""BitFit: only bias terms are trained (Ben Zaken et al. 2021, arXiv:2106.10199), and what is new is trained in full."""
+"""BitFit: only bias terms are trained (Ben Zaken et al. 2021, arXiv:2106.10199), and the head is trained in full."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def is_bias(name: str) -> bool:
 
 
 def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
-    """Return the model with its bias terms, and the modules that its files did not hold, trainable.
+    """Return the model with its bias terms, and its head, trainable.
 
     Raises ConfigError if the pre-trained part of the model has no bias term.
     """
     del settings, task, seed  # there is nothing to choose, and nothing new
-    names = [name for name, _ in model.named_parameters() if not _is_new(name, model)]
+    names = [name for name, _ in model.named_parameters() if not _in_head(name, model)]
     if not any(is_bias(name) for name in names):
         raise ConfigError(
             f"spec.method.type: bitfit trains the bias terms of a model, and {model.config.model_type} has none",
             hint="use method.type: lora, or a model with biases such as bert or roberta",
         )
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(is_bias(name) or _is_new(name, model))
+        parameter.requires_grad_(is_bias(name) or _in_head(name, model))
     trained: nn.Module = model
     return trained
 
 
-def _is_new(name: str, model: Any) -> bool:
-    return any(name.startswith(f"{module}.") for module in model.new_modules)
+def _in_head(name: str, model: Any) -> bool:
+    return any(name.startswith(f"{module}.") for module in model.head_modules)
 
 
 BITFIT = Method(
@@ -47,6 +47,6 @@ BITFIT = Method(
     merge=None,
     is_adapter=False,
     learning_rates={"encoder": 4e-4, "decoder": 4e-4, "encoder-decoder": 1e-3},
-    describe=lambda _settings, _merged: "the bias terms, and the new head",
+    describe=lambda _settings, _merged: "the bias terms, and the head",
     larger=("method.type: lora", "method.type: full"),
 )

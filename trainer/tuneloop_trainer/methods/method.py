@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class Build(Protocol):
     """Makes the method's parameters trainable and freezes all others.
 
-    model: as `load_model` returns it; its attribute `new_modules` names the modules that the model's files did not hold, the head above all. New
-    parameters are drawn from `seed` alone, equally on every rank. Raises ConfigError if the method cannot be used on this model.
+    model: as `load_model` returns it; its attribute `head_modules` names the modules to train whole, the head above all. New parameters are drawn from `seed` alone, equally on every rank. Raises ConfigError if the method cannot be used on this model.
     """
 
     def __call__(self, model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module: ...

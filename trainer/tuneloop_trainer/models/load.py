@@ -11,9 +11,10 @@ from transformers import AutoConfig
 from transformers import logging as transformers_logging
 
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -34,14 +35,20 @@ def load_model(
 ) -> nn.Module:
     """Return the pre-trained model with the task's head for these labels.
 
-    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage; the model's attribute
-    `new_modules` names these modules. `dropout` replaces the model's own. On the device `meta` no weight is read. Raises ModelAccessError
-    if the files are no complete safetensors model that transformers knows.
+    What the files do not hold (the head) is drawn from `seed` alone, equally on every rank and ZeRO stage. Where the files hold a head for
+    the same labels, each label keeps its row; a head for other labels is not used. `dropout` replaces the model's own. On the device `meta`
+    no weight is read.
+
+    The model has three attributes more: `new_modules` names the modules that were drawn, `head_modules` the modules that every method trains
+    whole, and `head_origin` says in a sentence where the head comes from.
+
+    Raises ModelAccessError if the files are no complete safetensors model that transformers knows.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        labels_before = dict(config.id2label)
         _configure(config, task=task, labels=labels, pad_token_id=pad_token_id, dropout=dropout)
         model, loaded = getattr(transformers, task.auto_class).from_pretrained(
             folder,
@@ -55,12 +62,17 @@ def load_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
-    new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
+    missing = set(loaded["missing_keys"])
+    new = missing | {key[0] for key in loaded["mismatched_keys"]}
     _check_only_head_is_new(model, new, folder)
+    rows = label_parameters(model, labels=len(labels))
+    model.head_origin = describe_head(labels, labels_before, is_there=not rows.keys() <= missing)
+    new |= _unused_rows(rows, labels=labels, before=labels_before, new=new)
     model.new_modules = _draw(model, new, seed)
+    model.head_modules = head_modules(model, model.new_modules)
     return model
 
 
@@ -75,12 +87,19 @@ def _configure(config: Any, *, task: Task, labels: Sequence[str], pad_token_id: 
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     config.problem_type = task.problem_type
-    config.pad_token_id = pad_token_id
-    config.use_cache = False
-    if dropout is not None:
-        for name, value in config.to_dict().items():
-            if isinstance(value, float | int) and ("dropout" in name or name.endswith("pdrop")):
-                setattr(config, name, dropout)
+    for part in {id(part): part for part in (config, config.get_text_config())}.values():
+        part.pad_token_id = pad_token_id
+        part.use_cache = False
+        if dropout is not None:
+            _set_dropout(part, dropout)
+
+
+def _set_dropout(config: Any, dropout: float) -> None:
+    """Replace every rate of dropout; a switch, such as `token_dropout` of ESM, stays."""
+    for name, value in config.to_dict().items():
+        is_rate = isinstance(value, float | int) and not isinstance(value, bool)
+        if is_rate and ("dropout" in name or name.endswith("pdrop")):
+            setattr(config, name, dropout)
 
 
 def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
@@ -93,12 +112,33 @@ def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
         )
 
 
+def _unused_rows(
+    rows: Mapping[str, nn.Parameter], *, labels: Sequence[str], before: Mapping[int, str], new: set[str]
+) -> set[str]:
+    """Put each label's row where the job's order of labels has it; returns the parameters whose rows are for other labels.
+
+    rows: the parameters with a row for each label. before: the labels in the order of the files' rows. new: parameters that the files do not hold.
+    """
+    order = rows_by_label(labels, before)
+    if order is None:
+        return set(rows)
+    held = [parameter for name, parameter in rows.items() if name not in new]
+    if held and order != sorted(order):
+        with _whole(held), torch.no_grad():
+            for parameter in held:
+                parameter.copy_(parameter[order].clone())
+    return set()
+
+
 def _draw(model: Any, new: set[str], seed: int) -> tuple[str, ...]:
     """Draw the weights of the modules that the files did not hold; returns the names of these modules."""
     drawn = []
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
-        if any(f"{name}.{parameter}" in new for parameter in own):
+        drawn_here = [parameter for key, parameter in own.items() if f"{name}.{key}" in new]
+        if drawn_here:
+            for parameter in drawn_here:
+                parameter._is_hf_initialized = False  # noqa: SLF001  (else what the files held stays)
             torch.manual_seed(seed)
             with _whole(list(own.values())), torch.no_grad():
                 model._init_weights(module)  # noqa: SLF001  (the architecture's own rule; there is no public way to it)

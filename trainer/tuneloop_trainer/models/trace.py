@@ -26,6 +26,7 @@ from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuneloop_api.contract.results import Precision
@@ -62,29 +63,30 @@ class ModelShape:
     """Bytes that the forward pass keeps for the backward pass."""
     freed: ByteFormula
     """Bytes that the forward pass allocates and frees again."""
+    head: str | None = None
+    """Where the head comes from, as a sentence; None where the labels were invented."""
 
 
-def shape_of(
-    folder: Path, settings: Settings, *, classes: int, longest: int | None, precision: Precision
-) -> ModelShape:
-    """Return the sizes of the model in this folder under the settings' method. No weight is read.
+def build_without_weights(folder: Path, settings: Settings, *, labels: Sequence[str]) -> nn.Module:
+    """Return the model in this folder as the settings' method trains it, on the meta device. No weight is read.
 
-    longest: tokens that the model can read; None: any number. The trace uses fused attention where the gang has GPUs. Raises ModelAccessError
-    and ConfigError as training would, and whatever the model's code raises on fake tensors.
+    labels: class names in the order of their ids. Raises ModelAccessError and ConfigError as training would.
     """
     task, method = task_of(settings), settings.method
     model = load_model(
-        folder,
-        task=task,
-        labels=[str(number) for number in range(classes)],
-        pad_token_id=0,
-        dropout=settings.training.dropout,
-        seed=0,
-        device="meta",
+        folder, task=task, labels=labels, pad_token_id=0, dropout=settings.training.dropout, seed=0, device="meta"
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
-        model = method_of(method).build(model, method, task=task, seed=0).train()
+        return method_of(method).build(model, method, task=task, seed=0).train()
+
+
+def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, precision: Precision) -> ModelShape:
+    """Return the sizes of a model that `build_without_weights` built. The model cannot be used afterwards.
+
+    longest: tokens that the model can read; None: any number. The trace uses fused attention where the gang has GPUs. Raises whatever the
+    model's code raises on fake tensors.
+    """
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
         kept, freed = _formulas(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.data.plan import planned_precision
-from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.preflight.feasible import Pod, refuse_too_large
 from tuneloop_trainer.preflight.memory_plan import Layout, memory_plan
 from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuneloop_api.contract.results import MemoryPlan, Resolved
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_api.contract.settings import Settings
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from tuneloop_trainer.preflight.space import Need
 
 LOG = logging.getLogger(__name__)
-_CLASSES = 2
-"""Number of classes that is assumed before the data is read. It decides the size of the head alone, which is small."""
+_INVENTED = ("0", "1")
+"""Labels that are assumed before the data is read. Their number decides the size of the head alone, which is small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +45,21 @@ class Preflight:
         gang = self.settings.gang
         return Pod(ranks=gang.processes_per_node, limit=None if gang.gpus_per_node else gang.memory_bytes)
 
-    def shape(self, *, classes: int | None = None) -> ModelShape | None:
+    def shape(self, *, labels: Sequence[str] | None = None) -> ModelShape | None:
         """Return the sizes of the model under its method; None, with a warning in the log, if the model's code cannot be traced.
 
-        classes: number of classes; None: that of `model.labels`, or two. Raises ModelAccessError or ConfigError where training could not build
-        the model.
+        labels: class names in the order of their ids, known once the data was read; None: those of `model.labels`, or two invented ones. Raises ModelAccessError or ConfigError where training could not build the model.
         """
-        from tuneloop_trainer.models.trace import shape_of  # noqa: PLC0415  (loads peft)
+        from tuneloop_trainer.models.trace import build_without_weights, shape_of  # noqa: PLC0415  (loads peft)
 
+        names = labels or self.settings.model.labels or _INVENTED
+        model: Any = build_without_weights(self.model.path, self.settings, labels=names)
+        head = None if names is _INVENTED else str(model.head_origin)
+        precision = planned_precision(self.settings)
         try:
-            return shape_of(
-                self.model.path,
-                self.settings,
-                classes=classes or len(self.settings.model.labels or ()) or _CLASSES,
-                longest=self.model.max_tokens,
-                precision=planned_precision(self.settings),
+            return replace(
+                shape_of(model, self.settings, longest=self.model.max_tokens, precision=precision), head=head
             )
-        except StageError:
-            raise
         except Exception as error:  # noqa: BLE001  (a model's own code: it may not know fake tensors)
             LOG.warning("memory is not planned: %s cannot be traced: %s", self.model.model_type, error)
             return None

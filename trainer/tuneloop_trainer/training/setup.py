@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
@@ -26,13 +27,13 @@ from tuneloop_trainer.training.intervals import SaveAndEvalIntervals
 from tuneloop_trainer.training.lr_schedule import Schedule
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from tuneloop_api.contract.results import Resolved
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_api.contract.settings import TrainingSettings
     from tuneloop_trainer.methods.method import Method
     from tuneloop_trainer.tasks.task import Task
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
     )
     task = task_of(config.settings)
     with zero3_context(settings):
-        model: nn.Module = load_model(
+        model: Any = load_model(
             Path(prepared.model_path),
             task=task,
             labels=resolved.labels,
@@ -162,9 +163,12 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
             dropout=training.dropout,
             seed=training.seed,
         )
-    method = config.settings.method
+    origin, method = model.head_origin, config.settings.method
     model = method_of(method).build(model, method, task=task, seed=training.seed)
-    return Engine(model.train(), settings)
+    engine = Engine(model.train(), settings)
+    if engine.rank == 0:
+        LOG.info("head: %s", origin)
+    return engine
 
 
 def _checkpoints(config: RunConfig, prepared: PrepareResult, engine: Engine) -> Checkpoints:

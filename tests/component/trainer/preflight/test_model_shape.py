@@ -17,10 +17,10 @@ from transformers import BertConfig, BertModel
 
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.trace import ModelShape, shape_of
+from tuneloop_trainer.models.trace import ModelShape, build_without_weights, shape_of
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
-CLASSES = 3
+LABELS = ["a", "b", "c"]
 METHODS = [{"type": "full"}, {"type": "lora", "rank": 4}]
 
 
@@ -31,12 +31,12 @@ def folder(tmp_path_factory) -> Path:
 
 def shape(tmp_path: Path, folder: Path, method: dict[str, Any], *, gpus: int = 0) -> ModelShape:
     settings = run_config(tmp_path, model=folder, method=method, gang={"gpusPerNode": gpus}).settings
-    return shape_of(folder, settings, classes=CLASSES, longest=64, precision="fp32")
+    model = build_without_weights(folder, settings, labels=LABELS)
+    return shape_of(model, settings, longest=64, precision="fp32")
 
 
 def real(tmp_path: Path, folder: Path, method: dict[str, Any]) -> Any:
-    labels = [str(number) for number in range(CLASSES)]
-    model = load_model(folder, task=TEXT_CLASSIFICATION, labels=labels, pad_token_id=0, dropout=None, seed=0)
+    model = load_model(folder, task=TEXT_CLASSIFICATION, labels=LABELS, pad_token_id=0, dropout=None, seed=0)
     settings = run_config(tmp_path, model=folder, method=method).settings.method
     return method_of(settings).build(model, settings, task=TEXT_CLASSIFICATION, seed=0).train()
 
@@ -54,7 +54,7 @@ def kept_bytes(model: Any, *, rows: int, tokens: int) -> int:
     mask[0, tokens // 2 :] = 0
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(input_ids=ids, attention_mask=mask)
-    assert output.logits.shape == (rows, CLASSES)
+    assert output.logits.shape == (rows, len(LABELS))
     return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
 
 

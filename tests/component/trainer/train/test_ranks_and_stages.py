@@ -1,12 +1,15 @@
 """One manifest trains the same model on any number of ranks and any ZeRO stage, with dropout on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from forked_gangs import run_gangs
 from prepared_runs import training_run, write_run
 from safetensors.numpy import load_file
+from transformers import BertConfig, RobertaConfig, RobertaForSequenceClassification
 
 STEPS = 20
 FULL = [pytest.mark.full]
@@ -70,6 +73,42 @@ def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, data
         weights, expected = weights_of(run_json), weights_of(runs[0])
         assert weights.keys() == expected.keys()
         assert max(abs(weights[name] - expected[name]).max() for name in weights) < 1e-4
+
+
+def test_a_head_in_the_files_keeps_its_rows_in_slices_too(tmp_path, tiny_model, dataset):
+    model = with_head_in_another_order(tmp_path / "model", tiny_model)
+    settings = {"method": {"type": "lora", "rank": 4}, "training": {"maxSteps": 2}}
+    runs = [
+        write_cell(tmp_path / f"w{ranks}z{stage}", ranks, stage, tiny_model=model, dataset=dataset, **settings)
+        for ranks, stage in [(1, 0), (2, 3)]
+    ]
+    run_gangs(runs)
+    whole, sliced = (load_file(run_json.parent / "job" / "weights" / "trainable.safetensors") for run_json in runs)
+    assert {name for name in whole if "modules_to_save" in name} == {
+        f"base_model.model.classifier.modules_to_save.default.{layer}.{kind}"
+        for layer in ("dense", "out_proj")
+        for kind in ("weight", "bias")
+    }
+    assert max(abs(sliced[name] - whole[name]).max() for name in whole) < 1e-4
+    rows = whole["base_model.model.classifier.modules_to_save.default.out_proj.bias"]
+    assert rows == pytest.approx([-1.0, 1.0], abs=0.1)
+
+
+def with_head_in_another_order(folder: Path, tiny_model: Path) -> Path:
+    """Write a RoBERTa whose head knows the data's labels in another order; the bias of class-0 is -1, that of class-1 is 1."""
+    config = RobertaConfig(
+        vocab_size=BertConfig.from_pretrained(tiny_model).vocab_size, pad_token_id=0, max_position_embeddings=64,
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        id2label={0: "class-1", 1: "class-0"}, label2id={"class-1": 0, "class-0": 1},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = RobertaForSequenceClassification(config)
+    with torch.no_grad():
+        model.classifier.out_proj.bias.copy_(torch.tensor([1.0, -1.0]))
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_model / name, folder / name)
+    return folder
 
 
 @pytest.mark.full

@@ -126,4 +126,4 @@ def test_bitfit_publishes_a_whole_model_in_which_only_biases_and_the_head_differ
     moved = {name for name, theirs in kept.items() if not np.array_equal(before[name], after[theirs])}
     assert moved == {name for name in kept if name.endswith("bias")}
     card = (artifact / "README.md").read_text()
-    assert "bitfit (the bias terms, and the new head)" in card
+    assert "bitfit (the bias terms, and the head)" in card

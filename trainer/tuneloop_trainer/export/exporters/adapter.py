@@ -15,18 +15,20 @@ from tuneloop_trainer.models.load import load_model
 if TYPE_CHECKING:
     from torch import nn
 
+_SETS = ("target_modules", "exclude_modules", "target_parameters")
+
 
 def _wanted(inputs: ExportInputs) -> bool:
     return inputs.method.is_adapter
 
 
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
-    """Write the adapter with the same bytes in every process: PEFT keeps `target_modules` as a set, and writes it in any order."""
+    """Write the adapter with the same bytes in every process: PEFT keeps lists of modules as sets, and writes them in any order."""
     model.peft_config["default"].base_model_name_or_path = inputs.settings.model.uri.removeprefix(HUB_SCHEME)
     model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT looks for the base model on the hub
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["target_modules"] = sorted(config["target_modules"])
+    config |= {name: sorted(config[name]) for name in _SETS if config.get(name)}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the artifact has its own
     inputs.tokenizer().save_pretrained(folder)
