@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import socket
+import ssl
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,8 @@ def is_open(connection: socket.socket) -> bool:
     """Tell whether the other side has neither closed nor answered."""
     connection.setblocking(False)
     try:
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
+        connection.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
         return False
