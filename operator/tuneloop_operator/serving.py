@@ -175,6 +175,8 @@ async def served(
                 asyncio.create_task(connections.accept(listener, runner.server)),
                 asyncio.create_task(connections.sweep()),
             ]
+            for task in tasks:
+                task.add_done_callback(_log_defect)
             try:
                 yield listener.getsockname()[1]
             finally:
@@ -196,6 +198,11 @@ def _listen(port: int) -> socket.socket:
         raise CannotListen(f"port {port}: {error}") from error
     listener.setblocking(False)
     return listener
+
+
+def _log_defect(task: asyncio.Task[NoReturn]) -> None:
+    if not task.cancelled():
+        _LOG.error("a port is not served any more", exc_info=task.exception())
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[NoReturn]]) -> None:

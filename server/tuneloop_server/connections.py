@@ -166,7 +166,7 @@ class Connection(HttpToolsProtocol):
         elif self._reading is _Reading.BODY and waited > self._limits.body_seconds:
             self._refuse(408, f"the body did not come within {self._limits.body_seconds:g} s")
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  (uvicorn's own type)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
         self._group.add(self, now=self._since)

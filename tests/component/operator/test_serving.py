@@ -27,9 +27,9 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Port:
     """A served application: `/` answers at once, `/slow` once `may_answer` is set."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None, may_answer: asyncio.Event) -> None:
         self.port = port
-        self.may_answer = asyncio.Event()
+        self.may_answer = may_answer
         self._tls = tls
 
     async def connect(self, *, source: str = "127.0.0.1", shakes_hands: bool = True) -> Pair:
@@ -46,26 +46,23 @@ class Port:
 async def serving(folder: Path | None, limits: ServingLimits = LIMITS) -> AsyncIterator[Port]:
     """A port with TLS, or without if there is no folder for a certificate."""
     certificate = ServerCertificate(make_certificate(folder)) if folder else None
-    trusting = ssl.create_default_context(cadata=certificate.authority) if certificate else None
-    app = web.Application()
-    async with served(app_of(app), port=0, tls=certificate.context if certificate else None, limits=limits) as number:
-        port = Port(number, trusting)
-        app["port"].append(port)
-        yield port
-        port.may_answer.set()
+    may_answer = asyncio.Event()
+    context = certificate.context if certificate else None
+    async with served(application(may_answer), port=0, tls=context, limits=limits) as number:
+        trusting = ssl.create_default_context(cadata=certificate.authority) if certificate else None
+        yield Port(number, trusting, may_answer)
+        may_answer.set()
 
 
-def app_of(app: web.Application) -> web.Application:
-    ports: list[Port] = []
-    app["port"] = ports
-
+def application(may_answer: asyncio.Event) -> web.Application:
     async def quick(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     async def slow(_: web.Request) -> web.Response:
-        await ports[0].may_answer.wait()
+        await may_answer.wait()
         return web.Response(text="ok")
 
+    app = web.Application()
     app.router.add_get("/", quick)
     app.router.add_get("/slow", slow)
     return app
