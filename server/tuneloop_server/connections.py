@@ -6,7 +6,6 @@ A request that comes in whole costs a few comparisons: no timer is set for it, s
 
 from __future__ import annotations
 
-import enum
 import heapq
 import json
 import logging
@@ -61,12 +60,8 @@ def connection_limit(*, max_queue: int) -> int:
     return wanted
 
 
-class _Reading(enum.Enum):
-    """What the client is to send."""
-
-    NOTHING = enum.auto()
-    HEADERS = enum.auto()
-    BODY = enum.auto()
+_NOTHING, _HEADERS, _BODY = range(3)
+"""What the client is to send. Plain numbers, since they are compared several times for each request."""
 
 
 class Connections:
@@ -124,7 +119,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._group = connections
         self._limits = connections.limits
-        self._reading = _Reading.HEADERS
+        self._reading = _HEADERS
         self._since = 0.0
         """When the wait for the client began."""
         self._unsent_since: float | None = None
@@ -144,7 +139,7 @@ class Connection(HttpToolsProtocol):
     @property
     def rank(self) -> tuple[bool, float]:
         """The smallest is closed first: a request that is not complete before a connection between two requests, the oldest first."""
-        return self._reading is _Reading.NOTHING, self._since
+        return self._reading == _NOTHING, self._since
 
     def check_deadlines(self, now: float) -> None:
         """End the connection if its client takes too long."""
@@ -161,9 +156,9 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
         elif self.transport.is_closing() or self._unanswered > 0:
             return
-        elif self._reading is _Reading.HEADERS and waited > self._limits.header_seconds:
+        elif self._reading == _HEADERS and waited > self._limits.header_seconds:
             self._refuse(408, f"the headers did not come within {self._limits.header_seconds:g} s")
-        elif self._reading is _Reading.BODY and waited > self._limits.body_seconds:
+        elif self._reading == _BODY and waited > self._limits.body_seconds:
             self._refuse(408, f"the body did not come within {self._limits.body_seconds:g} s")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -176,8 +171,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._reading is _Reading.NOTHING:
-            self._reading, self._since = _Reading.HEADERS, self.loop.time()
+        if self._reading == _NOTHING:
+            self._reading, self._since = _HEADERS, self.loop.time()
         if len(data) <= _PIECE:
             self._parse(data)
             return
@@ -207,7 +202,7 @@ class Connection(HttpToolsProtocol):
         if self._too_many_headers():
             self._refuse_headers()
         if not self._refused:
-            self._reading, self._since = _Reading.BODY, self.loop.time()
+            self._reading, self._since = _BODY, self.loop.time()
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -218,7 +213,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._progress = True
         if not self._refused:
-            self._reading = _Reading.NOTHING
+            self._reading = _NOTHING
             self._unanswered += 1
             super().on_message_complete()
 
@@ -241,7 +236,7 @@ class Connection(HttpToolsProtocol):
         self._refused, self._since = True, self.loop.time()
         self.headers = []
         cycle = cast("Any", self.cycle)
-        if self._unanswered > 0 or (cycle is not None and cycle.response_started and self._reading is _Reading.BODY):
+        if self._unanswered > 0 or (cycle is not None and cycle.response_started and self._reading == _BODY):
             self.transport.abort()
             return
         content = json.dumps({"error": message}).encode()
