@@ -103,7 +103,7 @@ class _Port:
             await asyncio.sleep(0)  # the other connections' turn; the task of this one begins
 
     async def sweep(self) -> NoReturn:
-        """Close the connections whose clients take too long, for as long as the task lives."""
+        """Close the connections whose clients take too long, also to read an answer, which aiohttp does not limit; for as long as the task lives."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._forget_closed()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from operator_process import make_certificate
+from raw_http import connect, read_all
 
 from tuneloop_operator.progress.tls import ServerCertificate
 from tuneloop_operator.serving import ServingLimits, served
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS = ServingLimits(connections=12, address_connections=8, seconds=0.6)
+LARGE = 2**25
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -62,7 +64,11 @@ def application(may_answer: asyncio.Event) -> web.Application:
         await may_answer.wait()
         return web.Response(text="ok")
 
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * LARGE)
+
     app = web.Application()
+    app.router.add_get("/large", large)
     app.router.add_get("/", quick)
     app.router.add_get("/slow", slow)
     return app
@@ -137,6 +143,17 @@ def test_a_client_that_waits_for_its_answer_is_not_closed(folder: Path | None) -
             await asyncio.sleep(1.5)
             port.may_answer.set()
             assert await waiting
+
+    asyncio.run(life())
+
+
+def test_a_client_that_reads_no_answer_is_closed() -> None:
+    async def life() -> None:
+        async with serving(None) as port:
+            with await asyncio.to_thread(connect, port.port) as client:
+                client.sendall(GET.replace(b"/ ", b"/large "))
+                await asyncio.sleep(2.0)
+                assert len(await asyncio.to_thread(read_all, client)) < LARGE
 
     asyncio.run(life())
 
