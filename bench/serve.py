@@ -207,8 +207,8 @@ async def client(
     while (begin := time.perf_counter()) < end:
         body = json.dumps({"inputs": order.choice(texts)}).encode()
         writer.write(
-            b"POST /predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (len(body), body)
+            b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (port, len(body), body)
         )
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))

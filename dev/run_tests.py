@@ -64,6 +64,7 @@ CLUSTER = Tier("cluster", "tests/stories/cluster", 8)
 GROUPS: tuple[tuple[Tier, ...], ...] = (
     (UNIT,),
     (Tier("component", "tests/component", 4, workers=3),),
+    (Tier("attacks", "tests/stories/attacks", 1),),
     (Tier("chart", "tests/stories/chart", 2),),
     (Tier("images", "tests/stories/images", 3),),
     (CONTROL_PLANE,),

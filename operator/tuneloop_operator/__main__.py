@@ -32,8 +32,8 @@ def _run(settings: ProcessSettings, decisions: OperatorSettings, certificate: Se
     # these imports take longest, and wrong settings are to be reported at once
     from tuneloop_operator.errors import NoConfiguration  # noqa: PLC0415
     from tuneloop_operator.logs import write_logs  # noqa: PLC0415
-    from tuneloop_operator.probes import CannotListen  # noqa: PLC0415
     from tuneloop_operator.process import OperatorProcess  # noqa: PLC0415
+    from tuneloop_operator.serving import CannotListen  # noqa: PLC0415
 
     write_logs(settings.log_level)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,22 +38,3 @@ def metrics_application(*, text: Callable[[], bytes]) -> web.Application:
     app = web.Application()
     app.router.add_get("/metrics", metrics)
     return app
-
-
-class CannotListen(Exception):  # noqa: N818  (named as the state that it reports)
-    """A port is taken or not allowed. The message names it."""
-
-
-@asynccontextmanager
-async def served(app: web.Application, *, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
-    """Serve an application on all addresses of the pod. Raises CannotListen."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, port=port, ssl_context=tls).start()
-        except OSError as error:
-            raise CannotListen(f"port {port}: {error}") from error
-        yield
-    finally:
-        await runner.cleanup()

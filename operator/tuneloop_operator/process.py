@@ -24,9 +24,10 @@ from tuneloop_operator.errors import ClusterError, OperatorError
 from tuneloop_operator.leader.leader import Leader
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
-from tuneloop_operator.probes import health_application, metrics_application, served
+from tuneloop_operator.probes import health_application, metrics_application
 from tuneloop_operator.progress.server import ProgressServer
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
+from tuneloop_operator.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

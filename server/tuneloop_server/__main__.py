@@ -12,7 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from pydantic import ValidationError
@@ -21,8 +21,10 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.app import create_app
 from tuneloop_server.artifact import read_manifest
+from tuneloop_server.connections import ConnectionLimits, Connections, connection_limit
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.lifecycle import ModelService
+from tuneloop_server.loopback import LoopbackOnly, is_loopback
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.runtimes import RUNTIMES
 from tuneloop_server.tasks import task_of
@@ -39,13 +41,16 @@ _LAST_REQUEST_SECONDS = 0.1
 _KEEP_ALIVE_SECONDS = 75
 """Longer than a proxy keeps an idle connection (often 60 s), so that the proxy closes the connection, and no request meets a closed one."""
 
+_TICKS_OF_SWEEP = 10
+
 
 class DrainingServer(uvicorn.Server):
     """uvicorn, stopped so that no request is lost: become not ready, stop listening, answer what was sent, exit with code 0."""
 
-    def __init__(self, config: uvicorn.Config, *, service: ModelService) -> None:
+    def __init__(self, config: uvicorn.Config, *, service: ModelService, connections: Connections) -> None:
         super().__init__(config)
         self._service = service
+        self._connections = connections
         self._stop_listening_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
@@ -58,7 +63,9 @@ class DrainingServer(uvicorn.Server):
         self._stop_listening_at = time.monotonic() + grace
 
     async def on_tick(self, counter: int) -> bool:
-        """Stop listening once it is time; uvicorn calls this every 0.1 s."""
+        """Stop listening once it is time; end slow connections. uvicorn calls this every 0.1 s."""
+        if counter % _TICKS_OF_SWEEP == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
         if self._stop_listening_at is not None and time.monotonic() >= self._stop_listening_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -110,11 +117,16 @@ def _serve(service: ModelService, listener: socket.socket) -> None:
         failures.append(error)
         server.should_exit = True
 
+    app = create_app(service, stop=stop)
+    host, port = listener.getsockname()[:2]
     drain = max(1, service.config.drain_seconds - int(_GRACE_SECONDS))
+    connections = Connections(
+        ConnectionLimits(connections=connection_limit(max_queue=service.config.batching.max_queue))
+    )
     options = uvicorn.Config(
-        create_app(service, stop=stop),
+        LoopbackOnly(app, host=host, port=port) if is_loopback(host) else app,
         loop="uvloop",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", connections.connect),
         ws="none",
         log_config=None,
         log_level="warning",
@@ -123,8 +135,8 @@ def _serve(service: ModelService, listener: socket.socket) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=drain,
     )
-    server = DrainingServer(options, service=service)
-    logging.getLogger(__name__).info("listening on %s port %d", *listener.getsockname()[:2])
+    server = DrainingServer(options, service=service, connections=connections)
+    logging.getLogger(__name__).info("listening on %s port %d", host, port)
     server.run(sockets=[listener])
     if failures:
         raise failures[0]

@@ -14,6 +14,7 @@ import numpy as np
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import check_files
 from tuneloop_server.batching.batcher import Batcher
+from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
 from tuneloop_server.model import Window
@@ -53,6 +54,7 @@ class ModelService:
         self.task = task
         self.monitoring = monitoring
         self.draining = False
+        self.bodies = BodyMemory()
         self._runtime = runtime
         self._worker = worker
         self._answerer: Answerer | None = None

@@ -45,7 +45,7 @@ class Server:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE)
+        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE, headers={"content-type": "application/json"})
 
     def ask(self, document: object) -> httpx.Response:
         return self.client.post("/predict", json=document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _BEARER = "Bearer "
+_BODY_SECONDS = 10.0
+"""For the body, once the sender is known."""
 _LARGEST = 2**53
 """Largest whole number that every JSON reader keeps exact."""
 
@@ -92,7 +95,7 @@ class ProgressServer:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         try:
             who = await self._sender(request, namespace=namespace, name=name)
-            message = _message(await request.read())
+            message = _message(await _body(request))
             _check_subject(who, message)
         except _Rejected as rejected:
             return _answer(rejected.status, error=str(rejected))
@@ -118,6 +121,15 @@ class ProgressServer:
         if not self._knows_job(namespace, name):
             raise _Rejected(404, f"there is no FineTuneJob {namespace}/{name}")
         return who
+
+
+async def _body(request: web.Request) -> bytes:
+    """Return the body. Raises _Rejected if it does not come in time."""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise _Rejected(408, f"the message did not come within {_BODY_SECONDS:g} s") from None
 
 
 class _Rejected(Exception):  # noqa: N818  (an answer, not an error)

@@ -8,20 +8,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from tuneloop_server.body_memory import BodyShare
 from tuneloop_server.errors import RequestError
+from tuneloop_server.protocols.body import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from starlette.requests import Request
     from starlette.routing import Route
 
     from tuneloop_server.errors import Reason
     from tuneloop_server.lifecycle import ModelService
 
-MOST_BODY_BYTES = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +47,7 @@ def endpoint(
         headers = {"content-type": "application/json"}
         with service.monitoring.inflight.track_inprogress():
             try:
-                content = await _content(respond, request)
+                content = await _content(respond, request, service)
             except RequestError as error:
                 status, reason = error.status, error.reason
                 content = json.dumps({"error": str(error)}, ensure_ascii=False).encode()
@@ -61,38 +62,16 @@ def endpoint(
     return handle
 
 
-async def _content(respond: Callable[[bytes], Awaitable[bytes]], request: Request) -> bytes:
+async def _content(respond: Callable[[bytes], Awaitable[bytes]], request: Request, service: ModelService) -> bytes:
     """Return the JSON of the response. Raises RequestError, also for a defect."""
+    share = BodyShare(service.bodies)
     try:
-        return await respond(await _body(request))
+        return await respond(await read_body(request, share))
     except RequestError:
         raise
     except Exception as error:
         _log.exception("a request failed")
         message = "the server failed on this request; its log says why"
         raise RequestError(message, status=500, reason="model_error") from error
-
-
-async def _body(request: Request) -> bytes:
-    """Return the body. Raises RequestError past 1 MiB, without reading on."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > MOST_BODY_BYTES:
-        raise _too_large(f"{declared} bytes")
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > MOST_BODY_BYTES:
-                raise _too_large("more")
-    except ClientDisconnect:
-        raise RequestError("the body ended early", status=400, reason="validation") from None
-    return b"".join(parts)
-
-
-def _too_large(found: str) -> RequestError:
-    message = (
-        f"the body has {found}, at most {MOST_BODY_BYTES} bytes (1 MiB) are allowed; send fewer texts in one request"
-    )
-    return RequestError(message, status=413, reason="validation")
+    finally:
+        share.give_back()

@@ -1,14 +1,20 @@
-"""Texts to windows of token ids, as the tokenizers of transformers make them."""
+"""Texts to windows of token ids, as the tokenizers of transformers make them.
+
+A tokenizer reads all of a text, even where the model takes its first 512 tokens only. So a long text is cut at a space before it is tokenized, and
+that counts only if the tokens are those of the whole text for certain: tokenizers divide a text into words and look at each alone, so enough
+words must lie between the last token that is kept and the cut. A text that has no such place, such as a megabyte of one word, is read as a whole.
+"""
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from tuneloop_server.fields import wrong
+from tuneloop_server.fields import invalid, wrong
 from tuneloop_server.model import Encoded
 
 if TYPE_CHECKING:
@@ -17,21 +23,40 @@ if TYPE_CHECKING:
     import transformers
     from tokenizers import Encoding
 
+_CHARACTERS_PER_TOKEN = 16
+"""A text with more characters for each token that the model takes is cut first. In a language written with spaces a token has 3 to 6."""
+_LEAST_CHARACTERS = 1024
+_WORDS_BETWEEN = 8
+"""Words between the tokens that are kept and the cut. A pattern that divides words looks one or two words ahead."""
+_SPACES = " \n\t"
+_SPACE_LETTER = "▁"
+"""Stands for a space in the tokens of SentencePiece."""
+
 
 class TextTokenizer:
     """A fast tokenizer that cuts texts at the model's limit. Safe to use from several threads at the same time."""
 
     def __init__(
-        self, tokenizer: transformers.PreTrainedTokenizerFast, *, max_tokens: int, needs_offsets: bool
+        self,
+        tokenizer: transformers.PreTrainedTokenizerFast,
+        *,
+        max_tokens: int,
+        needs_offsets: bool,
+        max_windows: int = 256,
     ) -> None:
+        """max_windows: most windows that texts may make together, if they are read in windows."""
         self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
+        self._max_windows = max_windows
+        self._most_characters = max(_CHARACTERS_PER_TOKEN * max_tokens, _LEAST_CHARACTERS)
         self._side = tokenizer.truncation_side
         self._tokenizer.enable_truncation(max_tokens, direction=self._side)
         self._needs_offsets = needs_offsets
         self._needs_type_ids = "token_type_ids" in tokenizer.model_input_names
         self._strided_lock = Lock()
+        self._whole_lock = Lock()
+        """Held while a long text is read as a whole: the tokens of one megabyte take tens of megabytes."""
         self.unknown_id: int | None = tokenizer.unk_token_id
         self.has_subword_prefix = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
 
@@ -40,22 +65,91 @@ class TextTokenizer:
 
         Raises RequestError if `stride` leaves a window no token of its own.
         """
-        if stride is None:
-            encode_batch = self._tokenizer.encode_batch if self._needs_offsets else self._tokenizer.encode_batch_fast
-            encodings = encode_batch(list(texts))
-            return [[self._encoded(encoding, truncated=bool(encoding.overflowing))] for encoding in encodings]
-        most = self._max_tokens - self._tokenizer.num_special_tokens_to_add(is_pair=False) - 1
-        if stride > most:
+        if stride is not None:
+            return self._windows(texts, stride)
+        if all(len(text) <= self._most_characters for text in texts):
+            return [[self._encoded(encoding)] for encoding in self._encode_whole(texts)]
+        return [[self._first_window(text)] for text in texts]
+
+    def _first_window(self, text: str) -> Encoded:
+        """Return the tokens of a text, cut at the model's limit."""
+        for most in (self._most_characters, 4 * self._most_characters):
+            if 2 * most > len(text):
+                break
+            part, start = self._part(text, most)
+            encoding = self._tokenizer.encode(part)
+            if self._words_cut_off(encoding) >= _WORDS_BETWEEN:
+                return self._encoded(encoding, start=start)
+        with self._whole_lock:
+            (encoding,) = self._encode_whole([text])
+            return self._encoded(encoding)
+
+    def _part(self, text: str, most: int) -> tuple[str, int]:
+        """Return the side of a text that the model reads, up to a space, and where it begins; it is empty if there is no space."""
+        if self._side == "right":
+            return text[: max(0, *(text.rfind(space, most // 2, most) for space in _SPACES))], 0
+        start = min(
+            (at for space in _SPACES if (at := text.find(space, len(text) - most, len(text) - most // 2)) >= 0),
+            default=len(text),
+        )
+        return text[start:], start
+
+    def _words_cut_off(self, encoding: Encoding) -> int:
+        """Return how many words of a text stand between the tokens that are kept and the end that was cut off; 0 if that is not known."""
+        rest = encoding.overflowing
+        if not rest:
+            return 0
+        if self._spaces_begin_tokens:
+            return sum(token.startswith(_SPACE_LETTER) for window in rest for token in window.tokens)
+        kept = [word for word in encoding.word_ids if word is not None]
+        if not kept:
+            return 0
+        if self._side == "left":
+            return kept[0]
+        return max((word for word in rest[-1].word_ids if word is not None), default=kept[-1]) - kept[-1]
+
+    @cached_property
+    def _spaces_begin_tokens(self) -> bool:
+        """Whether the text is not divided into words, but no token goes on after a space: then the words are still independent."""
+        if (
+            self._tokenizer.pre_tokenizer is not None
+            and len(set(self._tokenizer.encode("a b c").word_ids) - {None}) > 1
+        ):
+            return False
+        return all(_SPACE_LETTER not in token.lstrip(_SPACE_LETTER) for token in self._tokenizer.get_vocab())
+
+    def _encode_whole(self, texts: Sequence[str]) -> list[Encoding]:
+        encode_batch = self._tokenizer.encode_batch if self._needs_offsets else self._tokenizer.encode_batch_fast
+        return encode_batch(list(texts))
+
+    def _windows(self, texts: Sequence[str], stride: int) -> list[list[Encoded]]:
+        room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        if stride >= room:
+            most = room - 1
             raise wrong(
                 "parameters.stride", stride, f"allowed are whole numbers from 0 to {most}; for example {most // 2}"
             )
         with self._strided_lock:
+            self._check_windows(texts, room=room, stride=stride)
             self._strided.enable_truncation(self._max_tokens, stride=stride, direction=self._side)
             encodings = self._strided.encode_batch(list(texts))
         return [
             [self._encoded(window, truncated=False) for window in (encoding, *encoding.overflowing)]
             for encoding in encodings
         ]
+
+    def _check_windows(self, texts: Sequence[str], *, room: int, stride: int) -> None:
+        """Raise RequestError if the texts make too many windows. A window a token further on than the one before would take gigabytes."""
+        if sum(map(len, texts)) <= self._max_tokens:
+            return
+        self._strided.no_truncation()
+        encodings = self._strided.encode_batch_fast(list(texts), add_special_tokens=False)
+        total = sum(windows_of(len(encoding), room=room, stride=stride) for encoding in encodings)
+        if total > self._max_windows:
+            limit = self._max_windows
+            raise invalid(
+                f"inputs: the texts make {total} windows, at most {limit} are allowed in one request (batching.maxQueue)"
+            )
 
     def token(self, token_id: int) -> str:
         """Return the token of an id."""
@@ -73,11 +167,24 @@ class TextTokenizer:
         """A copy whose stride each request sets. It is made at first use: most clients never ask for a stride."""
         return Tokenizer.from_str(self._tokenizer.to_str())
 
-    def _encoded(self, encoding: Encoding, *, truncated: bool) -> Encoded:
+    def _encoded(self, encoding: Encoding, *, truncated: bool | None = None, start: int = 0) -> Encoded:
+        """start: where in the text the encoded part begins."""
+        offsets = encoding.offsets if self._needs_offsets else []
+        special_tokens = encoding.special_tokens_mask if self._needs_offsets else []
+        if start:
+            offsets = [
+                place if special else (place[0] + start, place[1] + start)
+                for place, special in zip(offsets, special_tokens, strict=True)
+            ]
         return Encoded(
             ids=encoding.ids,
             type_ids=encoding.type_ids if self._needs_type_ids else [],
-            truncated=truncated,
-            offsets=encoding.offsets if self._needs_offsets else [],
-            special_tokens=encoding.special_tokens_mask if self._needs_offsets else [],
+            truncated=bool(encoding.overflowing) if truncated is None else truncated,
+            offsets=offsets,
+            special_tokens=special_tokens,
         )
+
+
+def windows_of(tokens: int, *, room: int, stride: int) -> int:
+    """Return how many windows of `room` tokens a text makes, if each shares `stride` tokens with the one before."""
+    return 1 + max(0, math.ceil((tokens - room) / (room - stride)))

@@ -87,7 +87,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
-            model = _load_checked(Path(folder), manifest, task)
+            model = _load_checked(Path(folder), manifest, task, max_windows=config.batching.max_queue)
     except _UNREADABLE as error:
         logging.getLogger(__name__).debug("loading failed", exc_info=True)
         reason = " ".join(str(error).split())[:300]
@@ -98,7 +98,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
     return model
 
 
-def _load_checked(folder: Path, manifest: Manifest, task: Task[Any]) -> TorchModel:
+def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_windows: int) -> TorchModel:
     model, report = getattr(transformers, task.auto_class).from_pretrained(
         folder,
         use_safetensors=True,
@@ -117,7 +117,9 @@ def _load_checked(folder: Path, manifest: Manifest, task: Task[Any]) -> TorchMod
     if not tokenizer.is_fast:
         raise ValueError("its tokenizer has no tokenizer.json (fast tokenizer), which is needed")
     pack_linears(model.eval())
-    vocabulary = TextTokenizer(tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets)
+    vocabulary = TextTokenizer(
+        tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
+    )
     return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
 

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from free_ports import free_port
 
-from tuneloop_operator.probes import CannotListen, health_application, metrics_application, served
+from tuneloop_operator.probes import health_application, metrics_application
+from tuneloop_operator.serving import CannotListen, served
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from tuneloop_api.contract.progress import ProgressMessage, progress_path
+from tuneloop_operator.progress import server as under_test
 from tuneloop_operator.progress.server import Identity, LocalAuthenticator, ProgressServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 MESSAGE = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 TOKEN = "s3cret"
@@ -25,7 +29,7 @@ class Stranger:
 
 
 def answer(
-    body: bytes, *, token: str | None = TOKEN, name: str = "reviews", authenticator: Any = None
+    body: bytes | AsyncIterator[bytes], *, token: str | None = TOKEN, name: str = "reviews", authenticator: Any = None
 ) -> tuple[int, Any]:
     """Post to a server that knows attempt 1 of the job `reviews`; return status and answer."""
 
@@ -102,6 +106,16 @@ def test_a_message_that_is_none_is_refused_in_one_line(sent: bytes, named: str) 
     assert status == 422
     assert reply["error"].startswith(named), reply
     assert "\n" not in reply["error"]
+
+
+def test_a_body_that_stalls_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_BODY_SECONDS", 0.2)
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(2)
+
+    assert answer(stalling()) == (408, {"error": "the message did not come within 0.2 s"})
 
 
 def test_a_message_of_a_later_release_is_taken() -> None:

@@ -1,0 +1,35 @@
+"""The programs that are attacked: the real model server over a tiny model, and the real progress server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from artifact import make_artifact
+from operator_process import make_certificate
+from progress_process import RunningProgressServer, progress_process
+from raw_http import open_files
+from server_process import Server, configuration, running
+from tiny_models import tiny_bert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILES = 400
+"""That the model server may open: so a few hundred connections are too many."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("attacked")
+    make_artifact(folder / "artifact", tiny_bert(folder / "bert"), ("bad", "good"), max_tokens=16)
+    with open_files(FILES), running(configuration(folder / "artifact"), folder) as server:
+        server.ask({"inputs": ["a good film"] * 64})
+        yield server
+
+
+@pytest.fixture(scope="session")
+def progress_server(tmp_path_factory) -> Iterator[RunningProgressServer]:
+    with progress_process(make_certificate(tmp_path_factory.mktemp("progress"))) as server:
+        server.post()
+        yield server

@@ -1,0 +1,79 @@
+"""What a client can do to a model server's port: endless headers, half requests, large texts, pages of a browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from raw_http import exchange_all, is_open, many_open, resident_mib
+
+MIB = 2**20
+
+
+@pytest.fixture
+def port(server) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
+def test_endless_headers_are_refused_and_take_no_memory(server, port):
+    before = resident_mib(server.process.pid)
+    start = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nx: " % port
+    for _ in range(4):
+        assert exchange_all(port, [start, *[b"a" * MIB] * 8])[0] == 431
+        assert exchange_all(port, [b"GET /" + b"a" * MIB, *[b"a" * MIB] * 8])[0] == 414
+    assert resident_mib(server.process.pid) - before < 5
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"", b"GET /readyz HTTP/1.1\r\nHost:", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"],
+    ids=["nothing is sent", "half a header", "no body"],
+)
+def test_half_requests_keep_nobody_out(server, port, first):
+    before = resident_mib(server.process.pid)
+    with many_open(port, 350, first=first):
+        for path in ("/readyz", "/metrics", "/healthz"):
+            assert httpx.get(server.url + path, timeout=5).status_code == 200
+        assert httpx.post(server.url, json={"inputs": "a good film"}, timeout=5).status_code == 200
+        assert resident_mib(server.process.pid) - before < 20
+
+
+def test_half_requests_end(port):
+    with many_open(port, 50, first=b"GET /readyz HTTP/1.1\r\nHost:") as opened:
+        assert all(map(is_open, opened))
+        time.sleep(12)
+        assert not any(map(is_open, opened))
+
+
+def test_large_texts_take_neither_much_time_nor_memory(server):
+    before, stop, most = resident_mib(server.process.pid), threading.Event(), [0.0]
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            most[0] = max(most[0], resident_mib(server.process.pid))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    text = "a good film " * 73_000
+    start = time.monotonic()
+    with ThreadPoolExecutor(32) as clients:
+        statuses = list(clients.map(lambda _: server.ask({"inputs": text}).status_code, range(32)))
+    seconds = time.monotonic() - start
+    stop.set()
+    watching.join()
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 16
+    assert most[0] - before < 150
+    assert seconds < 15  # 29 s before texts were cut
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"host": "evil.example"}, 403), ({"content-type": "text/plain"}, 415), ({}, 200)],
+    ids=["a rebound name", "a form", "a program of this machine"],
+)
+def test_a_page_in_a_browser_cannot_drive_a_server_on_loopback(server, headers, status):
+    assert server.client.post("/predict", content=b'{"inputs": "a"}', headers=headers).status_code == status
