@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import transformers
 from transformers import AutoConfig
 from transformers import logging as transformers_logging
 
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.errors import ModelAccessError
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def load_model(
     except (OSError, ValueError, KeyError) as error:
         hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
+    _check_inputs(model, folder)
     new = {*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}
     _check_only_head_is_new(model, new, folder)
     model.new_modules = _draw(model, new, seed)
@@ -81,6 +84,16 @@ def _configure(config: Any, *, task: Task, labels: Sequence[str], pad_token_id: 
         for name, value in config.to_dict().items():
             if isinstance(value, float | int) and ("dropout" in name or name.endswith("pdrop")):
                 setattr(config, name, dropout)
+
+
+def _check_inputs(model: Any, folder: Path) -> None:
+    """Refuse a class that takes no attention mask: what it answers for a text would depend on the other texts of the batch."""
+    lacking = set(MODEL_INPUTS) - set(inspect.signature(model.forward).parameters)
+    if lacking:
+        raise ModelAccessError(
+            f"spec.model.uri: {folder}: {type(model).__name__} takes no {' and no '.join(sorted(lacking))}, so padding would change its answers",
+            hint="take for example a bert, roberta, modernbert, llama or qwen3 model",
+        )
 
 
 def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:
