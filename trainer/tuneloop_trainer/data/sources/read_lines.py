@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
     from tuneloop_trainer.locate import DataFile
 
+_UNPACK = "unpack it, and give the unpacked file"
+_BINARY = {
+    b"\x1f\x8b": ("a gzip file", "unpack it, for example: gunzip -c old > new, and give the unpacked file"),
+    b"BZh": ("a bzip2 file", _UNPACK),
+    b"\xfd7zXZ\x00": ("an xz file", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
+    b"PK\x03\x04": ("a zip file or a spreadsheet", "unpack it, or save the table as .csv"),
+    b"PAR1": ("a Parquet file", "name it .parquet"),
+}
+"""How files begin that are no text, what they are, and what to do."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -82,11 +92,20 @@ def batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterato
 
 
 def decoded_lines(lines: TextIO, *, file: DataFile) -> Iterator[str]:
-    """Yield the lines of a text file. Raises DataError, naming the first byte that is not UTF-8."""
+    """Yield the lines of a text file. Raises DataError if it is no text file, or naming the first byte that is not UTF-8."""
+    _refuse_binary(file)
     try:
         yield from lines
     except UnicodeDecodeError as error:
         raise _wrong_encoding(file.path, name=file.name) from error
+
+
+def _refuse_binary(file: DataFile) -> None:
+    with file.path.open("rb") as opened:
+        beginning = opened.read(max(map(len, _BINARY)))
+    for mark, (kind, advice) in _BINARY.items():
+        if beginning.startswith(mark):
+            raise DataError(f"{file.name}: is {kind}, not text", hint=advice)
 
 
 def _wrong_encoding(path: Path, *, name: str) -> DataError:
