@@ -18,6 +18,7 @@ Nothing else: `token_type_ids` tell a pair of texts apart, and a text alone has 
 whoever loads it gives its model no others.
 """
 
+
 def breaking_pattern(tokens: Iterable[str]) -> str | None:
     """Return a regular expression for the first character of each token, wherever a text holds the whole token; None: no token can be broken.
 

@@ -52,8 +52,6 @@ class _Waiting(Generic[Row, Output]):
 class _Failure:
     """Stands for the output of a row on which the model failed."""
 
-    error: Exception
-
 
 class Batcher(Generic[Row, Output]):
     """Answers the rows of requests with the model's outputs."""
@@ -176,10 +174,10 @@ class Batcher(Generic[Row, Output]):
         """Run a pass; one that fails is run again in two halves, so that a text on which the model fails fails alone."""
         try:
             return list(self._predict(rows))
-        except Exception as error:  # whatever torch raises: the requests of these rows fail, all others are served
+        except Exception as error:  # noqa: BLE001  (whatever torch raises: the requests of these rows fail, all others are served)
             if len(rows) == 1:
                 _log.exception("the model failed on a text of %d tokens", len(rows[0]))
-                return [_Failure(error)]
+                return [_Failure()]
             _log.warning("the model failed on a batch of %d texts, which is run again in halves: %s", len(rows), error)
         half = len(rows) // 2
         return [*self._outputs(rows[:half]), *self._outputs(rows[half:])]

@@ -6,7 +6,9 @@ from tuneloop_cli.views.data_notes import data_notes
 
 
 def job(message: str, *, status: str = "True") -> dict[str, object]:
-    return {"status": {"conditions": [{"type": "Prepared", "status": status, "reason": "DataReady", "message": message}]}}
+    return {
+        "status": {"conditions": [{"type": "Prepared", "status": status, "reason": "DataReady", "message": message}]}
+    }
 
 
 def test_the_notes_stand_below_the_numbers_of_rows():

@@ -62,5 +62,9 @@ class MissingClass:
         if not divided or (data.validation is not None and data.test is not None):
             return f"add rows of it to data.{self.split}, or leave the class out"
         can_stratify = self.one_label and data.split.method != "random" and data.split.group_by is None
-        divide = "data.split: {method: random} (stratified), or another split.seed" if can_stratify else "another data.split.seed"
+        divide = (
+            "data.split: {method: random} (stratified), or another split.seed"
+            if can_stratify
+            else "another data.split.seed"
+        )
         return f"add rows of it; or set {divide}; or leave the class out"

@@ -90,9 +90,7 @@ class RunMaker:
     folder: Path
     tiny_bert: Path
 
-    def tiny(
-        self, *, labels: tuple[str, ...] = ("negative", "positive"), ending: str = "", **how: Any
-    ) -> RunConfig:
+    def tiny(self, *, labels: tuple[str, ...] = ("negative", "positive"), ending: str = "", **how: Any) -> RunConfig:
         """A tiny BERT on 240 invented sentences; ending: what two thirds of the texts end with."""
         rows = [
             replace(row, text=row.text + ending * (number % 3 > 0))

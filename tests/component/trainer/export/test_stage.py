@@ -231,7 +231,10 @@ def test_the_published_tokenizer_gives_its_model_the_inputs_of_training(runs, po
     for part in ("model", "adapter"):
         tokenizer = AutoTokenizer.from_pretrained(Path(result.artifact_path) / part)
         assert list(tokenizer("a fine film")) == ["input_ids", "attention_mask"]
-        assert (tokenizer.split_special_tokens, len(tokenizer("[SEP]", add_special_tokens=False)["input_ids"])) == (True, 3)
+        assert (tokenizer.split_special_tokens, len(tokenizer("[SEP]", add_special_tokens=False)["input_ids"])) == (
+            True,
+            3,
+        )
 
 
 def test_predictions_of_other_rows_are_refused(runs, posts):

@@ -30,7 +30,15 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2},
 }  # fmt: skip
 LABELS = ("bad", "good")
-TEXTS = ["London", "", "a </s> b</s>", "<s>", "Ada met <pad> Charles </s> in London , near St. James's Square", "x<unk>y", "東京は"]
+TEXTS = [
+    "London",
+    "",
+    "a </s> b</s>",
+    "<s>",
+    "Ada met <pad> Charles </s> in London , near St. James's Square",
+    "x<unk>y",
+    "東京は",
+]
 MAX_TOKENS = 24
 
 

@@ -95,7 +95,14 @@ def test_every_kind_of_tokenizer_is_tried():
 def test_a_special_token_in_a_text_is_read_as_text(kind):
     tokenizer, wrong = text_tokenizers()[kind], forbidden(kind)
     for token in special_tokens(kind):
-        for text in (token, f"good {token} bad", f"good{token}bad", token * 2, f"{token} {token}", f"\uff1c/s\uff1e{token}"):
+        for text in (
+            token,
+            f"good {token} bad",
+            f"good{token}bad",
+            token * 2,
+            f"{token} {token}",
+            f"\uff1c/s\uff1e{token}",
+        ):
             of_text = tokenizer(text, add_special_tokens=False)["input_ids"]
             of_words = tokenizer([text.split()], is_split_into_words=True, add_special_tokens=False)["input_ids"][0]
             assert not wrong & {*of_text, *of_words}, (text, tokenizer.convert_ids_to_tokens(of_text))
@@ -121,7 +128,9 @@ def test_a_text_without_special_tokens_has_the_tokens_that_it_had(kind, text):
         before = plain(**way, return_offsets_mapping=True, return_special_tokens_mask=True, split_special_tokens=False)
         after = changed(**way, return_offsets_mapping=True, return_special_tokens_mask=True)
         assert after.data == before.data
-        assert [encoding.word_ids for encoding in after.encodings] == [encoding.word_ids for encoding in before.encodings]
+        assert [encoding.word_ids for encoding in after.encodings] == [
+            encoding.word_ids for encoding in before.encodings
+        ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -54,8 +54,10 @@ def test_contradictions_are_named_with_a_place():
 
 def test_labels_that_look_alike_are_named_with_their_rows():
     assert notes_of(report(labels={"alike": [["True", "true"]]})) == [
-        "labels that look alike are different classes: 'True' (12 rows) and 'true' (23 rows): "
-        "write each class in one way, or name the classes in model.labels"
+        (
+            "labels that look alike are different classes: 'True' (12 rows) and 'true' (23 rows): "
+            "write each class in one way, or name the classes in model.labels"
+        )
     ]
 
 

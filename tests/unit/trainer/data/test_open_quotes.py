@@ -27,7 +27,9 @@ def read(path: Path) -> list[RawRow]:
 def lines_of(count: int, *, mark: str, seed: int = 0) -> list[str]:
     source = random.Random(seed)
     words = [word for word in WORDS if mark == "\t" or "," not in word]
-    return [f"{' '.join(source.choices(words, k=6))} {number}{mark}{('pos', 'neg')[number % 2]}" for number in range(count)]
+    return [
+        f"{' '.join(source.choices(words, k=6))} {number}{mark}{('pos', 'neg')[number % 2]}" for number in range(count)
+    ]
 
 
 def write(path: Path, lines: list[str], *, mark: str, end: str = "\n") -> Path:
@@ -61,7 +63,11 @@ def test_only_the_row_with_the_quote_is_bad_and_the_rows_behind_it_are_read(
     assert [index for index, row in enumerate(found) if row.problem is not None] == bad_rows
     assert {found[index].problem for index in bad_rows} == {BadReason.OPEN_QUOTE}
     assert found[10].excerpt.endswith(f'"Great film{mark}pos'.replace("\t", " "))
-    assert all(row.cells[1] == ("pos", "neg")[index % 2] for index, row in enumerate(found) if row.cells and index != 10 + swallowed)
+    assert all(
+        row.cells[1] == ("pos", "neg")[index % 2]
+        for index, row in enumerate(found)
+        if row.cells and index != 10 + swallowed
+    )
 
 
 @pytest.mark.parametrize(("suffix", "mark"), KINDS)

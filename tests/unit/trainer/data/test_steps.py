@@ -240,7 +240,9 @@ def test_groups_that_given_splits_share_are_counted():
 def test_a_split_whose_texts_all_stand_in_another_split_is_named():
     rows = [*many(300), *((TEST, text, label) for _, text, label in many(300))]
     same = DataSettings(train=SOURCE, test=SOURCE)
-    with pytest.raises(DataError, match=r"all \d+ rows of the train split have texts that stand in another split, too") as caught:
+    with pytest.raises(
+        DataError, match=r"all \d+ rows of the train split have texts that stand in another split, too"
+    ) as caught:
         assign(table(rows), data=same, labels=None)
     assert "a.csv line 302 (test)" in caught.value.message or "(test)" in caught.value.message
     assert "method" not in caught.value.hint
@@ -248,7 +250,9 @@ def test_a_split_whose_texts_all_stand_in_another_split_is_named():
 
 def test_rows_of_a_class_that_were_left_out_are_named_where_the_class_is_missing():
     rows = [*many(300), (TRAIN, "only one", "rare"), (TEST, "only one", "rare"), (TEST, "t", "c0"), (TEST, "s", "c1")]
-    with pytest.raises(DataError, match=r"'rare' has no row in the train split; .* 1 in test; 1 were left out, since") as caught:
+    with pytest.raises(
+        DataError, match=r"'rare' has no row in the train split; .* 1 in test; 1 were left out, since"
+    ) as caught:
         assign(table(rows), data=DataSettings(train=SOURCE, test=SOURCE), labels=None)
     assert "add rows of it" in caught.value.hint
 
@@ -262,7 +266,11 @@ def test_rows_of_a_class_that_were_left_out_are_named_where_the_class_is_missing
     ],
 )  # fmt: skip
 def test_the_advice_for_a_missing_class_fits_the_settings(settings, hint):
-    rows = [*many(300), (TRAIN, "rare one", "rare"), *((split, f"{split} {label}", label) for split in (1, 2) for label in ("c0", "c1"))]
+    rows = [
+        *many(300),
+        (TRAIN, "rare one", "rare"),
+        *((split, f"{split} {label}", label) for split in (1, 2) for label in ("c0", "c1")),
+    ]
     if settings.test is None:
         rows = rows[:301]
     with pytest.raises(DataError, match="'rare'") as caught:

@@ -22,7 +22,9 @@ LONGEST_LABEL = 128
 """As in `model.labels`: whatever is longer is a text in the wrong column."""
 
 
-def class_of(value: object, *, rule: LabelRuleSettings | None, known: Mapping[str, str] | None) -> str | BadReason | None:
+def class_of(
+    value: object, *, rule: LabelRuleSettings | None, known: Mapping[str, str] | None
+) -> str | BadReason | None:
     """Return the class, or why there is none; None for a row that `labelRule.dropWithin` leaves out.
 
     `known`: from `known_classes`.

@@ -88,9 +88,7 @@ def _refuse_unusual(labels: list[str]) -> None:
         raise ConfigError(f"model.labels: {', '.join(labels)} has a class twice")
 
 
-def _missing_class(
-    table: RowTable, counts: NDArray[np.int64], *, classes: Sequence[str], split: int
-) -> MissingClass:
+def _missing_class(table: RowTable, counts: NDArray[np.int64], *, classes: Sequence[str], split: int) -> MissingClass:
     missing = np.flatnonzero(counts[split] == 0)
     first = int(missing[0])
     return MissingClass(
