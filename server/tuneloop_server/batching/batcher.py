@@ -164,10 +164,12 @@ class Batcher(Generic[Row, Output]):
         loop = asyncio.get_running_loop()
         outputs = await loop.run_in_executor(self._worker, self._outputs, [waiting.row for waiting in batch])
         seconds = time.perf_counter() - start
-        self._last_batch = len(batch)
-        self._seconds_per_row = recent_rate(self._seconds_per_row, seconds=seconds, rows=len(batch))
         for waiting, output in zip(batch, outputs, strict=True):
             _deliver(waiting, output)
+        if all(isinstance(output, _Failure) for output in outputs):
+            return
+        self._last_batch = len(batch)
+        self._seconds_per_row = recent_rate(self._seconds_per_row, seconds=seconds, rows=len(batch))
         self._monitoring.pass_done(waited=[start - waiting.since for waiting in batch], seconds=seconds)
 
     def _outputs(self, rows: Sequence[Row]) -> list[Output | _Failure]:

@@ -212,31 +212,6 @@ def test_a_tokenizer_that_reads_otherwise_is_not_published(runs, posts):
         export(config, posts)
 
 
-@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
-def test_a_model_that_learned_special_tokens_as_text_is_published_and_reads_them_so(runs, posts, method):
-    config = runs.tiny(method=method, ending=" [SEP] a film[CLS]")
-    result = export(config, posts)
-    found = logits_of(Path(result.artifact_path) / "model", test_texts(config))
-    torch.testing.assert_close(found, measured_logits(config), atol=1e-4, rtol=0)
-
-
-def test_the_published_tokenizer_gives_its_model_the_inputs_of_training(runs, posts, tiny_bert):
-    path = tiny_bert / "tokenizer_config.json"
-    before = path.read_text()
-    path.write_text(json.dumps(json.loads(before) | {"model_input_names": ["input_ids", "token_type_ids"]}))
-    try:
-        result = export(runs.tiny(method=LORA), posts)
-    finally:
-        path.write_text(before)
-    for part in ("model", "adapter"):
-        tokenizer = AutoTokenizer.from_pretrained(Path(result.artifact_path) / part)
-        assert list(tokenizer("a fine film")) == ["input_ids", "attention_mask"]
-        assert (tokenizer.split_special_tokens, len(tokenizer("[SEP]", add_special_tokens=False)["input_ids"])) == (
-            True,
-            3,
-        )
-
-
 def test_predictions_of_other_rows_are_refused(runs, posts):
     config = runs.tiny()
     path = Path(config.paths.job_dir) / "test.safetensors"
