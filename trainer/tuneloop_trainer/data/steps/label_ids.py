@@ -93,7 +93,7 @@ def _missing_class(table: RowTable, counts: NDArray[np.int64], *, classes: Seque
     first = int(missing[0])
     return MissingClass(
         split=SPLITS[split],
-        missing=[classes[index] for index in missing],
+        missing=[classes[index] for index in missing.tolist()],
         classes=classes,
         rows=counts[:, first].tolist(),
         left_out=int(_rows_of_classes(table, classes, splits=[OUT])[0, first]),
