@@ -36,9 +36,11 @@ def write_dataset(folder: Path, splits: Mapping[str, Rows], *, model: Path, max_
     """Write a prepared data set; returns its labels."""
     from transformers import AutoTokenizer
 
+    from tuneloop_trainer.models.tokenizer import load_tokenizer
+
     folder.mkdir(parents=True)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.save_pretrained(folder / TOKENIZER)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder / TOKENIZER)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
     labels = sorted({label for rows in splits.values() for _, label in rows})
     files, row = {}, 0
     for name, rows in splits.items():

@@ -62,8 +62,9 @@ def tiny_tagger(folder: Path, architecture: str, *, max_tokens: int = 24, seed: 
     from transformers import AutoConfig, AutoModelForTokenClassification
 
     options = dict(ARCHITECTURES[architecture])
-    own = {name: options.pop(name, default) for name, default in _OWN.items()}
-    tokenizer = tagger_tokenizer(architecture, max_tokens=max_tokens, **own)
+    for name in _OWN:
+        options.pop(name, None)
+    tokenizer = tiny_tagger_tokenizer(architecture, max_tokens=max_tokens)
     labels = dict(enumerate(LABELS))
     config = AutoConfig.for_model(
         architecture,
@@ -96,6 +97,12 @@ _OWN: dict[str, Any] = {
     "padding_side": "right",
 }
 """Options of the tokenizer; the others are the model's."""
+
+
+def tiny_tagger_tokenizer(architecture: str, *, max_tokens: int = 24):
+    """Return the tokenizer of `tiny_tagger`."""
+    own = {name: ARCHITECTURES[architecture].get(name, default) for name, default in _OWN.items()}
+    return tagger_tokenizer(architecture, max_tokens=max_tokens, **own)
 
 
 def tagger_tokenizer(

@@ -108,6 +108,8 @@ class PrepareSummary(MessageModel):
     """The prepared data was there already."""
     memory: MemoryPlan | None = None
     """Of one training rank."""
+    notes: list[str] = Field(default=[])
+    """What a person should know of the data, one sentence each: rows that were left out, labels that look alike."""
 
 
 class PrepareResult(PrepareSummary):

@@ -15,6 +15,7 @@ TERMINATION_MESSAGE_BYTES = 4096
 
 _SHORTENED: tuple[tuple[str, ...], ...] = (
     ("prepare", "resolved", "labels"),
+    ("prepare", "notes"),
     ("train", "findings"),
     ("export", "baselines"),
     ("export", "metrics"),

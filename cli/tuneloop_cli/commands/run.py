@@ -16,6 +16,7 @@ from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, ses
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.local.submission import Submission
+from tuneloop_cli.views.data_notes import data_notes
 from tuneloop_cli.views.progress import live, plain_line
 from tuneloop_cli.views.result import result
 from tuneloop_cli.views.values import at, span
@@ -88,7 +89,7 @@ def _print_start(submitted: Submitted, console: Console) -> None:
 async def _show_lines(session: LocalSession, job: _FollowedJob, console: Console) -> None:
     """Print a line at each change of phase, and otherwise at most one line every few seconds."""
     phase, printed = None, 0.0
-    async with aclosing(_versions(session, job)) as versions:
+    async with aclosing(_versions(session, job, console)) as versions:
         async for version in versions:
             due = time.monotonic() - printed >= PLAIN_LINE_SECONDS
             if at(version, "status.phase") != phase or due or is_finished(version):
@@ -106,15 +107,20 @@ async def _show_live(session: LocalSession, job: _FollowedJob, console: Console)
         return live(job.newest, elapsed=span(time.monotonic() - began))
 
     with Live(get_renderable=block, console=console, refresh_per_second=REDRAWS_PER_SECOND):
-        async with aclosing(_versions(session, job)) as versions:
+        async with aclosing(_versions(session, job, console)) as versions:
             async for version in versions:
                 if is_finished(version):
                     return
 
 
-async def _versions(session: LocalSession, job: _FollowedJob) -> AsyncGenerator[Manifest, None]:
-    """Yield the versions of the job, and keep the newest."""
+async def _versions(session: LocalSession, job: _FollowedJob, console: Console) -> AsyncGenerator[Manifest, None]:
+    """Yield the versions of the job, and keep the newest. The notes on its data are printed once, before the training begins."""
+    noted: list[str] = []
     async with aclosing(versions_of(session, job.newest)) as versions:
         async for version in versions:
             job.newest = version
+            notes = data_notes(version)
+            for note in notes if notes != noted else ():
+                console.print(note, markup=False)
+            noted = notes
             yield version

@@ -48,6 +48,11 @@ class _Waiting(Generic[Row, Output]):
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Stands for the output of a row on which the model failed."""
+
+
 class Batcher(Generic[Row, Output]):
     """Answers the rows of requests with the model's outputs."""
 
@@ -157,29 +162,36 @@ class Batcher(Generic[Row, Output]):
     async def _pass(self, batch: list[_Waiting[Row, Output]]) -> None:
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
-        try:
-            outputs = await loop.run_in_executor(self._worker, self._predict, [waiting.row for waiting in batch])
-        except Exception:  # noqa: BLE001  (whatever torch raises: these requests fail, later ones are served)
-            _log.exception("the model failed on a batch of %d texts", len(batch))
-            _fail(batch)
-            return
+        outputs = await loop.run_in_executor(self._worker, self._outputs, [waiting.row for waiting in batch])
         seconds = time.perf_counter() - start
-        self._last_batch = len(batch)
-        self._seconds_per_row = recent_rate(self._seconds_per_row, seconds=seconds, rows=len(batch))
         for waiting, output in zip(batch, outputs, strict=True):
             _deliver(waiting, output)
+        if all(isinstance(output, _Failure) for output in outputs):
+            return
+        self._last_batch = len(batch)
+        self._seconds_per_row = recent_rate(self._seconds_per_row, seconds=seconds, rows=len(batch))
         self._monitoring.pass_done(waited=[start - waiting.since for waiting in batch], seconds=seconds)
 
+    def _outputs(self, rows: Sequence[Row]) -> list[Output | _Failure]:
+        """Run a pass; one that fails is run again in two halves, so that a text on which the model fails fails alone."""
+        try:
+            return list(self._predict(rows))
+        except Exception as error:  # noqa: BLE001  (whatever torch raises: the requests of these rows fail, all others are served)
+            if len(rows) == 1:
+                _log.exception("the model failed on a text of %d tokens", len(rows[0]))
+                return [_Failure()]
+            _log.warning("the model failed on a batch of %d texts, which is run again in halves: %s", len(rows), error)
+        half = len(rows) // 2
+        return [*self._outputs(rows[:half]), *self._outputs(rows[half:])]
 
-def _fail(batch: Sequence[_Waiting[Row, Output]]) -> None:
-    for waiting in batch:
-        if not waiting.request.answered.done():
-            message = "the model failed on this text; the server's log says why"
-            waiting.request.answered.set_exception(RequestError(message, status=500, reason="model_error"))
 
-
-def _deliver(waiting: _Waiting[Row, Output], output: Output) -> None:
+def _deliver(waiting: _Waiting[Row, Output], output: Output | _Failure) -> None:
     request = waiting.request
+    if isinstance(output, _Failure):
+        if not request.answered.done():
+            message = "the model failed on this text; the server's log says why"
+            request.answered.set_exception(RequestError(message, status=500, reason="model_error"))
+        return
     request.outputs[waiting.position] = output
     request.missing -= 1
     if request.missing == 0 and not request.answered.done():

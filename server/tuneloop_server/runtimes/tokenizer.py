@@ -12,8 +12,9 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 
+from tuneloop_api.contract.model_inputs import breaking_pattern
 from tuneloop_server.fields import invalid, wrong
 from tuneloop_server.model import Encoded
 
@@ -46,6 +47,7 @@ class TextTokenizer:
     ) -> None:
         """max_windows: most windows that texts may make together, if they are read in windows."""
         self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
+        _read_as_text(self._tokenizer)
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
         self._max_windows = max_windows
@@ -165,7 +167,9 @@ class TextTokenizer:
     @cached_property
     def _strided(self) -> Tokenizer:
         """A copy whose stride each request sets. It is made at first use: most clients never ask for a stride."""
-        return Tokenizer.from_str(self._tokenizer.to_str())
+        copied = Tokenizer.from_str(self._tokenizer.to_str())
+        copied.encode_special_tokens = True
+        return copied
 
     def _encoded(self, encoding: Encoding, *, truncated: bool | None = None, start: int = 0) -> Encoded:
         """start: where in the text the encoded part begins."""
@@ -188,3 +192,18 @@ class TextTokenizer:
 def windows_of(tokens: int, *, room: int, stride: int) -> int:
     """Return how many windows of `room` tokens a text makes, if each shares `stride` tokens with the one before."""
     return 1 + max(0, math.ceil((tokens - room) / (room - stride)))
+
+
+def _read_as_text(tokenizer: Tokenizer) -> None:
+    """Make a tokenizer read special tokens in a text as text, as `read_as_text` in the trainer does; see there."""
+    tokenizer.encode_special_tokens = True
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    pattern = breaking_pattern(token for token in special if _is_piece(tokenizer, token))
+    if pattern is not None:
+        parts = [pre_tokenizers.Split(Regex(pattern), "merged_with_previous"), tokenizer.pre_tokenizer]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([part for part in parts if part is not None])
+
+
+def _is_piece(tokenizer: Tokenizer, token: str) -> bool:
+    model = tokenizer.model
+    return model.token_to_id(token) is not None and any(piece.value == token for piece in model.tokenize(token))

@@ -250,3 +250,22 @@ def test_a_run_that_begins_again_removes_the_checkpoints_of_earlier_runs_and_nev
         prepare(changed(config, fresh_run_id=run), Reporter(config))
         left.append(checkpoint.exists())
     assert left == [True, False, True, False]
+
+
+def test_rows_that_were_left_out_and_labels_that_look_alike_are_told_also_for_data_from_the_cache(tmp_path, model):
+    rows = [(text, ("True", "true", "false")[index % 3]) for index, (text, _) in enumerate(sentences(600))]
+    rows += [(text, "false") for text, _ in rows[:300]]
+    first = run(tmp_path, model, rows)
+    assert first.notes == [
+        "300 of 900 rows were left out: 300 repeat the text of an earlier row (data.deduplicate.exact)",
+        (
+            "200 rows have the text of an earlier row and another label, for example "
+            f"file://{tmp_path}/train.csv line 602: the first label stays; give each text one label"
+        ),
+        (
+            "labels that look alike are different classes: 'True' (200 rows) and 'true' (200 rows): "
+            "write each class in one way, or name the classes in model.labels"
+        ),
+    ]
+    second = again(tmp_path, model)
+    assert (second.cache_hit, second.notes) == (True, first.notes)

@@ -24,6 +24,7 @@ from tuneloop_api.contract.results import (
 )
 from tuneloop_api.contract.run_config import ResultReference
 from tuneloop_api.contract.termination import TERMINATION_MESSAGE_BYTES, fit_termination_message
+from tuneloop_api.wire.model import changed
 
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
@@ -51,7 +52,7 @@ PREPARED = st.builds(
     PrepareSummary,
     counts=st.builds(DataCounts, splits=st.dictionaries(ANY_TEXT, COUNT, max_size=4), rows=COUNT, bad=COUNT, duplicates=COUNT, truncated=COUNT),
     resolved=RESOLVED, dataset_digest=ANY_TEXT, model_revision=ANY_TEXT, report_path=ANY_TEXT, cache_hit=st.booleans(),
-    memory=st.one_of(st.none(), st.just(MemoryPlan.from_wire(sample(MemoryPlan, full=True)))),
+    memory=st.one_of(st.none(), st.just(MemoryPlan.from_wire(sample(MemoryPlan, full=True)))), notes=many(ANY_TEXT),
 )  # fmt: skip
 TRAINED = st.builds(
     TrainSummary, start_step=COUNT, steps=COUNT, world_size=COUNT, last=st.one_of(st.none(), SAVED), best=st.one_of(st.none(), SAVED),
@@ -132,3 +133,14 @@ def test_the_oldest_of_the_last_lines_go_first() -> None:
     assert read.message == message.message
     assert read.last_lines == lines[-len(read.last_lines or ()) :]
     assert len(read.last_lines or ()) > 10
+
+
+def test_of_prepared_data_only_notes_are_left_out() -> None:
+    prepared = changed(
+        PrepareSummary.from_wire(sample(PrepareSummary, full=True)), notes=["rows were left out " * 20] * 30
+    )
+    message = TerminationMessage(stage="prepare", outcome="Succeeded", result=DONE, prepare=prepared)
+    read = TerminationMessage.from_wire(json.loads(fit_termination_message(message))).prepare
+    assert read is not None
+    assert 1 < len(read.notes) < 30
+    assert read.counts == prepared.counts

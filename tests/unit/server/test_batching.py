@@ -148,6 +148,24 @@ def test_a_failing_pass_fails_its_own_requests_only():
     assert serve(model, scenario) == (500, [5], 0)
 
 
+@pytest.mark.parametrize("bad", [[0], [3], [7], [2, 5], list(range(8))])
+def test_a_text_on_which_the_model_fails_fails_alone_in_its_batch(bad):
+    model = EchoModel()
+
+    async def scenario(batcher):
+        busy = await hold(model, batcher)
+        numbers = [666 if index in bad else 667 + index for index in range(8)]  # of like length: one batch
+        asked = [asyncio.create_task(ask(batcher, [number])) for number in numbers]
+        await until(lambda: batcher.waiting == 8)
+        model.may_run.set()
+        await busy
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = serve(model, scenario)
+    assert [index for index, answer in enumerate(answers) if isinstance(answer, RequestError)] == bad
+    assert all(answer == [667 + index] for index, answer in enumerate(answers) if index not in bad)
+
+
 def test_texts_that_nobody_waits_for_are_not_computed():
     model = EchoModel()
 

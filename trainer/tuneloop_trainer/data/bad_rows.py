@@ -7,12 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tuneloop_trainer.data.sources.raw import BadReason
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.settings import ValidationSettings
     from tuneloop_trainer.data.formats.row_format import Unusable
-    from tuneloop_trainer.data.sources.raw import BadReason
+
+
+_QUOTES = 'put cells with quotes into quotes, and double the quotes inside: "she said ""yes"""'
+_MENDING = {BadReason.OPEN_QUOTE: _QUOTES, BadReason.MALFORMED_CSV: _QUOTES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,8 @@ def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) ->
     reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
     shown = "; ".join(map(str, bad.samples[:3]))
     needed = math.ceil(count / rows * 1e4) / 1e4
-    hint = f"mend these rows, or set data.validate.maxBadFraction: {needed:g} to leave them out"
+    mending = _MENDING.get(bad.counts.most_common(1)[0][0], "mend these rows")
+    hint = f"{mending}, or set data.validate.maxBadFraction: {needed:g} to leave them out"
     if count == rows:
         hint = "see whether the file's format, the source's columns and labelRule, and model.labels fit the rows"
     raise DataError(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.data.steps.step import DataStep
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Grows when the same inputs give other files: by another layout, another way to read rows, or another encoding of a task."""
 _READING = ("format", "validate_rows", "max_tokens")
 """Fields of `data` that reading and cutting depend on. Those of the steps are named by the steps."""

@@ -126,6 +126,7 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
                 tokenizer=_tokenizer_facts(inputs.model, encoder.tokenizer),
                 splits=written.files,
                 counts=_counts(report),
+                notes=report["notes"],
             )
             publish(draft, manifest, folder=folder)
     LOG.info("%s", summary(report))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_trainer.data.notes import notes_of
 from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids
 from tuneloop_trainer.dataset.splits import SPLITS
 
@@ -38,7 +39,7 @@ def data_report(
     classes = label_ids.classes_of(table, table.labels or [])
     counts = label_ids.class_counts(table, classes)
     apart = facts[keep_splits_apart.STEP.name]
-    return {
+    report = {
         "version": 2,
         "format": {"name": table.row_format.name, **collected.format_facts},
         "rows": {name: files.rows for name, files in written.files.items()},
@@ -61,6 +62,7 @@ def data_report(
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "peakMemoryMiB": peak_memory_mib(),
     }
+    return report | {"notes": notes_of(report)}
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -84,6 +86,7 @@ def summary(report: Mapping[str, Any]) -> str:
         f"  labels: {duplicates['conflictingLabels']:,} repeated rows have another label than the first",
         f"  leakage: {'none' if report['leakage']['passed'] else leakage}",
         f"  tokens: median {median}, longest {longest}, {cut}",
+        *(f"  note: {note}" for note in report["notes"]),
         f"  took {sum(report['seconds'].values()):.1f} s, {report['peakMemoryMiB']:,} MiB at most",
     ]
     return "\n".join(lines)

@@ -103,6 +103,8 @@ class DatasetManifest(MessageModel):
     splits: dict[str, SplitFiles]
     """train, validation, test."""
     counts: DataCounts
+    notes: list[str] = Field(default=[])
+    """What a person should know of the data, one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True)

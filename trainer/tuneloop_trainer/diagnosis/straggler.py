@@ -54,7 +54,7 @@ class StragglerDetector:
         return Finding(
             name="Straggler",
             message=f"rank {self._slowest} takes {self._times:.1f} x as long as the fastest rank for the same tokens, and all others wait for it",
-            advice="Look at its node: other work, heat, a slow disk; kubectl delete pod restarts the gang from the newest checkpoint, on another node if that one is cordoned",
+            advice="Look at its node: other work, heat, a slow disk; deleting its pod restarts the gang from the newest checkpoint, on another node if that one is cordoned",
         )
 
     def _judge(self) -> None:

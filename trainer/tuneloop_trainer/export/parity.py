@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
 
 from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def check_parity(model: nn.Module, folder: Path, expected: Sample, *, precision:
 
     model: loaded from `folder`, in evaluation mode. Raises StageError if the tokenizer or a logit differs by more than the tolerance.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = load_tokenizer(folder)
     largest = 0.0
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import transformers
 from transformers import AutoConfig
 from transformers import logging as transformers_logging
 
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
@@ -67,6 +69,7 @@ def load_model(
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
     missing = set(loaded["missing_keys"])
     new = missing | {key[0] for key in loaded["mismatched_keys"]}
+    _check_inputs(model, folder)
     _check_only_head_is_new(model, new, folder)
     rows = label_parameters(model, labels=len(labels))
     model.head_origin = describe_head(labels, labels_before, is_there=not rows.keys() <= missing)
@@ -100,6 +103,16 @@ def _set_dropout(config: Any, dropout: float) -> None:
         is_rate = isinstance(value, float | int) and not isinstance(value, bool)
         if is_rate and ("dropout" in name or name.endswith("pdrop")):
             setattr(config, name, dropout)
+
+
+def _check_inputs(model: Any, folder: Path) -> None:
+    """Refuse a class that takes no attention mask: what it answers for a text would depend on the other texts of the batch."""
+    lacking = set(MODEL_INPUTS) - set(inspect.signature(model.forward).parameters)
+    if lacking:
+        raise ModelAccessError(
+            f"spec.model.uri: {folder}: {type(model).__name__} takes no {' and no '.join(sorted(lacking))}, so padding would change its answers",
+            hint="take for example a bert, roberta, modernbert, llama or qwen3 model",
+        )
 
 
 def _check_only_head_is_new(model: Any, new: set[str], folder: Path) -> None:

@@ -18,6 +18,7 @@ from tuneloop_trainer.models.files import (
     digest_of_files,
     tokenizer_files,
 )
+from tuneloop_trainer.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Paths
@@ -61,7 +62,7 @@ class PretrainedModel:
     max_tokens: int | None
     """Longest input; None: no limit."""
     tokenizer: Any
-    """The fast tokenizer."""
+    """The fast tokenizer; it reads special tokens in a text as text."""
     tokenizer_digest: str
 
 
@@ -151,10 +152,8 @@ def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
 
 
 def _load_tokenizer(folder: Path, *, uri: str) -> Any:
-    from transformers import AutoTokenizer  # noqa: PLC0415  (seconds)
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = load_tokenizer(folder)
     except Exception as error:  # the libraries raise anything for a damaged file, even bare Exception
         raise ModelAccessError(f"model.uri: {uri}: the tokenizer cannot be loaded: {first_line(error)}") from error
     if not tokenizer.is_fast:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,7 @@ def padded_inputs(split: TokenizedSplit, rows: NDArray[np.int64], *, pad_id: int
     lengths = split.lengths[rows]
     input_ids = padded(split.tokens, rows, lengths=lengths, fill=pad_id)
     mask = np.arange(input_ids.shape[1]) < lengths[:, None]
-    return {"input_ids": input_ids, "attention_mask": mask.astype(np.int64)}
+    return dict(zip(MODEL_INPUTS, (input_ids, mask.astype(np.int64)), strict=True))
 
 
 def padded(

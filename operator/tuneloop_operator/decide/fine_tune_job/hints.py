@@ -9,7 +9,7 @@ HINTS = {
     FailureClass.OUT_OF_MEMORY_HOST: "Raise resources.memory (resources.prepare.memory or resources.export.memory for these stages).",
     FailureClass.COLLECTIVE: "A pod lost its peers. Look at the node's network and at the other pods' logs; it is restarted from the newest checkpoint.",
     FailureClass.HANG: "No step was made for too long. The stacks of all ranks are in the pods' logs.",
-    FailureClass.STORAGE: "Look at the claim: is it full, read-only or gone? `kubectl describe pvc` says more.",
+    FailureClass.STORAGE: "Look at the claim: is it full, read-only or gone? Its events say more on a cluster.",
     FailureClass.EVICTED: "The pod was removed from its node; it is restarted from the newest checkpoint. Requests equal to real use are evicted last.",
     FailureClass.NODE_LOST: "The node went away; training goes on elsewhere from the newest checkpoint.",
     FailureClass.PREEMPTED: "A more important pod took its place; training goes on from the newest checkpoint as soon as there is room.",
@@ -24,5 +24,5 @@ HINTS = {
     FailureClass.START_DEADLINE: "Make room for the pods (nodes, GPUs, quota), ask for less in resources, set scheduling.minNodes, or give failurePolicy.startDeadline more time; then create the job again.",
     FailureClass.DEADLINE_EXCEEDED: "Create the job again with a larger activeDeadlineSeconds; its checkpoints are still there.",
     FailureClass.BUDGET_EXCEEDED: "Create the job again with a larger budget.maxGpuHours; its checkpoints are still there.",
-    FailureClass.UNKNOWN: "Look at the pod's log: `kubectl logs` with the pod's name.",
+    FailureClass.UNKNOWN: "Look at the log of the pod that failed.",
 }

@@ -28,7 +28,7 @@ from tuneloop_operator.status.fine_tune_job.progress import (
     with_save_seconds,
     with_start,
 )
-from tuneloop_operator.status.fine_tune_job.training_health import with_findings
+from tuneloop_operator.status.fine_tune_job.training_health import MOST_TEXT, with_findings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +63,7 @@ def with_prepared(
             "Prepared",
             true=True,
             reason="CacheHit" if summary.cache_hit else "DataReady",
-            message=f"{counts.rows} rows ({rows})",
+            message="\n".join([f"{counts.rows} rows ({rows})", *summary.notes])[:MOST_TEXT],
             now=now,
         ),
     )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 600.0
 """How long a training may send no progress before ProgressStale. The pods themselves find a hang much earlier."""
-_MOST_TEXT = 4096
+MOST_TEXT = 4096
+"""Characters of a condition's message."""
 
 
 def with_health(
@@ -45,7 +46,7 @@ def with_findings(conditions: Conditions, findings: Sequence[Finding] | None, *,
     None: the message says nothing about findings, and the condition stays.
     """
     if findings:
-        text = "\n".join(f"{finding.message}. {finding.advice}" for finding in findings)[:_MOST_TEXT]
+        text = "\n".join(f"{finding.message}. {finding.advice}" for finding in findings)[:MOST_TEXT]
         return with_condition(conditions, "TrainingHealthy", true=False, reason=findings[0].name, message=text, now=now)
     return (
         _recovered(conditions, "TrainingHealthy", reason="NothingFound", now=now)
@@ -70,7 +71,7 @@ def _with_saving(
             "CheckpointFresh",
             true=False,
             reason="SaveFailed",
-            message=message.save_error[:_MOST_TEXT],
+            message=message.save_error[:MOST_TEXT],
             now=now,
         )
     else:

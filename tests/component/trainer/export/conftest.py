@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tuneloop_trainer.dataset.shards import MANIFEST, DatasetManifest, Tokenizer
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.tokenizer import load_tokenizer
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.stage_result import write_result
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
@@ -89,9 +90,13 @@ class RunMaker:
     folder: Path
     tiny_bert: Path
 
-    def tiny(self, *, labels: tuple[str, ...] = ("negative", "positive"), **how: Any) -> RunConfig:
-        """A tiny BERT on 240 invented sentences."""
-        return self.make(self.tiny_bert, invented_rows(240, labels), **how)
+    def tiny(self, *, labels: tuple[str, ...] = ("negative", "positive"), ending: str = "", **how: Any) -> RunConfig:
+        """A tiny BERT on 240 invented sentences; ending: what two thirds of the texts end with."""
+        rows = [
+            replace(row, text=row.text + ending * (number % 3 > 0))
+            for number, row in enumerate(invented_rows(240, labels))
+        ]
+        return self.make(self.tiny_bert, rows, **how)
 
     def minilm(self, **how: Any) -> RunConfig:
         """The real MiniLM on 400 real sentences of film reviews."""
@@ -158,8 +163,8 @@ def posts() -> Posts:
 def _prepare(claim: Path, model: Path, rows: list[Row], *, max_tokens: int) -> PrepareResult:
     dataset = claim / "datasets" / "d1"
     dataset.mkdir(parents=True)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokenizer.save_pretrained(dataset / "tokenizer")
+    AutoTokenizer.from_pretrained(model).save_pretrained(dataset / "tokenizer")
+    tokenizer = load_tokenizer(dataset / "tokenizer")
     labels = sorted({row.label for row in rows})
     cuts = [0, len(rows) // 2, 3 * len(rows) // 4, len(rows)]
     splits = {}

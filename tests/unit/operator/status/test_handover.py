@@ -123,3 +123,9 @@ def test_the_longest_image_that_the_spec_allows_stands_in_the_status() -> None:
     digest = "@sha256:" + 16 * "9f2c"
     image = "registry.example.com/" + "a" * (MOST_IMAGE_CHARACTERS - 21 - len(digest)) + digest
     assert with_prepared(FineTuneJobStatus(), PREPARED, image=image, now=NOW).image == image
+
+
+def test_what_a_person_should_know_of_the_data_stands_in_the_condition() -> None:
+    summary = changed(PREPARED, notes=["3 of 12 rows were left out", "labels look alike"])
+    (condition,) = with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).conditions or ()
+    assert condition.message == "9 rows (train 9)\n3 of 12 rows were left out\nlabels look alike"

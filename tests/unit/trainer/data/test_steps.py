@@ -235,3 +235,59 @@ def test_groups_that_given_splits_share_are_counted():
         "train+test": 1,
         "validation+test": 1,
     }
+
+
+def test_a_split_whose_texts_all_stand_in_another_split_is_named():
+    rows = [*many(300), *((TEST, text, label) for _, text, label in many(300))]
+    same = DataSettings(train=SOURCE, test=SOURCE)
+    with pytest.raises(
+        DataError, match=r"all \d+ rows of the train split have texts that stand in another split, too"
+    ) as caught:
+        assign(table(rows), data=same, labels=None)
+    assert "a.csv line 302 (test)" in caught.value.message or "(test)" in caught.value.message
+    assert "method" not in caught.value.hint
+
+
+def test_rows_of_a_class_that_were_left_out_are_named_where_the_class_is_missing():
+    rows = [*many(300), (TRAIN, "only one", "rare"), (TEST, "only one", "rare"), (TEST, "t", "c0"), (TEST, "s", "c1")]
+    with pytest.raises(
+        DataError, match=r"'rare' has no row in the train split; .* 1 in test; 1 were left out, since"
+    ) as caught:
+        assign(table(rows), data=DataSettings(train=SOURCE, test=SOURCE), labels=None)
+    assert "add rows of it" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        pytest.param(data(), "add rows of it; or set data.split: {method: random} (stratified), or another split.seed; or leave the class out", id="by hash"),
+        pytest.param(data(method="random"), "add rows of it; or set another data.split.seed; or leave the class out", id="random already"),
+        pytest.param(DataSettings(train=SOURCE, validation=SOURCE, test=SOURCE), "add rows of it to data.validation, or leave the class out", id="all splits are given"),
+    ],
+)  # fmt: skip
+def test_the_advice_for_a_missing_class_fits_the_settings(settings, hint):
+    rows = [
+        *many(300),
+        (TRAIN, "rare one", "rare"),
+        *((split, f"{split} {label}", label) for split in (1, 2) for label in ("c0", "c1")),
+    ]
+    if settings.test is None:
+        rows = rows[:301]
+    with pytest.raises(DataError, match="'rare'") as caught:
+        assign(table(rows), data=settings, labels=None)
+    assert caught.value.hint == hint
+
+
+def test_labels_that_are_numbers_get_the_advice_to_make_two_classes_of_them():
+    rows = [(TRAIN, f"text {index}", f"{index / 100 % 3:.2f}") for index in range(600)]
+    with pytest.raises(DataError, match="has no row in the") as caught:
+        assign(table(rows), data=data(), labels=None)
+    assert "the labels are 300 numbers" in caught.value.hint
+    assert "labelRule in the source, for example {above: 1.495, names: [low, high]}" in caught.value.hint
+
+
+def test_a_class_that_looks_like_another_one_is_named_with_it():
+    rows = [*many(300), (TRAIN, "one", "C0")]
+    with pytest.raises(DataError, match="'C0' has no row in the") as caught:
+        assign(table(rows), data=data(), labels=None)
+    assert caught.value.hint == "'C0' looks like 'c0': write the class in one way"

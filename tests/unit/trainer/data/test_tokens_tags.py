@@ -255,7 +255,7 @@ def test_a_type_that_a_split_lacks_is_refused_with_advice(tmp_path):
     path = write(tmp_path / "a.jsonl", [*many(300, ["PER"]), (["Paris"], ["B-LOC"])])
     with pytest.raises(DataError, match="the class 'LOC' has no row in the .* split; it has 1 in all") as refused:
         stepped(path, tag_settings([path]))
-    assert "another split.seed" in refused.value.hint
+    assert "another data.split.seed" in refused.value.hint
     assert "stratified" not in refused.value.hint
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tuneloop_trainer.data.formats.labels import class_of, in_order
+from tuneloop_trainer.data.formats.labels import class_of, in_order, known_classes, normal_label
 from tuneloop_trainer.data.formats.row_format import LeftOut, Parsing, RowFormat, SourceToParse, Unusable
 from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_unicode
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tuneloop_api.contract.settings import LabelRuleSettings, Settings
     from tuneloop_trainer.tasks.task import Row
@@ -29,8 +29,8 @@ _OF_THE_LABEL = frozenset(
 )
 
 
-def parse(row: RawRow, *, rule: LabelRuleSettings | None, known: frozenset[str] | None) -> Row | Unusable | LeftOut:
-    """Return the row's text and class. `known`: the classes of `model.labels`, None where any class is allowed."""
+def parse(row: RawRow, *, rule: LabelRuleSettings | None, known: Mapping[str, str] | None) -> Row | Unusable | LeftOut:
+    """Return the row's text and class. `known`: from `known_classes`."""
     text, value = row.cells
     if (problem := _problem_of(text)) is not None:
         return Unusable(problem, excerpt_of("" if text is None else text))
@@ -43,19 +43,19 @@ def parse(row: RawRow, *, rule: LabelRuleSettings | None, known: frozenset[str] 
 
 
 def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
-    known = None if settings.model.labels is None else frozenset(settings.model.labels)
+    known = known_classes(settings.model.labels)
     for source in sources:
         _refuse_other_classes(source, known)
     return Parsing(parsers=[partial(parse, rule=source.settings.label_rule, known=known) for source in sources])
 
 
-def _refuse_other_classes(source: SourceToParse, known: frozenset[str] | None) -> None:
+def _refuse_other_classes(source: SourceToParse, known: Mapping[str, str] | None) -> None:
     rule = source.settings.label_rule
-    if rule is None or known is None or known.issuperset(rule.names):
+    if rule is None or known is None or known.keys() >= set(map(normal_label, rule.names)):
         return
     raise ConfigError(
         f"{source.field}.labelRule.names: {', '.join(rule.names)} are not all in model.labels",
-        hint=f"model.labels has {', '.join(sorted(known)[:20])}; give the same names in both",
+        hint=f"model.labels has {', '.join(sorted(known.values())[:20])}; give the same names in both",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from tuneloop_trainer.data.formats.labels import LONGEST_LABEL, in_order
+from tuneloop_trainer.data.formats.labels import LONGEST_LABEL, in_order, known_classes, normal_label
 from tuneloop_trainer.data.formats.row_format import Parsing, RowFormat, SourceToParse, Unusable
 from tuneloop_trainer.data.formats.tag_schemes import (
     OUTSIDE,
@@ -26,7 +26,7 @@ from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Row
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 Target = Literal["iob2", "bioes"]
 
 
-def parse(row: RawRow, *, scheme: Scheme, target: Target, known: frozenset[str] | None) -> Row | Unusable:
-    """Return the row's words and tags, the tags in the scheme `target`. `known`: the tags of `model.labels`, None where any tag is allowed."""
+def parse(row: RawRow, *, scheme: Scheme, target: Target, known: Mapping[str, str] | None) -> Row | Unusable:
+    """Return the row's words and tags, the tags in the scheme `target`. `known`: the tags of `model.labels`, from `known_classes`."""
     tokens, tags = (_listed(cell) for cell in row.cells)
     problem = _problem_of_tokens(tokens) or _problem_of_tags(tags)
     if problem is not None:
@@ -43,14 +43,16 @@ def parse(row: RawRow, *, scheme: Scheme, target: Target, known: frozenset[str] 
     if len(tokens) != len(tags):
         found = f"{len(tokens)} tokens, {len(tags)} tags: {' '.join(tokens)}"
         return Unusable(BadReason.OTHER_LENGTH, excerpt_of(found))
-    spans = spans_of(tags, scheme)
+    spans = spans_of([normal_label(tag) for tag in tags], scheme)
     if isinstance(spans, ImpossibleTag):
         return Unusable(BadReason.IMPOSSIBLE_TAG, _at(tokens, spans.index, spans.reason))
     written = tags_of(spans, words=len(tokens), scheme=target)
-    unknown = next((index for index, tag in enumerate(written) if known is not None and tag not in known), None)
+    if known is None:
+        return {"tokens": tokens, "tags": written}
+    unknown = next((index for index, tag in enumerate(written) if tag not in known), None)
     if unknown is not None:
         return Unusable(BadReason.UNKNOWN_TAG, _at(tokens, unknown, f"{written[unknown]} is not in model.labels"))
-    return {"tokens": tokens, "tags": written}
+    return {"tokens": tokens, "tags": [known[tag] for tag in written]}
 
 
 def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
@@ -66,7 +68,7 @@ def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
     chosen = settings.task_options.tag_scheme
     schemes = [detect(_tags_of_rows(source)) if chosen == "auto" else chosen for source in sources]
     target: Target = ("bioes" if "bioes" in schemes else "iob2") if given is None else _scheme_of_labels(given)
-    known = None if given is None else frozenset(given)
+    known = known_classes(given)
     return Parsing(
         parsers=[partial(parse, scheme=scheme, target=target, known=known) for scheme in schemes],
         facts={"tagSchemes": schemes, "writtenAs": target},
@@ -94,7 +96,7 @@ def _tags_of_rows(source: SourceToParse) -> Iterator[Sequence[str]]:
     for row in source.rows():
         tags = None if row.problem is not None else _listed(row.cells[1])
         if tags is not None and _problem_of_tags(tags) is None:
-            yield tags
+            yield [normal_label(tag) for tag in tags]
 
 
 def _listed(cell: object) -> list[str]:

@@ -24,6 +24,7 @@ class BadReason(StrEnum):
 
     MALFORMED_JSON = "malformed JSON"
     MALFORMED_CSV = "malformed quotes"
+    OPEN_QUOTE = "a quote that takes in the rows behind it"
     WRONG_CELLS = "wrong number of cells"
     MISSING_TEXT = "missing text"
     BLANK_TEXT = "blank text"

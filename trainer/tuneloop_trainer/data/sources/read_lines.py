@@ -1,9 +1,8 @@
-"""Reads CSV, TSV and JSON-lines files: UTF-8, a batch of rows at a time."""
+"""Reads JSON-lines files, and the lines of any text file: UTF-8, a batch of rows at a time."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import itertools
 import json
 from typing import TYPE_CHECKING, TextIO
@@ -28,23 +27,17 @@ if TYPE_CHECKING:
 
     from tuneloop_trainer.locate import DataFile
 
-_LARGEST_CELL = 2**31 - 1
+_UNPACK = "unpack it, and give the unpacked file"
+_BINARY = {
+    b"\x1f\x8b": ("a gzip file", "unpack it, for example: gunzip -c old > new, and give the unpacked file"),
+    b"BZh": ("a bzip2 file", _UNPACK),
+    b"\xfd7zXZ\x00": ("an xz file", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
+    b"PK\x03\x04": ("a zip file or a spreadsheet", "unpack it, or save the table as .csv"),
+    b"PAR1": ("a Parquet file", "name it .parquet"),
+}
+"""How files begin that are no text, what they are, and what to do."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
-    """Read CSV or TSV as RFC 4180 has it: the first line names the columns; quoted cells may hold quotes and line breaks."""
-    csv.field_size_limit(_LARGEST_CELL)
-    delimiter = "\t" if file.format == "tsv" else ","
-    with file.path.open(encoding="utf-8-sig", newline="") as lines:
-        records = _records(decoded_lines(lines, file=file), delimiter=delimiter, file=file)
-        header = _header(records, file=file)
-        positions = column_positions(header, wanted=wanted, file=file.name, field=field)
-        rows = (
-            _delimited_row(line, cells, positions=positions, width=len(header), wanted=wanted)
-            for line, cells in records
-        )
-        yield from batches(rows, lines=lines, file=file)
 
 
 def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
@@ -59,56 +52,6 @@ def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Ite
             _json_row(number, value, names=names, wanted=wanted) for number, value in itertools.chain(first, values)
         )
         yield from batches(rows, lines=lines, file=file)
-
-
-def _records(lines: Iterator[str], *, delimiter: str, file: DataFile) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield (first line, cells) of each record, or (first line, what is wrong) for a record that cannot be split."""
-    records = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        first_line = records.line_num + 1
-        try:
-            cells = next(records)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise _never_closed(file, line=first_line) from error
-            yield first_line, str(error)
-        else:
-            if cells:
-                yield first_line, cells
-
-
-def _header(records: Iterator[tuple[int, list[str] | str]], *, file: DataFile) -> list[str]:
-    line, cells = next(records, (1, []))
-    if isinstance(cells, str):
-        raise DataError(f"{file.name}: line {line}: the column names cannot be read: {cells}")
-    if not cells:
-        raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
-    if any("\0" in cell for cell in cells):
-        raise DataError(
-            f"{file.name}: line {line}: the column names hold zero bytes: the file is UTF-16, or no text",
-            hint="convert the file, for example: iconv -f UTF-16LE -t utf-8 old > new",
-        )
-    return cells
-
-
-def _never_closed(file: DataFile, *, line: int) -> DataError:
-    return DataError(
-        f"{file.name}: line {line}: a quoted cell begins in this row and is never closed",
-        hint='close it, and double the quotes inside quoted cells: "she said ""yes"""',
-    )
-
-
-def _delimited_row(
-    line: int, cells: list[str] | str, *, positions: tuple[int, ...], width: int, wanted: WantedColumns
-) -> RawRow:
-    if isinstance(cells, str):
-        return RawRow(line, problem=BadReason.MALFORMED_CSV, excerpt=cells)
-    if len(cells) != width:
-        found = f"{len(cells)} cells, the header has {width}: {', '.join(cells)}"
-        return RawRow(line, problem=BadReason.WRONG_CELLS, excerpt=excerpt_of(found))
-    return raw_row(line, [cells[position] for position in positions], wanted=wanted)
 
 
 def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object]]:
@@ -149,11 +92,20 @@ def batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterato
 
 
 def decoded_lines(lines: TextIO, *, file: DataFile) -> Iterator[str]:
-    """Yield the lines of a text file. Raises DataError, naming the first byte that is not UTF-8."""
+    """Yield the lines of a text file. Raises DataError if it is no text file, or naming the first byte that is not UTF-8."""
+    _refuse_binary(file)
     try:
         yield from lines
     except UnicodeDecodeError as error:
         raise _wrong_encoding(file.path, name=file.name) from error
+
+
+def _refuse_binary(file: DataFile) -> None:
+    with file.path.open("rb") as opened:
+        beginning = opened.read(max(map(len, _BINARY)))
+    for mark, (kind, advice) in _BINARY.items():
+        if beginning.startswith(mark):
+            raise DataError(f"{file.name}: is {kind}, not text", hint=advice)
 
 
 def _wrong_encoding(path: Path, *, name: str) -> DataError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -75,10 +77,27 @@ def _columns(schema: pa.Schema, names: list[str], *, wanted: WantedColumns) -> _
 def _raw_rows(batch: pa.RecordBatch, columns: _Columns, *, first: int) -> list[RawRow]:
     values = []
     for name, classes in zip(columns.names, columns.classes, strict=True):
-        column = batch.column(name).to_pylist()
+        column = _values(batch.column(name))
         values.append(column if classes is None else [_class_name(value, classes) for value in column])
     cells = zip(*values, strict=True)
     return [raw_row(first + index, row, wanted=columns.wanted) for index, row in enumerate(cells)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return the values of a column; numbers as the file's own type writes them: 0.1 of 32 bits is 0.1, and a decimal is a plain number."""
+    if pa.types.is_float16(column.type) or pa.types.is_float32(column.type):
+        as_written = np.dtype(column.type.to_pandas_dtype()).type
+        return [None if value is None else float(str(as_written(value))) for value in column.to_pylist()]
+    if pa.types.is_decimal(column.type):
+        return [None if value is None else _plain(value) for value in column.to_pylist()]
+    return list(column.to_pylist())
+
+
+def _plain(value: Decimal) -> float | str:
+    """Return a decimal as a number, or as text where no float has its value."""
+    if value == value.to_integral_value():
+        return int(value)
+    return float(value) if Decimal(repr(float(value))) == value else f"{value.normalize():f}"
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

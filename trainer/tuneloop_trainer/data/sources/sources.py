@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.sources.raw import RawBatch, WantedColumns
 from tuneloop_trainer.data.sources.read_conll import read_conll
-from tuneloop_trainer.data.sources.read_lines import read_delimited, read_json_lines
+from tuneloop_trainer.data.sources.read_delimited import read_delimited
+from tuneloop_trainer.data.sources.read_lines import read_json_lines
 from tuneloop_trainer.data.sources.read_tables import read_arrow, read_parquet
 
 if TYPE_CHECKING:

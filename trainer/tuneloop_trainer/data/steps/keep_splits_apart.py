@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def run(table: RowTable, context: StepContext) -> StepResult:
-    """Leave out rows whose text stands in another split. Raises DataError if there are such rows and `acrossSplits` is off.
+    """Leave out rows whose text stands in another split. Raises DataError if there are such rows and `acrossSplits` is off, or if a split has no
+    other rows.
 
     Groups that stand in two given splits are counted: they were given so.
     """
@@ -30,6 +31,9 @@ def run(table: RowTable, context: StepContext) -> StepResult:
     if leaks.any() and not context.settings.data.deduplicate.across_splits:
         raise _overlap(leaks, texts=texts, table=table)
     splits = np.where(leaks, np.int8(OUT), table.splits)
+    for split in (TRAIN, VALIDATION):
+        if (table.splits == split).any() and not (splits == split).any():
+            raise _emptied(split, texts=texts, table=table)
     facts: dict[str, Any] = {"acrossSplits": int(leaks.sum()), "sharedTexts": shared(texts, splits)}
     if table.group_keys is not None:
         facts["sharedGroups"] = shared(equal_ids(table.group_keys), splits)
@@ -49,6 +53,18 @@ def shared(ids: NDArray[np.int64], splits: NDArray[np.int8]) -> dict[str, int]:
     """Return how many ids stand in both of two splits, by pair of splits."""
     own = {name: np.unique(ids[splits == split]) for split, name in enumerate(SPLITS)}
     return {f"{left}+{right}": len(np.intersect1d(own[left], own[right])) for left, right in combinations(SPLITS, 2)}
+
+
+def _emptied(split: int, *, texts: NDArray[np.int64], table: RowTable) -> DataError:
+    rows = table.indexes(split)
+    first = int(rows[0])
+    other = int(np.flatnonzero((texts == texts[first]) & (table.splits > split))[0])
+    return DataError(
+        f"all {len(rows):,} rows of the {SPLITS[split]} split have texts that stand in another split, too, and none is left: for example "
+        f"{table.place(first)} ({SPLITS[split]}) and {table.place(other)} ({SPLITS[table.splits[other]]})",
+        hint="give each split rows of its own: the same rows stand in two sources; without data.validation and data.test the rows of "
+        "data.train are divided",
+    )
 
 
 def _overlap(leaks: NDArray[np.bool_], *, texts: NDArray[np.int64], table: RowTable) -> DataError:

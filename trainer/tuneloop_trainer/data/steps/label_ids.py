@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_trainer.data.formats.labels import alike, median_of_numbers
+from tuneloop_trainer.data.missing_class import MissingClass
 from tuneloop_trainer.data.row_table import OUT
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 from tuneloop_trainer.dataset.splits import SPLITS
@@ -36,13 +38,17 @@ def run(table: RowTable, context: StepContext) -> StepResult:
             else None,
         )
     counts = class_counts(table, classes)
-    for split, name in enumerate(SPLITS):
-        missing = np.flatnonzero(counts[split] == 0)
-        if len(missing):
-            raise _missing_class(
-                counts, table=table, split=name, missing=[classes[index] for index in missing], first=int(missing[0])
-            )
-    return StepResult(table=replace(table, labels=labels), facts={"labels": len(labels), "classes": len(classes)})
+    lacking = np.flatnonzero((counts == 0).any(axis=1))
+    if len(lacking):
+        missing = _missing_class(table, counts, classes=classes, split=int(lacking[0]))
+        raise missing.error(context.settings.data)
+    facts = {
+        "labels": len(labels),
+        "classes": len(classes),
+        "alike": alike(classes) if given is None else [],
+        "numbers": given is None and table.row_format.one_label and median_of_numbers(classes) is not None,
+    }
+    return StepResult(table=replace(table, labels=labels), facts=facts)
 
 
 def classes_of(table: RowTable, labels: Sequence[str]) -> list[str]:
@@ -53,14 +59,16 @@ def classes_of(table: RowTable, labels: Sequence[str]) -> list[str]:
 
 def class_counts(table: RowTable, classes: Sequence[str]) -> NDArray[np.int64]:
     """Return how many rows of each split have each class, int64 [3, C]."""
+    return _rows_of_classes(table, classes, splits=range(len(SPLITS)))
+
+
+def _rows_of_classes(table: RowTable, classes: Sequence[str], *, splits: Sequence[int]) -> NDArray[np.int64]:
     place = {name: index for index, name in enumerate(classes)}
     has = np.zeros((len(table.label_sets), len(classes)), dtype=np.int64)
     for index, labels in enumerate(table.label_sets):
         of_set = {table.row_format.class_of(label) for label in labels}
         has[index, [place[name] for name in of_set if name in place]] = 1
-    counts = [
-        np.bincount(table.label_set_ids[table.indexes(split)], minlength=len(has)) for split in range(len(SPLITS))
-    ]
+    counts = [np.bincount(table.label_set_ids[table.indexes(split)], minlength=len(has)) for split in splits]
     return np.stack(counts) @ has
 
 
@@ -80,16 +88,16 @@ def _refuse_unusual(labels: list[str]) -> None:
         raise ConfigError(f"model.labels: {', '.join(labels)} has a class twice")
 
 
-def _missing_class(
-    counts: NDArray[np.int64], *, table: RowTable, split: str, missing: list[str], first: int
-) -> DataError:
-    rows = int(counts[:, first].sum())
-    spread = ", ".join(f"{int(counts[index, first])} in {name}" for index, name in enumerate(SPLITS))
-    others = f" (and {len(missing) - 1} more: {', '.join(map(repr, missing[1:4]))})" if len(missing) > 1 else ""
-    divide = "data.split: {method: random} (stratified), or another" if table.row_format.one_label else "another"
-    return DataError(
-        f"the class {missing[0]!r}{others} has no row in the {split} split; it has {rows} in all: {spread}",
-        hint=f"add rows of it; or set {divide} split.seed; or leave the class out",
+def _missing_class(table: RowTable, counts: NDArray[np.int64], *, classes: Sequence[str], split: int) -> MissingClass:
+    missing = np.flatnonzero(counts[split] == 0)
+    first = int(missing[0])
+    return MissingClass(
+        split=SPLITS[split],
+        missing=[classes[index] for index in missing.tolist()],
+        classes=classes,
+        rows=counts[:, first].tolist(),
+        left_out=int(_rows_of_classes(table, classes, splits=[OUT])[0, first]),
+        one_label=table.row_format.one_label,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.tasks import task_of
@@ -50,12 +51,16 @@ class ExportInputs:
         return read_manifest(Path(self.prepared.dataset_path)).tokenizer.pad_token_id
 
     def tokenizer(self) -> Any:
-        """Return the tokenizer that made the training tokens, set to cut and pad as training did."""
+        """Return the tokenizer that made the training tokens, set to cut, pad, name the inputs and read special tokens as training did."""
         tokenizer = AutoTokenizer.from_pretrained(Path(self.prepared.dataset_path) / TOKENIZER, local_files_only=True)
         tokenizer.model_max_length = self.prepared.resolved.max_tokens
         tokenizer.padding_side = "right"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
+        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": True}
+        for name, value in kept.items():
+            setattr(tokenizer, name, value)
+            tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
         return tokenizer
 
 

@@ -1,0 +1,70 @@
+"""What a person should know of prepared data, one sentence each: for the log, the status of the job and the console. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_SHOWN = 3
+
+
+def notes_of(report: Mapping[str, Any]) -> list[str]:
+    """Return the notes for a data report, perhaps none."""
+    return [*_left_out(report), *_contradictions(report), *_alike_labels(report), *_numbers(report)]
+
+
+def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
+    duplicates = report["duplicates"]
+    reasons = {
+        "cannot be used (data.validate)": report["bad"]["count"],
+        "are closer to labelRule.above than dropWithin": report["dropped"],
+        "repeat the text of an earlier row (data.deduplicate.exact)": duplicates["withinSplit"],
+        "have a text that stands in another split, too (data.deduplicate.acrossSplits)": duplicates["acrossSplits"],
+        "have nothing to learn before the cut (data.maxTokens)": sum(report["tokens"]["withoutTarget"].values()),
+    }
+    total = sum(reasons.values())
+    if total:
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+        yield f"{total:,} of {sum(source['read'] for source in report['sources']):,} rows were left out: {listed}"
+
+
+def _contradictions(report: Mapping[str, Any]) -> Iterator[str]:
+    duplicates = report["duplicates"]
+    count = duplicates["conflictingLabels"]
+    if count:
+        kept = "the first label stays; " if duplicates["withinSplit"] else ""
+        yield (
+            f"{count:,} rows have the text of an earlier row and another label, for example {duplicates['firstConflict']}: "
+            f"{kept}give each text one label"
+        )
+
+
+def _alike_labels(report: Mapping[str, Any]) -> Iterator[str]:
+    groups: Sequence[Sequence[str]] = _facts_of_labels(report).get("alike", [])
+    if not groups:
+        return
+    rows = {
+        label: sum(classes.get(label, 0) for classes in report["classes"].values())
+        for group in groups
+        for label in group
+    }
+    shown = "; ".join(
+        " and ".join(f"{label!r} ({rows[label]:,} rows)" for label in group[:_SHOWN]) for group in groups[:_SHOWN]
+    )
+    more = f"; and {len(groups) - _SHOWN} more" if len(groups) > _SHOWN else ""
+    yield (
+        f"labels that look alike are different classes: {shown}{more}: write each class in one way, "
+        "or name the classes in model.labels"
+    )
+
+
+def _numbers(report: Mapping[str, Any]) -> Iterator[str]:
+    facts = _facts_of_labels(report)
+    if facts.get("numbers"):
+        yield f"the labels are {facts['classes']:,} numbers, each of them a class: labelRule in the source makes two classes of them"
+
+
+def _facts_of_labels(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((step for step in report["steps"] if step["name"] == "label-ids"), {})
