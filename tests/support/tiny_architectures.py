@@ -128,6 +128,7 @@ def body_parameters(model_type: str) -> set[str]:
 
 UNSUPPORTED = {
     "bros": "reads the places of the words on a page, too",
+    "fnet": "takes no attention mask",
     "layoutlmv2": "reads an image, with the library detectron2",
     "perceiver": "its head is a decoder inside the body, which cannot be told from a body with parts missing",
     "reformer": "in training it reads texts of one fixed length alone",
