@@ -104,7 +104,7 @@ def test_every_architecture_reads_a_long_text_in_windows_as_its_pipeline_does(ta
     parameters = {"aggregation_strategy": strategy, "stride": stride}
     (served,) = tagger.served([text], parameters)
     expected = tagger.expected(text, parameters)
-    if expected[0]["start"] == expected[0]["end"]:
+    if expected and expected[0]["start"] == expected[0]["end"]:
         del expected[0]  # the pipeline gives an entity without characters twice if it is the first one
     assert_same(served, expected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -33,7 +34,8 @@ ANY_TEXT = st.one_of(
     st.sampled_from(['"\\\x00', "語", "\ud800", "x"]).map(lambda text: text * 5000),
 )
 COUNT = st.integers(0, 2**63)
-REAL = st.floats(-1e300, 1e300)  # without borders, Hypothesis has made an infinite number of a stored example
+REAL = st.floats(allow_nan=False, allow_infinity=False).filter(math.isfinite)
+"""Hypothesis draws an infinite number all the same where it replays a stored example."""
 MEASURED = st.builds(Measured, name=ANY_TEXT, split=ANY_TEXT, value=REAL, low=REAL, high=REAL)
 SAVED = st.builds(SavedStep, step=COUNT, path=ANY_TEXT, time=ANY_TEXT, metric=ANY_TEXT, value=REAL)
 FINDING = st.builds(Finding, name=st.just("OverFitting"), message=ANY_TEXT, advice=ANY_TEXT)
