@@ -1,6 +1,6 @@
 """Runs the test tiers and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
 
-Tiers run one after another, except those of one group, which run side by side.
+Tiers run one after another, except those that mostly wait, which run beside a long one.
 
 The budgets are those of the design. A tier over its budget is marked, but does not fail, since a slow machine is no defect.
 """
@@ -39,6 +39,15 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A tier, and those that run at the same time."""
+
+    tier: Tier
+    beside: tuple[Tier, ...] = ()
+    """They run one after another, each with one process."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What pytest counted in one tier."""
 
@@ -60,19 +69,22 @@ CONTROL_PLANE = Tier(
     "control plane", "tests/stories/control_plane", 15, workers=3,
     first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
 )  # fmt: skip
-CLUSTER = Tier("cluster", "tests/stories/cluster", 8)
-GROUPS: tuple[tuple[Tier, ...], ...] = (
-    (UNIT,),
-    (Tier("component", "tests/component", 4, workers=3),),
-    (Tier("attacks", "tests/stories/attacks", 1),),
-    (Tier("chart", "tests/stories/chart", 2),),
-    (Tier("images", "tests/stories/images", 3),),
-    (CONTROL_PLANE,),
-    (LOCAL, CLUSTER),
+STEPS = (
+    Step(UNIT),
+    Step(Tier("component", "tests/component", 4, workers=4)),
+    Step(Tier("attacks", "tests/stories/attacks", 1)),
+    Step(CONTROL_PLANE),
+    Step(
+        LOCAL,
+        beside=(
+            Tier("chart", "tests/stories/chart", 2),
+            Tier("images", "tests/stories/images", 3),
+            Tier("cluster", "tests/stories/cluster", 8),
+        ),
+    ),
 )
-"""In this order. The cluster tier mostly waits: alone, it keeps less than half a core busy."""
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
-QUICK_GROUPS = ((UNIT,), (Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1),))
+QUICK_STEPS = (Step(UNIT), Step(Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1)))
 """What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
 
 
@@ -90,11 +102,12 @@ class Counts(NamedTuple):
     skipped: int
 
 
-def run_group(tiers: tuple[Tier, ...], *, full: bool) -> list[Outcome]:
-    """Run tiers side by side. The first one's output passes through; that of the others is printed when all have ended."""
-    logs = {tier: REPORTS / f"{_file_name(tier)}.log" for tier in tiers[1:]}
-    with ThreadPoolExecutor(max_workers=len(tiers)) as pool:
-        outcomes = list(pool.map(lambda tier: run(tier, full=full, log=logs.get(tier)), tiers))
+def run_step(step: Step, *, full: bool) -> list[Outcome]:
+    """Run the tiers of a step. The output of those beside the first is printed when all have ended."""
+    logs = {tier: REPORTS / f"{_file_name(tier)}.log" for tier in step.beside}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        beside = pool.submit(lambda: [run(tier, full=full, log=log) for tier, log in logs.items()])
+        outcomes = [run(step.tier, full=full, log=None), *beside.result()]
     for log in logs.values():
         sys.stdout.write(log.read_text(errors="replace"))
     return outcomes
@@ -156,9 +169,9 @@ def main() -> int:
     scope.add_argument("--quick", action="store_true", help="run the unit tests and the smallest story alone")
     scope.add_argument("--full", action="store_true", help="also run what is marked `full`")
     chosen = options.parse_args()
-    full, groups = chosen.full, QUICK_GROUPS if chosen.quick else GROUPS
+    full, steps = chosen.full, QUICK_STEPS if chosen.quick else STEPS
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [outcome for group in groups for outcome in run_group(group, full=full)]
+    outcomes = [outcome for step in steps for outcome in run_step(step, full=full)]
     print(f"\n{'tier':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'minutes':>9}{'budget':>8}{'cores':>7}")
     for outcome in outcomes:
         print(_row(outcome, full=full))

@@ -88,7 +88,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
         memory=memory,
-        notes=manifest.notes,
+        notes=manifest.notes or None,
     )
 
 

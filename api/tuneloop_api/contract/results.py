@@ -108,8 +108,9 @@ class PrepareSummary(MessageModel):
     """The prepared data was there already."""
     memory: MemoryPlan | None = None
     """Of one training rank."""
-    notes: list[str] = Field(default=[])
-    """What a person should know of the data, one sentence each: rows that were left out, labels that look alike."""
+    notes: list[str] | None = None
+    """What a person should know of the data, one sentence each: rows that were left out, labels that look alike. None, never an empty list:
+    the operator of release 0.1.0 refuses a message with a field that it does not know."""
 
 
 class PrepareResult(PrepareSummary):

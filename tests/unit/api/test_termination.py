@@ -57,7 +57,7 @@ RESOLVED = models(Resolved, labels=many(ANY_TEXT), max_tokens=COUNT, global_batc
 PREPARED = models(PrepareSummary,
     counts=models(DataCounts, splits=st.dictionaries(ANY_TEXT, COUNT, max_size=4), rows=COUNT, bad=COUNT, duplicates=COUNT, truncated=COUNT),
     resolved=RESOLVED, dataset_digest=ANY_TEXT, model_revision=ANY_TEXT, report_path=ANY_TEXT, cache_hit=st.booleans(),
-    memory=st.one_of(st.none(), st.just(MemoryPlan.from_wire(sample(MemoryPlan, full=True)))), notes=many(ANY_TEXT),
+    memory=st.one_of(st.none(), st.just(MemoryPlan.from_wire(sample(MemoryPlan, full=True)))), notes=st.one_of(st.none(), many(ANY_TEXT)),
 )  # fmt: skip
 TRAINED = models(TrainSummary, start_step=COUNT, steps=COUNT, world_size=COUNT, last=st.one_of(st.none(), SAVED), best=st.one_of(st.none(), SAVED),
     findings=st.one_of(st.none(), many(FINDING)),
@@ -146,3 +146,7 @@ def test_of_prepared_data_only_notes_are_left_out() -> None:
     assert read is not None
     assert 1 < len(read.notes) < 30
     assert read.counts == prepared.counts
+
+
+def test_a_summary_of_data_without_notes_has_no_field_that_release_0_1_0_does_not_know() -> None:
+    assert "notes" not in PrepareSummary.from_wire(sample(PrepareSummary, full=False)).to_wire()

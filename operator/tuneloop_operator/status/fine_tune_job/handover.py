@@ -63,7 +63,7 @@ def with_prepared(
             "Prepared",
             true=True,
             reason="CacheHit" if summary.cache_hit else "DataReady",
-            message="\n".join([f"{counts.rows} rows ({rows})", *summary.notes])[:MOST_TEXT],
+            message="\n".join([f"{counts.rows} rows ({rows})", *(summary.notes or ())])[:MOST_TEXT],
             now=now,
         ),
     )

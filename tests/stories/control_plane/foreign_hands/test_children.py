@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from foreign_hands import JOB_LABEL, MANAGED, ONE_RUN, Story, gang
 from served_models import deploy, deployment_status, is_ready
@@ -82,6 +84,12 @@ def test_what_is_deleted_by_hand_is_made_again_once_but_no_configuration(stage):
     job.wait_for("Succeeded")
 
 
+def image_of(deployment: dict[str, Any]) -> str:
+    """Return the image of the first container."""
+    image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
+
+
 @at_once
 def test_servers_that_are_changed_by_hand_are_put_right_once_and_additions_stay(stage):
     job = stage.served("api")
@@ -93,9 +101,11 @@ def test_servers_that_are_changed_by_hand_are_put_right_once_and_additions_stay(
     change = {"spec": {"template": {"spec": {"containers": [server]}}}}
     until(lambda: job.child("Deployment", revision)["spec"]["replicas"] == 1, seconds=30, what="one replica")
     job.patch("Deployment", revision, change, content_type=STRATEGIC)
+    (ours,) = before["spec"]["template"]["spec"]["containers"]
+    until(lambda: image_of(job.child("Deployment", revision)) == ours["image"], seconds=30, what="our image again")
     job.traffic.come_to_rest(seconds=30)
     found = job.child("Deployment", revision)
-    (server,), (ours,) = (deployment["spec"]["template"]["spec"]["containers"] for deployment in (found, before))
+    (server,) = found["spec"]["template"]["spec"]["containers"]
     assert (found["spec"]["replicas"], server["image"]) == (1, ours["image"])
     assert {"name": "EXTRA", "value": "1"} in server["env"]
     assert len(job.traffic.applied("deployments")) == applied + 2
