@@ -71,7 +71,7 @@ CONTROL_PLANE = Tier(
 )  # fmt: skip
 STEPS = (
     Step(UNIT),
-    Step(Tier("component", "tests/component", 4, workers=4)),
+    Step(Tier("component", "tests/component", 4, workers=3)),
     Step(Tier("attacks", "tests/stories/attacks", 1)),
     Step(CONTROL_PLANE),
     Step(

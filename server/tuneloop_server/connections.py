@@ -69,7 +69,8 @@ class Connections:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._all: set[Connection] = set()
+        self._all: dict[Connection, None] = {}
+        """In the order of their arrival, which decides between those that began to wait at the same time."""
         self._logged_at = -_LOG_SECONDS
 
     @property
@@ -83,7 +84,7 @@ class Connections:
 
     def add(self, new: Connection, *, now: float) -> None:
         """Count a connection. One too many closes those that have waited longest for their clients; if there are none, it is closed itself."""
-        self._all.add(new)
+        self._all[new] = None
         if len(self._all) <= self.limits.connections:
             return
         self._log_seldom(now)
@@ -104,7 +105,7 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """Do not count a connection any more."""
-        self._all.discard(connection)
+        self._all.pop(connection, None)
 
     def sweep(self, now: float) -> None:
         """End what takes too long."""
