@@ -132,11 +132,13 @@ class _Port:
             connection.transport, _ = await loop.connect_accepted_socket(protocol, connection.socket, **self._tls)
 
     def _forget_closed(self) -> None:
-        self._connections = {peer: each for peer, each in self._connections.items() if each.socket.fileno() >= 0}
+        self._connections = {
+            peer: connection for peer, connection in self._connections.items() if connection.socket.fileno() >= 0
+        }
 
     def _has_room(self, address: str) -> bool:
         """Tell whether one more connection may come from an address, after the one was closed that waits longest for its client."""
-        here = {peer: each for peer, each in self._connections.items() if each.address == address}
+        here = {peer: connection for peer, connection in self._connections.items() if connection.address == address}
         if len(here) >= self._limits.address_connections:
             crowd = here
         elif len(self._connections) >= self._limits.connections:

@@ -17,6 +17,10 @@ STAMP = "2026-01-01T12:00:00Z"
 SETTINGS = OperatorSettings(default_claim="models")
 RESULT = {"path": "/tuneloop/claims/models/result.json", "sha256": "a" * 64}
 PREPARED = {"prepare": {"name": "r-prepare", "uid": "u-prepare", "ended": True, "result": RESULT}}
+FINISHED: dict[str, Any] = {
+    "conditions": [{"type": "Failed", "status": "True", "reason": "Data", "message": "", "lastTransitionTime": STAMP}]
+}
+"""What the status of a failed job has besides."""
 TRAINING: dict[str, Any] = {
     "startTime": STAMP,
     "attempt": 1,

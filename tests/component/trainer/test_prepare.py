@@ -252,7 +252,7 @@ def test_a_run_that_begins_again_removes_the_checkpoints_of_earlier_runs_and_nev
     assert left == [True, False, True, False]
 
 
-def test_rows_that_were_left_out_and_labels_that_look_alike_are_told_also_for_data_from_the_cache(tmp_path, model):
+def test_rows_that_were_left_out_and_labels_that_look_alike_are_noted_also_for_data_from_the_cache(tmp_path, model):
     rows = [(text, ("True", "true", "false")[index % 3]) for index, (text, _) in enumerate(sentences(600))]
     rows += [(text, "false") for text, _ in rows[:300]]
     first = run(tmp_path, model, rows)

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from observed_jobs import NOW, PREPARED, TRAINING, a_job, ended, gang_job, observed, pod_of, succeeded_pod, writes
+from observed_jobs import (
+    FINISHED,
+    NOW,
+    PREPARED,
+    TRAINING,
+    a_job,
+    ended,
+    gang_job,
+    observed,
+    pod_of,
+    succeeded_pod,
+    writes,
+)
 
 from tuneloop_operator.state.observed import Blocker
 
 RUNNING = TRAINING | {"runningSince": "2026-01-01T12:00:00Z", "phase": "Running"}
 LOST_PREPARE = {key: value for key, value in TRAINING.items() if key != "attempt"}
-DONE = TRAINING | {
-    "completionTime": "2026-01-01T12:00:00Z",
-    "conditions": [
-        {
-            "type": "Failed",
-            "status": "True",
-            "reason": "Data",
-            "message": "",
-            "lastTransitionTime": "2026-01-01T12:00:00Z",
-        }
-    ],
-}
+DONE = TRAINING | FINISHED | {"completionTime": "2026-01-01T12:00:00Z"}
 FAILED = gang_job(outcome="Failed", outcome_since=NOW)
 PODS = tuple(pod_of(FAILED, index, phase="Failed", ended=ended(78)) for index in (0, 1))
 

@@ -6,23 +6,24 @@ from itertools import product
 from typing import Any
 
 import pytest
-from observed_jobs import NOW, PREPARED, TRAINING, a_job, ended, gang_job, observed, pod_of, succeeded_pod, writes
+from observed_jobs import (
+    FINISHED,
+    NOW,
+    PREPARED,
+    TRAINING,
+    a_job,
+    ended,
+    gang_job,
+    observed,
+    pod_of,
+    succeeded_pod,
+    writes,
+)
 
 from tuneloop_operator.decide.fine_tune_job.state_machine import TABLE, JobState, Transition
 from tuneloop_operator.decide.fine_tune_job.transitions import TRANSITIONS
 from tuneloop_operator.state.runs import Run
 
-FINISHED = {
-    "conditions": [
-        {
-            "type": "Failed",
-            "status": "True",
-            "reason": "Data",
-            "message": "",
-            "lastTransitionTime": "2026-01-01T12:00:00Z",
-        }
-    ]
-}
 STATUSES: dict[Run, dict[str, Any]] = {
     Run.PENDING: TRAINING | {"children": PREPARED | {"train": {"name": "r-a1"}}},
     Run.CREATED: TRAINING,
