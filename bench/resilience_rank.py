@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tuneloop_trainer.training.setup import TrainingRun
     from tuneloop_trainer.training.step import StepReport
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 
 @dataclass

@@ -25,7 +25,7 @@ _PRELOADED = [
     "tuneloop_trainer.engine.engine",
     "tuneloop_trainer.checkpoint",
     "tuneloop_trainer.training.rank",
-    "tuneloop_trainer.training.loop",
+    "tuneloop_trainer.training.attempt",
     "tuneloop_trainer.export.stage",
     "transformers.models.bert.modeling_bert",
     "peft",

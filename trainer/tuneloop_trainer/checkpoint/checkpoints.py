@@ -16,7 +16,7 @@ from tuneloop_trainer.checkpoint.on_all_ranks import on_all_ranks, on_rank_0, pl
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, quarantine, quarantined, superfluous, sweep
 from tuneloop_trainer.checkpoint.shard_file import SavedFragments
-from tuneloop_trainer.engine.process_group import Channel
+from tuneloop_trainer.engine.collectives import Channel
 from tuneloop_trainer.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ import torch.distributed as dist
 import xxhash
 from torch import Tensor, nn
 
+from tuneloop_trainer.engine.collectives import exchange, lost_peers_named
 from tuneloop_trainer.engine.deepspeed_import import deepspeed
 from tuneloop_trainer.engine.master_weights import MasterWeights, full_shape, trainable
-from tuneloop_trainer.engine.process_group import exchange, lost_peers_named, start_process_group, stop_process_group
+from tuneloop_trainer.engine.process_group import start_process_group, stop_process_group
 from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, zero3_context
 from tuneloop_trainer.errors import ConfigError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.engine.process_group import exchange
+from tuneloop_trainer.engine.collectives import exchange
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import PrepareResult

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.training.listeners.listeners import Listeners
     from tuneloop_trainer.training.resume import TrainProgress
     from tuneloop_trainer.training.selection import Best
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 

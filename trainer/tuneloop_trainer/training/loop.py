@@ -1,4 +1,4 @@
-"""The training loop, read top to bottom: set up, resume, evaluate before training, train, evaluate after it, return the result.
+"""The training loop, read top to bottom: evaluate before training, train, evaluate after it, return the result.
 
 Every rank runs this code in step with the others: all that decides (losses, metrics, flags, the batch schedule) is equal on all ranks.
 Whatever only listens to the loop is in `listeners/`.
@@ -26,30 +26,18 @@ from tuneloop_trainer.training.final_evaluation import (
 from tuneloop_trainer.training.listeners.listener import EndEvent, EvaluationEvent, StartEvent, StepEvent
 from tuneloop_trainer.training.listeners.listeners import listeners_of
 from tuneloop_trainer.training.loss_spikes import HISTORY_STEPS, LossSpikeDetector, check_finite
-from tuneloop_trainer.training.resume import TrainProgress, load_chosen, resume
-from tuneloop_trainer.training.setup import TrainingRun, set_up
+from tuneloop_trainer.training.resume import load_chosen
 from tuneloop_trainer.training.speed import Speed
 from tuneloop_trainer.training.step import StepReport, make_step
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.diagnosis.curves import Curves
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
+    from tuneloop_trainer.training.resume import TrainProgress
     from tuneloop_trainer.training.stop_request import StopRequest
-
-
-def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat) -> TrainResult | None:
-    """Train from the newest checkpoint to the end; returns the result on rank 0, None on the others."""
-    with heartbeat.through_pause():
-        training_run = set_up(config)
-    if config.settings.checkpoint.resume_from is not None:  # `resume` will overwrite the weights of the base model
-        measure_before_training(training_run, beat=heartbeat.beat)
-    with heartbeat.through_pause():
-        progress = resume(training_run)
-    stop.listen()  # not earlier: while a rank loads or waits for others, no Python runs, and an incomplete gang never agrees to stop
-    return Loop(training_run, progress, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 
 class Loop:

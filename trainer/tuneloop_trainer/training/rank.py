@@ -1,4 +1,4 @@
-"""One training rank, from its start to its end: starts its heartbeat, then runs the loop.
+"""One training rank, from its start to its end: starts its heartbeat, then runs the attempt.
 
 This module imports nothing heavy: the rank must be able to print its stack while it imports torch, which takes seconds.
 """
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tuneloop_trainer.report import Reporter
 
 
-def import_loop() -> Callable[..., TrainResult | None]:
+def import_attempt() -> Callable[..., TrainResult | None]:
     """Import all that a rank needs. `deepspeed_import` comes first: it keeps transformers from importing what no rank needs."""
     with gc_paused():
         from tuneloop_trainer.engine import deepspeed_import as engine_deepspeed  # noqa: F401, PLC0415  (first; heavy: see above)
-        from tuneloop_trainer.training.loop import run  # noqa: PLC0415
+        from tuneloop_trainer.training.attempt import run  # noqa: PLC0415
 
     return run
 
@@ -40,5 +40,5 @@ def train(config: RunConfig, reporter: Reporter) -> TrainResult | None:
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
     heartbeat = Heartbeat.from_environment(os.environ)
     with heartbeat.through_pause():
-        run = import_loop()
+        run = import_attempt()
     return run(config, reporter=reporter, stop=StopRequest(), heartbeat=heartbeat)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_trainer.checkpoint.resume import Found
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_trainer.tasks.task import Batch
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True)

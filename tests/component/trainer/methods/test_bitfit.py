@@ -26,7 +26,8 @@ from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods.bitfit import BITFIT, is_bias
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained
+from tuneloop_trainer.models.load_trained import load_trained
+from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 SETTINGS = MethodSettings(type="bitfit")

@@ -12,8 +12,8 @@ from tuneloop_trainer.imports import gc_paused
 
 _SHOW = """
 import sys
-from tuneloop_trainer.training.rank import import_loop
-import_loop()
+from tuneloop_trainer.training.rank import import_attempt
+import_attempt()
 print(*sorted({"deepspeed", "peft", "scipy.optimize", "sklearn"} & set(sys.modules)))
 """
 

@@ -9,7 +9,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfi
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.methods.lora import LORA
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.trained import TrainedModel, load_trained, write_trained
+from tuneloop_trainer.models.load_trained import load_trained
+from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 TINY = {"vocab_size": 60, "max_position_embeddings": 32}

@@ -18,7 +18,7 @@ from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.dataset.shards import open_split
 from tuneloop_trainer.methods.lora import LORA
-from tuneloop_trainer.models.trained import load_trained
+from tuneloop_trainer.models.load_trained import load_trained
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 

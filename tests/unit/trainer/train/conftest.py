@@ -23,7 +23,7 @@ from tuneloop_trainer.training.intervals import SaveAndEvalIntervals
 from tuneloop_trainer.training.loop import Loop
 from tuneloop_trainer.training.lr_schedule import Schedule
 from tuneloop_trainer.training.resume import TrainProgress
-from tuneloop_trainer.training.setup import TrainingRun
+from tuneloop_trainer.training.training_run import TrainingRun
 
 ROWS, GLOBAL_BATCH, MICRO_BATCH = 40, 4, 2
 STEPS_PER_EPOCH = ROWS // GLOBAL_BATCH

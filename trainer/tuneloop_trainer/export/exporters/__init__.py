@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.export.exporters.adapter import ADAPTER
 from tuneloop_trainer.export.exporters.merged import MERGED
-from tuneloop_trainer.models.trained import load_trained
+from tuneloop_trainer.models.load_trained import load_trained
 
 if TYPE_CHECKING:
     from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs

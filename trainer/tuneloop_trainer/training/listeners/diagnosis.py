@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import Finding
     from tuneloop_trainer.training.listeners.listener import EvaluationEvent, StepEvent
     from tuneloop_trainer.training.listeners.train_log import TrainLog
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         StepEvent,
     )
     from tuneloop_trainer.training.resume import TrainProgress
-    from tuneloop_trainer.training.setup import TrainingRun
+    from tuneloop_trainer.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from tuneloop_trainer.engine.collectives import lost_peers_named, torch_reason
 from tuneloop_trainer.engine.engine import (
     EngineSettings,
     _average_gradients,
@@ -16,7 +17,7 @@ from tuneloop_trainer.engine.engine import (
     _peak_resident_bytes,
 )
 from tuneloop_trainer.engine.master_weights import full_shape, trainable
-from tuneloop_trainer.engine.process_group import _number, _reason, lost_peers_named
+from tuneloop_trainer.engine.process_group import _number
 from tuneloop_trainer.engine.settings import deepspeed_config
 from tuneloop_trainer.errors import CollectiveError, ConfigError
 
@@ -138,8 +139,8 @@ def test_a_lost_peer_is_named_in_one_line(error, reason):
         raise RuntimeError(error)
     shown = reason.partition("] ")[2] if reason.startswith("[") else reason
     assert lost.value.message == f"another rank was lost while this one was saving: {shown}"
-    assert _reason(RuntimeError(error)) == shown
-    assert _reason(RuntimeError()) == "RuntimeError"
+    assert torch_reason(RuntimeError(error)) == shown
+    assert torch_reason(RuntimeError()) == "RuntimeError"
 
 
 def test_another_error_stays_what_it_is():
