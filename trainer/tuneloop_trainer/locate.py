@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tuneloop_api.wire.uris import FILE_SCHEME, claim_path
+from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _ALLOWED = (
     ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
     "or a folder written by datasets.save_to_disk"
 )
+_NO_LINKS = "put the files themselves there, or give the path that they have"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,10 @@ class DataFile:
 
 
 def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
-    """Return the path of `pvc://CLAIM/PATH` or `file:///PATH`. Raises ConfigError naming the field."""
+    """Return the path of `pvc://CLAIM/PATH` or `file:///PATH`.
+
+    Raises ConfigError naming the field, also if a link leads out of the claim.
+    """
     if ".." in Path(uri.partition("://")[2]).parts:
         raise ConfigError(f"{field}: {uri} has '..' in its path; give the path itself")
     if uri.startswith(FILE_SCHEME):
@@ -55,12 +60,28 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
     if place.claim not in claims:
         mounted = ", ".join(sorted(claims)) or "none"
         raise ConfigError(f"{field}: {uri}: the claim {place.claim!r} is not mounted; mounted: {mounted}")
-    return Path(claims[place.claim]) / place.path
+    mounted = Path(claims[place.claim])
+    path = mounted / place.path
+    if not lies_in(path, mounted):
+        raise ConfigError(f"{field}: {uri} leads out of the claim, over a link; {_NO_LINKS}")
+    return path
 
 
 def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:
-    """Return the files of a source in reading order. Raises DataError if there is no file of a known format."""
+    """Return the files of a source in reading order.
+
+    Raises DataError if there is no file of a known format, or if a file lies outside the source.
+    """
     path = path_of_uri(source.uri, claims=claims, field=f"{field}.uri")
+    files = _found(path, source=source, field=field)
+    root = root_of(path) if path.is_dir() else path
+    for file in files:
+        if not lies_in(file.path, root):
+            raise DataError(f"{field}.uri: {file.name} lies outside of {source.uri}", hint=_NO_LINKS)
+    return files
+
+
+def _found(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
     if not path.exists():
         raise DataError(f"{field}.uri: {source.uri} does not exist", hint=_neighbours(path))
     if path.is_dir() and _is_saved_data_set(path):

@@ -82,6 +82,29 @@ DAMAGE = {
         ),
         "lacks model-00001-of-00001.safetensors",
     ),
+    "a shard of another folder": (
+        lambda f: (
+            (f / "model.safetensors").rename(f.parent / "other.safetensors"),
+            (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../other.safetensors"}}'),
+        ),
+        "../other.safetensors lies outside of the folder",
+    ),
+    "an index beside the weights": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "/etc/passwd"}}'),
+        "/etc/passwd lies outside of the folder",
+    ),
+    "weights over a link": (
+        lambda f: (f / "model.safetensors").symlink_to((f / "model.safetensors").rename(f.parent / "other")),
+        "model.safetensors lies outside of the folder",
+    ),
+    "a tokenizer over a link": (
+        lambda f: (f / "vocab.txt").symlink_to("/proc/self/environ"),
+        "vocab.txt lies outside of the folder",
+    ),
+    "an adapter": (
+        lambda f: (f / "adapter_config.json").write_text("{}"),
+        "has adapter_config.json beside the model: transformers would load that adapter",
+    ),
     "no tokenizer": (lambda f: [path.unlink() for path in f.glob("*token*")], "has no tokenizer"),
     "tokenizer is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "the tokenizer cannot be loaded"),
     "a model for images": (

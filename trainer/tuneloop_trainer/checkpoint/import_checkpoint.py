@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fence import Fence
-from tuneloop_trainer.checkpoint.manifest import MANIFEST, WRITING, Manifest, TrainState, order
+from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import sweep
 from tuneloop_trainer.durable import replace_durably, sync_folder, sync_tree
@@ -145,6 +145,8 @@ def _import(path: Path, manifest: Manifest, folder: Path, *, fence: Fence) -> No
     if (folder / manifest.folder_name).exists():
         return
     writing = folder / f"{manifest.folder_name}{WRITING}"
-    shutil.copytree(path, writing, ignore=shutil.ignore_patterns(MANIFEST))
+    writing.mkdir()
+    for file in manifest.files:  # no other: nobody has checked where those come from
+        shutil.copyfile(path / file.name, writing / file.name)
     sync_tree(writing)
     commit(writing, manifest, fence=fence)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.checkpoint.manifest import MANIFEST, Manifest, SavedFile, order
+from tuneloop_trainer.contained import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +58,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_files(folder: Path, files: Sequence[SavedFile]) -> None:
-    """Raise Damaged when a file has another size or SHA-256 than its manifest says; Unreadable when the file cannot be read."""
+    """Raise Damaged when a file has another size or SHA-256 than its manifest says, or lies elsewhere; Unreadable when it cannot be read."""
     for file in files:
+        if file.name != PurePath(file.name).name:
+            raise Damaged(f"{file.name} lies outside of the checkpoint")
         try:
             size, digest = _size_and_digest(folder / file.name)
         except OSError as error:
@@ -66,6 +70,8 @@ def check_files(folder: Path, files: Sequence[SavedFile]) -> None:
             raise Damaged(f"{file.name} has {size} bytes, {file.size} were written")
         if digest != file.sha256:
             raise Damaged(f"{file.name} has another SHA-256 than what was written")
+        if not lies_in(folder / file.name, folder):
+            raise Damaged(f"{file.name} lies outside of the checkpoint")
 
 
 def _unread(name: str, error: OSError) -> Damaged:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -35,11 +36,16 @@ _CONVERT = (
 
 
 def check_files(names: Collection[str], *, uri: str) -> None:
-    """Raise ModelAccessError unless configuration, tokenizer and safetensors weights are among the files."""
+    """Raise ModelAccessError unless configuration, tokenizer and safetensors weights are among the files, and no adapter is."""
     if "config.json" not in names:
         raise ModelAccessError(
             f"model.uri: {uri} has no config.json",
             hint="give the folder that save_pretrained wrote, in Hugging Face layout",
+        )
+    if ADAPTER in names:
+        raise ModelAccessError(
+            f"model.uri: {uri} has {ADAPTER} beside the model: transformers would load that adapter into the model, unseen",
+            hint=f"remove {ADAPTER}, or give a folder in which the adapter is merged into the weights",
         )
     if WEIGHTS not in names and WEIGHTS_INDEX not in names:
         pickles = sorted(name for name in names if name.endswith(_PICKLES))

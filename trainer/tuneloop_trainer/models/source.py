@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.wire.uris import HUB_SCHEME
+from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import first_line
 from tuneloop_trainer.locate import path_of_uri
@@ -76,6 +77,7 @@ def open_model(source: ModelSettings, *, task: Task, paths: Paths) -> Pretrained
         folder, revision = path_of_uri(source.uri, claims=paths.claims, field="model.uri"), None
     _require_folder(folder, uri=source.uri)
     check_files({path.name for path in folder.iterdir()}, uri=source.uri)
+    _check_places(folder, uri=source.uri)
     weights = _check_weights(folder, uri=source.uri)
     config = _load_config(folder, task=task, uri=source.uri)
     tokenizer = _load_tokenizer(folder, uri=source.uri)
@@ -97,6 +99,18 @@ def _require_folder(folder: Path, *, uri: str) -> None:
         raise ModelAccessError(f"model.uri: {uri} {there}", hint="give the folder that holds config.json")
 
 
+def _check_places(folder: Path, *, uri: str) -> None:
+    """Raise ModelAccessError if a file of the model lies elsewhere: a link, or a name in the index, leads out of the folder."""
+    index = folder / WEIGHTS_INDEX
+    shards = _indexed(index, uri=uri) if index.is_file() else []
+    for name in [*shards, *(path.name for path in folder.iterdir() if not path.is_dir())]:
+        if not lies_in(folder / name, root_of(folder)):
+            raise ModelAccessError(
+                f"model.uri: {uri}: {name} lies outside of the folder",
+                hint="copy the model's own files into one folder, without links",
+            )
+
+
 def _check_weights(folder: Path, *, uri: str) -> list[Path]:
     """Return the weight files. Raises ModelAccessError if a file is missing, cut off or a Git LFS pointer."""
     names = [WEIGHTS] if (folder / WEIGHTS).is_file() else _indexed(folder / WEIGHTS_INDEX, uri=uri)
@@ -109,7 +123,7 @@ def _check_weights(folder: Path, *, uri: str) -> list[Path]:
 
 def _indexed(index: Path, *, uri: str) -> list[str]:
     try:
-        return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        return sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelAccessError(f"model.uri: {uri}: {index.name} cannot be read: {error}") from error
 

@@ -207,3 +207,26 @@ def test_nothing_is_looked_for_where_the_field_is_not_given(claim):
     made = run_config(claim.parent)
     assert find_origin(made) is None
     assert import_checkpoint(made, identity=IDENTITY) is None
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "link", "sub/../link"])
+def test_a_checkpoint_names_its_own_files_only(claim, name):
+    folder = saved(claim, 10)
+    secret = claim / ORIGIN / "secret"
+    secret.write_bytes(b"theirs")
+    (folder / "link").symlink_to(secret)
+    manifest = read_manifest(folder)
+    outside = SavedFile(name=name, size=6, sha256=hashlib.sha256(b"theirs").hexdigest())
+    (folder / MANIFEST).write_bytes(changed(manifest, files=[*manifest.files, outside]).encode())
+    with pytest.raises(ConfigError, match="has no whole checkpoint.* lies outside of the checkpoint"):
+        import_checkpoint(config(claim), identity=IDENTITY)
+
+
+def test_files_that_the_manifest_does_not_name_are_not_imported(claim):
+    (saved(claim, 10) / "more").write_bytes(b"of nobody")
+    job = config(claim)
+    import_checkpoint(job, identity=IDENTITY)
+    assert sorted(path.name for path in (own(job) / "step-00000010-a0").iterdir()) == [
+        MANIFEST,
+        "rank00000.safetensors",
+    ]
