@@ -60,9 +60,9 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
     if place.claim not in claims:
         mounted = ", ".join(sorted(claims)) or "none"
         raise ConfigError(f"{field}: {uri}: the claim {place.claim!r} is not mounted; mounted: {mounted}")
-    mounted = Path(claims[place.claim])
-    path = mounted / place.path
-    if not lies_in(path, mounted):
+    claim = Path(claims[place.claim])
+    path = claim / place.path
+    if not lies_in(path, claim):
         raise ConfigError(f"{field}: {uri} leads out of the claim, over a link; {_NO_LINKS}")
     return path
 
