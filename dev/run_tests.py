@@ -62,7 +62,7 @@ class Outcome:
 
 UNIT = Tier("unit", "tests/unit", 1, workers=2)
 LOCAL = Tier(
-    "local stories", "tests/stories/local", 20, workers=3,
+    "local stories", "tests/stories/local", 20, workers=2,
     first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
 )  # fmt: skip
 CONTROL_PLANE = Tier(

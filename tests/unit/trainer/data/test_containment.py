@@ -95,13 +95,22 @@ def test_the_links_of_the_hubs_cache_lead_to_its_own_blobs_only(claim):
         found(claim, path)
 
 
-@pytest.mark.parametrize("target", ["..", "../token.csv", "/etc", "/proc/self"])
+@pytest.mark.parametrize(
+    "target", ["/etc", "/proc/self", "/var/run", "/dev", "../../../../../../../../etc", "/work/../etc"]
+)
 @pytest.mark.parametrize("below", ["", "/passwd"])
-def test_an_address_that_leads_out_of_its_claim_is_refused(claim, target, below):
+def test_an_address_that_leads_to_the_systems_files_is_refused(claim, target, below):
     (claim / "way").symlink_to(target)
     uri = f"pvc://work/way{below}"
-    with pytest.raises(ConfigError, match=rf"model.uri: {uri} leads out of the claim, over a link; put the files"):
+    with pytest.raises(
+        ConfigError, match=rf"model.uri: {uri} leads to /(etc|proc|run|var|dev).*, over a link; put the files"
+    ):
         path_of_uri(uri, claims={"work": str(claim)}, field="model.uri")
+
+
+def test_an_address_may_be_a_link_to_a_large_folder_elsewhere(claim):
+    (claim / "big").symlink_to(claim.parent)
+    assert path_of_uri("pvc://work/big/token.csv", claims={"work": str(claim)}, field="f").read_text() == "text,label\n"
 
 
 def test_a_claim_that_is_mounted_over_a_link_is_read(claim):
