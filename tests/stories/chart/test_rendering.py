@@ -164,6 +164,14 @@ def test_a_monitor_is_made_where_the_cluster_has_its_kind(helm, create, served, 
     assert len(of_kind(objects, "ServiceMonitor")) == made
 
 
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_a_monitor_keeps_the_namespace_of_each_job_in_its_metrics(helm, kind):
+    objects = helm.rendered({"monitor": {"create": "always", "kind": kind}})
+    (monitor,) = of_kind(objects, kind)
+    (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is True
+
+
 @pytest.mark.parametrize("values", [{}, {"crds": {"keep": False}}], ids=["kept", "removed with the release"])
 def test_the_crds_are_those_of_the_models(helm, values):
     wanted = {crd.definition(resource)["metadata"]["name"]: crd.definition(resource) for resource in crd.RESOURCES}

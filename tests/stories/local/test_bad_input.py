@@ -120,8 +120,11 @@ CASES = [
     pytest.param({}, pickled_weights, ["pytorch_model.bin", "safetensors"], None, id="pickled weights"),
     pytest.param({"model": {"uri": "pvc://nowhere/model"}}, None, ["nowhere"], 2, id="claim without a folder"),
 ]
-RUN_LESS_OFTEN = {"empty file", "one label", "class missing from a split", "splits that overlap"}
-"""Cases that `run` meets in the same place as `bad rows`, each after the start of a whole stage."""
+RUN_LESS_OFTEN = {
+    "missing file", "missing column", "empty file", "one label", "class missing from a split", "splits that overlap", "model without weights",
+}  # fmt: skip
+"""Cases that `run` meets in the same place as `bad rows` or `pickled weights`, each after the start of a whole stage."""
+ONE_NODE = {"nodes": 1, "gpusPerNode": 0}
 COMMANDS = [
     pytest.param(
         command,
@@ -187,7 +190,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, model) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("served"))
     shutil.copytree(model, workspace.claim / "model")
     workspace.write_rows("rows.csv", MANY)
-    workspace.write("job.yaml", job_manifest(training={"maxSteps": 2, "globalBatchSize": 16, "microBatchSize": 4}))
+    training = {"maxSteps": 2, "globalBatchSize": 16, "microBatchSize": 4}
+    workspace.write("job.yaml", job_manifest(training=training, resources=ONE_NODE))
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     workspace.write("deployment.yaml", deployment_manifest())

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.local_story
 
 SECONDS = 100.0
 """The longest wait of a story while all stories run on two cores."""
+ONE_NODE = {"nodes": 1, "gpusPerNode": 0}
 TOO_LITTLE = 100 << 20
 """Bytes of memory; a rank takes more while it loads."""
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason=ROOT_ONLY)
@@ -97,7 +98,7 @@ def test_a_loss_that_is_not_finite_again_fails(workspace: Workspace) -> None:
     poison_embedding(workspace.claim / "model")
     rows = [row for row in sentences(300) if POISON not in row[0]]
     workspace.write_rows("rows.csv", [*rows, *[(f"{POISON} {text}", label) for text, label in rows[:3]]])
-    workspace.write("job.yaml", manifest(checkpoint={"everySteps": 1}))
+    workspace.write("job.yaml", manifest(checkpoint={"everySteps": 1}, resources=ONE_NODE))
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     found = status(workspace)
@@ -132,8 +133,10 @@ def test_a_full_disk_at_the_start_is_storage_and_room_mends_it(workspace: Worksp
 @as_root
 @at_once
 def test_a_rank_over_the_memory_limit_is_out_of_memory(workspace: Workspace) -> None:
-    nodes = {"nodes": 1, "gpusPerNode": 0}
-    with memory_group(f"tuneloop-{workspace.path.name}") as group, running_job(workspace, resources=nodes) as process:
+    with (
+        memory_group(f"tuneloop-{workspace.path.name}") as group,
+        running_job(workspace, resources=ONE_NODE) as process,
+    ):
         group.limit(TOO_LITTLE)
         until(lambda: len(members(workspace.path)) == 2, seconds=SECONDS, what="supervisor and rank", process=process)
         for member in members(workspace.path):

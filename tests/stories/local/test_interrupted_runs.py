@@ -38,6 +38,7 @@ def outcome(workspace: Workspace) -> tuple[dict[int, str], list[dict], str]:
     return workspace.losses(), evaluations, workspace.job()["status"]["artifact"]["digest"]
 
 
+@pytest.mark.full  # the storm kills commands, too
 def test_three_kills_change_nothing(tmp_path, unbroken: Workspace) -> None:
     workspace = prepared(Workspace(tmp_path))
     starts = []
@@ -89,17 +90,8 @@ def test_a_finished_run_is_not_done_again(unbroken: Workspace) -> None:
     assert log.stat().st_mtime_ns == before
 
 
-def test_another_job_on_the_same_data_reuses_it(unbroken: Workspace) -> None:
-    manifest = job_manifest(training={"maxSteps": 2, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3})
-    manifest["metadata"]["name"] = "again"
-    unbroken.write("again.yaml", manifest)
-    ended = unbroken.tuneloop("run", "-f", "again.yaml")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert len(list((unbroken.claim / "datasets").iterdir())) == 1
-    assert json.loads((unbroken.job_folder("again") / "prepare.json").read_text())["cacheHit"] is True
-
-
-@pytest.mark.parametrize("nodes", [pytest.param(1, marks=pytest.mark.full), 3])
+@pytest.mark.full  # `gangs/test_parity.py` compares the steps of every number of ranks
+@pytest.mark.parametrize("nodes", [1, 3])
 def test_the_number_of_nodes_does_not_change_the_losses(tmp_path, unbroken: Workspace, nodes: int) -> None:
     workspace = prepared(Workspace(tmp_path))
     workspace.write(
@@ -121,7 +113,9 @@ def weights(workspace: Workspace, name: str) -> dict[str, str]:
     return {file["path"]: file["sha256"] for file in manifest["files"] if file["path"].endswith(".safetensors")}
 
 
-def test_another_job_goes_on_from_a_checkpoint_of_one_that_was_given_up(tmp_path, unbroken: Workspace) -> None:
+def test_another_job_reuses_the_data_and_goes_on_from_a_checkpoint_of_one_that_was_given_up(
+    tmp_path, unbroken: Workspace
+) -> None:
     workspace = prepared(Workspace(tmp_path))
     process = workspace.start("run", "-f", "job.yaml", log="given-up.log")
     until(workspace.committed, seconds=90, what="a checkpoint", process=process)
@@ -138,3 +132,5 @@ def test_another_job_goes_on_from_a_checkpoint_of_one_that_was_given_up(tmp_path
     assert losses == {step: loss for step, loss in unbroken.losses().items() if step >= min(losses)}
     assert weights(workspace, "again") == weights(unbroken, "reviews")
     assert workspace.job("again")["status"]["resume"] == "exact"
+    assert len(list((workspace.claim / "datasets").iterdir())) == 1
+    assert json.loads((workspace.job_folder("again") / "prepare.json").read_text())["cacheHit"] is True

@@ -30,7 +30,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
 
 def manifest(**spec) -> dict:
-    made = job_manifest(**spec)
+    made = job_manifest(**{"resources": {"nodes": 1, "gpusPerNode": 0}} | spec)
     made["metadata"]["namespace"] = "default"
     return made
 

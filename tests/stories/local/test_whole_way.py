@@ -103,29 +103,6 @@ def test_the_model_learns_what_can_be_learned(trained: Workspace) -> None:
     assert metrics["accuracy"] > 0.8
 
 
-def test_up_trains_and_then_serves(tmp_path) -> None:
-    workspace = Workspace(tmp_path)
-    tiny_bert(workspace.claim / "model")
-    workspace.write_rows("rows.csv", sentences(150))
-    (tmp_path / "all").mkdir()
-    workspace.write("all/job.yaml", job_manifest(training={"maxSteps": 3, "globalBatchSize": 16, "microBatchSize": 4}))
-    workspace.write("all/deployment.yaml", deployment_manifest())
-    up = workspace.start("up", "-f", "all", log="up.log")
-    try:
-        until(
-            lambda: "ModelDeployment reviews: Ready" in (tmp_path / "up.log").read_text(),
-            seconds=150,
-            what="a served model",
-            process=up,
-        )
-        url = json.loads(workspace.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)["status"]["url"]
-        assert post(url, {"inputs": "a good film"})
-    finally:
-        up.send_signal(signal.SIGINT)
-        assert up.wait(timeout=60) == 0
-    assert not processes_of(tmp_path)
-
-
 def jsonl_in_three_languages(workspace: Workspace) -> dict:
     words = {
         "de": ["der", "gute", "Film", "läuft", "schön", "über", "Größe"],
@@ -148,18 +125,33 @@ def csv_with_quotes_and_newlines(workspace: Workspace) -> dict:
 
 
 @pytest.mark.parametrize(
-    "write", [jsonl_in_three_languages, pytest.param(csv_with_quotes_and_newlines, marks=pytest.mark.full)]
+    ("write", "rows"),
+    [(jsonl_in_three_languages, 180), pytest.param(csv_with_quotes_and_newlines, 150, marks=pytest.mark.full)],
 )
-def test_other_data_works_by_changing_only_the_manifest(tmp_path, write) -> None:
+def test_up_trains_on_other_data_by_changing_only_the_manifest_and_then_serves(tmp_path, write, rows: int) -> None:
     workspace = Workspace(tmp_path)
     tiny_bert(workspace.claim / "model")
-    manifest = job_manifest(
+    (tmp_path / "all").mkdir()
+    job = job_manifest(
         data={"train": [write(workspace)], "split": {"method": "random"}},
         training={"maxSteps": 3, "globalBatchSize": 16, "microBatchSize": 4},
+        resources={"nodes": 1, "gpusPerNode": 0},
     )
-    workspace.write("job.yaml", manifest)
-    ended = workspace.tuneloop("run", "-f", "job.yaml")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    status = workspace.job()["status"]
-    assert status["data"]["bad"] == 0
-    assert status["data"]["rows"] == (180 if "Sprache" in str(manifest) else 150)
+    workspace.write("all/job.yaml", job)
+    workspace.write("all/deployment.yaml", deployment_manifest())
+    up = workspace.start("up", "-f", "all", log="up.log")
+    try:
+        until(
+            lambda: "ModelDeployment reviews: Ready" in (tmp_path / "up.log").read_text(),
+            seconds=150,
+            what="a served model",
+            process=up,
+        )
+        url = json.loads(workspace.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)["status"]["url"]
+        assert post(url, {"inputs": "a good film"})
+    finally:
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=60) == 0
+    assert not processes_of(tmp_path)
+    data = workspace.job()["status"]["data"]
+    assert (data["bad"], data["rows"]) == (0, rows)
