@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 import worker
+from starts import starts_a_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 NOT_SWAPPABLE = 99
 """Exit status: the changed function has other variables of its surroundings."""
-_STARTS_OF_PROCESSES = frozenset({"os.fork", "os.posix_spawn", "subprocess.Popen"})
-"""Audit events."""
 
 
 class Calls:
@@ -61,8 +60,8 @@ class Calls:
     def _enter(self, place: str) -> None:
         self._place, self._known = place, set()
 
-    def audited(self, event: str, arguments: object) -> None:  # noqa: ARG002
-        if event in _STARTS_OF_PROCESSES:
+    def audited(self, event: str, arguments: tuple[object, ...]) -> None:
+        if starts_a_process(event, arguments):
             self._elsewhere.add(self._place)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
