@@ -32,6 +32,8 @@ class Tier:
     tests: str
     """A folder, or the name of one test."""
     minutes: int
+    without: str = ""
+    """A folder in that folder which another tier runs."""
     workers: int = 1
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
     first: tuple[str, ...] = ()
@@ -60,7 +62,11 @@ class Outcome:
     """Of pytest and the processes that it started and waited for."""
 
 
-UNIT = Tier("unit", "tests/unit", 1, workers=2)
+# one process for each half: the trainer's half alone imports torch, which takes longer than many tests
+UNIT = Step(
+    Tier("unit", "tests/unit", 1, without="tests/unit/trainer"),
+    beside=(Tier("unit, trainer", "tests/unit/trainer", 1),),
+)
 LOCAL = Tier(
     "local stories", "tests/stories/local", 20, workers=2,
     first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
@@ -70,7 +76,7 @@ CONTROL_PLANE = Tier(
     first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
 )  # fmt: skip
 STEPS = (
-    Step(UNIT),
+    UNIT,
     Step(Tier("component", "tests/component", 4, workers=3)),
     Step(Tier("attacks", "tests/stories/attacks", 1)),
     Step(CONTROL_PLANE),
@@ -84,7 +90,7 @@ STEPS = (
     ),
 )
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
-QUICK_STEPS = (Step(UNIT), Step(Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1)))
+QUICK_STEPS = (UNIT, Step(Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1)))
 """What is run between two edits: a small model is trained, exported and served, and its answers are compared."""
 
 
@@ -130,11 +136,13 @@ def run(tier: Tier, *, full: bool, log: Path | None) -> Outcome:
 
 
 def _file_name(tier: Tier) -> str:
-    return tier.name.replace(" ", "-")
+    return tier.name.replace(",", "").replace(" ", "-")
 
 
 def _command(tier: Tier, *, full: bool, report: Path) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", tier.tests]
+    if tier.without:
+        command.append(f"--ignore={tier.without}")
     if not full:
         command += ["-m", "not full"]
     if tier.workers > 1:

@@ -42,7 +42,8 @@ class Interrupted:
         return self.jobs[-1]
 
 
-@pytest.fixture(scope="module", params=["worker-deleted", "operator-killed"])
+# the drain begins with a worker that is deleted, too
+@pytest.fixture(scope="module", params=[pytest.param("worker-deleted", marks=pytest.mark.full), "operator-killed"])
 def interrupted(request, release, tmp_path_factory):
     tenant, folder = release.in_namespace(request.param), tmp_path_factory.mktemp("watches")
     with watching(release.cluster, "finetunejobs", namespace=tenant.namespace, folder=folder) as jobs:

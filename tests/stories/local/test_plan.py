@@ -39,6 +39,7 @@ def test_a_job_that_fits_is_planned_and_nothing_is_left_behind(workspace):
     assert files(workspace) == before
 
 
+@pytest.mark.full  # `tests/component/trainer/preflight` has what the plan of such a job names
 def test_for_a_job_that_does_not_fit_the_plan_names_what_would(workspace):
     workspace.write("job.yaml", job_manifest(resources={"nodes": 2, "gpusPerNode": 0, "memory": "512Mi"}))
     ended = workspace.tuneloop("plan", "-f", "job.yaml")

@@ -73,6 +73,7 @@ def test_a_job_that_failed_begins_again_in_the_same_folder_when_it_is_submitted_
     assert len(folders(workspace)) == 1
 
 
+@pytest.mark.full  # `tests/unit/cli/local/test_submission.py` has every way to submit again
 def test_another_spec_under_the_same_name_replaces_the_job_and_keeps_its_folder(workspace: Workspace) -> None:
     workspace.write_rows("rows.csv", sentences(200))
 

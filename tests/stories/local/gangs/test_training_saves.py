@@ -27,7 +27,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint.resume import check_files, committed, read_manifest
 
 STEPS = 60
-LONG = 800
+LONG = 400
 """Steps of a run in the middle of which a test does something: seconds, on any machine."""
 SECONDS = 90.0
 
