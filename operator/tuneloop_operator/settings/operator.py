@@ -41,8 +41,8 @@ class OperatorSettings(BaseModel):
         None, allowed="Always, IfNotPresent or Never", example="IfNotPresent"
     )
     """imagePullPolicy of trainer and server pods; unset, it is the cluster's choice."""
-    pod_defaults: PodDefaults = setting(
-        PodDefaults(),
+    pod_defaults: PodDefaults | None = setting(
+        None,
         allowed="JSON with any of nodeSelector, tolerations, imagePullSecrets, labels and annotations, and no key of ours",
         example='{"nodeSelector": {"pool": "ml"}}',
     )

@@ -56,7 +56,7 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_PROGRESS_URL", "https://p:8443", "progress_url", "https://p:8443"),
         ("TUNELOOP_UID", "2000", "uid", 2000),
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
-        ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", PodDefaults()),
+        ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
         ("TUNELOOP_POD_DEFAULTS", '{"nodeSelector": {"a": "b"}}', "pod_defaults", PodDefaults(node_selector={"a": "b"})),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.pods import PodOptions
+from tuneloop_operator.settings.pod_defaults import PodDefaults
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.pods import Placement, Toleration
@@ -15,7 +16,7 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 def pod_metadata(ours: dict[str, str], options: PodOptions, settings: OperatorSettings) -> dict[str, Any]:
     """Return the metadata of a pod template. `ours`: the labels by which the operator finds the pods."""
-    defaults = settings.pod_defaults
+    defaults = settings.pod_defaults or PodDefaults()
     annotations = (defaults.annotations or {}) | (options.annotations or {})
     labels = (defaults.labels or {}) | (options.labels or {}) | ours
     return {"labels": labels} | ({"annotations": annotations} if annotations else {})
@@ -23,9 +24,8 @@ def pod_metadata(ours: dict[str, str], options: PodOptions, settings: OperatorSe
 
 def identity_fields(options: PodOptions, settings: OperatorSettings) -> dict[str, Any]:
     """Return the account of the pods, and the secrets with which their images are pulled."""
-    names = [
-        secret.name for secret in [*(settings.pod_defaults.image_pull_secrets or ()), *(options.image_pull_secrets or ())]
-    ]
+    defaults = settings.pod_defaults or PodDefaults()
+    names = [secret.name for secret in [*(defaults.image_pull_secrets or ()), *(options.image_pull_secrets or ())]]
     return _given(
         serviceAccountName=options.service_account_name,
         imagePullSecrets=[{"name": name} for name in dict.fromkeys(names)],
@@ -39,7 +39,7 @@ def placement_fields(
 
     None is for pods that `spec.scheduling` does not place: they get the administrator's defaults alone.
     """
-    defaults = settings.pod_defaults
+    defaults = settings.pod_defaults or PodDefaults()
     selector, tolerations = defaults.node_selector or {}, [*(defaults.tolerations or ())]
     if placement is None:
         return _given(nodeSelector=selector, tolerations=_wire(tolerations))
