@@ -134,5 +134,7 @@ class SpreadConstraint(SpecModel):
     @model_validator(mode="after")
     def _domains_fit(self) -> SpreadConstraint:
         if self.min_domains is not None and self.when_unsatisfiable != "DoNotSchedule":
-            raise _wrong("minDomains applies only to whenUnsatisfiable: DoNotSchedule; for example leave minDomains out")
+            raise _wrong(
+                "minDomains applies only to whenUnsatisfiable: DoNotSchedule; for example leave minDomains out"
+            )
         return self

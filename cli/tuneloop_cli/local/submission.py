@@ -54,7 +54,9 @@ def identity(manifest: Manifest) -> str:
     Fields that may change while the job runs do not count, nor do those that say where its pods run and who they are.
     """
     metadata, spec = manifest["metadata"], _immutable_spec(manifest)
-    spec["scheduling"] = {name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT}
+    spec["scheduling"] = {
+        name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
+    }
     trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS and value != {}}
     return str(uuid.uuid5(_UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(trained)}"))
 

@@ -57,7 +57,12 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_UID", "2000", "uid", 2000),
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
         ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
-        ("TUNELOOP_POD_DEFAULTS", '{"nodeSelector": {"a": "b"}}', "pod_defaults", PodDefaults(node_selector={"a": "b"})),
+        (
+            "TUNELOOP_POD_DEFAULTS",
+            '{"nodeSelector": {"a": "b"}}',
+            "pod_defaults",
+            PodDefaults(node_selector={"a": "b"}),
+        ),
     ],
 )
 def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: str, read: object) -> None:
