@@ -35,7 +35,7 @@ class Toleration(SpecModel):
     operator: Literal["Equal", "Exists"] | None = None
     """How the taint is compared: `Equal` asks for the same value, `Exists` for the key alone. Default: `Equal`."""
     value: LabelValue | None = None
-    """Value of the taint. Not together with `operator: Exists`. Default: empty. For example `present`."""
+    """Value that the taint of the nodes has. Not together with `operator: Exists`. Default: empty. For example `present`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint that is put up with. Default: every effect."""
     toleration_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
@@ -84,7 +84,7 @@ class Placement(SpecModel):
     """On which nodes pods run, and who decides it. Nothing here changes what is computed."""
 
     priority_class_name: Name | None = None
-    """PriorityClass of the pods. Default: the cluster's. For example `serving-high`."""
+    """PriorityClass of the pods, by which the scheduler orders them. Default: the cluster's. For example `serving-high`."""
     scheduler_name: Name | None = None
     """Scheduler that finds nodes for the pods. Default: the cluster's. For example `volcano`."""
     node_selector: Labels | None = None
