@@ -83,7 +83,7 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
         ("TUNELOOP_POD_DEFAULTS", "{"),
-        ("TUNELOOP_POD_DEFAULTS", '{"nodeselector": {}}'),
+        ("TUNELOOP_POD_DEFAULTS", '{"nodeSelectors": {}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"labels": {"tuneloop.dev/job": "a"}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"tolerations": [{}]}'),
         ("TUNELOOP_PROGRESS_URL", "tuneloop-progress:8443"),
