@@ -141,5 +141,7 @@ def test_objects_of_kubernetes_that_are_right_are_taken() -> None:
     pods = {REQUIRED: [term], PREFERRED: [{"weight": 1, "podAffinityTerm": term}]}
     spread = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2, "labelSelector": selector,
               "matchLabelKeys": ["pod-template-hash"], "nodeAffinityPolicy": "Honor", "nodeTaintsPolicy": "Ignore"}  # fmt: skip
+    named = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}
+    nodes["nodeAffinity"][REQUIRED]["nodeSelectorTerms"].append(named)
     affinity = nodes | {"podAffinity": pods, "podAntiAffinity": pods}
     assert refusals(scheduling={"affinity": affinity, "topologySpreadConstraints": [spread]}) == []

@@ -138,6 +138,12 @@ def test_our_labels_stay_beside_those_of_the_user_and_selectors_stay_as_they_wer
     assert stages(MINIMAL | {"labels": {"team": "a"}})["train"]["metadata"] == stages(MINIMAL)["train"]["metadata"]
 
 
+def test_no_label_of_others_takes_the_place_of_ours() -> None:
+    """Such a label is refused; a stored object may have it all the same."""
+    made = stages(MINIMAL | {"labels": {"tuneloop.dev/job": "other"}})["train"]
+    assert found_in(made, "labels") == made["metadata"]["labels"]
+
+
 EMPTY: Fields = {"scheduling": {"nodeSelector": {}, "tolerations": [], "affinity": {}, "topologySpreadConstraints": []},
                  "imagePullSecrets": [], "labels": {}, "annotations": {}}  # fmt: skip
 
