@@ -88,7 +88,11 @@ BAD_MANIFESTS = (
     bad_text("B9", "spec.data.train[0].split", "train\n", f.SPLIT_NAME),
     bad_text("B9", "spec.image", "server%s$(id)", f.IMAGE, kind=DEPLOYMENT),
     bad("B10", By.SERVER, "metadata.name", 'a"} or vector(1) #', "a lowercase RFC 1123 subdomain", advice=_JOB_NAME),
-    bad("B10", By.SERVER, "metadata.labels", {"team": 'a"} or vector(1) #'}, "a valid label must be", advice="must match", field="metadata.labels"),
+    bad("B10", By.SERVER, "metadata.labels", {"team": 'a"} or vector(1) #'}, "a valid label must be", advice=f.LABEL_VALUE.allowed, field="metadata.labels"),
+    bad("B10", By.RULE, "spec.scheduling.tolerations", [{"key": 'a"} or vector(1) #'}], f.KEY.message, advice=f.KEY.allowed, field="spec.scheduling.tolerations[0].key"),
+    bad("B10", By.RULE, "spec.scheduling.tolerations", [{"key": "a", "value": "a b"}], f.LABEL_VALUE.message, advice=f.LABEL_VALUE.allowed, field="spec.scheduling.tolerations[0].value"),
+    bad("B10", By.OPERATOR, "spec.labels", {'a"} or vector(1) #': "x"}, f.KEY.allowed),
+    bad("B10", By.OPERATOR, "spec.annotations", {"tuneloop.dev/job": "other"}, "any key but tuneloop.dev/", kind=DEPLOYMENT),
     bad_text("B10", "spec.storage.claim", 'a",namespace!="b', f.NAME),
     bad_text("B10", "spec.resources.gpuResource", 'nvidia.com/gpu"} or up{a="', f.GPU_RESOURCE),
     bad("B10", By.SERVER, "metadata.name", "a\\", "a lowercase RFC 1123 subdomain", advice=_DEPLOYMENT_NAME, kind=DEPLOYMENT),
@@ -141,11 +145,11 @@ BAD_MANIFESTS = (
     bad_text("B15", "spec.image", "trainer@sha256:abc", f.IMAGE),
     bad_text("B15", "spec.image", "", f.IMAGE),
     bad_text("B15", "spec.image", "https://registry.example.com/server:1", f.IMAGE, kind=DEPLOYMENT),
-    # B16 whose rights a job has is not its author's choice, and there is no other namespace than its own
-    unknown_field("B16", "spec.serviceAccountName", "admin"),
+    # B16 accounts and secrets are those of the job's own namespace: there is no way to name another
+    bad_text("B16", "spec.serviceAccountName", "kube-system/admin", f.NAME),
     unknown_field("B16", "spec.model.secretRef", {"name": "token", "namespace": "kube-system"}),
     unknown_field("B16", "spec.storage.namespace", "kube-system"),
-    unknown_field("B16", "spec.imagePullSecrets", [{"name": "registry"}]),
+    unknown_field("B16", "spec.scheduling.serviceAccountName", "admin"),
     unknown_field("B16", "spec.model.namespace", "other", kind=DEPLOYMENT),
     # B17 the pods' templates are ours
     unknown_field("B17", "spec.hostNetwork", True),

@@ -70,6 +70,17 @@ VARIANTS = {
         "podLabels": {"team": "ml", "app.kubernetes.io/name": "other"},
         "podAnnotations": {"example.com/note": 'a "quoted": {{ value }}\n- with: lines'},
     },
+    "pods placed by the administrator": {
+        "children": {
+            "defaults": {
+                "nodeSelector": {"pool": "ml"},
+                "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                "imagePullSecrets": [{"name": "registry"}],
+                "labels": {"team": "search"},
+                "annotations": {"example.com/note": 'a "quoted" $(HOME) {{ value }}'},
+            }
+        }
+    },
     "names of its own": {
         "fullnameOverride": "ml-operator",
         "leaseName": "ml-operator",

@@ -47,6 +47,8 @@ EXAMPLES = {
     "split": (["train", "a-b.c"], ["", "..", "a/b", "a..b", "a b", "a\n"]),
     "layer": (["all-linear", "attention.self.query", "q_proj"], ["", "a-b", ".", "a..b", ".*", "a b", "a\n"]),
     "line": (["x", "é" * 128, "\U0001f600" * 128, "\u202ea b\u200b", "$(rm -rf /); `x` {{y}} %s"], ["", "a\nb", "a\x00", "a\n", "\x7f"]),
+    "key": (["a", "nvidia.com/gpu.present", "a.b-c/D_e.f"], ["", "a b", "-a", "a/b/c", "A.b/c", "/a", "a/", "a\n", "a..b/c", "ä"]),
+    "label": (["", "a", "A-b_c.d", "0"], ["-", "a b", "a-", "a/b", "a\n", "ä"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
 }  # fmt: skip
@@ -236,6 +238,9 @@ def random_value(chance, schema, node):
             for name, field in node["properties"].items()
             if name in required or chance.random() < 0.3
         }
+    if node["type"] == "object":
+        values = node["additionalProperties"]
+        return chance.choice([{}, {"a": 1 if values is True else good(values)[0]}])
     if node["type"] == "array":
         least = node.get("minItems", 0)
         return [

@@ -12,7 +12,17 @@ from pydantic_core import PydanticCustomError
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import MessageModel, SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule
-from tuneloop_api.wire.text_formats import CPU, DURATION, FILES_URI, IMAGE, MEMORY, MODEL_URI, NAME, SUB_PATH
+from tuneloop_api.wire.text_formats import (
+    CPU,
+    DURATION,
+    FILES_URI,
+    IMAGE,
+    LABEL_VALUE,
+    MEMORY,
+    MODEL_URI,
+    NAME,
+    SUB_PATH,
+)
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
@@ -37,9 +47,7 @@ LabelKey: TypeAlias = Annotated[
 AnnotationKey: TypeAlias = Annotated[
     str, StringConstraints(max_length=317, pattern=rf"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?{_KEY_NAME}")
 ]
-LabelValue: TypeAlias = Annotated[
-    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
-]
+LabelValue: TypeAlias = Annotated[str, LABEL_VALUE.text(most=63)]
 
 
 def positive_duration(field: str) -> Rule:

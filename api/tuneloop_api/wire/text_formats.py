@@ -106,6 +106,17 @@ GPU_RESOURCE = TextFormat(
     allowed="must be an extended resource: DOMAIN/NAME",
     example="nvidia.com/gpu",
 )
+KEY = TextFormat(
+    pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+    allowed="must be [DOMAIN/]NAME: NAME has at most 63 letters, digits, - _ and ., beginning and ending with a letter or digit",
+    example="nvidia.com/gpu.present",
+)
+"""The key of a label, an annotation or a taint."""
+LABEL_VALUE = TextFormat(
+    pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+    allowed="must be empty, or letters, digits, - _ and ., beginning and ending with a letter or digit",
+    example="team-a",
+)
 DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
@@ -119,6 +130,6 @@ LINE = TextFormat(
 
 TEXT_FORMATS = {
     text_format.pattern: text_format
-    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, DIGEST, LINE)
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

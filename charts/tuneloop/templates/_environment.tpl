@@ -17,6 +17,15 @@
 - name: TUNELOOP_DEFAULT_CLAIM
   value: {{ . | quote }}
 {{- end }}
+{{- $defaults := dict }}
+{{- range $name, $value := .Values.children.defaults }}
+{{- if $value }}{{ $_ := set $defaults $name $value }}{{ end }}
+{{- end }}
+{{- with $defaults }}
+{{- /* the kubelet would take $(NAME) for a variable */}}
+- name: TUNELOOP_POD_DEFAULTS
+  value: {{ toJson . | replace "$(" "$$(" | quote }}
+{{- end }}
 - name: TUNELOOP_UID
   value: {{ .Values.children.uid | int64 | quote }}
 - name: TUNELOOP_GID

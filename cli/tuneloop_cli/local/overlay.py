@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_cli.local.one_machine import left_out
+
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
@@ -46,13 +48,23 @@ _ONE_MACHINE = {
 def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
     """Return the FineTuneJob as this machine can run it. The annotation `tuneloop.dev/overlay` holds the changes too."""
     resources, fitted = _resources(manifest["spec"].get("resources") or {}, hardware)
-    scheduling, left_out = _scheduling(manifest["spec"].get("scheduling") or {}, nodes=resources.get("nodes", 1))
-    lines = (*fitted, *left_out)
+    scheduling, dropped = _scheduling(manifest["spec"].get("scheduling") or {}, nodes=resources.get("nodes", 1))
+    spec, ignored = left_out(manifest["spec"] | {"resources": resources, "scheduling": scheduling})
+    return _changed(manifest, spec, lines=(*fitted, *dropped, *ignored))
+
+
+def without_cluster_fields(manifest: Manifest) -> Overlay:
+    """Return the manifest of another kind without the fields that need a cluster."""
+    spec, lines = left_out(manifest["spec"])
+    return _changed(manifest, spec, lines=tuple(lines))
+
+
+def _changed(manifest: Manifest, spec: dict[str, Any], *, lines: tuple[str, ...]) -> Overlay:
+    """Return the manifest with another spec, and the changes in its annotation; the manifest itself without a change."""
     if not lines:
         return Overlay(manifest=manifest, lines=())
     changed = copy.deepcopy(manifest)
-    changed["spec"] |= {"resources": resources, "scheduling": scheduling}
-    changed["spec"] = {name: block for name, block in changed["spec"].items() if block != {}}
+    changed["spec"] = copy.deepcopy({name: block for name, block in spec.items() if block != {}})
     annotations = changed["metadata"].get("annotations") or {}
     changed["metadata"]["annotations"] = annotations | {ANNOTATION: json.dumps(lines, ensure_ascii=False)}
     return Overlay(manifest=changed, lines=lines)

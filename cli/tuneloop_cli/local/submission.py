@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import claim_path
+from tuneloop_cli.local.one_machine import PLACEMENT, POD_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,13 +49,16 @@ def job_submission(manifest: Manifest, old: Manifest | None) -> Submission:
 
 
 def identity(manifest: Manifest) -> str:
-    """Return the uid of a FineTuneJob: a hash of its name and of its spec without the fields that may change while it runs."""
-    metadata = manifest["metadata"]
-    return str(
-        uuid.uuid5(
-            _UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(_immutable_spec(manifest))}"
-        )
-    )
+    """Return the uid of a FineTuneJob: a hash of its name and of what is trained.
+
+    Fields that may change while the job runs do not count, nor do those that say where its pods run and who they are.
+    """
+    metadata, spec = manifest["metadata"], _immutable_spec(manifest)
+    spec["scheduling"] = {
+        name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
+    }
+    trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS and value != {}}
+    return str(uuid.uuid5(_UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(trained)}"))
 
 
 def claims_read(manifest: Manifest) -> set[str]:

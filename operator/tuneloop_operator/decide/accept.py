@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
+from tuneloop_operator.decide.accept_pods import pod_refusals
+from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
     from tuneloop_operator.settings.operator import OperatorSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A field whose value cannot be used here."""
-
-    reason: str
-    """One CamelCase word."""
-    field: str
-    given: str
-    allowed: str
-    example: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: found {self.given}; {self.allowed}; for example {self.example}"
 
 
 def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -40,24 +26,33 @@ def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSetti
 
 def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the job cannot run here; empty if it can."""
-    return (*_labels_alike(spec), *_local_addresses(spec, settings), *_missing_claim(spec, settings))
+    return (
+        *_labels_alike(spec),
+        *_local_addresses(spec, settings),
+        *_missing_claim(spec, settings),
+        *pod_refusals(spec, spec.scheduling),
+    )
 
 
 def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the deployment cannot run here; empty if it can."""
+    return (*_no_artifact(spec, settings), *pod_refusals(spec, spec.scheduling))
+
+
+def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
     uri = spec.model.uri
     if uri is None:
-        return ()
+        return
     if uri.startswith(HUB_SCHEME):
-        refusal = Refusal(
+        yield Refusal(
             reason="NotAnArtifact",
             field="spec.model.uri",
             given=uri,
             allowed="the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest",
             example="pvc://models/jobs/reviews-1a2b3c4d/artifact",
         )
-        return (refusal,)
-    return () if settings.local else tuple(_local("spec.model.uri", uri))
+    elif not settings.local:
+        yield from _local("spec.model.uri", uri)
 
 
 def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:

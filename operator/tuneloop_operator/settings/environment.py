@@ -55,7 +55,8 @@ def read(model: type[_Settings], environment: Mapping[str, str]) -> _Settings:
         return model.model_validate(given)
     except ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
-        raise SettingsError(_sentence(name, str(given.get(name, "")), fields_of(model)[name])) from error
+        value = source.env_vars.get(variable_of(name).lower()) or ""
+        raise SettingsError(_sentence(name, value, fields_of(model)[name])) from error
 
 
 def refuse_unknown(environment: Mapping[str, str], *, models: Collection[type[BaseModel]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from tuneloop_operator.settings.environment import read, setting
+from tuneloop_operator.settings.pod_defaults import PodDefaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,12 @@ class OperatorSettings(BaseModel):
         None, allowed="Always, IfNotPresent or Never", example="IfNotPresent"
     )
     """imagePullPolicy of trainer and server pods; unset, it is the cluster's choice."""
+    pod_defaults: PodDefaults | None = setting(
+        None,
+        allowed="JSON with any of nodeSelector, tolerations, imagePullSecrets, labels and annotations, and no key of ours",
+        example='{"nodeSelector": {"pool": "ml"}}',
+    )
+    """Fields of all trainer and server pods, as JSON; what an object says itself is added, and wins."""
     default_claim: str | None = setting(
         None,
         allowed="the name of a PersistentVolumeClaim",

@@ -10,6 +10,7 @@ import pytest
 
 from tuneloop_operator.settings.environment import SettingsError
 from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.pod_defaults import PodDefaults
 from tuneloop_operator.settings.process import ProcessSettings, explained_variables
 
 POD = {
@@ -55,6 +56,13 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_PROGRESS_URL", "https://p:8443", "progress_url", "https://p:8443"),
         ("TUNELOOP_UID", "2000", "uid", 2000),
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
+        ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
+        (
+            "TUNELOOP_POD_DEFAULTS",
+            '{"nodeSelector": {"a": "b"}}',
+            "pod_defaults",
+            PodDefaults(node_selector={"a": "b"}),
+        ),
     ],
 )
 def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: str, read: object) -> None:
@@ -74,6 +82,10 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_WORKERS", "8.5"),
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
+        ("TUNELOOP_POD_DEFAULTS", "{"),
+        ("TUNELOOP_POD_DEFAULTS", '{"nodeSelectors": {}}'),
+        ("TUNELOOP_POD_DEFAULTS", '{"labels": {"tuneloop.dev/job": "a"}}'),
+        ("TUNELOOP_POD_DEFAULTS", '{"tolerations": [{}]}'),
         ("TUNELOOP_PROGRESS_URL", "tuneloop-progress:8443"),
         ("TUNELOOP_UID", "0"),
         ("TUNELOOP_PROGRESS_INTERVAL_SECONDS", "nan"),

@@ -29,6 +29,8 @@ REFUSED = [
     ({"trainer": {"image": {"tag": "a b"}}}, "trainer/image/tag", "pattern"),
     ({"children": {"uid": 0}}, "children/uid", "1"),
     ({"children": {"defaultClaim": "My Claim"}}, "children/defaultClaim", "pattern"),
+    ({"children": {"defaults": {"nodeselector": {}}}}, "children/defaults", "nodeselector"),
+    ({"children": {"defaults": {"tolerations": [{"operator": "Is"}]}}}, "children/defaults/tolerations/0/operator", "Exists"),
     ({"watchNamespaces": "team-a"}, "watchNamespaces", "array"),
     ({"watchNamespaces": ["team-a", "team-a"]}, "watchNamespaces", "1"),
     ({"watchNamespaces": ["a,b"]}, "watchNamespaces/0", "pattern"),

@@ -37,6 +37,17 @@ FROZEN = {
     "failurePolicy.hangTimeout": ("5m", "6m"),
     "scheduling.queueName": ("a", "b"),
     "scheduling.avoidBadNodes": (True, False),
+    "scheduling.schedulerName": ("a", "b"),
+    "scheduling.nodeSelector": ({"a": "b"}, {"a": "c"}),
+    "scheduling.tolerations": ([{"key": "a"}], [{"key": "b"}]),
+    "scheduling.affinity": ({"podAffinity": {"a": [1]}}, {"podAffinity": {"a": [2]}}),
+    "scheduling.topologySpreadConstraints": ([{"maxSkew": 1}], [{"maxSkew": 2}]),
+    "scheduling.runtimeClassName": ("a", "b"),
+    "imagePullPolicy": ("Always", "Never"),
+    "imagePullSecrets": ([{"name": "a"}], [{"name": "b"}]),
+    "serviceAccountName": ("a", "b"),
+    "labels": ({"a": "b"}, {"a": "c"}),
+    "annotations": ({"a": "b"}, {"a": "c"}),
 }
 
 WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter", "taskOptions"}  # whose values other fields bound

@@ -53,6 +53,17 @@ def make_priority_class(control_plane: ControlPlane, name: str) -> None:
     assert reply.status in {201, 409}, reply.body
 
 
+def make_what_pods_name(control_plane: ControlPlane, pod: dict[str, Any], namespace: str) -> None:
+    """Make the account and the RuntimeClass that a pod names: the API server admits no pod without them."""
+    if name := pod.get("serviceAccountName"):
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        assert control_plane.request("POST", path, {"metadata": {"name": name}}).status == 201
+    if name := pod.get("runtimeClassName"):
+        body = {"metadata": {"name": name}, "handler": "runc"}
+        reply = control_plane.request("POST", "/apis/node.k8s.io/v1/runtimeclasses", body)
+        assert reply.status in {201, 409}, reply.body
+
+
 @pytest.mark.parametrize("manifest", golden())
 def test_the_api_server_takes_it_without_a_complaint(
     control_plane: ControlPlane, namespace: str, manifest: dict[str, Any]
@@ -80,6 +91,7 @@ def test_its_pods_are_admitted_where_pod_security_is_restricted(
     template = manifest["spec"]["template"]
     if name := template["spec"].get("priorityClassName"):
         make_priority_class(control_plane, name)
+    make_what_pods_name(control_plane, template["spec"], namespace)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
     reply = posted(control_plane, pod, namespace)
     assert reply.status == 201, reply.body

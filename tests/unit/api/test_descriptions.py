@@ -40,6 +40,8 @@ BLOCKS: dict[str, Node] = {
     "spec.data.validation": {"uri": "pvc://models/a"},
     "spec.data.test": {"uri": "pvc://models/a"},
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
+    "spec.imagePullSecrets": {"name": "registry"},
+    "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }
 """Optional lists, and the smallest entry of each."""
 

@@ -18,6 +18,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
+from tuneloop_api.v1alpha1.pods import Toleration
 from tuneloop_api.wire.model import SpecModel
 
 Given = dict[str, Any]
@@ -88,6 +89,16 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (Scheduling, {"minNodes": 1, "shrinkAfter": "1s"}, []),
     (Scheduling, {"minNodes": 1, "shrinkAfter": "0s"}, ["shrinkAfter"]),
     (Scheduling, {"shrinkAfter": "1s"}, ["shrinkAfter"]),
+    (Toleration, {"key": "a"}, []),
+    (Toleration, {"operator": "Exists"}, []),
+    (Toleration, {}, ["operator"]),
+    (Toleration, {"operator": "Equal", "value": "a"}, ["operator"]),
+    (Toleration, {"key": "a", "operator": "Exists", "value": ""}, []),
+    (Toleration, {"key": "a", "operator": "Exists", "value": "b"}, ["value"]),
+    (Toleration, {"key": "a", "operator": "Equal", "value": "b"}, []),
+    (Toleration, {"key": "a", "effect": "NoExecute", "tolerationSeconds": 0}, []),
+    (Toleration, {"key": "a", "effect": "NoSchedule", "tolerationSeconds": 0}, ["tolerationSeconds"]),
+    (Toleration, {"key": "a", "tolerationSeconds": 0}, ["tolerationSeconds"]),
     (Checkpoint, {"every": "1s"}, []),
     (Checkpoint, {"every": "0m"}, ["every"]),
     (Checkpoint, {"every": "1s", "everySteps": 1}, ["everySteps"]),

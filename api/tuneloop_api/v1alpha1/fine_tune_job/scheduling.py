@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Duration, Name, positive_duration
-from tuneloop_api.wire.model import SpecModel
+from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.rules import applies_only
 from tuneloop_api.wire.text_formats import NAME
 
 
-class Scheduling(SpecModel):
+class Scheduling(Placement):
     """Where the training pods run, and what happens if there is not enough room."""
 
     queue_name: Annotated[str, NAME.text(most=63)] | None = None

@@ -31,6 +31,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.training import TASK_OF_METRIC, Method, Training
+from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import GPU_RESOURCE
@@ -168,7 +169,7 @@ def _task_option(field: str, *, task: str) -> Rule:
     )
 
 
-class FineTuneJobSpec(SpecModel):
+class FineTuneJobSpec(PodOptions):
     """What to train, on what, how and where."""
 
     model: ModelSource

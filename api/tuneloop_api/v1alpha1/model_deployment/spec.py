@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
 from tuneloop_api.wire.rules import applies_only, exactly_one
 from tuneloop_api.wire.text_formats import DIGEST
@@ -71,7 +72,7 @@ class Lifecycle(SpecModel):
     rules = (positive_duration("startup"),)
 
 
-class ModelDeploymentSpec(SpecModel):
+class ModelDeploymentSpec(PodOptions):
     """Which model to serve, and how."""
 
     model: ServedModel
@@ -86,6 +87,8 @@ class ModelDeploymentSpec(SpecModel):
     """CPU and memory of each server pod. Default: no request and no limit. For example `{cpu: "4", memory: 8Gi}`."""
     image: Image | None = None
     """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
+    scheduling: Placement | None = None
+    """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
 
 
 DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]

@@ -1,11 +1,11 @@
-"""ModelDeployments in local mode: they run as written, and use the artifact of a finished FineTuneJob."""
+"""ModelDeployments in local mode: they run as written but for fields that need a cluster, and use the artifact of a finished FineTuneJob."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.local.kinds.local_kind import LocalKind
-from tuneloop_cli.local.overlay import Overlay
+from tuneloop_cli.local.overlay import without_cluster_fields
 from tuneloop_cli.local.submission import Submission
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def _job_read(deployment: Manifest) -> str | None:
 
 
 MODEL_DEPLOYMENT = LocalKind(
-    fit=lambda manifest, _: Overlay(manifest=manifest, lines=()),
+    fit=lambda manifest, _: without_cluster_fields(manifest),
     submission=_submission,
     first_status=lambda _, __: None,
     claim_written=lambda _: None,

@@ -29,9 +29,9 @@ def scratch_mounts() -> list[dict[str, Any]]:
     ]
 
 
-def image_of(reference: str, settings: OperatorSettings) -> dict[str, str]:
-    """Return the image fields of a container."""
-    policy = settings.image_pull_policy
+def image_of(reference: str, settings: OperatorSettings, *, policy: str | None = None) -> dict[str, str]:
+    """Return the image fields of a container. `policy`: the object's own imagePullPolicy, which wins over the operator's."""
+    policy = policy or settings.image_pull_policy
     return {"image": reference} | ({"imagePullPolicy": policy} if policy else {})
 
 

@@ -8,6 +8,7 @@ from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
+from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import (
     container_security,
     image_of,
@@ -34,7 +35,10 @@ _TOKEN_SECONDS = 3600
 def stage_job(
     job: FineTuneJob, *, stage: Literal["prepare", "export"], storage: JobStorage, settings: OperatorSettings
 ) -> Manifest:
-    """Return the Job of `prepare` or `export`: one pod, which the Job controller never restarts."""
+    """Return the Job of `prepare` or `export`: one pod, which the Job controller never restarts.
+
+    `spec.scheduling` places the training pods alone. This pod needs no GPU, so that only the administrator's defaults place it.
+    """
     resources = job.spec.resources
     given = getattr(resources, stage) if resources else None
     amounts: ResourceAmounts = given or ResourceAmounts()
@@ -44,28 +48,34 @@ def stage_job(
         "resources": same_requests_and_limits(amounts.to_wire()),
     }
     labels = job_labels(job, stage=stage, attempt=0)
+    pod |= placement_fields(None, settings, labels=labels)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": owned_metadata(job, name=job_name(job, stage=stage), labels=labels),
-        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        "spec": {
+            "backoffLimit": 0,
+            "template": {"metadata": pod_metadata(labels, job.spec, settings), "spec": pod},
+        },
     }
 
 
 def stage_pod(
     job: FineTuneJob, *, stage: Stage, attempt: int, storage: JobStorage, settings: OperatorSettings
 ) -> dict[str, Any]:
-    """Return the pod that all stages share. The caller adds command and resources to its one container."""
+    """Return the pod that all stages share. The caller adds command and resources to its one container, and where it runs."""
+    image = (job.status and job.status.image) or job.spec.image or settings.trainer_image
     volumes, mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(settings),
+        **identity_fields(job.spec, settings),
         "containers": [
             {
                 "name": "trainer",
-                **image_of((job.status and job.status.image) or job.spec.image or settings.trainer_image, settings),
+                **image_of(image, settings, policy=job.spec.image_pull_policy),
                 "env": plain_env(),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

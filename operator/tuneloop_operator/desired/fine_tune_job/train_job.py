@@ -9,6 +9,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
 from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
+from tuneloop_operator.desired.common.placement import placement_fields, pod_metadata, without_nodes
 from tuneloop_operator.desired.common.pod import same_requests_and_limits
 from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_pod
@@ -40,7 +41,7 @@ def train_job(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
         # a pod that is being deleted fails the gang at once, not after its grace period
         "podReplacementPolicy": "TerminatingOrFailed",
         "template": {
-            "metadata": {"labels": labels},
+            "metadata": pod_metadata(labels, job.spec, settings),
             "spec": _gang_pod(job, attempt=attempt, storage=storage, settings=settings),
         },
     }
@@ -61,8 +62,7 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
     pod |= {
         "subdomain": rendezvous_name(job),
         "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
-        "tolerations": [_brief_toleration("not-ready"), _brief_toleration("unreachable")],
-        **_placement(job),
+        **_placement(job, attempt=attempt, settings=settings),
     }
     pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
     container = pod["containers"][0]
@@ -82,18 +82,17 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
     return pod
 
 
-def _placement(job: FineTuneJob) -> dict[str, Any]:
-    """Return the priority class of the pods, and the nodes that they avoid."""
+def _placement(job: FineTuneJob, *, attempt: int, settings: OperatorSettings) -> dict[str, Any]:
+    """Return where the pods run, which nodes they avoid, and how soon they leave a lost node if the spec does not say."""
     scheduling = job.spec.scheduling or Scheduling()
-    placement: dict[str, Any] = {}
-    if scheduling.priority_class_name is not None:
-        placement["priorityClassName"] = scheduling.priority_class_name
+    placement = placement_fields(scheduling, settings, labels=job_labels(job, stage="train", attempt=attempt))
+    given = placement.get("tolerations", [])
+    brief = [_brief_toleration(state) for state in ("not-ready", "unreachable")]
+    keys = {toleration.get("key") for toleration in given if toleration.get("effect", "NoExecute") == "NoExecute"}
+    placement["tolerations"] = [*(toleration for toleration in brief if toleration["key"] not in keys), *given]
     avoided = (job.status.avoided_nodes if job.status else None) or []
     if avoided and scheduling.avoid_bad_nodes is not False:
-        # one requirement for each node: the API server allows a single value in a matchFields requirement
-        avoid = [{"key": "metadata.name", "operator": "NotIn", "values": [node.name]} for node in avoided]
-        required = {"nodeSelectorTerms": [{"matchFields": avoid}]}
-        placement["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+        placement["affinity"] = without_nodes(placement.get("affinity", {}), [node.name for node in avoided])
     return placement
 
 

@@ -15,9 +15,16 @@ from tuneloop_api.contract.server_config import (
 )
 from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
+from tuneloop_operator.desired.common.placement import (
+    identity_fields,
+    placement_fields,
+    placement_identity,
+    pod_metadata,
+)
 from tuneloop_operator.desired.common.pod import (
     container_security,
     image_of,
@@ -64,7 +71,8 @@ def server_config(deployment: ModelDeployment, artifact: ArtifactReference) -> S
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
     resources = deployment.spec.resources
-    pod = [deployment.spec.image, resources.to_wire() if resources else None]
+    placed = placement_identity(deployment.spec, deployment.spec.scheduling)
+    pod = [deployment.spec.image, resources.to_wire() if resources else None, *placed]
     return changed(config, revision=revision_of(config, pod=pod))
 
 
@@ -94,7 +102,10 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
         "spec": {
             "replicas": 1 if replicas is None else replicas,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(deployment, config, settings=settings)},
+            "template": {
+                "metadata": pod_metadata(labels, deployment.spec, settings),
+                "spec": _pod(deployment, config, settings=settings),
+            },
         },
     }
 
@@ -102,16 +113,20 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
 def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> dict[str, Any]:
     claim = claim_of(config.artifact_uri)
     volumes, mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
-    amounts = deployment.spec.resources or ResourceAmounts()
+    spec = deployment.spec
+    amounts = spec.resources or ResourceAmounts()
+    labels = deployment_labels(deployment, config.revision)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": config.drain_seconds + _SPARE_SECONDS,
         "securityContext": pod_security(settings),
+        **identity_fields(spec, settings),
+        **placement_fields(spec.scheduling or Placement(), settings, labels=labels),
         "containers": [
             {
                 "name": "server",
-                **image_of(deployment.spec.image or settings.server_image, settings),
+                **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
                 "env": plain_env(),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_manifests import fine_tune_job
 
-from tuneloop_cli.local.overlay import ANNOTATION, Hardware, overlay
+from tuneloop_cli.local.overlay import ANNOTATION, Hardware, overlay, without_cluster_fields
 
 CASES = [
     # asked for, GPUs here, ranks here -> runs with
@@ -127,6 +127,32 @@ def fitted_scheduling(given, *, resources=CPU, ranks=4):
 )
 def test_scheduling_that_means_nothing_on_one_machine_is_left_out_and_reported(given, line):
     assert fitted_scheduling(given) == (None, (line,))
+
+
+PLACED = {
+    "scheduling": {"minNodes": 1, "nodeSelector": {"pool": "gpu"}, "tolerations": [{"operator": "Exists"}]},
+    "imagePullSecrets": [{"name": "registry"}],
+    "labels": {"team": "search"},
+}
+NOTE = "left out, there is one machine, with its own packages and no image to pull"
+
+
+def test_placement_is_left_out_with_one_note_and_labels_stay():
+    fitted = overlay(fine_tune_job(resources=CPU, **PLACED), Hardware(gpus=0, ranks=4))
+    spec = fitted.manifest["spec"]
+    assert (spec["scheduling"], spec["labels"]) == ({"minNodes": 1}, {"team": "search"})
+    assert "imagePullSecrets" not in spec
+    names = "spec.imagePullSecrets, spec.scheduling.nodeSelector, spec.scheduling.tolerations"
+    assert fitted.lines == (f"{names}: {NOTE}",)
+
+
+def test_a_deployment_leaves_placement_out_too():
+    deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"replicas": 2}}
+    assert without_cluster_fields(deployment).manifest is deployment
+    placed = deployment | {"spec": {"replicas": 2, "scheduling": {"priorityClassName": "a"}}}
+    fitted = without_cluster_fields(placed)
+    assert fitted.manifest["spec"] == {"replicas": 2}
+    assert fitted.lines == (f"spec.scheduling.priorityClassName: {NOTE}",)
 
 
 def test_the_rest_of_the_scheduling_stays():

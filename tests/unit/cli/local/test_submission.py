@@ -51,6 +51,13 @@ def test_a_job_that_runs_on_other_hardware_than_last_time_begins_a_new_object_in
     assert job_submission(now, before | {"status": {"phase": "Succeeded"}}) is Submission.UNCHANGED
 
 
+def test_a_job_that_is_to_run_elsewhere_keeps_its_folder():
+    placed = fine_tune_job(scheduling={"nodeSelector": {"pool": "a"}, "minNodes": 1}, labels={"a": "b"})
+    assert identity(placed) == identity(fine_tune_job(scheduling={"minNodes": 1}))
+    assert identity(fine_tune_job(scheduling={"nodeSelector": {}})) == identity(fine_tune_job())
+    assert identity(placed) != identity(fine_tune_job())
+
+
 def test_a_deployment_goes_on_with_what_the_file_says():
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "one"}, "spec": {"replicas": 2}}
     submission = LOCAL_KINDS["ModelDeployment"].submission

@@ -70,6 +70,29 @@ QUEUED: dict[str, Any] = TWO_NODES | {
     "resources": {"nodes": 4, "gpusPerNode": 8},
     "scheduling": {"queueName": "team-a", "priorityClassName": "batch-low", "minNodes": 2},
 }
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PLACED: dict[str, Any] = {
+    "scheduling": {
+        "schedulerName": "volcano",
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {
+            "nodeAffinity": {
+                _REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "rdma", "operator": "Exists"}]}]}
+            },
+            "podAntiAffinity": {_REQUIRED: [{"topologyKey": "kubernetes.io/hostname"}]},
+        },
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"}
+        ],
+        "runtimeClassName": "nvidia",
+    },
+    "serviceAccountName": "trainer",
+    "imagePullSecrets": [{"name": "registry"}],
+    "imagePullPolicy": "IfNotPresent",
+    "labels": {"team": "search"},
+    "annotations": {"example.com/note": "a"},
+}
 FOURTH_ATTEMPT: dict[str, Any] = {
     "attempt": 4,
     "nodes": 3,
@@ -125,12 +148,21 @@ def fourth_attempt() -> list[dict[str, Any]]:
     return [run_config_map(job, stage="train", **given), train_job(job, **given)]
 
 
-def serving_children() -> list[dict[str, Any]]:
+def placed_children() -> list[dict[str, Any]]:
+    job = fine_tune_job("reviews-placed", MINIMAL | PLACED, FOURTH_ATTEMPT)
+    storage = storage_of(job.spec, default_claim="models")
+    assert storage is not None
+    shared = {"storage": storage, "settings": SETTINGS}
+    servers = [child for child in serving_children(SERVING | PLACED) if child["kind"] == "Deployment"]
+    return [stage_job(job, stage="prepare", **shared), train_job(job, attempt=4, **shared), *servers]
+
+
+def serving_children(spec: dict[str, Any] = SERVING) -> list[dict[str, Any]]:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
         "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
-        "spec": SERVING,
+        "spec": spec,
     }
     deployment = ModelDeployment.from_wire(manifest)
     artifact = ArtifactReference(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
@@ -150,6 +182,7 @@ EXAMPLES = {
     ),
     "queued-fourth-attempt": fourth_attempt,
     "serving": serving_children,
+    "placed": placed_children,
 }
 
 
