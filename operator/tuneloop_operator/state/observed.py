@@ -33,10 +33,23 @@ class ContainerEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodView:
-    """One pod of a stage."""
+class ObservedPod:
+    """What counts of every pod of ours: the state of our own container, and why it does not run."""
 
     name: str
+    ready: bool = False
+    ended: ContainerEnd | None = None
+    """How our container ended; of a server, how it last ended."""
+    waiting: str = ""
+    """Why the container does not run yet, in one word of the kubelet; empty while it starts as it should."""
+    waiting_message: str = ""
+    unschedulable: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodView(ObservedPod):
+    """One pod of a stage."""
+
     uid: str
     stage: Stage
     attempt: int
@@ -52,14 +65,8 @@ class PodView:
     image: str = ""
     """The image that the runtime resolved; with a digest if the runtime knows one."""
     created: datetime
-    ready: bool = False
     started: datetime | None = None
     """When the container began to run."""
-    ended: ContainerEnd | None = None
-    waiting: str = ""
-    """Why the container does not run yet."""
-    waiting_message: str = ""
-    unschedulable: str = ""
     disruption: str = ""
     """Reason of the DisruptionTarget condition."""
     deletion_asked: datetime | None = None
