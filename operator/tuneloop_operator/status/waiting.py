@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.state.observed import STARTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tuneloop_operator.state.observed import ObservedPod
 
 _WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,99}")
-_STARTS = frozenset({"ContainerCreating", "PodInitializing"})
-"""Reasons of a waiting container with which nothing is wrong."""
 
 
 def why_waiting(pods: Iterable[ObservedPod]) -> tuple[str, str] | None:
@@ -21,7 +21,7 @@ def why_waiting(pods: Iterable[ObservedPod]) -> tuple[str, str] | None:
     The reason is the kubelet's own word, such as ErrImageNeverPull.
     """
     for pod in pods:
-        if pod.waiting and pod.waiting not in _STARTS:
+        if pod.waiting and pod.waiting not in STARTS:
             reason = pod.waiting if _WORD.fullmatch(pod.waiting) else "Waiting"
             return reason, f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
         if pod.unschedulable:

@@ -69,7 +69,7 @@ def waits_for_start(observed: ObservedJob, status: FineTuneJobStatus, job: JobVi
         return False
     if stage_of(status) == "train":
         return status.running_since is None
-    return not any(pod.phase != "Pending" for pod in pods_of(observed, job))
+    return all(pod.phase == "Pending" and pod.started is None for pod in pods_of(observed, job))
 
 
 def waiting_since(job: JobView) -> datetime:
@@ -95,7 +95,7 @@ def _deadlines(observed: ObservedJob, status: FineTuneJobStatus, *, settings: Op
     job = job_of_run(observed, status)
     if job is None:
         return
-    never = next((pod for pod in pods_of(observed, job) if pod.waiting in _NEVER), None)
+    never = next((pod for pod in pods_of(observed, job) if pod.waiting in _NEVER and pod.started is None), None)
     if never is not None and job.outcome is None:
         yield _Deadline(at=never.created, failure=without_image(never))
     if waits_for_start(observed, status, job):

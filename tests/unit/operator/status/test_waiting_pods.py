@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from observed_jobs import NOW, PREPARED, RESULT, STAMP, TRAINING, a_job, ended, gang_job, observed, pod_of, seconds, stage_job  # fmt: skip
+from observed_jobs import (  # fmt: skip
+    NOW,
+    PREPARED,
+    RESULT,
+    STAMP,
+    TRAINING,
+    a_job,
+    ended,
+    gang_job,
+    observed,
+    pod_of,
+    seconds,
+    stage_job,
+)
 from stored_conditions import condition
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
