@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from stored_conditions import condition
 from rich.console import Console
+from stored_conditions import condition
 
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.progress import live, plain_line
