@@ -129,6 +129,11 @@ def test_an_artifact_that_is_not_there_is_named_in_the_words_of_the_server_and_i
         assert conditions(harness)["ModelAvailable"] == ("False", "ArtifactNotReadable", text)
         assert conditions(harness)["Ready"] == ("False", "ServerEnded", text)
         assert [(event.type, event.reason, event.message) for event in harness.events] == [("Warning", "ServerEnded", text)]  # fmt: skip
+        killed = {"terminated": {"exitCode": 66, "message": "it is still not there"}}
+        change(harness, name, server({"running": {}}, lastState=killed))
+        await harness.settle()
+        assert conditions(harness)["Ready"][2].endswith("it is still not there")
+        assert len(harness.events) == 1
         change(harness, name, server({"running": {}}, lastState=crashed) | {"conditions": [{"type": "Ready", "status": "True"}]})  # fmt: skip
         deployment = next(iter(harness.cluster.of_kind("Deployment").values()))
         harness.cluster.change(deployment, status={"readyReplicas": 1})

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 from child_manifests import at, bare, stamp
+from observed_jobs import NOW, SETTINGS, STAMP, a_job, ended, observed, pod_of, stage_job
 from operator_harness import RESULT, SUMMARIES, OperatorHarness
 
+from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_operator.controller.observe.fine_tune_job import pod_view
+from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
+from tuneloop_operator.decide.fine_tune_job.deadlines import overdue, waits_for_start
 
 RUNS = {"running": {"startedAt": stamp(3)}}
 WAITS = {"waiting": {"reason": "ImagePullBackOff", "message": "no tag"}}
@@ -76,6 +80,38 @@ STARTS = {"waiting": {"reason": "PodInitializing"}}
 )
 def test_a_container_that_keeps_ours_from_its_work_is_named(view: Any, waiting: tuple[str, str]) -> None:
     assert (view.waiting, view.waiting_message) == waiting
+
+
+LEFT = {"ended": ended(0), "is_outlived": True, "started": NOW}
+
+
+@pytest.mark.parametrize(
+    ("job", "pod", "outcome"),
+    [
+        ({}, LEFT, "Succeeded"),
+        ({}, LEFT | {"ended": ended(1)}, "Failed"),
+        ({"suspended": True}, LEFT, None),  # a queue took its nodes
+        ({"deleting": True}, LEFT, None),
+        ({}, LEFT | {"deletion_asked": NOW}, None),  # the Job controller sees that it goes
+        ({}, LEFT | {"is_outlived": False}, None),
+        ({"outcome": "Failed"}, LEFT, "Failed"),
+    ],
+)
+def test_the_outcome_of_a_job_that_is_outlived(job: dict[str, Any], pod: dict[str, Any], outcome: str | None) -> None:
+    run = stage_job("prepare", **job)
+    found = with_outcome_of_pods(run, [pod_of(run, **pod)], parallelism=1)
+    assert (found.outcome, found.is_outlived) == (outcome, outcome is not None and not job)
+
+
+@pytest.mark.parametrize(("started", "waits"), [(None, True), (NOW, False)])
+def test_a_stage_whose_container_runs_is_on_its_way_whatever_waits_beside_it(started: Any, waits: bool) -> None:
+    run = stage_job("prepare")
+    status = {"startTime": STAMP, "children": {"prepare": {"name": "r-prepare", "uid": "u-prepare"}}}
+    pod = pod_of(run, phase="Pending", waiting="InvalidImageName", started=started)
+    found = observed(a_job(status), jobs=(run,), pods=(pod,))
+    assert waits_for_start(found, FineTuneJobStatus.from_wire(status), run) is waits
+    failure = overdue(found, FineTuneJobStatus.from_wire(status), now=NOW, settings=SETTINGS)
+    assert (failure is not None) is waits
 
 
 def end_ours(harness: OperatorHarness, name: str, *, exit_code: int = 0, message: Any = "") -> None:
