@@ -19,6 +19,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Kueue admits the Jobs with this label."""
 DATA_DIGEST = "tuneloop.dev/data-digest"
 """Annotation of a stage's ConfigMap: the digest of its data. The store leaves the data out."""
+TRAINER_CONTAINER, SERVER_CONTAINER = "trainer", "server"
+"""Our own container in a pod. Others may put containers of theirs beside it."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
 """Annotation of a FineTuneJob. With `"true"`, training may restart at step 0 although its checkpoints are gone."""
 

@@ -60,6 +60,8 @@ class Resource:
 
 
 _AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date")
+_REASON = '.status.conditions[?(@.type=="{}")].reason'
+"""Path of the reason of a condition."""
 RESOURCES = (
     Resource(
         model=FineTuneJob,
@@ -72,6 +74,7 @@ RESOURCES = (
             Column(name="Loss", path=".status.progress.loss", type="number"),
             Column(name="ETA", path=".status.progress.eta"),
             Column(name="Workers", path=".status.workers"),
+            Column(name="Pods", path=_REASON.format("PodsReady")),
             Column(name="Restarts", path=".status.restarts.total", type="integer"),
             _AGE,
             Column(name="Failure", path=".status.failure.class", wide=True),
@@ -85,6 +88,7 @@ RESOURCES = (
             Column(name="Phase", path=".status.phase"),
             Column(name="Stable", path=".status.stable.revision"),
             Column(name="Ready", path=".status.ready"),
+            Column(name="Reason", path=_REASON.format("Ready")),
             _AGE,
         ),
     ),

@@ -57,10 +57,10 @@ def require_can_become_ready(deployment: Manifest) -> None:
     accepted, available, ready = (condition(deployment, name) for name in ("Accepted", "ModelAvailable", "Ready"))
     if accepted.get("status") == "False":
         raise TuneloopExit(Exit.BAD_INPUT, accepted["message"])
+    if ready.get("status") == "False" and ready["reason"] == "ServerEnded":
+        raise TuneloopExit(Exit.FAILED, ready["message"])
     if available.get("status") == "False":
         raise TuneloopExit(Exit.FAILED, f"{available['message']}. First: tuneloop run -f JOB.yaml")
-    if ready.get("status") == "False" and ready["message"].startswith("ServerEnded: "):
-        raise TuneloopExit(Exit.FAILED, ready["message"].removeprefix("ServerEnded: "))
 
 
 def condition(manifest: Manifest, type_: str) -> Manifest:

@@ -15,6 +15,7 @@ FINE_TUNE_JOB = KindView(
         ("LOSS", "status.progress.loss"),
         ("ETA", "status.progress.eta"),
         ("WORKERS", "status.workers"),
+        ("PODS", "status.conditions[PodsReady].reason"),
         ("RESTARTS", "status.restarts.total"),
     ),
     wide=(("FAILURE", "status.failure.class"), ("ARTIFACT", "status.artifact.uri")),

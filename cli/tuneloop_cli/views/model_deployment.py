@@ -33,6 +33,7 @@ MODEL_DEPLOYMENT = KindView(
         ("PHASE", "status.phase"),
         ("STABLE", "status.stable.revision"),
         ("READY", "status.ready"),
+        ("REASON", "status.conditions[Ready].reason"),
     ),
     wide=(("URL", "status.url"),),
     page=deployment_page,

@@ -9,10 +9,13 @@ Manifest = dict[str, Any]
 
 
 def at(manifest: Manifest, path: str) -> Any:
-    """Return the value at a dotted path such as `status.progress.step`, or None."""
+    """Return the value at a dotted path such as `status.progress.step` or `status.conditions[Ready].reason`, or None."""
     value: Any = manifest
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        name, _, type_ = part.removesuffix("]").partition("[")
+        value = value.get(name) if isinstance(value, dict) else None
+        if type_:
+            value = next((item for item in value or () if item["type"] == type_), None)
     return value
 
 

@@ -41,7 +41,7 @@ def with_condition(  # noqa: D417  (the rest are the condition's own fields)
     conditions: Iterable[Condition] | None,
     type_: str,
     *,
-    true: bool,
+    true: bool | None,
     reason: str,
     message: str = "",
     now: datetime,
@@ -49,11 +49,12 @@ def with_condition(  # noqa: D417  (the rest are the condition's own fields)
     """Return `conditions` with this condition in it. The transition time changes only when the status changes.
 
     Args:
+        true: whether the condition holds; None while nobody can tell.
         now: the transition time, if the status changes.
     """
     kept = list(conditions or ())
     old = condition(kept, type_)
-    status: Literal["True", "False"] = "True" if true else "False"
+    status: Literal["True", "False", "Unknown"] = "Unknown" if true is None else "True" if true else "False"
     since = old.last_transition_time if old is not None and old.status == status else stamp(now)
     new = Condition(type=type_, status=status, reason=reason, message=message, last_transition_time=since)
     return [new if other is old else other for other in kept] + ([] if old is not None else [new])

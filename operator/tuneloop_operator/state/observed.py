@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
 
+STARTS = frozenset({"ContainerCreating", "PodInitializing"})
+"""Reasons of a waiting container with which nothing is wrong."""
 ObjectName = tuple["Kind", str]
 
 
@@ -33,10 +35,23 @@ class ContainerEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodView:
-    """One pod of a stage."""
+class ObservedPod:
+    """What counts of every pod of ours: the state of our own container, and why it does not run."""
 
     name: str
+    ready: bool = False
+    ended: ContainerEnd | None = None
+    """How our container ended; of a server, how it last ended."""
+    waiting: str = ""
+    """Why the container does not run yet, in one word of the kubelet, which may mean that nothing is wrong (`STARTS`)."""
+    waiting_message: str = ""
+    unschedulable: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodView(ObservedPod):
+    """One pod of a stage."""
+
     uid: str
     stage: Stage
     attempt: int
@@ -52,25 +67,28 @@ class PodView:
     image: str = ""
     """The image that the runtime resolved; with a digest if the runtime knows one."""
     created: datetime
-    ready: bool = False
     started: datetime | None = None
     """When the container began to run."""
-    ended: ContainerEnd | None = None
-    waiting: str = ""
-    """Why the container does not run yet."""
-    waiting_message: str = ""
-    unschedulable: str = ""
     disruption: str = ""
     """Reason of the DisruptionTarget condition."""
     deletion_asked: datetime | None = None
     """When the deletion was requested."""
     gone_by: datetime | None = None
     """When the grace period of its deletion is over."""
+    is_outlived: bool = False
+    """Whether our container has ended, and a container of somebody else keeps the pod from ending."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether no process of the pod can run any more."""
-        return self.phase in {"Succeeded", "Failed"}
+        """Whether no process of ours can run in the pod any more."""
+        return self.is_outlived or self.phase in {"Succeeded", "Failed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerPod(ObservedPod):
+    """One pod of a model server. Its container is started again whenever it ends."""
+
+    revision: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +111,11 @@ class JobView:
     """Why the API server refused to create a pod of the Job: quota, LimitRange, Pod Security, webhook. Empty: no refusal. None: not read."""
     deleting: bool = False
     outcome: Literal["Succeeded", "Failed"] | None = None
-    """Declared by the Job controller; pods may still run."""
+    """Declared by the Job controller, or shown by our containers alone if `is_outlived`; pods may still run."""
     outcome_since: datetime | None = None
     outcome_message: str = ""
+    is_outlived: bool = False
+    """Whether our containers show the outcome, and containers of others keep the Job's pods running until the Job is deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,5 +186,7 @@ class ObservedDeployment:
     """Why the FineTuneJob cannot be read; empty if it can."""
     present: Mapping[ObjectName, Manifest]
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
+    pods: tuple[ServerPod, ...] = ()
+    """The pods of all revisions, by name."""
     live: bool = False
     blocker: Blocker | None = None

@@ -121,6 +121,11 @@ def nodes_of(observed: ObservedJob, status: FineTuneJobStatus) -> int:
     return status.nodes or observed.settings.gang.nodes
 
 
+def pods_expected(observed: ObservedJob, status: FineTuneJobStatus) -> int:
+    """Return the number of pods of the current run: one for each node of a gang, one for another stage."""
+    return nodes_of(observed, status) if stage_of(status) == "train" else 1
+
+
 def seconds_until_stopped(observed: ObservedJob, stage: Stage, *, now: datetime) -> float:
     """Return the seconds until no pod of a stage can run any more: 0 if none can now, infinity if the time is unknown."""
     left = [_seconds_left(pod, now=now) for pod in observed.pods if pod.stage == stage and not pod.is_terminal]
@@ -134,7 +139,7 @@ def _seconds_left(pod: PodView, *, now: datetime) -> float:
 
 
 def refusal_of(observed: ObservedJob, job: JobView, *, is_missing_pods: bool) -> str:
-    """Return why the API server refused pods of a gang's Job; empty if no pod is missing, or no refusal is known.
+    """Return why the API server refused pods of a Job; empty if no pod is missing, or no refusal is known.
 
     A refusal in the status, from an earlier read, holds until refusals are read again.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ FORBIDDEN = {
     "$ref", "$defs", "definitions", "dependencies", "discriminator", "patternProperties", "readOnly", "writeOnly", "deprecated", "id", "const",
     "anyOf", "oneOf", "allOf", "not", "title", "default", "nullable", "uniqueItems", "examples",
 }  # fmt: skip
+CONDITION = re.compile(r"conditions\[\?\(@\.type==\"[A-Za-z]+\"\)\]")
 YAML_BOOLEANS = {"on", "off", "yes", "no", "y", "n", "true", "false"}
 EACH_KIND = pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda resource: resource.model.__name__)
 
@@ -65,7 +67,8 @@ def test_printer_columns_show_fields_that_exist_with_their_type(resource):
     schema = crd.root_schema(resource)
     for column in resource.columns:
         if column.type != "date":
-            assert field(schema, column.path.removeprefix("."))["type"] == column.type, column.name
+            path = CONDITION.sub("conditions[]", column.path.removeprefix("."))
+            assert field(schema, path)["type"] == column.type, column.name
 
 
 @EACH_KIND
@@ -181,7 +184,8 @@ def nodes(schema, path=""):
 
 def field(schema, path):
     for name in path.split("."):
-        schema = schema["properties"][name]
+        schema = schema["properties"][name.removesuffix("[]")]
+        schema = schema["items"] if name.endswith("[]") else schema
     return schema
 
 

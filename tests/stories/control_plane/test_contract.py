@@ -109,8 +109,10 @@ def test_conditions_of_two_writers_stand_beside_each_other(custom_resources, nam
 
 def test_kubectl_get_shows_the_columns(custom_resources, namespace):
     create(custom_resources, namespace, FineTuneJob, name="reviews")
+    ready = {"type": "PodsReady", "status": "True", "reason": "AllReady", "lastTransitionTime": "2026-01-01T12:00:00Z"}
     status = {
         "phase": "Running",
+        "conditions": [ready | {"type": "Accepted", "reason": "Accepted"}, ready],
         "workers": "2/2",
         "restarts": {"total": 1},
         "progress": {"percent": "45%", "step": 9, "loss": 0.25, "eta": "12m"},
@@ -118,8 +120,8 @@ def test_kubectl_get_shows_the_columns(custom_resources, namespace):
     written = request_patch(custom_resources, namespace, {"status": status}, name="reviews", subresource="/status")
     assert written.status == 200, written.body
     header, row = custom_resources.kubectl("get", "ftj", "-n", namespace).stdout.splitlines()
-    assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "RESTARTS", "AGE"]
-    assert row.split()[:-1] == ["reviews", "Running", "45%", "9", "0.25", "12m", "2/2", "1"]
+    assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "PODS", "RESTARTS", "AGE"]
+    assert row.split()[:-1] == ["reviews", "Running", "45%", "9", "0.25", "12m", "2/2", "AllReady", "1"]
     wide = custom_resources.kubectl("get", "tuneloop", "-n", namespace, "-o", "wide").stdout
     assert wide.splitlines()[0].split()[-2:] == ["FAILURE", "ARTIFACT"]
     header = custom_resources.kubectl("get", "mdep", "-n", namespace, "--ignore-not-found", "-o", "wide")

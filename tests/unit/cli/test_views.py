@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
+from stored_conditions import condition
 
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.progress import live, plain_line
@@ -38,13 +39,14 @@ RUNNING = job(
         "tokensPerSecond": 5312.4,
     },
     restarts={"total": 1},
+    conditions=[condition("Accepted", reason="Accepted"), condition("PodsReady", reason="AllReady")],
 )
 
 
 def test_get_shows_the_columns_of_kubectl() -> None:
     header, row = table("FineTuneJob", [RUNNING], now=NOW, has_session=True).splitlines()
-    assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "RESTARTS", "AGE"]
-    assert row.split() == ["reviews", "Running", "45%", "113", "0.3123", "2m", "2/2", "1", "15m"]
+    assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "PODS", "RESTARTS", "AGE"]
+    assert row.split() == ["reviews", "Running", "45%", "113", "0.3123", "2m", "2/2", "AllReady", "1", "15m"]
 
 
 DEPLOYMENT = {"kind": "ModelDeployment", "metadata": {"name": "reviews"}, "status": {"phase": "Ready"}}

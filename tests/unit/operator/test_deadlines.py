@@ -186,7 +186,7 @@ def test_a_job_that_is_over_is_deleted_after_its_time_to_live(harness: OperatorH
 def test_a_dry_run_ends_after_its_preparation(harness: OperatorHarness) -> None:
     async def life() -> None:
         await harness.prepare(preflight={"dryRun": True})
-        assert harness.status["phase"] == "Succeeded"
+        assert (harness.status["phase"], harness.status["progress"]["percent"]) == ("Succeeded", "100%")
         assert condition(harness.status, "Complete")["reason"] == "DryRun"
         assert harness.jobs == {"reviews-prepare"}
 

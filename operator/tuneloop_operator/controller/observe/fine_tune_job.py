@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import LONG_AGO, present_children, time_of
+from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
+from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.trim import FIRST_DELETION
-from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
-from tuneloop_operator.state.observed import ContainerEnd, Facts, JobView, ObservedJob, PodView
+from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
+from tuneloop_operator.state.observed import Facts, JobView, ObservedJob, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,18 +36,27 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
     job = FineTuneJob.from_wire(manifest)
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     children = list(store.labelled(JOB_LABEL, name, namespace=namespace))
-    pods = Counter(owner_uid(child) for child in children if child["kind"] == "Pod")
-    jobs = [
-        job_view(child, pods=pods[child["metadata"]["uid"]], refusal=facts.refusals.get(child["metadata"]["uid"]))
+    count = Counter(owner_uid(child) for child in children if child["kind"] == "Pod")
+    stages = {
+        child["metadata"]["uid"]: child
         for child in children
         if _is_stage(child, kind="Job") and owner_uid(child) == uid
+    }
+    gone = [pod for job_uid in sorted(_job_uids(job, stages)) for pod in _terminated_pods(store, job_uid)]
+    pods = _pod_views([*children, *gone])
+    jobs = [
+        with_outcome_of_pods(
+            job_view(child, pods=count[job_uid], refusal=facts.refusals.get(job_uid)),
+            (pod for pod in pods if pod.owner == job_uid),
+            parallelism=_parallelism(child),
+        )
+        for job_uid, child in stages.items()
     ]
-    gone = [pod for job_uid in sorted(_job_uids(job, jobs)) for pod in _terminated_pods(store, job_uid)]
     return ObservedJob(
         job=job,
         manifest=manifest,
         jobs=tuple(sorted(jobs, key=lambda job: job.name)),
-        pods=_pod_views([*children, *gone]),
+        pods=pods,
         present=present_children(children, uid=uid),
         progress=store.progress(uid),
         progress_written=facts.progress_written,
@@ -86,10 +97,9 @@ def pod_view(manifest: Manifest) -> PodView:
     """Return the view of a stage's pod."""
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    container = (status.get("containerStatuses") or [{}])[0]
-    state = container.get("state") or {}
-    waiting = state.get("waiting") or {}
-    disruption, scheduled = conditions.get("DisruptionTarget", {}), conditions.get("PodScheduled", {})
+    containers = containers_of(status, own=TRAINER_CONTAINER)
+    state, (waiting, waiting_message) = containers.state, containers.waiting()
+    disruption = conditions.get("DisruptionTarget", {})
     deletion = metadata.get(FIRST_DELETION) or metadata
     deletion_ends = time_of(deletion.get("deletionTimestamp"))
     grace = timedelta(seconds=deletion.get("deletionGracePeriodSeconds") or 0)
@@ -105,25 +115,26 @@ def pod_view(manifest: Manifest) -> PodView:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         node=(manifest.get("spec") or {}).get("nodeName"),
-        image=container.get("imageID", ""),
+        image=containers.own.get("imageID", ""),
         created=time_of(metadata.get("creationTimestamp")) or LONG_AGO,
         ready=conditions.get("Ready", {}).get("status") == "True",
         started=time_of((state.get("running") or state.get("terminated") or {}).get("startedAt")),
-        ended=_container_end(state.get("terminated")),
-        waiting=waiting.get("reason", ""),
-        waiting_message=waiting.get("message", ""),
-        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        ended=container_end(state.get("terminated")),
+        waiting=waiting,
+        waiting_message=waiting_message,
+        unschedulable=unschedulable(status),
         disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",
         deletion_asked=deletion_ends - grace if deletion_ends else None,
         gone_by=time_of(metadata.get("deletionTimestamp")),
+        is_outlived=containers.is_outlived and status.get("phase") not in {"Succeeded", "Failed"},
     )
 
 
-def _job_uids(job: FineTuneJob, jobs: Iterable[JobView]) -> set[str]:
+def _job_uids(job: FineTuneJob, uids: Iterable[str]) -> set[str]:
     """Return the uids of the Jobs that exist, and of the last gang's Job, whose pods may outlive it."""
     children = job.status.children if job.status else None
     last = children.train.uid if children and children.train else None
-    return {view.uid for view in jobs} | ({last} if last else set())
+    return {*uids} | ({last} if last else set())
 
 
 def _terminated_pods(store: Store, job_uid: str) -> Iterator[Manifest]:
@@ -158,14 +169,3 @@ def _is_suspended(job: Manifest) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or ()
     was_suspended = any(condition["type"] == "Suspended" and condition["status"] == "True" for condition in conditions)
     return was_suspended or bool((job.get("spec") or {}).get("suspend"))
-
-
-def _container_end(terminated: dict[str, Any] | None) -> ContainerEnd | None:
-    if terminated is None:
-        return None
-    return ContainerEnd(
-        exit_code=terminated["exitCode"],
-        reason=terminated.get("reason", ""),
-        message=terminated.get("message", ""),
-        finished=time_of(terminated.get("finishedAt")) or LONG_AGO,
-    )

@@ -8,12 +8,13 @@ from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe.common import present_children
+from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
 from tuneloop_operator.decide.unreadable import problems_of
-from tuneloop_operator.names import DEPLOYMENT_LABEL
-from tuneloop_operator.state.observed import Facts, ObservedDeployment
+from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
+from tuneloop_operator.state.observed import Facts, ObservedDeployment, ServerPod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.store import Store
@@ -24,14 +25,33 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
     deployment = ModelDeployment.from_wire(manifest)
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     source, problem = _source(store, deployment)
+    children = list(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace))
     return ObservedDeployment(
         deployment=deployment,
         manifest=manifest,
         source=source,
         source_problem=problem,
-        present=present_children(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace), uid=uid),
+        present=present_children(children, uid=uid),
+        pods=_server_pods(children),
         live=facts.live,
         blocker=facts.blocker,
+    )
+
+
+def server_pod(manifest: Manifest) -> ServerPod:
+    """Return the view of a server's pod."""
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    containers = containers_of(status, own=SERVER_CONTAINER)
+    last = containers.own.get("lastState") or {}
+    reason, message = containers.waiting()
+    return ServerPod(
+        name=metadata["name"],
+        revision=metadata["labels"][REVISION_LABEL],
+        ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
+        ended=container_end(containers.state.get("terminated") or last.get("terminated")),
+        waiting=reason,
+        waiting_message=message,
+        unschedulable=unschedulable(status),
     )
 
 
@@ -40,6 +60,18 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
     model = (manifest.get("spec") or {}).get("model") or {}
     if name := (model.get("fineTuneJobRef") or {}).get("name"):
         yield "FineTuneJob", name
+
+
+def _server_pods(children: Iterable[Manifest]) -> tuple[ServerPod, ...]:
+    """Return the pods that stay. Their owner is a ReplicaSet, which is not watched: the labels tell whose they are."""
+    pods = [
+        server_pod(child)
+        for child in children
+        if child["kind"] == "Pod"
+        and REVISION_LABEL in child["metadata"]["labels"]
+        and "deletionTimestamp" not in child["metadata"]
+    ]
+    return tuple(sorted(pods, key=lambda pod: pod.name))
 
 
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:

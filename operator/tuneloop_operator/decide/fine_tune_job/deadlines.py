@@ -12,7 +12,7 @@ from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.fine_tune_job.classify import not_started, without_image
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS
 from tuneloop_operator.state.conditions import PODS_REFUSED, condition, moment
-from tuneloop_operator.state.runs import job_of_run, nodes_of, pods_of, stage_of
+from tuneloop_operator.state.runs import job_of_run, nodes_of, pods_expected, pods_of, stage_of
 from tuneloop_operator.status.fine_tune_job.progress import duration_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import JobView, ObservedJob, PodView
 
-_NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "CreateContainerConfigError"})
+_NO_IMAGE = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ImageInspectError",
+        "CreateContainerConfigError",
+    }
+)
 _NEVER = frozenset({"InvalidImageName"})
 """Reasons of a waiting container that never start, however long one waits."""
 _REFUSALS_AFTER_SECONDS = 10.0
@@ -60,7 +69,7 @@ def waits_for_start(observed: ObservedJob, status: FineTuneJobStatus, job: JobVi
         return False
     if stage_of(status) == "train":
         return status.running_since is None
-    return not any(pod.phase != "Pending" for pod in pods_of(observed, job))
+    return all(pod.phase == "Pending" and pod.started is None for pod in pods_of(observed, job))
 
 
 def waiting_since(job: JobView) -> datetime:
@@ -75,7 +84,7 @@ def refusals_in(observed: ObservedJob, status: FineTuneJobStatus, *, now: dateti
         return None
     pods = pods_of(observed, job)
     ready = condition(status.conditions, "PodsReady")
-    if len(pods) >= nodes_of(observed, status) or (ready is not None and ready.reason == PODS_REFUSED):
+    if len(pods) >= pods_expected(observed, status) or (ready is not None and ready.reason == PODS_REFUSED):
         return None
     newest = max((waiting_since(job), *(pod.created for pod in pods)))
     left = _REFUSALS_AFTER_SECONDS - (now - newest).total_seconds()
@@ -86,7 +95,7 @@ def _deadlines(observed: ObservedJob, status: FineTuneJobStatus, *, settings: Op
     job = job_of_run(observed, status)
     if job is None:
         return
-    never = next((pod for pod in pods_of(observed, job) if pod.waiting in _NEVER), None)
+    never = next((pod for pod in pods_of(observed, job) if pod.waiting in _NEVER and pod.started is None), None)
     if never is not None and job.outcome is None:
         yield _Deadline(at=never.created, failure=without_image(never))
     if waits_for_start(observed, status, job):
@@ -126,7 +135,7 @@ def _why_not_started(
             return not_started(f"{late}: pod {pod.name}: {reason}", stage=stage, pod=pod)
     if job.refusal:
         return not_started(f"{late}: the API server refused the pods of Job {job.name}: {job.refusal}", stage=stage)
-    expected = nodes_of(observed, status) if stage == "train" else 1
+    expected = pods_expected(observed, status)
     return not_started(f"{late}: {len(pods)} of {expected} pods were created for Job {job.name}", stage=stage)
 
 

@@ -99,7 +99,7 @@ def job_state_of(
     if job.deleting:
         return JobState.TERMINATING
     pods = pods_of(observed, job)
-    if job.outcome is None:
+    if job.outcome is None or (job.is_outlived and run is not Run.CREATED):  # containers of others run on in its pods
         is_overdue = run is Run.CREATED and overdue(observed, status, now=now, settings=settings) is not None
         return JobState.FAILED if is_overdue else JobState.ACTIVE
     if run is Run.ENDED and job.stage == "train":
@@ -118,12 +118,17 @@ def transition_of(
 
 
 def orphaned_jobs(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[JobView, ...]:
-    """Return active training Jobs other than that of the current attempt: a create request landed very late."""
+    """Return Jobs other than that of the current run whose pods may run and must not.
+
+    Either the create request of a training Job landed very late, or containers of others run on in the pods of a stage whose result was read.
+    """
     current = job_of_run(observed, status)
     return tuple(
         job
         for job in observed.jobs
-        if job.stage == "train" and job is not current and job.outcome is None and not job.deleting
+        if job is not current
+        and not job.deleting
+        and (job.is_outlived or (job.stage == "train" and job.outcome is None))
     )
 
 

@@ -84,7 +84,9 @@ def requeued_by_queue(observed: ObservedJob, status: FineTuneJobStatus, *, now: 
     The condition PodsReady tells whether the disruption is counted already: its reason becomes Queued in the same write as the count.
     """
     job, ready = job_of_run(observed, status), condition(status.conditions, "PodsReady")
-    if job is None or not job.suspended or ready is None or ready.reason in {QUEUED, NO_ATTEMPT}:
+    if stage_of(status) != "train" or job is None or not job.suspended:
+        return status
+    if ready is None or ready.reason in {QUEUED, NO_ATTEMPT}:
         return status
     restarts, policy = status.restarts or Restarts(), observed.job.spec.failure_policy
     preempted = Failure(failure_class=FailureClass.PREEMPTED.value)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Failure, FineTuneJobStatus, StageResult
+from tuneloop_api.v1alpha1.fine_tune_job.status import (
+    Child,
+    Failure,
+    FineTuneJobStatus,
+    Progress,
+    StageResult,
+)
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.names import STAGES
@@ -78,7 +84,7 @@ def _succeeded(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetim
         status = changed(status, restarts=after_checkpoint(status.restarts))
     if stage == STAGES[-1]:
         return _completed(status, reason="Published", now=now)
-    return _completed(status, reason="DryRun", now=now) if stage == "prepare" and _is_dry_run(observed) else status
+    return _dry_run(status, now=now) if stage == "prepare" and _is_dry_run(observed) else status
 
 
 def _result_of(pods: tuple[PodView, ...]) -> tuple[PodView, TerminationMessage] | None:
@@ -93,6 +99,12 @@ def _result_of(pods: tuple[PodView, ...]) -> tuple[PodView, TerminationMessage] 
 def _is_dry_run(observed: ObservedJob) -> bool:
     preflight = observed.job.spec.preflight
     return preflight is not None and bool(preflight.dry_run)
+
+
+def _dry_run(status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status of a job that ends after its first stage: all of it is done."""
+    progress = changed(status.progress or Progress(), percent="100%")
+    return _completed(changed(status, progress=progress), reason="DryRun", now=now)
 
 
 def _completed(status: FineTuneJobStatus, *, reason: str, now: datetime) -> FineTuneJobStatus:

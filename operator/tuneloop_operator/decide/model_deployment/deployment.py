@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.decide.accept import deployment_refusals
-from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
+from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
+from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
@@ -17,7 +18,7 @@ from tuneloop_operator.desired.model_deployment.serving import (
     server_deployment,
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
-from tuneloop_operator.state.conditions import holds, with_condition
+from tuneloop_operator.state.conditions import condition, holds, with_condition
 from tuneloop_operator.status.model_deployment.deployment import Serving, shown, waiting
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
+
+_NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""Between these the kubelet goes to and fro."""
 
 
 def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
@@ -65,7 +69,19 @@ def _decided(
     old = _other_revisions(observed, config.revision) if is_switched else ()
     if old and not observed.live:
         return Decision(needs=LiveChildren())
-    return Decision(status=_if_changed(observed, status), delete=old, apply=missing, create=create)
+    events = _events(observed, status)
+    return Decision(status=_if_changed(observed, status), delete=old, apply=missing, create=create, events=events)
+
+
+def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tuple[Event, ...]:
+    """Return an event for the trouble of the servers, once: not at each new start of a server, nor at each new pull of an image."""
+    before = observed.deployment.status
+    old, new = (condition(found.conditions, "Ready") if found else None for found in (before, status))
+    if new is None or new.status == "True" or new.reason == status.phase:
+        return ()
+    if old is not None and (old.reason == new.reason or {old.reason, new.reason} <= _NO_IMAGE):
+        return ()
+    return (Event(type="Warning", reason=new.reason, message=new.message),)
 
 
 def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
@@ -91,6 +107,7 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
     name = revision_name(observed.deployment, config.revision)
     stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
+    trouble = trouble_of((pod for pod in observed.pods if pod.revision == config.revision), status)
     replicas = observed.deployment.spec.replicas
     return Serving(
         revision=config.revision,
@@ -98,17 +115,11 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         digest=config.digest,
         replicas=1 if replicas is None else replicas,
         ready=status.get("readyReplicas", 0),
-        trouble=_trouble(status),
+        is_published=observed.source is not None,
+        trouble=trouble.message,
+        reason=trouble.reason,
+        artifact_problem=trouble.artifact,
     )
-
-
-def _trouble(status: dict[str, Any]) -> str:
-    """Return why the pods of a Deployment do not come up, by its conditions; empty if it names no reason."""
-    for condition in status.get("conditions") or ():
-        good = "False" if condition["type"] == "ReplicaFailure" else "True"
-        if condition["type"] in {"ReplicaFailure", "Progressing"} and condition["status"] != good:
-            return f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
-    return ""
 
 
 def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Deletion, ...]:

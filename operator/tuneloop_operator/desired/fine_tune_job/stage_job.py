@@ -19,7 +19,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_volumes
-from tuneloop_operator.names import job_name
+from tuneloop_operator.names import TRAINER_CONTAINER, job_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def stage_pod(
         **identity_fields(job.spec, settings),
         "containers": [
             {
-                "name": "trainer",
+                "name": TRAINER_CONTAINER,
                 **image_of(image, settings, policy=job.spec.image_pull_policy),
                 "env": plain_env(),
                 "securityContext": container_security(),

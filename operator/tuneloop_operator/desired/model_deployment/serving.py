@@ -35,7 +35,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
-from tuneloop_operator.names import revision_name
+from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
@@ -125,7 +125,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
         **placement_fields(spec.scheduling or Placement(), settings, labels=labels),
         "containers": [
             {
-                "name": "server",
+                "name": SERVER_CONTAINER,
                 **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
                 "env": plain_env(),

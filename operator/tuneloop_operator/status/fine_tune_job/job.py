@@ -19,6 +19,7 @@ from tuneloop_operator.state.runs import (
     child_of,
     job_of_run,
     nodes_of,
+    pods_expected,
     pods_since_start,
     refusal_of,
     run_of,
@@ -27,6 +28,7 @@ from tuneloop_operator.state.runs import (
 )
 from tuneloop_operator.status.blockers import with_blocker
 from tuneloop_operator.status.fine_tune_job.training_health import with_health
+from tuneloop_operator.status.waiting import why_waiting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,10 +37,14 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.fine_tune_job.status import Child, FineTuneJobStatus, JobPhase
     from tuneloop_operator.state.observed import ObservedJob, PodView
 
+_STARTING = "Starting"
+_AS_IT_SHOULD = frozenset({"", _STARTING})
+"""Reasons of `_why_not_ready` with which nothing is wrong. For the one pod of `prepare` or `export` they are worth no write."""
+
 
 def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
     """Return the status with everything that follows from the observed children."""
-    pods = _gang(observed, status)
+    pods = _pods(observed, status)
     nodes = nodes_of(observed, status)
     training = stage_of(status) == "train" and run_of(status) is not Run.PENDING
     is_queued = (job := job_of_run(observed, status)) is not None and job.suspended
@@ -49,7 +55,7 @@ def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
         phase=phase(observed, status, pods=pods, nodes=nodes),
         running_since=status.running_since or (_since(observed, status, now=now) if is_up else None),
         workers=f"{_up(pods)}/{nodes}" if training else None,
-        conditions=_conditions(observed, status, pods=pods, nodes=nodes, now=now) or None,
+        conditions=_conditions(observed, status, pods=pods, now=now) or None,
     )
 
 
@@ -102,25 +108,26 @@ def _is_done(pod: PodView) -> bool:
     return pod.phase == "Succeeded" or (pod.ended is not None and pod.ended.exit_code == 0)
 
 
-def _gang(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
+def _pods(observed: ObservedJob, status: FineTuneJobStatus) -> tuple[PodView, ...]:
     job = job_of_run(observed, status)
-    if stage_of(status) != "train" or run_of(status) is not Run.CREATED or job is None:
+    if run_of(status) is not Run.CREATED or job is None:
         return ()
     return pods_since_start(observed, job)
 
 
 def _conditions(
-    observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int, now: datetime
+    observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], now: datetime
 ) -> Conditions:
     conditions = list(status.conditions or ())
     if status.start_time is not None and condition(conditions, "Accepted") is not None:
         # a started job stays accepted; the condition was False while the object could not be read
         conditions = with_condition(conditions, "Accepted", true=True, reason="Accepted", now=now)
-    if stage_of(status) == "train" and run_of(status) is Run.CREATED:
-        reason, message = _why_not_ready(observed, status, pods=pods, nodes=nodes)
-        conditions = with_condition(
-            conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
-        )
+    if run_of(status) is Run.CREATED:
+        reason, message = _why_not_ready(observed, status, pods=pods)
+        if stage_of(status) == "train" or reason not in _AS_IT_SHOULD or _is_told(conditions):
+            conditions = with_condition(
+                conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
+            )
     elif condition(conditions, "PodsReady") is not None or _has_ended(child_of(status, "train")):
         conditions = with_condition(conditions, "PodsReady", true=False, reason=NO_ATTEMPT, now=now)
     is_created = run_of(status) in {Run.CREATED, Run.DONE}
@@ -128,26 +135,29 @@ def _conditions(
     return with_health(observed, status, conditions, now=now)
 
 
+def _is_told(conditions: Conditions) -> bool:
+    """Whether the condition PodsReady is about the pods of the current run."""
+    ready = condition(conditions, "PodsReady")
+    return ready is not None and ready.reason != NO_ATTEMPT
+
+
 def _has_ended(gang: Child | None) -> bool:
     """Whether the gang has ended, perhaps while no operator ran."""
     return gang is not None and bool(gang.ended)
 
 
-def _why_not_ready(
-    observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...], nodes: int
-) -> tuple[str, str]:
-    """Return reason and message, both empty if all pods are ready."""
-    job = job_of_run(observed, status)
+def _why_not_ready(observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodView, ...]) -> tuple[str, str]:
+    """Return reason and message of a run of any stage; the reason is empty if all pods are ready."""
+    job, expected = job_of_run(observed, status), pods_expected(observed, status)
     if job is not None and job.suspended:
         return QUEUED, "the Job is suspended by a queue"
     if job is not None and job.outcome == "Failed":
+        if job.stage != "train":
+            return "PodFailed", "the pod has failed"
         return "GangFailed", "a pod has failed; the others are stopped"
-    if job is not None and (refusal := refusal_of(observed, job, is_missing_pods=len(pods) < nodes)):
+    if job is not None and (refusal := refusal_of(observed, job, is_missing_pods=len(pods) < expected)):
         return PODS_REFUSED, refusal
-    for pod in pods:
-        if pod.waiting and pod.waiting not in {"ContainerCreating", "PodInitializing"}:
-            return "Waiting", f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
-        if pod.unschedulable:
-            return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
+    if (waiting := why_waiting(pods)) is not None:
+        return waiting
     # the number of ready pods stands in `workers` alone, whose writes are limited as those of progress: large gangs start pod by pod
-    return ("", "all pods are ready") if _up(pods) == nodes else ("Starting", "not all pods are ready")
+    return ("", "all pods are ready") if _up(pods) == expected else (_STARTING, "not all pods are ready")

@@ -13,6 +13,7 @@ from tuneloop_operator.status.blockers import with_blocker
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_operator.state.observed import ObservedDeployment
 
 LOCAL_URL = "tuneloop.dev/local-url"
@@ -28,8 +29,14 @@ class Serving:
     digest: str | None
     replicas: int
     ready: int
+    is_published: bool = False
+    """Whether a FineTuneJob has published the artifact. What else an address leads to is known once a server has read it."""
     trouble: str = ""
-    """Why the pods do not come up, by the conditions of their Deployment."""
+    """Why the pods do not come up."""
+    reason: str = ""
+    """The same in one word; empty: the phase."""
+    artifact_problem: str = ""
+    """Why the model is not available, in one word, if a server found fault with the artifact."""
 
     @property
     def answers(self) -> bool:
@@ -43,14 +50,12 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
     stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
     phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
-    conditions = with_condition(
-        conditions, "ModelAvailable", true=True, reason="ArtifactFound", message=serving.uri, now=now
-    )
+    conditions = _with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
     conditions = with_condition(
         conditions,
         "Ready",
         true=phase == "Ready",
-        reason="AllReady" if phase == "Ready" else phase,
+        reason="AllReady" if phase == "Ready" else _reason(observed, serving) or phase,
         message=(observed.blocker.message if observed.blocker else serving.trouble)
         or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
         now=now,
@@ -65,6 +70,21 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
         ready=f"{serving.ready}/{serving.replicas}",
         url=_url(observed),
     )
+
+
+def _with_model(conditions: Conditions, serving: Serving, *, is_read: bool, now: datetime) -> Conditions:
+    """Return the conditions with that of the artifact. is_read: a server of the revision has answered."""
+    available: bool | None = True if is_read or serving.is_published else None
+    reason = "ArtifactFound" if available else "NotRead"
+    message = serving.uri if available else f"no server has read {serving.uri} yet"
+    if serving.artifact_problem and not serving.ready:
+        available, reason, message = False, serving.artifact_problem, serving.trouble
+    return with_condition(conditions, "ModelAvailable", true=available, reason=reason, message=message, now=now)
+
+
+def _reason(observed: ObservedDeployment, serving: Serving) -> str:
+    """Return the reason of servers that do not come up; empty if the blocker's message takes its place."""
+    return "" if observed.blocker else serving.reason
 
 
 def waiting(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:

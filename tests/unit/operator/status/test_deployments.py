@@ -36,6 +36,7 @@ def serving(**fields: Any) -> Serving:
 
 ACCEPTED = condition("Accepted", reason="Accepted")
 FOUND = condition("ModelAvailable", reason="ArtifactFound", message="pvc://models/new")
+NOT_READ = condition("ModelAvailable", reason="NotRead", message="no server has read pvc://models/new yet") | {"status": "Unknown"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
         "phase": phase,
         "conditions": [
             ACCEPTED,
-            FOUND,
+            NOT_READ if stable in {None, "old"} else FOUND,
             condition(
                 "Ready",
                 true=phase == "Ready",
@@ -82,6 +83,24 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
     expected |= {"stable": OLD} if stable == "old" else {} if stable is None else {"stable": stable_now}
     status = shown(observed({"stable": before} if before else None), made, now=NOW)
     assert status.to_wire() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "available", "reason"),
+    [
+        ({"is_published": True}, None, FOUND, "Loading"),
+        ({"reason": "ServerEnded", "trouble": "it ended"}, None, NOT_READ, "ServerEnded"),
+        ({"reason": "ServerEnded", "trouble": "it ended"}, OLD, NOT_READ, "ServerEnded"),
+        ({"reason": "ServerEnded", "trouble": "it ended", "ready": 1}, None, FOUND, "ServerEnded"),
+        ({"reason": "ServerEnded", "trouble": "it ended", "ready": 2}, None, FOUND, "AllReady"),
+        ({"reason": "E", "trouble": "it is gone", "artifact_problem": "A", "is_published": True}, None, condition("ModelAvailable", true=False, reason="A", message="it is gone"), "E"),
+        ({"reason": "E", "trouble": "it is gone", "artifact_problem": "A", "ready": 1}, None, FOUND, "E"),
+    ],
+)  # fmt: skip
+def test_servers_that_do_not_come_up_say_why(given: dict[str, Any], before: dict[str, Any] | None, available: dict[str, Any], reason: str) -> None:  # fmt: skip
+    status = shown(observed({"stable": before} if before else None), serving(**given), now=NOW).to_wire()
+    assert status["conditions"][1] == available
+    assert status["conditions"][2]["reason"] == reason
 
 
 @pytest.mark.parametrize("reason", ["NameConflict", "Refused"])
