@@ -9,7 +9,7 @@ most. The bounds leave 3 to 4 times as much. Products are summed in fp32, in an 
 epsilons in fp32.
 
 The largest difference also bounds what a reader sees. The predicted class can differ only where two logits are nearer than twice that
-difference: nearly a tie. A log probability differs by no more than twice that difference. `docs/decisions/0020` has the measurements.
+difference: nearly a tie. A log probability differs by no more than twice that difference. `docs/decisions/0021` has the measurements.
 
 Shapes: M = targets, C = classes.
 """
