@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import traceback
 from dataclasses import dataclass
@@ -27,6 +28,27 @@ _STORAGE_ERRORS = {
 _OS_ERROR_IN_TEXT = re.compile(r"os error (\d+)")
 """An errno in the message of a library in Rust (safetensors, tokenizers)."""
 _COLLECTIVE = {"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"}
+_MAY_PASS = (OSError, EOFError, ImportError, json.JSONDecodeError, UnicodeError)
+"""Errors of what lies outside the program: files, networks, other processes, a node without a driver. Some are ValueErrors, too."""
+_SAME_AT_EACH_TRY = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    NameError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+)
+"""Errors of code and of what the code was given. Training is deterministic: the next attempt would come to the same place."""
+_OF_SHAPES = re.compile(
+    r"shapes? cannot be multiplied|size mismatch|The (expanded )?size of (the )?tensor|Sizes of tensors must match|is invalid for input of size"
+    r"|Dimension out of range|size of tensor .* must match|same dtype|same device|Expected (target|input|tensor)\b|shape mismatch"
+)
+"""RuntimeErrors of torch about the tensors that it was given."""
+_OF_DEVICES = re.compile(r"CUDA|NCCL|cuDNN|cuBLAS|CUDNN|CUBLAS|gloo|HIP error")
+"""RuntimeErrors of torch about devices and peers. `cuda:0` is only the name of a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +59,7 @@ class StageFailure:
     message: str
     hint: str | None = None
     traceback: tuple[str, ...] = ()
-    """Lines of the traceback of an unknown exception."""
+    """Lines of the traceback of an exception that is no StageError and no known fault of the machine."""
     train: TrainSummary | None = None
     """A summary of the training, if training ended."""
     step: int | None = None
@@ -50,13 +72,33 @@ class StageFailure:
 
 
 def failure_of(error: BaseException) -> StageFailure:
-    """Return the failure that an exception stands for. An unknown exception has class Unknown and its own last line as message."""
+    """Return the failure that an exception stands for. An exception without a class of its own has its own last line as message.
+
+    Its class is UserCode, which is not retried, if it would come again at each try; else Unknown.
+    """
     if isinstance(error, StageError):
         return StageFailure(
             exit_code=error.exit_code, message=error.message, hint=error.hint, train=error.train, step=error.step
         )
     known = _out_of_memory(error) or _storage(error) or _collective(error)
-    return known or StageFailure(exit_code=ExitCode.UNKNOWN, message=_last_line(error), traceback=_traceback(error))
+    code = ExitCode.USER_CODE if is_same_at_each_try(error) else ExitCode.UNKNOWN
+    return known or StageFailure(exit_code=code, message=_last_line(error), traceback=_traceback(error))
+
+
+def is_same_at_each_try(error: BaseException) -> bool:
+    """Whether an exception comes from the code, or from what the code was given, and from nothing outside that may change.
+
+    An exception that another one led to (`raise … from`, or raised while the other was handled) is judged by both: a TypeError after a
+    lost connection says nothing of the code.
+    """
+    led_to = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if led_to is not None and not is_same_at_each_try(led_to):
+        return False
+    if isinstance(error, _MAY_PASS):
+        return False
+    if type(error) is RuntimeError:
+        return bool(_OF_SHAPES.search(str(error))) and not _OF_DEVICES.search(str(error))
+    return isinstance(error, _SAME_AT_EACH_TRY)
 
 
 def errno_of(error: BaseException) -> int | None:

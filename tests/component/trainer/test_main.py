@@ -56,15 +56,15 @@ class DistBackendError(RuntimeError):
         (RuntimeError("I/O error: No space left on device (os error 28)"), ExitCode.STORAGE, "ENOSPC"),
         (DistBackendError("Connection reset by peer"), ExitCode.COLLECTIVE, "a peer was lost"),
         (OSError(errno.ENOENT, "No such file"), ExitCode.UNKNOWN, "FileNotFoundError"),
-        (KeyError("x"), ExitCode.UNKNOWN, "KeyError: 'x'"),
-        (ValueError("first\nlast line"), ExitCode.UNKNOWN, "ValueError: last line"),
+        (KeyError("x"), ExitCode.USER_CODE, "KeyError: 'x'"),
+        (ValueError("first\nlast line"), ExitCode.USER_CODE, "ValueError: last line"),
     ],
 )
 def test_an_exception_has_a_class_and_a_sentence(error, code, message):
     failure = failure_of(error)
     assert failure.exit_code == code
     assert re.search(message, failure.message)
-    assert bool(failure.traceback) == (code == ExitCode.UNKNOWN)
+    assert bool(failure.traceback) == (code in {ExitCode.UNKNOWN, ExitCode.USER_CODE})
 
 
 def stage_that(monkeypatch, end: Callable[[], object]) -> None:
@@ -86,15 +86,15 @@ def message_at(path: Path) -> TerminationMessage:
 def test_an_unknown_exception_shows_its_traceback_in_the_log_and_its_last_line_to_the_user(
     tmp_path, monkeypatch, capsys
 ):
-    stage_that(monkeypatch, raising(ValueError("no such thing")))
+    stage_that(monkeypatch, raising(EOFError("no such thing")))
     assert program.run_stage(run_config(tmp_path)) == ExitCode.UNKNOWN
     errors = capsys.readouterr().err
     assert "Traceback" in errors
-    assert errors.splitlines()[-1] == "error: ValueError: no such thing"
+    assert errors.splitlines()[-1] == "error: EOFError: no such thing"
     message = message_at(tmp_path / "termination.json")
     assert message.failure_class == "Unknown"
     assert message.last_lines[0].startswith("Traceback")
-    assert message.last_lines[-1] == "ValueError: no such thing"
+    assert message.last_lines[-1] == "EOFError: no such thing"
 
 
 def test_secrets_stay_out_of_the_termination_message_and_the_log(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import Measured
-from tuneloop_trainer.evaluation.calibration import expected_calibration_error, fit_temperature
+from tuneloop_trainer.evaluation.calibration import expected_calibration_error
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import (
     Integers,
@@ -19,6 +19,7 @@ from tuneloop_trainer.evaluation.metrics import (
     matthews,
     per_class,
 )
+from tuneloop_trainer.evaluation.temperature import chosen_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def evaluate_rows(
     The calibration error has no interval: it is biased upwards, and a resample of the rows would add the same bias again.
     """
     logits, truth = test.values, test.labels
-    temperature = fit_temperature(validation.values, validation.labels)
+    temperature = chosen_temperature(validation)
     confusion = _confusion(test, test.predicted)
     metrics = [
         measured("accuracy", bootstrap.of_confusion(confusion, accuracy)),
@@ -55,13 +56,19 @@ def evaluate_rows(
     ]
     if logits.shape[1] == 2 and 0 < truth.sum() < len(truth):
         metrics.append(measured("auroc", bootstrap.of_auroc(logits[:, 1] - logits[:, 0], truth)))
-    for suffix, divisor in (("", 1.0), ("_calibrated", temperature)):
+    for suffix, divisor in (("", 1.0), ("_calibrated", temperature.value)):
         losses = log_losses(logits / divisor, truth)
         error = expected_calibration_error(logits, truth, temperature=divisor)
         metrics.append(measured(f"log_loss{suffix}", bootstrap.of_mean(losses)))
         metrics.append(Measured(name=f"ece{suffix}", value=error))
     scores = dict(zip(labels, per_class(confusion), strict=True))
-    return Evaluation(metrics=metrics, confusion=confusion, classes=scores, temperature=temperature)
+    return Evaluation(
+        metrics=metrics,
+        confusion=confusion,
+        classes=scores,
+        temperature=temperature.value,
+        calibration=temperature.reason,
+    )
 
 
 def row_accuracy(test: Predictions, predicted: Integers, _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:

@@ -24,7 +24,9 @@ class Evaluation:
     classes: Mapping[str, ClassScore]
     """By name: classes of rows, or types of spans."""
     temperature: float
-    """Fitted on the validation split, like nothing else."""
+    """Fitted on the validation split, like nothing else; 1 where a fitted one is not shown to help."""
+    calibration: str = "No temperature is fitted for this task."
+    """Why the temperature is what it is, in a sentence."""
 
 
 def measured(name: str, interval: Interval) -> Measured:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_api.contract.results import Measured
-from tuneloop_trainer.evaluation.calibration import expected_calibration_error, fit_temperature
+from tuneloop_trainer.evaluation.calibration import expected_calibration_error
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import Floats, Integers, class_scores, confusion_matrix, log_losses, ratio
+from tuneloop_trainer.evaluation.temperature import chosen_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +157,7 @@ def evaluate_spans(
 
     Intervals draw whole rows: words of one sentence are not independent. The calibration error has none, as for rows of one class.
     """
-    temperature = fit_temperature(validation.values, validation.labels)
+    temperature = chosen_temperature(validation)
     counts = _count(test, test.predicted, labels)
     metrics = [
         measured("span_f1", bootstrap.of_sums(counts.by_row, f1)),
@@ -164,7 +165,7 @@ def evaluate_spans(
         measured("span_recall", bootstrap.of_sums(counts.by_row, recall)),
         measured("accuracy", bootstrap.of_sums(_sums_by_row(test, test.predicted == test.labels), _mean)),
     ]
-    for suffix, divisor in (("", 1.0), ("_calibrated", temperature)):
+    for suffix, divisor in (("", 1.0), ("_calibrated", temperature.value)):
         losses = log_losses(test.values / divisor, test.labels)
         error = expected_calibration_error(test.values, test.labels, temperature=divisor)
         metrics.append(measured(f"log_loss{suffix}", bootstrap.of_sums(_sums_by_row(test, losses), _mean)))
@@ -173,7 +174,8 @@ def evaluate_spans(
         metrics=metrics,
         confusion=confusion_matrix(test.labels, test.predicted, classes=len(labels)),
         classes=dict(zip(read_tags(labels).types, class_scores(*counts.by_type), strict=True)),
-        temperature=temperature,
+        temperature=temperature.value,
+        calibration=temperature.reason,
     )
 
 

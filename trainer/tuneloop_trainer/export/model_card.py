@@ -5,7 +5,6 @@ Nothing here depends on when, where or in how many attempts the run was made, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -13,15 +12,13 @@ from huggingface_hub import EvalResult, ModelCardData
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
+from tuneloop_trainer.export.card_usage import agreement, calibration, loading, use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tuneloop_api.contract.results import Measured, PrepareResult, TrainResult
-    from tuneloop_api.contract.settings import Settings
-    from tuneloop_trainer.evaluation.measure import Evaluation
-    from tuneloop_trainer.export.baseline_comparison import BaselineComparison
-    from tuneloop_trainer.export.exporters.exporter import ExportInputs
+    from tuneloop_api.contract.results import Measured, TrainResult
+    from tuneloop_trainer.export.card_facts import Facts
     from tuneloop_trainer.tasks.task import Task
 
 FEW = 30
@@ -47,46 +44,9 @@ _HUB_METRICS = {
 """Names of the Hugging Face Hub."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """Everything that the card tells."""
-
-    name: str
-    inputs: ExportInputs
-    evaluation: Evaluation
-    comparison: BaselineComparison
-    published_step: int
-    license: str | None
-    """License of the base model, if its own card says it."""
-    parts: list[str]
-    """Folders of the artifact: `model`, `adapter`."""
-    library: str
-    """Library that loads the artifact, as the hub calls it."""
-
-    @property
-    def settings(self) -> Settings:
-        """The spec with its defaults."""
-        return self.inputs.settings
-
-    @property
-    def prepared(self) -> PrepareResult:
-        """What `prepare` handed on."""
-        return self.inputs.prepared
-
-    @property
-    def trained(self) -> TrainResult:
-        """What training handed on."""
-        return self.inputs.trained
-
-    @property
-    def task(self) -> Task:
-        """The job's task."""
-        return self.inputs.task
-
-
 def model_card(facts: Facts) -> str:
     """Return README.md: YAML front matter of the Hugging Face Hub, then Markdown."""
-    sections = (_head, _results, _classes, _calibration, _data, _training, _diagnosis, _use, _loading)
+    sections = (_head, _results, _classes, calibration, _data, _training, _diagnosis, agreement, use, loading)
     return f"---\n{_front_matter(facts).to_yaml()}\n---\n\n" + "\n".join(section(facts) for section in sections)
 
 
@@ -187,16 +147,6 @@ def _classes(facts: Facts) -> str:
     return text
 
 
-def _calibration(facts: Facts) -> str:
-    values = {metric.name: metric.value for metric in facts.evaluation.metrics}
-    return (
-        f"## Calibration\n\nDivide the logits by the temperature **{facts.evaluation.temperature:.4f}** (fitted on the validation split; "
-        "`temperature` in manifest.json) before the softmax; the predicted class stays the same.\n"
-        f"Expected calibration error on the {facts.task.card.calibrated}, 15 bins of equal mass: {values['ece']:.4f} as it is, "
-        f"{values['ece_calibrated']:.4f} with the temperature. Log loss: {values['log_loss']:.4f} and {values['log_loss_calibrated']:.4f}.\n"
-    )
-
-
 def _data(facts: Facts) -> str:
     counts = facts.prepared.counts
     sources = [source.uri for source in facts.settings.data.train]
@@ -252,33 +202,6 @@ def diagnosis_section(trained: TrainResult) -> str:
     else:
         nothing = "The curves of losses and gradients show no sign of over- or under-fitting, of a wrong learning rate or of dead gradients.\n"
     return "## How the training went\n\n" + (shown or nothing)
-
-
-def _use(facts: Facts) -> str:
-    limit = facts.prepared.resolved.max_tokens
-    limits = "".join(f"- {sentence}\n" for sentence in facts.task.card.limits)
-    return (
-        "## Intended use and limits\n\n"
-        "For texts like those of the training data: the same kind, source and language. The numbers above hold for such texts only.\n\n"
-        f"- A text longer than {limit} tokens is cut to that length, as in training.\n"
-        f"{limits}"
-        "- Not measured: fairness between groups, robustness to typing errors or attacks, other languages.\n"
-        "- The licenses of the base model and of the data decide what the model may be used for; check both.\n"
-    )
-
-
-def _loading(facts: Facts) -> str:
-    if "model" not in facts.parts:
-        auto_class = facts.task.auto_class
-        return (
-            "## Loading\n\nThe artifact holds the adapter alone; the base model is needed besides.\n\n```python\n"
-            f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"
-            f"labels = {facts.prepared.resolved.labels!r}\n"
-            f"base = {auto_class}.from_pretrained(BASE_MODEL_FOLDER, num_labels=len(labels))\n"
-            'model = PeftModel.from_pretrained(base, "adapter").eval()\n```\n'
-        )
-    code = facts.task.card.loading(facts.evaluation.temperature)
-    return f"## Loading\n\nIn the artifact's folder:\n\n```python\n{code}```\n"
 
 
 def _numbers(measured: Measured) -> tuple[str, str]:

@@ -1,10 +1,15 @@
-"""The proof that what is published is what was trained: its own files must give the logits that training measured.
+"""The proof that what is published is what was trained: its own files must give the logits of the trained weights, and of training.
+
+Two comparisons, because formats of numbers differ. The trained weights and the files compute in fp32: any fault of an export shows between
+them, whatever the precision of the training. What training measured, in bf16 perhaps, shows whether the weights and the base model are those
+that were measured. `rounding` says how far each may differ.
 
 Shapes: n = rows that are compared, m = their targets, C = classes.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +18,11 @@ import torch
 
 from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
 from tuneloop_trainer.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Any
 
@@ -29,8 +36,7 @@ if TYPE_CHECKING:
 
 ROWS = 96
 BATCH = 16
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.25}
-"""Largest difference of a logit. Export computes in fp32: what bf16 training measured has some 3 significant digits a layer."""
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +50,10 @@ class Sample:
     """Indexes of the rows in the split, [n]."""
     texts: list[str]
     """What the model reads, [n]."""
-    values: list[NDArray[np.float32]]
-    """The logits of each row's targets as training measured them, n times [targets of the row, C]."""
+    row_of_target: NDArray[np.int64]
+    """Row id of each target, [m]."""
+    measured: NDArray[np.float32]
+    """The logits as training measured them, [m, C]."""
 
 
 def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
@@ -62,50 +70,77 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
     rows = len(split.rows)
     chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
     wanted = set(chosen.tolist())
+    is_target_of_chosen = np.isin(test.row_of_target, chosen)
     return Sample(
         task=task,
         split=split,
         chosen=chosen,
         texts=[task.text_of(row) for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
-        values=[test.values[test.offsets[index] : test.offsets[index + 1]] for index in chosen],
+        row_of_target=split.rows[test.row_of_target[is_target_of_chosen]],
+        measured=test.values[is_target_of_chosen],
     )
 
 
-def check_parity(model: nn.Module, folder: Path, expected: Sample, *, precision: Precision) -> float:
-    """Return the largest difference of a logit between the files in `folder` and training.
+def trained_logits(model: nn.Module, expected: Sample, *, pad_token_id: int) -> NDArray[np.float32]:
+    """Return the logits, [m, C], of the trained model as training held it, computed here from the tokens of `prepare`."""
+    parts = []
+    for start in range(0, len(expected.chosen), BATCH):
+        batch = expected.task.collate(expected.split, expected.chosen[start : start + BATCH], pad_token_id)
+        inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+        parts.append(_logits(model, inputs, batch.labels, task=expected.task))
+    return np.concatenate(parts)
 
-    model: loaded from `folder`, in evaluation mode. Raises StageError if the tokenizer or a logit differs by more than the tolerance.
+
+def check_parity(
+    model: nn.Module, folder: Path, expected: Sample, *, trained: NDArray[np.float32], precision: Precision
+) -> float:
+    """Return the largest difference of a logit between the files in `folder` and the trained weights.
+
+    model: loaded from `folder`, in evaluation mode. trained: logits of the trained weights. precision: of what training measured.
+    Raises StageError if the tokenizer, the names of the classes or the logits are not those of the trained model.
     """
     tokenizer = load_tokenizer(folder)
-    largest = 0.0
+    parts = []
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]
         inputs = tokenizer(expected.texts[start : start + BATCH], truncation=True, padding=True, return_tensors="pt")
         _check_tokens(inputs, expected.split, rows, folder=folder)
-        labels = torch.from_numpy(expected.task.collate(expected.split, rows, tokenizer.pad_token_id).labels)
-        with torch.inference_mode():
-            found = expected.task.target_values(model(**inputs), labels).float().numpy()
-        measured = expected.values[start : start + BATCH]
-        differences = np.abs(found - np.concatenate(measured)).max(axis=1, initial=0.0)
-        _check_differences(differences, expected, start=start, folder=folder, precision=precision)
-        largest = max(largest, float(differences.max(initial=0.0)))
-    return largest
+        labels = expected.task.collate(expected.split, rows, tokenizer.pad_token_id).labels
+        parts.append(_logits(model, inputs, labels, task=expected.task))
+    found = np.concatenate(parts)
+    from_trained = compare(found, trained, precision="fp32")
+    from_measured = compare(found, expected.measured, precision=precision)
+    _check_differences(from_measured, expected, folder=folder, what="what training measured")
+    _check_differences(from_trained, expected, folder=folder, what="the trained weights")
+    return from_trained.largest
 
 
-def _check_differences(
-    differences: NDArray[np.float32], expected: Sample, *, start: int, folder: Path, precision: Precision
-) -> None:
-    """Raise StageError if a target's largest difference, [targets of the batch], is more than the tolerance or not a number."""
-    wrong = ~(differences <= TOLERANCE[precision])
-    if not wrong.any():
+def check_labels(folder: Path, labels: Sequence[str]) -> None:
+    """Raise StageError if the config in `folder` names other classes, or in another order."""
+    named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or {}
+    found = [named.get(str(index)) for index in range(len(labels))]
+    if found != list(labels) or len(named) != len(labels):
+        raise StageError(
+            f"the {folder.name} in the artifact names the classes {list(named.values())}, {list(labels)} are expected; nothing was published",
+            hint="this is a defect of Tuneloop: please report it",
+        )
+
+
+def _logits(model: nn.Module, inputs: Any, labels: NDArray[np.int64], *, task: Task) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        found: NDArray[np.float32] = task.target_values(model(**inputs), torch.from_numpy(labels)).float().numpy()
+    return found
+
+
+def _check_differences(found: Differences, expected: Sample, *, folder: Path, what: str) -> None:
+    if found.is_rounding:
         return
-    worst = int(np.argmax(np.where(wrong, differences, -1.0)))
-    line = int(np.searchsorted(np.cumsum([len(values) for values in expected.values[start:]]), worst, side="right"))
-    row = int(expected.split.rows[expected.chosen[start + line]])
+    worst = int(np.argmax(np.nan_to_num(found.by_target, nan=np.inf)))
     raise StageError(
-        f"the {folder.name} in the artifact is not what was trained: on test row {row} a logit differs by "
-        f"{differences[worst]:.2g}, at most {TOLERANCE[precision]:g} is allowed; nothing was published",
-        hint="the base model or the trained weights changed after training, or the adapter does not hold all that was trained",
+        f"the {folder.name} in the artifact is not what was trained: on test row {expected.row_of_target[worst]} a logit differs by "
+        f"{found.by_target[worst]:.2g} from {what}, and logits differ by {found.typical:.2g} as a rule (root mean square); rounding explains "
+        f"{found.allowed:.2g} and {found.allowed * TYPICAL:.2g}; nothing was published",
+        hint="the base model or the trained weights changed after training, or the files do not hold all that was trained",
     )
 
 

@@ -95,7 +95,7 @@ class CardTexts:
     limits: tuple[str, ...]
     """Sentences about what the model does with inputs that it was not trained for."""
     loading: Callable[[float], str]
-    """Temperature → Python code that loads `model/` in the artifact's folder and prints predictions."""
+    """Temperature → Python code that loads `model/` in the artifact's folder and prints predictions, with the scores of the model server."""
 
 
 @dataclass(frozen=True, kw_only=True)

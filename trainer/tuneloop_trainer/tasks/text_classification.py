@@ -118,8 +118,11 @@ def _loading(temperature: float) -> str:
         'tokenizer = AutoTokenizer.from_pretrained("model")\n'
         'inputs = tokenizer(["Your text"], truncation=True, padding=True, return_tensors="pt")\n'
         "with torch.inference_mode():\n"
-        f"    probabilities = (model(**inputs).logits / {temperature}).softmax(-1)\n"
-        "print([model.config.id2label[row.argmax().item()] for row in probabilities], probabilities.max(-1).values)\n"
+        "    logits = model(**inputs).logits\n"
+        "scores = logits.softmax(-1)  # what the model server answers\n"
+        f"confidence = (logits / {temperature}).softmax(-1).max(-1).values  # how often such a prediction is right, by the temperature\n"
+        "for row, sure in zip(scores, confidence):\n"
+        "    print(model.config.id2label[row.argmax().item()], row.max().item(), sure.item())\n"
     )
 
 

@@ -186,7 +186,7 @@ def _loading(_temperature: float) -> str:
     return (
         "from transformers import pipeline\n\n"
         'find = pipeline("token-classification", model="model", aggregation_strategy="first")\n'
-        'for span in find("Your text"):\n'
+        'for span in find("Your text"):  # what the model server answers with {"aggregation_strategy": "first"}\n'
         '    print(span["entity_group"], span["word"], span["score"])\n'
     )
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.results import TerminationMessage
+    from tuneloop_api.v1alpha1.fine_tune_job.status_results import EvaluationStatus
     from tuneloop_operator.state.observed import ObservedJob, PodView
 
 
@@ -109,6 +110,18 @@ def _dry_run(status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
 
 def _completed(status: FineTuneJobStatus, *, reason: str, now: datetime) -> FineTuneJobStatus:
     artifact = status.artifact
-    message = f"the artifact is at {artifact.uri}" if artifact else "checked and planned; preflight.dryRun ends here"
+    ended = f"the artifact is at {artifact.uri}" if artifact else "checked and planned; preflight.dryRun ends here"
+    message = ended + _calibration(status.evaluation)
     conditions = with_condition(status.conditions, "Complete", true=True, reason=reason, message=message, now=now)
     return changed(status, conditions=conditions, completion_time=stamp(now))
+
+
+def _calibration(evaluation: EvaluationStatus | None) -> str:
+    """Say whether the artifact has a fitted temperature. Empty if its task measures none."""
+    values = {metric.name: metric.value for metric in (evaluation and evaluation.metrics) or ()}
+    before, after = values.get("log_loss"), values.get("log_loss_calibrated")
+    if before is None or after is None:
+        return ""
+    if before == after:
+        return "; its temperature is 1: a fitted one was not shown to help"
+    return f"; its fitted temperature changes the log loss of the test rows from {before:.4f} to {after:.4f}"

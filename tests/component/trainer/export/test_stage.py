@@ -98,6 +98,21 @@ def test_the_adapter_loads_with_peft_on_the_base_model(runs, posts, tiny_bert):
         torch.testing.assert_close(model(**inputs).logits, measured_logits(config), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("uri", "base", "revision"), [("hf://org/name", "org/name", "r1"), ("pvc://demo/model", "pvc://demo/model", None)]
+)
+def test_the_adapter_names_its_base_model_as_others_know_it_and_the_classes(runs, posts, uri, base, revision):
+    config = runs.tiny(method=LORA, model={"uri": uri}, evaluation={"baselines": False, "bootstrapSamples": 100})
+    adapter = Path(export(config, posts).artifact_path) / "adapter"
+    named = json.loads((adapter / "adapter_config.json").read_text())
+    assert (named["base_model_name_or_path"], named["revision"]) == (base, revision)
+    model = json.loads((adapter / "config.json").read_text())
+    assert (model["id2label"], model["architectures"]) == (
+        {"0": "negative", "1": "positive"},
+        ["BertForSequenceClassification"],
+    )
+
+
 def test_without_merging_only_the_adapter_is_published(runs, posts):
     config = runs.tiny(method=LORA, output={"mergeAdapter": False})
     artifact = Path(export(config, posts).artifact_path)

@@ -29,6 +29,7 @@ from tuneloop_trainer.export.exporters import write_all
 from tuneloop_trainer.export.exporters.exporter import ExportInputs
 from tuneloop_trainer.methods import METHODS, method_of
 from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.load_trained import load_trained
 from tuneloop_trainer.models.source import open_model
 from tuneloop_trainer.models.trace import build_without_weights
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
@@ -214,7 +215,8 @@ def compare_with_published(folder: Path, model: Any, base: Base, settings: Setti
         ),
         trained=TrainResult.model_construct(weights_path=str(folder / "weights")),
     )
-    for exporter in write_all(folder, given):
+    trained = load_trained(base.folder, folder / "weights", task=given.task)
+    for exporter in write_all(folder, given, trained):
         found = logits(exporter.load(given, folder / exporter.folder))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 

@@ -23,9 +23,11 @@ from observed_jobs import (
 )
 from stage_messages import failure
 
+from tuneloop_api.v1alpha1.fine_tune_job.status_results import EvaluationStatus, MetricValue
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
 from tuneloop_operator.decide.fine_tune_job.job import decide
+from tuneloop_operator.decide.fine_tune_job.success import _calibration
 
 ENDED = TRAINING | {"children": PREPARED | {"train": {"name": "r-a1", "uid": "u-a1", "ended": True}}}
 TRAINED = PREPARED | {"train": {"name": "r-a1", "uid": "u-a1", "ended": True, "result": RESULT}}
@@ -101,6 +103,28 @@ def test_the_good_end_of_a_job(
     assert (complete["status"], complete["reason"], complete["message"]) == ("True", reason, message)
     assert (new(decision)["phase"], new(decision)["completionTime"]) == ("Succeeded", STAMP)
     assert decision.create == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"accuracy": 0.9}, ""),
+        (
+            {"log_loss": 0.264, "log_loss_calibrated": 0.264},
+            "; its temperature is 1: a fitted one was not shown to help",
+        ),
+        (
+            {"log_loss": 0.264, "log_loss_calibrated": 0.25},
+            "; its fitted temperature changes the log loss of the test rows from 0.2640 to 0.2500",
+        ),
+    ],
+)
+def test_the_end_says_whether_a_temperature_was_fitted(values: dict[str, float], expected: str) -> None:
+    evaluation = EvaluationStatus(
+        metrics=[MetricValue(name=name, split="test", value=value) for name, value in values.items()]
+    )
+    assert _calibration(evaluation) == expected
+    assert _calibration(None) == ""
 
 
 def test_data_that_has_changed_is_the_end() -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.export.exporters.adapter import ADAPTER
 from tuneloop_trainer.export.exporters.merged import MERGED
-from tuneloop_trainer.models.load_trained import load_trained
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 
 EXPORTERS: list[Exporter] = [ADAPTER, MERGED]
 """In the order in which they write: merging takes the adapter out of the model."""
 
 
-def write_all(folder: Path, inputs: ExportInputs) -> list[Exporter]:
-    """Write every format that the job asks for, each into its own folder below `folder`; return their exporters."""
-    model: Any = load_trained(Path(inputs.prepared.model_path), Path(inputs.trained.weights_path), task=inputs.task)
+def write_all(folder: Path, inputs: ExportInputs, model: Any) -> list[Exporter]:
+    """Write every format that the job asks for, each into its own folder below `folder`; return their exporters.
+
+    model: as `load_trained` returns it. It is changed: adapters are merged into it.
+    """
     wanted = [exporter for exporter in EXPORTERS if exporter.wanted(inputs)]
     for exporter in wanted:
         model = exporter.write(inputs, model, folder / exporter.folder)

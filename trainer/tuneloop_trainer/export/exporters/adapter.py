@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ def _wanted(inputs: ExportInputs) -> bool:
 
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     """Write the adapter with the same bytes in every process: PEFT keeps lists of modules as sets, and writes them in any order."""
-    model.peft_config["default"].base_model_name_or_path = inputs.settings.model.uri.removeprefix(HUB_SCHEME)
+    uri = inputs.settings.model.uri
+    model.peft_config["default"].base_model_name_or_path = uri.removeprefix(HUB_SCHEME)
+    model.peft_config["default"].revision = inputs.prepared.model_revision if uri.startswith(HUB_SCHEME) else None
     model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT looks for the base model on the hub
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -32,7 +35,15 @@ def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the artifact has its own
     inputs.tokenizer().save_pretrained(folder)
+    _write_model_config(model, folder)
     return model
+
+
+def _write_model_config(model: Any, folder: Path) -> None:
+    """Write the config of the base model with the head of the job: it holds the names of the classes, which an adapter alone does not."""
+    config = copy.deepcopy(model.config)
+    config.name_or_path, config.architectures = "", [type(model.get_base_model()).__name__]
+    config.save_pretrained(folder)
 
 
 def _load(inputs: ExportInputs, folder: Path) -> nn.Module:
