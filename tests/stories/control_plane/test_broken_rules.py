@@ -62,6 +62,15 @@ BROKEN_RULES = [
     (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"fineTuneJobRef": {"name": "a"}, "digest": "sha256:" + 64 * "0"}}, "spec.model.digest: Forbidden: applies only to uri"),
+    *(
+        (kind, {"scheduling": {"tolerations": [toleration]}}, f"spec.scheduling.tolerations[0].{error}")
+        for kind in (FineTuneJob, ModelDeployment)
+        for toleration, error in (
+            ({"key": "gpu", "operator": "Exists", "value": "yes"}, "value: Forbidden: cannot be given with operator: Exists, which fits any value"),
+            ({"operator": "Equal", "value": "yes"}, "operator: Invalid value: must be Exists where there is no key, which fits all taints"),
+            ({"key": "gpu", "effect": "NoSchedule", "tolerationSeconds": 5}, "tolerationSeconds: Forbidden: applies only to effect: NoExecute"),
+        )
+    ),
 ]  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_the_image_of_the_first_stage_that_cannot_be_pulled_fails_the_job(stage)
     job = stage.job("no-first-image")
     job.kubelet.scripts[f"{job.name}/prepare"] = no_image
     job.submit(failurePolicy=IMPATIENT)
-    assert "pod no-first-image-prepare-" in until(lambda: waits(job), seconds=10, what="a pod that waits")["message"]
+    assert "pod no-first-image-prepare-" in until(lambda: waits(job), seconds=30, what="a pod that waits")["message"]
     assert fails_to_start(job, "ImagePull", "ImagePullBackOff")["failure"]["stage"] == "prepare"
 
 
@@ -85,7 +85,7 @@ def test_an_image_that_comes_in_time_is_waited_for(stage):
 def test_a_claim_that_is_not_there_is_reported_in_the_words_of_the_scheduler(stage):
     job = stage.job("no-claim", client=stage.place("claimless", has_claim=False))
     job.submit(failurePolicy=IMPATIENT)
-    condition = until(lambda: is_named(job, "Unschedulable"), seconds=10, what="a pod that waits")
+    condition = until(lambda: is_named(job, "Unschedulable"), seconds=30, what="a pod that waits")
     assert 'persistentvolumeclaim "models" not found' in condition["message"]
     fails_to_start(job, "StartDeadline", 'persistentvolumeclaim "models" not found')
 

@@ -121,7 +121,7 @@ def test_each_pod_counts_once_wherever_the_controller_is_killed(nodes, ends):
     assert is_true(status["conditions"], "Complete") == (len(succeeded) == nodes)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(indexes=st.sets(st.integers(0, 7)))
 def test_completed_indexes_are_read_back_as_they_were_written(indexes):
     stored = StoredJob(8)

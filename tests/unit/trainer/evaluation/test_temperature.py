@@ -9,7 +9,7 @@ from tuneloop_trainer.evaluation.metrics import log_losses
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.evaluation.temperature import FEWEST_ROWS, FOLDS, _folds, chosen_temperature
 
-SEEDS = 150
+SEEDS = 60
 
 
 def drawn(rows: int, *, factor: float, seed: int, classes: int = 2, words: int = 1) -> Predictions:
@@ -29,7 +29,7 @@ def drawn(rows: int, *, factor: float, seed: int, classes: int = 2, words: int =
 def test_a_calibrated_model_keeps_the_temperature_1(words):
     """Measured over other seeds: 1.0 % of 300 sets of rows and 1.7 % of 120 sets of words do not; without the standard error 17 and 18 %."""
     values = [chosen_temperature(drawn(200, factor=1.0, seed=seed, words=words)).value for seed in range(SEEDS)]
-    assert np.mean(np.array(values) != 1.0) <= 0.02
+    assert np.mean(np.array(values) != 1.0) <= 0.04
 
 
 @pytest.mark.parametrize("classes", [2, 5])
