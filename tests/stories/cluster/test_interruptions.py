@@ -42,8 +42,11 @@ class Interrupted:
         return self.jobs[-1]
 
 
-# the drain begins with a worker that is deleted, too
-@pytest.fixture(scope="module", params=[pytest.param("worker-deleted", marks=pytest.mark.full), "operator-killed"])
+# in the story of the drain, too, a worker is deleted and the operator is killed
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.full) for name in ("worker-deleted", "operator-killed")],
+)
 def interrupted(request, release, tmp_path_factory):
     tenant, folder = release.in_namespace(request.param), tmp_path_factory.mktemp("watches")
     with watching(release.cluster, "finetunejobs", namespace=tenant.namespace, folder=folder) as jobs:

@@ -6,7 +6,7 @@ import pytest
 from tiny_models import sentences, tiny_bert
 from workspace import Workspace, job_manifest
 
-pytestmark = pytest.mark.local_story
+pytestmark = [pytest.mark.local_story, pytest.mark.full]  # `test_whole_way.py` has the lines about what is left out
 
 
 def test_a_job_with_a_queue_and_a_time_to_live_runs_tells_its_result_and_is_gone_but_for_its_claim(tmp_path) -> None:

@@ -136,6 +136,7 @@ def test_up_trains_on_other_data_by_changing_only_the_manifest_and_then_serves(t
         data={"train": [write(workspace)], "split": {"method": "random"}},
         training={"maxSteps": 3, "globalBatchSize": 16, "microBatchSize": 4},
         resources={"nodes": 1, "gpusPerNode": 0},
+        scheduling={"queueName": "team-a", "priorityClassName": "low", "nodeSelector": {"pool": "gpu"}},
     )
     workspace.write("all/job.yaml", job)
     workspace.write("all/deployment.yaml", deployment_manifest())
@@ -153,5 +154,8 @@ def test_up_trains_on_other_data_by_changing_only_the_manifest_and_then_serves(t
         up.send_signal(signal.SIGINT)
         assert up.wait(timeout=60) == 0
     assert not processes_of(tmp_path)
+    shown = (tmp_path / "up.log").read_text()
+    assert "spec.scheduling.queueName: left out, there is no queue on one machine" in shown
+    assert "spec.scheduling.nodeSelector: left out, there is one machine" in shown
     data = workspace.job()["status"]["data"]
     assert (data["bad"], data["rows"]) == (0, rows)

@@ -12,8 +12,8 @@ from tiny_models import sentences, tiny_bert
 
 pytestmark = pytest.mark.local_story
 RUNS = 20
-FEW = 5
-"""In every run of the tests; all of them with the long ones."""
+OFTEN = (0, 3)
+"""In every run of the tests, one that trains all and one with LoRA; all of them with the long ones."""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(FEW), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(FEW, RUNS))]
+    "seed", [pytest.param(seed, marks=[] if seed in OFTEN else [pytest.mark.full]) for seed in range(RUNS)]
 )
 def test_a_healthy_run_has_no_findings(tmp_path: Path, model: Path, seed: int) -> None:
     rows = sentences(400, seed=seed)
