@@ -72,7 +72,7 @@ LOCAL = Tier(
     first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
 )  # fmt: skip
 CONTROL_PLANE = Tier(
-    "control plane", "tests/stories/control_plane", 15, workers=4,
+    "control plane", "tests/stories/control_plane", 15, workers=3,
     first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
 )  # fmt: skip
 STEPS = (
