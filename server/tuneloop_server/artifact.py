@@ -71,6 +71,8 @@ def _problem(artifact: Path, file: ArtifactFile) -> str | None:
             size = content.tell()
     except OSError as error:
         return f"cannot be read ({error.strerror}); expected a file of {file.size} bytes"
+    if not (artifact / path).resolve().is_relative_to(artifact.resolve()):
+        return "is a link that leads out of the artifact; expected the file itself"
     if size != file.size:
         return f"found {size} bytes, expected {file.size}"
     return None if digest == file.sha256 else f"found SHA-256 {digest}, expected {file.sha256}"

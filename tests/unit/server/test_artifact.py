@@ -31,6 +31,9 @@ def config(tmp_path) -> ServerConfig:
     for path in ("model/a/weights", "adapter/weights"):
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_bytes(CONTENT)
+    (tmp_path / "secret").write_bytes(CONTENT)
+    (folder / "out").symlink_to("../secret")
+    (folder / "within").symlink_to("model/a/weights")
     return ServerConfig(
         namespace="team", name="reviews", revision="1", artifact_path=str(folder), artifact_uri="pvc://m/reviews"
     )
@@ -45,6 +48,8 @@ def config(tmp_path) -> ServerConfig:
         pytest.param(file("model/b"), f"model/b: cannot be read (No such file or directory); expected a file of 7 bytes; {REMEDY}", id="missing"),
         pytest.param(file("/etc/passwd"), f"/etc/passwd: expected a path inside the artifact; {REMEDY}", id="absolute"),
         pytest.param(file("model/../x"), f"model/../x: expected a path inside the artifact; {REMEDY}", id="outside"),
+        pytest.param(file("out"), f"out: is a link that leads out of the artifact; expected the file itself; {REMEDY}", id="a link"),
+        pytest.param(file("within"), None, id="a link within"),
         pytest.param(file("."), f".: expected a path inside the artifact; {REMEDY}", id="nothing"),
     ],
 )  # fmt: skip
