@@ -48,7 +48,11 @@ VARIANTS = {
     "no network policy": {"networkPolicy": {"create": False}},
     "an account that exists": {"serviceAccount": {"create": False, "name": "tuneloop-operator"}},
     "no roles for users": {"rbac": {"aggregateUserRoles": False}},
-    "user and group chosen by the platform": {"runAsUser": None, "runAsGroup": None},
+    "user and group chosen by the platform": {
+        "runAsUser": None,
+        "runAsGroup": None,
+        "children": {"uid": None, "gid": None},
+    },
     "images by digest": {
         "image": {
             "repository": "registry.example.com:5000/tuneloop/operator",

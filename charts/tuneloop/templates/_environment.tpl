@@ -27,9 +27,9 @@
   value: {{ toJson . | replace "$(" "$$(" | quote }}
 {{- end }}
 - name: TUNELOOP_UID
-  value: {{ .Values.children.uid | int64 | quote }}
+  value: {{ kindIs "invalid" .Values.children.uid | ternary "platform" (.Values.children.uid | int64 | toString) | quote }}
 - name: TUNELOOP_GID
-  value: {{ .Values.children.gid | int64 | quote }}
+  value: {{ kindIs "invalid" .Values.children.gid | ternary "platform" (.Values.children.gid | int64 | toString) | quote }}
 - name: TUNELOOP_START_DEADLINE_SECONDS
   value: {{ .Values.children.startDeadlineSeconds | int64 | quote }}
 - name: TUNELOOP_PROGRESS_URL

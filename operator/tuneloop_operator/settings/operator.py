@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tuneloop_operator.settings.environment import read, setting
 from tuneloop_operator.settings.pod_defaults import PodDefaults
@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOKEN_DIRECTORY = "/var/run/secrets/tuneloop"  # noqa: S105  (a folder's name)
-_ID = "a whole number from 1 to 2147483647"
+_PLATFORM = "platform"
+_ID = f"a whole number from 1 to 2147483647, or {_PLATFORM}, which leaves the choice to the platform"
 _SECONDS = "a number of seconds from 0.1 to 86400"
 _IMAGE = "an image reference without spaces"
+_Id: TypeAlias = Annotated[
+    Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
+    BeforeValidator(lambda value: None if value == _PLATFORM else value),
+]
 
 
 class OperatorSettings(BaseModel):
@@ -74,10 +79,10 @@ class OperatorSettings(BaseModel):
     """Most status writes a second, over all jobs, that change only progress."""
     token_path: str = f"{TOKEN_DIRECTORY}/token"
     """File in the pods with the token for their progress messages."""
-    uid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
-    """User of every pod, who owns the files on the claims."""
-    gid: int = setting(1000, allowed=_ID, example="1000", ge=1, le=2**31 - 1)
-    """Group of every pod, and of the volumes' files."""
+    uid: _Id = setting(1000, allowed=_ID, example="1000")
+    """User of every pod, who owns the files on the claims; None: the platform chooses one for each namespace, as OpenShift does."""
+    gid: _Id = setting(1000, allowed=_ID, example="1000")
+    """Group of every pod, and of the volumes' files; None as above."""
     start_deadline_seconds: float = setting(
         1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False
     )

@@ -55,6 +55,8 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_DEFAULT_CLAIM", "models", "default_claim", "models"),
         ("TUNELOOP_PROGRESS_URL", "https://p:8443", "progress_url", "https://p:8443"),
         ("TUNELOOP_UID", "2000", "uid", 2000),
+        ("TUNELOOP_UID", "platform", "uid", None),
+        ("TUNELOOP_GID", "platform", "gid", None),
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
         ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
         (
@@ -88,6 +90,8 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_POD_DEFAULTS", '{"tolerations": [{}]}'),
         ("TUNELOOP_PROGRESS_URL", "tuneloop-progress:8443"),
         ("TUNELOOP_UID", "0"),
+        ("TUNELOOP_UID", "2147483648"),
+        ("TUNELOOP_GID", "Platform"),
         ("TUNELOOP_PROGRESS_INTERVAL_SECONDS", "nan"),
         ("TUNELOOP_PROGRESS_WRITES_PER_SECOND", "0"),
     ],

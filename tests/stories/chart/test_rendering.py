@@ -94,6 +94,8 @@ def test_values_reach_the_program(helm):
     assert own.progress_url == "https://ml-progress.tuneloop-system.svc:9443"
     assert images.trainer_image == f"registry.example.com:5000/tuneloop/trainer:0.1.0@sha256:{64 * 'b'}"
     assert (images.image_pull_policy, images.default_claim) == ("Always", "models")
+    platform = OperatorSettings.from_environment(_environment(helm, "user and group chosen by the platform"))
+    assert (platform.uid, platform.gid) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,10 @@ def plain_env() -> list[dict[str, Any]]:
 
 def pod_security(settings: OperatorSettings) -> dict[str, Any]:
     """Return the pod's security context. Volumes are chowned only if the owner of their root differs, so that large claims start fast."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": settings.uid,
-        "runAsGroup": settings.gid,
-        "fsGroup": settings.gid,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    context: dict[str, Any] = {"runAsNonRoot": True, "runAsUser": settings.uid}
+    context |= {"runAsGroup": settings.gid, "fsGroup": settings.gid, "fsGroupChangePolicy": "OnRootMismatch"}
+    chosen = {name: value for name, value in context.items() if value is not None}
+    return chosen | {"seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def container_security() -> dict[str, Any]:
