@@ -93,12 +93,23 @@ def _small_enough(annotations: dict[str, str]) -> dict[str, str]:
     return annotations
 
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123 label, as the API server asks for."""
+
+
+def _namespace(name: str) -> str:
+    if not _NAMESPACE.fullmatch(name):
+        words = "must be the name of a namespace: a-z, 0-9 and -, beginning and ending with a letter or digit, at most 63; for example team-a"
+        raise PydanticCustomError("rule", "{message}", {"message": words})
+    return name
+
+
 class ObjectMeta(SpecModel):
     """The metadata that the API server accepts. The fields that the API server fills in are not checked."""
 
     name: str | None = None
     generate_name: str | None = None
-    namespace: str | None = None
+    namespace: Annotated[str, AfterValidator(_namespace)] | None = None
     labels: Annotated[dict[LabelKey, LabelValue], BeforeValidator(without_nulls)] | None = None
     annotations: (
         Annotated[dict[AnnotationKey, str], BeforeValidator(without_nulls), AfterValidator(_small_enough)] | None

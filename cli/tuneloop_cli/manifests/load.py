@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -11,11 +12,11 @@ from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_cli.kinds import RESOURCES
-from tuneloop_cli.manifests.problems import ManifestError, Problem, describe_error, dotted
+from tuneloop_cli.manifests.problems import ManifestError, Problem, broken_rule, describe_error, dotted
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MOST_DEPTH = 20
@@ -141,11 +142,28 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
     try:
         resource = model.from_wire(document)
     except ValidationError as error:
-        raise ManifestError([problem(*describe_error(detail, model)) for detail in error.errors()]) from error
+        problems = [problem(*describe_error(detail, model)) for detail in error.errors()]
+        raise ManifestError([*problems, *_wrong_name(document, model, error, problem)]) from error
     manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
     manifest.pop("status", None)
     _require_storable(manifest, problem)
     return LoadedManifest(file=file, resource=resource, manifest=manifest)
+
+
+def _wrong_name(
+    document: dict[str, Any],
+    model: type[FineTuneJob | ModelDeployment],
+    error: ValidationError,
+    problem: Callable[[tuple[str | int, ...], str], Problem],
+) -> Iterator[Problem]:
+    """Yield the fault of `metadata.name`. The rules of a kind are checked only if all its fields are right."""
+    metadata, path = document.get("metadata"), ("metadata", "name")
+    is_told = any(details["loc"][:2] in {path, path[:1]} for details in error.errors())
+    if not isinstance(metadata, dict) or is_told:
+        return
+    for rule in model.rules:
+        if rule.field == dotted(path) and not rule.holds(SimpleNamespace(metadata=metadata)):
+            yield problem(path, broken_rule(rule.message, given=metadata.get("name")))
 
 
 def _line(node: yaml.Node, path: tuple[str | int, ...]) -> int | None:

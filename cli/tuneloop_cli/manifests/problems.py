@@ -71,7 +71,7 @@ def describe_error(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, s
     if error["type"] == "missing":
         return path, f"is required{_example(schema, path)}"
     if error["type"] == "rule":
-        return path, _broken_rule(error)
+        return path, broken_rule(error["msg"], given=error["input"])
     return path, f"{_show(error['input'])} is not allowed; {_allowed(error, schema)}"
 
 
@@ -81,9 +81,9 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(by_alias=True)
 
 
-def _broken_rule(error: ErrorDetails) -> str:
-    sentence, _, example = error["msg"].partition(EXAMPLE)
-    given = error["input"]
+def broken_rule(message: str, *, given: Any) -> str:
+    """Return the sentence for a rule that does not hold. message: that of the rule, with its example."""
+    sentence, _, example = message.partition(EXAMPLE)
     found = "" if isinstance(given, dict | list | None) else f"; got {_show(given)}"
     return sentence + found + (f". Example: {example}" if example else "")
 

@@ -92,6 +92,12 @@ def test_a_good_manifest_loads_with_numbers_as_kubectl_reads_them(tmp_path: Path
             id="does not apply",
         ),
         pytest.param("name: reviews", "name: Reviews_1", "metadata.name: ", id="name"),
+        pytest.param(
+            "name: reviews",
+            "name: reviews, namespace: ../..",
+            "metadata.namespace: must be the name of a namespace",
+            id="namespace",
+        ),
         pytest.param("name: reviews", "name: reviews, Labels: {}", "did you mean labels?", id="metadata"),
         pytest.param("{name: reviews}", "{}", "ending with a letter or digit", id="no name"),
         pytest.param(
@@ -192,3 +198,16 @@ def test_an_empty_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(ManifestError, match="holds no .yaml"):
         load_manifests([tmp_path / "folder"])
+
+
+@pytest.mark.parametrize("name", ["name: ../x", "name: 7up", f"name: {49 * 'a'}", "labels: {}"])
+def test_a_wrong_name_is_named_beside_the_other_mistakes(tmp_path: Path, name: str) -> None:
+    other, of_name = problems_of(tmp_path, GOOD.replace("2e-4", "fast").replace("name: reviews", name))
+    assert "spec.training.learningRate" in other
+    assert "job.yaml:3: metadata.name: must be a DNS label of at most 48 characters" in of_name
+    assert of_name.endswith("Example: reviews")
+
+
+def test_a_name_of_another_type_is_named_once(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, GOOD.replace("2e-4", "fast").replace("name: reviews", "name: [a]"))
+    assert len([line for line in found if "metadata.name" in line]) == 1
