@@ -7,12 +7,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.checkpoint import Checkpoints
 from tuneloop_trainer.checkpoint.manifest import run_identity
 from tuneloop_trainer.dataset.shards import open_split, read_manifest
 from tuneloop_trainer.dataset.splits import SPLITS
+from tuneloop_trainer.engine.devices import require_devices
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
@@ -36,6 +39,7 @@ def set_up(config: RunConfig) -> TrainingRun:
 
     Raises ConfigError, StorageError (PreparedDataLostError), ModelAccessError, CollectiveError.
     """
+    require_devices(config.settings.gang.gpus_per_node, visible=torch.cuda.device_count())
     start_process_group()
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
     prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
