@@ -33,9 +33,9 @@ class Speed:
         """Return real tokens per second over all steps of this attempt; 0 if it made none."""
         return self.total_tokens / self.total_seconds if self.total_seconds else 0.0
 
-    def seconds_for(self, steps: int) -> float | None:
-        """Return the seconds that a number of further steps will take; None before the first step."""
-        return steps * sum(self._seconds) / len(self._seconds) if self._seconds else None
+    def seconds_for(self, steps: int) -> float:
+        """Return the seconds that a number of further steps will take. Not before the first step: it raises ZeroDivisionError."""
+        return steps * sum(self._seconds) / len(self._seconds)
 
     def slow_step_seconds(self) -> float:
         """Return the 95th percentile of the step times in the window, or the longest of a few; 0 before the first step."""

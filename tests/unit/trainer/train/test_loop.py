@@ -196,6 +196,13 @@ def test_the_untrained_model_is_measured_once_and_only_before_the_first_step(scr
     assert set(again.loop(resumed(1)).run().predictions) == {"validation", "test"}
 
 
+def test_only_predictions_that_may_be_published_are_kept(scripted):
+    made = scripted([0.4] * 5, evaluations=[0.5, 0.3, 0.6, 0.7, 0.8], training={"evaluateEvery": {"steps": 1}})
+    loop = made.loop()
+    loop.run()
+    assert set(loop._measured) == {2, 5}
+
+
 def test_early_stopping_ends_a_run_before_its_last_step(scripted):
     training = {"evaluateEvery": {"steps": 1}, "earlyStopping": {"patience": 2}}
     made = scripted([0.4] * 20, evaluations=[0.5, 0.6, 0.7], training=training)

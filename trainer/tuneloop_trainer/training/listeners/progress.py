@@ -60,7 +60,6 @@ class ProgressPosts:
         if not self.is_main_rank:
             return
         report, speed = event.report, event.speed
-        seconds_left = speed.seconds_for(self.total_steps - event.step)
         self._fields |= dict(  # noqa: C408  (the fields' names stand as in the message)
             detail="training",
             step=event.step,
@@ -71,7 +70,7 @@ class ProgressPosts:
             grad_norm=report.grad_norm,
             tokens_per_second=speed.tokens_per_second(),
             step_seconds=speed.total_seconds,
-            eta_seconds=None if seconds_left is None else round(seconds_left),
+            eta_seconds=round(speed.seconds_for(self.total_steps - event.step)),
         )
         if time.monotonic() - self._posted >= INTERVAL_SECONDS:
             self._post()
