@@ -65,11 +65,11 @@ class Watch:
         if not self.memory:
             values = sum(fragment.count for fragment in run.engine.master_weights.fragments())
             self.memory = [np.ones(3 * 4 * values, dtype=np.uint8) for _ in range(2)]  # fp32 weights and two moments
-        run.engine.barrier()  # all ranks copy at once, as all save at once
+        run.engine.exchange(None)  # all ranks copy at once, as all save at once
         began = time.monotonic()
         np.copyto(*self.memory)
         seconds = time.monotonic() - began
-        run.engine.barrier()
+        run.engine.exchange(None)
         return seconds
 
     def _leave(self, run: TrainingRun) -> None:
@@ -77,7 +77,7 @@ class Watch:
 
         records = {"steps": self.steps, "bytes": self.memory[0].size}
         Path(self.plan["out"]).with_suffix(f".{run.engine.rank}").write_text(json.dumps(records))
-        run.engine.barrier()
+        run.engine.exchange(None)
         end_process(0)
 
 

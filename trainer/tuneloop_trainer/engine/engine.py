@@ -103,12 +103,8 @@ class Engine:
             dist.all_reduce(on_device)
             return values.copy_(on_device)
 
-    def barrier(self) -> None:
-        """Wait until every rank has called this."""
-        self.all_reduce_sum(torch.zeros(1, dtype=torch.float64))
-
     def exchange(self, value: Any) -> list[Any]:
-        """Give every rank the JSON values of all ranks, in the order of ranks. Collective."""
+        """Give every rank the JSON values of all ranks, in the order of ranks. Collective; no rank leaves before all have come."""
         with lost_peers_named("exchanging values"):
             return exchange(value, device=self.device)
 

@@ -74,7 +74,7 @@ def save_without_space(folder: str) -> dict:
     checkpoints = opened(folder, engine)
     checkpoints.save(TrainState(), step=1)
     before = files_of(folder)
-    engine.barrier()
+    engine.exchange(None)
     message = ""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if rank == 1:
@@ -84,9 +84,9 @@ def save_without_space(folder: str) -> dict:
     except StorageError as error:
         message = error.message
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    engine.barrier()
+    engine.exchange(None)
     after = files_of(folder)
-    engine.barrier()
+    engine.exchange(None)
     checkpoints.save(TrainState(), step=2)
     return {"message": message, "before": before, "after": after, "then": files_of(folder)}
 
@@ -98,7 +98,7 @@ def save_on_full_volume(folder: str) -> dict:
     checkpoints = opened(folder, engine)
     for step in range(1, 50):
         before = files_of(folder)
-        engine.barrier()  # the other rank may begin to write
+        engine.exchange(None)  # the other rank may begin to write
         try:
             checkpoints.save(TrainState(), step=step)
         except StorageError as error:

@@ -57,7 +57,7 @@ def go_on_from(folder: str) -> dict:
     checkpoints.save(TrainState(), step=found.step + 1)
     checkpoints.keep(last=2, best=0, best_steps=[])
     checkpoints.close()
-    engine.barrier()
+    engine.exchange(None)
     left = committed(Path(folder))
     return {"step": found.step, "skipped": checkpoints.skipped, "unreadable": checkpoints.unreadable, "left": left}
 

@@ -57,8 +57,6 @@ class ProgressPosts:
 
     def step(self, event: StepEvent) -> None:
         """Keep the numbers of a step, and post them if the last message is old enough."""
-        if not self.is_main_rank:
-            return
         report, speed = event.report, event.speed
         self._fields |= dict(  # noqa: C408  (the fields' names stand as in the message)
             detail="training",
