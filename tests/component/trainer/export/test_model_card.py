@@ -55,6 +55,21 @@ def test_class_names_cannot_break_the_tables(runs, posts):
     assert "| 'c' d |" in card
 
 
+def test_the_scores_of_the_classes_follow_from_the_counts_beside_them(runs, posts):
+    section = card_of(export(runs.tiny(**QUICK), posts)).split("## Classes\n")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    (*scores,) = [row for row in rows if len(row) == 5]
+    counts = {row[0].strip("*"): [int(cell) for cell in row[1:]] for row in rows if row[0].startswith("**")}
+    assert scores[0] == ["class", "precision", "recall", "F1", TEXT_CLASSIFICATION.card.unit]
+    assert len(counts) == len(scores) - 2 >= 2
+    for place, (name, precision, recall, f1, support) in enumerate(scores[2:]):
+        right, predicted = counts[name][place], sum(line[place] for line in counts.values())
+        assert int(support) == sum(counts[name])
+        assert float(recall) == pytest.approx(right / int(support), abs=1e-4)
+        assert float(precision) == pytest.approx(right / predicted if predicted else 0.0, abs=1e-4)
+        assert float(f1) == pytest.approx(2 * right / (predicted + int(support)), abs=1e-4)
+
+
 def test_the_baselines_stand_in_order(runs, posts):
     card = card_of(export(runs.tiny(), posts))
     places = [card.index(f"| {name}") for name in ("majority", "tfidf-linear", "before-training", "**after training**")]
