@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tuneloop_api.contract.settings import SourceSettings
+from tuneloop_trainer import locate
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import files_of, path_of_uri
 
@@ -96,7 +97,7 @@ def test_the_links_of_the_hubs_cache_lead_to_its_own_blobs_only(claim):
 
 
 @pytest.mark.parametrize(
-    "target", ["/etc", "/proc/self", "/var/run", "/dev", "../../../../../../../../etc", "/work/../etc"]
+    "target", ["/etc", "/proc/self", "/var/run/secrets", "/dev", "../../../../../../../../etc", "/work/../etc"]
 )
 @pytest.mark.parametrize("below", ["", "/passwd"])
 def test_an_address_that_leads_to_the_systems_files_is_refused(claim, target, below):
@@ -111,6 +112,12 @@ def test_an_address_that_leads_to_the_systems_files_is_refused(claim, target, be
 def test_an_address_may_be_a_link_to_a_large_folder_elsewhere(claim):
     (claim / "big").symlink_to(claim.parent)
     assert path_of_uri("pvc://work/big/token.csv", claims={"work": str(claim)}, field="f").read_text() == "text,label\n"
+
+
+def test_a_claim_may_lie_in_a_folder_of_the_system(claim, monkeypatch):
+    """As in `/dev/shm` on a laptop."""
+    monkeypatch.setattr(locate, "_OF_THE_SYSTEM", (claim.parent,))
+    assert found(claim) == ["pvc://work/source/own.csv"]
 
 
 def test_a_claim_that_is_mounted_over_a_link_is_read(claim):
