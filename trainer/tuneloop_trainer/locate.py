@@ -32,7 +32,7 @@ _ALLOWED = (
     ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
     "or a folder written by datasets.save_to_disk"
 )
-_OF_THE_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/run/secrets", "/var/run/secrets")))
+_SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/run/secrets", "/var/run/secrets")))
 """A pod's token and settings lie there."""
 _NO_LINKS = "put the files themselves there, or give the path that they have"
 
@@ -64,7 +64,7 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
         raise ConfigError(f"{field}: {uri}: the claim {place.claim!r} is not mounted; mounted: {mounted}")
     claim = Path(claims[place.claim])
     path = claim / place.path
-    if not lies_in(path, claim) and any(lies_in(path, folder) for folder in _OF_THE_SYSTEM):
+    if not lies_in(path, claim) and any(lies_in(path, folder) for folder in _SYSTEM_FOLDERS):
         raise ConfigError(f"{field}: {uri} leads to {path.resolve()}, over a link; {_NO_LINKS}")
     return path
 

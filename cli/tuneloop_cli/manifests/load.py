@@ -158,8 +158,8 @@ def _wrong_name(
 ) -> Iterator[Problem]:
     """Yield the fault of `metadata.name`. The rules of a kind are checked only if all its fields are right."""
     metadata, path = document.get("metadata"), ("metadata", "name")
-    is_told = any(details["loc"][:2] in {path, path[:1]} for details in error.errors())
-    if not isinstance(metadata, dict) or is_told:
+    is_named = any(details["loc"][:2] in {path, path[:1]} for details in error.errors())
+    if not isinstance(metadata, dict) or is_named:
         return
     for rule in model.rules:
         if rule.field == dotted(path) and not rule.holds(SimpleNamespace(metadata=metadata)):

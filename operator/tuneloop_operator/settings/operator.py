@@ -17,7 +17,7 @@ _PLATFORM = "platform"
 _ID = f"a whole number from 1 to 2147483647, or {_PLATFORM}, which leaves the choice to the platform"
 _SECONDS = "a number of seconds from 0.1 to 86400"
 _IMAGE = "an image reference without spaces"
-_Id: TypeAlias = Annotated[
+_UserOrGroup: TypeAlias = Annotated[
     Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
     BeforeValidator(lambda value: None if value == _PLATFORM else value),
 ]
@@ -79,9 +79,9 @@ class OperatorSettings(BaseModel):
     """Most status writes a second, over all jobs, that change only progress."""
     token_path: str = f"{TOKEN_DIRECTORY}/token"
     """File in the pods with the token for their progress messages."""
-    uid: _Id = setting(1000, allowed=_ID, example="1000")
+    uid: _UserOrGroup = setting(1000, allowed=_ID, example="1000")
     """User of every pod, who owns the files on the claims; None: the platform chooses one for each namespace, as OpenShift does."""
-    gid: _Id = setting(1000, allowed=_ID, example="1000")
+    gid: _UserOrGroup = setting(1000, allowed=_ID, example="1000")
     """Group of every pod, and of the volumes' files; None as above."""
     start_deadline_seconds: float = setting(
         1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False

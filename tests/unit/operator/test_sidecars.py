@@ -29,29 +29,29 @@ def ours(state: dict[str, Any]) -> dict[str, Any]:
     return {"name": "trainer", "imageID": "trainer@sha256:cc", "state": state}
 
 
-def seen(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), phase: str = "Running") -> Any:
+def view_of(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), phase: str = "Running") -> Any:
     status = {"phase": phase, "containerStatuses": list(containers), "initContainerStatuses": list(init)}
     return pod_view(bare("Pod", "p") | {"status": status})
 
 
 def test_the_container_of_ours_counts_wherever_it_stands() -> None:
-    view = seen(proxy(RUNS), ours(ENDED))
+    view = view_of(proxy(RUNS), ours(ENDED))
     assert (view.image, view.started, view.ended.finished, view.ended.message) == ("trainer@sha256:cc", at(2), at(9), "well")  # fmt: skip
-    assert seen(proxy(RUNS), ours(RUNS)).ended is None
-    assert seen(proxy(ENDED), ours(RUNS)).ended is None
+    assert view_of(proxy(RUNS), ours(RUNS)).ended is None
+    assert view_of(proxy(ENDED), ours(RUNS)).ended is None
 
 
 @pytest.mark.parametrize(
     ("view", "is_outlived"),
     [
-        (seen(proxy(RUNS), ours(ENDED)), True),
-        (seen(proxy(WAITS), ours(ENDED), phase="Pending"), True),
-        (seen(proxy(ENDED), ours(ENDED)), False),
-        (seen(ours(ENDED)), False),
-        (seen(proxy(RUNS), ours(RUNS)), False),
-        (seen(proxy(RUNS)), False),
-        (seen(ours(ENDED), init=(proxy(RUNS),)), False),  # the kubelet ends a native sidecar by itself
-        (seen(proxy(RUNS), ours(ENDED), phase="Failed"), False),
+        (view_of(proxy(RUNS), ours(ENDED)), True),
+        (view_of(proxy(WAITS), ours(ENDED), phase="Pending"), True),
+        (view_of(proxy(ENDED), ours(ENDED)), False),
+        (view_of(ours(ENDED)), False),
+        (view_of(proxy(RUNS), ours(RUNS)), False),
+        (view_of(proxy(RUNS)), False),
+        (view_of(ours(ENDED), init=(proxy(RUNS),)), False),  # the kubelet ends a native sidecar by itself
+        (view_of(proxy(RUNS), ours(ENDED), phase="Failed"), False),
     ],
 )
 def test_a_pod_is_held_by_a_container_that_outlives_ours(view: Any, is_outlived: bool) -> None:
@@ -59,9 +59,9 @@ def test_a_pod_is_held_by_a_container_that_outlives_ours(view: Any, is_outlived:
 
 
 def test_no_process_of_ours_runs_once_our_container_has_ended() -> None:
-    assert seen(proxy(RUNS), ours(ENDED)).is_terminal
-    assert not seen(proxy(ENDED), ours(RUNS)).is_terminal
-    assert not seen(proxy(RUNS)).is_terminal
+    assert view_of(proxy(RUNS), ours(ENDED)).is_terminal
+    assert not view_of(proxy(ENDED), ours(RUNS)).is_terminal
+    assert not view_of(proxy(RUNS)).is_terminal
 
 
 STARTS = {"waiting": {"reason": "PodInitializing"}}
@@ -70,12 +70,12 @@ STARTS = {"waiting": {"reason": "PodInitializing"}}
 @pytest.mark.parametrize(
     ("view", "waiting"),
     [
-        (seen(proxy(RUNS), ours(WAITS)), ("ImagePullBackOff", "no tag")),
-        (seen(ours(STARTS), init=(proxy(WAITS),)), ("ImagePullBackOff", "container istio-proxy: no tag")),
-        (seen(proxy(WAITS), ours(RUNS)), ("ImagePullBackOff", "container istio-proxy: no tag")),
-        (seen(proxy(WAITS), ours(ENDED)), ("", "")),
-        (seen(proxy(STARTS), ours(STARTS), init=(proxy(RUNS),)), ("PodInitializing", "")),
-        (seen(proxy(STARTS), ours(WAITS), init=(proxy(WAITS),)), ("ImagePullBackOff", "no tag")),
+        (view_of(proxy(RUNS), ours(WAITS)), ("ImagePullBackOff", "no tag")),
+        (view_of(ours(STARTS), init=(proxy(WAITS),)), ("ImagePullBackOff", "container istio-proxy: no tag")),
+        (view_of(proxy(WAITS), ours(RUNS)), ("ImagePullBackOff", "container istio-proxy: no tag")),
+        (view_of(proxy(WAITS), ours(ENDED)), ("", "")),
+        (view_of(proxy(STARTS), ours(STARTS), init=(proxy(RUNS),)), ("PodInitializing", "")),
+        (view_of(proxy(STARTS), ours(WAITS), init=(proxy(WAITS),)), ("ImagePullBackOff", "no tag")),
     ],
 )
 def test_a_container_that_keeps_ours_from_its_work_is_named(view: Any, waiting: tuple[str, str]) -> None:

@@ -124,7 +124,7 @@ def _conditions(
         conditions = with_condition(conditions, "Accepted", true=True, reason="Accepted", now=now)
     if run_of(status) is Run.CREATED:
         reason, message = _why_not_ready(observed, status, pods=pods)
-        if stage_of(status) == "train" or reason not in _AS_IT_SHOULD or _is_told(conditions):
+        if stage_of(status) == "train" or reason not in _AS_IT_SHOULD or _is_shown(conditions):
             conditions = with_condition(
                 conditions, "PodsReady", true=not reason, reason=reason or "AllReady", message=message, now=now
             )
@@ -135,7 +135,7 @@ def _conditions(
     return with_health(observed, status, conditions, now=now)
 
 
-def _is_told(conditions: Conditions) -> bool:
+def _is_shown(conditions: Conditions) -> bool:
     """Whether the condition PodsReady is about the pods of the current run."""
     ready = condition(conditions, "PodsReady")
     return ready is not None and ready.reason != NO_ATTEMPT

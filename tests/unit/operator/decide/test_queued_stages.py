@@ -17,6 +17,9 @@ CHILDREN = {"prepare": {}, "export": TRAINING["children"] | TRAINED}
 @pytest.mark.parametrize("reason", ["Starting", "Unschedulable", "AllReady", "NoAttemptRuns"])
 def test_a_stage_that_a_queue_takes_back_is_no_disruption_of_a_gang(stage: str, reason: str) -> None:
     children = CHILDREN[stage] | {stage: {"name": f"r-{stage}", "uid": f"u-{stage}"}}
-    told = {"startTime": STAMP, "children": children, "conditions": [condition("PodsReady", reason=reason)]}
-    status = FineTuneJobStatus.from_wire(told)
-    assert requeued_by_queue(observed(a_job(told), jobs=(stage_job(stage, suspended=True),)), status, now=NOW) == status
+    shown_before = {"startTime": STAMP, "children": children, "conditions": [condition("PodsReady", reason=reason)]}
+    status = FineTuneJobStatus.from_wire(shown_before)
+    assert (
+        requeued_by_queue(observed(a_job(shown_before), jobs=(stage_job(stage, suspended=True),)), status, now=NOW)
+        == status
+    )

@@ -116,7 +116,7 @@ def test_an_address_may_be_a_link_to_a_large_folder_elsewhere(claim):
 
 def test_a_claim_may_lie_in_a_folder_of_the_system(claim, monkeypatch):
     """As in `/dev/shm` on a laptop."""
-    monkeypatch.setattr(locate, "_OF_THE_SYSTEM", (claim.parent,))
+    monkeypatch.setattr(locate, "_SYSTEM_FOLDERS", (claim.parent,))
     assert found(claim) == ["pvc://work/source/own.csv"]
 
 
