@@ -1,4 +1,4 @@
-"""What a person is told of the data: rows that were left out and why, labels that look alike."""
+"""What a person is lines of the data: rows that were left out and why, labels that look alike."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_whatever_leaves_rows_out_is_named_with_its_field(changes, note):
 
 
 def test_contradictions_are_named_with_a_place():
-    told = notes_of(report(withinSplit=300, conflictingLabels=300))
-    assert told[1] == (
+    lines = notes_of(report(withinSplit=300, conflictingLabels=300))
+    assert lines[1] == (
         "300 rows have the text of an earlier row and another label, for example a.csv line 302: the first label stays; give each text one label"
     )
 
