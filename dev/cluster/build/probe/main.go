@@ -2,7 +2,7 @@
 //
 //	probe status                     user, capabilities and no-new-privileges flag of this process
 //	probe write FILE TEXT            write a file
-//	probe read FILE                  print a file; waits for it
+//	probe read FILE                  print a file; waits for its text
 //	probe list FOLDER                print the names in a folder
 //	probe resolve NAME               print the addresses of a DNS name; waits for it
 //	probe serve ADDRESS TEXT         answer every HTTP request with TEXT
@@ -38,11 +38,14 @@ func run(verb string, arguments []string) (string, error) {
 	case "write":
 		return "written", os.WriteFile(arguments[0], []byte(arguments[1]), 0o644)
 	case "read":
-		return eventually(func() (string, error) { content, err := os.ReadFile(arguments[0]); return string(content), err })
+		return eventually(func() (string, error) { return readWritten(arguments[0]) })
 	case "list":
 		return list(arguments[0])
 	case "resolve":
-		return eventually(func() (string, error) { found, err := net.LookupHost(arguments[0]); return strings.Join(found, " "), err })
+		return eventually(func() (string, error) {
+			found, err := net.LookupHost(arguments[0])
+			return strings.Join(found, " "), err
+		})
 	case "serve":
 		answer := func(writer http.ResponseWriter, _ *http.Request) { io.WriteString(writer, arguments[1]) }
 		return "", http.ListenAndServe(arguments[0], http.HandlerFunc(answer))
@@ -65,6 +68,15 @@ func eventually(read func() (string, error)) (string, error) {
 			return text, err
 		}
 	}
+}
+
+// readWritten returns the content of a file, and an error while the file is empty: its writer may have only created it so far.
+func readWritten(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err == nil && len(content) == 0 {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	return string(content), err
 }
 
 func status() (string, error) {

@@ -13,13 +13,14 @@ from stories_at_once import at_once
 from waiting import until
 
 IMPATIENT = {"startDeadline": "30s"}
-"""Enough for Kubernetes' own Events, which come late on a busy machine and are all that says why a pod was not created."""
+AFTER_EVENTS = {"startDeadline": "60s"}
+"""For pods that are not created: Events of the Job controller are all that says why, and come late on a busy machine."""
 CORE = "/api/v1/namespaces"
 
 
 def fails_to_start(job: Job, kind: str, *words: str):
     """Wait for the end of the job, require its class, that it says these words, and that nothing of it runs; return its status."""
-    status = job.wait_for("Failed", seconds=90)
+    status = job.wait_for("Failed", seconds=180)
     message = f"{status['failure']['message']}\n{job.client.condition(job.name, 'Failed')['message']}"
     assert status["failure"]["class"] == kind, message
     assert [word for word in words if word not in message] == [], message
@@ -122,7 +123,7 @@ def test_a_quota_without_room_for_any_pod_is_reported_in_the_words_of_the_api_se
     client = stage.place("no-room")
     limited(stage, client, pods="0")
     job = stage.job("no-pods", client=client)
-    job.submit(failurePolicy=IMPATIENT)
+    job.submit(failurePolicy=AFTER_EVENTS)
     fails_to_start(job, "StartDeadline", "exceeded quota: tight", "pods=1")
     assert client.all("Pod") == []
 
@@ -142,7 +143,7 @@ def half_let_in(stage: Stage, name: str, **spec) -> tuple[Job, str]:
 
 @at_once
 def test_a_gang_of_which_a_quota_lets_only_a_part_in_is_wholly_freed(stage):
-    job, _ = half_let_in(stage, "half-gang", failurePolicy=IMPATIENT)
+    job, _ = half_let_in(stage, "half-gang", failurePolicy=AFTER_EVENTS)
     fails_to_start(job, "StartDeadline", "exceeded quota: tight")
 
 
@@ -182,7 +183,7 @@ def test_a_limit_below_what_the_gang_asks_for_is_reported_in_the_words_of_the_ap
     limit = {"type": "Container", "max": {"memory": "1Gi"}}
     stage.make(f"{CORE}/{client.namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": [limit]}})
     job = stage.job("too-large", client=client)
-    job.submit(resources={"memory": "2Gi"}, failurePolicy=IMPATIENT)
+    job.submit(resources={"memory": "2Gi"}, failurePolicy=AFTER_EVENTS)
     fails_to_start(job, "StartDeadline", "maximum memory usage per Container is 1Gi, but limit is 2Gi")
 
 
@@ -192,7 +193,7 @@ def test_a_policy_that_forbids_the_pods_is_reported_in_its_own_words(stage):
     client = stage.place("policed", labels={"policed": "yes"})
     forbid(stage, says="pods of this team need a cost centre")
     job = stage.job("forbidden", client=client)
-    job.submit(failurePolicy=IMPATIENT)
+    job.submit(failurePolicy=AFTER_EVENTS)
     fails_to_start(job, "StartDeadline", "pods of this team need a cost centre")
 
 
