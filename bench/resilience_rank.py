@@ -87,9 +87,10 @@ def main(command: str, run_json: str, plan_json: str) -> int:
 
     config = load_run_config(Path(run_json), stage="train")
     if command == "supervise":
+        from tuneloop_trainer.supervisor.start import program
         from tuneloop_trainer.supervisor.supervisor import supervise
 
-        return supervise(config, [sys.executable, __file__, "train", run_json, plan_json])
+        return supervise(config, program([sys.executable, __file__, "train", run_json, plan_json]))
     os.environ["HF_HUB_OFFLINE"] = "1"
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.training import loop

@@ -34,6 +34,7 @@ from tuneloop_trainer.stage_result import (
     write_result,
     write_termination_message,
 )
+from tuneloop_trainer.supervisor.start import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import TerminationMessage
     from tuneloop_trainer.stage_result import StageResult
+    from tuneloop_trainer.supervisor.start import StartProcess
 
 LOG = logging.getLogger(__name__)
 _ENTRY_POINTS = {
@@ -54,8 +56,11 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _USAGE = "usage: python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command that the arguments name; returns the exit code."""
+def main(arguments: Sequence[str], *, ranks: Callable[[Sequence[str]], StartProcess] = program) -> int:
+    """Run the command that the arguments name; returns the exit code.
+
+    ranks: makes the function that starts a rank from the rank's command line.
+    """
     if len(arguments) != 2 or arguments[0] not in {*get_args(Stage), *_STAGE_OF}:
         print(_USAGE, file=sys.stderr)
         return int(ExitCode.CONFIG)
@@ -69,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         return int(error.exit_code)
     _limit_hub_access(config)
     if command == "supervise":
-        return _supervise(config, run_json)
+        return _supervise(config, ranks([sys.executable, "-m", "tuneloop_trainer", "train", str(run_json)]))
     if command in {"check", "plan"}:
         return int(_check_or_plan(config, command))
     return int(run_stage(config))
@@ -112,10 +117,9 @@ def run_stage(config: RunConfig) -> ExitCode:
     return ExitCode.OK
 
 
-def _supervise(config: RunConfig, run_json: Path) -> int:
-    rank = [sys.executable, "-m", "tuneloop_trainer", "train", str(run_json)]
+def _supervise(config: RunConfig, start_rank: StartProcess) -> int:
     try:
-        return int(import_module("tuneloop_trainer.supervisor.supervisor").supervise(config, rank))
+        return int(import_module("tuneloop_trainer.supervisor.supervisor").supervise(config, start_rank))
     except ConfigError as error:
         return _report_failure(config, error)
 
@@ -163,9 +167,14 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise Preempted(f"stopped by {signal.Signals(number).name}", hint="the stage starts again from its beginning")
 
 
+def uses_hub(config: RunConfig) -> bool:
+    """Whether a command fetches its model from the Hugging Face Hub."""
+    return config.stage == "prepare" and config.settings.model.uri.startswith(HUB_SCHEME)
+
+
 def _limit_hub_access(config: RunConfig) -> None:
     """Keep the Hugging Face libraries off the network, unless the model is to come from there."""
-    if not (config.stage == "prepare" and config.settings.model.uri.startswith(HUB_SCHEME)):
+    if not uses_hub(config):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

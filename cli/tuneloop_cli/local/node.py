@@ -23,6 +23,7 @@ from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.kubelet.pod_run import Machine
 from tuneloop_cli.local.processes import machine, ports, processes
+from tuneloop_cli.local.processes.warm_trainer import WarmTrainer
 from tuneloop_cli.local.processes.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -55,15 +56,27 @@ class LocalNode:
             await asyncio.to_thread(processes.kill_survivors, root)
             _require_free_port(self._serve_port)
             self.cluster = LocalCluster(root)
-            reserved, watchdog = ports.Ports(), Watchdog()
+            reserved, watchdog, gpus = ports.Ports(), Watchdog(), machine.gpus()
+            warm = None if gpus else WarmTrainer(home=root / "home")  # a process that has opened a GPU cannot be forked
             stack.callback(reserved.close)
             stack.callback(watchdog.close)
+            if warm is not None:
+                stack.push_async_callback(warm.close)
             mark_pods_lost(self.cluster, folders=self.folders)
             clear_server_status(self.cluster)
             self._held = {manifest["metadata"]["uid"] for kind in RESOURCES for manifest in self.cluster.all(kind)}
             stack.callback(clear_server_status, self.cluster)
             self.tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self._kubelet = Kubelet(self._machine(reserved, watchdog), self.tasks)
+            shared = Machine(
+                cluster=self.cluster,
+                folders=self.folders,
+                ports=reserved,
+                watchdog=watchdog,
+                warm=warm,
+                gpus=gpus,
+                serve_port=self._serve_port,
+            )
+            self._kubelet = Kubelet(shared, self.tasks)
             self._controllers = ControllerManager(self.cluster)
             self.cluster.subscribe(self._dispatch)
             self._controllers_task = self.tasks.create_task(self._controllers.run())
@@ -118,16 +131,6 @@ class LocalNode:
         metadata = manifest["metadata"]
         stored = self.cluster.peek(kind=manifest["kind"], namespace=metadata["namespace"], name=metadata["name"])
         return stored is not None and stored["metadata"]["uid"] == metadata["uid"]
-
-    def _machine(self, reserved: ports.Ports, watchdog: Watchdog) -> Machine:
-        return Machine(
-            cluster=self.cluster,
-            folders=self.folders,
-            ports=reserved,
-            watchdog=watchdog,
-            gpus=machine.gpus(),
-            serve_port=self._serve_port,
-        )
 
     def _all_objects(self) -> list[Manifest]:
         return [manifest for kind in KINDS for manifest in self.cluster.all(kind)]

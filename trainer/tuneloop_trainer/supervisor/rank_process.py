@@ -6,7 +6,6 @@ import ctypes
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ from typing import IO, TYPE_CHECKING
 from tuneloop_api.contract.results import MOST_LAST_LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+    from tuneloop_trainer.supervisor.start import Child, StartProcess
+
+_PR_SET_CHILD_SUBREAPER = 36
 _READ = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
-"""Loaded before any fork: a child must not wait for the lock of the loader."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class RankProcess:
 
     rank: int
     """Its number among all ranks of the gang."""
-    process: subprocess.Popen[bytes]
+    process: Child
     heartbeat: Path
     message: Path
     """The file into which the rank writes its termination message."""
@@ -93,19 +93,10 @@ class RankProcess:
 
 
 def start_rank(
-    command: Sequence[str], *, rank: int, environment: Mapping[str, str], heartbeat: Path, message: Path, prefix: str
+    start: StartProcess, *, rank: int, environment: Mapping[str, str], heartbeat: Path, message: Path, prefix: str
 ) -> RankProcess:
     """Start a rank. Call this from the main thread: the kernel ends the child when the thread that forked it ends."""
-    parent = os.getpid()
-    process = subprocess.Popen(
-        command,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        process_group=0,
-        preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509  (this program has no other threads)
-    )
+    process = start(environment)
     started = RankProcess(rank=rank, process=process, heartbeat=heartbeat, message=message, prefix=prefix.encode())
     for source, _ in started.outputs:
         os.set_blocking(source.fileno(), False)
@@ -123,10 +114,3 @@ def _write_whole(target: IO[bytes], data: bytes) -> None:
 def become_subreaper() -> None:
     """Let orphaned descendants become children of this process, as they do under PID 1."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies; exit at once if the parent is dead already. Runs in the child before exec."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)

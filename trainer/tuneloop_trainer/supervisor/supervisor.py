@@ -32,10 +32,11 @@ from tuneloop_trainer.supervisor.signal_pipe import SignalPipe
 from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_api.contract.settings import GangSettings
+    from tuneloop_trainer.supervisor.start import StartProcess
 
 SETTLE_SECONDS = 2.0
 """Time for the other ranks to leave their own messages after the first rank has failed."""
@@ -60,15 +61,15 @@ class Limits:
     stacks: float = STACKS_SECONDS
 
 
-def supervise(config: RunConfig, command: Sequence[str], *, limits: Limits | None = None) -> int:
+def supervise(config: RunConfig, start: StartProcess, *, limits: Limits | None = None) -> int:
     """Run the ranks of this pod to their end; writes the termination message of the pod, and returns the exit code.
 
-    command: starts one rank. Raises ConfigError if the configuration has no rendezvous.
+    start: starts the process of one rank. Raises ConfigError if the configuration has no rendezvous.
     """
     memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="tuneloop-", dir=memory) as scratch:
         supervisor = _Supervisor(config, limits=limits or Limits(), scratch=Path(scratch))
-        end = supervisor.run(command)
+        end = supervisor.run(start)
     with suppress(OSError):
         write_termination_message(end.message, Path(config.paths.termination_message))
     _log(f"ends with exit code {end.exit_code}" + (f": {end.message.message}" if end.message.message else ""))
@@ -125,14 +126,14 @@ class _Supervisor:
     """When the ranks that still run are killed; `time.monotonic`."""
     killed: bool = False
 
-    def run(self, command: Sequence[str]) -> Verdict:
+    def run(self, start: StartProcess) -> Verdict:
         """Start the ranks, and wait until the last has ended."""
         become_subreaper()
         oom_kills_before = oom_kills()
         pipe = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         with selectors.DefaultSelector() as selector, pipe as signals:
             selector.register(signals.read_end, selectors.EVENT_READ)
-            self._start(command, selector)
+            self._start(start, selector)
             watch = HangWatch(
                 now=time.monotonic(),
                 floor_seconds=self.limits.hang_floor,
@@ -154,14 +155,14 @@ class _Supervisor:
         )
         return verdict(self.ends, pod)
 
-    def _start(self, command: Sequence[str], selector: selectors.BaseSelector) -> None:
+    def _start(self, start: StartProcess, selector: selectors.BaseSelector) -> None:
         processes = self.config.settings.gang.processes_per_node
         cores = usable_cores()
         for local_rank in range(processes):
             environment = rank_environment(self.config, local_rank, os.environ, cores=cores)
             heartbeat, message = (self.scratch / f"{name}.{local_rank}" for name in ("heartbeat", "message"))
             rank = start_rank(
-                command,
+                start,
                 rank=int(environment["RANK"]),
                 environment=environment
                 | {HEARTBEAT_VARIABLE: str(heartbeat), RANK_MESSAGE_VARIABLE: str(message), "PYTHONUNBUFFERED": "1"},

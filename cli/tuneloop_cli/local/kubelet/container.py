@@ -17,33 +17,26 @@ if TYPE_CHECKING:
 
     from tuneloop_cli.local.kubelet.pod_plan import ProcessPlan
     from tuneloop_cli.local.processes.processes import PodProcess
+    from tuneloop_cli.local.processes.warm_trainer import ForkedProcess, WarmTrainer
     from tuneloop_cli.local.processes.watchdog import Watchdog
 
 
 class Container:
     """A running container. Start it in the main thread: the kernel kills the process when the *thread* that started it ends."""
 
-    def __init__(self, process: asyncio.subprocess.Process, record: PodProcess) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProcess, record: PodProcess) -> None:
         self._process = process
         self._record = record
 
     @classmethod
-    async def start(cls, plan: ProcessPlan, *, pod_uid: str, root: Path, cwd: Path, log: Path) -> Container:
+    async def start(
+        cls, plan: ProcessPlan, *, pod_uid: str, root: Path, cwd: Path, log: Path, warm: WarmTrainer | None
+    ) -> Container:
         """Start the process and record its pid. Its output is appended to `log`, which only the user can read."""
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
-                *plan.command,
-                env=plan.environment,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is for the session
-            )
-        finally:
-            os.close(output)
+        forked = None
+        if warm is not None and warm.knows(plan.command):
+            forked = await warm.start(plan.command, environment=plan.environment, cwd=cwd, log=log)
+        process = forked or await _started(plan, cwd=cwd, log=log)
         return cls(process, processes.record(root, pod_uid=pod_uid, pid=process.pid))
 
     @property
@@ -68,6 +61,23 @@ class Container:
         processes.forget(root, self._record.pod_uid)
         watchdog.release(self._record.pod_uid)
         return code if code >= 0 else 128 - code
+
+
+async def _started(plan: ProcessPlan, *, cwd: Path, log: Path) -> asyncio.subprocess.Process:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
+            *plan.command,
+            env=plan.environment,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for the session
+        )
+    finally:
+        os.close(output)
 
 
 async def first_of(*waits: Coroutine[Any, Any, object], seconds: float | None = None) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tuneloop_cli.local.cluster.cluster import LocalCluster
     from tuneloop_cli.local.kubelet.pod_plan import Folders
     from tuneloop_cli.local.processes.ports import Ports
+    from tuneloop_cli.local.processes.warm_trainer import WarmTrainer
     from tuneloop_cli.local.processes.watchdog import Watchdog
     from tuneloop_operator.cluster import Manifest
 
@@ -42,6 +43,8 @@ class Machine:
     folders: Folders
     ports: Ports
     watchdog: Watchdog
+    warm: WarmTrainer | None
+    """Starts the stages of jobs in less time; None on a machine with GPUs."""
     gpus: tuple[str, ...]
     serve_port: int
     """Port of the first server; 0: any free port."""
@@ -137,7 +140,9 @@ class PodRun:
         for folder in (log.parent, cwd):
             folder.mkdir(parents=True, exist_ok=True)
         plan.termination_message.unlink(missing_ok=True)
-        container = await Container.start(plan, pod_uid=self.uid, root=folders.root, cwd=cwd, log=log)
+        container = await Container.start(
+            plan, pod_uid=self.uid, root=folders.root, cwd=cwd, log=log, warm=self.machine.warm
+        )
         self.machine.watchdog.guard(container.record)
         try:
             await self._wait_for_end(container, pod, started=started)

@@ -19,10 +19,11 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_trainer.supervisor.start import program
 from tuneloop_trainer.supervisor.supervisor import Limits, supervise
 limits = Limits(hang_floor=float(sys.argv[2]), settle=0.5, stacks=0.5)
 config = RunConfig.from_wire(json.loads(Path(sys.argv[1]).read_bytes()))
-sys.exit(supervise(config, sys.argv[3:], limits=limits))
+sys.exit(supervise(config, program(sys.argv[3:]), limits=limits))
 """
 DEADLINE = 20.0
 
