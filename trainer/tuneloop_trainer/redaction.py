@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import LONGEST_LAST_LINE, MOST_LAST_LINES
+from tuneloop_api.wire.names import SECRET_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,13 +32,22 @@ def last_lines(lines: Sequence[str]) -> list[str]:
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return a text with `***` in place of secrets: values of environment variables with names such as `TOKEN`, and texts that look like secrets."""
+    """Return a text with `***` in place of secrets.
+
+    Secrets are the values of variables that the pod has from a Secret or whose names say so, such as `HF_TOKEN`, and texts that look like secrets.
+    """
+    from_secrets = environment.get(SECRET_VARIABLES, "").split(",")
     for name, value in environment.items():
-        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "***")
+        if name in from_secrets or _SECRET_NAME.search(name):
+            for line in filter(_is_long, value.splitlines()):
+                text = text.replace(line, "***")
     for pattern, shown in _SECRET_PATTERNS:
         text = pattern.sub(shown, text)
     return text
+
+
+def _is_long(secret: str) -> bool:
+    return len(secret) >= _SHORTEST_SECRET
 
 
 def _cut(line: str) -> str:

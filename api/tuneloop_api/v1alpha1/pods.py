@@ -1,4 +1,4 @@
-"""Fields that go into the pods of both kinds: who the pods are, and on which nodes they run.
+"""Fields that go into the pods of both kinds: who the pods are, which variables they get, and on which nodes they run.
 
 Affinity and spread constraints are Kubernetes' own objects. The CRD takes them as they are; `pod_objects` says what they look like.
 """
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from tuneloop_api.v1alpha1.common import LabelValue, Name, ObjectReference
+from tuneloop_api.v1alpha1.pod_env import Env
 from tuneloop_api.wire.model import SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule, applies_only
 from tuneloop_api.wire.text_formats import KEY
@@ -102,7 +103,7 @@ class Placement(SpecModel):
 
 
 class PodOptions(SpecModel):
-    """Who the pods are, and with what their images are pulled."""
+    """Who the pods are, with what their images are pulled, and which variables they get."""
 
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """When the image is pulled. Default: the operator's setting (`children.imagePullPolicy` of the chart), else the cluster decides by the tag."""
@@ -117,3 +118,6 @@ class PodOptions(SpecModel):
     annotations: Annotations | None = None
     """Annotations of the pods, beside our own; keys of ours and of Kubernetes' controllers are refused. Default: those of `children.defaults` of the chart.
     For example `{sidecar.istio.io/inject: "false"}`."""
+    env: Env | None = None
+    """Environment variables of the containers, beside our own; added to `children.defaults` of the chart. Default: none.
+    For example `[{name: WANDB_API_KEY, secretKeyRef: {name: trackers, key: api-key}}]`."""

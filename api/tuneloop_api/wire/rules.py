@@ -41,7 +41,7 @@ def exactly_one(*fields: str) -> Rule:
     return Rule(
         cel=f"[{', '.join(f'has(self.{name})' for name in names)}].exists_one(given, given)",
         holds=lambda model: sum(getattr(model, field) is not None for field in fields) == 1,
-        message=f"exactly one of {' and '.join(names)} must be given",
+        message=f"exactly one of {', '.join(names[:-1])} and {names[-1]} must be given",
     )
 
 

@@ -117,6 +117,21 @@ LABEL_VALUE = TextFormat(
     allowed="must be empty, or letters, digits, - _ and ., beginning and ending with a letter or digit",
     example="team-a",
 )
+VARIABLE_NAME = TextFormat(
+    pattern="^[A-Za-z_][A-Za-z0-9_.-]*$",
+    allowed="must be letters, digits, _, - and ., not beginning with a digit, - or .",
+    example="HTTPS_PROXY",
+)
+VARIABLE_VALUE = TextFormat(
+    pattern=r"^[^\x00]*$",
+    allowed="must be text without the character NUL",
+    example="http://proxy.example.com:3128",
+)
+OBJECT_KEY = TextFormat(
+    pattern=r"^\.?[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
+    allowed="must be the key of a Secret or ConfigMap: letters, digits, -, _ and ., not . alone and not beginning with ..",
+    example="api-key",
+)
 DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
@@ -130,6 +145,7 @@ LINE = TextFormat(
 
 TEXT_FORMATS = {
     text_format.pattern: text_format
-    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE, DIGEST, LINE)
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.names import HUB_TOKEN
 from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
 from tuneloop_operator.decide.accept_pods import pod_refusals
 from tuneloop_operator.decide.refusal import Refusal
@@ -30,6 +31,7 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *_labels_alike(spec),
         *_local_addresses(spec, settings),
         *_missing_claim(spec, settings),
+        *_two_tokens(spec),
         *pod_refusals(spec, spec.scheduling),
     )
 
@@ -101,3 +103,18 @@ def _missing_claim(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterato
         allowed="name a PersistentVolumeClaim of this namespace to write to, since the operator has no default claim",
         example="storage: {claim: models}",
     )
+
+
+def _two_tokens(spec: FineTuneJobSpec) -> Iterator[Refusal]:
+    """Yield the variable that gives `prepare` a second token of the hub."""
+    if spec.model.secret_ref is None:
+        return
+    for number, variable in enumerate(spec.env or ()):
+        if variable.name == HUB_TOKEN:
+            yield Refusal(
+                reason="InvalidVariable",
+                field=f"spec.env[{number}].name",
+                given=repr(HUB_TOKEN),
+                allowed="model.secretRef gives prepare this variable; leave one of the two out",
+                example="model.secretRef alone, so that no other stage gets the token",
+            )

@@ -1,4 +1,4 @@
-"""Whether labels, annotations, node selectors, affinity and spread constraints can stand in a pod. The CRD holds them without a closer look."""
+"""Whether variables, labels, annotations, node selectors, affinity and spread constraints can stand in a pod. The CRD holds them without a closer look."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tuneloop_api.v1alpha1.pod_env import refused_variables
 from tuneloop_api.v1alpha1.pod_keys import refused_annotations, refused_labels, refused_node_labels
 from tuneloop_api.v1alpha1.pod_objects import NodeAffinity, PodAffinity, SpreadConstraint
 from tuneloop_api.wire.rules import EXAMPLE
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pod_keys import KeyRefusal
     from tuneloop_api.v1alpha1.pods import Affinity, Placement, PodOptions
     from tuneloop_api.wire.model import SpecModel
@@ -34,6 +36,7 @@ def pod_refusals(options: PodOptions, placement: Placement | None) -> Iterator[R
     """Yield what cannot stand in a pod: of `spec`, and of `spec.scheduling`."""
     yield from _keys("spec.labels", options.labels, refused_labels)
     yield from _keys("spec.annotations", options.annotations, refused_annotations)
+    yield from _variables(options.env)
     if placement is None:
         return
     yield from _keys("spec.scheduling.nodeSelector", placement.node_selector, refused_node_labels)
@@ -50,6 +53,17 @@ def _keys(
             reason="InvalidKey",
             field=field,
             given=ascii(refusal.key)[:_LONGEST_VALUE],
+            allowed=refusal.allowed,
+            example=refusal.example,
+        )
+
+
+def _variables(variables: list[EnvVariable] | None) -> Iterator[Refusal]:
+    for refusal in refused_variables(variables or ()):
+        yield Refusal(
+            reason="InvalidVariable",
+            field=f"spec.env[{refusal.number}].name",
+            given=ascii(refusal.name)[:_LONGEST_VALUE],
             allowed=refusal.allowed,
             example=refusal.example,
         )

@@ -48,7 +48,7 @@ class OperatorSettings(BaseModel):
     """imagePullPolicy of trainer and server pods; unset, it is the cluster's choice."""
     pod_defaults: PodDefaults | None = setting(
         None,
-        allowed="JSON with any of nodeSelector, tolerations, imagePullSecrets, labels and annotations, and no key of ours",
+        allowed="JSON with any of nodeSelector, tolerations, imagePullSecrets, labels, annotations and env, and no key or variable of ours",
         example='{"nodeSelector": {"pool": "ml"}}',
     )
     """Fields of all trainer and server pods, as JSON; what an object says itself is added, and wins."""

@@ -20,18 +20,20 @@ from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of, first_line
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
+from tuneloop_trainer.redaction import redact
 
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)
 """Times between two tries, where the next try may succeed."""
 _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
+_TOKEN = "; name the Secret with your token in model.secretRef (tuneloop run: export HF_TOKEN)"  # noqa: S105  (advice)
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. A hub that is down, slow or breaks off is tried five times, each time from where the last try ended.
+    Only safetensors are fetched. The hub's client takes a token from HF_TOKEN by itself. A hub that is down, slow or breaks off is tried five times, each time from where the last try ended.
     Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
     for wait in (*WAITS_SECONDS, None):
@@ -45,7 +47,7 @@ def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
             refused = _refused(uri, revision=revision, error=error)
             if wait is None or not _may_pass(error):
                 raise refused from error
-            LOG.warning("%s; it is tried again in %.0f s", refused.message, wait)
+            LOG.warning("%s; it is tried again in %.0f s", redact(refused.message), wait)
         time.sleep(wait)
     raise AssertionError("unreachable")
 
@@ -68,13 +70,11 @@ def _may_pass(error: Exception) -> bool:
 def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
     what = f"model.uri: {uri} at revision {revision!r}"
     if isinstance(error, GatedRepoError):
-        return ModelAccessError(f"{what} is gated", hint="accept its licence on the hub, and give the pod HF_TOKEN")
+        return ModelAccessError(f"{what} is gated", hint=f"accept its licence on the hub{_TOKEN}")
     if isinstance(error, RevisionNotFoundError):
         return ModelAccessError(f"{what}: there is no such branch, tag or commit")
     if isinstance(error, RepositoryNotFoundError):
-        return ModelAccessError(
-            f"{what} does not exist, or is private", hint="check the name; for a private one give HF_TOKEN"
-        )
+        return ModelAccessError(f"{what} does not exist, or is private", hint=f"check the name{_TOKEN}")
     if isinstance(error, HfHubHTTPError):
         return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
     return ModelAccessError(

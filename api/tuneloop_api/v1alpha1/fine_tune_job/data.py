@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import FilesUri, ModelUri
+from tuneloop_api.v1alpha1.common import FilesUri, ModelUri, Name
+from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
 from tuneloop_api.wire.text_formats import LINE, REVISION, SPLIT_NAME
@@ -18,6 +19,15 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
+class TokenReference(SpecModel):
+    """A key of a Secret in this namespace that holds a token."""
+
+    name: Name
+    """Name of the Secret in this namespace. For example `hugging-face`."""
+    key: ObjectKey | None = None
+    """Key in it that holds the token. Default: `token`. For example `HF_TOKEN`."""
+
+
 class ModelSource(SpecModel):
     """The pre-trained model to start from."""
 
@@ -27,6 +37,9 @@ class ModelSource(SpecModel):
     revision: Annotated[str, REVISION.text(most=256)] | None = None
     """Branch, tag or commit of a model on the hub; refused for other addresses. Default: `main`. The commit that it meant is recorded in `status.lineage`.
     For example `refs/pr/1`."""
+    secret_ref: TokenReference | None = None
+    """Secret with a token of the hub, for gated and private models. Only the pod of `prepare` gets it, as `HF_TOKEN`; refused for other addresses. Default: no token.
+    For example `{name: hugging-face}`."""
     labels: Annotated[list[ClassName], Field(min_length=2, max_length=1000)] | None = None
     """Names of the classes in the order of their ids, no two alike. Rows with another label are bad rows. Default: the distinct labels of the data, sorted.
     For example `[negative, neutral, positive]`."""
@@ -36,6 +49,13 @@ class ModelSource(SpecModel):
             "revision",
             to="hf:// models",
             hint="a folder has no revisions",
+            cel="self.uri.startsWith('hf://')",
+            holds=lambda model: model.uri.startswith("hf://"),
+        ),
+        applies_only(
+            "secret_ref",
+            to="hf:// models",
+            hint="a folder needs no token",
             cel="self.uri.startsWith('hf://')",
             holds=lambda model: model.uri.startswith("hf://"),
         ),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
-from tuneloop_api.wire.names import token_audience
+from tuneloop_api.wire.names import COMPLETION_INDEX, HUB_TOKEN, token_audience
+from tuneloop_operator.desired.common.environment import environment, from_secret
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _TOKEN_SECONDS = 3600
+_TOKEN_KEY = "token"  # noqa: S105  (the default key of `model.secretRef`)
 
 
 def stage_job(
@@ -76,7 +78,7 @@ def stage_pod(
             {
                 "name": TRAINER_CONTAINER,
                 **image_of(image, settings, policy=job.spec.image_pull_policy),
-                "env": plain_env(),
+                "env": environment(_own_variables(job, stage), job.spec, settings, hides_secrets=True),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
@@ -92,6 +94,18 @@ def stage_pod(
             *volumes,
         ],
     }
+
+
+def _own_variables(job: FineTuneJob, stage: Stage) -> list[dict[str, Any]]:
+    """Return the variables that the operator sets. Only `prepare` reads the hub, so that no other stage gets its token."""
+    variables = plain_env()
+    if stage == "train":
+        index = f"metadata.annotations['{COMPLETION_INDEX}']"
+        variables.append({"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}})
+    token = job.spec.model.secret_ref
+    if stage == "prepare" and token:
+        variables.append(from_secret(HUB_TOKEN, secret=token.name, key=token.key or _TOKEN_KEY))
+    return variables
 
 
 def _token(job: FineTuneJob) -> dict[str, Any]:

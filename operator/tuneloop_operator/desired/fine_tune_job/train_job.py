@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
-from tuneloop_api.wire.names import COMPLETION_INDEX
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import placement_fields, pod_metadata, without_nodes
 from tuneloop_operator.desired.common.pod import same_requests_and_limits
@@ -67,9 +66,6 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
     pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
     container = pod["containers"][0]
     container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
-    container["env"].append(
-        {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{COMPLETION_INDEX}']"}}}
-    )
     container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  (a memory volume of the pod)
     gpus = filled.gang.gpus_per_node
     container["resources"] = same_requests_and_limits(

@@ -18,6 +18,7 @@ from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
 from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.desired.common.environment import environment
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import (
     identity_fields,
@@ -128,7 +129,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
                 "name": SERVER_CONTAINER,
                 **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
-                "env": plain_env(),
+                "env": environment(plain_env(), spec, settings),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
                 "resources": same_requests_and_limits(amounts.to_wire()),
                 "securityContext": container_security(),

@@ -1,0 +1,50 @@
+"""The environment of our containers: our own variables, the administrator's, and those of the object. A secret is a reference here, never a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.v1alpha1.pod_env import reserved
+from tuneloop_api.wire.names import SECRET_VARIABLES
+from tuneloop_operator.settings.pod_defaults import PodDefaults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tuneloop_api.v1alpha1.pod_env import EnvVariable
+    from tuneloop_api.v1alpha1.pods import PodOptions
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+
+def environment(
+    ours: list[dict[str, Any]], options: PodOptions, settings: OperatorSettings, *, hides_secrets: bool = False
+) -> list[dict[str, Any]]:
+    """Return the variables of a container. Ours stay; the object's win over the administrator's.
+
+    Ours come first, so that `$(POD_NAME)` in a later value stands for its value, as in Kubernetes.
+    hides_secrets: whether the program is told which variables hold secrets, so that none of them reaches a status.
+    """
+    defaults = settings.pod_defaults or PodDefaults()
+    names = {variable["name"] for variable in ours}
+    chosen = {variable.name: variable for variable in [*(defaults.env or ()), *(options.env or ())]}
+    # a reserved name is refused; a stored object may have it all the same
+    given = [variable for name, variable in chosen.items() if name not in names and not reserved(name)]
+    secret = _secret_names(given) if hides_secrets else []
+    told = [{"name": SECRET_VARIABLES, "value": ",".join(secret)}] if secret else []
+    return [*ours, *told, *map(_for_the_kubelet, given)]
+
+
+def from_secret(name: str, *, secret: str, key: str) -> dict[str, Any]:
+    """Return a variable whose value the kubelet reads from a Secret."""
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def _secret_names(variables: Iterable[EnvVariable]) -> list[str]:
+    return [variable.name for variable in variables if variable.secret_key_ref]
+
+
+def _for_the_kubelet(variable: EnvVariable) -> dict[str, Any]:
+    """Return the variable as Kubernetes writes it: a reference stands under `valueFrom`."""
+    wire = variable.to_wire()
+    name = wire.pop("name")
+    return {"name": name} | (wire if "value" in wire else {"valueFrom": wire})
