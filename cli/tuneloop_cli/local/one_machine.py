@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 PLACEMENT = frozenset(str(field.alias) for field in Placement.model_fields.values())
 """Fields of `spec.scheduling` that say on which nodes pods run."""
 POD_OPTIONS = frozenset(str(field.alias) for field in PodOptions.model_fields.values())
-"""Fields of `spec` that say who the pods are."""
-_LEFT_OUT = POD_OPTIONS - {"labels", "annotations"}
+"""Fields of `spec` that say who the pods are, and which variables they get."""
+_LEFT_OUT = POD_OPTIONS - {"labels", "annotations", "env"}
 
 
 def left_out(spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

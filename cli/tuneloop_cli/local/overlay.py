@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_cli.local import references
 from tuneloop_cli.local.one_machine import left_out
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
     resources, fitted = _resources(manifest["spec"].get("resources") or {}, hardware)
     scheduling, dropped = _scheduling(manifest["spec"].get("scheduling") or {}, nodes=resources.get("nodes", 1))
     spec, ignored = left_out(manifest["spec"] | {"resources": resources, "scheduling": scheduling})
-    return _changed(manifest, spec, lines=(*fitted, *dropped, *ignored))
+    return _changed(manifest, spec, lines=(*fitted, *dropped, *ignored, *references.notes(spec)))
 
 
 def without_cluster_fields(manifest: Manifest) -> Overlay:
     """Return the manifest of another kind without the fields that need a cluster."""
     spec, lines = left_out(manifest["spec"])
-    return _changed(manifest, spec, lines=tuple(lines))
+    return _changed(manifest, spec, lines=(*lines, *references.notes(spec)))
 
 
 def _changed(manifest: Manifest, spec: dict[str, Any], *, lines: tuple[str, ...]) -> Overlay:

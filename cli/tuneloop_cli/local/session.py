@@ -8,6 +8,7 @@ async with LocalSession(Path(".tuneloop"), ranks=2) as session:
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 from contextlib import AsyncExitStack, aclosing
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from tuneloop_cli.kinds import RESOURCES
+from tuneloop_cli.local import references
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
@@ -232,9 +234,10 @@ class LocalSession:
 
 
 def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None:
-    """Raise NotAccepted with the operator's refusals, before the command waits for a job that would never run."""
+    """Raise NotAccepted with what the operator and this machine refuse, before the command waits for a job that would never run."""
     kind: CustomKind = manifest["kind"]
-    if refusals := refusals_of(RESOURCES[kind].from_wire(manifest), settings):
+    refused = refusals_of(RESOURCES[kind].from_wire(manifest), settings)
+    if refusals := [*refused, *references.missing(manifest["spec"], os.environ)]:
         raise NotAccepted("\n".join(map(str, refusals)))
 
 

@@ -51,12 +51,13 @@ def job_submission(manifest: Manifest, old: Manifest | None) -> Submission:
 def identity(manifest: Manifest) -> str:
     """Return the uid of a FineTuneJob: a hash of its name and of what is trained.
 
-    Fields that may change while the job runs do not count, nor do those that say where its pods run and who they are.
+    Fields that may change while the job runs do not count, nor do those that say where its pods run, who they are and what their environment is.
     """
     metadata, spec = manifest["metadata"], _immutable_spec(manifest)
     spec["scheduling"] = {
         name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
     }
+    spec["model"].pop("secretRef", None)
     trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS and value != {}}
     return str(uuid.uuid5(_UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(trained)}"))
 

@@ -33,7 +33,8 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. The hub's client takes a token from HF_TOKEN by itself. A hub that is down, slow or breaks off is tried five times, each time from where the last try ended.
+    Only safetensors are fetched. The hub's client takes a token from HF_TOKEN by itself. A hub that is down, slow or breaks off is tried five
+    times, each time from where the last try ended.
     Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
     for wait in (*WAITS_SECONDS, None):

@@ -27,34 +27,42 @@ _PROBE = {
     "failureThreshold": "failed probes in a row that count",
 }
 
-_POD_HONOURED = {
-    "nodeName": "set by the kubelet",
-    "hostname": "set by the Job controller; shown in errors",
-    "restartPolicy": "Never: one run; Always (the default): again after a growing pause",
-    "terminationGracePeriodSeconds": "between SIGTERM and SIGKILL",
-    "containers[].name": "shown in the pod's status",
-    "containers[].command": "run with this interpreter in place of `python`",
-    "containers[].args": "follow the command",
-    "containers[].env[].name": "set",
-    "containers[].env[].value": "set; a mount path at its start becomes the local folder",
-    "containers[].env[].valueFrom.fieldRef.fieldPath": "read from the pod's metadata",
-    "containers[].ports[]": "the first stands for the server's port on 127.0.0.1",
-    "containers[].resources.requests.*": "see limits",
-    "containers[].resources.limits.*": "a device: that many GPUs are visible to the pod",
-    "containers[].terminationMessagePath": "a file of the pod's own",
-    "containers[].terminationMessagePolicy": "as the kubelet does",
-    "containers[].volumeMounts[].name": "names the volume",
-    "containers[].volumeMounts[].mountPath": "rewritten to the local folder in configuration, command and environment",
-    "volumes[].name": "names the volume",
-    "volumes[].configMap.name": "its files are written into the pod's folder",
-    "volumes[].emptyDir": "a folder that is removed with the pod",
-    "volumes[].persistentVolumeClaim.claimName": "the folder claims/NAME",
-    "volumes[].projected.sources[].serviceAccountToken.path": "the file with the session's token",
-} | {
-    f"containers[].{probe}.{field}": why
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe")
-    for field, why in _PROBE.items()
-}
+_POD_HONOURED = (
+    {
+        "nodeName": "set by the kubelet",
+        "hostname": "set by the Job controller; shown in errors",
+        "restartPolicy": "Never: one run; Always (the default): again after a growing pause",
+        "terminationGracePeriodSeconds": "between SIGTERM and SIGKILL",
+        "containers[].name": "shown in the pod's status",
+        "containers[].command": "run with this interpreter in place of `python`",
+        "containers[].args": "follow the command",
+        "containers[].env[].name": "set",
+        "containers[].env[].value": "set; $(NAME) is an earlier variable; a mount path at its start becomes the local folder",
+        "containers[].env[].valueFrom.fieldRef.fieldPath": "read from the pod's metadata",
+        "containers[].ports[]": "the first stands for the server's port on 127.0.0.1",
+        "containers[].resources.requests.*": "see limits",
+        "containers[].resources.limits.*": "a device: that many GPUs are visible to the pod",
+        "containers[].terminationMessagePath": "a file of the pod's own",
+        "containers[].terminationMessagePolicy": "as the kubelet does",
+        "containers[].volumeMounts[].name": "names the volume",
+        "containers[].volumeMounts[].mountPath": "rewritten to the local folder in configuration, command and environment",
+        "volumes[].name": "names the volume",
+        "volumes[].configMap.name": "its files are written into the pod's folder",
+        "volumes[].emptyDir": "a folder that is removed with the pod",
+        "volumes[].persistentVolumeClaim.claimName": "the folder claims/NAME",
+        "volumes[].projected.sources[].serviceAccountToken.path": "the file with the session's token",
+    }
+    | {
+        f"containers[].env[].valueFrom.{kind}.{field}": "the variable of this name in the environment of the command stands for the key"
+        for kind in ("secretKeyRef", "configMapKeyRef")
+        for field in ("name", "key", "optional")
+    }
+    | {
+        f"containers[].{probe}.{field}": why
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+        for field, why in _PROBE.items()
+    }
+)
 
 _POD_INERT = {
     "automountServiceAccountToken": "there is no API server to talk to",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 _TERMINATION_MESSAGE = "/dev/termination-log"
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 _FIELD = re.compile(r"metadata\.(name|namespace|uid|labels|annotations)(?:\['([^']+)'\])?")
 _RUN_JSON, _SERVER_JSON = Path(RUN_CONFIG_PATH).name, Path(SERVER_CONFIG_PATH).name
 
@@ -78,7 +79,7 @@ def plan_process(
     devices: str,
     inherited: Mapping[str, str],
 ) -> ProcessPlan:
-    """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field.
+    """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field, or whose value is nowhere.
 
     `port` is the rendezvous port of its Job, or the port of a server; `devices` is CUDA_VISIBLE_DEVICES. The pod's
     environment is added to the `inherited` one and wins over it.
@@ -95,9 +96,7 @@ def plan_process(
         for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
     }
     environment = {**inherited, "CUDA_VISIBLE_DEVICES": devices}
-    environment |= {
-        variable["name"]: _rewritten(_value(variable, pod), fixed | scratch) for variable in container.get("env", ())
-    }
+    environment |= _own_variables(pod, mounts=fixed | scratch, inherited=inherited)
     words = [*container.get("command", ()), *container.get("args", ())]
     program = sys.executable if words[0] in {"python", "python3"} else words[0]
     return ProcessPlan(
@@ -166,9 +165,27 @@ def _rewritten(text: str, mounts: Mapping[str, Path]) -> str:
     return text
 
 
-def _value(variable: dict[str, Any], pod: Manifest) -> str:
-    if "valueFrom" not in variable:
-        return str(variable.get("value", ""))
+def _own_variables(pod: Manifest, *, mounts: Mapping[str, Path], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the pod's container. `$(NAME)` in a value is an earlier variable, and `$$` a dollar, as in Kubernetes."""
+    own: dict[str, str] = {}
+    for variable in pod["spec"]["containers"][0].get("env", ()):
+        name, source = variable["name"], variable.get("valueFrom")
+        if source is None:
+            own[name] = _rewritten(_expanded(str(variable.get("value", "")), own), mounts)
+        elif "fieldRef" in source:
+            own[name] = _field(variable, pod)
+        elif name in inherited:
+            own[name] = inherited[name]  # there are no Secrets and ConfigMaps of users here
+        elif not any(reference.get("optional") for reference in source.values()):
+            raise ValueError(f"env {name}: not in the environment of this command, and no Secret or ConfigMap is read")
+    return own
+
+
+def _expanded(text: str, known: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda found: known.get(found[1], found[0]) if found[1] is not None else "$", text)
+
+
+def _field(variable: dict[str, Any], pod: Manifest) -> str:
     path = variable["valueFrom"]["fieldRef"]["fieldPath"]
     match = _FIELD.fullmatch(path)
     if match is None:

@@ -1,0 +1,60 @@
+"""Variables that a cluster reads from a Secret or ConfigMap: one machine takes them from the environment of the command. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.wire.names import HUB_TOKEN
+from tuneloop_operator.decide.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_KINDS = ("secretKeyRef", "configMapKeyRef")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A variable of a spec whose value stands elsewhere."""
+
+    field: str
+    variable: str
+    is_optional: bool
+
+
+def notes(spec: Mapping[str, Any]) -> list[str]:
+    """Return one sentence about the variables that are taken from the environment of the command; nothing if there are none."""
+    found = list(_references(spec))
+    if not found:
+        return []
+    fields, names = ", ".join(item.field for item in found), ", ".join(item.variable for item in found)
+    return [f"{fields}: no Secret or ConfigMap is read, the environment of this command gives {names}"]
+
+
+def missing(spec: Mapping[str, Any], environment: Mapping[str, str]) -> list[Refusal]:
+    """Return a refusal for each variable that the environment of the command does not have."""
+    return [
+        Refusal(
+            reason="VariableMissing",
+            field=found.field,
+            given=f"no variable {found.variable} in the environment of this command",
+            allowed="no Secret or ConfigMap is read on one machine: the variable of this name is taken in its place",
+            example=f"export {found.variable}=…",
+        )
+        for found in _references(spec)
+        if not found.is_optional and found.variable not in environment
+    ]
+
+
+def _references(spec: Mapping[str, Any]) -> Iterator[Reference]:
+    if (spec.get("model") or {}).get("secretRef"):
+        yield Reference(field="spec.model.secretRef", variable=HUB_TOKEN, is_optional=False)
+    for number, variable in enumerate(spec.get("env") or ()):
+        for kind in _KINDS:
+            if reference := variable.get(kind):
+                yield Reference(
+                    field=f"spec.env[{number}].{kind}",
+                    variable=variable["name"],
+                    is_optional=bool(reference.get("optional")),
+                )
