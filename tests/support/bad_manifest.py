@@ -83,7 +83,7 @@ class BadManifest:
         }
         body = copy.deepcopy(body)
         for path, value in (self.besides | {self.path: self.value}).items():
-            put(body, path, value)
+            put(body, path, copy.deepcopy(value))
         return body
 
     @property
@@ -132,9 +132,13 @@ def bad(
     )
 
 
-def unknown_field(row: str, path: str, value: Any, advice: str = "unknown field", *, kind: Any = JOB) -> BadManifest:
-    return bad(row, By.STRICT, path, value, f'unknown field "{path}"', advice=advice, kind=kind)
+def unknown_field(
+    row: str, path: str, value: Any, advice: str = "unknown field", *, kind: Any = JOB, **besides: Any
+) -> BadManifest:
+    return bad(row, By.STRICT, path, value, f'unknown field "{path}"', advice=advice, kind=kind, **besides)
 
 
-def bad_text(row: str, path: str, value: str, text_format: f.TextFormat, *, kind: Any = JOB) -> BadManifest:
-    return bad(row, By.RULE, path, value, text_format.message, advice=text_format.allowed, kind=kind)
+def bad_text(
+    row: str, path: str, value: str, text_format: f.TextFormat, *, kind: Any = JOB, **besides: Any
+) -> BadManifest:
+    return bad(row, By.RULE, path, value, text_format.message, advice=text_format.allowed, kind=kind, **besides)

@@ -12,6 +12,8 @@ _LOADS: dict[str, Any] = {"uri": "pvc://models/reviews.csv"}
 _JOB_NAME = "must be a DNS label of at most 48 characters"
 _DEPLOYMENT_NAME = "must be a DNS label of at most 36 characters"
 _ACUTE = "\u0301"
+_VARIABLE = [{"name": "A", "value": "1"}]
+_SECRET = [{"name": "A", "secretKeyRef": {"name": "a", "key": "b"}}]
 
 BAD_MANIFESTS = (
     # B1 another type than the field has, or nothing where something is needed
@@ -147,7 +149,10 @@ BAD_MANIFESTS = (
     bad_text("B15", "spec.image", "https://registry.example.com/server:1", f.IMAGE, kind=DEPLOYMENT),
     # B16 accounts and secrets are those of the job's own namespace: there is no way to name another
     bad_text("B16", "spec.serviceAccountName", "kube-system/admin", f.NAME),
-    unknown_field("B16", "spec.model.secretRef", {"name": "token", "namespace": "kube-system"}),
+    unknown_field("B16", "spec.model.secretRef.namespace", "kube-system", spec__model__secretRef__name="token"),
+    unknown_field("B16", "spec.env[0].secretKeyRef.namespace", "kube-system", spec__env=_SECRET),
+    bad_text("B16", "spec.model.secretRef.name", "kube-system/token", f.NAME),
+    bad_text("B16", "spec.env[0].secretKeyRef.key", "../token", f.OBJECT_KEY, spec__env=_SECRET),
     unknown_field("B16", "spec.storage.namespace", "kube-system"),
     unknown_field("B16", "spec.scheduling.serviceAccountName", "admin"),
     unknown_field("B16", "spec.model.namespace", "other", kind=DEPLOYMENT),
@@ -159,11 +164,17 @@ BAD_MANIFESTS = (
     unknown_field("B17", "spec.resources.runtimeClassName", "runc"),
     unknown_field("B17", "spec.initContainers", [{"name": "a", "image": "b"}], kind=DEPLOYMENT),
     # B18 so is their environment
-    unknown_field("B18", "spec.env", [{"name": "LD_PRELOAD", "value": "/tmp/a.so"}]),
-    unknown_field("B18", "spec.env", [{"name": "MASTER_ADDR", "value": "evil"}, {"name": "MASTER_ADDR", "value": "worse"}]),
+    bad("B18", By.OPERATOR, "spec.env", [{"name": "LD_PRELOAD", "value": "/tmp/a.so"}], "found 'LD_PRELOAD'; any other name is allowed: the programs of the image rely on it", field="spec.env[0].name"),
+    bad("B18", By.OPERATOR, "spec.env", [{"name": "MASTER_ADDR", "value": "evil"}], "found 'MASTER_ADDR'; any other name is allowed: the supervisor", field="spec.env[0].name"),
+    bad("B18", By.OPERATOR, "spec.env", [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}], "each variable is named once; env[0] has this name, too", field="spec.env[1].name"),
+    bad_text("B18", "spec.env[0].name", "A=B", f.VARIABLE_NAME, spec__env=_VARIABLE),
+    bad_text("B18", "spec.env[0].value", "\x00", f.VARIABLE_VALUE, spec__env=_VARIABLE),
+    bad("B18", By.RULE, "spec.env", [{"name": "A"}], "exactly one of value, secretKeyRef and configMapKeyRef must be given", field="spec.env[0]"),
+    bad("B18", By.SCHEMA, "spec.env", {"A": "1"}, "must be of type array", advice="must be a list"),
     unknown_field("B18", "spec.training.env", {"RANK": "0"}),
     unknown_field("B18", "spec.envFrom", [{"secretRef": {"name": "token"}}]),
-    unknown_field("B18", "spec.env", [{"name": "PYTHONPATH", "value": "/tmp"}], kind=DEPLOYMENT),
+    unknown_field("B18", "spec.env[0].valueFrom", {"secretKeyRef": {"name": "a", "key": "b"}}, "did you mean value?", spec__env=_VARIABLE),
+    bad("B18", By.OPERATOR, "spec.env", [{"name": "PYTHONPATH", "value": "/tmp"}], "any other name is allowed", field="spec.env[0].name", kind=DEPLOYMENT),
     # B21 durations
     bad_text("B21", "spec.checkpoint.every", "10", f.DURATION),
     bad_text("B21", "spec.checkpoint.every", "-5m", f.DURATION),

@@ -82,6 +82,11 @@ VARIANTS = {
                 "imagePullSecrets": [{"name": "registry"}],
                 "labels": {"team": "search"},
                 "annotations": {"example.com/note": 'a "quoted" $(HOME) {{ value }}'},
+                "env": [
+                    {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"},
+                    {"name": "NO_PROXY", "value": ".svc,$(POD_NAME),10.0.0.0/8"},
+                    {"name": "WANDB_API_KEY", "secretKeyRef": {"name": "trackers", "key": "api-key", "optional": True}},
+                ],
             }
         }
     },

@@ -20,6 +20,7 @@ HEX = "0123456789abcdef" * 4
 SMALLEST = {
     "EvaluateEvery": {"steps": 1},
     "FailureRule": {"class": "Storage", "action": "Fail"},
+    "EnvVariable": {"name": "A", "value": "b"},
     "ServedModel": {"uri": "pvc://models/a"},
 }
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
@@ -49,6 +50,9 @@ EXAMPLES = {
     "line": (["x", "é" * 128, "\U0001f600" * 128, "\u202ea b\u200b", "$(rm -rf /); `x` {{y}} %s"], ["", "a\nb", "a\x00", "a\n", "\x7f"]),
     "key": (["a", "nvidia.com/gpu.present", "a.b-c/D_e.f"], ["", "a b", "-a", "a/b/c", "A.b/c", "/a", "a/", "a\n", "a..b/c", "ä"]),
     "label": (["", "a", "A-b_c.d", "0"], ["-", "a b", "a-", "a/b", "a\n", "ä"]),
+    "variable": (["A", "_a1", "https_proxy", "a.b-c"], ["", "1A", "-a", ".a", "A B", "A=B", "A\n", "Ä", "$A"]),
+    "value": (["", "x", "a\nb", "$(HOME)/é", "a=b"], ["\x00", "a\x00b"]),
+    "object key": (["token", ".dockerconfigjson", "a..b", "A_b-c.d", "_"], ["", ".", "..", "..a", "a/b", "a b", "ä", "a\n"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
 }  # fmt: skip

@@ -65,6 +65,12 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
             "pod_defaults",
             PodDefaults(node_selector={"a": "b"}),
         ),
+        (
+            "TUNELOOP_POD_DEFAULTS",
+            '{"env": [{"name": "NO_PROXY", "value": ".svc"}]}',
+            "pod_defaults",
+            PodDefaults.from_wire({"env": [{"name": "NO_PROXY", "value": ".svc"}]}),
+        ),
     ],
 )
 def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: str, read: object) -> None:
@@ -88,6 +94,8 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_POD_DEFAULTS", '{"nodeSelectors": {}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"labels": {"tuneloop.dev/job": "a"}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"tolerations": [{}]}'),
+        ("TUNELOOP_POD_DEFAULTS", '{"env": [{"name": "HOME", "value": "/"}]}'),
+        ("TUNELOOP_POD_DEFAULTS", '{"env": [{"name": "A"}]}'),
         ("TUNELOOP_PROGRESS_URL", "tuneloop-progress:8443"),
         ("TUNELOOP_UID", "0"),
         ("TUNELOOP_UID", "2147483648"),

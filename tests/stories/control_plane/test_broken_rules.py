@@ -62,6 +62,12 @@ BROKEN_RULES = [
     (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"fineTuneJobRef": {"name": "a"}, "digest": "sha256:" + 64 * "0"}}, "spec.model.digest: Forbidden: applies only to uri"),
+    (FineTuneJob, {"model": {"uri": "pvc://models/bert", "secretRef": {"name": "hub"}}}, "spec.model.secretRef: Forbidden: applies only to hf:// models"),
+    *(
+        (kind, {"env": [{"name": "A"} | given]}, "spec.env[0]: Invalid value: exactly one of value, secretKeyRef and configMapKeyRef must be given")
+        for kind in (FineTuneJob, ModelDeployment)
+        for given in ({}, {"value": "", "secretKeyRef": {"name": "a", "key": "b"}})
+    ),
     *(
         (kind, {"scheduling": {"tolerations": [toleration]}}, f"spec.scheduling.tolerations[0].{error}")
         for kind in (FineTuneJob, ModelDeployment)

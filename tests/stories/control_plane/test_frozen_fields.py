@@ -48,6 +48,7 @@ FROZEN = {
     "serviceAccountName": ("a", "b"),
     "labels": ({"a": "b"}, {"a": "c"}),
     "annotations": ({"a": "b"}, {"a": "c"}),
+    "env": ([{"name": "A", "value": "1"}], [{"name": "A", "value": "2"}]),
 }
 
 WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter", "taskOptions"}  # whose values other fields bound

@@ -27,10 +27,18 @@ NEEDS: dict[str, Node] = {
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     "spec.model.revision": {"spec.model.uri": "hf://a/b"},
+    "spec.model.secretRef": {"spec.model.uri": "hf://a/b"},
+    "spec.env[0].secretKeyRef.name": {"spec.env[0].secretKeyRef.key": "a"},
+    "spec.env[0].secretKeyRef.key": {"spec.env[0].secretKeyRef.name": "a"},
+    "spec.env[0].configMapKeyRef.name": {"spec.env[0].configMapKeyRef.key": "a"},
+    "spec.env[0].configMapKeyRef.key": {"spec.env[0].configMapKeyRef.name": "a"},
+    "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.taskOptions": {"spec.task": "token-classification"},
 }
 INSTEAD = {
+    "spec.env[0].secretKeyRef": "spec.env[0].value",
+    "spec.env[0].configMapKeyRef": "spec.env[0].value",
     "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",
     "spec.model.fineTuneJobRef": "spec.model.uri",
     "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
@@ -41,6 +49,7 @@ BLOCKS: dict[str, Node] = {
     "spec.data.test": {"uri": "pvc://models/a"},
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
     "spec.imagePullSecrets": {"name": "registry"},
+    "spec.env": {"name": "A", "value": "b"},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }
 """Optional lists, and the smallest entry of each."""
@@ -111,10 +120,10 @@ def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource
     assert examples, node["description"]
     for text in examples:
         manifest = smallest(resource.model)
+        if block := block_of(path):
+            put(manifest, block, [dict(BLOCKS[block])])
         for needed, value in NEEDS.get(path, {}).items():
             put(manifest, needed, value)
-        if block := block_of(path):
-            put(manifest, block, [BLOCKS[block]])
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
         for given, other in INSTEAD.items():
             if path.startswith(given):

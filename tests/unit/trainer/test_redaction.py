@@ -25,3 +25,16 @@ def test_the_newest_lines_are_kept_short_and_plain():
 )
 def test_what_is_or_looks_like_a_secret_is_hidden(text, shown):
     assert redact(text, {"HF_TOKEN": "opensesame", "MY_PASSWORD": "an", "HOME": "ordinary"}) == shown
+
+
+@pytest.mark.parametrize("text", ["connected to db-canary", "db-canary", "password: db-canary!"])
+def test_the_value_of_a_variable_from_a_secret_is_hidden_whatever_its_name(text):
+    environment = {"TUNELOOP_SECRET_VARIABLES": "OTHER,DATABASE", "DATABASE": "db-canary", "HOME": "password"}
+    assert redact(text, environment) == text.replace("db-canary", "***")
+    assert redact(text, {"DATABASE": "db-canary"}) == text
+
+
+def test_a_secret_of_several_lines_is_hidden_line_by_line():
+    environment = {"SIGNING_SECRET": "-----BEGIN-----\nMIIBcanary\n-----END-----\n"}
+    lines = redact("the key is MIIBcanary", environment), redact("-----END-----", environment)
+    assert lines == ("the key is ***", "***")

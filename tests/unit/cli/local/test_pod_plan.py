@@ -156,6 +156,40 @@ def test_the_environment_comes_from_the_pod_and_the_session():
     }
 
 
+def reference(kind="secretKeyRef", **fields):
+    return {"name": "A", "valueFrom": {kind: {"name": "trackers", "key": "a"} | fields}}
+
+
+@pytest.mark.parametrize("kind", ["secretKeyRef", "configMapKeyRef"])
+def test_a_reference_is_the_variable_of_the_environment_as_it_is(kind):
+    environment = plan(pod(env=[reference(kind)]), inherited={"A": "/tmp/key.json", "B": "b"}).environment
+    assert (environment["A"], environment["B"]) == ("/tmp/key.json", "b")
+
+
+def test_a_reference_that_may_be_missing_sets_nothing():
+    assert "A" not in plan(pod(env=[reference(optional=True)])).environment
+
+
+def test_a_reference_that_may_not_be_missing_is_an_error():
+    with pytest.raises(ValueError, match="env A: not in the environment of this command"):
+        plan(pod(env=[reference()]))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$(FIRST)/b", "a/b"),
+        ("$$(FIRST) $$5", "$(FIRST) $5"),
+        ("$(LATER) $(PATH) $FIRST $", "$(LATER) $(PATH) $FIRST $"),
+        ("$(HOME)/x", "/folder/pods/default/gang-1-abcde/home/x"),
+    ],
+)
+def test_a_value_may_name_earlier_variables_of_the_pod(text, value):
+    env = [{"name": "HOME", "value": "/home/tuneloop"}, {"name": "FIRST", "value": "a"}]
+    env += [{"name": "GIVEN", "value": text}, {"name": "LATER", "value": "c"}]
+    assert plan(pod(env=env), inherited={"PATH": "/bin"}).environment["GIVEN"] == value
+
+
 def test_a_field_that_is_not_known_is_an_error():
     env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
     with pytest.raises(ValueError, match=r"env IP: the field status\.podIP"):

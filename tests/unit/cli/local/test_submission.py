@@ -58,6 +58,13 @@ def test_a_job_that_is_to_run_elsewhere_keeps_its_folder():
     assert identity(placed) != identity(fine_tune_job())
 
 
+def test_a_job_with_another_environment_keeps_its_folder():
+    hub = {"uri": "hf://org/gated"}
+    with_token = fine_tune_job(model=hub | {"secretRef": {"name": "hub"}}, env=[{"name": "A", "value": "1"}])
+    assert identity(with_token) == identity(fine_tune_job(model=hub))
+    assert with_token["spec"]["model"]["secretRef"] == {"name": "hub"}
+
+
 def test_a_deployment_goes_on_with_what_the_file_says():
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "one"}, "spec": {"replicas": 2}}
     submission = LOCAL_KINDS["ModelDeployment"].submission

@@ -145,3 +145,41 @@ def test_objects_of_kubernetes_that_are_right_are_taken() -> None:
     nodes["nodeAffinity"][REQUIRED]["nodeSelectorTerms"].append(named)
     affinity = nodes | {"podAffinity": pods, "podAntiAffinity": pods}
     assert refusals(scheduling={"affinity": affinity, "topologySpreadConstraints": [spread]}) == []
+
+
+OURS = (
+    "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT NODE_RANK HOME POD_NAME POD_UID PYTHONPATH PYTHONHOME LD_PRELOAD LD_LIBRARY_PATH "
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD HF_HUB_OFFLINE TUNELOOP_ TUNELOOP_ANYTHING CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES DS_ACCELERATOR JOB_COMPLETION_INDEX"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OURS.split())
+def test_a_variable_of_ours_is_refused(name: str) -> None:
+    (sentence,) = refusals(env=[{"name": "A", "value": "b"}, {"name": name, "value": "secret"}])
+    assert sentence.startswith(f"spec.env[1].name: found '{name}'; any other name is allowed: ")
+    assert sentence.endswith("; for example WANDB_API_KEY")
+    assert "secret" not in sentence
+
+
+@pytest.mark.parametrize(
+    "name", ["HTTPS_PROXY", "HF_TOKEN", "NCCL_DEBUG", "GLOO_SOCKET_IFNAME", "home", "RANKS", "tuneloop_a", "OMP_NUM_THREADS"]
+)  # fmt: skip
+def test_other_variables_are_taken(name: str) -> None:
+    assert refusals(env=[{"name": name, "value": ""}]) == []
+
+
+def test_a_variable_that_stands_twice_is_refused_where_it_stands_again() -> None:
+    names = ["A", "B", "A", "A"]
+    found = refusals(env=[{"name": name, "value": str(number)} for number, name in enumerate(names)])
+    assert [sentence.partition(";")[0] for sentence in found] == [
+        f"spec.env[{number}].name: found 'A'" for number in (2, 3)
+    ]
+    assert all("env[0] has this name, too" in sentence for sentence in found)
+
+
+def test_two_tokens_of_the_hub_are_refused() -> None:
+    spec = {"model": {"uri": "hf://a/b", "secretRef": {"name": "hub"}}, "task": "text-classification", "data": {"train": [{"uri": "pvc://c/x"}]},
+            "env": [{"name": "A", "value": "b"}, {"name": "HF_TOKEN", "secretKeyRef": {"name": "c", "key": "d"}}]}  # fmt: skip
+    (refusal,) = job_refusals(FineTuneJobSpec.from_wire(spec), SETTINGS)
+    assert str(refusal).startswith("spec.env[1].name: found 'HF_TOKEN'; model.secretRef gives prepare this variable")
+    assert job_refusals(FineTuneJobSpec.from_wire(spec | {"env": spec["env"][:1]}), SETTINGS) == ()

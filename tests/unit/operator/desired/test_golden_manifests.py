@@ -93,6 +93,13 @@ PLACED: dict[str, Any] = {
     "labels": {"team": "search"},
     "annotations": {"example.com/note": "a"},
 }
+VARIABLES: dict[str, Any] = {
+    "env": [
+        {"name": "WANDB_API_KEY", "secretKeyRef": {"name": "trackers", "key": "api-key"}},
+        {"name": "HTTPS_PROXY", "configMapKeyRef": {"name": "proxies", "key": "https", "optional": True}},
+        {"name": "RUN_NAME", "value": "reviews-$(POD_NAME)"},
+    ],
+}
 FOURTH_ATTEMPT: dict[str, Any] = {
     "attempt": 4,
     "nodes": 3,
@@ -157,6 +164,21 @@ def placed_children() -> list[dict[str, Any]]:
     return [stage_job(job, stage="prepare", **shared), train_job(job, attempt=4, **shared), *servers]
 
 
+def children_with_variables() -> list[dict[str, Any]]:
+    model = {"uri": "hf://org/gated", "secretRef": {"name": "hugging-face"}}
+    job = fine_tune_job("reviews-variables", MINIMAL | VARIABLES | {"model": model})
+    storage = storage_of(job.spec, default_claim="models")
+    assert storage is not None
+    shared = {"storage": storage, "settings": SETTINGS}
+    servers = [child for child in serving_children(SERVING | VARIABLES) if child["kind"] == "Deployment"]
+    return [
+        run_config_map(job, stage="prepare", attempt=0, **shared),
+        stage_job(job, stage="prepare", **shared),
+        train_job(job, attempt=1, **shared),
+        *servers,
+    ]
+
+
 def serving_children(spec: dict[str, Any] = SERVING) -> list[dict[str, Any]]:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
@@ -183,6 +205,7 @@ EXAMPLES = {
     "queued-fourth-attempt": fourth_attempt,
     "serving": serving_children,
     "placed": placed_children,
+    "variables": children_with_variables,
 }
 
 

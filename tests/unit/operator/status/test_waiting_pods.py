@@ -76,6 +76,8 @@ def name_of(stage: str) -> str:
         pytest.param({"waiting": "RegistryUnavailable"}, "RegistryUnavailable", "RegistryUnavailable", id="no registry"),
         pytest.param({"waiting": "ImageInspectError"}, "ImageInspectError", "ImageInspectError", id="a damaged image"),
         pytest.param({"waiting": "CreateContainerConfigError", "waiting_message": "no key"}, "CreateContainerConfigError", "CreateContainerConfigError no key", id="a missing key"),
+        pytest.param({"waiting": "CreateContainerConfigError", "waiting_message": 'secret "hub" not found'}, "CreateContainerConfigError", 'CreateContainerConfigError secret "hub" not found', id="a missing secret"),
+        pytest.param({"waiting": "CreateContainerConfigError", "waiting_message": "couldn't find key token in Secret team-a/hub"}, "CreateContainerConfigError", "CreateContainerConfigError couldn't find key token in Secret team-a/hub", id="a secret without the key"),
         pytest.param({"waiting": "strange words"}, "Waiting", "strange words", id="no word that a condition may have"),
     ],
 )  # fmt: skip

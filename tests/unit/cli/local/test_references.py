@@ -1,0 +1,58 @@
+"""Variables that a cluster reads from a Secret: one machine names what it takes instead, and what is not there."""
+
+from __future__ import annotations
+
+import pytest
+from local_manifests import fine_tune_job
+
+from tuneloop_cli.local.overlay import ANNOTATION, Hardware, overlay, without_cluster_fields
+from tuneloop_cli.local.references import missing, notes
+
+CPU = {"gpusPerNode": 0}
+REFERENCE = {"name": "trackers", "key": "api-key"}
+ENV = [
+    {"name": "PLAIN", "value": "1"},
+    {"name": "WANDB_API_KEY", "secretKeyRef": REFERENCE},
+    {"name": "HTTPS_PROXY", "configMapKeyRef": REFERENCE | {"optional": True}},
+]
+HUB = {"uri": "hf://org/gated", "secretRef": {"name": "hub"}}
+NOTE = (
+    "spec.model.secretRef, spec.env[1].secretKeyRef, spec.env[2].configMapKeyRef: no Secret or ConfigMap is read, "
+    "the environment of this command gives HF_TOKEN, WANDB_API_KEY, HTTPS_PROXY"
+)
+
+
+def test_one_sentence_names_fields_and_variables_and_the_manifest_stays():
+    manifest = fine_tune_job(resources=CPU, model=HUB, env=ENV)
+    fitted = overlay(manifest, Hardware(gpus=0, ranks=2))
+    assert fitted.lines == (NOTE,)
+    assert fitted.manifest["spec"] == manifest["spec"]
+    assert ANNOTATION in fitted.manifest["metadata"]["annotations"]
+
+
+def test_a_deployment_says_the_same():
+    deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"model": {}, "env": ENV[:2]}}
+    assert len(without_cluster_fields(deployment).lines) == 1
+
+
+def test_plain_values_need_no_word():
+    assert notes({"model": {"uri": "a"}, "env": ENV[:1]}) == []
+    manifest = fine_tune_job(resources=CPU, env=ENV[:1])
+    assert overlay(manifest, Hardware(gpus=0, ranks=2)).manifest is manifest
+
+
+@pytest.mark.parametrize(
+    ("environment", "fields"),
+    [
+        ({}, ["spec.model.secretRef", "spec.env[1].secretKeyRef"]),
+        ({"HF_TOKEN": "canary"}, ["spec.env[1].secretKeyRef"]),
+        ({"HF_TOKEN": "canary", "WANDB_API_KEY": ""}, []),
+    ],
+)
+def test_a_variable_that_is_not_there_is_named(environment, fields):
+    found = missing({"model": HUB, "env": ENV}, environment)
+    assert [refusal.field for refusal in found] == fields
+    for refusal in found:
+        name = "HF_TOKEN" if "model" in refusal.field else "WANDB_API_KEY"
+        assert f"found no variable {name} in the environment of this command" in str(refusal)
+        assert str(refusal).endswith(f"for example export {name}=…")
