@@ -44,7 +44,7 @@ print(json.dumps(found))
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves the files of a folder as the models org/name (public), org/gated and nothing else."""
+    """Serves the files of a folder as the models org/name (public, or for `token` alone), org/gated and nothing else."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -52,6 +52,8 @@ class Hub(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.busy, self.cut_off = 0, 0
         """How many of the next answers are 503, and how many of the next weights break off in the middle."""
+        self.token = ""
+        """The token that org/name asks for; empty: none."""
         self.slow_seconds = 0.0
         """How long the weights are on their way."""
 
@@ -71,6 +73,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.busy:
             self.server.busy -= 1
             self.say(b"{}", status=503)
+            return
+        if self.server.token and self.headers["Authorization"] != f"Bearer {self.server.token}":
+            self.say(b"{}", status=401, headers={"X-Error-Code": "GatedRepo"})
             return
         match self.path.partition("?")[0].strip("/").split("/"):
             case [
@@ -143,19 +148,21 @@ def hub(tmp_path) -> Iterator[Hub]:
     server.server_close()
 
 
-def opened(tmp_path: Path, hub: Hub, *sources: tuple[str, str]) -> list[dict[str, str]]:
+def opened(tmp_path: Path, hub: Hub, *sources: tuple[str, str], token: str = "") -> list[dict[str, str]]:
     """Open models, by address and revision, in a process of their own: the hub's address is read when its client is imported."""
     environment = os.environ | {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HOME": str(tmp_path / "home"),
         "PYTHONPATH": os.pathsep.join(sys.path),
         "OMP_NUM_THREADS": "1",
+        "HF_TOKEN": token,
     }
     environment.pop("HF_HUB_OFFLINE", None)
     wire = json.dumps([{"uri": uri, "revision": revision} for uri, revision in sources])
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), wire]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    assert not token or token not in done.stdout + done.stderr
     return json.loads(done.stdout)
 
 
@@ -193,6 +200,19 @@ def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hu
     assert gated["message"].endswith("hf://org/gated at revision 'main' is gated")
     assert "accept its licence" in gated["hint"]
     assert missing["message"].endswith("hf://org/none at revision 'main' does not exist, or is private")
+
+
+def test_a_gated_model_is_fetched_with_the_token_of_the_environment_which_nothing_prints(tmp_path, hub):
+    hub.token = "canary-9d1f03"
+    sources = [("hf://org/name", "main"), ("hf://org/none", "main")]
+    found, missing = opened(tmp_path, hub, *sources, token=hub.token)
+    assert found.get("revision") == COMMIT, found
+    assert "model.secretRef" in missing["hint"]
+    (refused,) = opened(tmp_path / "other", hub, sources[0], token="canary-of-nobody")
+    assert refused["message"].endswith("hf://org/name at revision 'main' is gated")
+    hub.busy = 1000
+    (busy,) = opened(tmp_path / "busy", hub, sources[0], token=hub.token)
+    assert "the hub refused" in busy["message"]
 
 
 def served_weights(hub: Hub, opened: dict[str, str]) -> bool:
