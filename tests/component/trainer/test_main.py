@@ -98,15 +98,20 @@ def test_an_unknown_exception_shows_its_traceback_in_the_log_and_its_last_line_t
 
 
 def test_secrets_stay_out_of_the_termination_message_and_the_log(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HF_TOKEN", "opensesame")
-    stage_that(monkeypatch, raising(ValueError("no access with opensesame at https://me:letmein@host/x")))
+    secrets = {"HF_TOKEN": "opensesame", "DATABASE": "db-canary", "TUNELOOP_SECRET_VARIABLES": "DATABASE,OTHER"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    stage_that(monkeypatch, raising(ValueError("no access with opensesame db-canary at https://me:letmein@host/x")))
     program.run_stage(run_config(tmp_path))
     written = (tmp_path / "termination.json").read_text()
-    assert message_at(tmp_path / "termination.json").message == "ValueError: no access with *** at https://***@host/x"
+    assert (
+        message_at(tmp_path / "termination.json").message == "ValueError: no access with *** *** at https://***@host/x"
+    )
     log = capsys.readouterr().err
     assert "no access with ***" in log
     for text in (written, log):
         assert "opensesame" not in text
+        assert "db-canary" not in text
         assert "letmein" not in text
 
 

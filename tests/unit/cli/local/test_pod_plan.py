@@ -162,8 +162,9 @@ def reference(kind="secretKeyRef", **fields):
 
 @pytest.mark.parametrize("kind", ["secretKeyRef", "configMapKeyRef"])
 def test_a_reference_is_the_variable_of_the_environment_as_it_is(kind):
-    environment = plan(pod(env=[reference(kind)]), inherited={"A": "/tmp/key.json", "B": "b"}).environment
-    assert (environment["A"], environment["B"]) == ("/tmp/key.json", "b")
+    made = plan(pod(env=[reference(kind)]), inherited={"A": "/tmp/canary.json", "B": "b"})
+    assert (made.environment["A"], made.environment["B"]) == ("/tmp/canary.json", "b")
+    assert "canary" not in str((made.command, made.files, made.folders))
 
 
 def test_a_reference_that_may_be_missing_sets_nothing():

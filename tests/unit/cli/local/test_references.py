@@ -52,6 +52,7 @@ def test_plain_values_need_no_word():
 def test_a_variable_that_is_not_there_is_named(environment, fields):
     found = missing({"model": HUB, "env": ENV}, environment)
     assert [refusal.field for refusal in found] == fields
+    assert "canary" not in str(found)
     for refusal in found:
         name = "HF_TOKEN" if "model" in refusal.field else "WANDB_API_KEY"
         assert f"found no variable {name} in the environment of this command" in str(refusal)
