@@ -18,6 +18,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
+from tuneloop_api.v1alpha1.pod_env import EnvVariable, KeyReference
 from tuneloop_api.v1alpha1.pods import Toleration
 from tuneloop_api.wire.model import SpecModel
 
@@ -56,6 +57,18 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (Training, {"maxSteps": 9, "warmupSteps": 10}, ["warmupSteps"]),
     (Training, {"maxSteps": 1}, []),
     (Training, {"warmupSteps": 10}, []),
+    (EnvVariable, {"name": "A", "value": ""}, []),
+    (EnvVariable, {"name": "A"}, [""]),
+    (EnvVariable, {"name": "A", "configMapKeyRef": {"name": "a", "key": "b", "optional": False}}, []),
+    (EnvVariable, {"name": "A", "value": "", "configMapKeyRef": {"name": "a", "key": "b"}}, [""]),
+    (EnvVariable, {"name": "A", "secretKeyRef": {"name": "a", "key": "b"}, "configMapKeyRef": {"name": "a", "key": "b"}}, [""]),
+    (EnvVariable, {"name": "A" * 256, "value": "b" * 4096}, []),
+    (EnvVariable, {"name": "A" * 257, "value": "b" * 4097}, ["name", "value"]),
+    (EnvVariable, {"name": "A", "secretKeyRef": {"name": "a"}}, ["secretKeyRef.key"]),
+    (KeyReference, {"name": "a", "key": "b" * 253}, []),
+    (KeyReference, {"name": "a", "key": "b" * 254}, ["key"]),
+    (ModelSource, {"uri": "hf://a/b", "secretRef": {"name": "a"}}, []),
+    (ModelSource, {"uri": "pvc://a/b", "secretRef": {"name": "a"}}, ["secretRef"]),
     (EvaluateEvery, {}, [""]),
     (EvaluateEvery, {"steps": 1, "epochs": 1}, [""]),
     (EvaluateEvery, {"epochs": 0.5}, []),
