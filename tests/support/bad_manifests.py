@@ -170,7 +170,7 @@ BAD_MANIFESTS = (
     bad_text("B18", "spec.env[0].name", "A=B", f.VARIABLE_NAME, spec__env=_VARIABLE),
     bad_text("B18", "spec.env[0].value", "\x00", f.VARIABLE_VALUE, spec__env=_VARIABLE),
     bad("B18", By.RULE, "spec.env", [{"name": "A"}], "exactly one of value, secretKeyRef and configMapKeyRef must be given", field="spec.env[0]"),
-    bad("B18", By.SCHEMA, "spec.env", {"A": "1"}, "must be of type array", advice="must be a list"),
+    bad("B18", By.SCHEMA, "spec.env", "A=1", "must be of type array", advice="must be a list"),
     unknown_field("B18", "spec.training.env", {"RANK": "0"}),
     unknown_field("B18", "spec.envFrom", [{"secretRef": {"name": "token"}}]),
     unknown_field("B18", "spec.env[0].valueFrom", {"secretKeyRef": {"name": "a", "key": "b"}}, "did you mean value?", spec__env=_VARIABLE),
