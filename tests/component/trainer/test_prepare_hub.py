@@ -208,7 +208,9 @@ def test_a_gated_model_is_fetched_with_the_token_of_the_environment_which_nothin
     found, missing = opened(tmp_path, hub, *sources, token=hub.token)
     assert found.get("revision") == COMMIT, found
     assert "model.secretRef" in missing["hint"]
-    (refused,) = opened(tmp_path / "other", hub, sources[0], token="canary-of-nobody")
+    other = tmp_path / "other"
+    other.mkdir()
+    (refused,) = opened(other, hub, sources[0], token="canary-of-nobody")
     assert refused["message"].endswith("hf://org/name at revision 'main' is gated")
 
 
