@@ -30,8 +30,8 @@ def environment(
     # a reserved name is refused; a stored object may have it all the same
     given = [variable for name, variable in chosen.items() if name not in names and not reserved(name)]
     secret = _secret_names(given) if hides_secrets else []
-    told = [{"name": SECRET_VARIABLES, "value": ",".join(secret)}] if secret else []
-    return [*ours, *told, *map(_for_the_kubelet, given)]
+    names_of_secrets = [{"name": SECRET_VARIABLES, "value": ",".join(secret)}] if secret else []
+    return [*ours, *names_of_secrets, *map(_for_the_kubelet, given)]
 
 
 def from_secret(name: str, *, secret: str, key: str) -> dict[str, Any]:
