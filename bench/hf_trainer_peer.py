@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def main(options: dict) -> None:
     )
     clock, collate = Clock(), Collate(manifest.tokenizer.pad_token_id)
     arguments = TrainingArguments(
-        output_dir="/tmp/tuneloop-bench-peer",
+        output_dir=tempfile.mkdtemp(prefix="tuneloop-bench-peer-"),
         per_device_train_batch_size=options["batch"],
         max_steps=options["steps"],
         learning_rate=options["learning_rate"],

@@ -12,8 +12,10 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+from lock_file import open_lock, own_folder
+
 _TRIES = 200
-_HELD: deque[IO[str]] = deque()
+_HELD: deque[IO[bytes]] = deque()
 """Locks of the ports that this process chose last: a program may take seconds until it listens, and other processes choose meanwhile."""
 _MOST_HELD = 100
 
@@ -36,9 +38,8 @@ def free_port() -> int:
 
 def _reserve(port: int) -> bool:
     """Take the lock of a port; return False if another process holds the lock."""
-    folder = Path(tempfile.gettempdir()) / f"tuneloop-ports-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    file = (folder / str(port)).open("w")
+    folder = own_folder(Path(tempfile.gettempdir()) / f"tuneloop-ports-{os.getuid()}")
+    file = open_lock(folder / str(port))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

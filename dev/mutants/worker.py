@@ -112,7 +112,7 @@ def forked(run: Callable[[], int], *, log: str, seconds: float) -> dict[str, Any
 
 def redirect(log: str) -> None:
     """Let the output of this process go to the log, and its input be empty."""
-    output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a small file and fsync it. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    """Write a small file and fsync it. A link at its name is not followed. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     try:
         while content:
             content = content[os.write(descriptor, content) :]

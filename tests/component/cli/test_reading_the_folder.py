@@ -90,3 +90,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderUnusable, match="cannot be written to"), writer_lock(tmp_path / "file" / "folder"):
         pass
+
+
+def test_a_planted_lock_leaves_its_target_untouched(tmp_path) -> None:
+    target = tmp_path / "passwd"
+    target.write_text("root:x:0:0\n")
+    folder = tmp_path / ".tuneloop"
+    folder.mkdir()
+    (folder / "lock").symlink_to(target)
+    with pytest.raises(FolderUnusable, match="cannot be written to"), writer_lock(folder):
+        pass
+    assert target.read_text() == "root:x:0:0\n"

@@ -26,7 +26,7 @@ def writer_lock(directory: Path) -> Iterator[None]:
     """Hold the folder's lock. Raises FolderUnusable, or FolderInUse, which names the holder."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise FolderUnusable(
             f"--dir: {directory} cannot be written to ({error.strerror}): name another folder"
