@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.data.sources.raw import BadReason
+from tuneloop_trainer.data.sources.raw import QUOTES, BadReason
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.formats.row_format import Unusable
 
 
-_QUOTES = 'put cells with quotes into quotes, and double the quotes inside: "she said ""yes"""'
-_MENDING = {BadReason.OPEN_QUOTE: _QUOTES, BadReason.MALFORMED_CSV: _QUOTES}
+_MENDING = {
+    BadReason.OPEN_QUOTE: QUOTES,
+    BadReason.MALFORMED_CSV: QUOTES,
+    BadReason.TOO_LONG: "shorten these texts, or write one row a line",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

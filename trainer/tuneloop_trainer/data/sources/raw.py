@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.printable import printable
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,12 +17,22 @@ if TYPE_CHECKING:
 BATCH_ROWS = 2048
 BATCH_CHARACTERS = 4_194_304
 """A batch ends at so many rows or characters, whichever comes first: the memory of a batch is bounded."""
+LONGEST_ROW = 4_194_304
+"""Characters of a row, at most: more than War and Peace has (3.2 million). A batch then holds less than two such rows."""
 EXCERPT_CHARACTERS = 120
+_COMPARED_NAMES = 1000
+_NUMBER_CHARACTERS = 8
+"""So many characters take as much memory as a number, or a place in a list."""
+
+
+QUOTES = 'put cells with quotes into quotes, and double the quotes inside: "she said ""yes"""'
+"""What to do about quotes in a CSV file."""
 
 
 class BadReason(StrEnum):
     """Why a row cannot be used."""
 
+    TOO_LONG = f"row has more than {LONGEST_ROW:,} characters"
     MALFORMED_JSON = "malformed JSON"
     MALFORMED_CSV = "malformed quotes"
     OPEN_QUOTE = "a quote that takes in the rows behind it"
@@ -84,14 +95,18 @@ def raw_row(number: int, cells: Sequence[object], *, wanted: WantedColumns) -> R
 
 
 def characters_of(row: RawRow) -> int:
-    """Return about how many characters a row holds."""
-    return sum(_characters(cell) for cell in row.cells)
+    """Return about how many characters a row holds, or as much memory as that."""
+    return sum(map(_characters, (*row.cells, row.group)))
 
 
 def _characters(cell: object) -> int:
     if isinstance(cell, str):
         return len(cell)
-    return sum(map(_characters, cell)) if isinstance(cell, list) else 0
+    if isinstance(cell, list):
+        return _NUMBER_CHARACTERS * len(cell) + sum(map(_characters, cell))
+    if isinstance(cell, dict):
+        return sum(_NUMBER_CHARACTERS + _characters(name) + _characters(value) for name, value in cell.items())
+    return _NUMBER_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,7 @@ def _position(names: list[str], *, column: str, file: str, advice: str) -> int:
         raise DataError(f"{file}: the column {column!r} stands {names.count(name)} times; rename the others")
     if name in names:
         return names.index(name)
-    there = ", ".join(repr(other) for other in names[:30]) or "none"
+    there = ", ".join(repr(other[:EXCERPT_CHARACTERS]) for other in names[:30]) or "none"
     raise DataError(f"{file}: there is no column {column!r}; there are {there}", hint=_hint(names, column, advice))
 
 
@@ -128,7 +143,7 @@ def _hint(names: list[str], column: str, advice: str) -> str:
     separator = next((mark for mark in "\t;|," if len(names) == 1 and mark in names[0]), None)
     if separator is not None:
         return f"the cells are separated by {separator!r}: save the file with commas as .csv, or with tabs as .tsv"
-    folded = {name.casefold().strip(): name for name in names}
+    folded = {name.casefold().strip(): name for name in names[:_COMPARED_NAMES]}
     near = difflib.get_close_matches(column.casefold().strip(), folded, n=1)
     meant = f"did you mean {folded[near[0]]!r}? " if near else ""
     return f"{meant}{advice}"
@@ -144,7 +159,6 @@ def is_unicode(text: str) -> bool:
 
 
 def excerpt_of(value: object) -> str:
-    """Return the beginning of a value on one line."""
-    text = " ".join(str(value)[: EXCERPT_CHARACTERS * 2].split())
-    text = text.encode("utf-8", errors="backslashreplace").decode()
+    """Return the beginning of a value on one line, safe for a terminal."""
+    text = printable(" ".join(str(value)[: EXCERPT_CHARACTERS * 2].split()))
     return text if len(text) <= EXCERPT_CHARACTERS else f"{text[:EXCERPT_CHARACTERS]}…"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.data.sources.raw import BadReason, RawBatch, RawRow, WantedColumns, excerpt_of
+from tuneloop_trainer.data.sources.bounded_lines import CutLine
+from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, RawBatch, RawRow, WantedColumns, excerpt_of
 from tuneloop_trainer.data.sources.read_lines import batches, decoded_lines
 from tuneloop_trainer.errors import ConfigError, DataError
 
@@ -36,22 +38,37 @@ def read_conll(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator
         yield from batches(_sentences(decoded_lines(lines, file=file)), lines=lines, file=file)
 
 
+@dataclass
+class _Sentence:
+    """Lines of a sentence with their numbers; the lines past the longest row are counted only."""
+
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, number: int, line: str) -> None:
+        self.characters += LONGEST_ROW + 1 if isinstance(line, CutLine) else len(line)
+        if not self.lines or self.characters <= LONGEST_ROW:
+            self.lines.append((number, line))
+
+
 def _sentences(lines: Iterable[str]) -> Iterator[RawRow]:
-    sentence: list[tuple[int, str]] = []
+    sentence = _Sentence()
     for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith(_DOCUMENT):
-            sentence.append((number, line))
-        elif sentence:
+        if isinstance(line, CutLine) or (line.strip() and not line.startswith(_DOCUMENT)):
+            sentence.add(number, line)
+        elif sentence.lines:
             yield _row(sentence)
-            sentence = []
-    if sentence:
+            sentence = _Sentence()
+    if sentence.lines:
         yield _row(sentence)
 
 
-def _row(sentence: list[tuple[int, str]]) -> RawRow:
-    first = sentence[0][0]
+def _row(sentence: _Sentence) -> RawRow:
+    first, beginning = sentence.lines[0]
+    if sentence.characters > LONGEST_ROW:
+        return RawRow(first, problem=BadReason.TOO_LONG, excerpt=excerpt_of(beginning))
     tokens, tags = [], []
-    for number, line in sentence:
+    for number, line in sentence.lines:
         cells = [cell.strip() for cell in line.split("\t")] if "\t" in line.strip() else line.split()
         if len(cells) < 2:
             found = f"line {number} has a token and no tag: {line.strip()}"

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tuneloop_trainer.data.sources.bounded_lines import CutLine, bounded_lines
 from tuneloop_trainer.data.sources.raw import (
+    LONGEST_ROW,
+    QUOTES,
     BadReason,
     RawBatch,
     RawRow,
@@ -31,6 +34,11 @@ _SAMPLED_LINES = 20_000
 _SURE_LINES = 3
 """So many lines in one quoted cell that are whole rows of a TSV file are rows, whatever their cells are: a text hardly holds tabs."""
 _QUOTE = '"'
+_LINE_ENDS = ("\n", "\r")
+_LONGEST_ANSWER = 1024
+"""Characters of an answer that is compared with those of other rows."""
+_GIVEN_BACK = 67_108_864
+"""Characters that may be read again in any file: crafted quotes would have the rest of the file read again for each line."""
 
 
 def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
@@ -41,7 +49,7 @@ def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iter
     csv.field_size_limit(_LARGEST_CELL)
     delimiter = "\t" if file.format == "tsv" else ","
     with file.path.open(encoding="utf-8-sig", newline="") as lines:
-        source = _Lines(decoded_lines(lines, file=file))
+        source = _Lines(decoded_lines(lines, file=file, ends=_LINE_ENDS), file=file)
         header = _header(source, delimiter=delimiter, file=file)
         positions = column_positions(header, wanted=wanted, file=file.name, field=field)
         answer = positions[1 : len(wanted.columns)][:1]
@@ -65,16 +73,23 @@ class _Record:
     """What is wrong, where `problem` is set."""
 
 
+class _RowTooLong(Exception):  # noqa: N818  (ends the reading of a row, which is then a bad row)
+    """The lines of a row have more characters than a row may have."""
+
+
 class _Lines:
     """The lines of a file; those of a record can be given back."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
+    def __init__(self, lines: Iterator[str], *, file: DataFile) -> None:
+        self._lines, self._file = lines, file
+        self._may_give_back = _GIVEN_BACK + 8 * file.path.stat().st_size
         self._given_back: deque[str] = deque()
         self.number = 0
         """The last line that was taken; from 1."""
         self.taken: list[str] = []
         """Lines since the last call of `begin`."""
+        self._characters = 0
+        """Of `taken`."""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -83,16 +98,25 @@ class _Lines:
         line = self._given_back.popleft() if self._given_back else next(self._lines)
         self.number += 1
         self.taken.append(line)
+        self._characters += len(line)
+        if isinstance(line, CutLine) or (len(self.taken) > 1 and self._characters > LONGEST_ROW):
+            raise _RowTooLong
         return line
 
     def begin(self) -> int:
         """Begin a record; returns the number of its first line."""
-        self.taken = []
+        self.taken, self._characters = [], 0
         return self.number + 1
 
     def give_back(self, kept: int) -> None:
-        """Give back all lines that were taken, but the first `kept`."""
+        """Give back all lines that were taken, but the first `kept`. Raises DataError if the file has them read again and again."""
         self._given_back.extendleft(reversed(self.taken[kept:]))
+        self._may_give_back -= self._characters
+        if self._may_give_back < 0:
+            raise DataError(
+                f"{self._file.name}: too many quotes take in the rows behind them, at last that of line {self.number - len(self.taken) + 1}",
+                hint=QUOTES,
+            )
         self.number -= len(self.taken) - kept
 
 
@@ -128,10 +152,12 @@ class _RowsInCells:
         """Values that stand in the answer's column of two rows of one line each, among the first of the file."""
         counts: Counter[str] = Counter()
         with self.file.path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            for line in itertools.islice(lines, _SAMPLED_LINES):
+            for line in itertools.islice(bounded_lines(lines, ends=_LINE_ENDS), _SAMPLED_LINES):
                 cells = next(csv.reader([line], delimiter=self.delimiter), [])
                 if len(cells) == self.width:
-                    counts.update(cells[position] for position in self.answer)
+                    counts.update(
+                        cells[position] for position in self.answer if len(cells[position]) <= _LONGEST_ANSWER
+                    )
         return frozenset(value for value, count in counts.items() if count > 1 and value)
 
 
@@ -144,7 +170,7 @@ def _records(lines: _Lines, rows_in_cells: _RowsInCells, *, delimiter: str) -> I
         count = len(lines.taken)
         if record.problem is BadReason.OPEN_QUOTE or (count > 1 and rows_in_cells.are_rows(lines.taken)):
             last = first + count - 1
-            end = "is never closed" if record.problem is BadReason.OPEN_QUOTE else f"takes in the lines to {last}"
+            end = record.found if record.problem is BadReason.OPEN_QUOTE else f"takes in the lines to {last}"
             found = f"the quote {end}: {lines.taken[0]}"
             lines.give_back(kept=1)
             yield _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found=found)
@@ -159,8 +185,14 @@ def _record(lines: _Lines, *, delimiter: str, first: int) -> _Record | None:
     except StopIteration:
         return None
     except csv.Error as error:
-        problem = BadReason.OPEN_QUOTE if "unexpected end" in str(error) else BadReason.MALFORMED_CSV
-        return _Record(line=first, cells=[], problem=problem, found=str(error))
+        if "unexpected end" in str(error):
+            return _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found="is never closed")
+        return _Record(line=first, cells=[], problem=BadReason.MALFORMED_CSV, found=str(error))
+    except _RowTooLong:
+        if len(lines.taken) == 1:
+            return _Record(line=first, cells=[], problem=BadReason.TOO_LONG, found=lines.taken[0])
+        found = f"is not closed within {LONGEST_ROW:,} characters"
+        return _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found=found)
 
 
 def _header(lines: _Lines, *, delimiter: str, file: DataFile) -> list[str]:
@@ -170,7 +202,9 @@ def _header(lines: _Lines, *, delimiter: str, file: DataFile) -> list[str]:
     if record is None:
         raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
     if record.problem is not None:
-        raise DataError(f"{file.name}: line {record.line}: the column names cannot be read: {record.found}")
+        raise DataError(
+            f"{file.name}: line {record.line}: the column names cannot be read: {record.problem}: {excerpt_of(record.found)}"
+        )
     if any("\0" in cell for cell in record.cells):
         raise DataError(
             f"{file.name}: line {record.line}: the column names hold zero bytes: the file is UTF-16, or no text",

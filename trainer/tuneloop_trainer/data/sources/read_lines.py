@@ -7,6 +7,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, TextIO
 
+from tuneloop_trainer.data.sources.bounded_lines import CutLine, bounded_lines
 from tuneloop_trainer.data.sources.raw import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -37,6 +38,7 @@ _BINARY = {
     b"PAR1": ("a Parquet file", "name it .parquet"),
 }
 """How files begin that are no text, what they are, and what to do."""
+_PIECE_BYTES = 1_048_576
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -44,19 +46,31 @@ def read_json_lines(file: DataFile, *, wanted: WantedColumns, field: str) -> Ite
     """Read one JSON object a line. Each wanted column must stand in some object of the first batch."""
     with file.path.open(encoding="utf-8-sig", newline="\n") as lines:
         values = _json_values(decoded_lines(lines, file=file), file=file)
-        first = list(itertools.islice(values, BATCH_ROWS))
-        known = list(dict.fromkeys(name for _, value in first if isinstance(value, dict) for name in value))
+        first = _first_batch(values)
+        known = list(dict.fromkeys(name for _, value, _ in first if isinstance(value, dict) for name in value))
         positions = column_positions(known, wanted=wanted, file=file.name, field=field) if known else ()
         names = tuple(known[position] for position in positions) or wanted.names
         rows = (
-            _json_row(number, value, names=names, wanted=wanted) for number, value in itertools.chain(first, values)
+            _json_row(number, value, names=names, wanted=wanted) for number, value, _ in itertools.chain(first, values)
         )
         yield from batches(rows, lines=lines, file=file)
 
 
-def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object]]:
-    """Yield (line, object), or (line, text) where the line is no JSON object."""
-    written = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+def _first_batch(values: Iterator[tuple[int, object, int]]) -> list[tuple[int, object, int]]:
+    first, characters = [], 0
+    for value in values:
+        first.append(value)
+        characters += value[2]
+        if len(first) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            break
+    return first
+
+
+def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int, object, int]]:
+    """Yield (line, object, characters), or (line, text, characters) where the line is no JSON object."""
+    written = (
+        (number, line) for number, line in enumerate(lines, start=1) if isinstance(line, CutLine) or line.strip()
+    )
     for index, (number, line) in enumerate(written):
         if index == 0 and line.lstrip().startswith("["):
             raise DataError(
@@ -67,10 +81,12 @@ def _json_values(lines: Iterator[str], *, file: DataFile) -> Iterator[tuple[int,
             value = json.loads(line)
         except (ValueError, RecursionError):
             value = None
-        yield number, value if isinstance(value, dict) else line
+        yield number, value if isinstance(value, dict) else line, len(line)
 
 
 def _json_row(number: int, value: object, *, names: tuple[str, ...], wanted: WantedColumns) -> RawRow:
+    if isinstance(value, CutLine):
+        return RawRow(number, problem=BadReason.TOO_LONG, excerpt=excerpt_of(value))
     if not isinstance(value, dict):
         return RawRow(number, problem=BadReason.MALFORMED_JSON, excerpt=excerpt_of(value))
     return raw_row(number, [value.get(name) for name in names], wanted=wanted)
@@ -91,11 +107,11 @@ def batches(rows: Iterator[RawRow], *, lines: TextIO, file: DataFile) -> Iterato
         yield RawBatch(batch, 1.0)
 
 
-def decoded_lines(lines: TextIO, *, file: DataFile) -> Iterator[str]:
-    """Yield the lines of a text file. Raises DataError if it is no text file, or naming the first byte that is not UTF-8."""
+def decoded_lines(lines: TextIO, *, file: DataFile, ends: tuple[str, ...] = ("\n",)) -> Iterator[str]:
+    """Yield the lines of a text file, as `bounded_lines` does. Raises DataError if it is no text file, or naming the first byte that is not UTF-8."""
     _refuse_binary(file)
     try:
-        yield from lines
+        yield from bounded_lines(lines, ends=ends)
     except UnicodeDecodeError as error:
         raise _wrong_encoding(file.path, name=file.name) from error
 
@@ -109,21 +125,21 @@ def _refuse_binary(file: DataFile) -> None:
 
 
 def _wrong_encoding(path: Path, *, name: str) -> DataError:
-    """Find the first byte that is not UTF-8: the decoder knows only the byte's place in a buffer."""
-    offset = 0
+    """Find the first byte that is not UTF-8: the decoder of the file knows only the byte's place in a buffer."""
+    line, offset = 1, 0
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
-        beginning = file.read(2)
+        known = "UTF-16" if file.read(2) in _UTF16 else "windows-1252"
         file.seek(0)
-        for number, line in enumerate(file, start=1):
+        while piece := file.read(_PIECE_BYTES):
+            offset += len(piece)
             try:
-                line.decode("utf-8")
+                line += decoder.decode(piece, final=len(piece) < _PIECE_BYTES).count("\n")
             except UnicodeDecodeError as error:
-                byte = line[error.start]
-                where = f"line {number}, byte {offset + error.start} (0x{byte:02x})"
-                known = "UTF-16" if beginning in _UTF16 else "windows-1252"
+                line += error.object[: error.start].count(b"\n")
+                byte = offset - len(error.object) + error.start
                 return DataError(
-                    f"{name}: {where} is not UTF-8",
+                    f"{name}: line {line}, byte {byte} (0x{error.object[error.start]:02x}) is not UTF-8",
                     hint=f"convert the file, for example: iconv -f {known} -t utf-8 old > new",
                 )
-            offset += len(line)
     return DataError(f"{name}: is not UTF-8")
