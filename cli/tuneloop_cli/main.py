@@ -14,6 +14,7 @@ import typer
 
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import LocalError
+from tuneloop_cli.terminal import complain
 
 DEFAULT_DIR = Path(".tuneloop")
 
@@ -150,10 +151,10 @@ def main() -> None:
         app()
     except TuneloopExit as ended:
         if ended.message:
-            print(ended.message, file=sys.stderr)
+            complain(ended.message)
         sys.exit(ended.code)
     except LocalError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         sys.exit(Exit.FAILED)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

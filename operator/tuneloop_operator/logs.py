@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from tuneloop_api.wire.printable import printable
+
 
 class JsonLines(logging.Formatter):
     """Formats a record as one line of JSON."""
@@ -21,7 +23,8 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        text = json.dumps(line, ensure_ascii=False)
+        return text if printable(text) == text else json.dumps(line)
 
 
 def write_logs(level: str) -> None:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_config import ServerConfig
+from tuneloop_api.wire.printable import log_to_stderr, printable
 from tuneloop_server.app import create_app
 from tuneloop_server.artifact import read_manifest
 from tuneloop_server.connections import ConnectionLimits, Connections, connection_limit
@@ -83,7 +84,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tuneloop_server", description="Serve one artifact until SIGTERM.")
     parser.add_argument("config", type=Path, metavar="SERVER_JSON", help="the server's configuration (ServerConfig)")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     try:
         config = _config(arguments.config)
@@ -91,7 +92,7 @@ def main() -> int:
         with _listen(config) as listener:
             _serve(_service(config, manifest), listener)
     except CannotServe as error:
-        print(f"tuneloop-server: {error}", file=sys.stderr)
+        print(printable(f"tuneloop-server: {error}"), file=sys.stderr)
         return error.exit_code
     return ExitCode.OK
 

@@ -21,6 +21,7 @@ from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_api.wire.model import changed, ignored_fields
+from tuneloop_api.wire.printable import log_to_stderr, printable
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import StageFailure, failure_of
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str], *, ranks: Callable[[Sequence[str]], StartProc
         return int(ExitCode.CONFIG)
     command, run_json = arguments[0], Path(arguments[1])
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     try:
         config = load_run_config(run_json, stage=_STAGE_OF.get(command, command))
     except ConfigError as error:
@@ -181,9 +182,9 @@ def _limit_hub_access(config: RunConfig) -> None:
 
 def _print_failure(failure: StageFailure) -> None:
     for line in (*failure.traceback, f"error: {failure.message}"):
-        print(redact(line), file=sys.stderr)
+        print(printable(redact(line)), file=sys.stderr)
     if failure.hint:
-        print(f"hint: {failure.hint}", file=sys.stderr)
+        print(printable(f"hint: {failure.hint}"), file=sys.stderr)
 
 
 def _wrong_fields(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import LONGEST_LAST_LINE, MOST_LAST_LINES
 from tuneloop_api.wire.names import SECRET_VARIABLES
+from tuneloop_api.wire.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 def last_lines(lines: Sequence[str]) -> list[str]:
     """Return the last 20 lines that are not blank, each cut to 200 characters, without secrets and control characters."""
-    plain = (_CONTROL.sub("", line).rstrip() for line in lines)
+    plain = (printable(_CONTROL.sub("", line).rstrip()) for line in lines)
     newest = [line for line in plain if line][-MOST_LAST_LINES:]
     return [_cut(redact(line)) for line in newest]
 

@@ -21,6 +21,7 @@ from tuneloop_api.contract.results import (
 from tuneloop_api.contract.run_config import ResultReference
 from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_api.wire.model import MessageModel
+from tuneloop_api.wire.printable import printable
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
 from tuneloop_trainer.redaction import last_lines, redact
@@ -89,8 +90,8 @@ def failed(failure: StageFailure, *, stage: Stage, rank: int | None) -> Terminat
         stage=stage,
         outcome="Preempted" if preempted else "Failed",
         failure_class=failure.failure_class,
-        message=redact(failure.message),
-        hint=failure.hint,
+        message=printable(redact(failure.message)),
+        hint=None if failure.hint is None else printable(failure.hint),
         rank=rank,
         step=failure.step or (failure.train.steps if failure.train else None),
         last_lines=last_lines(failure.traceback) or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """All control characters but tab and line feed; embeddings, overrides and isolates of direction; separators; half surrogate pairs."""
@@ -20,6 +21,22 @@ class PrintableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
         return printable(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Write log lines of level INFO and above to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def printable_values(value: Any) -> Any:
+    """Return JSON data with printable texts; the names of its fields stay."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [printable_values(item) for item in value]
+    return {name: printable_values(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuneloop_api.wire.printable import printable
 from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 from tuneloop_cli.local.cluster.lock import has_session
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.terminal import say
 from tuneloop_cli.views.kinds import VIEWS
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.table import table
@@ -55,7 +57,7 @@ def show(word: str | None, name: str | None, *, folder: Path, output: str, watch
     while True:
         text = "\n\n".join(part for part in (_shown(kind, name, folder, output) for kind in kinds) if part)
         if text != printed:
-            print(text or f"nothing in {folder}", flush=True)
+            say(text or f"nothing in {folder}")
         if not watch:
             return
         printed = text
@@ -64,7 +66,7 @@ def show(word: str | None, name: str | None, *, folder: Path, output: str, watch
 
 def describe_one(word: str, name: str, *, folder: Path) -> None:
     """Print the page of one object."""
-    print(page(find(folder, kind_named(word), name), now=utc_now(), has_session=has_session(folder)))
+    say(page(find(folder, kind_named(word), name), now=utc_now(), has_session=has_session(folder)))
 
 
 def _shown(kind: CustomKind, name: str | None, folder: Path, output: str) -> str:
@@ -79,6 +81,9 @@ def _shown(kind: CustomKind, name: str | None, folder: Path, output: str) -> str
 
 
 def _dump(data: Manifest | Sequence[Manifest], output: str) -> str:
+    """Return an object as JSON or YAML, with the language's own escapes where a character is not safe for a terminal."""
     if output == "json":
-        return json.dumps(data, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip()
+        text = json.dumps(data, indent=2, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
+        return text if printable(text) == text else json.dumps(data, indent=2)
+    text = str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip()
+    return text if printable(text) == text else str(yaml.safe_dump(data, sort_keys=False)).rstrip()

@@ -6,9 +6,10 @@ import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
+from tuneloop_cli.terminal import Output, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,17 +58,12 @@ def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> N
             Exit.FAILED, f"no log of {name!r}{f' for stage {stage}' if stage else ''} in {folder / 'logs'}"
         )
     with ExitStack() as stack:
-        files = [stack.enter_context(log.path.open(encoding="utf-8", errors="replace")) for log in chosen]
-        for log, file in zip(chosen, files, strict=True):
+        outputs = [Output(stack.enter_context(log.path.open("rb"))) for log in chosen]
+        for log, output in zip(chosen, outputs, strict=True):
             if len(chosen) > 1:
-                print(f"==> {log.path.stem} <==")
-            _print_new_lines(file)
+                say(f"==> {log.path.stem} <==")
+            output.pass_on()
         while follow:
             time.sleep(FOLLOW_SECONDS)
-            for file in files:
-                _print_new_lines(file)
-
-
-def _print_new_lines(file: TextIO) -> None:
-    while line := file.readline():
-        print(line, end="", flush=True)
+            for output in outputs:
+                output.pass_on()

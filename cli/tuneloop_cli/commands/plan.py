@@ -11,6 +11,7 @@ from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.validate import error_output, local_settings, refusal_of, run_trainer
 from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 from tuneloop_cli.local.kubelet.pod_plan import Folders
+from tuneloop_cli.terminal import say
 from tuneloop_cli.views.plan_page import plan_page
 
 if TYPE_CHECKING:
@@ -34,6 +35,6 @@ def show_plan(files: list[Path], *, folder: Path, output: str) -> None:
     if completed.returncode != 0:
         raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {error_output(completed)}")
     job_plan = JobPlan.from_wire(json.loads(completed.stdout))
-    print(json.dumps(job_plan.to_wire(), indent=2) if output == "json" else plan_page(loaded.name, job_plan))
+    say(json.dumps(job_plan.to_wire(), indent=2) if output == "json" else plan_page(loaded.name, job_plan))
     if job_plan.problems:
         raise TuneloopExit(Exit.BAD_INPUT)

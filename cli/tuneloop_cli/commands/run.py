@@ -8,11 +8,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.live import Live
 
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
+from tuneloop_cli.console import PrintableConsole
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.local.submission import Submission
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from tuneloop_cli.local.session import LocalSession, Submitted
     from tuneloop_operator.cluster import Manifest
@@ -44,7 +44,7 @@ class _FollowedJob:
 def run_job(files: list[Path], *, folder: Path, ranks: int | None, plain: bool) -> None:
     """Run the job. Exit code 0 means that the job has succeeded."""
     loaded = only_manifest("FineTuneJob", files, command="run")
-    console = Console(highlight=False, soft_wrap=True)
+    console = PrintableConsole(highlight=False, soft_wrap=True)
     show = _show_lines if plain or not console.is_terminal else _show_live
     code = asyncio.run(_run(loaded.manifest, folder=folder, ranks=ranks, show=show, console=console))
     raise TuneloopExit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.terminal import say
 from tuneloop_cli.views.values import at
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def _serve(manifest: Manifest, *, folder: Path, port: int) -> None:
         (submitted,) = await session.submit(manifest)
         if await finishes_before(interrupts.first, _until_ready(session, submitted.manifest)):
             await interrupts.first.wait()
-        print("stopping; requests in flight are finished", flush=True)
+        say("stopping; requests in flight are finished")
 
 
 async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
@@ -44,12 +45,12 @@ async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
             require_can_become_ready(version)
             ready = condition(version, "Ready")
             if ready.get("status") == "True":
-                print(f"{metadata['name']} answers at {at(version, 'status.url')}", flush=True)
+                say(f"{metadata['name']} answers at {at(version, 'status.url')}")
                 return
             message = ready.get("message", "")
             if message and message != printed:
                 printed = message
-                print(message, flush=True)
+                say(message)
 
 
 def require_can_become_ready(deployment: Manifest) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
+from tuneloop_cli.terminal import say
 from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.values import at
 
@@ -30,11 +31,11 @@ async def _keep_up(manifests: list[Manifest], *, folder: Path, ranks: int | None
         submissions = await session.submit(*manifests)
         for submitted in submissions:
             for line in submitted.overlay:
-                print(f"{submitted.manifest['metadata']['name']}: {line}", flush=True)
-        print(f"{len(submissions)} objects are kept running; Ctrl-C stops them", flush=True)
+                say(f"{submitted.manifest['metadata']['name']}: {line}")
+        say(f"{len(submissions)} objects are kept running; Ctrl-C stops them")
         stored = [submitted.manifest for submitted in submissions]
         await finishes_before(interrupts.first, _print_all_changes(session, stored))
-        print("saving checkpoints and stopping (Ctrl-C again stops at once)", flush=True)
+        say("saving checkpoints and stopping (Ctrl-C again stops at once)")
         if not await finishes_before(interrupts.second, session.suspend_all()):
             await session.abort()
 
@@ -52,4 +53,4 @@ async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
             phase = at(version, "status.phase")
             if phase and phase != printed:
                 printed = phase
-                print(f"{name}: {view_of(version).line(version)}", flush=True)
+                say(f"{name}: {view_of(version).line(version)}")

@@ -16,6 +16,7 @@ from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
+from tuneloop_cli.terminal import say
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
@@ -35,7 +36,7 @@ def check_files(files: list[Path], *, folder: Path) -> None:
     for loaded in manifests_in(files):
         problem = _problem(loaded, folders=folders, settings=settings)
         invalid += problem is not None
-        print(f"{loaded.file}: {loaded.kind} {loaded.name}: {problem or 'ok'}")
+        say(f"{loaded.file}: {loaded.kind} {loaded.name}: {problem or 'ok'}")
     if invalid:
         raise TuneloopExit(Exit.BAD_INPUT)
 

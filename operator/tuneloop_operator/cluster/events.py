@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.printable import printable
 from tuneloop_operator.cluster.times import micro_time
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def event_manifest(
         "eventTime": micro_time(now),
         "type": kind,
         "reason": reason,
-        "note": _shortened(message),
+        "note": _shortened(printable(message)),
         "action": "Reconcile",
         "reportingController": CONTROLLER,
         "reportingInstance": instance[:_LONGEST_INSTANCE],

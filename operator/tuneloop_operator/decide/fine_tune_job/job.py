@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.decision import Decision, PodRefusals
 from tuneloop_operator.decide.fine_tune_job.start import attempt_released
@@ -90,7 +91,7 @@ def _with_status(
     observed: ObservedJob, status: FineTuneJobStatus, decision: Decision, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
     """Return the decision with the whole status; without it if the stored status is equal, or if only progress would be written too soon."""
-    new = shown(observed, status, now=now).to_wire()
+    new = printable_values(shown(observed, status, now=now).to_wire())
     old = observed.job.status.to_wire() if observed.job.status else {}
     if new == old:
         return decision

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
@@ -146,6 +147,6 @@ def _only_status(observed: ObservedDeployment, status: ModelDeploymentStatus) ->
 
 
 def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
-    new = status.to_wire()
+    new: dict[str, Any] = printable_values(status.to_wire())
     old = observed.deployment.status.to_wire() if observed.deployment.status else None
     return None if new == old else new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuneloop_trainer.data.sources.raw import BATCH_ROWS, RawBatch, RawRow, WantedColumns, column_positions, raw_row
+from tuneloop_trainer.data.sources.arrow_sizes import decoded_bytes, is_compressed
+from tuneloop_trainer.data.sources.parquet_pages import rows_at_a_time
+from tuneloop_trainer.data.sources.raw import (
+    BATCH_CHARACTERS,
+    BATCH_ROWS,
+    LONGEST_ROW,
+    BadReason,
+    RawBatch,
+    RawRow,
+    WantedColumns,
+    characters_of,
+    column_positions,
+    raw_row,
+)
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,44 +34,78 @@ if TYPE_CHECKING:
     from tuneloop_trainer.locate import DataFile
 
 _ROWS_AT_A_TIME = BATCH_ROWS // 4
-"""The width of the texts is not known before they are read."""
+_LONGEST_ROW_BYTES = 4 * LONGEST_ROW
+"""A row with more bytes has more characters than a row may have, whatever they are."""
+_DAMAGED = (pa.ArrowException, OSError, ValueError, struct.error)
 
 
 def read_parquet(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
-    """Read a Parquet file."""
+    """Read a Parquet file. As many rows are decoded at a time as fit into bounded memory, whatever the file's encodings make of its bytes."""
     try:
-        with pq.ParquetFile(file.path, buffer_size=1_048_576, pre_buffer=False) as parquet:
-            schema, total = parquet.schema_arrow, parquet.metadata.num_rows
-            positions = column_positions(schema.names, wanted=wanted, file=file.name, field=field)
-            names = [schema.names[position] for position in positions]
-            batches = parquet.iter_batches(batch_size=_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names)))
-            columns = _columns(schema, names, wanted=wanted)
+        with file.path.open("rb") as headers, _opened(file, wanted=wanted, field=field) as parquet:
+            metadata = parquet.metadata
+            columns = _columns(parquet.schema_arrow, wanted=wanted, file=file, field=field)
+            leaves = _leaves(metadata, columns.names)
             first = 1
-            for batch in batches:
-                rows = _raw_rows(batch, columns, first=first)
-                first += batch.num_rows
-                yield RawBatch(rows, (first - 1) / max(1, total))
-    except (pa.ArrowException, OSError) as error:
+            for index in range(metadata.num_row_groups):
+                group = metadata.row_group(index)
+                rows = rows_at_a_time(headers, group, leaves, name=file.name, most=_ROWS_AT_A_TIME)
+                names = list(dict.fromkeys(columns.names))
+                for batch in parquet.iter_batches(batch_size=rows, row_groups=[index], columns=names):
+                    for part in _parts(batch, columns):
+                        raw = _raw_rows(part, columns, first=first)
+                        first += part.num_rows
+                        yield RawBatch(raw, (first - 1) / max(1, metadata.num_rows))
+    except _DAMAGED as error:
         raise _unreadable(file, error) from error
 
 
 def read_arrow(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
-    """Read an Arrow stream file, memory-mapped."""
+    """Read an Arrow stream file, memory-mapped. Raises DataError for compressed batches; `datasets` writes none."""
     try:
+        if is_compressed(file.path):
+            raise DataError(f"{file.name}: has compressed batches", hint="write it with datasets.save_to_disk")
         with pa.memory_map(str(file.path)) as source, pa.ipc.open_stream(source) as stream:
-            schema = stream.schema
-            positions = column_positions(schema.names, wanted=wanted, file=file.name, field=field)
-            names = [schema.names[position] for position in positions]
-            columns = _columns(schema, names, wanted=wanted)
+            columns = _columns(stream.schema, wanted=wanted, file=file, field=field)
             size = max(1, source.size())
             first = 1
             for batch in stream:
-                for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
-                    part = batch.slice(start, _ROWS_AT_A_TIME)
-                    yield RawBatch(_raw_rows(part, columns, first=first), min(1.0, source.tell() / size))
-                    first += part.num_rows
-    except (pa.ArrowException, OSError) as error:
+                whole = batch.select(list(dict.fromkeys(columns.names)))
+                whole.validate(full=True)
+                for start in range(0, whole.num_rows, _ROWS_AT_A_TIME):
+                    for part in _parts(whole.slice(start, _ROWS_AT_A_TIME), columns):
+                        yield RawBatch(_raw_rows(part, columns, first=first), min(1.0, source.tell() / size))
+                        first += part.num_rows
+    except _DAMAGED as error:
         raise _unreadable(file, error) from error
+
+
+def _opened(file: DataFile, *, wanted: WantedColumns, field: str) -> pq.ParquetFile:
+    """Open a file so that texts in lists stay in their dictionary: a row may use a long text any number of times."""
+    metadata = pq.read_metadata(file.path)
+    columns = _columns(metadata.schema.to_arrow_schema(), wanted=wanted, file=file, field=field)
+    lists = [leaf.path for _, leaf in _leaves(metadata, columns.names) if leaf.max_repetition_level > 0]
+    return pq.ParquetFile(file.path, metadata=metadata, read_dictionary=lists, buffer_size=1_048_576, pre_buffer=False)
+
+
+def _leaves(metadata: pq.FileMetaData, names: list[str]) -> list[tuple[int, pq.ColumnSchema]]:
+    """Return the leaf columns that are read for these columns, each with its index."""
+    leaves = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
+    return [(index, leaf) for index, leaf in leaves if any(f"{leaf.path}.".startswith(f"{name}.") for name in names)]
+
+
+def _parts(batch: pa.RecordBatch, columns: _Columns) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in parts of bounded size; a single row may have any size."""
+    if batch.num_rows > 1 and _bytes_of(batch, columns) > BATCH_CHARACTERS:
+        half = batch.num_rows // 2
+        yield from _parts(batch.slice(0, half), columns)
+        yield from _parts(batch.slice(half), columns)
+    elif batch.num_rows:
+        yield batch
+
+
+def _bytes_of(batch: pa.RecordBatch, columns: _Columns) -> int:
+    return sum(decoded_bytes(batch.column(name)) for name in set(columns.names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +117,25 @@ class _Columns:
     """Names of the classes that a column holds as numbers, for each column."""
 
 
-def _columns(schema: pa.Schema, names: list[str], *, wanted: WantedColumns) -> _Columns:
+def _columns(schema: pa.Schema, *, wanted: WantedColumns, file: DataFile, field: str) -> _Columns:
+    positions = column_positions(schema.names, wanted=wanted, file=file.name, field=field)
+    names = [schema.names[position] for position in positions]
     features = _features(schema)
     return _Columns(wanted=wanted, names=names, classes=[_class_names(features.get(name)) for name in names])
 
 
 def _raw_rows(batch: pa.RecordBatch, columns: _Columns, *, first: int) -> list[RawRow]:
+    if batch.num_rows == 1 and _bytes_of(batch, columns) > _LONGEST_ROW_BYTES:
+        return [RawRow(first, problem=BadReason.TOO_LONG)]
     values = []
     for name, classes in zip(columns.names, columns.classes, strict=True):
         column = _values(batch.column(name))
         values.append(column if classes is None else [_class_name(value, classes) for value in column])
     cells = zip(*values, strict=True)
-    return [raw_row(first + index, row, wanted=columns.wanted) for index, row in enumerate(cells)]
+    rows = (raw_row(first + index, row, wanted=columns.wanted) for index, row in enumerate(cells))
+    return [
+        row if characters_of(row) <= LONGEST_ROW else RawRow(row.number, problem=BadReason.TOO_LONG) for row in rows
+    ]
 
 
 def _values(column: pa.Array) -> list[Any]:
