@@ -11,6 +11,10 @@ def test_the_newest_lines_are_kept_short_and_plain():
     assert lines[-2:] == ["red", "x" * 199 + "…"]
 
 
+def test_no_line_steers_a_terminal():
+    assert last_lines(["\x9b2J \u202e"]) == [r"\x9b2J \u202e"]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.results import (
     DataCounts,
     ExportResult,
@@ -17,7 +18,8 @@ from tuneloop_api.contract.results import (
     TrainResult,
 )
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.stage_result import StageResult, succeeded
+from tuneloop_trainer.failures import StageFailure
+from tuneloop_trainer.stage_result import StageResult, failed, succeeded
 
 SAVED = SavedStep(step=3, path="/step-3")
 PREPARED = PrepareResult(
@@ -62,3 +64,9 @@ def test_a_training_without_findings_says_so() -> None:
 def test_a_rank_without_a_result_sends_no_summary() -> None:
     message = succeeded(None, stage="train", reference=None)
     assert (message.outcome, message.prepare, message.train, message.export) == ("Succeeded", None, None, None)
+
+
+def test_the_message_of_a_failure_cannot_steer_a_terminal() -> None:
+    failure = StageFailure(exit_code=ExitCode.DATA, message="row \x1b[2J\r", hint="rename \u202e")
+    message = failed(failure, stage="prepare", rank=None)
+    assert (message.message, message.hint) == (r"row \x1b[2J\x0d", r"rename \u202e")

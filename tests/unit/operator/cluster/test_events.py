@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tuneloop_operator.cluster.events import newest_refusal
+from tuneloop_operator.cluster.events import event_manifest, newest_refusal
 
 QUOTA = 'pods "reviews-a1-0-x7k2p" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0'
 
@@ -49,3 +50,18 @@ def test_the_newest_one_counts(newest: dict[str, Any]) -> None:
 
 def test_without_events_there_is_no_message() -> None:
     assert newest_refusal([]) == ""
+
+
+def test_the_note_of_an_event_cannot_steer_a_terminal() -> None:
+    metadata = {"name": "reviews", "namespace": "default", "uid": "u", "resourceVersion": "1"}
+    regarding = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
+    made = event_manifest(
+        regarding,
+        kind="Warning",
+        reason="Failed",
+        message="label \x1b[2J\r\u202e" + "x" * 2000,
+        instance="operator",
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert made["note"].startswith(r"label \x1b[2J\x0d\u202exxx")
+    assert len(made["note"].encode()) <= 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -139,6 +140,16 @@ def test_data_that_has_changed_is_the_end() -> None:
         "hint": "Put the files back as they were, or create the job under another name to train on the new ones.",
         "retryable": False,
     }
+
+
+def test_a_status_cannot_steer_a_terminal_whatever_a_pod_says() -> None:
+    job = gang_job(outcome="Failed", outcome_since=NOW)
+    text = json.dumps(json.loads(failure(FailureClass.DATA, stage="train")) | {"message": "row \x1b[2J\r\u202e"})
+    pods = tuple(pod_of(job, index, phase="Failed", ended=ended(1, text=text)) for index in (0, 1))
+    decision = decided(TRAINING, jobs=(job,), pods=pods, live=True, after=1)
+    assert new(decision)["failure"]["message"] == r"row \x1b[2J\x0d\u202e"
+    assert all(ord(letter) >= 32 for letter in json.dumps(new(decision), ensure_ascii=False))
+    assert decided(new(decision), jobs=(job,), pods=pods, live=True, after=1).status is None
 
 
 @pytest.mark.parametrize(("kind", "reason"), [(FailureClass.DATA, "Failed"), (FailureClass.HANG, "Restarting")])

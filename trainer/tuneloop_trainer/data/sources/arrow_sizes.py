@@ -27,21 +27,25 @@ def decoded_bytes(column: pa.Array) -> int:
     if isinstance(kind, pa.BaseExtensionType):
         return decoded_bytes(column.storage)
     if pa.types.is_dictionary(kind):
-        return objects + _sum(pc.take(_lengths(column.dictionary), column.indices))
+        values = column.dictionary
+        return objects if _is_fixed(values.type) else objects + _sum(pc.take(_lengths(values), column.indices))
     if pa.types.is_struct(kind):
         return objects + sum(decoded_bytes(column.field(index)) for index in range(kind.num_fields))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return objects + decoded_bytes(column.flatten())
-    return objects + _sum(_lengths(column))
+    return objects if _is_fixed(kind) else objects + _sum(_lengths(column))
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    """Return whether a value is a number, a time or nothing."""
+    return pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind)
 
 
 def _lengths(column: pa.Array) -> pa.Array:
-    kind = column.type
-    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+    """Return the bytes of each text."""
+    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
         return pa.array([value.as_buffer().size if value.is_valid else 0 for value in column], pa.int64())
-    if pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind):
-        return pa.array([], pa.int64()) if len(column) == 0 else pa.repeat(pa.scalar(0, pa.int64()), len(column))
-    return pc.cast(pc.binary_length(column), pa.int64())
+    return pc.binary_length(column)
 
 
 def _sum(lengths: pa.Array) -> int:
@@ -50,8 +54,8 @@ def _sum(lengths: pa.Array) -> int:
 
 def is_compressed(path: Path) -> bool:
     """Return whether a batch of an Arrow stream is compressed: a few bytes may stand for any number of values."""
-    with pa.memory_map(str(path)) as source, pa.ipc.MessageReader.open_stream(source) as messages:
-        return any(_is_compressed(message) for message in messages)
+    with pa.memory_map(str(path)) as source:
+        return any(map(_is_compressed, pa.ipc.MessageReader.open_stream(source)))
 
 
 def _is_compressed(message: pa.ipc.Message) -> bool:

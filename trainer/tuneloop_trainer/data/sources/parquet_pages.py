@@ -20,7 +20,7 @@ LARGEST_PAGE = 134_217_728
 """Bytes. Writers end a page at 1 MiB; that of Arrow looks after 1024 values only, so that long texts make larger pages."""
 MOST_LIST_VALUES = 16_777_216
 """Values of a column of lists in a row group: one row may hold them all, and a few bytes may stand for them."""
-_ROWS_BYTES = 67_108_864
+_ROWS_BYTES = 33_554_432
 """Bytes that the rows which are decoded at a time may have, at most, where no single row has more."""
 _DATA, _DATA_V2 = 0, 3
 _DELTA_BYTE_ARRAY = 7
