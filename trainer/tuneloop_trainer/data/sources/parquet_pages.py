@@ -25,6 +25,8 @@ _ROWS_BYTES = 33_554_432
 _DATA, _DATA_V2 = 0, 3
 _DELTA_BYTE_ARRAY = 7
 _DEEPEST = 8
+_LARGEST_NUMBER = 2**33
+"""Sizes and counts have 32 bits; the sign takes a bit."""
 _HINT = "write the file again with smaller pages: pandas.read_parquet(old).to_parquet(new, row_group_size=1000, write_batch_size=16)"
 
 
@@ -92,8 +94,8 @@ def _pages(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[_Page]:
         file.seek(packed, 1)
 
 
-def _size(fields: dict[int, Any], number: int) -> int:
-    value = fields.get(number)
+def _size(fields: Any, number: int) -> int:
+    value = fields.get(number) if isinstance(fields, dict) else None
     if not isinstance(value, int) or value < 0:
         raise ValueError("the header of a page is damaged")
     return value
@@ -140,7 +142,7 @@ def _unsigned(file: IO[bytes]) -> int:
     for shift in range(0, 64, 7):
         byte = _byte(file)
         value |= (byte & 127) << shift
-        if byte < 128:
+        if byte < 128 and value < _LARGEST_NUMBER:
             return value
     raise ValueError("the header of a page is damaged")
 
