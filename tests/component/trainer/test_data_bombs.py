@@ -143,5 +143,4 @@ def test_a_file_that_cannot_be_read_in_parts_is_refused(read, name, message) -> 
 
 
 def test_no_file_takes_much_memory(read) -> None:
-    print({name: round(found["grown"]) for name, found in read.items()})
     assert {name: found["grown"] for name, found in read.items() if found["grown"] > 200} == {}
