@@ -22,12 +22,24 @@ MOST_LIST_VALUES = 16_777_216
 """Values of a column of lists in a row group: one row may hold them all, and a few bytes may stand for them."""
 _ROWS_BYTES = 33_554_432
 """Bytes that the rows which are decoded at a time may have, at most, where no single row has more."""
-_DATA, _DATA_V2 = 0, 3
 _DELTA_BYTE_ARRAY = 7
 _DEEPEST = 8
 _LARGEST_NUMBER = 2**33
 """Sizes and counts have 32 bits; the sign takes a bit."""
 _HINT = "write the file again with smaller pages: pandas.read_parquet(old).to_parquet(new, row_group_size=1000, write_batch_size=16)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DataHeader:
+    """Numbers of fields in parquet.thrift."""
+
+    header: int
+    values: int = 1
+    encoding: int
+
+
+_OF_DATA = {0: _DataHeader(header=5, encoding=2), 3: _DataHeader(header=8, encoding=4)}
+"""Type of page → its fields; pages of other types hold no values of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +94,11 @@ def _pages(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[_Page]:
     left = chunk.num_values
     while left > 0:
         header = _struct(file)
-        packed, size = _size(header, 3), _size(header, 2)
-        data, encoding = {_DATA: (5, 2), _DATA_V2: (8, 4)}.get(header.get(1), (None, 0))
-        values = 0 if data is None else _size(header.get(data, {}), 1)
-        yield _Page(
-            size=max(size, packed),
-            values=values,
-            encoding=None if data is None else _size(header.get(data, {}), encoding),
-        )
+        packed, size, of_data = _size(header, 3), _size(header, 2), _OF_DATA.get(_size(header, 1))
+        data = None if of_data is None else header.get(of_data.header)
+        values = 0 if of_data is None else _size(data, of_data.values)
+        encoding = None if of_data is None else _size(data, of_data.encoding)
+        yield _Page(size=max(size, packed), values=values, encoding=encoding)
         left -= values
         file.seek(packed, 1)
 
