@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from tiny_models import tiny_bert
@@ -23,7 +25,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LATER_COMMIT = "fedcba9876543210fedcba9876543210fedcba98"
 """What the branch `moving` means from the second question on."""
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from run_configs import run_config
 from tuneloop_trainer.models import hub
@@ -31,23 +33,28 @@ from tuneloop_trainer.errors import StageError
 from tuneloop_trainer.models.source import open_model
 from tuneloop_trainer.tasks import task_of
 hub.WAITS_SECONDS = (0.01,) * len(hub.WAITS_SECONDS)
-found = []
-for source in json.loads(sys.argv[2]):
-    config = run_config(Path(sys.argv[1]), model_source=source)
-    try:
-        model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
-        found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir()), "path": str(model.path)})
-    except StageError as error:
-        found.append({"error": type(error).__name__, "message": error.message, "hint": error.hint or ""})
-print(json.dumps(found))
+for line in sys.stdin:
+    folder, sources, os.environ["HF_TOKEN"] = json.loads(line)
+    found = []
+    for source in sources:
+        config = run_config(Path(folder), model_source=source)
+        try:
+            model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
+            found.append({"revision": model.revision, "files": sorted(path.name for path in model.path.iterdir()), "path": str(model.path)})
+        except StageError as error:
+            found.append({"error": type(error).__name__, "message": error.message, "hint": error.hint or ""})
+    print(json.dumps(found), flush=True)
 """
 
 
 class Hub(ThreadingHTTPServer):
     """Serves the files of a folder as the models org/name (public, or for `token` alone), org/gated and nothing else."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def begin(self, folder: Path) -> None:
+        """Serve another folder, without trouble, and forget what was asked."""
         self.folder = folder
         self.asked: list[str] = []
         self.busy, self.cut_off = 0, 0
@@ -138,63 +145,95 @@ def oid(path: Path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture
-def hub(tmp_path) -> Iterator[Hub]:
-    server = Hub(tiny_bert(tmp_path / "served"))
-    (server.folder / "pytorch_model.bin").write_bytes(b"pickle")
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hub]:
+    server = Hub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
 
 
-def opened(tmp_path: Path, hub: Hub, *sources: tuple[str, str], token: str = "") -> list[dict[str, str]]:
-    """Open models, by address and revision, in a process of their own: the hub's address is read when its client is imported."""
+@pytest.fixture(scope="module")
+def opener(server, tmp_path_factory) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that opens models for all tests here, and its log: the hub's address is read when its client is imported."""
+    folder = tmp_path_factory.mktemp("opener")
     environment = os.environ | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-        "HF_HOME": str(tmp_path / "home"),
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(folder / "home"),
         "PYTHONPATH": os.pathsep.join(sys.path),
         "OMP_NUM_THREADS": "1",
-        "HF_TOKEN": token,
     }
     environment.pop("HF_HUB_OFFLINE", None)
-    wire = json.dumps([{"uri": uri, "revision": revision} for uri, revision in sources])
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), wire]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not token or token not in done.stdout + done.stderr
-    return json.loads(done.stdout)
+    path = folder / "log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], env=environment, stdin=PIPE, stdout=PIPE, stderr=log, text=True
+        )
+    yield process, path
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0, path.read_text()
 
 
-def test_a_revision_is_fetched_once_at_its_commit_without_pickles(tmp_path, hub):
-    first, second = opened(tmp_path, hub, ("hf://org/name", "v1"), ("hf://org/name", "main"))
+@dataclass(frozen=True)
+class Opener:
+    """Opens models of the hub below a folder, in the process that is there for it."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    folder: Path
+
+    def __call__(self, *sources: tuple[str, str], token: str = "") -> list[dict[str, str]]:
+        """Open models, by address and revision, with a token in the environment, which nothing may print."""
+        wire = [{"uri": uri, "revision": revision} for uri, revision in sources]
+        self.process.stdin.write(json.dumps([str(self.folder), wire, token]) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        assert not token or token not in line + self.log.read_text()
+        return json.loads(line)
+
+
+@pytest.fixture
+def hub(server, tmp_path) -> Hub:
+    """The hub with files of this test's own."""
+    server.begin(tiny_bert(tmp_path / "served"))
+    (server.folder / "pytorch_model.bin").write_bytes(b"pickle")
+    return server
+
+
+@pytest.fixture
+def opened(opener, hub, tmp_path) -> Opener:
+    return Opener(*opener, folder=tmp_path)
+
+
+def test_a_revision_is_fetched_once_at_its_commit_without_pickles(opened, hub):
+    first, second = opened(("hf://org/name", "v1"), ("hf://org/name", "main"))
     assert first["revision"] == second["revision"] == COMMIT
     assert set(first["files"]) == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert any((tmp_path / "models").rglob("model.safetensors"))
+    assert any((opened.folder / "models").rglob("model.safetensors"))
     loaded = [command for command in hub.asked if command.startswith("GET") and "resolve" in command]
     assert len(loaded) == 4
     assert not any("pytorch_model.bin" in command for command in hub.asked)
 
 
-def test_all_files_are_of_the_commit_that_was_found_first_though_the_branch_moves_on(tmp_path, hub):
-    (found,) = opened(tmp_path, hub, ("hf://org/name", "moving"))
+def test_all_files_are_of_the_commit_that_was_found_first_though_the_branch_moves_on(opened, hub):
+    (found,) = opened(("hf://org/name", "moving"))
     assert found["revision"] == COMMIT
     fetched = [command for command in hub.asked if "/resolve/" in command]
     assert fetched
     assert all(f"/resolve/{COMMIT}/" in command for command in fetched)
 
 
-def test_a_model_with_pickles_alone_is_refused_before_anything_is_loaded(tmp_path, hub):
+def test_a_model_with_pickles_alone_is_refused_before_anything_is_loaded(opened, hub):
     (hub.folder / "model.safetensors").unlink()
-    (refused,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    (refused,) = opened(("hf://org/name", "main"))
     assert "only pickled weights (pytorch_model.bin)" in refused["message"]
     assert not any("resolve" in command for command in hub.asked)
 
 
-def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hub):
-    unknown, gated, missing = opened(
-        tmp_path, hub, ("hf://org/name", "v9"), ("hf://org/gated", "main"), ("hf://org/none", "main")
-    )
+def test_what_the_hub_refuses_is_named_with_repository_and_revision(opened, hub):
+    unknown, gated, missing = opened(("hf://org/name", "v9"), ("hf://org/gated", "main"), ("hf://org/none", "main"))
     assert {refused["error"] for refused in (unknown, gated, missing)} == {"ModelAccessError"}
     assert unknown["message"].endswith("hf://org/name at revision 'v9': there is no such branch, tag or commit")
     assert gated["message"].endswith("hf://org/gated at revision 'main' is gated")
@@ -202,21 +241,21 @@ def test_what_the_hub_refuses_is_named_with_repository_and_revision(tmp_path, hu
     assert missing["message"].endswith("hf://org/none at revision 'main' does not exist, or is private")
 
 
-def test_a_gated_model_is_fetched_with_the_token_of_the_environment_which_nothing_prints(tmp_path, hub):
+def test_a_gated_model_is_fetched_with_the_token_of_the_environment_which_nothing_prints(opened, hub):
     hub.token = "canary-9d1f03"
     sources = [("hf://org/name", "main"), ("hf://org/none", "main")]
-    found, missing = opened(tmp_path, hub, *sources, token=hub.token)
+    found, missing = opened(*sources, token=hub.token)
     assert found.get("revision") == COMMIT, found
     assert "model.secretRef" in missing["hint"]
-    other = tmp_path / "other"
-    other.mkdir()
-    (refused,) = opened(other, hub, sources[0], token="canary-of-nobody")
+    other = replace(opened, folder=opened.folder / "other")
+    other.folder.mkdir()
+    (refused,) = other(sources[0], token="canary-of-nobody")
     assert refused["message"].endswith("hf://org/name at revision 'main' is gated")
 
 
-def served_weights(hub: Hub, opened: dict[str, str]) -> bool:
+def served_weights(hub: Hub, found: dict[str, str]) -> bool:
     name = "model.safetensors"
-    return (Path(opened["path"]) / name).read_bytes() == (hub.folder / name).read_bytes()
+    return (Path(found["path"]) / name).read_bytes() == (hub.folder / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -227,16 +266,16 @@ def served_weights(hub: Hub, opened: dict[str, str]) -> bool:
         pytest.param({"slow_seconds": 2.0}, id="slow"),
     ],
 )
-def test_a_hub_in_trouble_is_tried_until_all_is_there(tmp_path, hub, fault):
+def test_a_hub_in_trouble_is_tried_until_all_is_there(opened, hub, fault):
     vars(hub).update(fault)
-    (found,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    (found,) = opened(("hf://org/name", "main"))
     assert found.get("revision") == COMMIT, found
     assert served_weights(hub, found)
 
 
-def test_a_hub_that_stays_busy_is_named_after_five_tries(tmp_path, hub):
+def test_a_hub_that_stays_busy_is_named_after_five_tries(opened, hub):
     hub.busy = 1000
-    (refused,) = opened(tmp_path, hub, ("hf://org/name", "main"))
+    (refused,) = opened(("hf://org/name", "main"))
     asked = [command for command in hub.asked if "/api/models/org/name" in command]
     assert (refused["error"], len(asked)) == ("ModelAccessError", 5)
     assert refused["message"].startswith("model.uri: hf://org/name at revision 'main': the hub refused: ")
