@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,9 @@ from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
 
+FULL = {"type": "full"}
+"""Prepare plans the memory of the run each time, and that of adapters takes twice as long."""
+
 
 def run(tmp_path: Path, model: Path, rows: list[tuple[str, str]] | None = None, **settings: Any) -> PrepareResult:
     write_csv(tmp_path / "train.csv", sentences(400) if rows is None else rows)
@@ -28,17 +32,31 @@ def run(tmp_path: Path, model: Path, rows: list[tuple[str, str]] | None = None, 
 
 
 def again(tmp_path: Path, model: Path, **settings: Any) -> PrepareResult:
-    config = run_config(tmp_path, model=model, **settings)
+    config = run_config(tmp_path, model=model, **{"method": FULL} | settings)
     return prepare(config, Reporter(config))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that was prepared once for the tests here."""
+
+    folder: Path
+    result: PrepareResult
+
+
+@pytest.fixture(scope="module")
+def prepared(model, tmp_path_factory) -> Prepared:
+    """400 sentences with the usual settings, for tests that leave them as they are."""
+    folder = tmp_path_factory.mktemp("prepared")
+    return Prepared(folder, run(folder, model))
 
 
 def report_of(result: PrepareResult) -> dict[str, Any]:
     return json.loads(Path(result.report_path).read_text())
 
 
-def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model):
-    rows = sentences(400)
-    result = run(tmp_path, model, rows)
+def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(prepared, model):
+    result = prepared.result
     tokenizer = AutoTokenizer.from_pretrained(model)
     dataset, stored = Path(result.dataset_path), {}
     for name in ("train", "validation", "test"):
@@ -49,11 +67,11 @@ def test_every_row_lies_in_one_split_as_its_tokens_and_its_text(tmp_path, model)
             assert split.tokens(index).tolist() == tokenizer(text)["input_ids"]
             assert result.resolved.labels[split.row_column("labels")[index]] == label
             stored[row] = (text, label)
-    assert [stored[row] for row in range(400)] == rows
+    assert [stored[row] for row in range(400)] == sentences(400)
 
 
-def test_the_result_says_what_was_found_and_chosen(tmp_path, model):
-    result = run(tmp_path, model)
+def test_the_result_says_what_was_found_and_chosen(prepared, model):
+    result = prepared.result
     assert result.counts.rows == sum(result.counts.splits.values()) == 400
     assert result.resolved.labels == ["class-0", "class-1"]
     assert result.resolved.max_tokens <= 16
@@ -67,10 +85,10 @@ def test_the_result_says_what_was_found_and_chosen(tmp_path, model):
     }
 
 
-def test_the_same_inputs_are_prepared_once(tmp_path, model):
-    first = run(tmp_path, model)
+def test_the_same_inputs_are_prepared_once(prepared, model):
+    first = prepared.result
     written = {path: path.stat().st_mtime_ns for path in Path(first.dataset_path).rglob("*")}
-    second = again(tmp_path, model, training={"epochs": 5})
+    second = again(prepared.folder, model, training={"epochs": 5})
     assert (first.cache_hit, second.cache_hit) == (False, True)
     assert second.dataset_digest == first.dataset_digest
     assert second.resolved.total_steps == 5 * first.resolved.total_steps
@@ -85,8 +103,8 @@ def test_the_same_inputs_are_prepared_once(tmp_path, model):
         pytest.param({"model_source": {"labels": ["class-1", "class-0"]}}, id="the order of the classes"),
     ],
 )
-def test_another_setting_makes_another_data_set(tmp_path, model, settings):
-    assert run(tmp_path, model).dataset_digest != again(tmp_path, model, **settings).dataset_digest
+def test_another_setting_makes_another_data_set(prepared, model, settings):
+    assert again(prepared.folder, model, **settings).dataset_digest != prepared.result.dataset_digest
 
 
 def test_other_contents_make_another_data_set(tmp_path, model):
@@ -94,12 +112,11 @@ def test_other_contents_make_another_data_set(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["train-00000.safetensors", "test-00000.parquet", "tokenizer/tokenizer.json"])
-def test_a_damaged_data_set_is_prepared_again(tmp_path, model, name):
-    first = run(tmp_path, model)
-    shard = Path(first.dataset_path) / name
+def test_a_damaged_data_set_is_prepared_again(prepared, model, name):
+    shard = Path(prepared.result.dataset_path) / name
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    second = again(tmp_path, model)
+    second = again(prepared.folder, model)
     assert not second.cache_hit
     assert shard.read_bytes() == whole
 
@@ -210,9 +227,8 @@ def test_a_draft_of_a_killed_run_is_deleted(tmp_path, model):
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == [result.dataset_digest]
 
 
-def test_of_two_runs_at_once_the_first_folder_stays(tmp_path, model):
-    first = run(tmp_path, model)
-    folder, copy = Path(first.dataset_path), tmp_path / "datasets" / ".copy"
+def test_of_two_runs_at_once_the_first_folder_stays(prepared):
+    folder, copy = Path(prepared.result.dataset_path), prepared.folder / "datasets" / ".copy"
     shutil.copytree(folder, copy)
     before = (folder / "dataset.json").stat().st_ino
     dataset_folder.publish(copy, read_manifest(folder), folder=folder)
@@ -235,14 +251,14 @@ def test_ranks_that_do_not_fit_into_their_pod_are_refused_with_what_would(tmp_pa
 
 
 def test_the_plan_of_memory_is_part_of_the_result(tmp_path, model):
-    plan = run(tmp_path, model, method={"type": "full"}).memory
+    plan = run(tmp_path, model, method=FULL).memory
     assert plan.weights == plan.gradients == plan.optimizer // 2
     assert plan.total == plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.framework
 
 
 def test_a_run_that_begins_again_removes_the_checkpoints_of_earlier_runs_and_never_its_own(tmp_path, model):
     write_csv(tmp_path / "train.csv", sentences(400))
-    config = run_config(tmp_path, model=model)
+    config = run_config(tmp_path, model=model, method=FULL)
     checkpoint = Path(config.paths.job_dir) / "checkpoints" / "step-00000010-a1"
     left = []
     for run in (None, "first", "first", "second"):
