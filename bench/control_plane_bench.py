@@ -134,7 +134,7 @@ class ControlPlaneBench:
     def launch(self) -> RunningOperator:
         """Start a replica of the operator; it ends with this thread. The replica before must have ended."""
         pod = f"operator-{next(self._replicas)}"
-        running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig)
+        running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig, fresh=True)
         running.start()
         return running
 

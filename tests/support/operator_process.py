@@ -5,7 +5,8 @@ with RunningOperator(control_plane, tmp_path) as operator:
     ...
     assert operator.terminate() == 0
 
-Ports, certificate and log are its own. It dies with the thread that started it.
+Ports, certificate and log are its own. It is a fork of a process that has imported the operator, unless it is to start `fresh`, or is of
+another release: then it is an interpreter of its own, and dies with the thread that started it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from forked_program import ForkedProgram, start_operator
 from free_ports import free_ports
 
 if TYPE_CHECKING:
@@ -70,12 +72,14 @@ class RunningOperator:
         pod: str = "operator-0",
         kubeconfig: Path | None = None,
         python_path: str | None = None,
+        fresh: bool = False,
         **settings: Any,
     ) -> None:
         """`settings`: variables without their prefix, in lower case; `folder`: for its certificate and log.
 
         `kubeconfig`: by default the administrator's of `plane`, which is needed for nothing else.
         `python_path`: where the code of another release is; by default today's code runs.
+        `fresh`: run `python -m tuneloop_operator`, as a pod does, and fork no process.
         """
         config = kubeconfig or (plane.kubeconfig if plane else None)
         self.folder = folder / pod
@@ -98,7 +102,8 @@ class RunningOperator:
             "PYTHONPATH": python_path or os.pathsep.join(sys.path),
             "KUBECONFIG": str(config),
         } | {f"TUNELOOP_{name.upper()}": str(value) for name, value in ours.items()}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._is_forked = python_path is None and not fresh
+        self._process: subprocess.Popen[bytes] | ForkedProgram | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -109,6 +114,13 @@ class RunningOperator:
 
     def start(self) -> None:
         """Start it; its log lines are added to `log_file`."""
+        if self._is_forked:
+            self.log_file.touch()
+            self._process = start_operator(environment=self.environment, log=self.log_file)
+        else:
+            self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
         parent = os.getpid()
 
         def follow_parent() -> None:
@@ -117,7 +129,7 @@ class RunningOperator:
                 os._exit(1)
 
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "tuneloop_operator"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -127,7 +139,7 @@ class RunningOperator:
             )
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | ForkedProgram:
         """The child; it must have been started."""
         assert self._process is not None
         return self._process

@@ -21,11 +21,13 @@ def place(custom_resources):
 
 @pytest.fixture(scope="package")
 def operator(custom_resources, place, tmp_path_factory):
-    """One replica for the tests that do not end it."""
+    """One replica for the tests that do not end it, an interpreter of its own as in a pod."""
     folder = tmp_path_factory.mktemp("operator")
     with (
         fresh_namespace(custom_resources) as home,
-        RunningOperator(custom_resources, folder, namespaces=place.namespace, pod_namespace=home) as running,
+        RunningOperator(
+            custom_resources, folder, fresh=True, namespaces=place.namespace, pod_namespace=home
+        ) as running,
     ):
         running.wait_ready().wait_leading()
         until(lambda: "endpointslices" in written(running), seconds=10, what="the address")

@@ -16,7 +16,7 @@ def holder(plane: ControlPlane, home: str) -> str | None:
 
 
 def test_sigterm_ends_it_well_and_at_once(replica, custom_resources):
-    operator = replica().wait_ready().wait_leading()
+    operator = replica(fresh=True).wait_ready().wait_leading()
     begun = time.monotonic()
     assert operator.terminate() == 0, operator.log
     assert time.monotonic() - begun <= 3.0
@@ -25,7 +25,7 @@ def test_sigterm_ends_it_well_and_at_once(replica, custom_resources):
 
 def test_without_our_crds_it_ends_and_says_what_to_install(tmp_path):
     with ControlPlane(tmp_path / "plane") as plane:
-        operator = RunningOperator(plane, tmp_path)
+        operator = RunningOperator(plane, tmp_path, fresh=True)
         operator.start()
         assert operator.wait() == 1
     (line,) = [record for record in operator.log_lines if record["level"] == "ERROR"]
@@ -48,7 +48,7 @@ def test_without_our_crds_it_ends_and_says_what_to_install(tmp_path):
     ],
 )
 def test_wrong_settings_end_it_with_one_line(tmp_path, settings, sentence):
-    operator = RunningOperator(None, tmp_path, kubeconfig=tmp_path / "absent", **settings)
+    operator = RunningOperator(None, tmp_path, kubeconfig=tmp_path / "absent", fresh=True, **settings)
     operator.start()
     assert operator.wait() == 2
     (line,) = operator.log.splitlines()
@@ -58,7 +58,7 @@ def test_wrong_settings_end_it_with_one_line(tmp_path, settings, sentence):
 def test_it_waits_for_an_api_server_that_is_away(tmp_path, custom_resources):
     away = tmp_path / "kubeconfig"
     away.write_text(custom_resources.kubeconfig.read_text().replace(custom_resources.server_url, "https://127.0.0.1:1"))
-    with RunningOperator(custom_resources, tmp_path, kubeconfig=away) as operator:
+    with RunningOperator(custom_resources, tmp_path, kubeconfig=away, fresh=True) as operator:
         until(lambda: "waiting for the API server" in operator.log, seconds=20, what="a line that says so")
         assert operator.get("/healthz")[0] == 200
         assert operator.get("/readyz")[0] == 503
