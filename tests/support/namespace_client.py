@@ -24,6 +24,8 @@ SPEC: Manifest = {
     "resources": {"nodes": 2, "gpusPerNode": 0},
     "storage": {"claim": "models"},
 }
+PAUSE = 0.15
+"""Seconds between two questions to an API server: each costs it and the test some milliseconds of work, and many tests ask at a time."""
 OVER = frozenset({"Succeeded", "Failed"})
 _MERGE = "application/merge-patch+json"
 
@@ -58,7 +60,7 @@ class NamespaceClient:
 
     def stored(self, kind: str, name: str, *, seconds: float = 90.0) -> Manifest:
         """Return an object once it is there."""
-        found = until(lambda: self.get(kind, name), seconds=seconds, what=f"{kind} {name}")
+        found = until(lambda: self.get(kind, name), seconds=seconds, what=f"{kind} {name}", pause=PAUSE)
         assert found is not None
         return found
 
@@ -96,7 +98,7 @@ class NamespaceClient:
 
     def wait_for_phase(self, name: str, phase: str, *, seconds: float = 150.0) -> Manifest:
         """Return the status of a FineTuneJob once it is in this phase."""
-        until(lambda: self.phase(name) == phase, seconds=seconds, what=f"{self.namespace}/{name} {phase}")
+        until(lambda: self.phase(name) == phase, seconds=seconds, what=f"{self.namespace}/{name} {phase}", pause=PAUSE)
         return self.status(name)
 
     def condition(self, name: str, type_: str) -> Manifest | None:
@@ -112,7 +114,7 @@ class NamespaceClient:
             items = self._client.request("GET", path).body["items"]
             return [event for event in items if event["regarding"].get("uid") == manifest["metadata"]["uid"]]
 
-        return until(events, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}")
+        return until(events, seconds=seconds, what=f"an Event about {manifest['metadata']['name']}", pause=PAUSE)
 
     def is_idle(self) -> bool:
         """Whether the controllers of Kubernetes have nothing left to do: each Job is over, and no pod is on its way out."""

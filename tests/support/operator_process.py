@@ -213,4 +213,4 @@ class RunningOperator:
         while not condition():
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
             assert time.monotonic() < deadline, f"not {what} within {seconds} s:\n{self.log}"
-            time.sleep(0.02)
+            time.sleep(0.05)

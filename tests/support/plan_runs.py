@@ -23,7 +23,7 @@ from cluster_tier import fresh_namespace
 from end_state import Reference, count_differences, reference
 from fault_plans import Clean, Plan, Scenario, made_and_deleted
 from fault_proxy import ActiveRule, Call, FaultProxy, Match, Notification, Rule, WatchError, writes
-from namespace_client import OVER, NamespaceClient
+from namespace_client import OVER, PAUSE, NamespaceClient
 from operator_process import RunningOperator
 from waiting import until
 
@@ -158,6 +158,7 @@ class PlanRunner:
                 lambda: operator.process.poll() is not None or run.client.phase(plan.scenario.name) in OVER,
                 seconds=_END_SECONDS,
                 what=f"{plan}: killed",
+                pause=PAUSE,
             )
             if rule.fired:
                 operator.process.wait(10)
@@ -188,7 +189,12 @@ def _met(plan: Plan, run: Run, judge: _Judge) -> Outcome:
     rule = run.proxy.add(plan.rule(run.client.namespace))
     run.client.submit(plan.scenario.name)
     if plan.fault == "miss-event":
-        until(lambda: rule.fired or run.client.phase(plan.scenario.name) in OVER, seconds=_END_SECONDS, what=str(plan))
+        until(
+            lambda: rule.fired or run.client.phase(plan.scenario.name) in OVER,
+            seconds=_END_SECONDS,
+            what=str(plan),
+            pause=PAUSE,
+        )
         time.sleep(_GAP_SECONDS)
         _break_watch(run, plan.match.resource or "")
     return _outcome(plan, run, rule, judge, began)
@@ -217,8 +223,9 @@ def _outcome(plan: Plan, run: Run, rule: ActiveRule, judge: _Judge, began: float
 
 def _wait_for_the_end(run: Run, scenario: Scenario) -> None:
     phases = f"{run.client.namespace}/{scenario.name} over"
-    until(lambda: run.client.phase(scenario.name) in OVER, seconds=_END_SECONDS, what=phases)
-    until(run.client.is_idle, seconds=_CONVERGE_SECONDS, what=f"the end of the Jobs of {run.client.namespace}")
+    until(lambda: run.client.phase(scenario.name) in OVER, seconds=_END_SECONDS, what=phases, pause=PAUSE)
+    jobs = f"the end of the Jobs of {run.client.namespace}"
+    until(run.client.is_idle, seconds=_CONVERGE_SECONDS, what=jobs, pause=PAUSE)
 
 
 def _at_once(work: Sequence[Callable[[], T]], *, workers: int) -> list[T]:

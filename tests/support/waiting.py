@@ -13,12 +13,12 @@ _POLL_SECONDS = 0.05
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what `condition` returns once that is true; raise AssertionError at the deadline."""
+def until(condition: Callable[[], T], *, seconds: float, what: str, pause: float = _POLL_SECONDS) -> T:
+    """Return what `condition` returns once that is true; raise AssertionError at the deadline. pause: seconds between two looks."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
     return found
 
 

@@ -11,7 +11,7 @@
     client() -> ApiClient      another connection, for a thread of its own
     kubeconfig, server_url, audit_log
 
-`namespace` is the name of a fresh namespace for one test; `custom_resources` installs `crds/` (once) and yields the control plane.
+`namespace` is the name of a fresh namespace for one test, `shared_namespace` of one for a whole file; `custom_resources` installs `crds/` (once) and yields the control plane.
 A strict dry run of a manifest: POST it with `query={"dryRun": "All", "fieldValidation": "Strict"}`.
 No pod ever runs here: there is no scheduler and no kubelet, so a test plays their part by writing `status` of pods.
 
@@ -75,6 +75,16 @@ def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
     """The name of an empty namespace whose default service account exists, so that pods are admitted."""
+    with cluster_tier.fresh_namespace(control_plane) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """The name of one namespace for all tests of a file that store nothing in it, or other names each.
+
+    To make and delete a namespace takes more work than to try a manifest: the controllers look for objects of every kind.
+    """
     with cluster_tier.fresh_namespace(control_plane) as name:
         yield name
 

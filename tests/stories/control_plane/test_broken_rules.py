@@ -81,8 +81,8 @@ BROKEN_RULES = [
 
 
 @pytest.mark.parametrize(("kind", "spec", "error"), BROKEN_RULES, ids=[case[2].split(":")[0] for case in BROKEN_RULES])
-def test_a_broken_rule_names_the_wrong_field_and_what_is_allowed(custom_resources, namespace, kind, spec, error):
-    applied = apply(custom_resources, namespace, manifest(kind, spec=SMALLEST[kind] | spec))
+def test_a_broken_rule_names_the_wrong_field_and_what_is_allowed(custom_resources, shared_namespace, kind, spec, error):
+    applied = apply(custom_resources, shared_namespace, manifest(kind, spec=SMALLEST[kind] | spec))
     assert applied.returncode == 1
     assert f"{error}" in applied.stderr.replace('"object": ', "")
 

@@ -23,14 +23,14 @@ STRICT = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
 @EACH_KIND
-def test_each_field_of_the_spec_alone(custom_resources, namespace, kind):
+def test_each_field_of_the_spec_alone(custom_resources, shared_namespace, kind):
     schema = kind.model_json_schema(by_alias=True)
     manifest = smallest(kind)
     cases = [Case("smallest", manifest), *mutations(schema, schema["properties"]["spec"], manifest, ("spec",))]
     check(
         cases,
         model=kind,
-        ask=lambda body: create(custom_resources, namespace, kind, body),
+        ask=lambda body: create(custom_resources, shared_namespace, kind, body),
         at_least=100 if kind is ModelDeployment else 400,
     )
 
@@ -53,7 +53,7 @@ def test_each_field_of_the_status_alone(custom_resources, namespace, kind):
 
 
 @EACH_KIND
-def test_several_fields_at_once(custom_resources, namespace, kind):
+def test_several_fields_at_once(custom_resources, shared_namespace, kind):
     schema = kind.model_json_schema(by_alias=True)
     manifest = smallest(kind)
     chance = Random(1)
@@ -61,7 +61,7 @@ def test_several_fields_at_once(custom_resources, namespace, kind):
     for _ in range(500):
         body = json.dumps(manifest | {"spec": random_value(chance, schema, schema["properties"]["spec"])})
         errors = refusals(kind, json.loads(body))
-        reply = create(custom_resources, namespace, kind, body)
+        reply = create(custom_resources, shared_namespace, kind, body)
         statuses.append(reply.status)
         assert (reply.status == 201) == (not errors), (body, errors, reply.body.get("message"))
     assert min(statuses.count(201), statuses.count(422)) >= 50, "too few accepted or too few refused to compare"
@@ -74,11 +74,11 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("text", "accepted"), NUMBERS.items(), ids=NUMBERS)
-def test_an_integer_however_it_is_written(custom_resources, namespace, text, accepted):
+def test_an_integer_however_it_is_written(custom_resources, shared_namespace, text, accepted):
     body = json.dumps(
         smallest(FineTuneJob) | {"spec": smallest(FineTuneJob)["spec"] | {"training": {"maxSteps": "HERE"}}}
     ).replace('"HERE"', text)
-    reply = create(custom_resources, namespace, FineTuneJob, body)
+    reply = create(custom_resources, shared_namespace, FineTuneJob, body)
     assert (reply.status == 201, not refusals(FineTuneJob, json.loads(body))) == (accepted, accepted), reply.body
 
 
@@ -89,11 +89,11 @@ DECIMALS = {
 
 
 @pytest.mark.parametrize(("text", "accepted"), DECIMALS.items(), ids=lambda value: str(value)[:24])
-def test_a_decimal_however_it_is_written(custom_resources, namespace, text, accepted):
+def test_a_decimal_however_it_is_written(custom_resources, shared_namespace, text, accepted):
     body = json.dumps(
         smallest(FineTuneJob) | {"spec": smallest(FineTuneJob)["spec"] | {"training": {"learningRate": "HERE"}}}
     ).replace('"HERE"', text)
-    reply = create(custom_resources, namespace, FineTuneJob, body)
+    reply = create(custom_resources, shared_namespace, FineTuneJob, body)
     assert (reply.status == 201, not refusals(FineTuneJob, json.loads(body))) == (accepted, accepted), reply.body
 
 
@@ -101,9 +101,9 @@ def test_a_decimal_however_it_is_written(custom_resources, namespace, text, acce
 @pytest.mark.parametrize(
     "name", ["a", "a" * 36, "a" * 37, "a" * 48, "a" * 49, "a-0", "0a", "a-", "-a", "A", "a.b", "a_b", "ä", "a\n", ""]
 )
-def test_names(custom_resources, namespace, kind, name):
+def test_names(custom_resources, shared_namespace, kind, name):
     manifest = smallest(kind) | {"metadata": {"name": name}}
-    reply = create(custom_resources, namespace, kind, json.dumps(manifest))
+    reply = create(custom_resources, shared_namespace, kind, json.dumps(manifest))
     assert (reply.status == 201) == (not refusals(kind, manifest)), reply.body
 
 
@@ -118,10 +118,10 @@ METADATA = [
 
 
 @pytest.mark.parametrize("metadata", METADATA, ids=lambda value: json.dumps(value)[:60])
-def test_metadata(custom_resources, namespace, metadata):
+def test_metadata(custom_resources, shared_namespace, metadata):
     manifest = smallest(FineTuneJob)
     manifest["metadata"] |= metadata
-    reply = create(custom_resources, namespace, FineTuneJob, json.dumps(manifest))
+    reply = create(custom_resources, shared_namespace, FineTuneJob, json.dumps(manifest))
     assert (reply.status == 201) == (not refusals(FineTuneJob, manifest)), (reply.body, refusals(FineTuneJob, manifest))
 
 

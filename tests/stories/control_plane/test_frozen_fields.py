@@ -86,15 +86,17 @@ def test_every_frozen_field_is_tried_below():
 
 
 @pytest.mark.parametrize("field", FROZEN)
-def test_a_started_job_refuses_to_change_add_or_drop_a_field(custom_resources, namespace, field):
+def test_a_started_job_refuses_to_change_add_or_drop_a_field(custom_resources, shared_namespace, field):
     first, second = FROZEN[field]
-    create(custom_resources, namespace, FineTuneJob, name="with", spec=SMALLEST[FineTuneJob] | nested(field, first))
-    create(custom_resources, namespace, FineTuneJob, name="without")
-    for name in ("with", "without"):
-        start(custom_resources, namespace, name)
-    tries = [("with", second), ("without", first)] + ([] if field in SMALLEST[FineTuneJob] else [("with", None)])
+    has, lacks = (f"{state}-{list(FROZEN).index(field)}" for state in ("with", "without"))
+    smallest = SMALLEST[FineTuneJob]
+    create(custom_resources, shared_namespace, FineTuneJob, name=has, spec=smallest | nested(field, first))
+    create(custom_resources, shared_namespace, FineTuneJob, name=lacks)
+    for name in (has, lacks):
+        start(custom_resources, shared_namespace, name)
+    tries = [(has, second), (lacks, first)] + ([] if field in smallest else [(has, None)])
     for name, value in tries:
-        refused = patch(custom_resources, namespace, nested(field, value), name=name)
+        refused = patch(custom_resources, shared_namespace, nested(field, value), name=name)
         assert refused.status == 422, (name, value)
         (cause,) = refused.body["details"]["causes"]
         assert (cause["reason"], cause["field"]) == ("FieldValueForbidden", f"spec.{field}")
