@@ -106,8 +106,8 @@ class RunMaker:
         return self.make(self.tiny_bert, rows, **how)
 
     def minilm(self, **how: Any) -> RunConfig:
-        """The real MiniLM on 400 real sentences of film reviews."""
-        return self.make(MINILM, review_rows(400), max_tokens=48, noise=0.02, **how)
+        """The real MiniLM on 160 real sentences of film reviews."""
+        return self.make(MINILM, review_rows(160), max_tokens=48, noise=0.02, **how)
 
     def make(
         self,

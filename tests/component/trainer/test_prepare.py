@@ -204,8 +204,9 @@ def test_given_splits_are_used_as_they_are(tmp_path, model):
 
 
 def test_a_refused_run_leaves_no_files(tmp_path, model):
-    with pytest.raises(DataError, match="1 of 401 rows cannot be used: 1 missing label"):
+    with pytest.raises(DataError, match="1 of 401 rows cannot be used: 1 missing label") as refused:
         run(tmp_path, model, [*sentences(400), ("a film", "")])
+    assert refused.value.hint.startswith("mend these rows")
     assert list((tmp_path / "datasets").iterdir()) == []
 
 

@@ -51,13 +51,12 @@ def test_the_program_leaves_its_result_and_a_termination_message(tmp_path, model
 
 
 def test_a_users_mistake_ends_with_two_lines_and_the_codes_of_its_class(tmp_path, model):
-    write_csv(tmp_path / "train.csv", [*sentences(400), ("a film", "")])
     process = start(tmp_path, run_config(tmp_path, model=model))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == ExitCode.DATA
     error, hint = errors.splitlines()[-2:]
-    assert error.startswith("error: 1 of 401 rows cannot be used")
-    assert hint.startswith("hint: mend these rows")
+    assert error == f"error: data.train[0].uri: file://{tmp_path}/train.csv does not exist"
+    assert hint.startswith(f"hint: {tmp_path} holds ")
     assert "Traceback" not in errors
     message = message_of(tmp_path)
     assert (message.outcome, message.failure_class, message.message) == (
