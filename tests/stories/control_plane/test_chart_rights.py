@@ -16,6 +16,9 @@ from waiting import until
 
 HOME = "tuneloop-system"
 TEAM, STRANGER = "team-a", "stranger"
+JOB_PATH = f"/apis/tuneloop.dev/v1alpha1/namespaces/{TEAM}/finetunejobs/reviews"
+PREPARE_PATH = f"/apis/batch/v1/namespaces/{TEAM}/jobs/reviews-prepare"
+SLICE_PATH = f"/apis/discovery.k8s.io/v1/namespaces/{HOME}/endpointslices/tuneloop-progress"
 EVERYBODYS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 """What each account may ask about itself."""
 JOB = {
@@ -102,21 +105,30 @@ class Installed(NamedTuple):
     is_clusterwide: bool
 
 
+@pytest.fixture(scope="module")
+def plane(control_plane, tmp_path_factory):
+    """A control plane for both scopes, one after the other; `control_plane` says whether there can be one."""
+    with ControlPlane(tmp_path_factory.mktemp("rights") / "plane", audit=True) as own:
+        for name in (HOME, TEAM, STRANGER):
+            own.kubectl("create", "namespace", name)
+        yield own
+
+
 @pytest.fixture(scope="module", params=["namespaced", "cluster"])
-def installed(request, control_plane, helm, tmp_path_factory):
-    """The chart, installed in one scope; `control_plane` says whether there can be one."""
-    folder = tmp_path_factory.mktemp("rights")
+def installed(request, plane, helm, tmp_path_factory):
+    """The chart, installed in one scope, and taken away again."""
     clusterwide = request.param == "cluster"
     values = {"replicas": 0, "rbac": {"scope": request.param}, "watchNamespaces": [] if clusterwide else [TEAM]}
-    with ControlPlane(folder / "plane", audit=True) as plane:
-        for name in (HOME, TEAM, STRANGER):
-            plane.kubectl("create", "namespace", name)
-        replace(helm, kubeconfig=plane.kubeconfig).must(
-            "install", "tuneloop", str(CHART), "-n", HOME, "--wait", values=values
-        )
-        kubeconfig = _account(plane, folder / "operator.kubeconfig")
-        with client_of(kubeconfig) as client:
-            yield Installed(plane, kubeconfig, client, TEAM, clusterwide)
+    cluster_helm = replace(helm, kubeconfig=plane.kubeconfig)
+    cluster_helm.must("install", "tuneloop", str(CHART), "-n", HOME, "--wait", values=values)
+    kubeconfig = _account(plane, tmp_path_factory.mktemp(request.param) / "operator.kubeconfig")
+    with client_of(kubeconfig) as client:
+        yield Installed(plane, kubeconfig, client, TEAM, clusterwide)
+    cluster_helm.must("uninstall", "tuneloop", "-n", HOME, "--wait")
+    for path in (JOB_PATH, SLICE_PATH):
+        plane.request("DELETE", path)
+        until(lambda path=path: plane.request("GET", path).status == 404, seconds=30, what=f"no {path}")
+    until(lambda: plane.request("GET", PREPARE_PATH).status == 404, seconds=30, what="no child of the job")
 
 
 def test_the_account_has_exactly_the_reviewed_rights(installed):
@@ -151,12 +163,9 @@ def test_the_operator_works_with_this_account_and_asks_for_nothing_more(installe
         None, tmp_path, kubeconfig=installed.kubeconfig, pod_namespace=HOME, namespaces=watched
     ) as operator:
         operator.wait_ready().wait_leading()
-        applied = installed.plane.request("POST", f"/apis/tuneloop.dev/v1alpha1/namespaces/{TEAM}/finetunejobs", JOB)
+        applied = installed.plane.request("POST", JOB_PATH.rpartition("/")[0], JOB)
         assert applied.status == 201, applied.body
-        for path in (
-            f"/apis/batch/v1/namespaces/{TEAM}/jobs/reviews-prepare",
-            f"/apis/discovery.k8s.io/v1/namespaces/{HOME}/endpointslices/tuneloop-progress",
-        ):
+        for path in (PREPARE_PATH, SLICE_PATH):
             until(lambda path=path: installed.plane.request("GET", path).status == 200, seconds=30, what=path)
         until(lambda: _phase(installed.plane) == "Preparing", seconds=30, what="the status of the job")
         assert operator.terminate() == 0
@@ -195,7 +204,7 @@ def _status(installed, method, path, body):
 
 
 def _phase(plane):
-    reply = plane.request("GET", f"/apis/tuneloop.dev/v1alpha1/namespaces/{TEAM}/finetunejobs/reviews")
+    reply = plane.request("GET", JOB_PATH)
     return (reply.body.get("status") or {}).get("phase")
 
 

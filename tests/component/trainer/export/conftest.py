@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from finished_runs import RunMaker, bert
 
+from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_api.contract.settings import MethodSettings
+from tuneloop_trainer.export.stage import export
+
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,3 +40,11 @@ class Posts(list[dict[str, Any]]):
 @pytest.fixture
 def posts() -> Posts:
     return Posts()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> tuple[RunConfig, Path]:
+    """A run with adapters and its artifact, for tests that only look at them."""
+    runs = RunMaker(folder=tmp_path_factory.mktemp("published"), tiny_bert=tiny_bert)
+    config = runs.tiny(method=MethodSettings(type="lora", rank=4))
+    return config, Path(export(config, Posts()).artifact_path)
