@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 # of the time. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TOGETHER = ("tests/component/server/", "tests/component/trainer/train/")
-"""Folders whose files use one model server, or one process from which ranks are forked: each takes seconds of work to start."""
+_SERVER, _RANKS = "one model server", "one process from which ranks are forked"
+TOGETHER = {
+    "tests/component/server/": _SERVER,
+    "tests/component/trainer/train/": _RANKS,
+    "tests/component/trainer/diagnosis/": _RANKS,
+    "tests/component/trainer/export/test_other_processes.py": _RANKS,
+}
+"""Files that run in the same worker, by what they share: it takes seconds of work to start."""
 
 
-class FolderScheduling(LoadFileScheduling):
-    """Gives each file to one worker, and all files of those folders to the same one."""
+class SharingScheduling(LoadFileScheduling):
+    """Gives each file to one worker, and all files that share something to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+        return next((shared for place, shared in TOGETHER.items() if file.startswith(place)), file)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    return FolderScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingScheduling:
+    return SharingScheduling(config, log)

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
-from ranks import run_ranks
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
@@ -25,7 +22,6 @@ from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.stage_result import succeeded, write_result
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
-ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 LORA = MethodSettings(type="lora", rank=4)
 FULL = MethodSettings(type="full")
 
@@ -253,35 +249,6 @@ def test_missing_predictions_are_named(runs, posts):
     (Path(config.paths.job_dir) / "validation.safetensors").unlink()
     with pytest.raises(StorageError, match=r"validation\.safetensors: cannot be read"):
         export(config, posts)
-
-
-def test_another_process_gives_the_same_digest(runs, posts):
-    config = runs.tiny(method=LORA)
-    here = export(config, posts).digest
-    shutil.rmtree(Path(config.paths.job_dir) / "artifact")
-    assert run_ranks(ELSEWHERE, "digest_of_export", world_size=1, config=json.dumps(config.to_wire())) == [here]
-
-
-@pytest.mark.skipif(
-    shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
-    reason="needs a mount namespace for a volume of its own",
-)
-def test_a_full_volume_leaves_no_half_artifact(runs, posts, tmp_path):
-    config = runs.tiny(evaluation={"baselines": False, "bootstrapSamples": 100})  # measured before anything is written
-    size = export(config, posts).size_bytes
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    full = config.model_copy(update={"paths": config.paths.model_copy(update={"job_dir": str(volume)})})
-    sizes = [int(size * share) for share in (0.05, 0.2, 0.5, 0.8, 0.95)]
-    (errors,) = run_ranks(
-        ELSEWHERE, "export_to_small_volumes", world_size=1, config=json.dumps(full.to_wire()), sizes=sizes
-    )
-    assert len(errors) == len(sizes)
-    for error in errors:
-        assert error["message"].startswith("the artifact cannot be written")
-        assert "ENOSPC" in error["message"]
-        assert "make room on the volume" in error["hint"]
-        assert error["left"] == []
 
 
 def test_the_manifest_lists_every_file_with_its_digest(published):
