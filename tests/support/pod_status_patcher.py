@@ -218,7 +218,10 @@ class PodStatusPatcher:
         try:
             await lifecycle()
         except RefusedError as error:
-            self.problems.append(str(error))
+            if "NamespaceTerminating" not in str(
+                error
+            ):  # a test before left pods that nobody played, and they go with their namespace
+                self.problems.append(str(error))
 
     async def _take(self, known: _Played, steps: Iterable[Step]) -> None:
         for step in steps:
