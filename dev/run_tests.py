@@ -75,9 +75,13 @@ CONTROL_PLANE = Tier(
     "control plane", "tests/stories/control_plane", 15, workers=3,
     first=("test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_bad_manifests.py"),
 )  # fmt: skip
+COMPONENT = Tier(
+    "component", "tests/component", 4, workers=3,
+    first=("test_one_rank.py", "test_server.py", "test_architectures.py", "test_stage.py"),
+)  # fmt: skip
 STEPS = (
     UNIT,
-    Step(Tier("component", "tests/component", 4, workers=3)),
+    Step(COMPONENT),
     Step(Tier("attacks", "tests/stories/attacks", 1)),
     Step(CONTROL_PLANE),
     Step(
