@@ -218,9 +218,7 @@ class PodStatusPatcher:
         try:
             await lifecycle()
         except RefusedError as error:
-            if "NamespaceTerminating" not in str(
-                error
-            ):  # a test before left pods that nobody played, and they go with their namespace
+            if "NamespaceTerminating" not in str(error):  # an earlier test's pods go with their namespace
                 self.problems.append(str(error))
 
     async def _take(self, known: _Played, steps: Iterable[Step]) -> None:
