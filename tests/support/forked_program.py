@@ -107,6 +107,8 @@ def _operator(environment: dict[str, str], log: str) -> NoReturn:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    # the server ends with the last holder of this pipe, which is to be the test process alone; its forks end with the server
+    os.close(forkserver._forkserver._forkserver_alive_fd)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     assert set(_OPERATOR) <= sys.modules.keys(), "the operator was not imported before the fork"
     os.environ.clear()
