@@ -69,7 +69,9 @@ PACKAGES = {
         "data dataset models", "tests/unit/trainer/data", "tests/unit/trainer/batches", "tests/component/trainer/preflight",
         *(f"tests/component/trainer/test_prepare{part}.py" for part in ("", "_hub", "_model", "_tags")), "tests/component/trainer/train",
     ),
-    "export": _trainer("export", "tests/component/trainer/export"),
+    "export": _trainer(
+        "export", "tests/unit/trainer/export", "tests/unit/trainer/test_rounding.py", "tests/component/trainer/export",
+    ),
     "rules": Package(
         ("api/tuneloop_api/wire/rules.py", "api/tuneloop_api/v1alpha1"),
         ("tests/unit/api", "tests/component/api/test_crd.py", "tests/unit/cli/manifests"),

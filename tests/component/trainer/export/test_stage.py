@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+from finished_runs import MAX_TOKENS
 from peft import PeftModel
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
@@ -174,15 +176,22 @@ def test_the_result_fits_the_termination_message_and_names_the_uri(runs, posts):
     assert result.size_bytes == sum(
         path.stat().st_size for path in Path(result.artifact_path).rglob("*") if path.is_file()
     )
+    assert result.formats == ["safetensors"]
     assert succeeded(result, stage="export", reference=None).export.digest == result.digest
 
 
-def test_progress_never_goes_back_and_ends_at_one(runs, posts):
+def test_progress_tells_each_step_and_never_goes_back(runs, posts):
     export(runs.tiny(), posts)
     fractions = [post["fraction"] for post in posts]
     assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
-    assert all(post["detail"] for post in posts)
+    assert {post["detail"]: post["fraction"] for post in reversed(posts)} == {
+        "measuring the test split": 0.0,
+        "fitting the baselines": 0.1,
+        "building the model's files": 0.5,
+        "comparing the files with training": 0.7,
+        "publishing": 0.9,
+        "published": 1.0,
+    }
 
 
 def test_baselines_can_be_left_out(runs, posts):
@@ -251,8 +260,8 @@ def test_missing_predictions_are_named(runs, posts):
         export(config, posts)
 
 
-def test_the_manifest_lists_every_file_with_its_digest(published):
-    _, artifact = published
+def test_the_manifest_lists_every_file_with_its_digest_and_what_the_model_came_from(published):
+    config, artifact = published
     manifest = json.loads((artifact / "manifest.json").read_text())
     listed = {file["path"]: file["sha256"] for file in manifest["files"]}
     found = {
@@ -261,4 +270,19 @@ def test_the_manifest_lists_every_file_with_its_digest(published):
         if path.is_file() and path.name != "manifest.json"
     }
     assert listed == found
-    assert manifest["lineage"]["dataDigest"] == "d1"
+    assert (manifest["name"], manifest["task"], manifest["baseModel"]) == (
+        "reviews",
+        "text-classification",
+        "pvc://demo/model",
+    )
+    assert (manifest["labels"], manifest["maxTokens"]) == (["negative", "positive"], MAX_TOKENS)
+    assert manifest["lineage"] == {
+        "modelRevision": "r1",
+        "dataDigest": "d1",
+        "configHash": config.config_hash,
+        "tuneloopVersion": version("tuneloop"),
+        "libraries": {
+            library: version(library)
+            for library in ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scikit-learn")
+        },
+    }
