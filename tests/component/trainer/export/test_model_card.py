@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,12 +10,10 @@ from finished_runs import Measuring
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tuneloop_api.contract.artifact import Manifest
-from tuneloop_api.contract.results import Finding, Measured
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_server.model import Window
 from tuneloop_server.tasks.task import ModelFacts
 from tuneloop_server.tasks.text_classification import answer, read_parameters
-from tuneloop_trainer.export.model_card import _comparison_sentence, diagnosis_section, license_of
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
@@ -42,19 +39,6 @@ def test_the_front_matter_is_yaml_that_the_hub_reads(runs, posts):
     }
 
 
-def test_only_a_model_of_the_hub_is_named_as_the_base_model(runs, posts):
-    local = card_of(export(runs.tiny(place="one"), posts))
-    hub = card_of(export(runs.tiny(place="two", model={"uri": "hf://org/name"}), posts))
-    assert "base_model" not in yaml.safe_load(local.split("---")[1])
-    assert yaml.safe_load(hub.split("---")[1])["base_model"] == "org/name"
-
-
-def test_class_names_cannot_break_the_tables(runs, posts):
-    card = card_of(export(runs.tiny(labels=("a|b", "`c`\nd")), posts))
-    assert "| a\\|b |" in card
-    assert "| 'c' d |" in card
-
-
 def test_the_scores_of_the_classes_follow_from_the_counts_beside_them(runs, posts):
     section = card_of(export(runs.tiny(**QUICK), posts)).split("## Classes\n")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
@@ -68,12 +52,6 @@ def test_the_scores_of_the_classes_follow_from_the_counts_beside_them(runs, post
         assert float(recall) == pytest.approx(right / int(support), abs=1e-4)
         assert float(precision) == pytest.approx(right / predicted if predicted else 0.0, abs=1e-4)
         assert float(f1) == pytest.approx(2 * right / (predicted + int(support)), abs=1e-4)
-
-
-def test_the_baselines_stand_in_order(runs, posts):
-    card = card_of(export(runs.tiny(), posts))
-    places = [card.index(f"| {name}") for name in ("majority", "tfidf-linear", "before-training", "**after training**")]
-    assert places == sorted(places)
 
 
 SURE = Measuring(head_scale=3000.0)
@@ -119,12 +97,6 @@ def test_card_and_log_say_which_temperature_and_why(runs, posts, caplog, measuri
     assert expected in next(line for line in caplog.messages if line.startswith("calibration: "))
 
 
-def test_the_card_says_how_far_the_files_may_lie_from_training(runs, posts):
-    card = card_of(export(runs.tiny(measuring=Measuring(precision="bf16"), **QUICK), posts))
-    assert "both in fp32: a logit may differ by 1024 epsilons of fp32 (0.00012 of the logits' size)" in card
-    assert "measured in bf16: by 64 epsilons of bf16 (0.5 of the logits' size)" in card
-
-
 @pytest.mark.parametrize(
     ("uri", "base"),
     [
@@ -141,54 +113,3 @@ def test_the_code_for_an_adapter_loads_it_with_the_names_of_the_classes(runs, po
     here = code.replace('"org/name", revision="r1"', "BASE_MODEL_FOLDER")
     exec(here, names := {"BASE_MODEL_FOLDER": str(tiny_bert)})
     assert names["model"].config.id2label == {0: "negative", 1: "positive"}
-
-
-@pytest.mark.parametrize(
-    ("names", "steps", "expected"),
-    [
-        pytest.param([], 39, "Its 39 steps are too few to tell", id="a short run"),
-        pytest.param([], 40, "show no sign of over- or under-fitting", id="a healthy run"),
-        pytest.param(
-            ["OverFitting", "InputBound"], 40, "- **Over-fitting**: what was seen. What to change.\n\n", id="a finding"
-        ),
-        pytest.param(
-            ["InputBound"], 40, "show no sign of over- or under-fitting", id="slow input is none of the model"
-        ),
-        pytest.param(
-            ["Straggler"], 40, "show no sign of over- or under-fitting", id="a slow rank is none of the model"
-        ),
-        pytest.param(["Forgetting"], 40, "- **Forgetting**: what was seen.", id="a finding of another release"),
-    ],
-)
-def test_the_card_tells_how_the_training_went(names, steps, expected):
-    found = [Finding(name=name, message="what was seen", advice="What to change.") for name in names]
-    section = diagnosis_section(SimpleNamespace(findings=found, steps=steps)) + "\n"
-    assert section.startswith("## How the training went\n\n")
-    assert expected in section
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        pytest.param(0.01, 0.05, "The model is better.", id="above zero"),
-        pytest.param(-0.01, 0.05, "do not show that the model is better", id="around zero"),
-        pytest.param(-0.05, -0.01, "worse than a far simpler one", id="below zero"),
-    ],
-)
-def test_the_verdict_says_no_more_than_the_interval(low, high, expected):
-    paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
-    assert expected in _comparison_sentence(paired, TEXT_CLASSIFICATION)
-
-
-@pytest.mark.parametrize(
-    ("card", "license_"),
-    [
-        pytest.param("---\nlicense: mit\n---\n# m", "mit", id="named"),
-        pytest.param("---\nlicense: 'mit'\ntags: [a]\n---\n", "mit", id="quoted"),
-        pytest.param("---\ntags: [a]\n---\nlicense: mit", None, id="only in the text"),
-        pytest.param("# m", None, id="no front matter"),
-        pytest.param("---\nlicense:\n---\n", None, id="empty"),
-    ],
-)
-def test_the_license_comes_from_the_front_matter(card, license_):
-    assert license_of(card) == license_

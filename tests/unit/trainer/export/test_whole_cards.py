@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,11 @@ def full_model_of_the_hub() -> Facts:
     )
 
 
-def adapter_alone_of_many_classes(classes: int = 21) -> Facts:
-    labels = [f"class-{number}" for number in range(classes)]
+def many(classes: int) -> list[str]:
+    return [f"class-{number}" for number in range(classes)]
+
+
+def adapter_alone_of_many_classes(labels: Sequence[str] = tuple(many(21))) -> Facts:
     settings = {
         "model": {"uri": "pvc://demo/model"},
         "task": "text-classification",
@@ -148,10 +152,12 @@ def adapter_alone_of_many_classes(classes: int = 21) -> Facts:
     }
     return Facts(
         name="topics",
-        inputs=ExportInputs(settings=Settings.model_validate(settings), prepared=prepared(labels), trained=trained()),
+        inputs=ExportInputs(
+            settings=Settings.model_validate(settings), prepared=prepared([*labels]), trained=trained()
+        ),
         evaluation=Evaluation(
-            metrics=[value("accuracy", 0.5, 0.1), value("log_loss", 1.5), value("ece", 0.05)],
-            confusion=np.eye(classes, dtype=np.int64),
+            metrics=[value("log_loss", 1.5), value("ece", 0.05), value("accuracy", 0.5, 0.1)],
+            confusion=np.eye(len(labels), dtype=np.int64),
             classes=scores(**dict.fromkeys(labels, 31)),
             temperature=1.0,
             calibration="No temperature was fitted: 12 validation rows are too few, 30 are needed.",
@@ -216,5 +222,12 @@ def test_a_card_says_what_is_known_of_the_run_and_no_more(facts):
 
 @pytest.mark.parametrize(("classes", "is_shown"), [(20, True), (21, False)])
 def test_the_table_of_confused_classes_is_shown_while_it_can_be_read(classes, is_shown):
-    card = model_card(adapter_alone_of_many_classes(classes))
+    card = model_card(adapter_alone_of_many_classes(many(classes)))
     assert ("Test rows by true class (line) and predicted class (column):" in card) is is_shown
+
+
+def test_class_names_cannot_break_the_tables():
+    card = model_card(adapter_alone_of_many_classes(["a|b|c", "`d`\n e"]))
+    assert "one of 2 classes: `a\\|b\\|c`, `'d' e`." in card
+    assert "|  | a\\|b\\|c | 'd' e |" in card
+    assert "| 'd' e | 0.8100 |" in card

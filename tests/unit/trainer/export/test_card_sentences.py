@@ -1,0 +1,79 @@
+"""Single sentences of the model card, and what is read from the card of the base model."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import get_args
+
+import pytest
+
+from tuneloop_api.contract.results import Finding, FindingName, Measured
+from tuneloop_trainer.export.model_card import _comparison_sentence, diagnosis_section, license_of
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+
+
+@pytest.mark.parametrize(
+    ("names", "steps", "expected"),
+    [
+        pytest.param([], 39, "Its 39 steps are too few to tell", id="a short run"),
+        pytest.param([], 40, "show no sign of over- or under-fitting", id="a healthy run"),
+        pytest.param(
+            ["OverFitting", "InputBound"], 40, "- **Over-fitting**: what was seen. What to change.\n\n", id="a finding"
+        ),
+        pytest.param(
+            ["InputBound"], 40, "show no sign of over- or under-fitting", id="slow input is none of the model"
+        ),
+        pytest.param(
+            ["Straggler"], 40, "show no sign of over- or under-fitting", id="a slow rank is none of the model"
+        ),
+        pytest.param(["Forgetting"], 40, "- **Forgetting**: what was seen.", id="a finding of another release"),
+    ],
+)
+def test_the_card_tells_how_the_training_went(names, steps, expected):
+    found = [Finding(name=name, message="what was seen", advice="What to change.") for name in names]
+    section = diagnosis_section(SimpleNamespace(findings=found, steps=steps)) + "\n"
+    assert section.startswith("## How the training went\n\n")
+    assert expected in section
+
+
+def test_findings_stand_in_words():
+    found = [Finding(name=name, message="what was seen", advice="What to change.") for name in get_args(FindingName)]
+    section = diagnosis_section(SimpleNamespace(findings=found, steps=40))
+    assert [line.split("**")[1] for line in section.splitlines() if line.startswith("- ")] == [
+        "Over-fitting",
+        "Under-fitting",
+        "Learning rate too high",
+        "Learning rate too low",
+        "Dead gradients",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        pytest.param(0.01, 0.05, "The model is better.", id="above zero"),
+        pytest.param(-0.01, 0.05, "do not show that the model is better", id="around zero"),
+        pytest.param(0.0, 0.05, "do not show that the model is better", id="from zero"),
+        pytest.param(-0.05, 0.0, "do not show that the model is better", id="up to zero"),
+        pytest.param(-0.05, -0.01, "worse than a far simpler one", id="below zero"),
+    ],
+)
+def test_the_verdict_says_no_more_than_the_interval(low, high, expected):
+    paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
+    assert expected in _comparison_sentence(paired, TEXT_CLASSIFICATION)
+
+
+@pytest.mark.parametrize(
+    ("card", "license_"),
+    [
+        pytest.param("---\nlicense: mit\n---\n# m", "mit", id="named"),
+        pytest.param("---\nlicense: 'mit'\ntags: [a]\n---\n", "mit", id="quoted"),
+        pytest.param("---\ntags: [a]\n---\nlicense: mit\n---\n", None, id="only in the text"),
+        pytest.param("---\nlicense: mit\n", None, id="a front matter without end"),
+        pytest.param("a --- b\nlicense: mit\n---\n", None, id="lines in the text"),
+        pytest.param("# m", None, id="no front matter"),
+        pytest.param("---\nlicense:\n---\n", None, id="empty"),
+    ],
+)
+def test_the_license_comes_from_the_front_matter(card, license_):
+    assert license_of(card) == license_
