@@ -13,6 +13,7 @@ from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.progress.server import Identity
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
 Manifest = dict[str, Any]
@@ -154,6 +155,33 @@ def test_a_pod_whose_labels_say_no_stage_and_attempt_may_not_report(stage: str, 
     setup = JobWithPod()
     setup.children[1] = child("Pod", "pod", "job", stage=stage, attempt=attempt)
     assert not asyncio.run(setup.ask()).may_report
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "why_not"),
+    [
+        pytest.param("train", {}, None, id="before the first status"),
+        pytest.param("train", {"status": {"attempt": 1}}, None, id="the newest attempt"),
+        pytest.param(
+            "train",
+            {"status": {"attempt": 2}},
+            "pod reviews-a1-0 is of attempt 1; attempt 2 is on",
+            id="an earlier attempt",
+        ),
+        pytest.param("export", {"status": {"attempt": 2}}, None, id="the export of an earlier attempt"),
+    ],
+)
+def test_a_training_pod_of_an_earlier_attempt_may_not_report(stage: str, status: Manifest, why_not: str | None) -> None:
+    setup = JobWithPod()
+    assert setup.job is not None
+    setup.job |= status
+    setup.children[1] = child("Pod", "pod", "job", stage=stage)
+    known = (
+        {"may_report": True, "stage": stage, "attempt": 1}
+        if why_not is None
+        else {"may_report": False, "why_not": why_not}
+    )
+    assert asyncio.run(setup.ask()) == Identity(name="pod reviews-a1-0", **known)
 
 
 @pytest.mark.parametrize(
