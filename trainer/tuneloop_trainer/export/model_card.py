@@ -53,10 +53,10 @@ def model_card(facts: Facts) -> str:
 def license_of(card: str) -> str | None:
     """Return the license that a model card's front matter names."""
     front = card.split("---", 2)[1] if card.startswith("---") and card.count("---") > 1 else ""
-    named = [
+    named = (
         line.removeprefix("license:").strip().strip("\"'") for line in front.splitlines() if line.startswith("license:")
-    ]
-    return named[0] or None if named else None
+    )
+    return next(named, "") or None
 
 
 def _front_matter(facts: Facts) -> ModelCardData:
