@@ -155,6 +155,15 @@ def digest(
     )
 
 
+def test_a_data_set_keeps_its_name_over_releases(tmp_path):
+    """Where the stored data changes, `FORMAT_VERSION` is counted up and the name is another. Without a change all data would be prepared again."""
+    settings = {"data": {"maxTokens": 64}, "taskOptions": {"tagScheme": "iob2"}, "model_source": {"labels": ["a", "b"]}}
+    assert (
+        digest(tmp_path, sources=[{"uri": "pvc://work/train.csv"}], **settings)
+        == "7fb0aab835e66ca26868bf797dc105571e50f087a853a7a442865df9ff2e4b18"
+    )
+
+
 @pytest.mark.parametrize(
     "settings",
     [
