@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import httpx
 import pytest
@@ -113,12 +114,12 @@ def test_info_says_what_is_served(server, artifact):
 
 
 def test_metrics_count_what_happened(server, plain):
-    before = server.metrics()
+    before, begun = server.metrics(), time.monotonic()
     sentences = [*word_salads(5, longest=8, seed=2), "film " * 50]
     answers = server.ask({"inputs": sentences}).json()
     server.ask({"inputs": "a good film"})
     server.ask({"inputs": 3})
-    after = server.metrics()
+    seconds, after = time.monotonic() - begun, server.metrics()
 
     def grown(*key: str) -> float:
         return after[key] - before.get(key, 0.0)
@@ -126,6 +127,7 @@ def test_metrics_count_what_happened(server, plain):
     assert grown("tuneloop_requests_total", "200", "hf", "ok") == 2
     assert grown("tuneloop_requests_total", "422", "hf", "validation") == 1
     assert grown("tuneloop_request_duration_seconds_count", "hf") == 3
+    assert 0 < grown("tuneloop_request_duration_seconds_sum", "hf") < seconds
     assert grown("tuneloop_queue_duration_seconds_count") == 7
     assert grown("tuneloop_batch_size_requests_sum") == 7
     assert grown("tuneloop_inference_duration_seconds_count") == grown("tuneloop_batch_size_requests_count") > 0
