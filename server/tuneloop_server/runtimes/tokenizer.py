@@ -43,7 +43,7 @@ class TextTokenizer:
         *,
         max_tokens: int,
         needs_offsets: bool,
-        max_windows: int = 256,
+        max_windows: int,
     ) -> None:
         """max_windows: most windows that texts may make together, if they are read in windows."""
         self._tokenizer: Tokenizer = tokenizer.backend_tokenizer

@@ -73,9 +73,8 @@ def tokenizer_of(kind: str, *, side: str = "right"):
 @given(long=texts, max_tokens=st.integers(3, 40))
 def test_the_tokens_of_a_long_text_are_those_of_the_whole_text(kind, side, long, max_tokens):
     tokenizer = tokenizer_of(kind, side=side)
-    under_test = TextTokenizer(
-        tokenizer, max_tokens=max_tokens, needs_offsets=True
-    )  # from now on the tokenizer reads special tokens as text
+    # from now on the tokenizer reads special tokens as text
+    under_test = TextTokenizer(tokenizer, max_tokens=max_tokens, needs_offsets=True, max_windows=256)
     expected = tokenizer(long, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
     ((window,),) = under_test.encode([long], stride=None)
     assert window.ids == expected["input_ids"]
@@ -105,7 +104,7 @@ class Read:
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != ACROSS_SPACES])
 def test_of_a_long_text_only_a_part_is_read(kind, side):
-    under_test = TextTokenizer(tokenizer_of(kind, side=side), max_tokens=64, needs_offsets=False)
+    under_test = TextTokenizer(tokenizer_of(kind, side=side), max_tokens=64, needs_offsets=False, max_windows=256)
     under_test._tokenizer = read = Read(under_test._tokenizer)
     under_test.encode([" ".join(WORDS) * 200], stride=None)
     assert read.characters < 5000
@@ -116,7 +115,7 @@ def test_of_a_long_text_only_a_part_is_read(kind, side):
     [("byte-level BPE", "a" * 10_000), (ACROSS_SPACES, "a good film " * 1000), (UNDIVIDED, "日" * 10_000)],
 )
 def test_a_text_without_a_safe_place_is_read_as_a_whole(kind, text):
-    under_test = TextTokenizer(tokenizer_of(kind), max_tokens=64, needs_offsets=False)
+    under_test = TextTokenizer(tokenizer_of(kind), max_tokens=64, needs_offsets=False, max_windows=256)
     under_test._tokenizer = read = Read(under_test._tokenizer)
     under_test.encode([text], stride=None)
     assert read.characters >= len(text)
@@ -126,7 +125,7 @@ def test_a_text_without_a_safe_place_is_read_as_a_whole(kind, text):
 def test_the_windows_of_a_text_are_counted_as_the_tokenizer_makes_them(tokens, room, stride):
     if stride >= room:
         return
-    under_test = TextTokenizer(tokenizer_of("words"), max_tokens=room + 2, needs_offsets=False)
+    under_test = TextTokenizer(tokenizer_of("words"), max_tokens=room + 2, needs_offsets=False, max_windows=256)
     (windows,) = under_test.encode(["film " * tokens], stride=stride)
     assert len(windows) == windows_of(tokens, room=room, stride=stride)
 

@@ -72,7 +72,7 @@ def text_tokenizers() -> dict[str, Any]:
 @cache
 def served(kind: str) -> TextTokenizer:
     """The same as the server uses it."""
-    return TextTokenizer(copy.deepcopy(plain_tokenizers()[kind]), max_tokens=64, needs_offsets=True)
+    return TextTokenizer(copy.deepcopy(plain_tokenizers()[kind]), max_tokens=64, needs_offsets=True, max_windows=256)
 
 
 def special_tokens(kind: str) -> list[str]:
