@@ -118,7 +118,7 @@ def test_secrets_stay_out_of_the_termination_message_and_the_log(tmp_path, monke
 def test_a_name_that_is_not_utf_8_fits_into_the_termination_message(tmp_path, monkeypatch):
     stage_that(monkeypatch, raising(DataError("rows\udcff.csv: no rows")))
     assert program.run_stage(run_config(tmp_path)) == ExitCode.DATA
-    assert message_at(tmp_path / "termination.json").message == "rows?.csv: no rows"
+    assert message_at(tmp_path / "termination.json").message == "rows\\udcff.csv: no rows"
 
 
 def test_a_training_pod_without_a_rendezvous_says_so(tmp_path, capsys):
