@@ -128,7 +128,8 @@ def installed(request, plane, helm, tmp_path_factory):
     for path in (JOB_PATH, SLICE_PATH):
         plane.request("DELETE", path)
         until(lambda path=path: plane.request("GET", path).status == 404, seconds=30, what=f"no {path}")
-    until(lambda: plane.request("GET", PREPARE_PATH).status == 404, seconds=30, what="no child of the job")
+    # the garbage collector looks for new kinds every 30 s only
+    until(lambda: plane.request("GET", PREPARE_PATH).status == 404, seconds=120, what="no child of the job")
 
 
 def test_the_account_has_exactly_the_reviewed_rights(installed):
