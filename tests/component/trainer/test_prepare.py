@@ -31,9 +31,9 @@ def run(tmp_path: Path, model: Path, rows: list[tuple[str, str]] | None = None, 
     return again(tmp_path, model, **settings)
 
 
-def again(tmp_path: Path, model: Path, *, reporter: Any = None, **settings: Any) -> PrepareResult:
+def again(tmp_path: Path, model: Path, **settings: Any) -> PrepareResult:
     config = run_config(tmp_path, model=model, **{"method": FULL} | settings)
-    return prepare(config, reporter or Reporter(config))
+    return prepare(config, Reporter(config))
 
 
 @dataclass(frozen=True)
@@ -150,50 +150,6 @@ def test_words_with_tags_are_refused_where_a_text_is_to_be_classified(tmp_path, 
     with pytest.raises(DataError, match="a CoNLL file holds tokens and tags") as refused:
         again(tmp_path, model, sources=[tmp_path / "a.conll"])
     assert "token-classification" in refused.value.hint
-
-
-def test_report_and_progress_say_what_each_step_did(tmp_path, model):
-    rows, posts = sentences(400), []
-    reporter = SimpleNamespace(post=lambda **fields: posts.append(fields))
-    report = report_of(run(tmp_path, model, [*rows, (rows[0][0].upper(), rows[0][1])], reporter=reporter))
-    assert [(step["name"], step["version"]) for step in report["steps"]] == [
-        ("exact-duplicates", 1),
-        ("split", 1),
-        ("keep-splits-apart", 1),
-        ("label-ids", 1),
-    ]
-    assert report["steps"][0]["withinSplit"] == report["duplicates"]["withinSplit"] == 1
-    assert report["steps"][1]["moved"] == report["rows"]["validation"] + report["rows"]["test"]
-    assert (report["version"], report["format"]["name"], report["dropped"]) == (2, "text-label", 0)
-    assert report["sources"] == [
-        {
-            "uri": f"file://{tmp_path}/train.csv",
-            "for": "train",
-            "files": 1,
-            "read": 401,
-            "usable": 401,
-            "bad": 0,
-            "dropped": 0,
-        }
-    ]
-    assert report["bad"] == {"count": 0, "reasons": {}, "samples": []}
-    percentiles = report["tokens"]["percentiles"]
-    assert list(percentiles["train"]) == ["1", "5", "25", "50", "75", "90", "95", "99", "99.5", "100"]
-    starts = {
-        "checking the model": 0.0,
-        "reading the sources' contents": 0.05,
-        "checking the room on the claim": 0.1,
-        "reading rows": 0.12,
-        "dividing rows": 0.35,
-        "tokenizing": 0.4,
-        "writing": 0.85,
-        "publishing": 0.95,
-        "prepared": 1.0,
-    }
-    assert list(report["seconds"]) == list(starts)[:-2]
-    assert {post["detail"]: post["fraction"] for post in reversed(posts)} == starts
-    fractions = [post["fraction"] for post in posts]
-    assert fractions == sorted(fractions)
 
 
 def test_long_rows_are_cut_and_counted(tmp_path, model):

@@ -38,6 +38,23 @@ def table(folder: Path, texts: list[str]) -> RowTable:
     return builder.finish([FILE])
 
 
+def numbered(folder: Path, labels: list[str]) -> RowTable:
+    """Return a table with a row of each label in each split."""
+    with TableBuilder(folder / ".rows.arrow", row_format=FORMATS["text-label"], grouped=False) as builder:
+        for split in range(3):
+            for row, label in enumerate(labels):
+                builder.add(
+                    {"text": f"{split} {label}", "label": label},
+                    group_key=None,
+                    source_split=split,
+                    split=split,
+                    row_id=row,
+                    file_id=0,
+                    number=row,
+                )
+    return builder.finish([FILE])
+
+
 def without_stars(before: RowTable, context: StepContext) -> StepResult:
     """Take the stars out of all texts."""
     with TableBuilder(context.new_contents("without-stars"), row_format=before.row_format, grouped=True) as builder:
@@ -73,6 +90,19 @@ def run(folder: Path, before: RowTable, *steps: DataStep) -> tuple[RowTable, dic
         data=DataSettings(train=[], test=[], validation=[], split=SplitSettings(group_by="g")),
     )
     return run_steps(before, steps, settings=settings, folder=folder, progress=lambda _done: None)
+
+
+@pytest.mark.parametrize(("given", "are_numbers"), [(False, True), (True, False)])
+def test_numbers_that_were_named_as_classes_are_no_measured_numbers(tmp_path, given, are_numbers):
+    labels = [f"{number}.5" for number in range(20)]
+    before = numbered(tmp_path, labels)
+    settings = Settings(
+        model=ModelSettings(uri="file:///m", labels=labels if given else None),
+        task="text-classification",
+        data=DataSettings(train=[]),
+    )
+    _, facts = run_steps(before, [STEPS[3]], settings=settings, folder=tmp_path, progress=lambda _done: None)
+    assert facts["label-ids"] == {"labels": 20, "classes": 20, "alike": [], "numbers": are_numbers}
 
 
 def texts_of(found: RowTable) -> list[str]:

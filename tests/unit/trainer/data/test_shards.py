@@ -160,8 +160,9 @@ def test_a_shard_whose_columns_do_not_fit_together_is_refused(tmp_path, column, 
     path = folder / "train-00000.safetensors"
     columns = load_file(path) | {column: values}
     save_file({name: array for name, array in columns.items() if array is not None}, path)
-    with pytest.raises(StorageError, match="train-00000.safetensors: cannot be read"):
+    with pytest.raises(StorageError, match="train-00000.safetensors: cannot be read") as refused:
         open_split(folder, "train")
+    assert refused.value.hint == "it is prepared again from the sources"
 
 
 def test_rows_of_which_one_has_no_token_are_refused(tmp_path):

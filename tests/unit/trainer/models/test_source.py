@@ -11,7 +11,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 
 from tuneloop_trainer.errors import ModelAccessError
-from tuneloop_trainer.models.files import check_files
+from tuneloop_trainer.models.files import check_files, tokenizer_files
 from tuneloop_trainer.models.source import _POSITIONS_AFTER_PADDING, _longest_input
 from tuneloop_trainer.tasks import TASKS
 
@@ -52,6 +52,24 @@ def test_the_models_whose_first_positions_stand_for_padding_are_those_of_transfo
         if "create_position_ids_from_input_ids" in path.read_text(encoding="utf-8")
     }
     assert found == _POSITIONS_AFTER_PADDING
+
+
+def test_all_files_of_a_tokenizer_are_taken_in_one_order(tmp_path):
+    names = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "spiece.model",
+        "tokenizer.model",
+        "sentencepiece.bpe.model",
+    ]
+    for name in [*sorted(names), "config.json"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in tokenizer_files(tmp_path)] == names
 
 
 GOOD = ["config.json", "model.safetensors", "tokenizer.json"]

@@ -1,0 +1,61 @@
+"""Which columns of a file are read, and the advice where one is not there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuneloop_trainer.data.sources.raw import WantedColumns, column_positions
+from tuneloop_trainer.errors import DataError
+
+WANTED = WantedColumns(columns={"text": "text", "label": "stars"}, group="user")
+ADVICE = "name the columns in data.train[0].columns: {text: …, label: …}"
+
+
+def positions(*header: str) -> tuple[int, ...]:
+    return column_positions(header, wanted=WANTED, file="a.csv", field="data.train[0]")
+
+
+def test_columns_stand_in_any_order_among_others():
+    assert positions("id", "user", "stars", "date", "text") == (4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "message", "hint"),
+    [
+        pytest.param(
+            ["Text", "stars", "user"],
+            "a.csv: there is no column 'text'; there are 'Text', 'stars', 'user'",
+            f"did you mean 'Text'? {ADVICE}",
+            id="another letter case",
+        ),
+        pytest.param(
+            ["a", "stars", "user"],
+            "a.csv: there is no column 'text'; there are 'a', 'stars', 'user'",
+            ADVICE,
+            id="none is near",
+        ),
+        pytest.param([], "a.csv: there is no column 'text'; there are none", ADVICE, id="no columns"),
+        pytest.param(
+            ["text;stars;user"],
+            "a.csv: there is no column 'text'; there are 'text;stars;user'",
+            "the cells are separated by ';': save the file with commas as .csv, or with tabs as .tsv",
+            id="another separator",
+        ),
+        pytest.param(
+            ["Text;x", "stars", "user"],
+            "a.csv: there is no column 'text'; there are 'Text;x', 'stars', 'user'",
+            f"did you mean 'Text;x'? {ADVICE}",
+            id="a semicolon in one of many names",
+        ),
+        pytest.param(
+            ["text", "stars", "user", "text"],
+            "a.csv: the column 'text' stands 2 times; rename the others",
+            None,
+            id="a name that stands twice",
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_found_is_refused_with_advice(header, message, hint):
+    with pytest.raises(DataError) as refused:
+        positions(*header)
+    assert (refused.value.message, refused.value.hint) == (message, hint)
