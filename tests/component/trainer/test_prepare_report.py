@@ -16,7 +16,8 @@ def test_report_and_progress_say_what_each_step_did(tmp_path, model):
     rows, posts = sentences(400), []
     reporter = SimpleNamespace(post=lambda **fields: posts.append(fields))
     write_csv(tmp_path / "train.csv", [*rows, (rows[0][0].upper(), rows[0][1])])
-    written = Path(prepare(run_config(tmp_path, model=model), reporter).report_path).read_text()
+    result = prepare(run_config(tmp_path, model=model), reporter)
+    written = Path(result.report_path).read_text()
     assert written.startswith('{\n  "version": 2,\n')
     report = json.loads(written)
     assert [(step["name"], step["version"]) for step in report["steps"]] == [
@@ -25,6 +26,9 @@ def test_report_and_progress_say_what_each_step_did(tmp_path, model):
         ("keep-splits-apart", 1),
         ("label-ids", 1),
     ]
+    shards = {f"{split}-00000.{kind}" for split in report["rows"] for kind in ("parquet", "safetensors")}
+    there = {path.name for path in Path(result.dataset_path).iterdir()}
+    assert there == shards | {"dataset.json", "report.json", "tokenizer"}
     assert report["steps"][0]["withinSplit"] == report["duplicates"]["withinSplit"] == 1
     assert report["steps"][1]["moved"] == report["rows"]["validation"] + report["rows"]["test"]
     assert (report["format"]["name"], report["dropped"]) == ("text-label", 0)

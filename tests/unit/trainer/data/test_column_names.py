@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tuneloop_trainer.data.sources.raw import WantedColumns, column_positions
+from tuneloop_trainer.data.sources.read_delimited import read_delimited
 from tuneloop_trainer.errors import DataError
+from tuneloop_trainer.locate import DataFile
 
 WANTED = WantedColumns(columns={"text": "text", "label": "stars"}, group="user")
 ADVICE = "name the columns in data.train[0].columns: {text: …, label: …}"
@@ -59,3 +61,20 @@ def test_a_column_that_cannot_be_found_is_refused_with_advice(header, message, h
     with pytest.raises(DataError) as refused:
         positions(*header)
     assert (refused.value.message, refused.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "a.csv: the file is empty; its first line must name the columns", id="nothing"),
+        pytest.param("\n\n", "a.csv: the file is empty; its first line must name the columns", id="empty lines"),
+        pytest.param('text,"stars\nx,1\n', "a.csv: line 1: the column names cannot be read: unexpected end of data", id="an open quote"),
+        pytest.param("\nte\0xt,stars\n", "a.csv: line 2: the column names hold zero bytes: the file is UTF-16, or no text", id="zero bytes"),
+    ],
+)  # fmt: skip
+def test_a_first_line_that_names_no_columns_is_refused(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    file = DataFile(path=tmp_path / "a.csv", format="csv", name="a.csv")
+    with pytest.raises(DataError) as refused:
+        next(read_delimited(file, wanted=WANTED, field="data.train[0]"))
+    assert refused.value.message == message

@@ -65,6 +65,15 @@ def test_a_saved_truncation_or_padding_of_the_tokenizer_plays_no_part():
     assert [len(row.input_ids) for row in rows] == [5, 11]
 
 
+def test_texts_without_any_token_are_encoded_as_such():
+    """Who calls names the row (`tokenize`)."""
+    nothing = EncodedRow(input_ids=np.array([], dtype=np.int32))
+    encoder = RowEncoder(
+        tokenizer=wrap(TOKENIZER, vocabulary=1), encode_rows=lambda *_: [nothing], label_ids={}, limit=None
+    )
+    assert encoder.encode([{"text": ""}]) == [nothing]
+
+
 def test_an_id_without_an_embedding_is_refused():
     with pytest.raises(ModelAccessError, match="they do not belong together"):
         encode(TOKENIZER, ["the story"], vocabulary=10)
