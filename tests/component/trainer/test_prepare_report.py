@@ -16,7 +16,7 @@ def test_report_and_progress_say_what_each_step_did(tmp_path, model):
     rows, posts = sentences(400), []
     reporter = SimpleNamespace(post=lambda **fields: posts.append(fields))
     write_csv(tmp_path / "train.csv", [*rows, (rows[0][0].upper(), rows[0][1])])
-    result = prepare(run_config(tmp_path, model=model), reporter)
+    result = prepare(run_config(tmp_path, model=model, method={"type": "full"}), reporter)
     written = Path(result.report_path).read_text()
     assert written.startswith('{\n  "version": 2,\n')
     report = json.loads(written)
