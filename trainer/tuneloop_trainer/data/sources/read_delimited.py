@@ -134,6 +134,8 @@ class _RowsInCells:
     def are_rows(self, lines: list[str]) -> bool:
         """Return whether the lines of a record, but the last one, are mostly rows of their own."""
         inner = [line.rstrip("\r\n").split(self.delimiter) for line in lines[:-1]]
+        if len(inner[0]) < self.width:  # a row whose quote is text has all its cells in its own line
+            return False
         whole = [cells for cells in inner if len(cells) == self.width and all(cells)]
         if self.delimiter == "\t" and len(whole) >= _SURE_LINES and len(whole) * 2 > len(inner):
             return True
