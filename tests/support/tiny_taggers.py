@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from artifact import write_manifest
@@ -57,9 +58,8 @@ ARCHITECTURES = WORDPIECE | BYTE_LEVEL_BPE | UNIGRAM
 
 
 def tiny_tagger(folder: Path, architecture: str, *, max_tokens: int = 24, seed: int = 0) -> Manifest:
-    """Write an artifact whose model has random weights, large enough for tags to differ; returns its manifest."""
-    import torch
-    from transformers import AutoConfig, AutoModelForTokenClassification
+    """Write an artifact whose model has random weights and finds different tags; returns its manifest."""
+    from transformers import AutoConfig
 
     options = dict(ARCHITECTURES[architecture])
     for name in _OWN:
@@ -76,17 +76,38 @@ def tiny_tagger(folder: Path, architecture: str, *, max_tokens: int = 24, seed: 
         label2id={label: index for index, label in labels.items()},
         **options,
     )
+    model = next(
+        model
+        for model in (_random_model(config, seed=seed + further) for further in count())
+        if _tags_differ(model, tokenizer)
+    )
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return write_manifest(
+        folder, LABELS, name="tagger", max_tokens=max_tokens, temperature=1.5, task="token-classification"
+    )
+
+
+def _random_model(config: Any, *, seed: int) -> Any:
+    import torch
+    from transformers import AutoModelForTokenClassification
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForTokenClassification.from_config(config).eval()
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.35)
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return write_manifest(
-        folder, LABELS, name="tagger", max_tokens=max_tokens, temperature=1.5, task="token-classification"
-    )
+    return model
+
+
+def _tags_differ(model: Any, tokenizer: Any) -> bool:
+    """Whether a model finds more than one tag: one in twenty does not, and a tokenizer is trained a little differently each time."""
+    import torch
+
+    with torch.no_grad():
+        inputs = [tokenizer(text, truncation=True, return_tensors="pt")["input_ids"] for text in CORPUS]
+        return len({tag for ids in inputs for tag in model(input_ids=ids).logits.argmax(-1)[0].tolist()}) > 1
 
 
 _OWN: dict[str, Any] = {
