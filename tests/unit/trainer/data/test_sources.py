@@ -225,11 +225,11 @@ def test_saved_data_sets_are_read_with_the_names_of_their_classes(tmp_path):
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
     )
-    train = datasets.Dataset.from_dict({"text": ["x", "y", "z"], "label": [0, 1, -1]}, features=features)
+    train = datasets.Dataset.from_dict({"text": ["x", "y", "z", "n"], "label": [0, 1, -1, None]}, features=features)
     datasets.DatasetDict({"train": train, "test": train.select([1])}).save_to_disk(str(tmp_path / "dict"))
     train.save_to_disk(str(tmp_path / "single"))
     train.to_parquet(str(tmp_path / "a.parquet"))
-    expected = [("x", "bad"), ("y", "good"), ("z", None)]
+    expected = [("x", "bad"), ("y", "good"), ("z", None), ("n", None)]
     assert [pair for file in located(tmp_path / "dict") for pair in cells(file.path)] == expected
     assert [pair for file in located(tmp_path / "dict", split="test") for pair in cells(file.path)] == [("y", "good")]
     assert [pair for file in located(tmp_path / "single") for pair in cells(file.path)] == expected
