@@ -16,7 +16,7 @@ from tuneloop_trainer.imports import gc_paused
 from tuneloop_trainer.supervisor.start import fork
 from tuneloop_trainer.supervisor.supervisor import KEEP_MEMORY
 from tuneloop_trainer.training.rank import import_attempt
-from tuneloop_trainer.warm.disguise import become
+from tuneloop_trainer.warm.become import become
 from tuneloop_trainer.warm.fork_server import ForkServer
 
 if TYPE_CHECKING:
