@@ -38,8 +38,8 @@ def _show(words: Iterable[str], environment: Mapping[str, str]) -> None:
     """
     fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
     arg_start, arg_end, env_start, env_end = map(int, fields[_ARG_START : _ARG_START + 4])
-    _overwrite(arg_start, arg_end, words)
     _overwrite(env_start, env_end, (f"{name}={value}" for name, value in environment.items()))
+    _overwrite(arg_start, arg_end, words)  # last: a process that shows its command shows its variables, too
 
 
 def _overwrite(start: int, end: int, texts: Iterable[str]) -> None:
