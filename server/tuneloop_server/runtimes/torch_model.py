@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import transformers
-from transformers import AutoTokenizer
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer
 
 from tuneloop_api.contract.cgroup import cpu_quota
 from tuneloop_api.contract.exit_codes import ExitCode
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
-_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
 """What transformers raises for a model that it cannot read."""
 
 
@@ -99,8 +101,13 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
 
 
 def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_windows: int) -> TorchModel:
-    model, report = getattr(transformers, task.auto_class).from_pretrained(
+    _check_index(folder / "model.safetensors.index.json")
+    auto_class = getattr(transformers, task.auto_class)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    model, report = auto_class.from_pretrained(
         folder,
+        config=config,
+        attn_implementation=_attention(auto_class, config),
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
@@ -121,6 +128,20 @@ def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_wind
         tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
     )
     return TorchModel(model, tokenizer, vocabulary=vocabulary)
+
+
+def _check_index(index: Path) -> None:
+    """Refuse an index that names other files than safetensors: transformers would take another loader, whatever `use_safetensors` says."""
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        if others := [name for name in names if not name.endswith(".safetensors")]:
+            raise ValueError(f"{index.name} names {others[0]}, expected *.safetensors")
+
+
+def _attention(auto_class: Any, config: Any) -> Literal["sdpa", "eager"]:
+    """Return `sdpa` for a class that has it, else `eager`. The choice is never left to config.json, which may name code of a hub."""
+    kind = auto_class._model_mapping.get(type(config), None)  # noqa: SLF001  (transformers has no public way)
+    return "eager" if kind is not None and not kind._supports_sdpa else "sdpa"  # noqa: SLF001
 
 
 def _threads() -> int:

@@ -90,8 +90,8 @@ DAMAGE = {
         "../other.safetensors lies outside of the folder",
     ),
     "an index beside the weights": (
-        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "/etc/passwd"}}'),
-        "/etc/passwd lies outside of the folder",
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "/etc/other.safetensors"}}'),
+        "/etc/other.safetensors lies outside of the folder",
     ),
     "weights over a link": (
         lambda f: (f / "model.safetensors").symlink_to((f / "model.safetensors").rename(f.parent / "other")),

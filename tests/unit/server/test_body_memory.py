@@ -38,6 +38,14 @@ def test_bodies_count_until_they_are_given_back(sizes):
     assert memory.taken == 0
 
 
+def test_the_first_8_kib_of_a_body_are_not_counted():
+    memory = BodyMemory()
+    read([8192], memory)
+    assert memory.taken == 0
+    read([8193], memory)
+    assert memory.taken == 1
+
+
 def test_too_many_bytes_are_refused_with_retry_after():
     memory = BodyMemory(most=100_000)
     held, body = read([60_000, 10_000], memory)

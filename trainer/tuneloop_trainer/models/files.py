@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from tuneloop_api.wire.canonical import digest_of
@@ -60,6 +61,22 @@ def check_files(names: Collection[str], *, uri: str) -> None:
             f"model.uri: {uri} has no tokenizer (tokenizer.json)",
             hint="save it beside the model: tokenizer.save_pretrained(FOLDER)",
         )
+
+
+def indexed_weights(index: Path, *, uri: str) -> list[str]:
+    """Return the names of the weight files in an index. Raises ModelAccessError if it cannot be read, or names files other than safetensors.
+
+    For such a file transformers would take another loader, whatever `use_safetensors` says.
+    """
+    try:
+        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelAccessError(f"model.uri: {uri}: {index.name} cannot be read: {error}") from error
+    if others := [name for name in names if not name.endswith(".safetensors")]:
+        raise ModelAccessError(
+            f"model.uri: {uri}: {index.name} names {others[0]}, which is no safetensors file", hint=_CONVERT
+        )
+    return names
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig
 from transformers import logging as transformers_logging
 
 from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.models.files import WEIGHTS_INDEX, indexed_weights
 from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def load_model(
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    if (folder / WEIGHTS_INDEX).is_file():
+        indexed_weights(folder / WEIGHTS_INDEX, uri=str(folder))
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         labels_before = dict(config.id2label)
@@ -64,7 +68,7 @@ def load_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, SafetensorError) as error:
         hint = f"The model folder must hold config.json and *.safetensors of an architecture that transformers' {task.auto_class} knows."
         raise ModelAccessError(f"spec.model.uri: {folder} cannot be loaded: {error}", hint=hint) from error
     missing = set(loaded["missing_keys"])

@@ -17,6 +17,7 @@ from tuneloop_trainer.models.files import (
     WEIGHTS_INDEX,
     check_files,
     digest_of_files,
+    indexed_weights,
     tokenizer_files,
 )
 from tuneloop_trainer.models.tokenizer import load_tokenizer
@@ -105,7 +106,7 @@ def _require_folder(folder: Path, *, uri: str) -> None:
 def _check_places(folder: Path, *, uri: str) -> None:
     """Raise ModelAccessError if a file of the model lies elsewhere: a link, or a name in the index, leads out of the folder."""
     index = folder / WEIGHTS_INDEX
-    shards = _indexed(index, uri=uri) if index.is_file() else []
+    shards = indexed_weights(index, uri=uri) if index.is_file() else []
     for name in [*shards, *(path.name for path in folder.iterdir() if not path.is_dir())]:
         if not lies_in(folder / name, root_of(folder)):
             raise ModelAccessError(
@@ -116,19 +117,12 @@ def _check_places(folder: Path, *, uri: str) -> None:
 
 def _check_weights(folder: Path, *, uri: str) -> list[Path]:
     """Return the weight files. Raises ModelAccessError if a file is missing, cut off or a Git LFS pointer."""
-    names = [WEIGHTS] if (folder / WEIGHTS).is_file() else _indexed(folder / WEIGHTS_INDEX, uri=uri)
+    names = [WEIGHTS] if (folder / WEIGHTS).is_file() else indexed_weights(folder / WEIGHTS_INDEX, uri=uri)
     for name in names:
         if not (folder / name).is_file():
             raise ModelAccessError(f"model.uri: {uri} lacks {name}, which {WEIGHTS_INDEX} names")
         _check_whole(folder / name, uri=uri)
     return [folder / name for name in names]
-
-
-def _indexed(index: Path, *, uri: str) -> list[str]:
-    try:
-        return sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelAccessError(f"model.uri: {uri}: {index.name} cannot be read: {error}") from error
 
 
 def _check_whole(path: Path, *, uri: str) -> None:
@@ -164,7 +158,7 @@ def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
         )
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelAccessError(f"model.uri: {uri}: config.json cannot be used: {error}") from error
 
 

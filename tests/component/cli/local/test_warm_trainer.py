@@ -123,7 +123,9 @@ def test_a_command_with_another_variable_that_libraries_read_at_their_import_get
     process = warm.start("prepare", warm.blocked, HF_HOME="/tmp/elsewhere")
     try:
         # /proc shows no variable at all for the moment in which the kernel loads the new program.
-        until(lambda: not has_torch(process.pid) and variables(process.pid), seconds=SECONDS, what="a fresh interpreter")
+        until(
+            lambda: not has_torch(process.pid) and variables(process.pid), seconds=SECONDS, what="a fresh interpreter"
+        )
         assert variables(process.pid)[b"HF_HOME"] == b"/tmp/elsewhere"
     finally:
         process.send_signal(signal.SIGKILL)
