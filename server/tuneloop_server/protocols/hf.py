@@ -93,7 +93,7 @@ def _texts(inputs: object) -> list[str]:
 def _text(field: str, text: object, expected: str) -> str:
     if not isinstance(text, str):
         raise wrong(field, text, expected)
-    if not text.isascii() and not _is_unicode(text):
+    if not _is_unicode(text):
         raise invalid(f"{field}: holds half of a surrogate pair, which is no character")
     return text
 

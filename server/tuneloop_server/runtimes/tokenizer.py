@@ -113,10 +113,7 @@ class TextTokenizer:
     @cached_property
     def _spaces_begin_tokens(self) -> bool:
         """Whether the text is not divided into words, but no token goes on after a space: then the words are still independent."""
-        if (
-            self._tokenizer.pre_tokenizer is not None
-            and len(set(self._tokenizer.encode("a b c").word_ids) - {None}) > 1
-        ):
+        if self._tokenizer.pre_tokenizer is not None and len(set(self._tokenizer.encode("a b").word_ids) - {None}) > 1:
             return False
         return all(_SPACE_LETTER not in token.lstrip(_SPACE_LETTER) for token in self._tokenizer.get_vocab())
 

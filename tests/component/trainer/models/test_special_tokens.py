@@ -20,7 +20,7 @@ TAGGERS = tuple(ARCHITECTURES)
 KINDS = [
     "WordPiece", "WordPiece, cased", "words", "byte-level BPE", "byte-level BPE, prefix space", "byte-level BPE, offsets with spaces",
     "byte-level BPE behind a regex", "BPE, spaces as letters", "Unigram, always a prefix", "Unigram, first a prefix", "Unigram, never a prefix",
-    "Unigram behind whitespace", "BERT's own class", "words behind whitespace", "T5's own class", *TAGGERS,
+    "Unigram behind whitespace", "BERT's own class", "words behind whitespace", "T5's own class", "Unigram, undivided", *TAGGERS,
 ]  # fmt: skip
 PIECES = st.sampled_from(
     [*WORDS[:8], " ", "  ", "\n", "\t", "<", "/", "s", ">", "</", "s>", "<p", "ad>", "[", "SEP", "]", "é", "e\u0301", "日", "🙂", "İ", "\ufb01", "\u200b", "."]
@@ -37,6 +37,7 @@ def plain_tokenizers() -> dict[str, Any]:
         "BERT's own class": tiny_tokenizer(),
         "words behind whitespace": words_behind_whitespace(),
         "T5's own class": t5(),
+        "Unigram, undivided": undivided(),
         **{name: tiny_tagger_tokenizer(name) for name in TAGGERS},
     }
 
@@ -61,6 +62,20 @@ def t5():
     letters = sorted(set("".join(WORDS)) | set("▁<>/s"))
     words = [(f"▁{word}", -5.0 - index / 10) for index, word in enumerate(WORDS) if len(word) > 1]
     return T5TokenizerFast(vocab=[*pieces, *words, *((letter, -12.0) for letter in letters)], extra_ids=3)
+
+
+def undivided():
+    """Pieces are found in the whole text, as no pre-tokenizer divides it."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [(piece, 0.0) for piece in ("<pad>", "<unk>", "<s>", "</s>")]
+    letters = sorted(set("".join(WORDS)) | set(" <>/"))
+    words = [(word, -5.0 - index / 10) for index, word in enumerate(WORDS) if len(word) > 1]
+    backend = Tokenizer(models.Unigram([*pieces, *words, *((letter, -12.0) for letter in letters)], unk_id=1))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
 
 
 @cache
