@@ -1,0 +1,32 @@
+"""`docs/threats.md` names tests that exist: a promise whose test was renamed or removed is noticed here."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("docs/threats.md", "SECURITY.md")
+NAME = re.compile(r"`(?:tests/)?((?:unit|component|stories)/[\w/]+\.py)(?:::(\w+))?`")
+NAMED = sorted({(page, *found) for page in PAGES for found in NAME.findall((ROOT / page).read_text())})
+
+
+@pytest.mark.parametrize(("page", "file", "test"), NAMED, ids=[f"{file}::{test}" for _, file, test in NAMED])
+def test_a_test_that_is_named_is_there(page, file, test):
+    path = ROOT / "tests" / file
+    assert path.is_file(), f"{page} names {file}"
+    names = {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not test or test in names, f"{page} names {test}"
+
+
+@pytest.mark.parametrize("number", range(1, 19))
+def test_every_threat_has_a_test_or_a_reason(number):
+    row = next(line for line in (ROOT / "docs/threats.md").read_text().splitlines() if line.startswith(f"| S{number} "))
+    assert NAME.search(row) or "not covered" in row
