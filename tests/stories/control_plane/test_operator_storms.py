@@ -16,6 +16,10 @@ ORDINARY = {"verb": ALL_BUT_WATCHES, "resource": "(?!leases).*"}
 """The API server keeps room of its own for Leases; and what fails in a fixed rhythm must not be in step with what is asked in one."""
 ALL_BUT_LISTS = r"(?!watch$|list$).*"
 RETRY_AFTER = 1
+OTHERS = (
+    "services", "configmaps", "deployments", "networkpolicies", "leases", "endpointslices", "events", "finetunejobs",
+    "finetunejobs/status", "modeldeployments", "modeldeployments/status",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +191,53 @@ def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namesp
 
 
 def lines_about_the_list(operator: RunningOperator, namespace: str) -> list[str]:
-    lines = [record["message"] for record in operator.log_lines if record["level"] in {"ERROR", "WARNING"}]
-    return [line for line in lines if all(word in line for word in ("list", '"pods"', f'"{namespace}"'))]
+    return [line for line in warnings(operator) if all(word in line for word in ("list", '"pods"', f'"{namespace}"'))]
+
+
+def test_a_right_that_is_taken_away_stops_that_namespace_alone_until_it_is_given_back(
+    custom_resources, client, other, tmp_path
+):
+    token = user_of(custom_resources, client.namespace)
+    for namespace in (client.namespace, other.namespace):
+        for name, resources in (("jobs", ["jobs"]), ("others", [*OTHERS, "pods"])):
+            allow(custom_resources, namespace, name=name, resources=resources, user=client.namespace)
+    namespaces = f"{client.namespace},{other.namespace}"
+    with (
+        FaultProxy(custom_resources, folder=tmp_path / "proxy", token=token) as proxy,
+        RunningOperator(
+            None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=client.namespace, namespaces=namespaces
+        ) as operator,
+    ):
+        operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{client.namespace}"
+        assert custom_resources.request("DELETE", f"{roles}/rolebindings/jobs").status == 200
+        client.submit()
+        until(
+            lambda: [line for line in warnings(operator) if "jobs" in line and f'"{client.namespace}"' in line],
+            seconds=60,
+            what="a line that names the right",
+        )
+        other.submit()
+        other.wait_for_phase("reviews", "Succeeded", seconds=120)
+        assert client.names("Job") == set()
+        assert operator.process.poll() is None
+        binding = binding_of("jobs", user=client.namespace)
+        assert custom_resources.request("POST", f"{roles}/rolebindings", binding).status == 201
+        client.wait_for_phase("reviews", "Succeeded", seconds=180)
+
+
+def warnings(operator: RunningOperator) -> list[str]:
+    return [record["message"] for record in operator.log_lines if record["level"] in {"ERROR", "WARNING"}]
 
 
 def user_without_pods(plane, namespace: str) -> str:
     """Return the token of a service account that may do everything in a namespace, but nothing with pods."""
-    others = ["jobs", "services", "configmaps", "deployments", "networkpolicies", "leases", "endpointslices", "events"]
-    allow(plane, namespace, name="others", resources=[*others, "finetunejobs", "modeldeployments"])
+    allow(plane, namespace, name="others", resources=[*OTHERS, "jobs"])
+    return user_of(plane, namespace)
+
+
+def user_of(plane, namespace: str) -> str:
+    """Return a token of the namespace's default service account."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
     reply = plane.request("POST", path, request)
@@ -202,15 +245,19 @@ def user_without_pods(plane, namespace: str) -> str:
     return reply.body["status"]["token"]
 
 
-def allow(plane, namespace: str, *, name: str, resources: list[str]) -> None:
+def allow(plane, namespace: str, *, name: str, resources: list[str], user: str | None = None) -> None:
+    """Let the default service account of the namespace `user` (default: of the same one) do everything with these resources."""
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     rules = [{"apiGroups": ["*"], "resources": resources, "verbs": ["*"]}]
     role = {"metadata": {"name": name}, "rules": rules}
-    binding = {
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
-    }
-    for plural, body in (("roles", role), ("rolebindings", binding)):
+    for plural, body in (("roles", role), ("rolebindings", binding_of(name, user=user or namespace))):
         reply = plane.request("POST", f"{path}/{plural}", body)
         assert reply.status == 201, reply.body
+
+
+def binding_of(name: str, *, user: str) -> dict:
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": user}],
+    }
