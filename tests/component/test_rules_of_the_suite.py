@@ -58,12 +58,12 @@ def run(folder: Path, *, rules: str, tests: dict[str, str], **environment: str) 
     done = subprocess.run(command, env=inherited | environment, capture_output=True, text=True, check=False)
     cases = list(ET.parse(folder / "report.xml").getroot().iter("testcase"))
     assert len(cases) == len(tests), done.stdout
-    said = {case.get("classname") or case.get("name"): _said(case) for case in cases}
-    assert (done.returncode != 0) == any(words.startswith(("failure", "error")) for words in said.values())
-    return {name: said[f"test_{number}"] for number, name in enumerate(tests)}
+    outcomes = {case.get("classname") or case.get("name"): _outcome(case) for case in cases}
+    assert (done.returncode != 0) == any(words.startswith(("failure", "error")) for words in outcomes.values())
+    return {name: outcomes[f"test_{number}"] for number, name in enumerate(tests)}
 
 
-def _said(case: ET.Element) -> str:
+def _outcome(case: ET.Element) -> str:
     """Return `passed`, or `failure`, `error` or `skipped` with all that is said of it."""
     outcome = next(iter(case), None)
     return "passed" if outcome is None else " ".join([outcome.tag, *outcome.attrib.values(), outcome.text or ""])
@@ -93,9 +93,9 @@ def where_all_are_required(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SKIPS)
 def test_a_skip_fails_where_every_tier_is_required(where_all_are_required, name):
-    said = where_all_are_required[name]
-    assert said.startswith(("failure", "error"))
-    assert "every test is required here (TUNELOOP_REQUIRE_CLUSTER=1): no control group can be made" in said
+    outcome = where_all_are_required[name]
+    assert outcome.startswith(("failure", "error"))
+    assert "every test is required here (TUNELOOP_REQUIRE_CLUSTER=1): no control group can be made" in outcome
 
 
 def test_a_skip_for_an_allowed_reason_is_a_skip_everywhere(where_all_are_required):

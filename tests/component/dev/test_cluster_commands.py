@@ -39,16 +39,16 @@ def run(*arguments: str, **environment: str) -> tuple[int, str]:
 )
 def test_options_that_do_not_go_together_start_nothing(tmp_path, options, message):
     no_programs = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(tmp_path), "PIP_NO_INDEX": "1"}
-    status, said = run("up", "--state", str(tmp_path / "state"), *options, **no_programs)
-    assert (status, message in said) == (2, True)
+    status, output = run("up", "--state", str(tmp_path / "state"), *options, **no_programs)
+    assert (status, message in output) == (2, True)
     assert not (tmp_path / "state").exists()
 
 
 def test_an_image_for_a_cluster_without_a_node_is_refused(tmp_path):
     (tmp_path / "cluster.json").write_text(json.dumps({"url": "https://127.0.0.1:1", "bin": str(tmp_path)}))
     (tmp_path / "image.tar").touch()
-    status, said = run("load", "--state", str(tmp_path), str(tmp_path / "image.tar"))
-    assert (status, said) == (1, f"error: the cluster in {tmp_path} has no node: start it with --node\n")
+    status, output = run("load", "--state", str(tmp_path), str(tmp_path / "image.tar"))
+    assert (status, output) == (1, f"error: the cluster in {tmp_path} has no node: start it with --node\n")
 
 
 @pytest.mark.parametrize("openssl", [None, "#!/bin/sh\necho it is broken >&2; exit 3\n"], ids=["absent", "broken"])

@@ -66,15 +66,15 @@ def kubectl_says(custom_resources, shared_namespace, tmp_path_factory):
     tried = custom_resources.kubectl("create", "-n", shared_namespace, "--dry-run=server", "-f", str(folder))
     assert tried.returncode == 1, tried.stdout
     found = re.split(rf"{folder}/(\d+)\.json", tried.stderr)
-    said = dict(zip(map(int, found[1::2]), found[2::2], strict=True))
-    return {text: said[number] for number, text in enumerate(texts) if number in said}
+    messages = dict(zip(map(int, found[1::2]), found[2::2], strict=True))
+    return {text: messages[number] for number, text in enumerate(texts) if number in messages}
 
 
 @each_of(REFUSED_HERE)
 def test_kubectl_says_the_same(kubectl_says, bad):
-    said = kubectl_says.get(bad.text, "it is taken")
-    assert bad.field.removeprefix("metadata.") in said
-    assert bad.says in said
+    message = kubectl_says.get(bad.text, "it is taken")
+    assert bad.field.removeprefix("metadata.") in message
+    assert bad.says in message
 
 
 @each_of(ONLY_BY_OPERATOR)

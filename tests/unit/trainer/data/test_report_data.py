@@ -46,8 +46,8 @@ def test_the_log_tells_what_became_of_the_rows():
 
 
 def test_what_stands_in_two_splits_is_told():
-    told = summary(report(leakage={"sharedTexts": {"train+test": 2}, "passed": False}))
-    assert "  leakage: {'sharedTexts': {'train+test': 2}}\n" in told
+    text = summary(report(leakage={"sharedTexts": {"train+test": 2}, "passed": False}))
+    assert "  leakage: {'sharedTexts': {'train+test': 2}}\n" in text
 
 
 @pytest.mark.parametrize(("classes", "end"), [(10, "c9 1 (10.0%)"), (12, "c9 1 (8.3%) and 2 more classes")])
