@@ -68,7 +68,7 @@ def test_a_column_that_cannot_be_found_is_refused_with_advice(header, message, h
     [
         pytest.param("", "a.csv: the file is empty; its first line must name the columns", id="nothing"),
         pytest.param("\n\n", "a.csv: the file is empty; its first line must name the columns", id="empty lines"),
-        pytest.param('text,"stars\nx,1\n', "a.csv: line 1: the column names cannot be read: a quote that takes in the rows behind it: is never closed", id="an open quote"),
+        pytest.param('text,"stars\nx,1\n', "a.csv: line 1: the column names cannot be read: a quote is never closed", id="an open quote"),
         pytest.param("\nte\0xt,stars\n", "a.csv: line 2: the column names hold zero bytes: the file is UTF-16, or no text", id="zero bytes"),
     ],
 )  # fmt: skip

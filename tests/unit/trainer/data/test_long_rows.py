@@ -81,3 +81,10 @@ def test_quotes_that_have_the_file_read_again_and_again_are_refused(tmp_path, mo
 def test_an_excerpt_cannot_steer_a_terminal_and_is_short() -> None:
     assert excerpt_of("a\x1b[2J\u202e\r\nb") == r"a\x1b[2J\u202e b"
     assert len(excerpt_of("\x1b" * 1000)) == 121
+
+
+def test_a_value_of_many_levels_has_an_excerpt():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    assert excerpt_of(value) == "a list of many levels"

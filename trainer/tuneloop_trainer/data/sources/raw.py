@@ -160,5 +160,9 @@ def is_unicode(text: str) -> bool:
 
 def excerpt_of(value: object) -> str:
     """Return the beginning of a value on one line, safe for a terminal."""
-    text = printable(" ".join(str(value)[: EXCERPT_CHARACTERS * 2].split()))
+    try:
+        whole = str(value)
+    except RecursionError:
+        whole = f"a {type(value).__name__} of many levels"
+    text = printable(" ".join(whole[: EXCERPT_CHARACTERS * 2].split()))
     return text if len(text) <= EXCERPT_CHARACTERS else f"{text[:EXCERPT_CHARACTERS]}…"

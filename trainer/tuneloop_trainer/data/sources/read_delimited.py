@@ -204,8 +204,11 @@ def _header(lines: _Lines, *, delimiter: str, file: DataFile) -> list[str]:
     if record is None:
         raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
     if record.problem is not None:
+        is_open_quote = record.problem is BadReason.OPEN_QUOTE
+        why = f"a quote {record.found}" if is_open_quote else f"{record.problem}: {excerpt_of(record.found)}"
         raise DataError(
-            f"{file.name}: line {record.line}: the column names cannot be read: {record.problem}: {excerpt_of(record.found)}"
+            f"{file.name}: line {record.line}: the column names cannot be read: {why}",
+            hint=QUOTES if is_open_quote else None,
         )
     if any("\0" in cell for cell in record.cells):
         raise DataError(
