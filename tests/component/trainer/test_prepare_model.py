@@ -82,6 +82,18 @@ DAMAGE = {
         ),
         "lacks model-00001-of-00001.safetensors",
     ),
+    "an index that is no JSON": (
+        lambda f: (f / "model.safetensors.index.json").write_text("{"),
+        "model.safetensors.index.json cannot be read",
+    ),
+    "an index without names": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": [1]}'),
+        "model.safetensors.index.json cannot be read",
+    ),
+    "an index that names pickles": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "pytorch_model.bin"}}'),
+        "model.safetensors.index.json names pytorch_model.bin, which is no safetensors file",
+    ),
     "a shard of another folder": (
         lambda f: (
             (f / "model.safetensors").rename(f.parent / "other.safetensors"),

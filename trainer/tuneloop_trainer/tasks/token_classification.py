@@ -177,7 +177,7 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
 def _summary(labels: Sequence[str]) -> str:
     types = read_tags(labels).types
     return (
-        f"Finds spans of {len(types)} types in a text: {', '.join(f'`{type_}`' for type_ in types)}. "
+        f"Finds spans of {len(types)} {'type' if len(types) == 1 else 'types'} in a text: {', '.join(f'`{type_}`' for type_ in types)}. "
         f"It gives each word one of {len(labels)} tags: {', '.join(f'`{label}`' for label in labels)}."
     )
 

@@ -10,6 +10,15 @@ import pytest
 from tuneloop_api.contract.results import Finding, FindingName, Measured
 from tuneloop_trainer.export.model_card import _comparison_sentence, diagnosis_section, license_of
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"), [(["LOC"], "spans of 1 type in"), (["LOC", "PER"], "spans of 2 types in")]
+)
+def test_the_types_of_spans_are_counted(types, expected):
+    labels = ["O", *(f"{place}-{type_}" for type_ in types for place in "BI")]
+    assert expected in TOKEN_CLASSIFICATION.card.summary(labels)
 
 
 @pytest.mark.parametrize(
