@@ -64,11 +64,24 @@ def test_lines_are_whole_or_cut_and_none_is_lost(pieces) -> None:
             f"one O\n\nand O\n{LONG} O\nmore O\n\ntwo O\n",
             [(1, (["one"], ["O"])), (3, BadReason.TOO_LONG), (7, (["two"], ["O"]))],
         ),
+        (
+            "rows.conll",
+            f"one O\n\n{LONG} O\n\ntwo O\n",
+            [(1, (["one"], ["O"])), (3, BadReason.TOO_LONG), (5, (["two"], ["O"]))],
+        ),
     ],
 )
 def test_the_rows_around_a_long_one_are_read(tmp_path, name, content, rows) -> None:
     (tmp_path / name).write_text(content)
     assert read(tmp_path / name) == rows
+
+
+def test_a_quote_that_is_open_for_longer_than_a_row_says_so(tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text(f'text,label\n"open,a\n{LONG},a\ntwo,a\n')
+    file = DataFile(path=tmp_path / "rows.csv", format="csv", name="rows.csv")
+    wanted = WantedColumns(columns={"text": "text", "label": "label"})
+    (batch,) = read_file(file, wanted=wanted, field="data.train[0]")
+    assert batch.rows[0].excerpt == 'the quote is not closed within 4,194,304 characters: "open,a'
 
 
 def test_quotes_that_have_the_file_read_again_and_again_are_refused(tmp_path, monkeypatch) -> None:

@@ -135,6 +135,22 @@ def test_a_sample_that_has_nothing_to_show_shows_no_brackets():
         refuse_too_many(bad, rows=1000, settings=ValidationSettings())
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (BadReason.OPEN_QUOTE, "put cells with quotes into quotes"),
+        (BadReason.BLANK_TEXT, "mend these rows, or set data.validate.maxBadFraction: 0.3 "),
+    ],
+)
+def test_the_hint_says_how_the_most_frequent_fault_is_mended(reason, advice):
+    rows = BadRows(most_samples=3)
+    for found in (BadReason.NOT_TEXT, reason, reason):
+        rows.add(Unusable(found, "'y'"), place="a.csv line 1")
+    with pytest.raises(DataError) as refused:
+        refuse_too_many(rows, rows=10, settings=ValidationSettings())
+    assert refused.value.hint.startswith(advice)
+
+
 @pytest.mark.parametrize(("bad", "advice"), [(1, "maxBadFraction: 0.1"), (10, "columns")])
 def test_what_to_do_depends_on_how_many_rows_are_bad(bad, advice):
     rows = BadRows(most_samples=3)
