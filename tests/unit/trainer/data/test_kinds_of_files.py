@@ -69,3 +69,14 @@ def test_numbers_of_any_width_are_labels_by_their_value(tmp_path, column, label,
             stream.write_table(table)
     (row,) = read(path)
     assert class_of(row.cells[1], rule=None, known=None) == label
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([Decimal("1.50")], pa.decimal128(5, 2)), pa.array([0.1], pa.float32())],
+    ids=["decimal", "float32"],
+)
+def test_a_number_is_no_text(tmp_path, column):
+    pq.write_table(pa.table({"text": column, "label": ["x"]}), tmp_path / "a.parquet")
+    (row,) = read(tmp_path / "a.parquet")
+    assert not isinstance(row.cells[0], str)
