@@ -66,8 +66,9 @@ PACKAGES = {
     "batch_schedule": _trainer("training/batch_schedule.py", "tests/unit/trainer/batches"),
     "evaluation": _trainer("evaluation", "tests/unit/trainer/evaluation", "tests/unit/trainer/tasks", "tests/component/trainer/train"),
     "data": _trainer(
-        "data dataset models", "tests/unit/trainer/data", "tests/unit/trainer/batches", "tests/component/trainer/preflight",
-        *(f"tests/component/trainer/test_prepare{part}.py" for part in ("", "_hub", "_model", "_report", "_tags")), "tests/component/trainer/train",
+        "data dataset models", "tests/unit/trainer/data", "tests/unit/trainer/models", "tests/unit/trainer/batches", "tests/component/trainer/preflight",
+        *(f"tests/component/trainer/test_prepare{part}.py" for part in ("", "_hub", "_model", "_report", "_tags")), "tests/component/trainer/models",
+        "tests/component/trainer/test_data_bombs.py", "tests/component/trainer/train",
     ),
     "export": _trainer(
         "export", "tests/unit/trainer/export", "tests/unit/trainer/test_rounding.py", "tests/component/trainer/export",

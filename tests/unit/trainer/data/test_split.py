@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import xxhash
@@ -58,3 +60,29 @@ def test_rows_of_one_group_stay_in_one_split(method, groups, seed):
     assert all(
         len({split for split, other in zip(found, groups, strict=True) if other == group}) == 1 for group in groups
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "strata", "counts", "digest"),
+    [
+        pytest.param(SplitSettings(method="hash", seed=3), 1, [141, 42, 17], "6371d7773f8f90d4", id="by hash"),
+        pytest.param(SplitSettings(method="random", seed=3), 1, [141, 39, 20], "0bca1cbf740d94b8", id="at random"),
+        pytest.param(
+            SplitSettings(method="random", seed=3), 5, [142, 39, 19], "d84d10f81d55eb2e", id="at random, by class"
+        ),
+        pytest.param(
+            SplitSettings(method="random", seed=4, group_by="g"),
+            1,
+            [141, 39, 20],
+            "2ce50b97da7ed809",
+            id="another seed",
+        ),
+    ],
+)
+def test_the_same_settings_divide_as_release_0_1_0_did(settings, strata, counts, digest):
+    """The figures are of its code. A prepared data set is found again by its settings: another division under the same name would mix test rows into training."""
+    keys = np.frombuffer(b"".join(text_key(str(number % 150)) for number in range(200)), dtype="V16")
+    classes = (np.arange(200, dtype=np.int32) % 150) % strata
+    found = divide(keys=keys, strata=classes, fractions={VALIDATION: 0.2, TEST: 0.1}, settings=settings)
+    assert np.bincount(found, minlength=3).tolist() == counts
+    assert hashlib.sha256(found.tobytes()).hexdigest()[:16] == digest

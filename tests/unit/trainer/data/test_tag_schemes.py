@@ -78,3 +78,7 @@ def test_the_scheme_is_that_of_most_sentences():
 
 def test_without_any_span_the_scheme_is_iob2():
     assert detect([]) == detect([["O"], ["O", "O"]]) == "iob2"
+
+
+def test_sentences_without_a_span_have_no_vote():
+    assert detect([["O", "O"]] * 2000 + [SENTENCE["bioes"]]) == "bioes"
