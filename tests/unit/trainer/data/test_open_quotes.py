@@ -103,3 +103,19 @@ def test_texts_of_many_lines_in_correct_quotes_are_whole(tmp_path_factory, suffi
     with path.open("w", newline="") as file:
         csv.writer(file, delimiter=mark, quoting=quoting).writerows([("text", "label"), *rows])
     assert [row.cells for row in read(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("rows_behind", "problem"),
+    [
+        pytest.param(3, BadReason.OPEN_QUOTE, id="three lines"),
+        pytest.param(2, BadReason.WRONG_CELLS, id="two lines, which may be chance"),
+    ],
+)
+def test_lines_with_the_tabs_of_rows_are_rows_although_each_has_a_value_of_its_own(tmp_path, rows_behind, problem):
+    rows = [f"film {number}\t0.{number}1" for number in range(20)]
+    rows[5] = '"film 5\t0.51'
+    rows[5 + rows_behind] += '"'
+    found = read(write(tmp_path / "a.tsv", rows, mark="\t"))
+    assert found[5].problem == problem
+    assert len(found) == 20 - (rows_behind if problem is BadReason.WRONG_CELLS else 0)
