@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 
+NAMESPACE_LEASE = "owner.tuneloop.dev"
+"""Lease in each namespace with objects of ours: its holder is the release that acts there."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "tuneloop"
 JOB_LABEL = "tuneloop.dev/job"

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def health_application(*, is_ready: Callable[[], bool]) -> web.Application:
-    """Return /healthz, which answers while the event loop runs, and /readyz, which asks `is_ready`."""
+def health_application(*, is_ready: Callable[[], bool], remarks: Callable[[], Iterable[str]]) -> web.Application:
+    """Return /healthz, which answers while the event loop runs, and /readyz, which asks `is_ready` and adds the lines of `remarks`."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         if is_ready():
-            return web.Response(text="ok\n")
+            return web.Response(text="".join(f"{line}\n" for line in ("ok", *remarks())))
         return web.Response(status=503, text="the first lists are not in yet\n")
 
     app = web.Application()

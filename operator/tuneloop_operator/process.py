@@ -22,6 +22,7 @@ from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
 from tuneloop_operator.errors import ClusterError, OperatorError
 from tuneloop_operator.leader.leader import Leader
+from tuneloop_operator.leader.namespaces import NamespaceLeases
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.probes import health_application, metrics_application
@@ -63,13 +64,16 @@ class OperatorProcess:
         self._stopping = asyncio.Event()
         self._leading = asyncio.Event()
         self._operator: Operator | None = None
+        self._owned: NamespaceLeases | None = None
 
     async def run(self) -> int:
         """Return the exit status. Raises NoConfiguration, CannotListen."""
         self._take_signals()
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
-                served(health_application(is_ready=self._is_ready), port=self._settings.health_port)
+                served(
+                    health_application(is_ready=self._is_ready, remarks=self._remarks), port=self._settings.health_port
+                )
             )
             await stack.enter_async_context(
                 served(metrics_application(text=self._metrics.text), port=self._settings.metrics_port)
@@ -108,6 +112,9 @@ class OperatorProcess:
 
     async def _serve(self, api: ApiServer, leader: Leader) -> int:
         events = BackgroundEventRecorder(cluster=api, instance=self._settings.pod_name, clock=now)
+        owned = NamespaceLeases(
+            leases=api, release=self._settings.release, lease_seconds=self._settings.namespace_lease_seconds
+        )
         operator = Operator(
             cluster=api,
             settings=self._decisions,
@@ -116,10 +123,11 @@ class OperatorProcess:
             expected=_WATCHED.scopes(self._settings.namespaces),
             events=events,
             instruments=self._metrics,
+            ownership=owned,
         )
         operator.pause()
-        self._operator = operator
-        self._measure(operator, leader)
+        self._operator, self._owned = operator, owned
+        self._measure(operator, leader, owned)
         progress = _progress_server(operator, api).application()
         async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
             work = asyncio.create_task(operator.run(), name="work")
@@ -135,6 +143,7 @@ class OperatorProcess:
                     name="watch",
                 ),
                 asyncio.create_task(leader.run(), name="election"),
+                asyncio.create_task(owned.keep(operator.namespaces, leads=leader.leads), name="namespaces"),
                 asyncio.create_task(events.run(), name="events"),
                 asyncio.create_task(self._publish_address(api), name="address"),
                 asyncio.create_task(self._certificate.keep_fresh(self._use_authority), name="certificate"),
@@ -148,9 +157,10 @@ class OperatorProcess:
             await _cancel([work, *others])
         return status
 
-    def _measure(self, operator: Operator, leader: Leader) -> None:
+    def _measure(self, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:
         self._metrics.watch_leader(leader.leads)
         self._metrics.watch_depth(lambda: operator.depth)
+        self._metrics.watch_foreign_namespaces(lambda: len(owned.foreign()))
         self._metrics.watch_objects(lambda: metrics_of(operator.store, now=now()))
 
     async def _until_the_end(self, tasks: list[asyncio.Task[None]]) -> int:
@@ -218,6 +228,11 @@ class OperatorProcess:
 
     def _is_ready(self) -> bool:
         return self._operator is not None and self._operator.is_complete
+
+    def _remarks(self) -> list[str]:
+        """Return a line for each namespace that is left alone."""
+        foreign = self._owned.foreign() if self._owned is not None else {}
+        return [f"namespace {name} is left alone: the release {holder} acts there" for name, holder in foreign.items()]
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from helm_chart import Right
 
+from tuneloop_operator.names import NAMESPACE_LEASE
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
@@ -56,7 +58,7 @@ def _rights(line: dict[str, Any], *, namespaces: Collection[str], release_namesp
     namespace = found.get("namespace", "")
     if found["resource"] in _CLUSTER_ONLY and not namespace:
         where = "cluster"
-    elif found["resource"] in _RELEASE_ONLY and namespace == release_namespace:
+    elif found["resource"] in _RELEASE_ONLY and namespace == release_namespace and found.get("name") != NAMESPACE_LEASE:
         where = "release"
     else:
         where = "watched" if namespace in namespaces else f"namespace {namespace or '(all)'}"

@@ -50,6 +50,8 @@
   value: {{ .Values.ports.metrics | int64 | quote }}
 - name: TUNELOOP_LEASE_NAME
   value: {{ .Values.leaseName | quote }}
+- name: TUNELOOP_NAMESPACE_LEASE_SECONDS
+  value: {{ .Values.namespaceLeaseSeconds | int64 | quote }}
 - name: TUNELOOP_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
 - name: TUNELOOP_WORKERS

@@ -1,6 +1,6 @@
 {{/* The operator's rights: RBAC.md gives the reason of each, and a test compares the two. */}}
 
-{{/* In each watched namespace. */}}
+{{/* In each watched namespace; RBAC cannot limit `create` to a name. */}}
 {{- define "tuneloop.rights.watched" -}}
 - apiGroups: [tuneloop.dev]
   resources: [finetunejobs]
@@ -35,6 +35,13 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [list, create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [owner.tuneloop.dev]
+  verbs: [get, update]
 {{- end }}
 
 {{/* In the release namespace; RBAC cannot limit `create` to a name. */}}

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from tuneloop_operator.cluster.owners import owner_of
 from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.queue import Key, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
+from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
+from tuneloop_operator.names import NAMESPACE_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
-    from tuneloop_operator.cluster import Cluster, Manifest
+    from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.cluster.pages import Page, Scope
     from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
@@ -36,6 +38,26 @@ class Instruments(Protocol):
 
     def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
         """The reconciliation of an object of this kind has ended."""
+
+
+class Ownership(Protocol):
+    """Says whether this release acts in a namespace, where another release may watch the same one."""
+
+    async def wait(self, namespace: str) -> float:
+        """Return 0 if this release may act, else the seconds after which to ask again. Raises `ClusterError`."""
+
+    def holder(self, namespace: str) -> str:
+        """Return the other release that holds this namespace; empty if there is none."""
+
+
+class _OnlyRelease:
+    """Of a machine on which no other release can run."""
+
+    async def wait(self, namespace: str) -> float:  # noqa: ARG002
+        return 0.0
+
+    def holder(self, namespace: str) -> str:  # noqa: ARG002
+        return ""
 
 
 class _NoInstruments:
@@ -60,6 +82,7 @@ class Operator:
         expected: Collection[Scope] = (),
         events: EventRecorder | None = None,
         instruments: Instruments | None = None,
+        ownership: Ownership | None = None,
         controllers: Mapping[str, Controller] = CONTROLLERS,
     ) -> None:
         """expected: lists that must be complete before anything is decided, so that no child seems lost that was not listed yet."""
@@ -72,6 +95,8 @@ class Operator:
         self._workers = workers
         self._listing = Listing(expected)
         self._instruments = instruments or _NoInstruments()
+        self._ownership = ownership or _OnlyRelease()
+        self._events = events
         self._may_work = asyncio.Event()
         self._is_paused = False
         self._is_stopping = False
@@ -145,6 +170,11 @@ class Operator:
         self._is_stopping = True
         self._update_may_work()
 
+    def namespaces(self) -> set[str]:
+        """Return the namespaces that hold objects of kinds that have a controller."""
+        objects = (self.store.of_kind(controller.kind, namespace=None) for controller in self._controllers.values())
+        return {manifest["metadata"]["namespace"] for manifests in objects for manifest in manifests}
+
     async def idle(self) -> None:
         """Return once no object is due. Objects that are due later may be left."""
         await self._queue.idle()
@@ -170,7 +200,7 @@ class Operator:
         started = time.monotonic()
         failure: Exception | None = None
         try:
-            requeue_after = await self._reconciler.reconcile(key)
+            requeue_after = await self._left_alone(key) or await self._reconciler.reconcile(key)
         except OperatorError as error:
             failure = error
             retry_after = error.retry_after if isinstance(error, ClusterUnavailable) else 0.0
@@ -183,6 +213,19 @@ class Operator:
         else:
             self._queue.done(key, requeue_after=requeue_after)
         self._instruments.reconciled(key.kind, seconds=time.monotonic() - started, error=failure)
+
+    async def _left_alone(self, key: Key) -> float:
+        """Return 0 if this release may act on an object, else the seconds after which to ask again.
+
+        An Event says so on an object that no release has acted on yet: somebody waits for it.
+        """
+        manifest = self.store.get(cast("Kind", key.kind), namespace=key.namespace, name=key.name)
+        if manifest is None:
+            return 0.0
+        wait = await self._ownership.wait(key.namespace)
+        if wait > 0 and not manifest.get("status") and self._events is not None:
+            await self._events.record(manifest, namespace_held(self._ownership.holder(key.namespace)))
+        return wait
 
     def _enqueue(self, manifest: Manifest) -> None:
         for key in self._keys(manifest):
@@ -199,3 +242,12 @@ class Operator:
             yield Key(reference["kind"], metadata["namespace"], reference["name"])
         for other in self.store.referring(kind, metadata["name"], namespace=metadata["namespace"]):
             yield Key(other["kind"], metadata["namespace"], other["metadata"]["name"])
+
+
+def namespace_held(holder: str) -> Event:
+    """Return the Event about an object that is left alone, because its namespace is that of another release."""
+    message = (
+        f"the operator release {holder} holds this namespace by the Lease {NAMESPACE_LEASE}, and acts here alone; "
+        "if that release is gone, delete the Lease"
+    )
+    return Event(type="Warning", reason="NamespaceHeld", message=message)

@@ -1,1 +1,1 @@
-"""Which replica may write: the Lease and the election over it."""
+"""Which replica may write, and in which namespaces its release acts: the Leases, and the rules over them."""

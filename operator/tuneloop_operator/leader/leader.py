@@ -10,34 +10,20 @@ import asyncio
 import contextlib
 import logging
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tuneloop_operator.cluster.times import micro_time
 from tuneloop_operator.errors import AlreadyExists, ClusterError, Conflict, LostLeadership
 from tuneloop_operator.leader import lease as rules
 from tuneloop_operator.leader.lease import LeaseSettings, LeaseView
+from tuneloop_operator.leader.requests import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.leader.requests import Leases
 
 _LOG = logging.getLogger(__name__)
 _RELEASE_TRIES = 3
-
-
-class Leases(Protocol):
-    """The requests of the election."""
-
-    async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        """Return the object as it is now, or None."""
-
-    async def create(self, manifest: Manifest) -> Manifest:
-        """Create the object. Raises `AlreadyExists`."""
-
-    async def replace(self, manifest: Manifest) -> Manifest:
-        """Replace the object. Raises `Conflict` if the object is newer than the manifest."""
 
 
 def seconds_since_boot() -> float:
@@ -134,18 +120,14 @@ class Leader:
 
     async def _write(self) -> None:
         """Create, take or renew the Lease, if it is time for one of them."""
-        sent, wall = self._clock(), micro_time(datetime.now(UTC))
-        action, lease = rules.next_action(self._view, sent, settings=self._settings), self._view.lease
-        if action == "create":
-            new = rules.new_lease(namespace=self._namespace, name=self._name, wall=wall, settings=self._settings)
-            stored = await self._leases.create(new)
-        elif action == "take" and lease is not None:
-            stored = await self._leases.replace(rules.taken(lease, wall=wall, settings=self._settings))
-        elif action == "renew" and lease is not None:
-            stored = await self._leases.replace(rules.renewed(lease, wall=wall, settings=self._settings))
-        else:
-            return
-        self._view = rules.written(self._view, stored, sent=sent)
+        self._view = await write(
+            self._leases,
+            self._view,
+            namespace=self._namespace,
+            name=self._name,
+            settings=self._settings,
+            clock=self._clock,
+        )
 
     async def _empty(self) -> None:
         for _ in range(_RELEASE_TRIES):

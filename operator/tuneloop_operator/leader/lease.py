@@ -59,7 +59,7 @@ def next_action(view: LeaseView, now: float, *, settings: LeaseSettings) -> Acti
     holder = holder_of(view.lease)
     if holder == settings.identity:
         return "renew"
-    if not holder or now - view.observed_at >= _seconds_of(view.lease, settings):
+    if not holder or now - view.observed_at >= seconds_of(view.lease, settings):
         return "take"
     return "wait"
 
@@ -134,7 +134,7 @@ def _with(lease: Manifest, spec: dict[str, Any]) -> Manifest:
     return lease | {"spec": (lease.get("spec") or {}) | spec}
 
 
-def _seconds_of(lease: Manifest, settings: LeaseSettings) -> float:
+def seconds_of(lease: Manifest, settings: LeaseSettings) -> float:
     """Return how long to wait for the holder: our lease time, or the holder's if that is longer."""
     return max(settings.lease_seconds, float((lease.get("spec") or {}).get("leaseDurationSeconds") or 0))
 

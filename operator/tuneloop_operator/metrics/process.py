@@ -36,6 +36,9 @@ class Metrics:
         build = Gauge("tuneloop_build_info", "Always 1; the labels say what runs.", ["version"], registry=self.registry)
         build.labels(_version()).set(1)
         self._leader = Gauge("tuneloop_leader", "1 while this process leads.", registry=self.registry)
+        self._foreign = Gauge(
+            "tuneloop_foreign_namespaces", "Namespaces that another release holds.", registry=self.registry
+        )
         self._depth = Gauge("tuneloop_work_queue_depth", "Objects that wait for a worker.", registry=self.registry)
         self._waited = self._histogram("tuneloop_work_queue_wait_seconds", "From due to taken by a worker.")
         self._reconciles = self._histogram("tuneloop_reconcile_seconds", "Work on one object.", "kind")
@@ -54,6 +57,10 @@ class Metrics:
     def watch_leader(self, leads: Callable[[], bool]) -> None:
         """Ask `leads` at each scrape."""
         self._leader.set_function(leads)
+
+    def watch_foreign_namespaces(self, count: Callable[[], int]) -> None:
+        """Ask `count` at each scrape."""
+        self._foreign.set_function(count)
 
     def watch_objects(self, text: Callable[[], str]) -> None:
         """Append this text, the metrics of all objects, at each scrape."""

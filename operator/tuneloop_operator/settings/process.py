@@ -7,9 +7,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator
 from pydantic_settings import NoDecode
 
+from tuneloop_operator.names import NAMESPACE_LEASE
 from tuneloop_operator.settings.environment import explained, read, refuse_unknown, setting
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -60,9 +61,16 @@ class ProcessSettings(BaseModel):
     pod_ip: Annotated[str, AfterValidator(_address)] = setting(allowed="an IP address", example="10.0.0.7")
     """Address of this pod, from the downward API: progress is posted to it while it leads."""
     lease_name: str = setting(
-        "tuneloop-operator", allowed=_NAME, example="tuneloop-operator", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+        "tuneloop-operator",
+        allowed=f"{_NAME} other than {NAMESPACE_LEASE}",
+        example="tuneloop-operator",
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
     )
     """Lease that tells which replica leads."""
+    namespace_lease_seconds: float = setting(
+        900.0, allowed="a number of seconds from 10 to 86400", example="900", ge=10, le=86400, allow_inf_nan=False
+    )
+    """How long another release waits before it acts in a namespace whose release has ended; a Lease is renewed every third of it."""
     progress_service: str = setting(
         "tuneloop-progress", allowed="the name of a Service", example="tuneloop-progress", pattern=_LABEL, max_length=63
     )
@@ -73,6 +81,18 @@ class ProcessSettings(BaseModel):
     """Lowest level of the log lines that are written."""
     workers: int = setting(8, allowed="a whole number from 1 to 64", example="8", ge=1, le=64)
     """How many objects are reconciled at the same time."""
+
+    @property
+    def release(self) -> str:
+        """What all replicas of one release have in common, and no other release has: the Lease of their election."""
+        return f"{self.pod_namespace}/{self.lease_name}"
+
+    @field_validator("lease_name")
+    @classmethod
+    def _is_of_the_election(cls, value: str) -> str:
+        if value == NAMESPACE_LEASE:
+            raise ValueError("this Lease says which release acts in a namespace")
+        return value
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -37,7 +37,7 @@ def answer(app: web.Application, path: str) -> tuple[int, str, str]:
     [("/healthz", False, 200), ("/healthz", True, 200), ("/readyz", False, 503), ("/readyz", True, 200)],
 )
 def test_it_is_alive_at_once_and_ready_later(path: str, ready: bool, status: int) -> None:
-    assert answer(health_application(is_ready=lambda: ready), path)[0] == status
+    assert answer(health_application(is_ready=lambda: ready, remarks=list), path)[0] == status
 
 
 def test_metrics_are_prometheus_text() -> None:
@@ -52,7 +52,7 @@ def test_nothing_else_is_there(path: str) -> None:
 
 def test_a_port_that_is_taken_is_named() -> None:
     async def listen(port: int) -> None:
-        async with served(health_application(is_ready=lambda: True), port=port):
+        async with served(health_application(is_ready=lambda: True, remarks=list), port=port):
             pass
 
     with socket.create_server(("", 0)) as held:

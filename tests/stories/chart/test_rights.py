@@ -6,6 +6,8 @@ import pytest
 from chart_values import VARIANTS
 from helm_chart import of_kind, reviewed_rights, rights_of
 
+from tuneloop_operator.names import NAMESPACE_LEASE
+
 WATCHED_IN = {"the defaults": {"tuneloop-system"}, "two namespaces": {"team-a", "team-b"}, "all namespaces": {None}}
 NEVER = {"secrets", "serviceaccounts", "serviceaccounts/token", "nodes", "persistentvolumes", "customresourcedefinitions", "pods/exec", "pods/log", "pods/proxy", "pods/portforward", "pods/ephemeralcontainers"}  # fmt: skip
 
@@ -35,6 +37,16 @@ def test_rights_in_the_release_namespace_are_limited_to_one_name(helm):
         ("endpointslices", "create"): (),
         ("endpointslices", "patch"): ("b",),
     }
+
+
+def test_leases_of_watched_namespaces_are_limited_to_one_name(helm):
+    rights = rights_of(helm.rendered(VARIANTS["two namespaces"]))
+    names = {
+        right.verb: {only for _, only in places}
+        for right, places in rights.items()
+        if right[::2] == ("watched", "leases")
+    }
+    assert names == {"create": {()}, "get": {(NAMESPACE_LEASE,)}, "update": {(NAMESPACE_LEASE,)}}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

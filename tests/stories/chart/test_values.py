@@ -45,6 +45,8 @@ REFUSED = [
     ({"crds": {"keep": "yes"}}, "crds/keep", "boolean"),
     ({"logLevel": "verbose"}, "logLevel", "DEBUG"),
     ({"workers": 1000}, "workers", "64"),
+    ({"leaseName": "owner.tuneloop.dev"}, "leaseName", "allOf"),
+    ({"namespaceLeaseSeconds": 9}, "namespaceLeaseSeconds", "10"),
     ({"progress": {"service": "tuneloop.progress"}}, "progress/service", "pattern"),
     ({"progress": {"port": 443}}, "progress/port", "1,024"),
     ({"progress": {"tls": {"source": "none"}}}, "progress/tls/source", "generated"),
