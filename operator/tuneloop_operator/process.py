@@ -27,7 +27,7 @@ from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.probes import health_application, metrics_application
 from tuneloop_operator.progress.server import ProgressServer
-from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
+from tuneloop_operator.progress.token_review import VALID_SECONDS, TokenReviewAuthenticator
 from tuneloop_operator.serving import served
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.progress.tls import ServerCertificate
+    from tuneloop_operator.progress.token_review import Reviewer
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.settings.process import ProcessSettings
 
@@ -128,7 +129,7 @@ class OperatorProcess:
         operator.pause()
         self._operator, self._owned = operator, owned
         self._measure(operator, leader, owned)
-        progress = _progress_server(operator, api).application()
+        progress = _progress_server(operator, api, self._settings).application()
         async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
             work = asyncio.create_task(operator.run(), name="work")
             others = [
@@ -240,15 +241,32 @@ class OperatorProcess:
             loop.add_signal_handler(number, self._stopping.set)
 
 
-def _progress_server(operator: Operator, api: ApiServer) -> ProgressServer:
+def _progress_server(operator: Operator, api: ApiServer, settings: ProcessSettings) -> ProgressServer:
     def job_of(namespace: str, name: str) -> Manifest | None:
         return operator.store.get("FineTuneJob", namespace=namespace, name=name)
 
     def children_of(namespace: str, name: str) -> Iterator[Manifest]:
         return operator.store.labelled(JOB_LABEL, name, namespace=namespace)
 
-    authenticator = TokenReviewAuthenticator(cluster=api, job_of=job_of, children_of=children_of)
+    asks = settings.progress_authentication == "TokenReview"
+    authenticator = TokenReviewAuthenticator(
+        cluster=api if asks else _key_reviewer(api, settings),
+        job_of=job_of,
+        children_of=children_of,
+        valid_seconds=VALID_SECONDS
+        if asks
+        else 0.0,  # a signature is checked at once, and so the end of a token holds to the second
+    )
     return ProgressServer(authenticator=authenticator, knows_job=operator.knows_job, on_progress=operator.progress)
+
+
+def _key_reviewer(api: ApiServer, settings: ProcessSettings) -> Reviewer:
+    # imported here, because the library for signatures takes 10 MiB
+    from tuneloop_operator.progress.key_reviewer import KeyReviewer, keys_of_api_server, keys_of_file  # noqa: PLC0415
+
+    if settings.jwks_file is None or settings.token_issuer is None:
+        return KeyReviewer(read=keys_of_api_server(api))
+    return KeyReviewer(read=keys_of_file(settings.jwks_file, issuer=settings.token_issuer))
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

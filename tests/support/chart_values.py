@@ -96,6 +96,17 @@ VARIANTS = {
         "progress": {"service": "ml-progress", "port": 9443, "intervalSeconds": 0.5, "writesPerSecond": 100},
         "ports": {"health": 9081, "metrics": 9080},
     },
+    "rights in one namespace": {
+        "crds": {"install": False},
+        "rbac": {"aggregateUserRoles": False},
+        "progress": {"authentication": "JWKS"},
+    },
+    "keys from a ConfigMap": {
+        "progress": {
+            "authentication": "JWKS",
+            "jwks": {"configMap": "issuer-keys", "issuer": "https://kubernetes.default.svc"},
+        }
+    },
     "the longest name": {"nameOverride": 40 * "a"},
     "the largest numbers": {
         "children": {"uid": 2147483647, "gid": 2147483647, "startDeadlineSeconds": 86400},

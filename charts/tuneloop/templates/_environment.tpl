@@ -42,6 +42,14 @@
   value: {{ .Values.progress.intervalSeconds | quote }}
 - name: TUNELOOP_PROGRESS_WRITES_PER_SECOND
   value: {{ .Values.progress.writesPerSecond | quote }}
+- name: TUNELOOP_PROGRESS_AUTHENTICATION
+  value: {{ .Values.progress.authentication | quote }}
+{{- with .Values.progress.jwks.configMap }}
+- name: TUNELOOP_JWKS_FILE
+  value: /etc/tuneloop/jwks/jwks.json
+- name: TUNELOOP_TOKEN_ISSUER
+  value: {{ $.Values.progress.jwks.issuer | quote }}
+{{- end }}
 - name: TUNELOOP_TLS_DIRECTORY
   value: /etc/tuneloop/tls
 - name: TUNELOOP_HEALTH_PORT

@@ -62,7 +62,7 @@
   verbs: [patch]
 {{- end }}
 
-{{/* In the whole cluster, whatever is watched. */}}
+{{/* In the whole cluster, whatever is watched; with progress.authentication JWKS there is no such right. */}}
 {{- define "tuneloop.rights.cluster" -}}
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]

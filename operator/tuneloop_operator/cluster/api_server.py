@@ -192,6 +192,12 @@ class ApiServer:
         answer = await self._transport.send(Request(verb="create", resource="tokenreviews", path=REVIEWS, body=review))
         return identity_of(answer, audience=audience)
 
+    async def key_documents(self) -> tuple[Any, Any]:
+        """Return the documents of OpenID discovery: the configuration, which names the issuer of tokens, and the JWK set with its keys."""
+        configuration = Request(verb="get", resource="openid", path="/.well-known/openid-configuration")
+        key_set = Request(verb="get", resource="openid", path="/openid/v1/jwks", accept="application/jwk-set+json")
+        return await self._transport.send(configuration), await self._transport.send(key_set)
+
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
         """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none.
 

@@ -54,6 +54,7 @@ class Request:
     query: Mapping[str, str] | None = None
     body: Any = None
     content_type: str = "application/json"
+    accept: str = "application/json"
     fenced: bool = False
     """Whether only a leader may send it."""
     urgent: bool = False
@@ -130,7 +131,7 @@ class Transport:
         return code, body, retry_after
 
     async def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": _USER_AGENT, "Content-Type": request.content_type}
+        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT, "Content-Type": request.content_type}
         return headers | await authorization(self._configuration)
 
     async def _exchange(self, request: Request, headers: dict[str, str]) -> tuple[int, bytes, str | None]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.cluster.token_reviews import TokenIdentity
 
-_VALID_SECONDS = 300.0
+VALID_SECONDS = 300.0
+"""How long the API server's word about a valid token is taken."""
 _INVALID_SECONDS = 5.0
 _REMEMBERED = 10_000
 _REVIEWS_AT_ONCE = 8
@@ -49,15 +50,17 @@ class TokenReviewAuthenticator:
         job_of: Callable[[str, str], Manifest | None],
         children_of: Callable[[str, str], Iterable[Manifest]],
         clock: Callable[[], float] = time.monotonic,
+        valid_seconds: float = VALID_SECONDS,
     ) -> None:
         """Both functions get namespace and name of a FineTuneJob. children_of returns the objects with its label, at least Jobs and pods.
 
-        Reviews of valid tokens are cached for five minutes, those of others for five seconds. The pod's owner is checked for each message.
+        Reviews of valid tokens are cached for `valid_seconds`, those of others for five seconds. The pod's owner is checked for each message.
         """
         self._cluster = cluster
         self._job_of = job_of
         self._children_of = children_of
         self._clock = clock
+        self._valid_seconds = valid_seconds
         self._cache: OrderedDict[bytes, _CachedReview] = OrderedDict()
         self._review_slots = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
@@ -84,7 +87,7 @@ class TokenReviewAuthenticator:
                 return known.holder
             now = self._clock()
             holder = await self._cluster.review_token(token, audience=audience)
-            self._keep(key, _CachedReview(holder, now + (_VALID_SECONDS if holder else _INVALID_SECONDS)))
+            self._keep(key, _CachedReview(holder, now + (self._valid_seconds if holder else _INVALID_SECONDS)))
             return holder
 
     def _cached(self, key: bytes) -> _CachedReview | None:

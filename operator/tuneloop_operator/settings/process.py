@@ -7,7 +7,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import NoDecode
 
 from tuneloop_operator.names import NAMESPACE_LEASE
@@ -75,6 +83,25 @@ class ProcessSettings(BaseModel):
         "tuneloop-progress", allowed="the name of a Service", example="tuneloop-progress", pattern=_LABEL, max_length=63
     )
     """Service without a selector whose EndpointSlice (same name) the leader writes."""
+    progress_authentication: Literal["TokenReview", "JWKS"] = setting(
+        "TokenReview", allowed="TokenReview or JWKS", example="TokenReview"
+    )
+    """How the token of a progress post is checked: the API server is asked, or its public keys are read, which needs no right in the cluster."""
+    jwks_file: Path | None = setting(
+        None,
+        allowed="a file with a JWK set, together with TUNELOOP_TOKEN_ISSUER",
+        example="/etc/tuneloop/jwks/jwks.json",
+    )
+    """With JWKS: a file with the keys; unset, they are read from the API server."""
+    token_issuer: str | None = setting(
+        None,
+        allowed="an https address, together with TUNELOOP_JWKS_FILE",
+        example="https://kubernetes.default.svc",
+        pattern=r"^https://\S+$",
+        max_length=1024,
+        validate_default=True,
+    )
+    """With a file of keys: who issues the tokens (`--service-account-issuer` of the API server)."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = setting(
         "INFO", allowed="DEBUG, INFO, WARNING or ERROR", example="INFO"
     )
@@ -92,6 +119,13 @@ class ProcessSettings(BaseModel):
     def _is_of_the_election(cls, value: str) -> str:
         if value == NAMESPACE_LEASE:
             raise ValueError("this Lease says which release acts in a namespace")
+        return value
+
+    @field_validator("token_issuer")
+    @classmethod
+    def _is_given_with_a_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if (value is None) is not (info.data.get("jwks_file") is None):
+            raise ValueError("a file of keys and the issuer of tokens are given together")
         return value
 
     @classmethod

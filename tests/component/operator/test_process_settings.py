@@ -40,6 +40,9 @@ def test_the_pod_alone_is_enough() -> None:
         ("TUNELOOP_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("TUNELOOP_WORKERS", " 16 ", "workers", 16),
         ("TUNELOOP_WORKERS", "", "workers", 8),
+        ("TUNELOOP_NAMESPACE_LEASE_SECONDS", "60", "namespace_lease_seconds", 60.0),
+        ("TUNELOOP_PROGRESS_AUTHENTICATION", "JWKS", "progress_authentication", "JWKS"),
+        ("TUNELOOP_LEASE_NAME", "second", "release", "tuneloop-system/second"),
     ],
 )
 def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: object) -> None:
@@ -88,6 +91,10 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_LOG_LEVEL", "TRACE"),
         ("TUNELOOP_WORKERS", "eight"),
         ("TUNELOOP_WORKERS", "8.5"),
+        ("TUNELOOP_LEASE_NAME", "owner.tuneloop.dev"),
+        ("TUNELOOP_NAMESPACE_LEASE_SECONDS", "9"),
+        ("TUNELOOP_PROGRESS_AUTHENTICATION", "none"),
+        ("TUNELOOP_TOKEN_ISSUER", "https://kubernetes.default.svc"),
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
         ("TUNELOOP_POD_DEFAULTS", "{"),
@@ -164,3 +171,10 @@ def test_help_explains_the_variables() -> None:
     asked = [sys.executable, "-m", "tuneloop_operator", "--help"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert "TUNELOOP_POD_IP (required)" in done.stdout
+
+
+def test_a_file_of_keys_needs_the_issuer_of_tokens() -> None:
+    file = {"TUNELOOP_JWKS_FILE": "/etc/tuneloop/jwks/jwks.json"}
+    with pytest.raises(SettingsError, match="TUNELOOP_TOKEN_ISSUER is not set; allowed is an https address, together"):
+        process(**file)
+    assert process(**file, TUNELOOP_TOKEN_ISSUER="https://issuer").token_issuer == "https://issuer"

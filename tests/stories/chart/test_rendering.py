@@ -26,6 +26,13 @@ DIFFERENCES = [
     ("no network policy", set(), {"NetworkPolicy tuneloop"}),
     ("an account that exists", set(), {"ServiceAccount tuneloop"}),
     ("no roles for users", set(), {"ClusterRole tuneloop-system:tuneloop:view", "ClusterRole tuneloop-system:tuneloop:edit"}),
+    (
+        "rights in one namespace",
+        set(),
+        CRDS
+        | {f"{kind} tuneloop-system:tuneloop:tokenreviews" for kind in ("ClusterRole", "ClusterRoleBinding")}
+        | {f"ClusterRole tuneloop-system:tuneloop:{role}" for role in ("view", "edit")},
+    ),
     ("certificate in a secret", set(), {"Secret tuneloop-progress-tls"}),
     ("certificate by an issuer of the cluster", {"Certificate tuneloop-progress-tls"}, {"Secret tuneloop-progress-tls"}),
     (

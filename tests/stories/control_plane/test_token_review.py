@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 from aiohttp import web
 from cluster.control_plane import ControlPlane
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tuneloop_api.contract.progress import ProgressMessage, progress_path
 from tuneloop_api.wire.names import token_audience
@@ -19,6 +22,7 @@ from tuneloop_operator.cluster.api_server import ApiServer, Call
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL
+from tuneloop_operator.progress.key_reviewer import KeyReviewer, keys_of_api_server
 from tuneloop_operator.progress.server import ProgressServer
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
@@ -128,6 +132,9 @@ class Served:
     kubeconfig: Path
     calls: list[Call]
     received: list[ProgressMessage]
+    checks_by: str = "TokenReview"
+    later: float = 0.0
+    """Seconds by which the server's clock is ahead of the API server's."""
 
     def post(self, *posts: tuple[str | None, bytes]) -> list[tuple[int, str]]:
         """Post one after the other; return each answer's status and reason."""
@@ -137,7 +144,7 @@ class Served:
         store, namespace = self.place.store, self.place.namespace
         api = await ApiServer.connect(environ={"KUBECONFIG": str(self.kubeconfig)}, on_call=self.calls.append)
         authenticator = TokenReviewAuthenticator(
-            cluster=api,
+            cluster=api if self.checks_by == "TokenReview" else self._key_reviewer(api),
             job_of=lambda where, name: store.get("FineTuneJob", namespace=where, name=name),
             children_of=lambda where, name: store.labelled(JOB_LABEL, name, namespace=where),
         )
@@ -155,6 +162,9 @@ class Served:
             await runner.cleanup()
             await api.close()
 
+    def _key_reviewer(self, api: ApiServer) -> KeyReviewer:
+        return KeyReviewer(read=keys_of_api_server(api), wall=lambda: time.time() + self.later)
+
     def _hear(self, _namespace: str, _name: str, message: ProgressMessage) -> bool:
         self.received.append(message)
         return True
@@ -166,9 +176,17 @@ async def answer(session: aiohttp.ClientSession, url: str, token: str | None, bo
         return reply.status, (await reply.json()).get("error", "")
 
 
+@pytest.fixture(params=["TokenReview", "JWKS"])
+def served(request: pytest.FixtureRequest, place: Place) -> Served:
+    """The server, whichever way it checks tokens: the answers are the same."""
+    kubeconfig = place.plane.kubeconfig
+    return Served(place=place, kubeconfig=kubeconfig, calls=[], received=[], checks_by=request.param)
+
+
 @pytest.fixture
-def served(place: Place) -> Served:
-    return Served(place=place, kubeconfig=place.plane.kubeconfig, calls=[], received=[])
+def by_keys(place: Place) -> Served:
+    """A server that checks tokens by the keys of the API server."""
+    return Served(place=place, kubeconfig=place.plane.kubeconfig, calls=[], received=[], checks_by="JWKS")
 
 
 def body(**fields: Any) -> bytes:
@@ -188,7 +206,8 @@ def test_a_pod_of_the_job_reports(place: Place, served: Served) -> None:
 def test_the_api_server_is_asked_once_for_many_posts(place: Place, served: Served) -> None:
     token = good_token(place)
     assert [status for status, _ in served.post(*[(token, body(sequence=n)) for n in range(5)])] == [202] * 5
-    assert [call.resource for call in served.calls] == ["tokenreviews"]
+    asked = {"TokenReview": ["tokenreviews"], "JWKS": ["openid", "openid"]}
+    assert [call.resource for call in served.calls] == asked[served.checks_by]
 
 
 @pytest.mark.parametrize("token", [None, "no-token", "e30.e30.e30"])
@@ -255,6 +274,21 @@ def test_a_pod_of_an_older_attempt_learns_that_another_one_is_on(place: Place, s
     )
     assert served.post((token, body())) == [(403, "pod reviews-a1-0 is of attempt 1; attempt 2 is on")]
     assert served.received == []
+
+
+def test_a_token_that_is_signed_by_somebody_else_is_not_good(place: Place, by_keys: Served) -> None:
+    token = good_token(place)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    header = jwt.get_unverified_header(token)
+    forged = jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers=header)
+    assert by_keys.post((forged, body()), (token, body())) == [(401, "no valid bearer token"), (202, "")]
+
+
+@pytest.mark.parametrize(("later", "status"), [(600, 202), (670, 401)])
+def test_a_token_is_good_until_it_expires(place: Place, by_keys: Served, later: int, status: int) -> None:
+    token = good_token(place)
+    by_keys.later = later  # a minute between the clocks is allowed
+    assert by_keys.post((token, body()))[0][0] == status
 
 
 @pytest.mark.parametrize("fields", [{"attempt": 2}, {"stage": "export"}])
