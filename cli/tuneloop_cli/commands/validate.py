@@ -15,7 +15,7 @@ from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
-from tuneloop_cli.local.submission import DEFAULT_CLAIM, identity
+from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
@@ -99,7 +99,9 @@ def trainer_config(
     job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
 ) -> dict[str, Any]:
     """Return `run.json` of the job's prepare stage with the folders of this machine, and without a progress server."""
-    with_uid = FineTuneJob.from_wire(manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}})
+    with_uid = FineTuneJob.from_wire(
+        manifest | {"metadata": manifest["metadata"] | {"uid": trained_identity(manifest)}}
+    )
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
     assert storage is not None
     config = run_config(with_uid, stage="prepare", attempt=0, storage=storage, settings=settings)

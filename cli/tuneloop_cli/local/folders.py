@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
@@ -11,6 +12,8 @@ from tuneloop_cli.local.submission import DEFAULT_CLAIM, claims_read
 from tuneloop_operator.desired.common.storage import storage_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tuneloop_cli.local.kubelet.pod_plan import Folders
     from tuneloop_operator.cluster import Manifest
 
@@ -32,18 +35,37 @@ def prepare_claims(manifest: Manifest, *, written: str | None, folders: Folders)
         folders.claim(written).mkdir(parents=True, exist_ok=True)
 
 
-_FENCE = "checkpoints/ATTEMPT"
+_CHECKPOINTS = "checkpoints"
+_FENCE = "ATTEMPT"
 """The trainer writes this file at the start of each attempt. Earlier attempts stop when they find a newer number."""
+_COMMITTED = re.compile(r"step-(\d{8,})-a\d+")
 
 
 def last_attempt(manifest: Manifest, *, folders: Folders) -> int:
     """Return the number of the last attempt in a FineTuneJob's folder on the claim; 0 if there was none."""
     job = FineTuneJob.from_wire(manifest)
-    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
-    if storage is None or (job.spec.checkpoint and job.spec.checkpoint.resume == "never"):
+    folder = _checkpoints(job, folders=folders)
+    if folder is None or (job.spec.checkpoint and job.spec.checkpoint.resume == "never"):
         return 0
-    claim, folder = storage.paths(job).job_uri.removeprefix("pvc://").split("/", 1)
     try:
-        return int(json.loads((folders.claim(claim) / folder / _FENCE).read_bytes())["attempt"])
+        return int(json.loads((folder / _FENCE).read_bytes())["attempt"])
     except (OSError, ValueError, KeyError, TypeError):  # the trainer ignores a damaged file, too
         return 0
+
+
+def saved_step(manifest: Manifest, *, folders: Folders) -> int | None:
+    """Return the step of the newest checkpoint in a stored FineTuneJob's folder on the claim; None if there is none."""
+    try:
+        folder = _checkpoints(FineTuneJob.from_wire(manifest), folders=folders)
+        names = [path.name for path in folder.iterdir()] if folder is not None else []
+    except (OSError, ValueError):
+        return None
+    return max((int(found[1]) for name in names if (found := _COMMITTED.fullmatch(name))), default=None)
+
+
+def _checkpoints(job: FineTuneJob, *, folders: Folders) -> Path | None:
+    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
+    if storage is None:
+        return None
+    claim, folder = storage.paths(job).job_uri.removeprefix("pvc://").split("/", 1)
+    return folders.claim(claim) / folder / _CHECKPOINTS

@@ -156,22 +156,23 @@ class LocalSession:
         metadata = manifest["metadata"]
         name, namespace = metadata["name"], metadata["namespace"]
         local_kind = LOCAL_KINDS[manifest["kind"]]
-        fitted = local_kind.fit(manifest, self._hardware)
         old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
+        fitted = local_kind.fit(manifest, self._hardware, old)
         action = local_kind.submission(fitted.manifest, old)
+        remarks = local_kind.remarks(fitted.manifest, self.node.folders, old) if action is Submission.REPLACE else []
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
         if action is not Submission.UNCHANGED:
             applied = await self.node.cluster.apply(fitted.manifest)
             is_new = action in {Submission.CREATE, Submission.REPLACE}
-            if is_new and (status := local_kind.first_status(applied, self.node.folders)):
+            if is_new and (status := local_kind.first_status(applied, self.node.folders, old)):
                 await self.node.cluster.patch_status(applied, status)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
         self.node.release(stored["metadata"]["uid"])
         if (job := local_kind.job_read(stored)) is not None:
             self._release_finished(job, namespace=namespace)
-        return Submitted(action=action, manifest=stored, overlay=fitted.lines)
+        return Submitted(action=action, manifest=stored, overlay=(*fitted.lines, *remarks))
 
     async def _remove(self, old: Manifest) -> None:
         """Delete an object and wait until all objects that it owned are gone: the next object may have the same uid."""

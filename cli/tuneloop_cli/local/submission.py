@@ -1,6 +1,6 @@
 """What submitting a manifest does, given the object that is stored already. Pure.
 
-The uid of a FineTuneJob is derived from its spec. So the same manifest uses the same folder on the claim, and continues there.
+The uid of a FineTuneJob is derived from its spec, or is that of the stored object (`same_run`). It names the folder on the claim.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def job_submission(manifest: Manifest, old: Manifest | None) -> Submission:
         return Submission.REPLACE
     if phase == "Succeeded":
         return Submission.UNCHANGED
-    return Submission.CONTINUE if _immutable_spec(old) == _immutable_spec(manifest) else Submission.REPLACE
+    return Submission.CONTINUE if immutable_spec(old) == immutable_spec(manifest) else Submission.REPLACE
 
 
-def identity(manifest: Manifest) -> str:
-    """Return the uid of a FineTuneJob: a hash of its name and of what is trained.
+def trained_identity(manifest: Manifest) -> str:
+    """Return the uid of a FineTuneJob that goes on with no other: a hash of its name and of what is trained.
 
     Fields that may change while the job runs do not count, nor do those that say where its pods run, who they are and what their environment is.
     """
-    metadata, spec = manifest["metadata"], _immutable_spec(manifest)
+    metadata, spec = manifest["metadata"], immutable_spec(manifest)
     spec["scheduling"] = {
         name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
     }
@@ -74,7 +74,8 @@ def claim_written(manifest: Manifest) -> str:
     return claim
 
 
-def _immutable_spec(manifest: Manifest) -> dict[str, Any]:
+def immutable_spec(manifest: Manifest) -> dict[str, Any]:
+    """Return the spec without the fields that may change while a job runs, and without empty blocks."""
     spec: dict[str, Any] = copy.deepcopy(manifest["spec"])
     for path in FineTuneJob.mutable_once_started:
         *above, name = path.split(".")

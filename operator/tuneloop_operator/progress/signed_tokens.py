@@ -21,8 +21,6 @@ _ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 _LEEWAY_SECONDS = 60.0
 """By which clocks may differ, as the API server's own check allows."""
 _REQUIRED = ["aud", "exp", "iat", "iss", "sub"]
-_BY_HAND = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
-"""PyJWT would compare these times with its own clock."""
 
 
 class UnknownKey(Exception):  # noqa: N818  (a finding: the keys may be old)
@@ -79,7 +77,8 @@ def holder_of(token: str, *, keys: SigningKeys, audience: str, now: float) -> To
             algorithms=list(_ALGORITHMS),
             audience=audience,
             issuer=keys.issuer,
-            options={"require": _REQUIRED, **_BY_HAND},
+            # PyJWT would compare the times with its own clock
+            options={"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
         return _identity(claims) if _is_on_time(claims, now) else None
     except (jwt.PyJWTError, TypeError, AttributeError, LookupError, ValueError):

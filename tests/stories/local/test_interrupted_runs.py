@@ -81,6 +81,23 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, unbroken: Workspace
     assert outcome(workspace) == outcome(unbroken)
 
 
+def test_a_change_that_has_nothing_to_do_with_training_loses_no_step(tmp_path, unbroken: Workspace) -> None:
+    workspace = prepared(Workspace(tmp_path))
+    process = workspace.start("run", "-f", "job.yaml", log="first.log")
+    until(workspace.committed, seconds=90, what="a checkpoint", process=process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    step = max(workspace.committed())
+    workspace.write("job.yaml", job_manifest(training=TRAINING, evaluation={"bootstrapSamples": 300}))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"training goes on from step {step} (evaluation.bootstrapSamples: 200 → 300)" in ended.stdout
+    assert workspace.losses() == unbroken.losses()
+    assert workspace.job()["status"]["history"][0]["startStep"] == step
+    again = workspace.tuneloop("run", "-f", "job.yaml")
+    assert (again.returncode, "succeeded" in again.stdout) == (0, True)
+
+
 def test_a_finished_run_is_not_done_again(unbroken: Workspace) -> None:
     log = unbroken.job_folder() / "logs" / "train.jsonl"
     before = log.stat().st_mtime_ns

@@ -56,6 +56,12 @@ def resume(run: TrainingRun) -> TrainProgress:
         check_nothing_is_lost(
             run.job / "checkpoints", expected_step=expected, damaged=run.checkpoints.skipped, quarantined=quarantined
         )
+        if run.is_main_rank:
+            LOG.info(
+                "begins at step 1 of %d: there is no checkpoint in %s",
+                run.resolved.total_steps,
+                run.job / "checkpoints",
+            )
         return TrainProgress()
     if run.is_main_rank and not quarantined and expected is not None and found.step < expected:
         LOG.warning("a checkpoint of step %d is known of; the newest whole one is of step %d", expected, found.step)

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 class LocalKind:
     """The life of one kind's objects in local mode."""
 
-    fit: Callable[[Manifest, Hardware], Overlay]
-    """Returns the manifest as this machine can run it, with its uid if that is derived from the spec."""
+    fit: Callable[[Manifest, Hardware, Manifest | None], Overlay]
+    """Returns the manifest as this machine can run it, given the stored object; with its uid if that is derived from the spec."""
     submission: Callable[[Manifest, Manifest | None], Submission]
     """Returns what submitting a fitted manifest does, given the stored object."""
-    first_status: Callable[[Manifest, Folders], dict[str, Any] | None]
-    """Returns the status that a new object begins with; None: no status."""
+    first_status: Callable[[Manifest, Folders, Manifest | None], dict[str, Any] | None]
+    """Returns the status that a new object begins with, given the object that it replaces; None: no status."""
+    remarks: Callable[[Manifest, Folders, Manifest | None], list[str]]
+    """Returns lines for people about a fitted manifest that replaces the stored object."""
     claim_written: Callable[[Manifest], str | None]
     """Returns the claim whose folder is made for the object."""
     job_read: Callable[[Manifest], str | None]

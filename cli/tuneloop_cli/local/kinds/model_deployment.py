@@ -22,9 +22,10 @@ def _job_read(deployment: Manifest) -> str | None:
 
 
 MODEL_DEPLOYMENT = LocalKind(
-    fit=lambda manifest, _: without_cluster_fields(manifest),
+    fit=lambda manifest, _, __: without_cluster_fields(manifest),
     submission=_submission,
-    first_status=lambda _, __: None,
+    first_status=lambda _, __, ___: None,
+    remarks=lambda _, __, ___: [],
     claim_written=lambda _: None,
     job_read=_job_read,
     can_suspend=False,

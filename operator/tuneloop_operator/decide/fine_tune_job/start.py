@@ -139,6 +139,7 @@ def _with_choices(
         start_time=stamp(now),
         image=observed.job.spec.image or settings.trainer_image,
         resolved=(status.resolved or {}) | ({_CLAIM: storage.claim} if storage else {}),
-        lineage=Lineage(config_hash=config_hash(with_defaults(observed.job.spec))),
+        # local mode replaces an object and goes on with its run, which keeps its hash
+        lineage=status.lineage or Lineage(config_hash=config_hash(with_defaults(observed.job.spec))),
         conditions=with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now),
     )

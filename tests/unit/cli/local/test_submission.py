@@ -7,11 +7,11 @@ from tuneloop_cli.local.errors import ClaimMissing
 from tuneloop_cli.local.folders import prepare_claims, require_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.kubelet.pod_plan import Folders
-from tuneloop_cli.local.submission import Submission, claim_written, claims_read, identity, job_submission
+from tuneloop_cli.local.submission import Submission, claim_written, claims_read, job_submission, trained_identity
 
 
 def identified(manifest):
-    return manifest | {"metadata": manifest["metadata"] | {"uid": identity(manifest)}}
+    return manifest | {"metadata": manifest["metadata"] | {"uid": trained_identity(manifest)}}
 
 
 def in_phase(phase, **spec):
@@ -53,15 +53,15 @@ def test_a_job_that_runs_on_other_hardware_than_last_time_begins_a_new_object_in
 
 def test_a_job_that_is_to_run_elsewhere_keeps_its_folder():
     placed = fine_tune_job(scheduling={"nodeSelector": {"pool": "a"}, "minNodes": 1}, labels={"a": "b"})
-    assert identity(placed) == identity(fine_tune_job(scheduling={"minNodes": 1}))
-    assert identity(fine_tune_job(scheduling={"nodeSelector": {}})) == identity(fine_tune_job())
-    assert identity(placed) != identity(fine_tune_job())
+    assert trained_identity(placed) == trained_identity(fine_tune_job(scheduling={"minNodes": 1}))
+    assert trained_identity(fine_tune_job(scheduling={"nodeSelector": {}})) == trained_identity(fine_tune_job())
+    assert trained_identity(placed) != trained_identity(fine_tune_job())
 
 
 def test_a_job_with_another_environment_keeps_its_folder():
     hub = {"uri": "hf://org/gated"}
     with_token = fine_tune_job(model=hub | {"secretRef": {"name": "hub"}}, env=[{"name": "A", "value": "1"}])
-    assert identity(with_token) == identity(fine_tune_job(model=hub))
+    assert trained_identity(with_token) == trained_identity(fine_tune_job(model=hub))
     assert with_token["spec"]["model"]["secretRef"] == {"name": "hub"}
 
 
@@ -74,11 +74,11 @@ def test_a_deployment_goes_on_with_what_the_file_says():
 
 @pytest.mark.parametrize("same", [{"suspend": True}, {"failurePolicy": {"maxRestarts": 5}}, {"failurePolicy": {}}])
 def test_fields_that_may_change_while_it_runs_do_not_move_the_folder(same):
-    assert identity(fine_tune_job(**same)) == identity(fine_tune_job())
+    assert trained_identity(fine_tune_job(**same)) == trained_identity(fine_tune_job())
 
 
 def test_name_and_spec_make_the_folder():
-    ids = {identity(job) for job in (fine_tune_job(), fine_tune_job("other"), fine_tune_job(**OTHER))}
+    ids = {trained_identity(job) for job in (fine_tune_job(), fine_tune_job("other"), fine_tune_job(**OTHER))}
     assert len(ids) == 3
 
 
