@@ -116,16 +116,7 @@ class OperatorProcess:
         owned = NamespaceLeases(
             leases=api, release=self._settings.release, lease_seconds=self._settings.namespace_lease_seconds
         )
-        operator = Operator(
-            cluster=api,
-            settings=self._decisions,
-            clock=now,
-            workers=self._settings.workers,
-            expected=_WATCHED.scopes(self._settings.namespaces),
-            events=events,
-            instruments=self._metrics,
-            ownership=owned,
-        )
+        operator = self._new_operator(api, events, owned)
         operator.pause()
         self._operator, self._owned = operator, owned
         self._measure(operator, leader, owned)
@@ -157,6 +148,18 @@ class OperatorProcess:
                     await asyncio.wait_for(leader.release(), _RELEASE_SECONDS)
             await _cancel([work, *others])
         return status
+
+    def _new_operator(self, api: ApiServer, events: BackgroundEventRecorder, owned: NamespaceLeases) -> Operator:
+        return Operator(
+            cluster=api,
+            settings=self._decisions,
+            clock=now,
+            workers=self._settings.workers,
+            expected=_WATCHED.scopes(self._settings.namespaces),
+            events=events,
+            instruments=self._metrics,
+            ownership=owned,
+        )
 
     def _measure(self, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:
         self._metrics.watch_leader(leader.leads)
