@@ -50,7 +50,7 @@ REFUSED = [
     ({"progress": {"service": "tuneloop.progress"}}, "progress/service", "pattern"),
     ({"progress": {"port": 443}}, "progress/port", "1,024"),
     ({"progress": {"authentication": "none"}}, "progress/authentication", "TokenReview"),
-    ({"progress": {"jwks": {"configMap": "keys"}}}, "progress/jwks", "issuer"),
+    ({"progress": {"jwks": {"configMap": "keys"}}}, "progress/jwks/issuer", "1"),
     ({"progress": {"jwks": {"issuer": "https://issuer"}}}, "progress/jwks/issuer", "0"),
     ({"progress": {"tls": {"source": "none"}}}, "progress/tls/source", "generated"),
     ({"progress": {"tls": {"certManager": {"issuerRef": {"names": "x"}}}}}, "progress/tls/certManager/issuerRef", "names"),
