@@ -63,6 +63,7 @@ PROGRAMS = {
         Program("coredns", packages=(("coredns", "."),)),
         Program("pause", packages=(("pause", "."),)),
         Program("probe", packages=(("probe", "."),)),
+        Program("kstatus", packages=(("kstatus", "."),)),
         Program("helm", packages=(("helm", "helm.sh/helm/v3/cmd/helm"),)),
     )
 }

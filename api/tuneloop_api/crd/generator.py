@@ -1,6 +1,6 @@
 """Writes the CustomResourceDefinitions in `crds/` from the models: `python -m tuneloop_api.crd [--check] [DIR]`.
 
-The schema is structural, carries no default (defaults would be filled in before the CEL rules run), and forbids unknown fields by being
+The schema is structural, carries no default in `spec` (it would be filled in before the CEL rules run), and forbids unknown fields by being
 complete. Field docstrings become the descriptions that `kubectl explain` shows. The generator needs PyYAML, which programs that run do not.
 """
 
@@ -52,6 +52,8 @@ class Resource:
     columns: tuple[Column, ...]
     mutable_once_started: frozenset[str] | None = None
     """Fields of `spec` that stay mutable after `status.startTime`; None for a kind that never freezes."""
+    is_scalable: bool = False
+    """Whether `kubectl scale` and a HorizontalPodAutoscaler may set `spec.replicas`."""
 
     @property
     def plural(self) -> str:
@@ -84,6 +86,7 @@ RESOURCES = (
     Resource(
         model=ModelDeployment,
         short_name="mdep",
+        is_scalable=True,
         columns=(
             Column(name="Phase", path=".status.phase"),
             Column(name="Stable", path=".status.stable.revision"),
@@ -93,8 +96,13 @@ RESOURCES = (
         ),
     ),
 )
-
-
+_SCALE: Json = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".status.selector",
+}
+_NOT_OBSERVED: Json = {"observedGeneration": -1}
+"""The status of an object that no operator has observed. Without any status, kstatus would take a new object for one that is done."""
 _STANDARD: Json = {  # checked by the API server itself; a rule may name metadata.name because it stands here
     "apiVersion": {"type": "string", "maxLength": 253},
     "kind": {"type": "string", "maxLength": 63},
@@ -110,7 +118,7 @@ def definition(resource: Resource) -> Json:
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}} | ({"scale": _SCALE} if resource.is_scalable else {}),
         "additionalPrinterColumns": [_printer_column(column) for column in resource.columns],
         "schema": {"openAPIV3Schema": root_schema(resource)},
     }
@@ -131,6 +139,7 @@ def root_schema(resource: Resource) -> Json:
     """Return the schema of a kind's objects, with the rules that freeze the spec of a started object."""
     schema = structural(resource.model.model_json_schema(by_alias=True, schema_generator=_WithRules))
     schema["properties"] |= _STANDARD
+    schema["properties"]["status"]["default"] = _NOT_OBSERVED
     schema["required"] = ["spec"]
     if resource.mutable_once_started is not None:
         frozen = _frozen(schema["properties"]["spec"], mutable=resource.mutable_once_started)

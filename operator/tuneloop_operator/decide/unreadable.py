@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tuneloop_operator.decide.decision import Decision, Event
 from tuneloop_operator.state.conditions import stamp
+from tuneloop_operator.status.tool_conditions import RECONCILING, STALLED, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +43,7 @@ class Problems:
 def decide_unreadable(
     manifest: Manifest, error: ValidationError, *, model: type[BaseModel], blocker: Blocker | None, now: datetime
 ) -> Decision:
-    """Return a decision that writes the condition Accepted=False, with an event the first time; empty if the status says so already.
+    """Return a decision that writes Accepted=False and Stalled=True, with an event the first time; empty if the status says so already.
 
     The rest of the stored status stays as it is, whether it fits or not. If the API server refused that (the blocker), the values that do
     not fit are left out.
@@ -50,24 +51,34 @@ def decide_unreadable(
     if manifest["metadata"].get("deletionTimestamp"):
         return Decision()
     problems = problems_of(error, model=model)
+    message = f"{problems.message}\n{_ADVICE}"
     stored = _mapping(manifest.get("status"))
     status = stored if blocker is None else _without(stored, (details["loc"] for details in error.errors()))
-    before = next((item for item in _items(stored.get("conditions")) if item.get("type") == "Accepted"), {})
-    condition = {
-        "type": "Accepted",
-        "status": "False",
-        "reason": problems.reason,
-        "message": f"{problems.message}\n{_ADVICE}",
-        "lastTransitionTime": before.get("lastTransitionTime") if before.get("status") == "False" else stamp(now),
-    }
-    is_news = any(before.get(name) != condition[name] for name in ("status", "reason", "message"))
-    if not is_news and blocker is None:
+    accepted = _condition(stored, "Accepted", status="False", reason=problems.reason, message=message, now=now)
+    stalled = _condition(stored, STALLED, status="True", reason=problems.reason, message=short(message), now=now)
+    ours = {"Accepted", RECONCILING, STALLED}
+    others = [item for item in _items(status.get("conditions")) if item.get("type") not in ours]
+    new = status | {"phase": status.get("phase", "Pending"), "conditions": [accepted, *others, stalled]}
+    new |= {"observedGeneration": generation} if (generation := manifest["metadata"].get("generation")) else {}
+    if new == stored and blocker is None:
         return Decision()
-    others = [item for item in _items(status.get("conditions")) if item.get("type") != "Accepted"]
-    fields = {"phase": status.get("phase", "Pending"), "conditions": [condition, *others]}
-    fields |= {"observedGeneration": generation} if (generation := manifest["metadata"].get("generation")) else {}
     event = Event(type="Warning", reason=problems.reason, message=problems.message)
-    return Decision(status=status | fields, events=(event,) if is_news else ())
+    return Decision(status=new, events=() if accepted in _items(stored.get("conditions")) else (event,))
+
+
+def _condition(
+    stored: dict[str, Any], type_: str, *, status: str, reason: str, message: str, now: datetime
+) -> dict[str, Any]:
+    """Return a condition for the stored status; its transition time changes only when its status does."""
+    before = next((item for item in _items(stored.get("conditions")) if item.get("type") == type_), {})
+    since = before.get("lastTransitionTime") if before.get("status") == status else None
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since or stamp(now),
+    }
 
 
 def problems_of(error: ValidationError, *, model: type[BaseModel]) -> Problems:

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.common import Conditions
     from tuneloop_operator.state.observed import Blocker
 
-_TYPES = ("NameConflict", "Refused")
+BLOCKERS = ("NameConflict", "Refused")
+"""Types of the conditions, which are the reasons of a blocker."""
 
 
 def with_blocker(conditions: Conditions, blocker: Blocker | None, *, is_gone: bool, now: datetime) -> Conditions:
     """Return the conditions with that of the blocker. is_gone: an earlier blocker holds no more, and its condition is removed."""
-    for type_ in _TYPES:
+    for type_ in BLOCKERS:
         if blocker is not None and blocker.reason == type_:
             conditions = with_condition(conditions, type_, true=True, reason=type_, message=blocker.message, now=now)
         elif is_gone:

@@ -239,7 +239,7 @@ class FineTuneJobStatus(MessageModel):
     phase: Annotated[JobPhase | None, Open(None)] = None
     """Where the job is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
-    """Aspects of the state, one entry each: Accepted, Prepared, PodsReady, Complete, Failed and others. Accepted is False where the spec is refused, and says why."""
+    """Aspects of the state, one entry each: Accepted, Prepared, PodsReady, Complete, Failed, Suspended, Ready and others. Accepted is False where the spec is refused, and says why."""
     start_time: ShortText | None = None
     """When the first stage was created (RFC 3339); from then on the spec is frozen."""
     completion_time: ShortText | None = None

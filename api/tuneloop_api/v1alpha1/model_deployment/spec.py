@@ -78,7 +78,7 @@ class ModelDeploymentSpec(PodOptions):
     model: ServedModel
     """The artifact to serve: either that of a FineTuneJob, or that in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of server pods, 0 to 1000; they share the requests. Default: 1. For example `3`."""
+    """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler write this field. Default: 1. For example `3`."""
     batching: Batching | None = None
     """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
@@ -117,11 +117,15 @@ class ModelDeploymentStatus(MessageModel):
     phase: Annotated[DeploymentPhase | None, Open(None)] = None
     """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
-    """Aspects of the state, one entry each: Accepted, ModelAvailable and Ready. Accepted is False where the spec is refused, and says why."""
+    """Aspects of the state, one entry each: Accepted, ModelAvailable, Ready and others. Accepted is False where the spec is refused, and says why."""
     stable: ServedRevision | None = None
     """The revision that answers requests now: one version of artifact and settings."""
     ready: ShortText | None = None
     """How many of the server pods are ready, for example `1/1`."""
+    replicas: int | None = None
+    """Number of server pods that there are, of all revisions; what `kubectl scale` and a HorizontalPodAutoscaler read."""
+    selector: ShortText | None = None
+    """Labels by which a HorizontalPodAutoscaler finds the server pods, as text."""
     url: LongText | None = None
     """Address of the server inside the cluster; in local mode its address on this machine."""
 

@@ -19,8 +19,8 @@ from tuneloop_operator.desired.model_deployment.serving import (
     server_deployment,
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
-from tuneloop_operator.state.conditions import condition, holds, with_condition
-from tuneloop_operator.status.model_deployment.deployment import Serving, shown, waiting
+from tuneloop_operator.state.conditions import condition, holds
+from tuneloop_operator.status.model_deployment.deployment import OVERDUE, Serving, refused, shown, waiting
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
+_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable"})
+"""Reasons of an artifact that is not available, with which a person must act first."""
 
 
 def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
@@ -40,11 +42,12 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         return Decision()  # the API server removes its children with it
     if refusals := deployment_refusals(observed.deployment.spec, settings):
         message = "\n".join(str(refusal) for refusal in refusals)
-        return _only_status(observed, _refused(observed, reason=refusals[0].reason, message=message, now=now))
+        return _only_status(observed, refused(observed, reason=refusals[0].reason, message=message, now=now))
     artifact = _artifact(observed)
     if isinstance(artifact, tuple):
         reason, message = artifact
-        return _only_status(observed, waiting(observed, reason=reason, message=message, now=now))
+        may_come = reason not in _NEVER_COMES
+        return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
     config = server_config(observed.deployment, artifact)
     serving = _serving(observed, config)
     status = shown(observed, serving, now=now)
@@ -120,6 +123,7 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         trouble=trouble.message,
         reason=trouble.reason,
         artifact_problem=trouble.artifact,
+        is_overdue=any(found.get("reason") == OVERDUE for found in status.get("conditions") or ()),
     )
 
 
@@ -133,13 +137,6 @@ def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Delet
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
-
-
-def _refused(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
-    status = observed.deployment.status or ModelDeploymentStatus()
-    conditions = with_condition(status.conditions, "Accepted", true=False, reason=reason, message=message, now=now)
-    generation = observed.deployment.metadata.get("generation")
-    return changed(status, conditions=conditions, observed_generation=generation, phase=status.phase or "Pending")
 
 
 def _only_status(observed: ObservedDeployment, status: ModelDeploymentStatus) -> Decision:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _PROBE_SECONDS = 5
+_SCHEDULING_SECONDS = 600
+"""For a pod to find a node and to pull its image, before the time that the server may take to load."""
 _SPARE_SECONDS = 10
 """Between the end of draining and the kill by the kubelet."""
 
@@ -102,6 +104,7 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
         "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels),
         "spec": {
             "replicas": 1 if replicas is None else replicas,
+            "progressDeadlineSeconds": _SCHEDULING_SECONDS + config.startup_seconds,
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": pod_metadata(labels, deployment.spec, settings),

@@ -27,6 +27,7 @@ from tuneloop_operator.state.runs import (
     stage_of,
 )
 from tuneloop_operator.status.blockers import with_blocker
+from tuneloop_operator.status.fine_tune_job.readiness import with_readiness
 from tuneloop_operator.status.fine_tune_job.training_health import with_health
 from tuneloop_operator.status.waiting import why_waiting
 
@@ -49,13 +50,15 @@ def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     training = stage_of(status) == "train" and run_of(status) is not Run.PENDING
     is_queued = (job := job_of_run(observed, status)) is not None and job.suspended
     is_up = training and run_of(status) is Run.CREATED and _up(pods) == nodes and not is_queued
+    job_phase = phase(observed, status, pods=pods, nodes=nodes)
+    conditions = _conditions(observed, status, pods=pods, now=now)
     return changed(
         status,
         observed_generation=observed.job.metadata.get("generation"),
-        phase=phase(observed, status, pods=pods, nodes=nodes),
+        phase=job_phase,
         running_since=status.running_since or (_since(observed, status, now=now) if is_up else None),
         workers=f"{_up(pods)}/{nodes}" if training else None,
-        conditions=_conditions(observed, status, pods=pods, now=now) or None,
+        conditions=with_readiness(conditions, phase=job_phase, now=now) or None,
     )
 
 

@@ -1,14 +1,16 @@
-"""What the status of a ModelDeployment shows: phase, revision, conditions, URL."""
+"""What the status of a ModelDeployment shows: phase, revision, conditions, number of pods, URL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
+from tuneloop_operator.status.tool_conditions import READY, short, with_neither, with_reconciling, with_stalled
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 LOCAL_URL = "tuneloop.dev/local-url"
 """Annotation of a Service in local mode: its URL on this machine."""
+OVERDUE = "ProgressDeadlineExceeded"
+"""Reason of a Deployment's condition Progressing=False."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class Serving:
     """The same in one word; empty: the phase."""
     artifact_problem: str = ""
     """Why the model is not available, in one word, if a server found fault with the artifact."""
+    is_overdue: bool = False
+    """Whether the progress deadline of its Deployment is over."""
 
     @property
     def answers(self) -> bool:
@@ -51,25 +57,41 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
     phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = _with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
-    conditions = with_condition(
-        conditions,
-        "Ready",
-        true=phase == "Ready",
-        reason="AllReady" if phase == "Ready" else _reason(observed, serving) or phase,
-        message=(observed.blocker.message if observed.blocker else serving.trouble)
-        or f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer",
-        now=now,
+    reason = "AllReady" if phase == "Ready" else _reason(observed, serving) or phase
+    message = (observed.blocker.message if observed.blocker else serving.trouble) or (
+        f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer"
     )
+    is_ready = phase == "Ready"
+    conditions = with_condition(conditions, READY, true=is_ready, reason=reason, message=message, now=now)
     conditions = with_blocker(conditions, observed.blocker, is_gone=True, now=now)
+    if is_ready:
+        conditions = with_neither(conditions)
+    elif observed.blocker is not None:
+        conditions = with_stalled(conditions, reason=observed.blocker.reason, message=message, now=now)
+    elif serving.is_overdue:
+        conditions = with_stalled(conditions, reason=OVERDUE, message=message, now=now)
+    else:
+        conditions = with_reconciling(conditions, reason=reason, message=message, now=now)
     return changed(
         status,
-        observed_generation=observed.deployment.metadata.get("generation"),
+        **_facts(observed),
         phase=phase,
         conditions=conditions,
         stable=stable,
         ready=f"{serving.ready}/{serving.replicas}",
         url=_url(observed),
     )
+
+
+def _facts(observed: ObservedDeployment) -> dict[str, Any]:
+    """Return the fields that every status has: the generation, and what the scale subresource shows of the pods of all revisions."""
+    metadata = observed.deployment.metadata
+    children = [manifest for (kind, _), manifest in observed.present.items() if kind == "Deployment"]
+    return {
+        "observed_generation": metadata.get("generation"),
+        "replicas": sum((child.get("status") or {}).get("replicas", 0) for child in children),
+        "selector": f"{DEPLOYMENT_LABEL}={metadata['name']},{REVISION_LABEL}",
+    }
 
 
 def _with_model(conditions: Conditions, serving: Serving, *, is_read: bool, now: datetime) -> Conditions:
@@ -87,19 +109,35 @@ def _reason(observed: ObservedDeployment, serving: Serving) -> str:
     return "" if observed.blocker else serving.reason
 
 
-def waiting(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
-    """Return the status of a deployment whose artifact is not available. A stable revision goes on serving."""
+def waiting(
+    observed: ObservedDeployment, *, reason: str, message: str, may_come: bool, now: datetime
+) -> ModelDeploymentStatus:
+    """Return the status of a deployment whose artifact is not available. A stable revision goes on serving.
+
+    may_come: whether waiting may help.
+    """
     status = observed.deployment.status or ModelDeploymentStatus()
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_condition(conditions, "ModelAvailable", true=False, reason=reason, message=message, now=now)
     if status.stable is None:
-        conditions = with_condition(conditions, "Ready", true=False, reason="NoModel", message=message, now=now)
+        conditions = with_condition(conditions, READY, true=False, reason="NoModel", message=message, now=now)
+    with_outlook = with_reconciling if may_come else with_stalled
     return changed(
         status,
-        observed_generation=observed.deployment.metadata.get("generation"),
+        **_facts(observed),
         phase=status.phase if status.stable else "Pending",
-        conditions=conditions,
+        conditions=with_outlook(conditions, reason=reason, message=message, now=now),
     )
+
+
+def refused(observed: ObservedDeployment, *, reason: str, message: str, now: datetime) -> ModelDeploymentStatus:
+    """Return the status of a deployment that cannot run here. A stable revision goes on serving."""
+    status = observed.deployment.status or ModelDeploymentStatus()
+    conditions = with_condition(status.conditions, "Accepted", true=False, reason=reason, message=message, now=now)
+    if status.stable is None:
+        conditions = with_condition(conditions, READY, true=False, reason=reason, message=short(message), now=now)
+    conditions = with_stalled(conditions, reason=reason, message=message, now=now)
+    return changed(status, **_facts(observed), phase=status.phase or "Pending", conditions=conditions)
 
 
 def _is_stable(status: ModelDeploymentStatus, serving: Serving) -> bool:
