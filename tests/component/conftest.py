@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import cluster_tier
+import pytest
+from cluster import binaries
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
 # Models of a few thousand parameters gain nothing from a second thread, and on a busy machine threads that wait for each other cost most
 # of the time. Set before torch is imported; processes that tests start inherit it.
@@ -30,6 +33,17 @@ class SharingScheduling(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return next((shared for place, shared in TOGETHER.items() if file.startswith(place)), file)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    cluster_tier.build_programs(session, fixture="kstatus_program", programs=["kstatus"])
+
+
+@pytest.fixture(scope="session")
+def kstatus_program(request: pytest.FixtureRequest) -> Path:
+    """The program that computes what tools make of an object; built on first use, before the first test (a minute, once per machine)."""
+    cluster_tier.check_build(request.config)
+    return binaries.ensure("kstatus") / "kstatus"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingScheduling:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 STAMP = "2026-01-01T12:00:00Z"
+FOR_TOOLS = frozenset({"Ready", "Reconciling", "Stalled", "Suspended"})
+"""Types of the conditions of a FineTuneJob that repeat its phase for tools."""
 
 
 def condition(type_: str, *, true: bool = True, reason: str, message: str = "") -> dict[str, Any]:
@@ -16,3 +18,10 @@ def condition(type_: str, *, true: bool = True, reason: str, message: str = "") 
         "message": message,
         "lastTransitionTime": STAMP,
     }
+
+
+def without_tools(status: dict[str, Any]) -> dict[str, Any]:
+    """Return a status of a FineTuneJob without the conditions for tools, and without `conditions` if it has no others."""
+    others = [found for found in status.get("conditions", ()) if found["type"] not in FOR_TOOLS]
+    kept = {name: value for name, value in status.items() if name != "conditions"}
+    return kept | ({"conditions": others} if others else {})

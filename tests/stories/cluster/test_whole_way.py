@@ -97,6 +97,7 @@ def test_the_status_tells_everything_at_the_end(served):
         "PodsReady": "False",  # no attempt runs
         "TrainingHealthy": "False",  # a small model without knowledge learns nothing in so few steps, and that is said
         "Complete": "True",
+        "Ready": "True",
     }
     assert {baseline["name"] for baseline in status["evaluation"]["baselines"]} >= {"majority", "tfidf-linear"}
     assert "accuracy" in {metric["name"] for metric in status["evaluation"]["metrics"]}

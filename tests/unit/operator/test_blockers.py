@@ -71,7 +71,7 @@ def test_a_job_that_cannot_run_here_says_which_field_is_wrong(harness: OperatorH
     async def life() -> None:
         harness.submit(model={"uri": "file:///home/me/model"})
         await harness.settle()
-        (accepted,) = harness.status["conditions"]
+        accepted = next(found for found in harness.status["conditions"] if found["type"] == "Accepted")
         assert (accepted["type"], accepted["status"]) == ("Accepted", "False")
         assert accepted["message"].startswith("spec.model.uri: found file:///home/me/model")
         assert harness.jobs == set()

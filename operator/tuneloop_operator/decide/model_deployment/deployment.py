@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
-from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from observed_jobs import NOW, SETTINGS, a_job, observed
+from stored_conditions import without_tools
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
@@ -71,7 +72,7 @@ def test_a_refused_job_is_not_started_and_says_why_line_by_line() -> None:
     decision = decide(observed(job), now=NOW, settings=SETTINGS)
     assert decision.status is not None
     assert (decision.create, decision.apply, decision.events) == ((), (), ())
-    (accepted,) = decision.status["conditions"]
+    (accepted,) = without_tools(decision.status)["conditions"]
     first, second = (str(refusal) for refusal in job_refusals(job.spec, SETTINGS))
     assert accepted == {
         "type": "Accepted",

@@ -43,14 +43,19 @@ def accepted(message: str, *, reason: str = "InvalidField", since: str = STAMP) 
     }
 
 
+def stalled(message: str, *, reason: str = "InvalidField", since: str = STAMP) -> dict[str, Any]:
+    return accepted(message, reason=reason, since=since) | {"type": "Stalled", "status": "True"}
+
+
 NODES = "spec.resources.nodes: found 'two'; input should be a valid integer"
 BROKEN: dict[str, Any] = {"resources": {"nodes": "two"}}
 
 
 def test_it_is_reported_in_the_status_and_by_an_event() -> None:
     decision = decided(BROKEN)
+    conditions = [accepted(NODES), stalled(NODES)]
     assert decision == Decision(
-        status={"phase": "Pending", "conditions": [accepted(NODES)], "observedGeneration": 3},
+        status={"phase": "Pending", "conditions": conditions, "observedGeneration": 3},
         events=(Event(type="Warning", reason="InvalidField", message=NODES),),
     )
     assert decision.status is not None
@@ -63,13 +68,32 @@ def test_the_rest_of_the_status_stays() -> None:
     was_true = accepted("old", since=EARLIER) | {"status": "True"}
     status = {"phase": "Running", "attempt": 1, "conditions": [*others, was_true]}
     decision = decided(BROKEN, status)
-    assert decision.status == status | {"conditions": [accepted(NODES), *others], "observedGeneration": 3}
+    conditions = [accepted(NODES), *others, stalled(NODES)]
+    assert decision.status == status | {"conditions": conditions, "observedGeneration": 3}
+
+
+def test_an_object_that_was_on_its_way_is_stalled_and_stays_ready_if_it_was() -> None:
+    ready = {"type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": EARLIER}
+    decision = decided(BROKEN, {"conditions": [ready, ready | {"type": "Reconciling"}]})
+    assert (decision.status or {})["conditions"] == [accepted(NODES), ready, stalled(NODES)]
+
+
+def test_a_status_of_the_release_before_gets_the_new_condition_without_an_event() -> None:
+    before = {"phase": "Pending", "conditions": [accepted(NODES, since=EARLIER)], "observedGeneration": 3}
+    decision = decided(BROKEN, before)
+    conditions = [accepted(NODES, since=EARLIER), stalled(NODES)]
+    assert decision == Decision(status=before | {"conditions": conditions})
+
+
+def test_the_same_problem_in_a_newer_spec_is_observed_without_an_event() -> None:
+    before = decided(BROKEN).status or {}
+    assert decided(BROKEN, before, generation=4) == Decision(status=before | {"observedGeneration": 4})
 
 
 @pytest.mark.parametrize("changed", [{"message": "old"}, {"reason": "UnknownField"}])
 def test_another_problem_is_reported_again_and_false_since_it_was_first_false(changed: dict[str, Any]) -> None:
     decision = decided(BROKEN, {"conditions": [accepted(NODES, since=EARLIER) | changed]})
-    assert (decision.status or {})["conditions"] == [accepted(NODES, since=EARLIER)]
+    assert (decision.status or {})["conditions"] == [accepted(NODES, since=EARLIER), stalled(NODES)]
     assert len(decision.events) == 1
 
 

@@ -36,6 +36,7 @@ def serving(**fields: Any) -> Serving:
 
 ACCEPTED = condition("Accepted", reason="Accepted")
 FOUND = condition("ModelAvailable", reason="ArtifactFound", message="pvc://models/new")
+COUNTED = {"replicas": 0, "selector": "tuneloop.dev/deployment=api,tuneloop.dev/revision"}
 NOT_READ = condition("ModelAvailable", reason="NotRead", message="no server has read pvc://models/new yet") | {"status": "Unknown"}  # fmt: skip
 
 
@@ -64,18 +65,15 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
         "replicas": made.replicas,
         "readyReplicas": stable,
     }
-    expected = {
+    is_ready = phase == "Ready"
+    expected = COUNTED | {
         "observedGeneration": 4,
         "phase": phase,
         "conditions": [
             ACCEPTED,
             NOT_READ if stable in {None, "old"} else FOUND,
-            condition(
-                "Ready",
-                true=phase == "Ready",
-                reason="AllReady" if phase == "Ready" else phase,
-                message=message,
-            ),
+            condition("Ready", true=is_ready, reason="AllReady" if is_ready else phase, message=message),
+            *([] if is_ready else [condition("Reconciling", reason=phase, message=message)]),
         ],
         "ready": ready,
         "url": "http://api.team-a.svc",
@@ -111,6 +109,7 @@ def test_a_blocker_is_shown_until_it_is_gone(reason: Any) -> None:
     assert blocked["conditions"][2:] == [
         condition("Ready", true=False, reason="Degraded", message="it cannot be"),
         condition(reason, reason=reason, message="it cannot be"),
+        condition("Stalled", reason=reason, message="it cannot be"),
     ]
     free = shown(observed(blocked), serving(ready=2), now=NOW).to_wire()
     assert [found["type"] for found in free["conditions"]] == ["Accepted", "ModelAvailable", "Ready"]
@@ -133,13 +132,15 @@ def test_the_digest_of_the_artifact_is_shown() -> None:
 def test_a_deployment_waits_for_its_model_and_serves_the_old_one_meanwhile(
     before: dict[str, Any] | None, phase: str, conditions: list[dict[str, Any]]
 ) -> None:
-    status = waiting(observed(before), reason="JobNotFound", message="there is none", now=NOW)
-    absent = condition("ModelAvailable", true=False, reason="JobNotFound", message="there is none")
-    assert status.to_wire() == (before or {}) | {
-        "observedGeneration": 4,
-        "phase": phase,
-        "conditions": [ACCEPTED, absent, *conditions],
-    }
+    words = {"reason": "JobNotFound", "message": "there is none"}
+    for may_come, outlook in ((True, "Reconciling"), (False, "Stalled")):
+        status = waiting(observed(before), **words, may_come=may_come, now=NOW)
+        absent = condition("ModelAvailable", true=False, **words)
+        assert status.to_wire() == COUNTED | (before or {}) | {
+            "observedGeneration": 4,
+            "phase": phase,
+            "conditions": [ACCEPTED, absent, *conditions, condition(outlook, **words)],
+        }
 
 
 @pytest.mark.parametrize(

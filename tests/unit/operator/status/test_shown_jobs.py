@@ -1,4 +1,4 @@
-"""Phase, workers and conditions that a FineTuneJob shows of its Job and pods."""
+"""Phase, workers and conditions that a FineTuneJob shows of its Job and pods. `test_readiness` has the conditions for tools."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from observed_jobs import (
     seconds,
     stage_job,
 )
+from stored_conditions import without_tools
 
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
@@ -40,10 +41,10 @@ def condition(type_: str, status: str = "True", *, reason: str = "R", message: s
 
 
 def status_of(before: dict[str, Any], *, stored: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, after: float = 0, **observation: Any) -> dict[str, Any]:  # fmt: skip
-    """Return what is shown for this status; stored: the status as stored, if it differs."""
+    """Return what is shown for this status, without the conditions for tools; stored: the status as stored, if it differs."""
     job = a_job(before if stored is None else stored, **(spec or {}))
     found = observed(job, **observation)
-    return shown(found, FineTuneJobStatus.from_wire(before), now=NOW + seconds(after)).to_wire()
+    return without_tools(shown(found, FineTuneJobStatus.from_wire(before), now=NOW + seconds(after)).to_wire())
 
 
 def ready(shown_status: dict[str, Any]) -> tuple[str, str, str]:
