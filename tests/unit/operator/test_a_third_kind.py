@@ -116,7 +116,7 @@ def test_an_object_that_does_not_fit_is_reported(greeter: OperatorHarness) -> No
     async def life() -> None:
         greeter.cluster.add(GREETING | {"spec": {"text": "hello", "loud": True}})
         await greeter.settle()
-        (condition,) = greeter.cluster.of_kind("Greeting")["hello"]["status"]["conditions"]
+        condition, _ = greeter.cluster.of_kind("Greeting")["hello"]["status"]["conditions"]
         assert condition["message"].startswith(
             "spec.loud: found True; this version of the operator knows no such field"
         )
