@@ -16,14 +16,19 @@ from custom_objects import (
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 
+NOT_OBSERVED = {"observedGeneration": -1}
 EACH_KIND = pytest.mark.parametrize("kind", SMALLEST, ids=lambda kind: kind.__name__)
 
 
 @EACH_KIND
-def test_what_is_stored_is_what_was_sent_without_defaults(custom_resources, namespace, kind):
-    stored = create(custom_resources, namespace, kind)
-    assert stored["spec"] == SMALLEST[kind]
-    assert "status" not in stored
+def test_the_spec_is_stored_as_it_was_sent_without_defaults(custom_resources, namespace, kind):
+    assert create(custom_resources, namespace, kind)["spec"] == SMALLEST[kind]
+
+
+@EACH_KIND
+def test_the_status_of_a_new_object_says_that_nobody_has_observed_it(custom_resources, namespace, kind):
+    assert create(custom_resources, namespace, kind)["status"] == NOT_OBSERVED
+    assert custom_resources.request("GET", f"{collection(kind, namespace)}/a").body["status"] == NOT_OBSERVED
 
 
 @EACH_KIND
@@ -80,11 +85,11 @@ def test_a_manifest_with_several_mistakes_gets_one_line_for_each(custom_resource
 def test_the_status_is_written_apart_from_the_spec(custom_resources, namespace):
     create(custom_resources, namespace, FineTuneJob)
     body = {"spec": {"suspend": True}, "status": {"phase": "Running"}}
-    assert "status" not in request_patch(custom_resources, namespace, body).body
+    assert request_patch(custom_resources, namespace, body).body["status"] == NOT_OBSERVED
     written = request_patch(
         custom_resources, namespace, {"spec": {"suspend": False}, "status": {"phase": "Running"}}, subresource="/status"
     )
-    assert (written.body["status"], written.body["spec"]["suspend"]) == ({"phase": "Running"}, True)
+    assert (written.body["status"], written.body["spec"]["suspend"]) == (NOT_OBSERVED | {"phase": "Running"}, True)
 
 
 def test_conditions_of_two_writers_stand_beside_each_other(custom_resources, namespace):
