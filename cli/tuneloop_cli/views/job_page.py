@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_cli.views.conditions import conditions
+from tuneloop_cli.views.conditions import FOR_TOOLS, conditions
 from tuneloop_cli.views.evaluation import scores
 from tuneloop_cli.views.lines import columns, field, pair, pairs, section
 from tuneloop_cli.views.values import Manifest, age, at, size, span, text
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SHOWN_ELSEWHERE = ("memory",)
 """Values of `status.resolved` that have a section of their own."""
+_REPEATED = FOR_TOOLS | {"Ready"}
+"""Types of conditions that repeat the phase."""
 
 
 def job_page(job: Manifest, now: datetime) -> Iterator[str]:
@@ -35,7 +37,7 @@ def job_page(job: Manifest, now: datetime) -> Iterator[str]:
     yield from section("Usage", _usage(at(job, "status.usage")))
     yield from section("Evaluation", _evaluation(job))
     yield from section("Artifact", pairs(at(job, "status.artifact")))
-    yield from section("Conditions", conditions(job, now))
+    yield from section("Conditions", conditions(job, now, without=_REPEATED))
 
 
 def _attempt(job: Manifest) -> str | None:

@@ -67,5 +67,10 @@ def test_users_roles_reach_only_our_kinds(helm):
     assert len(roles) == 2
     for role in roles:
         assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [
-            (["tuneloop.dev"], ["finetunejobs", "modeldeployments"])
+            (["tuneloop.dev"], ["finetunejobs", "modeldeployments"]),
+            (["tuneloop.dev"], ["modeldeployments/scale"]),
         ]
+    assert {role["metadata"]["name"].rsplit(":")[-1]: role["rules"][1]["verbs"] for role in roles} == {
+        "view": ["get"],
+        "edit": ["update", "patch"],
+    }

@@ -148,3 +148,27 @@ def test_a_name_that_somebody_else_holds_is_never_taken(harness: OperatorHarness
         assert "Service api is not ours" in conflict["message"]
 
     asyncio.run(life())
+
+
+def test_a_blocker_that_stays_is_written_once(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        metadata = {"name": "api", "namespace": "team-a"}
+        stored = harness.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})
+        deploy(harness)
+        await harness.settle()
+        (name,) = harness.cluster.of_kind("Deployment")
+        ready(harness, name)
+        await harness.settle(later=31)
+        before = served(harness)
+        written = len([write for write in harness.cluster.writes if write[0] == "patch_status"])
+        for _ in range(3):
+            await harness.settle(later=31)
+        assert len([write for write in harness.cluster.writes if write[0] == "patch_status"]) == written
+        assert served(harness) == before
+        assert before["conditions"][-1]["type"] == "Stalled"
+        harness.cluster.remove(stored)
+        await harness.settle(later=31)
+        assert served(harness)["phase"] == "Ready"
+        assert {found["type"] for found in served(harness)["conditions"]} == {"Accepted", "ModelAvailable", "Ready"}
+
+    asyncio.run(life())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.printable import printable_values
@@ -18,6 +19,7 @@ from tuneloop_operator.desired.model_deployment.serving import (
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition, holds
+from tuneloop_operator.status.blockers import blocker_in
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE, Serving, refused, shown, waiting
 
 if TYPE_CHECKING:
@@ -49,15 +51,15 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
     config = server_config(observed.deployment, artifact)
     serving = _serving(observed, config)
-    status = shown(observed, serving, now=now)
     if observed.blocker is not None:
-        return _only_status(observed, status)
-    return _decided(observed, config, status, settings=settings)
+        return _only_status(observed, shown(observed, serving, now=now))
+    return _decided(observed, config, serving, now=now, settings=settings)
 
 
 def _decided(
-    observed: ObservedDeployment, config: ServerConfig, status: ModelDeploymentStatus, *, settings: OperatorSettings
+    observed: ObservedDeployment, config: ServerConfig, serving: Serving, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
+    status = shown(observed, serving, now=now)
     deployment, stable = observed.deployment, status.stable
     desired = [
         server_deployment(deployment, config, settings=settings),
@@ -67,6 +69,9 @@ def _decided(
     missing = tuple(manifest for manifest in desired if not covers(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
     create = () if _stored(observed, config_map) else (config_map,)
+    earlier = blocker_in(observed.deployment.status.conditions if observed.deployment.status else None)
+    if (missing or create) and earlier is not None:  # the blocker stands in the status until what it blocks is there
+        status = shown(replace(observed, blocker=earlier), serving, now=now)
     # the old revision is deleted only once requests go to the new revision
     is_switched = not missing and stable is not None and stable.revision == config.revision
     old = _other_revisions(observed, config.revision) if is_switched else ()
