@@ -14,7 +14,7 @@ from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
 from tuneloop_operator.decide.fine_tune_job.transitions import NEEDS_LIVE_CHILDREN, TRANSITIONS, Situation, deletion_of
-from tuneloop_operator.state.conditions import with_condition
+from tuneloop_operator.state.conditions import condition, with_condition
 from tuneloop_operator.state.runs import Run, run_of, stage_of
 from tuneloop_operator.status.fine_tune_job.job import shown
 from tuneloop_operator.status.fine_tune_job.progress import with_progress
@@ -37,8 +37,10 @@ def decide(observed: ObservedJob, *, now: datetime, settings: OperatorSettings) 
     if observed.live and (uids := _jobs_with_unread_refusals(observed)):
         return Decision(needs=PodRefusals(job_uids=uids))
     status = observed.job.status or FineTuneJobStatus()
-    if status.start_time is None and (refused := _not_accepted(observed, status, now=now, settings=settings)):
-        return _with_status(observed, refused, Decision(), now=now, settings=settings)
+    if status.start_time is None:
+        if refused := _not_accepted(observed, status, now=now, settings=settings):
+            return _with_status(observed, refused, Decision(), now=now, settings=settings)
+        status = _no_longer_refused(status, now=now)
     if observed.blocker is not None:  # the last decision could not be carried out: report it; it is tried again later
         return _with_status(observed, attempt_released(status), Decision(), now=now, settings=settings)
     if run_of(status) is Run.CREATED:
@@ -85,6 +87,14 @@ def _not_accepted(
         status.conditions, "Accepted", true=False, reason=refusals[0].reason, message=message, now=now
     )
     return changed(status, conditions=conditions)
+
+
+def _no_longer_refused(status: FineTuneJobStatus, *, now: datetime) -> FineTuneJobStatus:
+    """Return the status of a job that can run here; it may have been refused before it was mended."""
+    if condition(status.conditions, "Accepted") is None:
+        return status
+    accepted = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
+    return changed(status, conditions=accepted)
 
 
 def _with_status(

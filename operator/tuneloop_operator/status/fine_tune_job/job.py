@@ -52,13 +52,14 @@ def shown(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) ->
     is_up = training and run_of(status) is Run.CREATED and _up(pods) == nodes and not is_queued
     job_phase = phase(observed, status, pods=pods, nodes=nodes)
     conditions = _conditions(observed, status, pods=pods, now=now)
+    is_running = run_of(status) is Run.CREATED
     return changed(
         status,
         observed_generation=observed.job.metadata.get("generation"),
         phase=job_phase,
         running_since=status.running_since or (_since(observed, status, now=now) if is_up else None),
         workers=f"{_up(pods)}/{nodes}" if training else None,
-        conditions=with_readiness(conditions, phase=job_phase, now=now) or None,
+        conditions=with_readiness(conditions, phase=job_phase, is_running=is_running, now=now) or None,
     )
 
 

@@ -9,6 +9,7 @@ from tuneloop_operator.status.blockers import BLOCKERS
 from tuneloop_operator.status.tool_conditions import READY, short, with_neither, with_reconciling, with_stalled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Condition, Conditions
@@ -26,17 +27,19 @@ _MESSAGES: dict[JobPhase, str] = {
 """By the phases in which a job is on its way. The text of a phase is always the same, so that it costs no write of its own."""
 
 
-def with_readiness(conditions: Conditions, *, phase: JobPhase, now: datetime) -> Conditions:
+def with_readiness(conditions: Conditions, *, phase: JobPhase, is_running: bool, now: datetime) -> Conditions:
     """Return the conditions with those that tools read.
 
     A suspended job is as its spec wants it, so that nobody waits for it; but it has no model, and so it is not Ready.
+    is_running: whether the Job of a run is there, so that a blocker keeps nothing from going on.
     """
     conditions = _with_suspended(conditions, phase=phase, now=now)
     done = condition(conditions, "Complete")
     if phase == "Succeeded" and done is not None:
         conditions = with_condition(conditions, READY, true=True, reason=done.reason, message=done.message, now=now)
         return with_neither(conditions)
-    if (obstacle := _obstacle(conditions, phase=phase)) is not None:
+    is_next_run_due = not is_running and phase != SUSPENDED
+    if (obstacle := _obstacle(conditions, BLOCKERS if is_next_run_due else ())) is not None:
         reason, message = obstacle.reason, obstacle.message
         conditions = _not_ready(conditions, reason=reason, message=message, now=now)
         return with_stalled(conditions, reason=reason, message=message, now=now)
@@ -47,9 +50,8 @@ def with_readiness(conditions: Conditions, *, phase: JobPhase, now: datetime) ->
     return with_reconciling(conditions, reason=phase, message=message, now=now)
 
 
-def _obstacle(conditions: Conditions, *, phase: JobPhase) -> Condition | None:
+def _obstacle(conditions: Conditions, blockers: Sequence[str]) -> Condition | None:
     """Return the condition because of which the job does not go on by itself; None if it does, or if it is to rest."""
-    blockers = () if phase == SUSPENDED else BLOCKERS
     for type_, status in (("Failed", "True"), ("Accepted", "False"), *((name, "True") for name in blockers)):
         found = condition(conditions, type_)
         if found is not None and found.status == status:

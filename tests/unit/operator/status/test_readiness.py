@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from observed_jobs import NOW, STAMP, a_job, gang_job, observed, seconds
-from tool_objects import ENDED, FAILED, GENERATION, PUBLISHED, ToolObject, deployment_after, every_object, job_after
+from observed_jobs import NOW, SETTINGS, STAMP, a_job, gang_job, observed, seconds
+from tool_objects import (
+    CONFLICT,
+    ENDED,
+    FAILED,
+    GENERATION,
+    PUBLISHED,
+    TRAINING,
+    ToolObject,
+    deployment_after,
+    every_object,
+    job_after,
+)
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, JobPhase
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus
+from tuneloop_operator.decide.fine_tune_job.job import decide
 from tuneloop_operator.status.fine_tune_job.job import shown
 
 OBJECTS = every_object()
@@ -76,6 +88,21 @@ def test_a_blocker_does_not_stall_a_job_that_is_to_rest() -> None:
     (conflict,) = [found for found in of_kind("FineTuneJob") if found.name == "held up by a name"]
     assert words(conflict.manifest)["Stalled"] == ("True", "NameConflict")
     assert words(job_after(conflict.status, spec=SUSPEND)) == {"Suspended": ("True", "Suspended")}
+
+
+def test_a_refused_job_that_is_mended_while_it_is_suspended_is_accepted() -> None:
+    (refused,) = [found for found in of_kind("FineTuneJob") if found.name == "refused and suspended"]
+    mended = a_job(refused.status, suspend=True)
+    status = decide(observed(mended), now=NOW, settings=SETTINGS).status
+    assert status is not None
+    assert words({"status": status}) == {"Suspended": ("True", "Suspended")}
+    assert ("Accepted", "True") in [(found["type"], found["status"]) for found in status["conditions"]]
+
+
+def test_a_blocker_does_not_stall_a_job_whose_gang_is_there() -> None:
+    blocked = job_after(TRAINING, jobs=(gang_job(),), blocker=CONFLICT)
+    assert "NameConflict" in {found["type"] for found in blocked["status"]["conditions"]}
+    assert words(blocked) == {"Ready": ("False", "Queued"), "Reconciling": ("True", "Queued")}
 
 
 def test_the_reasons_are_those_of_the_conditions_that_they_repeat() -> None:
