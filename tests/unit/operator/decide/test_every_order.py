@@ -68,6 +68,8 @@ def check_statuses(old: dict[str, Any], new: dict[str, Any], *, met: int) -> Non
         assert new.get("usage", {}).get(figure, 0) >= old.get("usage", {}).get(figure, 0), f"{figure} went back"
     for fact in ("startTime", "image"):
         assert old.get(fact) in {None, new.get(fact)}, f"{fact} changed"
+    holding = {found["type"] for found in new["conditions"] if found["status"] == "True"}
+    assert len(holding & {"Ready", "Reconciling", "Stalled", "Suspended"}) == 1, f"tools see {holding}"
     shorter, longer = old.get("history", []), new.get("history", [])
     numbers = [record["attempt"] for record in longer]
     assert numbers[: len(shorter)] == [record["attempt"] for record in shorter], "the history was rewritten"
