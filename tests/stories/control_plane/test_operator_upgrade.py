@@ -19,6 +19,7 @@ from pod_status import IMAGE_DIGEST
 from pod_status_patcher import PodStatusPatcher
 from release_code import code_of, python_path
 from served_models import deploy, is_ready, take_down
+from stored_conditions import without_tools
 from waiting import until
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 IMAGES = "registry.test/tuneloop"
 FIRST_RELEASE = "0.1.0"
+STATUS_WRITE = ("patch", "finetunejobs", "status")
 OLD = {"trainer_image": f"{IMAGES}/trainer:1", "server_image": f"{IMAGES}/server:1"}
 NEW = {
     "trainer_image": f"{IMAGES}/trainer:2",
@@ -245,9 +247,10 @@ def test_a_gang_that_trains_is_left_alone(upgrade):
     assert upgrade.after.gang == upgrade.before.gang
 
 
-def test_nothing_is_written_for_a_job_that_trains(upgrade):
-    assert upgrade.written == []
-    assert upgrade.after.status == upgrade.before.status
+def test_a_job_that_trains_gets_the_new_conditions_in_one_write_and_nothing_else(upgrade):
+    assert [(call.verb, call.resource, call.subresource) for call in upgrade.written] == [STATUS_WRITE]
+    assert without_tools(upgrade.after.status) == without_tools(upgrade.before.status)
+    assert {"Ready", "Reconciling"} <= {found["type"] for found in upgrade.after.status["conditions"]}
 
 
 def test_no_attempt_is_counted(upgrade):
@@ -284,7 +287,7 @@ def rollback(custom_resources, tmp_path_factory):
 def test_a_gang_that_trains_is_left_alone_by_an_upgrade_and_a_rollback(rollback):
     assert rollback.after.gang == rollback.before.gang
     assert rollback.after.train["spec"] == rollback.before.train["spec"]
-    assert rollback.written == []
+    assert [(call.verb, call.resource, call.subresource) for call in rollback.written] == [STATUS_WRITE]
     assert (rollback.end["attempt"], rollback.end.get("restarts")) == (1, None)
 
 

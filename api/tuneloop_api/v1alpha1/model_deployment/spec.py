@@ -123,9 +123,9 @@ class ModelDeploymentStatus(MessageModel):
     ready: ShortText | None = None
     """How many of the server pods are ready, for example `1/1`."""
     replicas: int | None = None
-    """Number of server pods that there are, of all revisions; what `kubectl scale` and a HorizontalPodAutoscaler read."""
+    """Number of server pods that there are, of all revisions, for `kubectl scale` and a HorizontalPodAutoscaler; absent if `spec.replicas` is."""
     selector: ShortText | None = None
-    """Labels by which a HorizontalPodAutoscaler finds the server pods, as text."""
+    """Labels by which a HorizontalPodAutoscaler finds the server pods, as text; absent if `spec.replicas` is."""
     url: LongText | None = None
     """Address of the server inside the cluster; in local mode its address on this machine."""
 

@@ -84,8 +84,14 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
 
 
 def _facts(observed: ObservedDeployment) -> dict[str, Any]:
-    """Return the fields that every status has: the generation, and what the scale subresource shows of the pods of all revisions."""
+    """Return the fields that every status has: the generation, and what the scale subresource shows of the pods of all revisions.
+
+    The API server gives the scale only if the spec names a number. Without one the operator of 0.1.0, which refuses fields that it does not
+    know, can read the status after a roll-back.
+    """
     metadata = observed.deployment.metadata
+    if observed.deployment.spec.replicas is None:
+        return {"observed_generation": metadata.get("generation"), "replicas": None, "selector": None}
     children = [manifest for (kind, _), manifest in observed.present.items() if kind == "Deployment"]
     return {
         "observed_generation": metadata.get("generation"),

@@ -32,6 +32,7 @@ from tuneloop_operator.status.fine_tune_job.job import shown
 OBJECTS = every_object()
 GOLDEN = Path(__file__).parents[3] / "golden" / "wire"
 SUSPEND = {"suspend": True}
+SELECTOR = "tuneloop.dev/deployment=api,tuneloop.dev/revision"
 LATER = "2026-01-01T12:01:00Z"
 
 
@@ -155,9 +156,23 @@ def test_a_status_of_an_earlier_release_gets_the_conditions(release: str, extent
     deployment = json.loads((GOLDEN / release / f"model-deployment-status.{extent}.json").read_text())
     served = deployment_after(ModelDeploymentStatus.from_wire(deployment).to_wire())
     assert words(served).keys() & {"Reconciling", "Stalled", "Ready"}
-    assert served["status"]["selector"] == "tuneloop.dev/deployment=api,tuneloop.dev/revision"
+    assert served["status"].keys() <= deployment.keys() | {
+        "observedGeneration",
+        "phase",
+        "conditions",
+        "stable",
+        "ready",
+        "url",
+    }
 
 
 def test_the_pods_of_all_revisions_are_counted_for_the_scale() -> None:
-    assert deployment_after(spec={"replicas": 3}, servers={"replicas": 2})["status"]["replicas"] == 2
-    assert deployment_after(spec={"replicas": 3})["status"]["replicas"] == 0
+    for servers, replicas in (({"replicas": 2}, 2), ({}, 0)):
+        status = deployment_after(spec={"replicas": 3}, servers=servers)["status"]
+        assert (status["replicas"], status["selector"]) == (replicas, SELECTOR)
+
+
+def test_a_deployment_that_names_no_number_has_no_scale_and_a_status_for_the_release_before() -> None:
+    assert not {"replicas", "selector"} & deployment_after()["status"].keys()
+    scaled = deployment_after(spec={"replicas": 3})["status"]
+    assert not {"replicas", "selector"} & deployment_after(scaled)["status"].keys()
