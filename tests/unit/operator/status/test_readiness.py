@@ -16,6 +16,7 @@ from tool_objects import (
     ENDED,
     FAILED,
     GENERATION,
+    PREPARING,
     PUBLISHED,
     TRAINING,
     ToolObject,
@@ -114,6 +115,15 @@ def test_the_reasons_are_those_of_the_conditions_that_they_repeat() -> None:
     assert reasons["refused"] == {"Ready": ("False", "NotAnArtifact"), "Stalled": ("True", "NotAnArtifact")}
     assert reasons["refused, and another model serves"]["Ready"] == ("True", "AllReady")
     assert reasons["no job"] == {"Ready": ("False", "NoModel"), "Reconciling": ("True", "JobNotFound")}
+
+
+def test_reconciling_and_stalled_take_turns() -> None:
+    running = job_after(TRAINING)["status"]["conditions"]
+    failed = job_after(FAILED | {"conditions": [*running, *FAILED["conditions"]]})
+    assert words(failed) == {"Ready": ("False", "Data"), "Stalled": ("True", "Data")}
+    blocked = job_after({}, blocker=CONFLICT)["status"]["conditions"]
+    prepared = job_after(PREPARING | {"conditions": blocked})
+    assert words(prepared) == {"Ready": ("False", "Preparing"), "Reconciling": ("True", "Preparing")}
 
 
 def test_a_long_message_is_cut_for_tools_alone() -> None:
