@@ -4,6 +4,7 @@ StageError
 ├── DataError            the data cannot be used: a file, a column, a row, a split
 ├── ModelAccessError     the model cannot be read: missing, no weights, refused format
 ├── ConfigError          the run configuration cannot work
+├── UserCodeError        the code of a model fails, or does not do what its task needs
 ├── StorageError         a file cannot be written or read back
 │   ├── SaveFailedError        a checkpoint was not saved; earlier checkpoints are intact
 │   └── PreparedDataLostError  the output of prepare is gone or damaged; prepare can run again
@@ -63,6 +64,12 @@ class ConfigError(StageError):
     """The run configuration cannot work."""
 
     exit_code = ExitCode.CONFIG
+
+
+class UserCodeError(StageError):
+    """The code of a model fails, or does not do what its task needs."""
+
+    exit_code = ExitCode.USER_CODE
 
 
 class StorageError(StageError):

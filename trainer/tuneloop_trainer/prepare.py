@@ -1,6 +1,6 @@
 """The first stage: from the spec's sources and model to tokenized splits on the claim and a plan without open values.
 
-The order: find the sources, check the model, name the data set, check the room, prepare the data set unless it is there, plan.
+The order: find the sources, check the model, name the data set, check the room, prepare the data set unless it is there, plan, rehearse.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.report import Reporter
 
 LOG = logging.getLogger(__name__)
@@ -74,10 +76,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     if shape:
         LOG.info("head: %s", shape.head)
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
-    if config.fresh_run_id is not None:
-        _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)
-    reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
-    return PrepareResult(
+    result = PrepareResult(
         dataset_digest=folder.name,
         dataset_path=str(folder),
         model_path=str(model.path),
@@ -90,6 +89,12 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         memory=memory,
         notes=manifest.notes or None,
     )
+    with progress.part("rehearsing the training and the export", until=1.0):
+        result = changed(result, rehearsal=_rehearsed(config, result, shape=shape, model=model))
+    if config.fresh_run_id is not None:
+        _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)
+    reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
+    return result
 
 
 def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: PretrainedModel) -> Inputs:
@@ -113,6 +118,26 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
         for split, name, sources in given
         for index, source in enumerate(sources or ())
     ]
+
+
+def _rehearsed(
+    config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel
+) -> str | None:
+    """Rehearse the job, once for the same inputs; return what was done in a few words, None where the spec does not want it."""
+    if not config.settings.preflight.rehearsal:
+        return None
+    from tuneloop_trainer.rehearsal.rehearsal import rehearse  # noqa: PLC0415  (loads torch and peft)
+    from tuneloop_trainer.rehearsal.remembered import remembered  # noqa: PLC0415
+
+    job = Path(config.paths.job_dir)
+    return remembered(
+        job / "rehearsal.json",
+        config.settings,
+        result,
+        rehearse=lambda: rehearse(
+            config.settings, result, shape=shape, tokenizer=model.tokenizer, scratch=job / "rehearsal.tmp"
+        ),
+    )
 
 
 def _forget_checkpoints(job: Path, *, run: str) -> None:

@@ -1,4 +1,4 @@
-"""Reads the control group of this process: its CPU quota, and how often the out-of-memory killer ran in it. Imports nothing of ours.
+"""Reads the control group of this process: its CPU quota, its memory, and how often the out-of-memory killer ran in it. Imports nothing of ours.
 
 Trainer and server size their threads by the quota. Reads version 2 and version 1. A process without a control group, or without read access to it, gets the values of the machine.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
+MEMINFO = Path("/proc/meminfo")
+_CACHED = ("active_file", "inactive_file")
 
 
 def usable_cores() -> int:
@@ -37,6 +39,19 @@ def oom_kills() -> int:
             if name == "oom_kill":
                 return int(count)
     return 0
+
+
+def free_memory() -> int:
+    """Return the bytes that this process may still take: what is available on the machine, and in its group. Files that the kernel caches are free."""
+    available = [1024 * int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")]
+    names = (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
+    for controller, limit_name, used_name in names:
+        limit, used = _words(_file(controller, limit_name)), _words(_file(controller, used_name))
+        if limit and used and limit[0] != "max":
+            cached = _words(_file(controller, "memory.stat"))
+            files = [int(size) for name, size in zip(cached[::2], cached[1::2], strict=False) if name in _CACHED]
+            available.append(int(limit[0]) - int(used[0]) + sum(files))
+    return max(0, min(available))
 
 
 def _file(controller: str, name: str) -> str | None:

@@ -19,7 +19,7 @@ _GRACE = "5m"
 
 IDENTITY_VERSIONS = {"model": 1, "task": 1, "taskOptions": 1, "data": 1, "method": 1, "training": 1}
 """The blocks that the course of training depends on. Count a block's version up by hand where a default or the meaning of a field in it changes."""
-WITHOUT_IDENTITY = frozenset({"gang", "deepspeed", "checkpoint", "evaluation", "output"})
+WITHOUT_IDENTITY = frozenset({"gang", "deepspeed", "checkpoint", "evaluation", "output", "preflight"})
 """The blocks that only change where or how often the same numbers are computed, or what is published: a checkpoint fits after such a change."""
 _HASH_VERSION = "v2:"
 """Release 0.1.0 hashed every default too, and wrote no version."""
@@ -34,6 +34,8 @@ def as_set(spec: FineTuneJobSpec) -> Settings:
     blocks = {name: wire[name] for name in _SAME_NAME if name in wire}
     if "validate" in blocks["data"]:
         blocks["data"]["validateRows"] = blocks["data"].pop("validate")
+    if spec.preflight and spec.preflight.rehearsal is not None:
+        blocks["preflight"] = {"rehearsal": spec.preflight.rehearsal}
     return Settings.from_wire(blocks | {"gang": _gang(spec), "checkpoint": _checkpoint(spec)})
 
 

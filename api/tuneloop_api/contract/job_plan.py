@@ -64,4 +64,6 @@ class JobPlan(MessageModel):
     memory: PlannedMemory | None = None
     """None: the model's code could not be traced."""
     space: PlannedSpace | None = None
+    rehearsal: str | None = None
+    """What the dress rehearsal did, or why there was none, in a few words; None: it was switched off, or has failed (see the problems)."""
     problems: list[Problem] = Field(default=[])

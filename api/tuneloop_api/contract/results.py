@@ -111,6 +111,8 @@ class PrepareSummary(MessageModel):
     notes: list[str] | None = None
     """What a person should know of the data, one sentence each: rows that were left out, labels that look alike. None, never an empty list:
     the operator of release 0.1.0 refuses a message with a field that it does not know."""
+    rehearsal: str | None = None
+    """What the dress rehearsal did, or why there was none, in a few words; None: it was switched off."""
 
 
 class PrepareResult(PrepareSummary):

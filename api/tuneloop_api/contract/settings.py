@@ -212,6 +212,13 @@ class OutputSettings(SettingsBlock):
     merge_adapter: bool = True
 
 
+class PreflightSettings(SettingsBlock):
+    """What `prepare` checks."""
+
+    rehearsal: bool = True
+    """Train, export and load a small model once."""
+
+
 class Settings(SettingsBlock):
     """The blocks of the spec that a stage needs."""
 
@@ -227,3 +234,4 @@ class Settings(SettingsBlock):
     gang: GangSettings = GangSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     output: OutputSettings = OutputSettings()
+    preflight: PreflightSettings = PreflightSettings()

@@ -16,6 +16,7 @@ TERMINATION_MESSAGE_BYTES = 4096
 _SHORTENED: tuple[tuple[str, ...], ...] = (
     ("prepare", "resolved", "labels"),
     ("prepare", "notes"),
+    ("prepare", "rehearsal"),
     ("train", "findings"),
     ("export", "baselines"),
     ("export", "metrics"),

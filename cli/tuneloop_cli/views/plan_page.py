@@ -36,6 +36,7 @@ def _page(name: str, plan: JobPlan) -> Iterator[str]:
         yield from section("Memory of a pod", _pod(memory))
     if plan.space:
         yield from section("Room on the claim", _space(plan.space))
+    yield field("Rehearsal", plan.rehearsal)
     yield from section("Problems", _problems(plan))
     yield "It cannot run as it is." if plan.problems else "It can run."
 

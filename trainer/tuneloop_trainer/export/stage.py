@@ -17,27 +17,22 @@ from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
 from tuneloop_trainer.export.card_facts import Facts
 from tuneloop_trainer.export.cleanup import clean_checkpoints
-from tuneloop_trainer.export.exporters import write_all
+from tuneloop_trainer.export.checked_files import check_files, write_files
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.model_card import license_of, model_card
-from tuneloop_trainer.export.parity import check_labels, check_parity, sample, trained_logits
+from tuneloop_trainer.export.parity import sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
-from tuneloop_trainer.models.load_trained import load_trained
 from tuneloop_trainer.models.trained import read_description
 from tuneloop_trainer.stage_result import read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tuneloop_api.contract.artifact import ArtifactFile
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.export.parity import Sample
     from tuneloop_trainer.report import Reporter
 
 LOG = logging.getLogger(__name__)
@@ -68,9 +63,10 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     comparison = _compare(inputs, test=test, bootstrap=bootstrap, reporter=reporter)
     with draft(Path(config.paths.job_dir)) as folder:
         reporter.post(detail="building the model's files", fraction=0.5)
-        exporters, expected, logits = _write_all(folder, inputs, test=test)
+        expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
+        exporters, logits = write_files(folder, inputs, expected)
         reporter.post(detail="comparing the files with training", fraction=0.7)
-        _check_all(folder, exporters, inputs, expected=expected, trained=logits)
+        check_files(folder, exporters, inputs, expected=expected, trained=logits)
         facts = _facts(config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters)
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
         reporter.post(detail="publishing", fraction=0.9)
@@ -101,31 +97,6 @@ def _compare(
         seed=SEED,
         beat=beat,
     )
-
-
-def _write_all(
-    folder: Path, inputs: ExportInputs, *, test: Predictions
-) -> tuple[list[Exporter], Sample, NDArray[np.float32]]:
-    """Write every format; return the exporters, test rows to compare, and the logits of the trained weights on these rows."""
-    expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
-    model = load_trained(Path(inputs.prepared.model_path), Path(inputs.trained.weights_path), task=inputs.task)
-    logits = trained_logits(model, expected, pad_token_id=inputs.pad_token_id)
-    return write_all(folder, inputs, model), expected, logits
-
-
-def _check_all(
-    folder: Path, exporters: list[Exporter], inputs: ExportInputs, *, expected: Sample, trained: NDArray[np.float32]
-) -> None:
-    """Load every format from its files and compare it with the trained weights and with what training measured."""
-    for exporter in exporters:
-        written = folder / exporter.folder
-        model = exporter.load(inputs, written)
-        difference = check_parity(model, written, expected, trained=trained, precision=inputs.trained.precision)
-        check_labels(written, inputs.prepared.resolved.labels)
-        rows = len(expected.chosen)
-        LOG.info(
-            "%s gives the logits of the trained weights on %d test rows within %.2g", exporter.folder, rows, difference
-        )
 
 
 def _facts(

@@ -43,12 +43,13 @@ def with_prepared(
     counts = summary.counts
     digest = image.partition("@")[2]
     memory = {"memory": summary.memory.to_wire()} if summary.memory else {}
+    rehearsal = {"rehearsal": summary.rehearsal[:MOST_TEXT]} if summary.rehearsal else {}
     rows = ", ".join(f"{name} {number}" for name, number in counts.splits.items())
     return changed(
         status,
         # a reference by digest: the later stages run the image of `prepare`, even if the tag moves
         image=image if digest else status.image,
-        resolved=(status.resolved or {}) | summary.resolved.to_wire() | memory,
+        resolved=(status.resolved or {}) | summary.resolved.to_wire() | memory | rehearsal,
         data=DataStatus(
             rows=counts.rows,
             splits=counts.splits,

@@ -1,0 +1,92 @@
+"""Chooses the model of a rehearsal: the real one where it is small, else a smaller one of its architecture; and none that memory or disk cannot hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.cgroup import free_memory
+from tuneloop_trainer.failures import first_line
+from tuneloop_trainer.models.trace import build_without_weights, shape_of
+from tuneloop_trainer.preflight.feasible import gib
+from tuneloop_trainer.preflight.memory_plan import FP32_BYTES
+from tuneloop_trainer.preflight.space import free_bytes
+from tuneloop_trainer.rehearsal.cut_down import cut_down
+from tuneloop_trainer.rehearsal.not_rehearsed import NotRehearsed
+from tuneloop_trainer.tasks import task_of
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.results import PrepareResult
+    from tuneloop_api.contract.settings import Settings
+    from tuneloop_trainer.models.trace import ModelShape
+    from tuneloop_trainer.rehearsal.rows import PickedRows
+
+MOST_PARAMETERS = 50_000_000
+"""Parameters of a model that is rehearsed as it is. Its steps, its export and its comparison take about half a minute on two cores."""
+_COPIES = 7
+"""Memory of a rehearsal, in copies of the model in fp32: weights, their fp32 masters where they are bf16, gradients twice, two moments of Adam, and a
+copy to write or to compare."""
+_FILES = 4
+"""Files of a rehearsal, in copies of the model: the model itself where it is a smaller one, the trained weights, an adapter with the head, the merged model."""
+_PART_OF_MEMORY = 0.5
+"""Of the memory that is free, at most: the estimate is rough, and a process that is killed for its memory fails the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenModel:
+    """The model of a rehearsal."""
+
+    folder: Path
+    description: str
+    """For example `this model`."""
+
+
+def choose_model(
+    settings: Settings, prepared: PrepareResult, *, rows: PickedRows, shape: ModelShape | None, folder: Path
+) -> ChosenModel:
+    """Return the model to rehearse with. shape: sizes of the real model; None: they are not known.
+
+    Raises NotRehearsed if there is no smaller model, or too little memory or room.
+    """
+    real, most = Path(prepared.model_path), min(MOST_PARAMETERS, _affordable_parameters(folder))
+    parameters = shape.parameters if shape else _parameters(real, settings, prepared)
+    if parameters <= most:
+        chosen = ChosenModel(folder=real, description="this model")
+    else:
+        task, seed = task_of(settings), settings.training.seed
+        small = cut_down(real, folder / "model", task=task, most_parameters=most, seed=seed)
+        chosen = ChosenModel(folder=small.folder, description=small.description)
+        shape = _shape_of_smaller(small.folder, settings, prepared, longest=int(rows.split.lengths[rows.chosen].max()))
+    if shape is not None:
+        _require_memory(shape, rows=rows)
+    return chosen
+
+
+def _parameters(folder: Path, settings: Settings, prepared: PrepareResult) -> int:
+    model = build_without_weights(folder, settings, labels=prepared.resolved.labels)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _shape_of_smaller(folder: Path, settings: Settings, prepared: PrepareResult, *, longest: int) -> ModelShape:
+    """Return the sizes of a smaller model. That its code runs on shapes alone shows that the architecture can be made smaller like this."""
+    try:
+        model = build_without_weights(folder, settings, labels=prepared.resolved.labels)
+        return shape_of(model, settings, longest=longest, precision=prepared.resolved.precision)
+    except Exception as error:  # the model's own code, on sizes that nobody has made it for
+        raise NotRehearsed(f"a smaller model of this architecture does not run: {first_line(error)}") from error
+
+
+def _affordable_parameters(folder: Path) -> int:
+    """Return how many parameters a model may have that memory and disk can hold in as many copies as a rehearsal makes."""
+    copies = min(_PART_OF_MEMORY * free_memory() / _COPIES, free_bytes(folder) / _FILES)
+    return int(copies / FP32_BYTES)
+
+
+def _require_memory(shape: ModelShape, *, rows: PickedRows) -> None:
+    """Raise NotRehearsed if there is too little memory for the activations of the picked rows."""
+    lengths = [rows.split.lengths[chosen] for chosen in rows.batches]
+    activations = max(shape.kept.bytes_for(rows=len(batch), tokens=int(batch.max())) for batch in lengths)
+    needed, free = _COPIES * FP32_BYTES * shape.parameters + activations, free_memory()
+    if needed > _PART_OF_MEMORY * free:
+        raise NotRehearsed(f"it would take about {gib(needed)} of memory, and {gib(free)} are free")
