@@ -89,8 +89,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         memory=memory,
         notes=manifest.notes or None,
     )
-    with progress.part("rehearsing the training and the export", until=1.0):
-        result = changed(result, rehearsal=_rehearsed(config, result, shape=shape, model=model))
+    if config.settings.preflight.rehearsal:
+        with progress.part("rehearsing the training and the export", until=1.0):
+            result = changed(result, rehearsal=_rehearsed(config, result, shape=shape, model=model))
     if config.fresh_run_id is not None:
         _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
@@ -120,12 +121,8 @@ def locate_sources(config: RunConfig) -> list[LocatedSource]:
     ]
 
 
-def _rehearsed(
-    config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel
-) -> str | None:
-    """Rehearse the job, once for the same inputs; return what was done in a few words, None where the spec does not want it."""
-    if not config.settings.preflight.rehearsal:
-        return None
+def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel) -> str:
+    """Rehearse the job, once for the same inputs; return in a few words what was done."""
     from tuneloop_trainer.rehearsal.rehearsal import rehearse  # noqa: PLC0415  (loads torch and peft)
     from tuneloop_trainer.rehearsal.remembered import remembered  # noqa: PLC0415
 
@@ -135,7 +132,7 @@ def _rehearsed(
         config.settings,
         result,
         rehearse=lambda: rehearse(
-            config.settings, result, shape=shape, tokenizer=model.tokenizer, scratch=job / "rehearsal.tmp"
+            config.settings, result, model=model, shape=shape, scratch=job / "rehearsal.tmp"
         ),
     )
 

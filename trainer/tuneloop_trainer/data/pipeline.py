@@ -118,7 +118,7 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
             seconds=progress.seconds,
         )
         (draft / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        with progress.part("publishing", until=1.0):
+        with progress.part("publishing", until=0.96):
             manifest = DatasetManifest(
                 digest=folder.name,
                 labels=list(encoder.label_ids),

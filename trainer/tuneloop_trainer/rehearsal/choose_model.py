@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.rehearsal.rows import PickedRows
 
-MOST_PARAMETERS = 50_000_000
-"""Parameters of a model that is rehearsed as it is. Its steps, its export and its comparison take about half a minute on two cores."""
 _COPIES = 7
 """Memory of a rehearsal, in copies of the model in fp32: weights, their fp32 masters where they are bf16, gradients twice, two moments of Adam, and a
 copy to write or to compare."""
@@ -43,13 +41,14 @@ class ChosenModel:
 
 
 def choose_model(
-    settings: Settings, prepared: PrepareResult, *, rows: PickedRows, shape: ModelShape | None, folder: Path
+    settings: Settings, prepared: PrepareResult, *, rows: PickedRows, shape: ModelShape | None, folder: Path, most: int
 ) -> ChosenModel:
-    """Return the model to rehearse with. shape: sizes of the real model; None: they are not known.
+    """Return the model to rehearse with. shape: sizes of the real model; None: they are not known. most: parameters of a model that is
+    rehearsed as it is.
 
     Raises NotRehearsed if there is no smaller model, or too little memory or room.
     """
-    real, most = Path(prepared.model_path), min(MOST_PARAMETERS, _affordable_parameters(folder))
+    real, most = Path(prepared.model_path), min(most, _affordable_parameters(folder))
     parameters = shape.parameters if shape else _parameters(real, settings, prepared)
     if parameters <= most:
         chosen = ChosenModel(folder=real, description="this model")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from tuneloop_api.contract.results import SavedStep, TrainResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.dataset.shards import read_manifest
-from tuneloop_trainer.errors import UserCodeError
+from tuneloop_trainer.errors import ConfigError, UserCodeError
 from tuneloop_trainer.export.checked_files import check_files, write_files
 from tuneloop_trainer.export.exporters.exporter import ExportInputs
 from tuneloop_trainer.export.exporters.merged import MERGED
@@ -44,13 +45,22 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import Precision, PrepareResult
     from tuneloop_api.contract.settings import Settings
+    from tuneloop_trainer.models.source import PretrainedModel
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.tasks.task import Task
 
 LOG = logging.getLogger(__name__)
-SECONDS = 120.0
-"""A rehearsal that takes longer ends, and the job goes on without."""
 _NO_BFLOAT16 = "not implemented for 'BFloat16'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a rehearsal may cost."""
+
+    seconds: float = 120.0
+    """A rehearsal that takes longer ends, and the job goes on without."""
+    parameters: int = 50_000_000
+    """Of a model that is rehearsed as it is. Its steps, its export and its comparison take about half a minute on two cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +91,28 @@ class Rehearsal:
         return read_manifest(Path(self.prepared.dataset_path)).tokenizer.pad_token_id
 
 
-def rehearse(settings: Settings, prepared: PrepareResult, *, shape: ModelShape | None, tokenizer: Any, scratch: Path) -> str:
+def rehearse(
+    settings: Settings,
+    prepared: PrepareResult,
+    *,
+    model: PretrainedModel,
+    shape: ModelShape | None,
+    scratch: Path,
+    limits: Limits = Limits(),
+) -> str:
     """Return in a few words what was rehearsed, or why nothing was. shape: sizes of the model; None: they are not known.
 
     scratch: a folder to make and to remove. Raises ConfigError, ModelAccessError or UserCodeError where the job would fail, naming the part.
     """
     begun = time.monotonic()
     try:
-        with random_state_kept(), time_limit(SECONDS), _folder(scratch) as folder:
-            rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=tokenizer)
-            chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder)
-            _run(Rehearsal(settings=settings, prepared=prepared, rows=rows, chosen=chosen, folder=folder))
+        with random_state_kept(), time_limit(limits.seconds), _folder(scratch) as folder:
+            rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=model.tokenizer)
+            chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder, most=limits.parameters)
+            rehearsal = Rehearsal(settings=settings, prepared=prepared, rows=rows, chosen=chosen, folder=folder)
+            with part("as the tokenizer was compared with the model", gpu=False):
+                _require_padding(rehearsal, model)
+            _run(rehearsal)
     except NotRehearsed as reason:
         LOG.warning("not rehearsed: %s", reason)
         return f"not rehearsed: {reason}"
@@ -109,6 +130,15 @@ def _folder(scratch: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_padding(rehearsal: Rehearsal, model: PretrainedModel) -> None:
+    """Raise ConfigError if the token that pads has no embedding. Rows are made without padding, so that nothing has met the token before."""
+    if rehearsal.pad_id >= model.vocabulary:
+        raise ConfigError(
+            f"spec.model.uri: the tokenizer pads with the id {rehearsal.pad_id}, the model has {model.vocabulary} embeddings, from 0 on",
+            hint="set pad_token in tokenizer_config.json to a token that the model knows, or add its embedding (resize_token_embeddings) and save the model",
+        )
 
 
 def _run(rehearsal: Rehearsal) -> None:
@@ -137,7 +167,9 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
             seed=training.seed,
         )
         head = head_of(model, labels=len(resolved.labels))
-        model = method_of(settings.method).build(model, settings.method, task=rehearsal.task, seed=training.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
+            model = method_of(settings.method).build(model, settings.method, task=rehearsal.task, seed=training.seed)
     with part("in training", gpu=gpu):
         torch.manual_seed(training.seed)
         weights = train(

@@ -101,7 +101,7 @@ def _add_gradients(
         output = model(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
         loss = task.loss_sum(output, torch.from_numpy(batch.labels), label_smoothing) / rows.targets
         loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss)
+        total += float(loss.detach())
     return total
 
 
