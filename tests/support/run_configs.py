@@ -24,7 +24,8 @@ def run_config(
     """Return a configuration whose claim, data sets and job folder lie below `tmp_path`.
 
     `sources`: files, or whole source blocks with the wire's names; they become `data.train`. `model`: its folder.
-    `settings`: further blocks of `Settings` with the wire's names (`data`, `training`, `gang`, ...), merged over the defaults.
+    `settings`: further blocks of `Settings` with the wire's names (`data`, `training`, `gang`, ...), merged over the defaults. The rehearsal is
+    off: hundreds of tests prepare data, and few are about the rehearsal.
     """
     for name in ("datasets", "models", "job"):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -41,6 +42,7 @@ def run_config(
         "training": training,
         "gang": settings.pop("gang", {"gpusPerNode": 0}),
         "checkpoint": settings.pop("checkpoint", {"everySteps": 5}),
+        "preflight": settings.pop("preflight", {"rehearsal": False}),
     }
     chosen = Settings.from_wire(wire | settings)
     return RunConfig(

@@ -1,4 +1,4 @@
-"""`check` and `plan`: all that `prepare` finds out before it tokenizes. They leave nothing behind."""
+"""`check` and `plan`: all that `prepare` finds out before it tokenizes; `plan` rehearses the job on a few rows, too. They leave nothing behind."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import logging
 import math
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel, PlannedSpace, Problem
+from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.folder import bytes_to_write
-from tuneloop_trainer.data.pipeline import Inputs, encoder_of, read_rows
+from tuneloop_trainer.data.pipeline import Inputs, encoder_of, read_rows, write_sample
 from tuneloop_trainer.data.plan import resolve
-from tuneloop_trainer.data.row_table import TRAIN
+from tuneloop_trainer.data.row_table import OUT, TRAIN
 from tuneloop_trainer.data.tokenize import default_max_tokens
 from tuneloop_trainer.dataset.splits import SPLITS
-from tuneloop_trainer.errors import StageError
+from tuneloop_trainer.errors import DataError, StageError
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
 """Rows that are tokenized to estimate `maxTokens`, at most; spread over the training split."""
+_REHEARSED = 200
+"""Rows of each split that are tokenized for the rehearsal, at most; the rehearsal picks a few of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class _Rows:
 
 def check(config: RunConfig) -> None:
     """Open the model, read every row, divide them, plan. Raises what `prepare` would raise."""
-    found, refusals = _plan(config)
+    found, refusals = _plan(config, rehearses=False)
     for refusal in refusals:
         raise refusal
     LOG.info("model: %s; classes: %s", found.model.type, ", ".join(found.resolved.labels[:20]))
@@ -66,17 +69,23 @@ def check(config: RunConfig) -> None:
 
 def plan(config: RunConfig) -> JobPlan:
     """Return the plan, with the reasons why the job could not run as its problems. Raises StageError if there is nothing to plan."""
-    found, refusals = _plan(config)
+    found, refusals = _plan(config, rehearses=config.settings.preflight.rehearsal)
     problems = [Problem(message=refusal.message, hint=refusal.hint) for refusal in refusals]
     return changed(found, problems=problems)
 
 
-def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
+def _plan(config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageError]]:
+    with tempfile.TemporaryDirectory(prefix="tuneloop-check-") as scratch:
+        return _plan_in(Path(scratch), config, rehearses=rehearses)
+
+
+def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageError]]:
     settings = config.settings
     model = open_model(settings.model, task=task_of(settings), paths=config.paths)
     refuse_too_long(settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=locate_sources(config), model=model)
-    rows = _read(inputs)
+    table = read_rows(inputs, folder=scratch, part=_silent).table
+    rows = _rows(table, inputs)
     resolved = resolve(
         settings,
         labels=rows.labels,
@@ -105,7 +114,45 @@ def _plan(config: RunConfig) -> tuple[JobPlan, list[StageError]]:
             needs={need.name: need.size for need in preflight.needs(shape, data=data)}, free=preflight.free()
         ),
     )
-    return found, list(_refusals(checks))
+    refusals = list(_refusals(checks))
+    if rehearses and not refusals:
+        done: list[str] = []
+        refusals += _refusals([lambda: done.append(_rehearse(scratch, inputs, table, resolved, shape))])
+        found = changed(found, rehearsal=done[0] if done else None)
+    return found, refusals
+
+
+def _rehearse(scratch: Path, inputs: Inputs, table: RowTable, resolved: Resolved, shape: ModelShape | None) -> str:
+    """Rehearse the job on the first rows of each split; return in a few words what was done."""
+    from tuneloop_trainer.rehearsal.rehearsal import rehearse  # noqa: PLC0415  (loads torch and peft)
+
+    dataset, model, settings = scratch / "dataset", inputs.model, inputs.settings
+    dataset.mkdir()
+    cut = changed(settings, data=changed(settings.data, max_tokens=resolved.max_tokens))
+    try:
+        written = write_sample(replace(inputs, settings=cut), _first_rows(table), folder=dataset, part=_silent)
+    except DataError as error:
+        return f"not rehearsed: {error.message}"  # the first rows are too few; `prepare` looks at all
+    prepared = PrepareResult(
+        counts=written.counts,
+        resolved=resolved,
+        dataset_digest=written.digest,
+        dataset_path=str(dataset),
+        model_path=str(model.path),
+        model_revision=model.revision,
+        model_type=model.model_type,
+        report_path="",
+        cache_hit=False,
+    )
+    return rehearse(settings, prepared, model=model, shape=shape, scratch=scratch / "rehearsal")
+
+
+def _first_rows(table: RowTable) -> RowTable:
+    """Return the table with the first rows of each split; all others are left out."""
+    kept = np.concatenate([table.indexes(split)[:_REHEARSED] for split in range(len(SPLITS))])
+    splits = np.full_like(table.splits, OUT)
+    splits[kept] = table.splits[kept]
+    return replace(table, splits=splits)
 
 
 def _require_origin(config: RunConfig) -> None:
@@ -142,13 +189,11 @@ def _memory(preflight: Preflight, shape: ModelShape, resolved: Resolved) -> Plan
     return PlannedMemory(rank=rank, pod=pod.needs(rank), limit=pod.limit, nearest=wanted)
 
 
-def _read(inputs: Inputs) -> _Rows:
-    """Read and divide all rows; where the spec leaves `maxTokens` open, tokenize a sample of the training rows."""
+def _rows(table: RowTable, inputs: Inputs) -> _Rows:
+    """Return what the divided rows show; where the spec leaves `maxTokens` open, tokenize a sample of the training rows."""
     given = inputs.settings.data.max_tokens
-    with tempfile.TemporaryDirectory(prefix="tuneloop-check-") as scratch:
-        table = read_rows(inputs, folder=Path(scratch), part=_silent).table
-        encoder = encoder_of(inputs, labels=table.labels or [])
-        sample = [] if given is not None else list(_sample(table))
+    encoder = encoder_of(inputs, labels=table.labels or [])
+    sample = [] if given is not None else list(_sample(table))
     lengths = np.array([len(row.input_ids) for row in (encoder.encode(sample) if sample else [])], dtype=np.int64)
     return _Rows(
         labels=table.labels or [],

@@ -131,9 +131,7 @@ def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | 
         job / "rehearsal.json",
         config.settings,
         result,
-        rehearse=lambda: rehearse(
-            config.settings, result, model=model, shape=shape, scratch=job / "rehearsal.tmp"
-        ),
+        rehearse=lambda: rehearse(config.settings, result, model=model, shape=shape, scratch=job / "rehearsal.tmp"),
     )
 
 

@@ -43,7 +43,9 @@ def oom_kills() -> int:
 
 def free_memory() -> int:
     """Return the bytes that this process may still take: what is available on the machine, and in its group. Files that the kernel caches are free."""
-    available = [1024 * int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")]
+    available = [
+        1024 * int(line.split()[1]) for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")
+    ]
     names = (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
     for controller, limit_name, used_name in names:
         limit, used = _words(_file(controller, limit_name)), _words(_file(controller, used_name))

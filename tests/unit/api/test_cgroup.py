@@ -106,3 +106,30 @@ def test_no_quota_means_all_cores_that_may_be_used(kernel):
 def test_kills_for_want_of_memory(kernel, own, files, kills):
     kernel(own, files)
     assert cgroup.oom_kills() == kills
+
+
+STATS = "anon 100\nactive_file 300\ninactive_file 200\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "free"),
+    [
+        pytest.param("0::/\n", {"memory.max": "max\n", "memory.current": "900\n"}, 4096_000, id="version 2, no limit"),
+        pytest.param(
+            "0::/\n", {"memory.max": "2000\n", "memory.current": "900\n", "memory.stat": STATS}, 1600, id="version 2"
+        ),
+        pytest.param(
+            V1,
+            {"memory/pod/memory.limit_in_bytes": "2000", "memory/pod/memory.usage_in_bytes": "900"},
+            1100,
+            id="version 1",
+        ),
+        pytest.param("0::/\n", {"memory.max": "2000\n", "memory.current": "2100\n"}, 0, id="all is taken"),
+        pytest.param(None, {}, 4096_000, id="no group"),
+    ],
+)
+def test_free_memory_is_that_of_the_machine_within_the_limit(kernel, tmp_path, monkeypatch, own, files, free):
+    monkeypatch.setattr(cgroup, "MEMINFO", tmp_path / "meminfo")
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:   4000 kB\n")
+    kernel(own, files)
+    assert cgroup.free_memory() == free

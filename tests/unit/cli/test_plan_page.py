@@ -97,3 +97,9 @@ def test_an_unknown_output_is_refused(tmp_path) -> None:
     with pytest.raises(TuneloopExit, match="'xml' is not allowed; must be one of table, json") as ended:
         show_plan([], folder=tmp_path, output="xml")
     assert ended.value.code == Exit.BAD_INPUT
+
+
+def test_the_rehearsal_has_a_line_where_there_was_one() -> None:
+    done = "trained, saved, exported and loaded this model in 3.1 s"
+    assert f"Rehearsal: {done}" in lines(rehearsal=done)
+    assert not [line for line in lines() if line.startswith("Rehearsal")]

@@ -16,7 +16,7 @@ from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, lab
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
 from tuneloop_trainer.data.write_splits import WrittenSplits, write_splits
-from tuneloop_trainer.dataset.shards import REPORT, TOKENIZER, DatasetManifest, TokenizerFacts, read_manifest
+from tuneloop_trainer.dataset.shards import MANIFEST, REPORT, TOKENIZER, DatasetManifest, TokenizerFacts, read_manifest
 from tuneloop_trainer.models.files import tokenizer_files
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
     with draft_folder(folder.parent, digest=folder.name, uid=uid) as draft:
         rows = read_rows(inputs, folder=draft, part=progress.part)
         encoder = encoder_of(inputs, labels=rows.table.labels or [])
-        encoded, max_tokens, written = _write(inputs, rows.table, encoder, folder=draft, progress=progress)
+        encoded, max_tokens, written = _write(inputs, rows.table, encoder, folder=draft, part=progress.part)
         report = data_report(
             collected=rows.collected,
             facts=rows.facts,
@@ -133,6 +133,22 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
     return read_manifest(folder)
 
 
+def write_sample(inputs: Inputs, table: RowTable, *, folder: Path, part: Callable[..., Any]) -> DatasetManifest:
+    """Write the rows of a table as a data set that nobody else reads, with a manifest that counts nothing; the settings must give `data.maxTokens`."""
+    encoder = encoder_of(inputs, labels=table.labels or [])
+    _, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part)
+    manifest = DatasetManifest(
+        digest=folder.name,
+        labels=list(encoder.label_ids),
+        max_tokens=max_tokens,
+        tokenizer=_tokenizer_facts(inputs.model, encoder.tokenizer),
+        splits=written.files,
+        counts=DataCounts(rows=0, splits={}, bad=0, duplicates=0, truncated=0),
+    )
+    (folder / MANIFEST).write_text(json.dumps(manifest.to_wire()), encoding="utf-8")
+    return manifest
+
+
 def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
     """Return what turns rows into tokens. labels: in the order of their ids."""
     return RowEncoder(
@@ -144,13 +160,13 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
 
 
 def _write(
-    inputs: Inputs, table: RowTable, encoder: RowEncoder, *, folder: Path, progress: PrepareProgress
+    inputs: Inputs, table: RowTable, encoder: RowEncoder, *, folder: Path, part: Callable[..., Any]
 ) -> tuple[Mapping[str, EncodedSplit], int, WrittenSplits]:
-    """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written."""
-    with progress.part("tokenizing", until=0.85) as done:
+    """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written. `part`: `PrepareProgress.part`."""
+    with part("tokenizing", until=0.85) as done:
         encoded = tokenize(table, encoder, folder=folder, progress=done)
     max_tokens = inputs.settings.data.max_tokens or default_max_tokens(encoded["train"].lengths, limit=encoder.limit)
-    with progress.part("writing", until=0.95) as done:
+    with part("writing", until=0.95) as done:
         written = write_splits(
             table,
             encoded,

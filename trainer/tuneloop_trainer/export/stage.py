@@ -16,8 +16,8 @@ from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
 from tuneloop_trainer.export.card_facts import Facts
-from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.checked_files import check_files, write_files
+from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.model_card import license_of, model_card

@@ -50,16 +50,15 @@ def cut_down(folder: Path, target: Path, *, task: Task, most_parameters: int, se
     if not layers:
         raise NotRehearsed("it is not known where the configuration of this architecture has its layers")
     try:
-        for divisor in _DIVISORS:
-            small = _smaller(config, divisor)
-            if _parameters(small, task) <= most_parameters:
-                torch.manual_seed(seed)
-                _of_task(task).from_config(small).save_pretrained(target)
-                break
-        else:
-            raise NotRehearsed("no model of this architecture is small enough")
-    except NotRehearsed:
-        raise
+        divisor, small = next(
+            (divisor, small)
+            for divisor in _DIVISORS
+            if _parameters(small := _smaller(config, divisor), task) <= most_parameters
+        )
+        torch.manual_seed(seed)
+        _of_task(task).from_config(small).save_pretrained(target)
+    except StopIteration:
+        raise NotRehearsed("no model of this architecture is small enough") from None
     except Exception as error:  # a configuration's own rules, which nobody can know
         raise NotRehearsed(f"a smaller model of this architecture cannot be built: {first_line(error)}") from error
     for file in tokenizer_files(folder):
@@ -117,5 +116,7 @@ def _kept_layers(wire: dict[str, Any]) -> int:
     """Return how many layers show every kind that the model has: kinds of layers are lists of words, such as `layer_types`."""
     layers = _layers(wire)
     kinds = [value for value in wire.values() if isinstance(value, list) and len(value) == layers]
-    first = [[value.index(kind) for kind in set(value)] for value in kinds if all(isinstance(kind, str) for kind in value)]
+    first = [
+        [value.index(kind) for kind in set(value)] for value in kinds if all(isinstance(kind, str) for kind in value)
+    ]
     return max([_FEWEST_LAYERS, *(max(places) + 1 for places in first if places)])

@@ -168,7 +168,9 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
         )
         head = head_of(model, labels=len(resolved.labels))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # peft asks transformers by an old name; it concerns nobody here
             model = method_of(settings.method).build(model, settings.method, task=rehearsal.task, seed=training.seed)
     with part("in training", gpu=gpu):
         torch.manual_seed(training.seed)
@@ -183,7 +185,9 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
         )
         measured = trained_logits(model.eval(), _sample(rehearsal, None), pad_token_id=rehearsal.pad_id)
     with part("as the trained weights were saved", gpu=gpu):
-        description = TrainedModel(method=settings.method, labels=resolved.labels, pad_token_id=rehearsal.pad_id, step=1)
+        description = TrainedModel(
+            method=settings.method, labels=resolved.labels, pad_token_id=rehearsal.pad_id, step=1
+        )
         write_trained(rehearsal.folder / "weights", weights, description)
     return measured
 

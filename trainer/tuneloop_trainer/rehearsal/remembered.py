@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _PROGRAMS = ("tuneloop", "torch", "transformers", "peft", "tokenizers", "safetensors")
 
 
-def remembered(
-    file: Path, settings: Settings, prepared: PrepareResult, *, rehearse: Callable[[], str]
-) -> str:
+def remembered(file: Path, settings: Settings, prepared: PrepareResult, *, rehearse: Callable[[], str]) -> str:
     """Return what `file` holds about a rehearsal of the same inputs; else rehearse and write it there. A rehearsal that fails is not remembered."""
     digest = rehearsal_digest(settings, prepared)
     found = _read(file)

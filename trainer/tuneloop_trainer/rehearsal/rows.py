@@ -65,9 +65,7 @@ def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     if special is not None and lengths[special] <= _MOST_TOKENS:
         picked.add(special)
     chosen = sorted(picked)
-    return PickedRows(
-        split=split, chosen=np.array(chosen, dtype=np.int64), texts=[texts[index] for index in chosen]
-    )
+    return PickedRows(split=split, chosen=np.array(chosen, dtype=np.int64), texts=[texts[index] for index in chosen])
 
 
 def _longest(lengths: NDArray[np.int64]) -> int:

@@ -46,4 +46,6 @@ def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]
     with torch.inference_mode():
         logits = model.eval()(**inputs).logits
     if logits.shape[-1] != len(labels) or not torch.isfinite(logits).all():
-        raise UserCodeError(f"the answer has {logits.shape[-1]} numbers for {len(labels)} labels, or one is not finite", hint=_HINT)
+        raise UserCodeError(
+            f"the answer has {logits.shape[-1]} numbers for {len(labels)} labels, or one is not finite", hint=_HINT
+        )

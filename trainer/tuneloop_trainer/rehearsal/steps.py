@@ -66,7 +66,9 @@ def train(
         model = model.to(torch.bfloat16)
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not trained:
-        raise ConfigError("method: it leaves no parameter to train", hint="target modules must name layers of this model")
+        raise ConfigError(
+            "method: it leaves no parameter to train", hint="target modules must name layers of this model"
+        )
     masters = {name: torch.nn.Parameter(parameter.detach().float()) for name, parameter in trained.items()}
     frozen = [(name, parameter) for name, parameter in model.named_parameters() if name not in trained]
     before = _digests(masters.items(), frozen, _saved_buffers(model).items())
@@ -91,9 +93,7 @@ def train(
     return {name: master.detach() for name, master in masters.items()} | buffers
 
 
-def _add_gradients(
-    model: nn.Module, rows: PickedRows, *, task: Task, pad_id: int, label_smoothing: float
-) -> float:
+def _add_gradients(model: nn.Module, rows: PickedRows, *, task: Task, pad_id: int, label_smoothing: float) -> float:
     """Add the gradients of all rows; return the mean loss of a target."""
     total = 0.0
     for chosen in rows.batches:
@@ -132,7 +132,10 @@ def _check_moved(moved: set[str], trained: frozenset[str], *, frozen: set[str], 
         )
     of_head = {name for name in trained if any(_lies_in(name, module) for module in head.modules)}
     of_labels = {name for name in of_head if head.label_layer and _lies_in(name, head.label_layer)} or of_head
-    for part, what in ((of_labels, f"the head ({_listed(of_labels)})"), (trained - of_head, "the model below its head")):
+    for part, what in (
+        (of_labels, f"the head ({_listed(of_labels)})"),
+        (trained - of_head, "the model below its head"),
+    ):
         if part and not part & moved:
             raise UserCodeError(
                 f"the loss does not reach {what}: no weight there has a gradient",

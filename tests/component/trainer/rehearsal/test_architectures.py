@@ -33,9 +33,7 @@ def rows(task: str) -> list[dict[str, Any]]:
         text = words[number % 50 : number % 50 + 2 + number % 7]
         tags = ["B-A" if place % 3 else "O" for place in range(len(text))]
         is_text = task == "text-classification"
-        found.append(
-            {"text": " ".join(text), "label": "ab"[number % 2]} if is_text else {"tokens": text, "tags": tags}
-        )
+        found.append({"text": " ".join(text), "label": "ab"[number % 2]} if is_text else {"tokens": text, "tags": tags})
     return found
 
 

@@ -28,7 +28,9 @@ SKIP = "preflight.rehearsal: false lets the job go on without this check"
 
 def rehearsed(folder: Path, model: Path, **settings: Any) -> PrepareResult:
     write_csv(folder / "train.csv", sentences(200))
-    config = run_config(folder, model=model, **{"method": {"type": "full"}, "preflight": {"rehearsal": True}} | settings)
+    config = run_config(
+        folder, model=model, **{"method": {"type": "full"}, "preflight": {"rehearsal": True}} | settings
+    )
     return prepare(config, Reporter(config))
 
 
@@ -129,9 +131,7 @@ def test_weights_that_became_infinite_in_a_conversion(tmp_path: Path, model: Pat
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_loss_that_is_no_number(
-    tmp_path: Path, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_that_is_no_number(tmp_path: Path, model: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = BertForSequenceClassification.forward
 
     def too_large(self: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> Any:

@@ -129,3 +129,10 @@ def test_what_a_person_should_know_of_the_data_stands_in_the_condition() -> None
     summary = changed(PREPARED, notes=["3 of 12 rows were left out", "labels look alike"])
     (condition,) = with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).conditions or ()
     assert condition.message == "9 rows (train 9)\n3 of 12 rows were left out\nlabels look alike"
+
+
+def test_the_rehearsal_stands_with_what_was_chosen() -> None:
+    done = "trained, saved, exported and loaded this model in 3.1 s"
+    summary = changed(PREPARED, rehearsal=done)
+    assert (with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).resolved or {})["rehearsal"] == done
+    assert "rehearsal" not in (with_prepared(FineTuneJobStatus(), PREPARED, image="", now=NOW).resolved or {})
