@@ -41,8 +41,9 @@ def test_what_the_job_would_meet_again_fails_it_and_names_the_part(
 ) -> None:
     found = end_of(error)
     assert type(found) is kind
-    assert str(found).startswith(f"the rehearsal failed in training: {message}")
-    assert "preflight.rehearsal: false" in (kind and found.hint or "")  # type: ignore[attr-defined]
+    assert isinstance(found, StageError)
+    assert found.message.startswith(f"the rehearsal failed in training: {message}")
+    assert "preflight.rehearsal: false" in str(found.hint)
 
 
 @pytest.mark.parametrize(
