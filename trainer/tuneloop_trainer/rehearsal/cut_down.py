@@ -28,6 +28,8 @@ _WIDTHS = (
     "hidden_size", "d_model", "n_embd", "dim", "emb_dim", "intermediate_size", "d_inner", "d_ff", "hidden_dim", "n_inner",
     "encoder_ffn_dim", "decoder_ffn_dim", "ffn_dim", "moe_intermediate_size", "shared_expert_intermediate_size",
 )  # fmt: skip
+_DIVIDED = frozenset(_HEADS + _WIDTHS)
+"""Heads and widths are divided by the same number, so that a head keeps its size."""
 _DIVISORS = (1, 2, 4, 8, 16, 32)
 _OF_LABELS = ("id2label", "label2id")
 """Their keys are names of others."""
@@ -92,19 +94,11 @@ def _cut(wire: dict[str, Any], divisor: int) -> dict[str, Any]:
             found[name] = _cut(value, divisor)
         elif name in _LAYERS and isinstance(value, int):
             found[name] = min(value, kept)
-        elif name in _HEADS and isinstance(value, int):
+        elif name in _DIVIDED and isinstance(value, int):
             found[name] = max(1, value // divisor)
-        elif name in _WIDTHS and isinstance(value, int):
-            found[name] = _divided(value, divisor)
         elif isinstance(value, list) and layers > kept and len(value) == layers:
             found[name] = value[:kept]  # one value a layer
     return found
-
-
-def _divided(width: int, divisor: int) -> int:
-    if width % divisor:
-        raise ValueError(f"a width of {width} cannot be divided by {divisor}")
-    return width // divisor
 
 
 def _layers(wire: dict[str, Any]) -> int:
