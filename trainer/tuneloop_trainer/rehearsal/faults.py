@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.errors import ConfigError, DataError, ModelAccessError, StageError, StorageError, UserCodeError
+from tuneloop_trainer.errors import (
+    ConfigError,
+    DataError,
+    ModelAccessError,
+    Preempted,
+    StageError,
+    StorageError,
+    UserCodeError,
+)
 from tuneloop_trainer.failures import failure_of, first_line, is_same_at_each_try
 from tuneloop_trainer.rehearsal.not_rehearsed import NotRehearsed
 
@@ -27,7 +35,7 @@ def part(name: str, *, gpu: bool) -> Iterator[None]:
     """
     try:
         yield
-    except (NotRehearsed, KeyboardInterrupt, SystemExit):
+    except (NotRehearsed, Preempted):
         raise
     except _NOT_RETRIED as error:
         raise type(error)(f"the rehearsal failed {name}: {error.message}", hint=_with_skip(error.hint)) from error

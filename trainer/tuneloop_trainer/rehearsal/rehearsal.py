@@ -107,8 +107,9 @@ def rehearse(
     begun = time.monotonic()
     try:
         with random_state_kept(), time_limit(limits.seconds), _folder(scratch) as folder:
-            rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=model.tokenizer)
-            chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder, most=limits.parameters)
+            with part("as its rows and its model were chosen", gpu=True):
+                rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=model.tokenizer)
+                chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder, most=limits.parameters)
             rehearsal = Rehearsal(settings=settings, prepared=prepared, rows=rows, chosen=chosen, folder=folder)
             with part("as the tokenizer was compared with the model", gpu=False):
                 _require_padding(rehearsal, model)
@@ -125,7 +126,10 @@ def rehearse(
 def _folder(scratch: Path) -> Iterator[Path]:
     """Give an empty folder, which is removed at the end, as is one that an earlier process left."""
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    try:
+        scratch.mkdir(parents=True)
+    except OSError as error:
+        raise NotRehearsed(f"{scratch}: {error.strerror}") from error
     try:
         yield scratch
     finally:

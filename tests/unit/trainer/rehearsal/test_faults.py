@@ -10,6 +10,7 @@ from tuneloop_trainer.errors import (
     ConfigError,
     ModelAccessError,
     NonFiniteLossError,
+    Preempted,
     StageError,
     StorageError,
     UserCodeError,
@@ -59,6 +60,11 @@ def test_what_the_job_would_meet_again_fails_it_and_names_the_part(
 )
 def test_faults_of_the_machine_let_the_job_go_on(error: Exception) -> None:
     assert isinstance(end_of(error), NotRehearsed)
+
+
+def test_a_signal_to_stop_is_no_fault() -> None:
+    stopped = Preempted("stopped by SIGTERM")
+    assert end_of(stopped) is stopped
 
 
 def test_an_error_of_torch_on_the_cpu_says_nothing_of_a_job_on_gpus() -> None:
