@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.rehearsal.rows import PickedRows
 
+LOG = logging.getLogger(__name__)
 _COPIES = 7
 """Memory of a rehearsal, in copies of the model in fp32: weights, their fp32 masters where they are bf16, gradients twice, two moments of Adam, and a
 copy to write or to compare."""
@@ -38,6 +40,8 @@ class ChosenModel:
     folder: Path
     description: str
     """For example `this model`."""
+    proven: bool = True
+    """Whether the model's code is known to run at these sizes. A smaller model of code that does not run on shapes alone, such as that of T5, is not."""
 
 
 def choose_model(
@@ -55,8 +59,11 @@ def choose_model(
     else:
         task, seed = task_of(settings), settings.training.seed
         small = cut_down(real, folder / "model", task=task, most_parameters=most, seed=seed)
-        chosen = ChosenModel(folder=small.folder, description=small.description)
+        was_traced = shape is not None
         shape = _shape_of_smaller(small.folder, settings, prepared, longest=int(rows.split.lengths[rows.chosen].max()))
+        if was_traced and shape is None:
+            raise NotRehearsed("a smaller model of this architecture does not run")
+        chosen = ChosenModel(folder=small.folder, description=small.description, proven=shape is not None)
     if shape is not None:
         _require_memory(shape, rows=rows)
     return chosen
@@ -67,13 +74,17 @@ def _parameters(folder: Path, settings: Settings, prepared: PrepareResult) -> in
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _shape_of_smaller(folder: Path, settings: Settings, prepared: PrepareResult, *, longest: int) -> ModelShape:
-    """Return the sizes of a smaller model. That its code runs on shapes alone shows that the architecture can be made smaller like this."""
+def _shape_of_smaller(folder: Path, settings: Settings, prepared: PrepareResult, *, longest: int) -> ModelShape | None:
+    """Return the sizes of a smaller model; None if its code does not run on shapes alone.
+
+    If it runs, the architecture can be made smaller like this.
+    """
     try:
         model = build_without_weights(folder, settings, labels=prepared.resolved.labels)
         return shape_of(model, settings, longest=longest, precision=prepared.resolved.precision)
-    except Exception as error:  # the model's own code, on sizes that nobody has made it for
-        raise NotRehearsed(f"a smaller model of this architecture does not run: {first_line(error)}") from error
+    except Exception as error:  # noqa: BLE001  (the model's own code, on sizes that nobody has made it for)
+        LOG.info("a smaller model of this architecture does not run on shapes alone: %s", first_line(error))
+        return None
 
 
 def _affordable_parameters(folder: Path) -> int:

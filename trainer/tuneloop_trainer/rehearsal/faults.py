@@ -27,8 +27,10 @@ _SKIP = "preflight.rehearsal: false lets the job go on without this check"
 
 
 @contextmanager
-def part(name: str, *, gpu: bool) -> Iterator[None]:
+def part(name: str, *, gpu: bool, proven: bool = True) -> Iterator[None]:
     """Run a part of the rehearsal. name: as in "the rehearsal failed NAME". gpu: whether the job trains on another device than the rehearsal.
+
+    proven: whether the model's code is known to run at the sizes of this model; else its errors say nothing of the job.
 
     Whatever the job would meet again in training or export is raised as an error that is not retried. Faults of this machine (memory, files, time)
     raise NotRehearsed.
@@ -44,7 +46,7 @@ def part(name: str, *, gpu: bool) -> Iterator[None]:
     except StageError as error:
         raise UserCodeError(f"the rehearsal failed {name}: {error.message}", hint=_with_skip(error.hint)) from error
     except Exception as error:
-        if not _comes_again(error, gpu=gpu):
+        if not (proven and _comes_again(error, gpu=gpu)):
             raise NotRehearsed(f"{name}: {failure_of(error).message}") from error
         what = f"{type(error).__name__}: {first_line(error)} ({_place(error)})"
         hint = f"the job would fail in the same way {name}: use another model or method, or mend the model's files"
@@ -60,8 +62,9 @@ def _comes_again(error: Exception, *, gpu: bool) -> bool:
 
 
 def _place(error: Exception) -> str:
-    """Return the place in the code that raised an exception, without the folders above."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    """Return the place in the code that raised an exception, without the folders above; torch's own code is passed over."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((frame for frame in reversed(frames) if "torch" not in Path(frame.filename).parts), frames[-1])
     return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 

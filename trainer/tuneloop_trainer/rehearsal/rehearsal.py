@@ -160,8 +160,8 @@ def _run(rehearsal: Rehearsal) -> None:
 def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
     """Train the model and write its weights; return the logits that the trained model gives for the picked rows."""
     settings, resolved, gpu = rehearsal.settings, rehearsal.prepared.resolved, rehearsal.gpu
-    training = settings.training
-    with part("as the model was loaded", gpu=gpu):
+    training, proven = settings.training, rehearsal.chosen.proven
+    with part("as the model was loaded", gpu=gpu, proven=proven):
         model: Any = load_model(
             rehearsal.chosen.folder,
             task=rehearsal.task,
@@ -176,7 +176,7 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
                 "ignore", FutureWarning
             )  # peft asks transformers by an old name; it concerns nobody here
             model = method_of(settings.method).build(model, settings.method, task=rehearsal.task, seed=training.seed)
-    with part("in training", gpu=gpu):
+    with part("in training", gpu=gpu, proven=proven):
         torch.manual_seed(training.seed)
         weights = train(
             model,

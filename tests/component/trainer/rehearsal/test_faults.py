@@ -15,6 +15,7 @@ from tiny_models import sentences, write_csv
 from transformers import BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.errors import ConfigError, StageError, UserCodeError
 from tuneloop_trainer.failures import failure_of
 from tuneloop_trainer.prepare import prepare
@@ -55,9 +56,15 @@ def test_a_healthy_model_is_rehearsed_once(tmp_path: Path, model: Path) -> None:
     assert (tmp_path / "job" / "rehearsal.json").stat().st_mtime_ns == begun
 
 
-def test_the_rehearsal_can_be_switched_off(tmp_path: Path, model: Path) -> None:
-    assert rehearsed(tmp_path, model, preflight={"rehearsal": False}).rehearsal is None
+def test_without_the_rehearsal_training_gets_the_same(tmp_path: Path, model: Path) -> None:
+    """What training reads is `prepare.json` and the data set."""
+    without = rehearsed(tmp_path, model, preflight={"rehearsal": False})
+    assert without.rehearsal is None
     assert not list((tmp_path / "job").iterdir())
+    files = {path: path.read_bytes() for path in Path(without.dataset_path).rglob("*") if path.is_file()}
+    again = rehearsed(tmp_path, model)
+    assert changed(again, rehearsal=None, cache_hit=False) == without
+    assert {path: path.read_bytes() for path in Path(without.dataset_path).rglob("*") if path.is_file()} == files
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
