@@ -41,8 +41,9 @@ def test_both_stacks_and_inner_configurations_are_cut() -> None:
     assert cut == {"encoder_layers": 2, "decoder_layers": 2, "text_config": {"n_layer": 2, "n_embd": 32}}
 
 
-def test_names_of_classes_are_left_out() -> None:
-    assert _cut({"label2id": {"dim": 3}, "id2label": {0: "dim"}, "dim": 8}, 2) == {"dim": 4}
+def test_names_of_classes_are_left_alone() -> None:
+    labels = {"label2id": {"dim": 3}, "id2label": {0: "dim"}}
+    assert _cut(labels | {"dim": 8}, 2) == labels | {"dim": 4}
 
 
 def test_no_width_becomes_nothing() -> None:
