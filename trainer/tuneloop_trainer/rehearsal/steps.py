@@ -100,7 +100,7 @@ def _add_gradients(model: nn.Module, rows: PickedRows, *, task: Task, pad_id: in
         batch = task.collate(rows.split, chosen, pad_id)
         output = model(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
         loss = task.loss_sum(output, torch.from_numpy(batch.labels), label_smoothing) / rows.targets
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
     return total
 

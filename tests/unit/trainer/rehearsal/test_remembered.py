@@ -8,6 +8,7 @@ import pytest
 from run_configs import run_config
 
 from tuneloop_api.contract.results import DataCounts, PrepareResult, Resolved
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.rehearsal.remembered import remembered
 
 if TYPE_CHECKING:
@@ -27,21 +28,25 @@ RESOLVED = Resolved(
 )
 
 
+def prepared_of(*, model: str = "r", labels: tuple[str, ...] = ("a", "b")) -> PrepareResult:
+    return PrepareResult(
+        counts=DataCounts(rows=1, splits={}, bad=0, duplicates=0, truncated=0),
+        resolved=changed(RESOLVED, labels=list(labels)),
+        dataset_digest="d",
+        dataset_path="",
+        model_path="",
+        model_revision=model,
+        model_type="bert",
+        report_path="",
+        cache_hit=True,
+    )
+
+
 def rehearsals(folder: Path, *, revision: str = "r", labels: tuple[str, ...] = ("a", "b"), **settings: Any) -> int:
     """Return how many rehearsals are made for usual settings and then for these."""
     made: list[str] = []
     for changes, model, names in (({}, "r", ("a", "b")), (settings, revision, labels)):
-        prepared = PrepareResult(
-            counts=DataCounts(rows=1, splits={}, bad=0, duplicates=0, truncated=0),
-            resolved=RESOLVED.model_copy(update={"labels": list(names)}),
-            dataset_digest="d",
-            dataset_path="",
-            model_path="",
-            model_revision=model,
-            model_type="bert",
-            report_path="",
-            cache_hit=True,
-        )
+        prepared = prepared_of(model=model, labels=names)
         given = run_config(folder, **changes).settings
         remembered(folder / "job" / "rehearsal.json", given, prepared, rehearse=lambda: made.append("") or "done")  # type: ignore[func-returns-value]
     return len(made)
@@ -88,7 +93,6 @@ def test_a_rehearsal_that_fails_is_made_again(tmp_path: Path) -> None:
         raise ValueError
 
     file, settings = tmp_path / "job" / "rehearsal.json", run_config(tmp_path).settings
-    prepared = PrepareResult.model_construct(model_revision="r", dataset_digest="d", resolved=RESOLVED)
     with pytest.raises(ValueError, match="^$"):
-        remembered(file, settings, prepared, rehearse=fail)
+        remembered(file, settings, prepared_of(), rehearse=fail)
     assert not file.exists()
