@@ -35,6 +35,7 @@ from tuneloop_trainer.rehearsal.random_state import random_state_kept
 from tuneloop_trainer.rehearsal.rows import PickedRows, pick_rows
 from tuneloop_trainer.rehearsal.serving import require_answer
 from tuneloop_trainer.rehearsal.steps import head_of, train
+from tuneloop_trainer.rehearsal.threads import usable_cores_only
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def rehearse(
     """
     begun = time.monotonic()
     try:
-        with random_state_kept(), time_limit(limits.seconds), _folder(scratch) as folder:
+        with random_state_kept(), usable_cores_only(), time_limit(limits.seconds), _folder(scratch) as folder:
             with part("as its rows and its model were chosen", gpu=True):
                 rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=model.tokenizer)
                 chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder, most=limits.parameters)
