@@ -7,9 +7,14 @@ import json
 import ssl
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.access import RunningCluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,17 @@ def connection_of(kubeconfig: Path) -> Connection:
             tls.load_cert_chain(file.name)
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     return Connection(server_url=cluster["server"], tls=tls, headers=headers)
+
+
+def account_kubeconfig(plane: RunningCluster, path: Path, *, namespace: str, account: str) -> Path:
+    """Write the kubeconfig of a service account, with a token of its own, and return its path."""
+    token = plane.kubectl("create", "token", account, "-n", namespace, "--duration=1h")
+    assert token.returncode == 0, token.stderr
+    document = json.loads(plane.kubeconfig.read_text())
+    document["users"][0]["user"] = {"token": token.stdout.strip()}
+    path.write_text(json.dumps(document))
+    path.chmod(0o600)
+    return path
 
 
 def client_of(kubeconfig: Path) -> httpx.Client:

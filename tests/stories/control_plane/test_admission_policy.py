@@ -1,0 +1,185 @@
+"""What a thief of the operator's token gets from a real API server with the chart's admission policies, and what the operator gets.
+
+The scope is cluster-wide, where RBAC alone would let the account make Jobs in every namespace. All requests of the account are dry runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+from cluster.control_plane import ControlPlane
+from helm_chart import CHART, ROOT
+from kubeconfigs import account_kubeconfig, client_of
+from stolen_token import ATTEMPTS, CONFIG_MAP, DEPLOYMENT, JOB, LEASE, NETWORK_POLICY, SERVICE, SLICE
+from waiting import until
+
+HOME, TEAM = "tuneloop-system", "team-a"
+COLLECTIONS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Service": "/api/v1/namespaces/{}/services",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
+}
+GOLDEN = [
+    pytest.param(manifest, id=f"{file.stem}-{manifest['kind']}-{manifest['metadata']['name']}")
+    for file in sorted((ROOT / "tests" / "golden" / "operator").glob("*.yaml"))
+    for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))
+]
+POLICIES = {"children": CONFIG_MAP, "pods": JOB, "services": SERVICE, "networks": NETWORK_POLICY, "leader": LEASE}
+"""Each policy, with an object that it refuses once its labels, its pods or its selector are gone."""
+DRY = {"dryRun": "All", "fieldManager": "tuneloop"}
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane, helm, tmp_path_factory):
+    """A control plane with the chart in scope `cluster`; `control_plane` says whether there can be one."""
+    with ControlPlane(tmp_path_factory.mktemp("admission") / "plane") as own:
+        for name in (HOME, TEAM):
+            own.kubectl("create", "namespace", name)
+        values = {"replicas": 0, "rbac": {"scope": "cluster"}}
+        cluster_helm = replace(helm, kubeconfig=own.kubeconfig)
+        cluster_helm.must("install", "tuneloop", str(CHART), "-n", HOME, "--wait", values=values)
+        yield own
+
+
+@pytest.fixture(scope="module")
+def thief(plane, tmp_path_factory):
+    """Somebody who holds the operator's token. The policies are in force: that takes the API server seconds."""
+    path = tmp_path_factory.mktemp("thief") / "kubeconfig"
+    with client_of(account_kubeconfig(plane, path, namespace=HOME, account="tuneloop")) as client:
+        for policy, manifest in POLICIES.items():
+            until(lambda p=policy, m=manifest: _refuses(client, p, m), seconds=60, what=f"the policy {policy}")
+        yield client
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
+def test_a_thief_is_refused(thief, attempt):
+    reply = _create(thief, attempt.manifest, namespace=attempt.namespace)
+    assert reply.status_code == 403, reply.text
+    assert attempt.message in reply.json()["message"]
+
+
+@pytest.mark.parametrize("manifest", GOLDEN)
+def test_what_the_operator_makes_is_allowed(thief, manifest):
+    reply = _create(thief, manifest)
+    assert reply.status_code == 201, reply.text
+
+
+@pytest.mark.parametrize("manifest", [LEASE, SLICE], ids=["Lease", "EndpointSlice"])
+def test_what_the_leader_writes_is_allowed(thief, manifest):
+    assert _create(thief, manifest, namespace=HOME).status_code == 201
+
+
+@pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
+def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(plane, thief, manifest):
+    foreign = copy.deepcopy(manifest)
+    del foreign["metadata"]["labels"], foreign["metadata"]["ownerReferences"]
+    path = _stored(plane, foreign, name=f"theirs-{manifest['kind'].lower()}")
+    refused = thief.delete(path, params={"dryRun": "All"})
+    assert refused.status_code == 403
+    assert "may delete only objects with the labels" in refused.json()["message"]
+    if manifest["kind"] in {"Service", "Deployment"}:  # the others cannot be patched at all
+        taken = _apply(thief, path, manifest)
+        assert taken.status_code == 403
+        assert "may change only objects that had the same" in taken.json()["message"]
+
+
+@pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
+def test_the_operator_changes_and_deletes_its_own(plane, thief, manifest):
+    path = _stored(plane, manifest, name=f"ours-{manifest['kind'].lower()}")
+    if manifest["kind"] in {"Service", "Deployment"}:
+        changed = _apply(thief, path, manifest)
+        assert changed.status_code == 200, changed.text
+    assert thief.delete(path, params={"dryRun": "All"}).status_code == 200
+
+
+def test_labels_that_somebody_removed_are_put_back(plane, thief):
+    stripped = copy.deepcopy(SERVICE)
+    del stripped["metadata"]["labels"]
+    assert _apply(thief, _stored(plane, stripped, name="stripped"), SERVICE).status_code == 200
+
+
+def test_a_service_with_an_address_of_somebody_elses_is_changed(plane, thief):
+    reachable = copy.deepcopy(SERVICE)
+    reachable["spec"]["externalIPs"] = ["192.0.2.1"]
+    assert _apply(thief, _stored(plane, reachable, name="reachable"), SERVICE).status_code == 200
+
+
+def test_servers_whose_pods_somebody_else_changed_are_scaled(plane, thief):
+    foreign = copy.deepcopy(DEPLOYMENT)
+    foreign["spec"]["template"]["spec"]["containers"].append({"name": "debugger", "image": "none"})
+    path = _stored(plane, foreign, name="debugged")
+    scaled = copy.deepcopy(DEPLOYMENT)
+    scaled["spec"]["replicas"] = 7
+    assert _apply(thief, path, scaled).status_code == 200
+    scaled["spec"]["template"]["spec"]["automountServiceAccountToken"] = True
+    assert _apply(thief, path, scaled).status_code == 403
+
+
+def test_other_accounts_are_free(plane):
+    reply = plane.request("POST", COLLECTIONS["ConfigMap"].format(TEAM), {"metadata": {"name": "free"}}, query=DRY)
+    assert reply.status == 201, reply.body
+
+
+def test_the_expressions_fit_the_types_of_the_objects(plane):
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    names = [item["metadata"]["name"] for item in plane.request("GET", path).body["items"]]
+    assert sorted(names) == sorted(f"{HOME}.tuneloop.{policy}" for policy in POLICIES)
+    for name in names:
+        checked = until(
+            lambda name=name: plane.request("GET", f"{path}/{name}").body.get("status", {}).get("typeChecking"),
+            seconds=60,
+            what=f"the types of {name}",
+        )
+        assert "expressionWarnings" not in checked, json.dumps(checked, indent=1)
+
+
+def _refuses(client, policy, manifest):
+    """Whether the policy is in force: of a request that breaks several policies, any may be named in the answer."""
+    broken = copy.deepcopy(manifest)
+    spec = broken.get("spec")
+    if policy == "children":
+        del broken["metadata"]["labels"]
+    elif policy == "pods":
+        spec["template"]["spec"]["automountServiceAccountToken"] = True
+    elif policy == "services":
+        spec["selector"] = {"app": "others"}
+    elif policy == "networks":
+        spec["podSelector"] = {}
+    else:
+        broken["metadata"]["name"] = "others"
+    reply = _create(client, broken, namespace=HOME if policy == "leader" else TEAM)
+    return reply.status_code == 403 and f"'{HOME}.tuneloop.{policy}'" in reply.json()["message"]
+
+
+def _create(client, manifest, *, namespace=TEAM):
+    body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
+    path = COLLECTIONS[manifest["kind"]].format(namespace)
+    return client.post(path, json=body, params=DRY | {"fieldValidation": "Strict"})
+
+
+def _stored(plane, manifest, *, name):
+    """Store the object as the administrator; return its path."""
+    collection = COLLECTIONS[manifest["kind"]].format(TEAM)
+    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": TEAM}}
+    reply = plane.request("POST", collection, body)
+    assert reply.status == 201, reply.body
+    return f"{collection}/{name}"
+
+
+def _apply(client, path, manifest):
+    name = path.rpartition("/")[2]
+    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": TEAM}}
+    return client.patch(
+        path,
+        content=json.dumps(body),
+        params=DRY | {"force": "true"},
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
