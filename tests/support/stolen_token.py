@@ -40,11 +40,12 @@ class Attempt:
     name: str
     manifest: Manifest
     namespace: str
+    """`home` is the release namespace, `team` a namespace with jobs."""
     message: str
 
 
 def _attempt(
-    name: str, manifest: Manifest, change: Callable[[Manifest], object], message: str, *, namespace: str = "team-a"
+    name: str, manifest: Manifest, change: Callable[[Manifest], object], message: str, *, namespace: str = "team"
 ) -> Attempt:
     changed = copy.deepcopy(manifest)
     change(changed)
@@ -101,7 +102,7 @@ _CLUSTER_IP = "a Service must be of type ClusterIP, without externalIPs"
 ATTEMPTS = [
     _attempt("a Job in kube-system", JOB, _nothing, _ELSEWHERE, namespace="kube-system"),
     _attempt("a Deployment in kube-public", DEPLOYMENT, _nothing, _ELSEWHERE, namespace="kube-public"),
-    _attempt("a ConfigMap beside the operator", CONFIG_MAP, _nothing, _ELSEWHERE, namespace="tuneloop-system"),
+    _attempt("a ConfigMap beside the operator", CONFIG_MAP, _nothing, _ELSEWHERE, namespace="home"),
     _attempt("a Job without an owner", JOB, lambda job: job["metadata"].pop("ownerReferences"), _UNOWNED),
     _attempt("an owner that does not control", CONFIG_MAP, _owner(controller=False), _UNOWNED),
     _attempt("an owner of another kind", CONFIG_MAP, _owner(kind="Queue"), _UNOWNED),
@@ -140,7 +141,7 @@ ATTEMPTS = [
     _attempt("a load balancer", SERVICE, lambda found: found["spec"].update(type="LoadBalancer"), _CLUSTER_IP),
     _attempt("an address of another", SERVICE, lambda found: found["spec"].update(externalIPs=["10.0.0.1"]), _CLUSTER_IP),
     _attempt("a NetworkPolicy for others' pods", NETWORK_POLICY, lambda found: found["spec"].update(podSelector={}), "a NetworkPolicy must select pods by our label"),
-    _attempt("the Lease of another program", LEASE, lambda found: found["metadata"].update(name="others"), "may write only the Lease tuneloop-operator", namespace="tuneloop-system"),
+    _attempt("the Lease of another program", LEASE, lambda found: found["metadata"].update(name="others"), "may write only the Lease tuneloop-operator", namespace="home"),
     _attempt("a Lease in kube-system", LEASE, _nothing, "is forbidden: User", namespace="kube-system"),
-    _attempt("addresses of another Service", SLICE, lambda found: found["metadata"]["labels"].update({"kubernetes.io/service-name": "others"}), "may write only the EndpointSlice of the Service tuneloop-progress", namespace="tuneloop-system"),
+    _attempt("addresses of another Service", SLICE, lambda found: found["metadata"]["labels"].update({"kubernetes.io/service-name": "others"}), "may write only the EndpointSlice of the Service tuneloop-progress", namespace="home"),
 ]  # fmt: skip

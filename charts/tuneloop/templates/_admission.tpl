@@ -58,3 +58,9 @@ spec:
   policyName: {{ $name | quote }}
   validationActions: [Deny]
 {{- end }}
+
+{{/* The owners of ours that control an object (`object` or `oldObject`): none or one. */}}
+{{- define "tuneloop.admission.owners" -}}
+{{ . }}.metadata.?ownerReferences.orValue([]).filter(owner, owner.?controller.orValue(false)
+        && owner.apiVersion.startsWith('tuneloop.dev/') && owner.kind in ['FineTuneJob', 'ModelDeployment'])
+{{- end }}

@@ -8,16 +8,18 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
+import httpx
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane
+from cluster_tier import fresh_namespace
 from helm_chart import CHART, ROOT
 from kubeconfigs import account_kubeconfig, client_of
 from stolen_token import ATTEMPTS, CONFIG_MAP, DEPLOYMENT, JOB, LEASE, NETWORK_POLICY, SERVICE, SLICE
 from waiting import until
 
-HOME, TEAM = "tuneloop-system", "team-a"
 COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Service": "/api/v1/namespaces/{}/services",
@@ -37,26 +39,35 @@ POLICIES = {"children": CONFIG_MAP, "pods": JOB, "services": SERVICE, "networks"
 DRY = {"dryRun": "All", "fieldManager": "tuneloop"}
 
 
-@pytest.fixture(scope="module")
-def plane(control_plane, helm, tmp_path_factory):
-    """A control plane with the chart in scope `cluster`; `control_plane` says whether there can be one."""
-    with ControlPlane(tmp_path_factory.mktemp("admission") / "plane") as own:
-        for name in (HOME, TEAM):
-            own.kubectl("create", "namespace", name)
-        values = {"replicas": 0, "rbac": {"scope": "cluster"}}
-        cluster_helm = replace(helm, kubeconfig=own.kubeconfig)
-        cluster_helm.must("install", "tuneloop", str(CHART), "-n", HOME, "--wait", values=values)
-        yield own
+class Thief(NamedTuple):
+    """Somebody who holds the operator's token, and the control plane with the operator's release."""
+
+    client: httpx.Client
+    plane: ControlPlane
+    home: str
+    """The release namespace."""
+    team: str
+    """A namespace with jobs."""
+
+    def namespace(self, name: str) -> str:
+        """Return the namespace that a test calls so."""
+        return {"home": self.home, "team": self.team}.get(name, name)
 
 
 @pytest.fixture(scope="module")
-def thief(plane, tmp_path_factory):
-    """Somebody who holds the operator's token. The policies are in force: that takes the API server seconds."""
+def thief(control_plane, helm, tmp_path_factory):
+    """The chart is installed, and its policies are in force: that takes the API server seconds."""
+    cluster_helm = replace(helm, kubeconfig=control_plane.kubeconfig)
     path = tmp_path_factory.mktemp("thief") / "kubeconfig"
-    with client_of(account_kubeconfig(plane, path, namespace=HOME, account="tuneloop")) as client:
-        for policy, manifest in POLICIES.items():
-            until(lambda p=policy, m=manifest: _refuses(client, p, m), seconds=60, what=f"the policy {policy}")
-        yield client
+    values = {"replicas": 0, "rbac": {"scope": "cluster"}, "crds": {"install": False}}
+    with fresh_namespace(control_plane) as home, fresh_namespace(control_plane) as team:
+        cluster_helm.must("install", "tuneloop", str(CHART), "-n", home, values=values)
+        with client_of(account_kubeconfig(control_plane, path, namespace=home, account="tuneloop")) as client:
+            found = Thief(client, control_plane, home, team)
+            for policy, manifest in POLICIES.items():
+                until(lambda p=policy, m=manifest: _refuses(found, p, m), seconds=60, what=f"the policy {policy}")
+            yield found
+        cluster_helm.must("uninstall", "tuneloop", "-n", home)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
@@ -74,17 +85,17 @@ def test_what_the_operator_makes_is_allowed(thief, manifest):
 
 @pytest.mark.parametrize("manifest", [LEASE, SLICE], ids=["Lease", "EndpointSlice"])
 def test_what_the_leader_writes_is_allowed(thief, manifest):
-    assert _create(thief, manifest, namespace=HOME).status_code == 201
+    assert _create(thief, manifest, namespace="home").status_code == 201
 
 
 @pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
-def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(plane, thief, manifest):
+def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, manifest):
     foreign = copy.deepcopy(manifest)
-    del foreign["metadata"]["labels"], foreign["metadata"]["ownerReferences"]
-    path = _stored(plane, foreign, name=f"theirs-{manifest['kind'].lower()}")
-    refused = thief.delete(path, params={"dryRun": "All"})
+    foreign["metadata"] = {"labels": {"app": "theirs"}}
+    path = _stored(thief, foreign, name=f"theirs-{manifest['kind'].lower()}")
+    refused = thief.client.delete(path, params={"dryRun": "All"})
     assert refused.status_code == 403
-    assert "may delete only objects with the labels" in refused.json()["message"]
+    assert "may delete only objects with our labels" in refused.json()["message"]
     if manifest["kind"] in {"Service", "Deployment"}:  # the others cannot be patched at all
         taken = _apply(thief, path, manifest)
         assert taken.status_code == 403
@@ -92,30 +103,30 @@ def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(plane, thi
 
 
 @pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
-def test_the_operator_changes_and_deletes_its_own(plane, thief, manifest):
-    path = _stored(plane, manifest, name=f"ours-{manifest['kind'].lower()}")
+def test_the_operator_changes_and_deletes_its_own(thief, manifest):
+    path = _stored(thief, manifest, name=f"ours-{manifest['kind'].lower()}")
     if manifest["kind"] in {"Service", "Deployment"}:
         changed = _apply(thief, path, manifest)
         assert changed.status_code == 200, changed.text
-    assert thief.delete(path, params={"dryRun": "All"}).status_code == 200
+    assert thief.client.delete(path, params={"dryRun": "All"}).status_code == 200
 
 
-def test_labels_that_somebody_removed_are_put_back(plane, thief):
+def test_labels_that_somebody_removed_are_put_back(thief):
     stripped = copy.deepcopy(SERVICE)
     del stripped["metadata"]["labels"]
-    assert _apply(thief, _stored(plane, stripped, name="stripped"), SERVICE).status_code == 200
+    assert _apply(thief, _stored(thief, stripped, name="stripped"), SERVICE).status_code == 200
 
 
-def test_a_service_with_an_address_of_somebody_elses_is_changed(plane, thief):
+def test_a_service_with_an_address_of_somebody_elses_is_changed(thief):
     reachable = copy.deepcopy(SERVICE)
     reachable["spec"]["externalIPs"] = ["192.0.2.1"]
-    assert _apply(thief, _stored(plane, reachable, name="reachable"), SERVICE).status_code == 200
+    assert _apply(thief, _stored(thief, reachable, name="reachable"), SERVICE).status_code == 200
 
 
-def test_servers_whose_pods_somebody_else_changed_are_scaled(plane, thief):
+def test_servers_whose_pods_somebody_else_changed_are_scaled(thief):
     foreign = copy.deepcopy(DEPLOYMENT)
     foreign["spec"]["template"]["spec"]["containers"].append({"name": "debugger", "image": "none"})
-    path = _stored(plane, foreign, name="debugged")
+    path = _stored(thief, foreign, name="debugged")
     scaled = copy.deepcopy(DEPLOYMENT)
     scaled["spec"]["replicas"] = 7
     assert _apply(thief, path, scaled).status_code == 200
@@ -123,25 +134,24 @@ def test_servers_whose_pods_somebody_else_changed_are_scaled(plane, thief):
     assert _apply(thief, path, scaled).status_code == 403
 
 
-def test_other_accounts_are_free(plane):
-    reply = plane.request("POST", COLLECTIONS["ConfigMap"].format(TEAM), {"metadata": {"name": "free"}}, query=DRY)
+def test_other_accounts_are_free(thief):
+    path = COLLECTIONS["ConfigMap"].format(thief.team)
+    reply = thief.plane.request("POST", path, {"metadata": {"name": "free"}}, query=DRY)
     assert reply.status == 201, reply.body
 
 
-def test_the_expressions_fit_the_types_of_the_objects(plane):
+def test_the_expressions_fit_the_types_of_the_objects(thief):
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-    names = [item["metadata"]["name"] for item in plane.request("GET", path).body["items"]]
-    assert sorted(names) == sorted(f"{HOME}.tuneloop.{policy}" for policy in POLICIES)
-    for name in names:
-        checked = until(
-            lambda name=name: plane.request("GET", f"{path}/{name}").body.get("status", {}).get("typeChecking"),
+    for policy in POLICIES:
+        status = until(
+            lambda p=policy: thief.plane.request("GET", f"{path}/{thief.home}.tuneloop.{p}").body.get("status"),
             seconds=60,
-            what=f"the types of {name}",
+            what=f"the types of the policy {policy}",
         )
-        assert "expressionWarnings" not in checked, json.dumps(checked, indent=1)
+        assert "expressionWarnings" not in status["typeChecking"], json.dumps(status, indent=1)
 
 
-def _refuses(client, policy, manifest):
+def _refuses(thief, policy, manifest):
     """Whether the policy is in force: of a request that breaks several policies, any may be named in the answer."""
     broken = copy.deepcopy(manifest)
     spec = broken.get("spec")
@@ -155,29 +165,30 @@ def _refuses(client, policy, manifest):
         spec["podSelector"] = {}
     else:
         broken["metadata"]["name"] = "others"
-    reply = _create(client, broken, namespace=HOME if policy == "leader" else TEAM)
-    return reply.status_code == 403 and f"'{HOME}.tuneloop.{policy}'" in reply.json()["message"]
+    reply = _create(thief, broken, namespace="home" if policy == "leader" else "team")
+    return reply.status_code == 403 and f"'{thief.home}.tuneloop.{policy}'" in reply.json()["message"]
 
 
-def _create(client, manifest, *, namespace=TEAM):
+def _create(thief, manifest, *, namespace="team"):
+    namespace = thief.namespace(namespace)
     body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
     path = COLLECTIONS[manifest["kind"]].format(namespace)
-    return client.post(path, json=body, params=DRY | {"fieldValidation": "Strict"})
+    return thief.client.post(path, json=body, params=DRY | {"fieldValidation": "Strict"})
 
 
-def _stored(plane, manifest, *, name):
+def _stored(thief, manifest, *, name):
     """Store the object as the administrator; return its path."""
-    collection = COLLECTIONS[manifest["kind"]].format(TEAM)
-    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": TEAM}}
-    reply = plane.request("POST", collection, body)
+    collection = COLLECTIONS[manifest["kind"]].format(thief.team)
+    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": thief.team}}
+    reply = thief.plane.request("POST", collection, body)
     assert reply.status == 201, reply.body
     return f"{collection}/{name}"
 
 
-def _apply(client, path, manifest):
+def _apply(thief, path, manifest):
     name = path.rpartition("/")[2]
-    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": TEAM}}
-    return client.patch(
+    body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": thief.team}}
+    return thief.client.patch(
         path,
         content=json.dumps(body),
         params=DRY | {"force": "true"},
