@@ -45,6 +45,11 @@ VARIANTS = {
     "CRDs removed at the end": {"crds": {"keep": False}},
     "a ServiceMonitor": {"monitor": {"create": "always", "labels": {"release": "prometheus"}}},
     "a PodMonitor": {"monitor": {"create": "always", "kind": "PodMonitor"}},
+    "no admission policies": {"admissionPolicy": {"create": "never"}},
+    "all namespaces of teams": {
+        "rbac": {"scope": "cluster"},
+        "admissionPolicy": {"neverIn": ["kube-system", "payments"], "namespaceLabels": {"example.com/team": "ml"}},
+    },
     "no network policy": {"networkPolicy": {"create": False}},
     "an account that exists": {"serviceAccount": {"create": False, "name": "tuneloop-operator"}},
     "no roles for users": {"rbac": {"aggregateUserRoles": False}},

@@ -4,6 +4,11 @@
 {{- define "tuneloop.admission.isMade" -}}
 {{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1" -}}
 {{- if or (eq .Values.admissionPolicy.create "always") (and $served (eq .Values.admissionPolicy.create "auto")) -}}
+{{- range include "tuneloop.watched" . | fromJsonArray -}}
+{{- if has . $.Values.admissionPolicy.neverIn -}}
+{{- fail (printf "watchNamespaces: %s is watched, and admissionPolicy.neverIn names it: take it out of one of the two" .) -}}
+{{- end -}}
+{{- end -}}
 true
 {{- end -}}
 {{- end }}

@@ -17,12 +17,15 @@ from tuneloop_operator.settings.process import ProcessSettings
 
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
+POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+POLICIES = ("children", "pods", "services", "networks", "leader")
 # What each variant adds to the defaults, and what it takes away.
 DIFFERENCES = [
     ("three replicas", {"PodDisruptionBudget tuneloop"}, set()),
     ("CRDs installed by others", set(), CRDS),
     ("a ServiceMonitor", {"ServiceMonitor tuneloop"}, set()),
     ("a PodMonitor", {"PodMonitor tuneloop"}, set()),
+    ("no admission policies", set(), {f"{kind} tuneloop-system.tuneloop.{name}" for kind in POLICY_KINDS for name in POLICIES}),
     ("no network policy", set(), {"NetworkPolicy tuneloop"}),
     ("an account that exists", set(), {"ServiceAccount tuneloop"}),
     ("no roles for users", set(), {"ClusterRole tuneloop-system:tuneloop:view", "ClusterRole tuneloop-system:tuneloop:edit"}),
@@ -213,6 +216,7 @@ def test_names_and_labels_are_good_for_any_release_name(helm, release):
     [
         ({"progress": {"tls": {"source": "existingSecret"}}}, "progress.tls.existingSecret: must name a Secret"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: must name an account"),
+        ({"watchNamespaces": ["kube-system"]}, "watchNamespaces: kube-system is watched, and admissionPolicy.neverIn names it"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(helm, values, message):

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from cluster.control_plane import ControlPlane
 from cluster_tier import fresh_namespace
-from helm_chart import CHART, ROOT
+from helm_chart import CHART, ROOT, Helm
 from kubeconfigs import account_kubeconfig, client_of
 from stolen_token import ATTEMPTS, CONFIG_MAP, DEPLOYMENT, JOB, LEASE, NETWORK_POLICY, SERVICE, SLICE
 from waiting import until
@@ -44,6 +44,7 @@ class Thief(NamedTuple):
 
     client: httpx.Client
     plane: ControlPlane
+    helm: Helm
     home: str
     """The release namespace."""
     team: str
@@ -63,7 +64,7 @@ def thief(control_plane, helm, tmp_path_factory):
     with fresh_namespace(control_plane) as home, fresh_namespace(control_plane) as team:
         cluster_helm.must("install", "tuneloop", str(CHART), "-n", home, values=values)
         with client_of(account_kubeconfig(control_plane, path, namespace=home, account="tuneloop")) as client:
-            found = Thief(client, control_plane, home, team)
+            found = Thief(client, control_plane, cluster_helm, home, team)
             for policy, manifest in POLICIES.items():
                 until(lambda p=policy, m=manifest: _refuses(found, p, m), seconds=60, what=f"the policy {policy}")
             yield found
@@ -149,6 +150,24 @@ def test_the_expressions_fit_the_types_of_the_objects(thief):
             what=f"the types of the policy {policy}",
         )
         assert "expressionWarnings" not in status["typeChecking"], json.dumps(status, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ({}, ""),
+        ({"admissionPolicy": {"create": "never"}}, "There are no admission policies (admissionPolicy.create is `never`)"),
+        ({"rbac": {"scope": "cluster"}}, "The operator writes in no namespace of these: kube-system, kube-public, kube-node-lease, "),
+    ],
+    ids=["the defaults", "no policies", "all namespaces"],
+)  # fmt: skip
+def test_the_notes_say_where_the_policies_are_off(thief, values, note):
+    values = values | {"crds": {"install": False}}
+    done = thief.helm.must("install", "other", str(CHART), "-n", thief.team, "--dry-run=server", values=values)
+    notes = done.partition("\nNOTES:\n")[2]
+    assert "watches" in notes
+    assert note in notes
+    assert ("admission" in notes) is bool(note)
 
 
 def _refuses(thief, policy, manifest):
