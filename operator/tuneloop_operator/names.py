@@ -33,8 +33,13 @@ def job_name(job: FineTuneJob, *, stage: Stage, attempt: int = 0) -> str:
 
 
 def rendezvous_name(job: FineTuneJob) -> str:
-    """Return the name of the gang's Service and NetworkPolicy."""
+    """Return the name of the gang's Service, and of the NetworkPolicy of all pods of the job."""
     return f"{job.metadata['name']}-train"
+
+
+def servers_name(deployment: ModelDeployment) -> str:
+    """Return the name of the NetworkPolicy of all servers. A job of the deployment's name has another policy."""
+    return f"{deployment.metadata['name']}-servers"
 
 
 def revision_name(deployment: ModelDeployment, revision: str) -> str:

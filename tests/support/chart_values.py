@@ -95,6 +95,20 @@ VARIANTS = {
             }
         }
     },
+    "pods that connect to little": {
+        "children": {
+            "networkPolicy": {
+                "egress": {
+                    "enabled": True,
+                    "to": [
+                        {"cidr": "10.20.0.0/16", "except": ["10.20.1.0/24"], "ports": [443, 9000]},
+                        {"namespace": "minio", "ports": [9000]},
+                        {"cidr": "fd00::/8"},
+                    ],
+                }
+            }
+        }
+    },
     "names of its own": {
         "fullnameOverride": "ml-operator",
         "leaseName": "ml-operator",

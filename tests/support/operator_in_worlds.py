@@ -17,7 +17,7 @@ from stage_messages import success
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.decide.fine_tune_job.job import decide
-from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import ContainerEnd, JobView, ObservedJob, PodView
@@ -75,7 +75,7 @@ def decided(status: str, suspend: bool, cluster: Cluster, live: bool, gang: int)
         pods=tuple(pod_view(pod) for pod in pods),
         present={
             ("Service", "r-train"): rendezvous_service(job),
-            ("NetworkPolicy", "r-train"): gang_policy(job),
+            ("NetworkPolicy", "r-train"): job_policy(job, settings=SETTINGS),
         },
         live=live,
     )

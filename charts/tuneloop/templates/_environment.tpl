@@ -26,6 +26,13 @@
 - name: TUNELOOP_POD_DEFAULTS
   value: {{ toJson . | replace "$(" "$$(" | quote }}
 {{- end }}
+{{- with .Values.children.networkPolicy.egress }}
+{{- if .enabled }}
+{{- $progress := dict "namespace" $.Release.Namespace "ports" (list (int64 $.Values.progress.port)) }}
+- name: TUNELOOP_EGRESS
+  value: {{ prepend .to $progress | toJson | quote }}
+{{- end }}
+{{- end }}
 - name: TUNELOOP_UID
   value: {{ kindIs "invalid" .Values.children.uid | ternary "platform" (.Values.children.uid | int64 | toString) | quote }}
 - name: TUNELOOP_GID

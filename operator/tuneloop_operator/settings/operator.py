@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tuneloop_operator.settings.egress import Destination
 from tuneloop_operator.settings.environment import read, setting
 from tuneloop_operator.settings.pod_defaults import PodDefaults
 
@@ -52,6 +53,12 @@ class OperatorSettings(BaseModel):
         example='{"nodeSelector": {"pool": "ml"}}',
     )
     """Fields of all trainer and server pods, as JSON; what an object says itself is added, and wins."""
+    egress: tuple[Destination, ...] | None = setting(
+        None,
+        allowed="JSON: a list of places, each with any of cidr (and except) or namespace, and ports",
+        example='[{"cidr": "10.0.0.0/8", "ports": [443]}, {"namespace": "minio", "ports": [9000]}]',
+    )
+    """Where all pods may connect to beside DNS and their own gang, as JSON; unset: everywhere."""
     default_claim: str | None = setting(
         None,
         allowed="the name of a PersistentVolumeClaim",

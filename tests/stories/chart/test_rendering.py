@@ -108,6 +108,16 @@ def test_values_reach_the_program(helm):
     assert (platform.uid, platform.gid) == (None, None)
 
 
+def test_destinations_of_pods_reach_the_program(helm):
+    first, *others = OperatorSettings.from_environment(_environment(helm, "pods that connect to little")).egress or ()
+    assert first.to_wire() == {"namespace": "tuneloop-system", "ports": [8443]}, "the progress port"
+    assert [found.to_wire() for found in others] == [
+        {"cidr": "10.20.0.0/16", "except": ["10.20.1.0/24"], "ports": [443, 9000]},
+        {"namespace": "minio", "ports": [9000]},
+        {"cidr": "fd00::/8"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("variant", "namespaces"),
     [("the defaults", "tuneloop-system"), ("two namespaces", "team-a,team-b"), ("all namespaces", "")],

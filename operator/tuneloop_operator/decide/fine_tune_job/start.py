@@ -13,7 +13,7 @@ from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
-from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
@@ -112,16 +112,15 @@ def children_of_run(observed: ObservedJob, status: FineTuneJobStatus, *, setting
     return Decision(delete=(outdated,), create=(config, manifest))
 
 
-def gang_children_to_apply(
+def shared_children_to_apply(
     observed: ObservedJob, status: FineTuneJobStatus, *, settings: OperatorSettings
 ) -> tuple[Manifest, ...]:
-    """Return the Service and the NetworkPolicy of the gang, if they are missing or were changed.
+    """Return the Service of the gang and the NetworkPolicy of all pods, if they are missing or were changed.
 
     They are created at the start of the job. So a conflict over their names is reported before the data is prepared.
     """
-    if stage_of(status) == "export":
-        return ()
-    wanted = [rendezvous_service(observed.job), *([] if settings.local else [gang_policy(observed.job)])]
+    service = [] if stage_of(status) == "export" else [rendezvous_service(observed.job)]
+    wanted = [*service, *([] if settings.local else [job_policy(observed.job, settings=settings)])]
     return tuple(
         manifest
         for manifest in wanted

@@ -14,7 +14,7 @@ from tuneloop_operator.decide.fine_tune_job.placement import replanned, replans_
 from tuneloop_operator.decide.fine_tune_job.start import (
     children_of_run,
     delay_left,
-    gang_children_to_apply,
+    shared_children_to_apply,
     with_child,
     with_next_run,
 )
@@ -75,7 +75,7 @@ def _create(situation: Situation) -> Step:
     follows_a_stage = stage_of(observed.job.status or FineTuneJobStatus()) != stage
     decision = replace(
         children_of_run(observed, status, settings=situation.settings),
-        apply=gang_children_to_apply(observed, status, settings=situation.settings),
+        apply=shared_children_to_apply(observed, status, settings=situation.settings),
         events=() if follows_a_stage else (event,),
     )
     return Step(status=status, decision=decision)
@@ -107,7 +107,7 @@ def _watch(situation: Situation) -> Step:
     )
     if wait == 0.0 and not observed.live:
         return Step(status=status, decision=NEEDS_LIVE_CHILDREN)
-    missing = gang_children_to_apply(observed, status, settings=situation.settings)
+    missing = shared_children_to_apply(observed, status, settings=situation.settings)
     if missing and not observed.live:  # the children may be missing because the job was deleted
         return Step(status=status, decision=NEEDS_LIVE_CHILDREN)
     return Step(status=status, decision=Decision(apply=missing, requeue_after=wait))

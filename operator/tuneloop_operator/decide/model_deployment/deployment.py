@@ -10,6 +10,7 @@ from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.common.compare import covers
+from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
@@ -62,6 +63,7 @@ def _decided(
     status = shown(observed, serving, now=now)
     deployment, stable = observed.deployment, status.stable
     desired = [
+        *([] if settings.local else [server_policy(deployment, settings=settings)]),
         server_deployment(deployment, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),

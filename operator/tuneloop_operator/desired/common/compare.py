@@ -6,7 +6,7 @@ from typing import Any
 
 from tuneloop_api.wire.quantities import amount_of
 
-_ATOMIC = frozenset({"selector", "podSelector", "ingress"})
+_ATOMIC = frozenset({"selector", "podSelector", "ingress", "egress"})
 """Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
 _IDENTITIES = ("name", "uid", "mountPath")
 """Fields by which an apply finds the items of a list. Items of other owners stay in place, so that they are no difference."""

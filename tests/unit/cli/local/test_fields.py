@@ -89,7 +89,7 @@ def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.desired.common import storage
     from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
-    from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+    from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
     from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
     from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
     from tuneloop_operator.desired.fine_tune_job.train_job import train_job
@@ -117,7 +117,7 @@ def test_every_manifest_of_the_operator_is_taken():
         train_job(tuned, attempt=1, storage=store, settings=settings),
         run_config_map(tuned, stage="train", attempt=1, storage=store, settings=settings),
         rendezvous_service(tuned),
-        gang_policy(tuned),
+        job_policy(tuned, settings=settings),
         serving.server_config_map(served, config),
         serving.server_deployment(served, config, settings=settings),
         revision_service(served, revision="abc"),

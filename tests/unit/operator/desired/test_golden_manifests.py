@@ -13,10 +13,11 @@ from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
-from tuneloop_operator.desired.fine_tune_job.network_policy import gang_policy
+from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
@@ -24,6 +25,7 @@ from tuneloop_operator.desired.model_deployment.serving import (
     server_config_map,
     server_deployment,
 )
+from tuneloop_operator.settings.egress import Destination
 from tuneloop_operator.settings.operator import OperatorSettings
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "operator"
@@ -139,7 +141,7 @@ def job_children(name: str, spec: dict[str, Any], settings: OperatorSettings) ->
         run_config_map(job, stage="prepare", attempt=0, **shared),
         stage_job(job, stage="prepare", **shared),
         rendezvous_service(job),
-        gang_policy(job),
+        job_policy(job, settings=settings),
         run_config_map(job, stage="train", attempt=1, **shared),
         train_job(job, attempt=1, **shared),
         run_config_map(job, stage="export", attempt=0, **shared),
@@ -179,7 +181,7 @@ def children_with_variables() -> list[dict[str, Any]]:
     ]
 
 
-def serving_children(spec: dict[str, Any] = SERVING) -> list[dict[str, Any]]:
+def serving_children(spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS) -> list[dict[str, Any]]:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -191,9 +193,24 @@ def serving_children(spec: dict[str, Any] = SERVING) -> list[dict[str, Any]]:
     config = server_config(deployment, artifact)
     return [
         server_config_map(deployment, config),
-        server_deployment(deployment, config, settings=SETTINGS),
+        server_deployment(deployment, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=config.revision),
+        server_policy(deployment, settings=settings),
+    ]
+
+
+def policies_with_egress() -> list[dict[str, Any]]:
+    destinations = [
+        {"namespace": "tuneloop-system", "ports": [8443]},
+        {"cidr": "10.20.0.0/16", "except": ["10.20.1.0/24"], "ports": [443, 9000]},
+        {"cidr": "fd00::/8"},
+        {"ports": [443]},
+    ]
+    settings = SETTINGS.model_copy(update={"egress": tuple(map(Destination.from_wire, destinations))})
+    return [
+        job_policy(fine_tune_job("reviews", MINIMAL), settings=settings),
+        *(child for child in serving_children(SERVING, settings) if child["kind"] == "NetworkPolicy"),
     ]
 
 
@@ -206,6 +223,7 @@ EXAMPLES = {
     "serving": serving_children,
     "placed": placed_children,
     "variables": children_with_variables,
+    "policies-with-egress": policies_with_egress,
 }
 
 
