@@ -226,7 +226,10 @@ def test_names_and_labels_are_good_for_any_release_name(helm, release):
     [
         ({"progress": {"tls": {"source": "existingSecret"}}}, "progress.tls.existingSecret: must name a Secret"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: must name an account"),
-        ({"watchNamespaces": ["kube-system"]}, "watchNamespaces: kube-system is watched, and admissionPolicy.neverIn names it"),
+        (
+            {"watchNamespaces": ["kube-system"]},
+            "watchNamespaces: kube-system is watched, and admissionPolicy.neverIn names it",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(helm, values, message):

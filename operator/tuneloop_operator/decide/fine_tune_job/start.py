@@ -13,7 +13,7 @@ from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
-from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
+from tuneloop_operator.desired.fine_tune_job.network_policy import first_release_policy, job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
@@ -119,13 +119,24 @@ def shared_children_to_apply(
 
     They are created at the start of the job. So a conflict over their names is reported before the data is prepared.
     """
-    service = [] if stage_of(status) == "export" else [rendezvous_service(observed.job)]
-    wanted = [*service, *([] if settings.local else [job_policy(observed.job, settings=settings)])]
+    wanted = [] if stage_of(status) == "export" else [rendezvous_service(observed.job)]
+    if not settings.local:
+        wanted += _policies(observed, stage_of(status), settings=settings)
     return tuple(
         manifest
         for manifest in wanted
         if not covers(observed.present.get((manifest["kind"], manifest["metadata"]["name"])), manifest)
     )
+
+
+def _policies(observed: ObservedJob, stage: Stage, *, settings: OperatorSettings) -> list[Manifest]:
+    """Return the NetworkPolicy of the job's pods; none for a gang that runs since release 0.1.0, unless connections are limited.
+
+    The policy of that release is enough for training pods, and an upgrade leaves a gang alone.
+    """
+    wanted, former = job_policy(observed.job, settings=settings), first_release_policy(observed.job)
+    stored = observed.present.get(("NetworkPolicy", wanted["metadata"]["name"]))
+    return [] if stage == "train" and settings.egress is None and covers(stored, former) else [wanted]
 
 
 def _with_choices(

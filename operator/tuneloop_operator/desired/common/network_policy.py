@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.egress import Destination
-    from tuneloop_operator.settings.operator import OperatorSettings
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Label with its name that each namespace has."""
@@ -20,19 +19,19 @@ def network_policy(
     *,
     pods: dict[str, str],
     ingress: list[dict[str, Any]],
-    settings: OperatorSettings,
+    egress: tuple[Destination, ...] | None = None,
     peers: dict[str, str] | None = None,
 ) -> Manifest:
     """Return a policy for the pods with these labels.
 
-    ingress: the rules by which connections are let in. peers: labels of pods that the pods connect to themselves.
-    Policies add up: whoever needs more makes another policy for the same pods.
+    ingress: the rules by which connections are let in. egress: where the pods may connect to, beside DNS and the pods with the labels `peers`;
+    None: everywhere. Policies add up: whoever needs more makes another policy for the same pods.
     """
     spec: dict[str, Any] = {"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress"], "ingress": ingress}
-    if settings.egress is not None:
+    if egress is not None:
         own = [{"to": [{"podSelector": {"matchLabels": peers}}]}] if peers else []
         spec["policyTypes"] = ["Ingress", "Egress"]
-        spec["egress"] = [{"ports": _DNS}, *own, *map(_rule, settings.egress)]
+        spec["egress"] = [{"ports": _DNS}, *own, *map(_rule, egress)]
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 

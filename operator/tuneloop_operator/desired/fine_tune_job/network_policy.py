@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 def job_policy(job: FineTuneJob, *, settings: OperatorSettings) -> Manifest:
     """Return a policy by which only training pods of the same job may open connections to the pods of the job.
 
-    The pods of `prepare` and `export` are closed to all others by the same rule: no training pod runs when they do, and nothing in them listens.
+    So nobody reaches the pods of `prepare` and `export`: no training pod runs when they do.
     """
     gang = job_labels(job, stage="train")
     return network_policy(
         owned_metadata(job, name=rendezvous_name(job), labels=gang),
         pods=job_labels(job),
         ingress=[{"from": [{"podSelector": {"matchLabels": gang}}]}],
-        settings=settings,
+        egress=settings.egress,
         peers=gang,
+    )
+
+
+def first_release_policy(job: FineTuneJob) -> Manifest:
+    """Return the policy that release 0.1.0 made: the same for training pods alone."""
+    gang = job_labels(job, stage="train")
+    return network_policy(
+        owned_metadata(job, name=rendezvous_name(job), labels=gang),
+        pods=gang,
+        ingress=[{"from": [{"podSelector": {"matchLabels": gang}}]}],
     )

@@ -25,5 +25,5 @@ def server_policy(deployment: ModelDeployment, *, settings: OperatorSettings) ->
         owned_metadata(deployment, name=servers_name(deployment), labels=labels),
         pods=labels,
         ingress=[{"ports": [{"port": SERVER_PORT, "protocol": "TCP"}]}],
-        settings=settings,
+        egress=settings.egress,
     )

@@ -94,6 +94,7 @@ def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
     from tuneloop_operator.desired.fine_tune_job.train_job import train_job
     from tuneloop_operator.desired.model_deployment import serving
+    from tuneloop_operator.desired.model_deployment.network_policy import server_policy
     from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -118,6 +119,7 @@ def test_every_manifest_of_the_operator_is_taken():
         run_config_map(tuned, stage="train", attempt=1, storage=store, settings=settings),
         rendezvous_service(tuned),
         job_policy(tuned, settings=settings),
+        server_policy(served, settings=settings),
         serving.server_config_map(served, config),
         serving.server_deployment(served, config, settings=settings),
         revision_service(served, revision="abc"),

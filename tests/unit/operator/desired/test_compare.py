@@ -44,6 +44,7 @@ from tuneloop_operator.desired.common.compare import covers
             False,
             id="a policy that lets more in",
         ),
+        pytest.param({}, {"egress": [{}]}, False, id="a missing rule"),
         pytest.param("1", "1000m", True, id="a quantity written another way"),
         pytest.param("1Gi", "1024Mi", True, id="a binary quantity"),
         pytest.param("1k", "1Ki", False, id="another quantity"),
