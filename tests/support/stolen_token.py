@@ -92,7 +92,7 @@ _ELSEWHERE = "may write only in namespaces that are watched, and never in"
 _UNOWNED = "may write only objects whose controller is a FineTuneJob or a ModelDeployment"
 _UNLABELLED = "may write only objects with the labels app.kubernetes.io/managed-by=tuneloop"
 _NODE = "the pods may use neither network, processes, IPC nor ports of the node"
-_TOKEN = "a token of the pods must have the audience tuneloop.dev/UID-OF-THE-OWNER"  # noqa: S105
+_TOKEN = "a token of the pods must have the audience tuneloop.dev/UID-OF-THE-OWNER"
 _ROOT = "the pods must run as a user other than root"
 _ESCALATION = "the containers must set allowPrivilegeEscalation: false"
 _CAPABILITIES = "the containers must drop all capabilities"
