@@ -103,7 +103,7 @@ ATTEMPTS = [
     _attempt("a Job in kube-system", JOB, _nothing, _ELSEWHERE, namespace="kube-system"),
     _attempt("a Deployment in kube-public", DEPLOYMENT, _nothing, _ELSEWHERE, namespace="kube-public"),
     _attempt("a ConfigMap beside the operator", CONFIG_MAP, _nothing, _ELSEWHERE, namespace="home"),
-    _attempt("a Job without an owner", JOB, lambda job: job["metadata"].pop("ownerReferences"), _UNOWNED),
+    _attempt("a Deployment without an owner", DEPLOYMENT, lambda found: found["metadata"].pop("ownerReferences"), _UNOWNED),
     _attempt("an owner that does not control", CONFIG_MAP, _owner(controller=False), _UNOWNED),
     _attempt("an owner of another kind", CONFIG_MAP, _owner(kind="Queue"), _UNOWNED),
     _attempt("an owner of another group", CONFIG_MAP, _owner(apiVersion="batch/v1"), _UNOWNED),

@@ -131,6 +131,7 @@ def test_a_servers_children_that_are_deleted_by_hand_are_made_again_once(stage):
         ("services", name): 2,
         ("services", job.name): 2,
         ("deployments", name): 2,
+        ("networkpolicies", f"{job.name}-servers"): 1,
     } | {key: count for key, count in job.traffic.made.items() if key[0] == "events"}
 
 
