@@ -15,7 +15,7 @@ JOB = ROOT / "examples/reviews/job.yaml"
 OURS = "app.kubernetes.io/instance=tuneloop"
 NO_PODS = {"replicas": 0}
 """No pod ever becomes ready here, because there is no kubelet."""
-_KINDS = "deployments,services,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,clusterroles,clusterrolebindings,crds"
+_KINDS = "deployments,services,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,crds"
 
 
 class Release:
