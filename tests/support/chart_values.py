@@ -119,6 +119,7 @@ VARIANTS = {
         "crds": {"install": False},
         "rbac": {"aggregateUserRoles": False},
         "progress": {"authentication": "JWKS"},
+        "admissionPolicy": {"create": "never"},
     },
     "keys from a ConfigMap": {
         "progress": {

@@ -141,7 +141,7 @@ ATTEMPTS = [
     _attempt("a load balancer", SERVICE, lambda found: found["spec"].update(type="LoadBalancer"), _CLUSTER_IP),
     _attempt("an address of another", SERVICE, lambda found: found["spec"].update(externalIPs=["10.0.0.1"]), _CLUSTER_IP),
     _attempt("a NetworkPolicy for others' pods", NETWORK_POLICY, lambda found: found["spec"].update(podSelector={}), "a NetworkPolicy must select pods by our label"),
-    _attempt("the Lease of another program", LEASE, lambda found: found["metadata"].update(name="others"), "may write only the Lease tuneloop-operator", namespace="home"),
-    _attempt("a Lease in kube-system", LEASE, _nothing, "is forbidden: User", namespace="kube-system"),
+    _attempt("the Lease of another program", LEASE, lambda found: found["metadata"].update(name="others"), "may write only the Leases owner.tuneloop.dev, and tuneloop-operator in", namespace="home"),
+    _attempt("a Lease in kube-system", LEASE, _nothing, "may write only the Leases owner.tuneloop.dev, and tuneloop-operator in", namespace="kube-system"),
     _attempt("addresses of another Service", SLICE, lambda found: found["metadata"]["labels"].update({"kubernetes.io/service-name": "others"}), "may write only the EndpointSlice of the Service tuneloop-progress", namespace="home"),
 ]  # fmt: skip

@@ -89,6 +89,11 @@ def test_what_the_leader_writes_is_allowed(thief, manifest):
     assert _create(thief, manifest, namespace="home").status_code == 201
 
 
+def test_the_lease_that_names_the_release_of_a_namespace_is_allowed(thief):
+    lease = LEASE | {"metadata": {"name": "owner.tuneloop.dev"}}
+    assert _create(thief, lease, namespace="team").status_code == 201
+
+
 @pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
 def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, manifest):
     foreign = copy.deepcopy(manifest)

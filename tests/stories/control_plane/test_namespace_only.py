@@ -23,6 +23,7 @@ VALUES = {
     "crds": {"install": False},
     "rbac": {"aggregateUserRoles": False},
     "progress": {"authentication": "JWKS"},
+    "admissionPolicy": {"create": "never"},
 }
 MESSAGE = {"version": 1, "stage": "prepare", "attempt": 0, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
 
