@@ -19,13 +19,14 @@ EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
 POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 POLICIES = ("children", "pods", "services", "networks", "leader")
+ADMISSION = {f"{kind} tuneloop-system.tuneloop.{name}" for kind in POLICY_KINDS for name in POLICIES}
 # What each variant adds to the defaults, and what it takes away.
 DIFFERENCES = [
     ("three replicas", {"PodDisruptionBudget tuneloop"}, set()),
     ("CRDs installed by others", set(), CRDS),
     ("a ServiceMonitor", {"ServiceMonitor tuneloop"}, set()),
     ("a PodMonitor", {"PodMonitor tuneloop"}, set()),
-    ("no admission policies", set(), {f"{kind} tuneloop-system.tuneloop.{name}" for kind in POLICY_KINDS for name in POLICIES}),
+    ("no admission policies", set(), ADMISSION),
     ("no network policy", set(), {"NetworkPolicy tuneloop"}),
     ("an account that exists", set(), {"ServiceAccount tuneloop"}),
     ("no roles for users", set(), {"ClusterRole tuneloop-system:tuneloop:view", "ClusterRole tuneloop-system:tuneloop:edit"}),
@@ -33,6 +34,7 @@ DIFFERENCES = [
         "rights in one namespace",
         set(),
         CRDS
+        | ADMISSION
         | {f"{kind} tuneloop-system:tuneloop:tokenreviews" for kind in ("ClusterRole", "ClusterRoleBinding")}
         | {f"ClusterRole tuneloop-system:tuneloop:{role}" for role in ("view", "edit")},
     ),
