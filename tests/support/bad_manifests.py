@@ -13,6 +13,7 @@ _JOB_NAME = "must be a DNS label of at most 48 characters"
 _DEPLOYMENT_NAME = "must be a DNS label of at most 36 characters"
 _ACUTE = "\u0301"
 _VARIABLE = [{"name": "A", "value": "1"}]
+_VOLUME = [{"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}}]
 _SECRET = [{"name": "A", "secretKeyRef": {"name": "a", "key": "b"}}]
 
 BAD_MANIFESTS = (
@@ -158,7 +159,15 @@ BAD_MANIFESTS = (
     unknown_field("B16", "spec.model.namespace", "other", kind=DEPLOYMENT),
     # B17 the pods' templates are ours
     unknown_field("B17", "spec.hostNetwork", True),
-    unknown_field("B17", "spec.volumes", [{"name": "host", "hostPath": {"path": "/"}}]),
+    unknown_field("B17", "spec.volumes[0].hostPath", {"path": "/"}, "known here: configMap, csi, mountPath", spec__volumes=_VOLUME),
+    unknown_field("B17", "spec.volumes[0].emptyDir", {}, kind=DEPLOYMENT, spec__volumes=_VOLUME),
+    bad("B17", By.RULE, "spec.volumes", [{"name": "a", "mountPath": "/a"}], "exactly one of secret, configMap, persistentVolumeClaim, projected and csi must be given", field="spec.volumes[0]"),
+    bad("B17", By.RULE, "spec.volumes", [{"name": "a", "mountPath": "/a", "readOnly": False, "secret": {"secretName": "a"}}], "can be false only for persistentVolumeClaim and csi", field="spec.volumes[0].readOnly"),
+    bad_text("B17", "spec.volumes[0].name", "A.b", f.VOLUME_NAME, spec__volumes=_VOLUME),
+    bad_text("B17", "spec.volumes[0].mountPath", "/etc/../tmp", f.MOUNT_PATH, spec__volumes=_VOLUME),
+    bad("B17", By.OPERATOR, "spec.volumes", [{"name": "a", "mountPath": "/tmp/a", "secret": {"secretName": "a"}}], "any path is allowed that is neither in nor above /tmp", field="spec.volumes[0].mountPath"),
+    bad("B17", By.OPERATOR, "spec.volumes", [{"name": "token", "mountPath": "/a", "secret": {"secretName": "a"}}], "any name but config, home,", field="spec.volumes[0].name", kind=DEPLOYMENT),
+    bad("B17", By.OPERATOR, "spec.volumes", [{"name": "a", "mountPath": "/a", "projected": {"sources": [{"serviceAccountToken": {"path": "a"}}]}}], "serviceAccountToken would give the pods a token", field="spec.volumes[0].projected.sources[0]"),
     unknown_field("B17", "spec.securityContext", {"privileged": True}),
     unknown_field("B17", "spec.nodeName", "control-plane"),
     unknown_field("B17", "spec.resources.runtimeClassName", "runc"),

@@ -21,6 +21,7 @@ SMALLEST = {
     "EvaluateEvery": {"steps": 1},
     "FailureRule": {"class": "Storage", "action": "Fail"},
     "EnvVariable": {"name": "A", "value": "b"},
+    "Volume": {"name": "a", "mountPath": "/a", "secret": {}},
     "ServedModel": {"uri": "pvc://models/a"},
 }
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
@@ -53,6 +54,8 @@ EXAMPLES = {
     "variable": (["A", "_a1", "https_proxy", "a.b-c"], ["", "1A", "-a", ".a", "A B", "A=B", "A\n", "Ä", "$A"]),
     "value": (["", "x", "a\nb", "$(HOME)/é", "a=b"], ["\x00", "a\x00b"]),
     "object key": (["token", ".dockerconfigjson", "a..b", "A_b-c.d", "_"], ["", ".", "..", "..a", "a/b", "a b", "ä", "a\n"]),
+    "volume": (["a", "a-b0", "0"], ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
+    "mount path": (["/a", "/a/B_c.d-e", "/..a/.b"], ["", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a:b", "/ä", "/a\n"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
 }  # fmt: skip

@@ -35,6 +35,7 @@ class MemoryCluster:
         """Phases of a status that the schema does not allow."""
         self.pods_take_their_time = False
         self.refused_pods: dict[str, str] = {}
+        self.failed_mounts: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
         self.is_up = True
         """Whether requests get an answer."""
@@ -96,6 +97,11 @@ class MemoryCluster:
         self._answer()
         self.reads += 1
         return self.refused_pods.get(job_uid, "")
+
+    async def mount_failure(self, *, namespace: str, pod_uid: str) -> str:
+        self._answer()
+        self.reads += 1
+        return self.failed_mounts.get(pod_uid, "")
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
         self._answer()

@@ -48,6 +48,8 @@ AnnotationKey: TypeAlias = Annotated[
     str, StringConstraints(max_length=317, pattern=rf"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?{_KEY_NAME}")
 ]
 LabelValue: TypeAlias = Annotated[str, LABEL_VALUE.text(most=63)]
+Opaque: TypeAlias = Annotated[dict[str, Any], Field(max_length=16)]
+"""An object of Kubernetes that the CRD holds without a schema."""
 
 
 def positive_duration(field: str) -> Rule:

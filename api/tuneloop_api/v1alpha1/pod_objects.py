@@ -1,20 +1,23 @@
-"""What Kubernetes' own objects in `spec.scheduling` look like. The CRD holds them without a schema, which would be larger than all of ours.
+"""What Kubernetes' own objects in `spec.scheduling` and `spec.volumes` look like. The CRD holds them without a schema, which would be larger than all of ours.
 
 The operator and `tuneloop validate` read the objects with these models, so that a mistake is named before a pod is refused.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tuneloop_api.v1alpha1.common import LabelValue, Name
+from tuneloop_api.v1alpha1.common import LabelValue, Name, ObjectReference
+from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.v1alpha1.pods import Key
 from tuneloop_api.wire.model import SpecModel
+from tuneloop_api.wire.text_formats import SUB_PATH
 
 Keys: TypeAlias = list[Key]
+Mode: TypeAlias = Annotated[int, Field(ge=0, le=0o777)]
 _NUMBERS = ("Gt", "Lt")
 
 
@@ -138,3 +141,80 @@ class SpreadConstraint(SpecModel):
                 "minDomains applies only to whenUnsatisfiable: DoNotSchedule; for example leave minDomains out"
             )
         return self
+
+
+class KeyFile(SpecModel):
+    """A key of a Secret or ConfigMap, and its file."""
+
+    key: ObjectKey
+    path: Annotated[str, SUB_PATH.text(most=256)]
+    mode: Mode | None = None
+
+
+class SecretVolume(SpecModel):
+    """`volumes[].secret`."""
+
+    secret_name: Name
+    items: list[KeyFile] | None = None
+    optional: bool | None = None
+    default_mode: Mode | None = None
+
+
+class ProjectedFiles(SpecModel):
+    """Files of one Secret or ConfigMap."""
+
+    name: Name
+    items: list[KeyFile] | None = None
+    optional: bool | None = None
+
+
+class ConfigMapVolume(ProjectedFiles):
+    """`volumes[].configMap`."""
+
+    default_mode: Mode | None = None
+
+
+class ClaimVolume(SpecModel):
+    """`volumes[].persistentVolumeClaim`. Whether it is only read stands beside the path, in `readOnly`."""
+
+    claim_name: Name
+
+
+class ProjectedSource(SpecModel):
+    """An entry of `projected.sources`."""
+
+    secret: ProjectedFiles | None = None
+    config_map: ProjectedFiles | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_token(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "serviceAccountToken" in data:
+            raise _wrong(
+                "serviceAccountToken would give the pods a token of their account, which they must not have; "
+                "for example {secret: {name: trackers}}"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _is_one(self) -> ProjectedSource:
+        if (self.secret is None) == (self.config_map is None):
+            raise _wrong("a source is one secret or one configMap; for example {secret: {name: trackers}}")
+        return self
+
+
+class ProjectedVolume(SpecModel):
+    """`volumes[].projected`."""
+
+    sources: Annotated[list[ProjectedSource], Field(min_length=1)]
+    default_mode: Mode | None = None
+
+
+class CsiVolume(SpecModel):
+    """`volumes[].csi`."""
+
+    driver: Name
+    read_only: bool | None = None
+    fs_type: str | None = None
+    volume_attributes: dict[str, str] | None = None
+    node_publish_secret_ref: ObjectReference | None = None

@@ -1,16 +1,17 @@
-"""Fields that go into the pods of both kinds: who the pods are, which variables they get, and on which nodes they run.
+"""Fields that go into the pods of both kinds: who the pods are, which variables and volumes they get, and on which nodes they run.
 
 Affinity and spread constraints are Kubernetes' own objects. The CRD takes them as they are; `pod_objects` says what they look like.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from tuneloop_api.v1alpha1.common import LabelValue, Name, ObjectReference
+from tuneloop_api.v1alpha1.common import LabelValue, Name, ObjectReference, Opaque
 from tuneloop_api.v1alpha1.pod_env import Env
+from tuneloop_api.v1alpha1.pod_volumes import Volumes
 from tuneloop_api.wire.model import SpecModel, without_nulls
 from tuneloop_api.wire.rules import Rule, applies_only
 from tuneloop_api.wire.text_formats import KEY
@@ -24,8 +25,6 @@ Annotations: TypeAlias = Annotated[
     BeforeValidator(without_nulls),
 ]
 PullSecrets: TypeAlias = Annotated[list[ObjectReference], Field(max_length=16)]
-Opaque: TypeAlias = Annotated[dict[str, Any], Field(max_length=16)]
-"""An object of Kubernetes that the CRD holds without a schema."""
 
 
 class Toleration(SpecModel):
@@ -103,7 +102,7 @@ class Placement(SpecModel):
 
 
 class PodOptions(SpecModel):
-    """Who the pods are, with what their images are pulled, and which variables they get."""
+    """Who the pods are, with what their images are pulled, and which variables and volumes they get."""
 
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """When the image is pulled. Default: the operator's setting (`children.imagePullPolicy` of the chart), else the cluster decides by the tag."""
@@ -121,3 +120,6 @@ class PodOptions(SpecModel):
     env: Env | None = None
     """Environment variables of the containers, beside our own; added to `children.defaults` of the chart. Default: none.
     For example `[{name: WANDB_API_KEY, secretKeyRef: {name: trackers, key: api-key}}]`."""
+    volumes: Volumes | None = None
+    """Secrets, ConfigMaps, claims and the like that the containers mount, beside our own volumes. Default: none.
+    For example `[{name: trackers, mountPath: /etc/trackers, secret: {secretName: trackers}}]`."""

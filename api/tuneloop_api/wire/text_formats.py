@@ -132,6 +132,16 @@ OBJECT_KEY = TextFormat(
     allowed="must be the key of a Secret or ConfigMap: letters, digits, -, _ and ., not . alone and not beginning with ..",
     example="api-key",
 )
+VOLUME_NAME = TextFormat(
+    pattern=f"^{_LABEL}$",
+    allowed="must be a-z, 0-9 and -, beginning and ending with a letter or digit",
+    example="trackers",
+)
+MOUNT_PATH = TextFormat(
+    pattern=r"^(/\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
+    allowed="must be an absolute path of letters, digits, ., _ and -: no empty part, no . or .. as a part, no / at its end",
+    example="/etc/trackers",
+)
 DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
@@ -146,6 +156,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

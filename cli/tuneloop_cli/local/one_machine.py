@@ -12,19 +12,22 @@ if TYPE_CHECKING:
 PLACEMENT = frozenset(str(field.alias) for field in Placement.model_fields.values())
 """Fields of `spec.scheduling` that say on which nodes pods run."""
 POD_OPTIONS = frozenset(str(field.alias) for field in PodOptions.model_fields.values())
-"""Fields of `spec` that say who the pods are, and which variables they get."""
-_LEFT_OUT = POD_OPTIONS - {"labels", "annotations", "env"}
+"""Fields of `spec` that say who the pods are, and which variables and volumes they get."""
+_LEFT_OUT = POD_OPTIONS - {"labels", "annotations", "env", "volumes"}
+_VOLUMES = "spec.volumes: left out, one machine mounts no Secret, ConfigMap or claim; variables that name files in volumes may need other values"
 
 
 def left_out(spec: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the spec without the fields that have no effect on one machine, and one sentence that names the fields."""
+    """Return the spec without the fields that have no effect on one machine, and sentences that name the fields."""
+    volumes = [_VOLUMES] if spec.get("volumes") else []
+    spec = {name: value for name, value in spec.items() if name != "volumes"}
     scheduling = spec.get("scheduling") or {}
     ignored = [name for name in spec if name in _LEFT_OUT]
     ignored += [f"scheduling.{name}" for name in scheduling if name in PLACEMENT]
     if not ignored:
-        return dict(spec), []
+        return spec, volumes
     kept = {name: value for name, value in spec.items() if name not in _LEFT_OUT}
     if scheduling:
         kept["scheduling"] = {name: value for name, value in scheduling.items() if name not in PLACEMENT}
     names = ", ".join(f"spec.{name}" for name in ignored)
-    return kept, [f"{names}: left out, there is one machine, with its own packages and no image to pull"]
+    return kept, [*volumes, f"{names}: left out, there is one machine, with its own packages and no image to pull"]

@@ -47,5 +47,8 @@ class Cluster(Protocol):
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
         """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none."""
 
+    async def mount_failure(self, *, namespace: str, pod_uid: str) -> str:
+        """Return the newest message of the kubelet about a volume of this pod that it cannot mount; empty if there is none."""
+
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
         """Replace the status of the object. Raises `Conflict` if the object is newer than `manifest`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tuneloop_operator.cluster import readiness
 from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
-from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, newest_refusal
+from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, failed_mounts_of, newest_message
 from tuneloop_operator.cluster.resources import path_of, resource_of
 from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of, review_manifest
@@ -199,15 +199,20 @@ class ApiServer:
         return await self._transport.send(configuration), await self._transport.send(key_set)
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
-        """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none.
+        """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none."""
+        return await self._newest_message(namespace=namespace, selector=failed_creates_of(job_uid))
 
-        Only Events hold it. The API server searches all Events of the namespace, and deletes each after an hour.
-        """
+    async def mount_failure(self, *, namespace: str, pod_uid: str) -> str:
+        """Return the newest message of the kubelet about a volume of this pod that it cannot mount; empty if there is none."""
+        return await self._newest_message(namespace=namespace, selector=failed_mounts_of(pod_uid))
+
+    async def _newest_message(self, *, namespace: str, selector: str) -> str:
+        """Return the message of the newest Event. The API server searches all Events of the namespace, and deletes each after an hour."""
         resource = resource_of("Event")
-        query = {"limit": str(_PAGE), "fieldSelector": failed_creates_of(job_uid)}
+        query = {"limit": str(_PAGE), "fieldSelector": selector}
         request = Request(verb="list", resource=resource.plural, path=resource.collection(namespace), query=query)
         try:
-            return newest_refusal((await self._transport.send(request))["items"])
+            return newest_message((await self._transport.send(request))["items"])
         except Refused as error:
             _LOG.warning("Events in %s cannot be read: %s", namespace, error)
             return ""

@@ -1,4 +1,4 @@
-"""Kubernetes Events (events.k8s.io/v1): `kubectl describe` shows them, and only they say why a pod could not be created."""
+"""Kubernetes Events (events.k8s.io/v1): `kubectl describe` shows them, and only they say why a pod could not be created, or its volumes not mounted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 CONTROLLER = "tuneloop.dev/operator"
-_FAILED_CREATE = "FailedCreate"
+_FAILED_CREATE, _FAILED_MOUNT = "FailedCreate", "FailedMount"
 _PREFIXES = ("(combined from similar events): ", "Error creating: ")
 """What stands before the message of the API server: the first from the event recorder after many events, the second from the Job controller."""
 _LONGEST_NOTE_BYTES = 1024
@@ -55,8 +55,13 @@ def failed_creates_of(uid: str) -> str:
     return f"regarding.uid={uid},reason={_FAILED_CREATE}"
 
 
-def newest_refusal(events: Iterable[dict[str, Any]]) -> str:
-    """Return the message of the API server in the newest of these Events; empty if there is none. An Event holds at most 1024 bytes."""
+def failed_mounts_of(uid: str) -> str:
+    """Return the field selector for the Events that say why volumes of this pod cannot be mounted."""
+    return f"regarding.uid={uid},reason={_FAILED_MOUNT}"
+
+
+def newest_message(events: Iterable[dict[str, Any]]) -> str:
+    """Return the message in the newest of these Events, of the API server or the kubelet; empty if there is none. An Event holds at most 1024 bytes."""
     newest = max(events, key=_last_observed, default={"note": ""})
     message: str = newest.get("note") or ""
     for prefix in _PREFIXES:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import CONTROLLERS
 from tuneloop_operator.controller.rate_limiter import RateLimiter
-from tuneloop_operator.decide.decision import LiveChildren, PodRefusals
+from tuneloop_operator.decide.decision import LiveChildren, MountFailures, PodRefusals
 from tuneloop_operator.decide.unreadable import decide_unreadable, problems_of
 from tuneloop_operator.errors import Conflict, NameConflict, Refused
 from tuneloop_operator.names import MANAGED_BY, MANAGER
@@ -175,6 +175,9 @@ class Reconciler:
             case PodRefusals(job_uids=uids):
                 refusals = {uid: await self._cluster.refusal(namespace=key.namespace, job_uid=uid) for uid in uids}
                 return replace(facts, refusals={**facts.refusals, **refusals})
+            case MountFailures(pod_uids=uids):
+                found = {uid: await self._cluster.mount_failure(namespace=key.namespace, pod_uid=uid) for uid in uids}
+                return replace(facts, mount_failures={**facts.mount_failures, **found})
             case _:
                 assert_never(need)
 

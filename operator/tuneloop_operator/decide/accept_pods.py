@@ -1,4 +1,4 @@
-"""Whether variables, labels, annotations, node selectors, affinity and spread constraints can stand in a pod. The CRD holds them without a closer look."""
+"""Whether variables, volumes, labels, annotations, node selectors, affinity and spread constraints can stand in a pod. The CRD holds them without a closer look."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1.pod_env import refused_variables
 from tuneloop_api.v1alpha1.pod_keys import refused_annotations, refused_labels, refused_node_labels
-from tuneloop_api.v1alpha1.pod_objects import NodeAffinity, PodAffinity, SpreadConstraint
+from tuneloop_api.v1alpha1.pod_objects import (
+    ClaimVolume,
+    ConfigMapVolume,
+    CsiVolume,
+    NodeAffinity,
+    PodAffinity,
+    ProjectedVolume,
+    SecretVolume,
+    SpreadConstraint,
+)
+from tuneloop_api.v1alpha1.pod_volumes import refused_volumes
 from tuneloop_api.wire.rules import EXAMPLE
 from tuneloop_api.wire.text_formats import TEXT_FORMATS
 from tuneloop_operator.decide.refusal import Refusal
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pod_keys import KeyRefusal
+    from tuneloop_api.v1alpha1.pod_volumes import Volume
     from tuneloop_api.v1alpha1.pods import Affinity, Placement, PodOptions
     from tuneloop_api.wire.model import SpecModel
 
@@ -29,6 +40,11 @@ _EXAMPLES: dict[type[SpecModel], str] = {
     NodeAffinity: f"{_REQUIRED}: {{nodeSelectorTerms: [{{matchExpressions: [{{key: gpu, operator: Exists}}]}}]}}",
     PodAffinity: f"{_REQUIRED}: [{{topologyKey: kubernetes.io/hostname}}]",
     SpreadConstraint: "{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway}",
+    SecretVolume: "secret: {secretName: trackers}",
+    ConfigMapVolume: "configMap: {name: proxies}",
+    ClaimVolume: "persistentVolumeClaim: {claimName: lexicons}",
+    ProjectedVolume: "projected: {sources: [{secret: {name: trackers}}]}",
+    CsiVolume: "csi: {driver: secrets-store.csi.k8s.io, readOnly: true}",
 }
 
 
@@ -37,6 +53,7 @@ def pod_refusals(options: PodOptions, placement: Placement | None) -> Iterator[R
     yield from _keys("spec.labels", options.labels, refused_labels)
     yield from _keys("spec.annotations", options.annotations, refused_annotations)
     yield from _variables(options.env)
+    yield from _volumes(options.volumes)
     if placement is None:
         return
     yield from _keys("spec.scheduling.nodeSelector", placement.node_selector, refused_node_labels)
@@ -67,6 +84,24 @@ def _variables(variables: list[EnvVariable] | None) -> Iterator[Refusal]:
             allowed=refusal.allowed,
             example=refusal.example,
         )
+
+
+def _volumes(volumes: list[Volume] | None) -> Iterator[Refusal]:
+    for refusal in refused_volumes(volumes or ()):
+        yield Refusal(
+            reason="InvalidVolume",
+            field=f"spec.volumes[{refusal.number}].{refusal.field}",
+            given=repr(refusal.given),
+            allowed=refusal.allowed,
+            example=refusal.example,
+        )
+    for number, volume in enumerate(volumes or ()):
+        field = f"spec.volumes[{number}]"
+        yield from _shape(f"{field}.secret", volume.secret, SecretVolume)
+        yield from _shape(f"{field}.configMap", volume.config_map, ConfigMapVolume)
+        yield from _shape(f"{field}.persistentVolumeClaim", volume.persistent_volume_claim, ClaimVolume)
+        yield from _shape(f"{field}.projected", volume.projected, ProjectedVolume)
+        yield from _shape(f"{field}.csi", volume.csi, CsiVolume)
 
 
 def _affinity(affinity: Affinity | None) -> Iterator[Refusal]:

@@ -21,7 +21,14 @@ class PodRefusals:
     job_uids: tuple[str, ...]
 
 
-Need: TypeAlias = LiveChildren | PodRefusals
+@dataclass(frozen=True, kw_only=True)
+class MountFailures:
+    """Why the kubelet cannot mount volumes of these pods. Only Events say so, and Events are not watched."""
+
+    pod_uids: tuple[str, ...]
+
+
+Need: TypeAlias = LiveChildren | PodRefusals | MountFailures
 
 
 @dataclass(frozen=True, kw_only=True)

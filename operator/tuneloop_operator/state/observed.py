@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,6 @@ from tuneloop_api.contract.defaults import with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_api.contract.run_config import Stage
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
 
-STARTS = frozenset({"ContainerCreating", "PodInitializing"})
+CREATING = "ContainerCreating"
+"""Reason of a waiting container while the kubelet mounts volumes and pulls the image."""
+STARTS = frozenset({CREATING, "PodInitializing"})
 """Reasons of a waiting container with which nothing is wrong."""
 ObjectName = tuple["Kind", str]
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Time of an object without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class ObservedPod:
     """What counts of every pod of ours: the state of our own container, and why it does not run."""
 
     name: str
+    uid: str = ""
+    created: datetime = LONG_AGO
     ready: bool = False
     ended: ContainerEnd | None = None
     """How our container ended; of a server, how it last ended."""
@@ -46,13 +52,14 @@ class ObservedPod:
     """Why the container does not run yet, in one word of the kubelet, which may mean that nothing is wrong (`STARTS`)."""
     waiting_message: str = ""
     unschedulable: str = ""
+    mount_failure: str | None = None
+    """Why the kubelet cannot mount a volume. Empty: no reason. None: not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodView(ObservedPod):
     """One pod of a stage."""
 
-    uid: str
     stage: Stage
     attempt: int
     owner: str
@@ -66,7 +73,6 @@ class PodView(ObservedPod):
     node: str | None = None
     image: str = ""
     """The image that the runtime resolved; with a digest if the runtime knows one."""
-    created: datetime
     started: datetime | None = None
     """When the container began to run."""
     disruption: str = ""
@@ -134,6 +140,8 @@ class Facts:
     """Whether object and children were read from the API server just now."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """By the uid of a Job: why the API server refused to create a pod of it; empty if it refused none."""
+    mount_failures: Mapping[str, str] = field(default_factory=dict)
+    """By the uid of a pod: why the kubelet cannot mount a volume of it; empty if there is no reason."""
     progress_written: datetime | None = None
     """When this process last wrote progress to the status."""
     blocker: Blocker | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.state.observed import STARTS
+from tuneloop_operator.state.observed import CREATING, STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,8 @@ def why_waiting(pods: Iterable[ObservedPod]) -> tuple[str, str] | None:
         if pod.waiting and pod.waiting not in STARTS:
             reason = pod.waiting if _WORD.fullmatch(pod.waiting) else "Waiting"
             return reason, f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
+        if pod.waiting == CREATING and pod.mount_failure:
+            return "FailedMount", f"pod {pod.name}: {pod.mount_failure}"
         if pod.unschedulable:
             return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
     return None

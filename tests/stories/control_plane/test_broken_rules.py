@@ -69,6 +69,15 @@ BROKEN_RULES = [
         for given in ({}, {"value": "", "secretKeyRef": {"name": "a", "key": "b"}})
     ),
     *(
+        (kind, {"volumes": [{"name": "a", "mountPath": "/a"} | given]}, f"spec.volumes[0]{error}")
+        for kind in (FineTuneJob, ModelDeployment)
+        for given, error in (
+            ({}, ": Invalid value: exactly one of secret, configMap, persistentVolumeClaim, projected and csi must be given"),
+            ({"csi": {}, "secret": {}}, ": Invalid value: exactly one of secret, configMap, persistentVolumeClaim, projected and csi must be given"),
+            ({"readOnly": False, "projected": {}}, ".readOnly: Forbidden: can be false only for persistentVolumeClaim and csi, which alone can be written to"),
+        )
+    ),
+    *(
         (kind, {"scheduling": {"tolerations": [toleration]}}, f"spec.scheduling.tolerations[0].{error}")
         for kind in (FineTuneJob, ModelDeployment)
         for toleration, error in (

@@ -39,6 +39,10 @@ NEEDS: dict[str, Node] = {
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",
     "spec.env[0].configMapKeyRef": "spec.env[0].value",
+    **{
+        f"spec.volumes[0].{source}": "spec.volumes[0].secret"
+        for source in ("configMap", "persistentVolumeClaim", "projected", "csi")
+    },
     "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",
     "spec.model.fineTuneJobRef": "spec.model.uri",
     "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
@@ -50,6 +54,7 @@ BLOCKS: dict[str, Node] = {
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
     "spec.imagePullSecrets": {"name": "registry"},
     "spec.env": {"name": "A", "value": "b"},
+    "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }
 """Optional lists, and the smallest entry of each."""

@@ -19,10 +19,12 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
 from tuneloop_api.v1alpha1.pod_env import EnvVariable, KeyReference
+from tuneloop_api.v1alpha1.pod_volumes import Volume
 from tuneloop_api.v1alpha1.pods import Toleration
 from tuneloop_api.wire.model import SpecModel
 
 Given = dict[str, Any]
+VOLUME_SOURCES = ("secret", "configMap", "projected", "persistentVolumeClaim", "csi")
 SOURCES = [{"uri": "pvc://models/a.csv"}]
 
 
@@ -69,6 +71,15 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (KeyReference, {"name": "a", "key": "b" * 254}, ["key"]),
     (ModelSource, {"uri": "hf://a/b", "secretRef": {"name": "a"}}, []),
     (ModelSource, {"uri": "pvc://a/b", "secretRef": {"name": "a"}}, ["secretRef"]),
+    *((Volume, {"name": "a", "mountPath": "/a", source: {}}, []) for source in VOLUME_SOURCES),
+    *((Volume, {"name": "a", "mountPath": "/a", "readOnly": True, source: {}}, []) for source in VOLUME_SOURCES),
+    *((Volume, {"name": "a", "mountPath": "/a", "readOnly": False, source: {}}, []) for source in VOLUME_SOURCES[3:]),
+    *((Volume, {"name": "a", "mountPath": "/a", "readOnly": False, source: {}}, ["readOnly"]) for source in VOLUME_SOURCES[:3]),
+    (Volume, {"name": "a", "mountPath": "/a"}, [""]),
+    (Volume, {"name": "a", "mountPath": "/a", "secret": {}, "csi": {}}, [""]),
+    (Volume, {"name": "a" * 63, "mountPath": "/" + "a" * 255, "secret": {}}, []),
+    (Volume, {"name": "a" * 64, "mountPath": "/" + "a" * 256, "secret": {}}, ["name", "mountPath"]),
+    (Volume, {"name": "a", "mountPath": "/a", "hostPath": {}}, ["hostPath"]),
     (EvaluateEvery, {}, [""]),
     (EvaluateEvery, {"steps": 1, "epochs": 1}, [""]),
     (EvaluateEvery, {"epochs": 0.5}, []),

@@ -33,14 +33,14 @@ def view(*, last: dict[str, Any] | None = None, conditions: Any = None, **state:
 def test_the_view_of_a_servers_pod() -> None:
     end = ContainerEnd(exit_code=66, message=GONE, finished=at(5))
     ready = [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]
-    assert view(running={}, conditions=ready) == ServerPod(name="api-r1-x", revision="r1", ready=True)
-    assert view(**CRASHED) == ServerPod(name="api-r1-x", revision="r1", ended=end)
-    assert view(running={}, last=CRASHED) == ServerPod(name="api-r1-x", revision="r1", ended=end)
+    assert view(running={}, conditions=ready) == ServerPod(name="api-r1-x", uid="u-api-r1-x", revision="r1", ready=True)
+    assert view(**CRASHED) == ServerPod(name="api-r1-x", uid="u-api-r1-x", revision="r1", ended=end)
+    assert view(running={}, last=CRASHED) == ServerPod(name="api-r1-x", uid="u-api-r1-x", revision="r1", ended=end)
     waiting = view(waiting={"reason": "CrashLoopBackOff", "message": "back-off"}, last=CRASHED)
-    assert waiting == ServerPod(name="api-r1-x", revision="r1", ended=end, waiting="CrashLoopBackOff", waiting_message="back-off")  # fmt: skip
+    assert waiting == ServerPod(name="api-r1-x", uid="u-api-r1-x", revision="r1", ended=end, waiting="CrashLoopBackOff", waiting_message="back-off")  # fmt: skip
     unscheduled = [{"type": "Ready", "status": "False"}, {"type": "PodScheduled", "status": "False", "message": NO_CLAIM}]  # fmt: skip
     assert view(conditions=unscheduled).unschedulable == NO_CLAIM
-    assert server_pod(bare("Pod", "p", labels=LABELS)) == ServerPod(name="p", revision="r1")
+    assert server_pod(bare("Pod", "p", labels=LABELS)) == ServerPod(name="p", uid="u-p", revision="r1")
 
 
 def pod(name: str = "p", **fields: Any) -> ServerPod:

@@ -108,6 +108,10 @@ class LocalCluster:
         """Return nothing: local mode admits every pod."""
         return ""
 
+    async def mount_failure(self, *, namespace: str, pod_uid: str) -> str:  # noqa: ARG002  (of the protocol)
+        """Return nothing: local mode mounts no volumes."""
+        return ""
+
     async def patch_status(self, manifest: Manifest, status: dict[str, Any]) -> Manifest:
         """Replace the status of the object. Raises `Conflict` if it changed since it was read, or is gone."""
         return self.update(manifest | {"status": copy.deepcopy(status)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_operator.cluster.owners import owner_uid
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tuneloop_operator.cluster import Manifest
-
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def present_children(children: Iterable[Manifest], *, uid: str) -> dict[tuple[Any, str], Manifest]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_operator.controller.observe.common import LONG_AGO, time_of
-from tuneloop_operator.state.observed import STARTS, ContainerEnd
+from tuneloop_operator.controller.observe.common import time_of
+from tuneloop_operator.state.observed import LONG_AGO, STARTS, ContainerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
-from tuneloop_operator.controller.observe.common import LONG_AGO, present_children, time_of
+from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.trim import FIRST_DELETION
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
-from tuneloop_operator.state.observed import Facts, JobView, ObservedJob, PodView
+from tuneloop_operator.state.observed import LONG_AGO, Facts, JobView, ObservedJob, PodView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
         if _is_stage(child, kind="Job") and owner_uid(child) == uid
     }
     gone = [pod for job_uid in sorted(_job_uids(job, stages)) for pod in _terminated_pods(store, job_uid)]
-    pods = _pod_views([*children, *gone])
+    pods = _pod_views([*children, *gone], facts)
     jobs = [
         with_outcome_of_pods(
             job_view(child, pods=count[job_uid], refusal=facts.refusals.get(job_uid)),
@@ -93,8 +93,8 @@ def job_view(manifest: Manifest, *, pods: int, refusal: str | None) -> JobView:
     )
 
 
-def pod_view(manifest: Manifest) -> PodView:
-    """Return the view of a stage's pod."""
+def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView:
+    """Return the view of a stage's pod. mount_failure: as in the view."""
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     containers = containers_of(status, own=TRAINER_CONTAINER)
@@ -123,6 +123,7 @@ def pod_view(manifest: Manifest) -> PodView:
         waiting=waiting,
         waiting_message=waiting_message,
         unschedulable=unschedulable(status),
+        mount_failure=mount_failure,
         disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",
         deletion_asked=deletion_ends - grace if deletion_ends else None,
         gone_by=time_of(metadata.get("deletionTimestamp")),
@@ -146,9 +147,13 @@ def _terminated_pods(store: Store, job_uid: str) -> Iterator[Manifest]:
         yield pod | {"status": status | {"phase": phase, "conditions": kept}}
 
 
-def _pod_views(children: Iterable[Manifest]) -> tuple[PodView, ...]:
+def _pod_views(children: Iterable[Manifest], facts: Facts) -> tuple[PodView, ...]:
     """Return the views of the stages' pods. A pod names only its Job as owner, and may outlive it."""
-    pods = [pod_view(child) for child in children if _is_stage(child, kind="Pod") and owner_uid(child) is not None]
+    pods = [
+        pod_view(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
+        for child in children
+        if _is_stage(child, kind="Pod") and owner_uid(child) is not None
+    ]
     return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
 
 

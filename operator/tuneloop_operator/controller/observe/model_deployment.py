@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_operator.controller.observe.common import present_children
+from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
-from tuneloop_operator.state.observed import Facts, ObservedDeployment, ServerPod
+from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,20 +32,23 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         present=present_children(children, uid=uid),
-        pods=_server_pods(children),
+        pods=_server_pods(children, facts),
         live=facts.live,
         blocker=facts.blocker,
     )
 
 
-def server_pod(manifest: Manifest) -> ServerPod:
-    """Return the view of a server's pod."""
+def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> ServerPod:
+    """Return the view of a server's pod. mount_failure: as in the view."""
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     containers = containers_of(status, own=SERVER_CONTAINER)
     last = containers.own.get("lastState") or {}
     reason, message = containers.waiting()
     return ServerPod(
         name=metadata["name"],
+        uid=metadata["uid"],
+        created=time_of(metadata.get("creationTimestamp")) or LONG_AGO,
+        mount_failure=mount_failure,
         revision=metadata["labels"][REVISION_LABEL],
         ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
         ended=container_end(containers.state.get("terminated") or last.get("terminated")),
@@ -62,10 +65,10 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
         yield "FineTuneJob", name
 
 
-def _server_pods(children: Iterable[Manifest]) -> tuple[ServerPod, ...]:
+def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
     """Return the pods that stay. Their owner is a ReplicaSet, which is not watched: the labels tell whose they are."""
     pods = [
-        server_pod(child)
+        server_pod(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
         for child in children
         if child["kind"] == "Pod"
         and REVISION_LABEL in child["metadata"]["labels"]

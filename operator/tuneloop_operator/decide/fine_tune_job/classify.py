@@ -97,6 +97,11 @@ def without_image(pod: PodView) -> Failure:
     return _failure(kind, stage=pod.stage, message=f"{pod.waiting}: {pod.waiting_message}".rstrip(": "), pod=pod)
 
 
+def not_mounted(pod: PodView) -> Failure:
+    """Return the failure of a pod whose volumes cannot be mounted."""
+    return _failure(FailureClass.CONFIG, stage=pod.stage, message=f"FailedMount: {pod.mount_failure}", pod=pod)
+
+
 def not_started(message: str, *, stage: str, pod: PodView | None = None) -> Failure:
     """Return the failure of a run whose pods did not start in time."""
     return _failure(FailureClass.START_DEADLINE, stage=stage, message=message, pod=pod)

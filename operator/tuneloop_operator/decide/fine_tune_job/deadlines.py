@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.fine_tune_job.status import Failure, Usage
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.failure_class import FailureClass
-from tuneloop_operator.decide.fine_tune_job.classify import not_started, without_image
+from tuneloop_operator.decide.fine_tune_job.classify import not_mounted, not_started, without_image
 from tuneloop_operator.decide.fine_tune_job.hints import HINTS
 from tuneloop_operator.state.conditions import PODS_REFUSED, condition, moment
 from tuneloop_operator.state.runs import job_of_run, nodes_of, pods_expected, pods_of, stage_of
@@ -128,6 +128,8 @@ def _why_not_started(
     for pod in pods:
         if pod.waiting in _NO_IMAGE:
             return without_image(pod)
+        if pod.mount_failure:
+            return not_mounted(pod)
         if pod.unschedulable:
             return not_started(f"{late}: pod {pod.name} found no node: {pod.unschedulable}", stage=stage, pod=pod)
         if pod.waiting:

@@ -9,13 +9,14 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import job_refusals
-from tuneloop_operator.decide.decision import Decision, PodRefusals
+from tuneloop_operator.decide.decision import Decision, MountFailures, PodRefusals
 from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
 from tuneloop_operator.decide.fine_tune_job.transitions import NEEDS_LIVE_CHILDREN, TRANSITIONS, Situation, deletion_of
 from tuneloop_operator.state.conditions import condition, with_condition
-from tuneloop_operator.state.runs import Run, run_of, stage_of
+from tuneloop_operator.state.mounts import unread_mounts
+from tuneloop_operator.state.runs import Run, pods_of_run, run_of, stage_of
 from tuneloop_operator.status.fine_tune_job.job import shown
 from tuneloop_operator.status.fine_tune_job.progress import with_progress
 
@@ -43,6 +44,8 @@ def decide(observed: ObservedJob, *, now: datetime, settings: OperatorSettings) 
         status = _no_longer_refused(status, now=now)
     if observed.blocker is not None:  # the last decision could not be carried out: report it; it is tried again later
         return _with_status(observed, attempt_released(status), Decision(), now=now, settings=settings)
+    if uids := unread_mounts(pods_of_run(observed, status), options=observed.job.spec, now=now):
+        return Decision(needs=MountFailures(pod_uids=uids))
     if run_of(status) is Run.CREATED:
         status = with_progress(status, observed.progress, stage=stage_of(status))
     return _after_transitions(observed, status, now=now, settings=settings)

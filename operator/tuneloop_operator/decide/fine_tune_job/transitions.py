@@ -22,7 +22,8 @@ from tuneloop_operator.decide.fine_tune_job.state_machine import Transition, bla
 from tuneloop_operator.decide.fine_tune_job.stop import requeued_by_queue, stopped
 from tuneloop_operator.decide.fine_tune_job.success import changed_data, succeeded
 from tuneloop_operator.state.conditions import moment
-from tuneloop_operator.state.runs import child_of, job_of_run, pods_of, seconds_until_stopped, stage_of
+from tuneloop_operator.state.mounts import mounts_in
+from tuneloop_operator.state.runs import child_of, job_of_run, pods_of, pods_of_run, seconds_until_stopped, stage_of
 from tuneloop_operator.status.fine_tune_job.training_health import stale_in
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _watch(situation: Situation) -> Step:
         replans_in(observed, status, now=now),
         stale_in(status, now=now),
         refusals_in(observed, status, now=now),
+        mounts_in(pods_of_run(observed, status), options=observed.job.spec, now=now),
     )
     if wait == 0.0 and not observed.live:
         return Step(status=status, decision=NEEDS_LIVE_CHILDREN)

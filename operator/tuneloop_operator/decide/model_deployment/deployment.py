@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
-from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
+from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
@@ -20,6 +20,7 @@ from tuneloop_operator.desired.model_deployment.serving import (
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition, holds
+from tuneloop_operator.state.mounts import mounts_in, unread_mounts
 from tuneloop_operator.status.blockers import blocker_in
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE, Serving, refused, shown, waiting
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import ObservedDeployment
+    from tuneloop_operator.state.observed import ObservedDeployment, ServerPod
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
@@ -51,10 +52,14 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         may_come = reason not in _NEVER_COMES
         return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
     config = server_config(observed.deployment, artifact)
+    pods, spec = _pods(observed, config), observed.deployment.spec
+    if observed.blocker is None and (uids := unread_mounts(pods, options=spec, now=now)):
+        return Decision(needs=MountFailures(pod_uids=uids))
     serving = _serving(observed, config)
     if observed.blocker is not None:
         return _only_status(observed, shown(observed, serving, now=now))
-    return _decided(observed, config, serving, now=now, settings=settings)
+    decision = _decided(observed, config, serving, now=now, settings=settings)
+    return replace(decision, requeue_after=mounts_in(pods, options=spec, now=now))
 
 
 def _decided(
@@ -117,7 +122,7 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
     name = revision_name(observed.deployment, config.revision)
     stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
-    trouble = trouble_of((pod for pod in observed.pods if pod.revision == config.revision), status)
+    trouble = trouble_of(_pods(observed, config), status)
     replicas = observed.deployment.spec.replicas
     return Serving(
         revision=config.revision,
@@ -131,6 +136,10 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         artifact_problem=trouble.artifact,
         is_overdue=any(found.get("reason") == OVERDUE for found in status.get("conditions") or ()),
     )
+
+
+def _pods(observed: ObservedDeployment, config: ServerConfig) -> list[ServerPod]:
+    return [pod for pod in observed.pods if pod.revision == config.revision]
 
 
 def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Deletion, ...]:

@@ -20,6 +20,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_volumes
+from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.names import TRAINER_CONTAINER, job_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
 
@@ -67,7 +68,8 @@ def stage_pod(
 ) -> dict[str, Any]:
     """Return the pod that all stages share. The caller adds command and resources to its one container, and where it runs."""
     image = (job.status and job.status.image) or job.spec.image or settings.trainer_image
-    volumes, mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
+    claims, claim_mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
+    given, given_mounts = given_volumes(job.spec)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -84,14 +86,16 @@ def stage_pod(
                 "volumeMounts": [
                     *scratch_mounts(),
                     {"name": "token", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
-                    *mounts,
+                    *claim_mounts,
+                    *given_mounts,
                 ],
             }
         ],
         "volumes": [
             *scratch_volumes(config_map=job_name(job, stage=stage, attempt=attempt)),
             {"name": "token", "projected": {"sources": [{"serviceAccountToken": _token(job)}]}},
-            *volumes,
+            *claims,
+            *given,
         ],
     }
 

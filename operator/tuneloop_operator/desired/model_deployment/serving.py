@@ -36,6 +36,7 @@ from tuneloop_operator.desired.common.pod import (
     scratch_volumes,
 )
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
+from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
 
 def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> dict[str, Any]:
     claim = claim_of(config.artifact_uri)
-    volumes, mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
+    claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
     spec = deployment.spec
+    given, given_mounts = given_volumes(spec)
     amounts = spec.resources or ResourceAmounts()
     labels = deployment_labels(deployment, config.revision)
     return {
@@ -141,10 +143,10 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
                 "startupProbe": _probe("/readyz", failures=config.startup_seconds) | {"periodSeconds": 1},
                 "livenessProbe": _probe("/healthz", failures=6),
                 "readinessProbe": _probe("/readyz", failures=2),
-                "volumeMounts": [*scratch_mounts(), *mounts],
+                "volumeMounts": [*scratch_mounts(), *claim_mounts, *given_mounts],
             }
         ],
-        "volumes": [*scratch_volumes(config_map=revision_name(deployment, config.revision)), *volumes],
+        "volumes": [*scratch_volumes(config_map=revision_name(deployment, config.revision)), *claims, *given],
     }
 
 

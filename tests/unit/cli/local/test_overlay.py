@@ -177,3 +177,15 @@ def test_the_given_manifest_is_left_as_it_was():
     manifest = fine_tune_job()
     overlay(manifest, Hardware(gpus=0, ranks=2))
     assert manifest == fine_tune_job()
+
+
+def test_volumes_are_left_out_with_a_sentence_of_their_own():
+    volumes = [{"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}}]
+    manifest = fine_tune_job(resources={"gpusPerNode": 0}, volumes=volumes, imagePullPolicy="Never")
+    fitted = overlay(manifest, Hardware(gpus=0, ranks=2))
+    assert "volumes" not in fitted.manifest["spec"]
+    of_volumes, others = fitted.lines
+    assert of_volumes.startswith("spec.volumes: left out, one machine mounts no Secret, ConfigMap or claim")
+    assert others.startswith("spec.imagePullPolicy: left out")
+    deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"model": {}, "volumes": volumes}}
+    assert without_cluster_fields(deployment).lines == (of_volumes,)

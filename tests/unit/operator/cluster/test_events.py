@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.cluster.events import event_manifest, newest_refusal
+from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, failed_mounts_of, newest_message
 
 QUOTA = 'pods "reviews-a1-0-x7k2p" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0'
 
@@ -25,7 +25,7 @@ def event(note: str, **times: Any) -> dict[str, Any]:
     ],
 )
 def test_the_message_is_that_of_the_api_server(note: str) -> None:
-    assert newest_refusal([event(note)]) == QUOTA
+    assert newest_message([event(note)]) == QUOTA
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_the_message_is_that_of_the_api_server(note: str) -> None:
 )
 def test_the_newest_one_counts(newest: dict[str, Any]) -> None:
     old = event("old", deprecatedLastTimestamp="2026-01-01T12:01:00Z")
-    assert newest_refusal([old, event("new", **newest), old]) == "new"
+    assert newest_message([old, event("new", **newest), old]) == "new"
 
 
 def test_without_events_there_is_no_message() -> None:
-    assert newest_refusal([]) == ""
+    assert newest_message([]) == ""
 
 
 def test_the_note_of_an_event_cannot_steer_a_terminal() -> None:
@@ -65,3 +65,8 @@ def test_the_note_of_an_event_cannot_steer_a_terminal() -> None:
     )
     assert made["note"].startswith(r"label \x1b[2J\x0d\u202exxx")
     assert len(made["note"].encode()) <= 1024
+
+
+def test_events_are_searched_by_object_and_reason() -> None:
+    assert failed_creates_of("u") == "regarding.uid=u,reason=FailedCreate"
+    assert failed_mounts_of("u") == "regarding.uid=u,reason=FailedMount"

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from child_manifests import at, bare, stamp
 
-from tuneloop_operator.controller.observe.common import LONG_AGO
 from tuneloop_operator.controller.observe.fine_tune_job import job_view
-from tuneloop_operator.state.observed import JobView
+from tuneloop_operator.state.observed import LONG_AGO, JobView
 
 
 def test_the_view_of_a_job_in_which_everything_is_set() -> None:

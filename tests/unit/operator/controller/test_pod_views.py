@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from child_manifests import at, bare, stamp
 
-from tuneloop_operator.controller.observe.common import LONG_AGO
 from tuneloop_operator.controller.observe.fine_tune_job import pod_view
 from tuneloop_operator.controller.trim import FIRST_DELETION
-from tuneloop_operator.state.observed import ContainerEnd, PodView
+from tuneloop_operator.state.observed import LONG_AGO, ContainerEnd, PodView
 
 POD: dict[str, Any] = {
     **bare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from desired_pods import all_pods, container_of
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
@@ -13,6 +14,11 @@ from tuneloop_operator.settings.operator import OperatorSettings
 SETTINGS = OperatorSettings(default_claim="models")
 REQUIRED, PREFERRED = (f"{kind}DuringSchedulingIgnoredDuringExecution" for kind in ("required", "preferred"))
 LONG = f"{'a' * 253}/{'b' * 63}"
+
+
+def our_mounts() -> list[dict[str, Any]]:
+    """Return the mounts of all pods of an object without volumes of its own."""
+    return [mount for pod in all_pods().values() for mount in container_of(pod)["volumeMounts"]]
 
 
 def refusals(**fields: Any) -> list[str]:
@@ -183,3 +189,109 @@ def test_two_tokens_of_the_hub_are_refused() -> None:
     (refusal,) = job_refusals(FineTuneJobSpec.from_wire(spec), SETTINGS)
     assert str(refusal).startswith("spec.env[1].name: found 'HF_TOKEN'; model.secretRef gives prepare this variable")
     assert job_refusals(FineTuneJobSpec.from_wire(spec | {"env": spec["env"][:1]}), SETTINGS) == ()
+
+
+SOURCE: dict[str, Any] = {"secret": {"secretName": "a"}}
+OURS_AT = ["/etc/tuneloop", "/tuneloop", "/tmp", "/home/tuneloop", "/dev", "/proc", "/sys", "/var/run/secrets/tuneloop", "/var/run/secrets/kubernetes.io", "/run/secrets/tuneloop", "/run/secrets/kubernetes.io", "/usr", "/opt/venv", "/bin", "/sbin", "/lib", "/lib64"]  # fmt: skip
+ABOVE = {"/etc", "/home", "/var", "/var/run", "/var/run/secrets", "/run", "/run/secrets", "/opt"}
+
+
+def mounted(path: str, **fields: Any) -> dict[str, Any]:
+    return {"name": "a", "mountPath": path} | (fields or SOURCE)
+
+
+@pytest.mark.parametrize(
+    "path", [*OURS_AT, *(f"{path}/x" for path in OURS_AT), "/dev/shm", "/tuneloop/claims/models", *ABOVE]
+)
+def test_no_volume_meets_a_path_of_ours_or_of_the_system(path: str) -> None:
+    (sentence,) = refusals(volumes=[mounted(path)])
+    assert sentence.startswith(
+        f"spec.volumes[0].mountPath: found '{path}'; any path is allowed that is neither in nor above /"
+    )
+    assert sentence.endswith("; for example /etc/trackers")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/trackers",
+        "/tuneloop-data",
+        "/tmpfs",
+        "/home/other",
+        "/var/lib/a",
+        "/opt/a",
+        "/data",
+        "/var/run/secrets/eks.amazonaws.com",
+    ],
+)
+def test_other_paths_are_free(path: str) -> None:
+    assert refusals(volumes=[mounted(path)]) == []
+
+
+def test_the_paths_of_all_our_mounts_are_refused() -> None:
+    """A mount that the operator adds needs its path in the list."""
+    for mount in our_mounts():
+        assert len(refusals(volumes=[mounted(mount["mountPath"])])) == 1, mount
+        assert len(refusals(volumes=[mounted("/a") | {"name": mount["name"]}])) == 1, mount
+
+
+@pytest.mark.parametrize("name", ["config", "tmp", "home", "token", "shm", "claim-0", "claim-x", "tuneloop-ca"])
+def test_no_volume_has_a_name_of_ours(name: str) -> None:
+    (sentence,) = refusals(volumes=[mounted("/a") | {"name": name}])
+    assert sentence.startswith(
+        f"spec.volumes[0].name: found '{name}'; any name but config, home, shm, tmp, token, claim-…, tuneloop-… is allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ({"name": "a", "mountPath": "/b"}, ".name: found 'a'; each volume has a name of its own; volumes[0] has this name, too"),
+        ({"name": "b", "mountPath": "/a"}, ".mountPath: found '/a'; no volume lies in another; volumes[0] is mounted at /a"),
+        ({"name": "b", "mountPath": "/a/b"}, ".mountPath: found '/a/b'; no volume lies in another; volumes[0] is mounted at /a"),
+    ],
+)  # fmt: skip
+def test_a_volume_that_meets_an_earlier_one_is_refused(second: dict[str, Any], says: str) -> None:
+    (sentence,) = refusals(volumes=[mounted("/a"), second | SOURCE])
+    assert sentence.startswith(f"spec.volumes[1]{says}")
+    assert refusals(volumes=[mounted("/a"), {"name": "b", "mountPath": "/ab"} | SOURCE]) == []
+
+
+WRONG_SOURCES: list[tuple[dict[str, Any], str, str]] = [
+    ({"secret": {}}, "secret.secretName: found nothing", "the field is required; for example secret: {secretName: trackers}"),
+    ({"secret": {"name": "a", "secretName": "a"}}, "secret.name: found 'a'", "Kubernetes knows no such field here"),
+    ({"secret": {"secretName": "kube-system/a"}}, "secret.secretName: found 'kube-system/a'", "must be the name of an object"),
+    ({"secret": {"secretName": "a", "items": [{"key": "k", "path": "../p"}]}}, "secret.items[0].path: found '../p'", "must be a path inside"),
+    ({"secret": {"secretName": "a", "defaultMode": 512}}, "secret.defaultMode: found 512", "less than or equal to 511"),
+    ({"configMap": {"secretName": "a"}}, "configMap.name: found nothing", "the field is required"),
+    ({"persistentVolumeClaim": {"claimName": "a", "readOnly": True}}, "persistentVolumeClaim.readOnly: found True", "no such field here"),
+    ({"projected": {}}, "projected.sources: found nothing", "the field is required"),
+    ({"projected": {"sources": []}}, "projected.sources: found []", "at least 1 item"),
+    ({"projected": {"sources": [{}]}}, "projected.sources[0]: found {}", "a source is one secret or one configMap"),
+    ({"projected": {"sources": [{"secret": {"name": "a"}, "configMap": {"name": "a"}}]}}, "projected.sources[0]: found {", "a source is one"),
+    ({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, "projected.sources[0]: found {", "would give the pods a token"),
+    ({"projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}}, "projected.sources[0].clusterTrustBundle: found {", "no such field here"),
+    ({"csi": {"readOnly": True}}, "csi.driver: found nothing", "the field is required"),
+    ({"csi": {"driver": "a", "volumeHandle": "b"}}, "csi.volumeHandle: found 'b'", "no such field here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "where", "says"), WRONG_SOURCES, ids=lambda value: str(value)[:50])
+def test_a_mistake_in_the_source_of_a_volume_is_named(source: dict[str, Any], where: str, says: str) -> None:
+    sentence = next(found for found in refusals(volumes=[mounted("/a", **source)]) if where in found)
+    assert sentence.startswith(f"spec.volumes[0].{where}")
+    assert says in sentence
+    assert "; for example " in sentence
+
+
+def test_whole_sources_are_taken() -> None:
+    items = [{"key": ".a", "path": "b/c", "mode": 0o400}]
+    files = {"name": "a", "items": items, "optional": True}
+    sources: list[dict[str, Any]] = [
+        {"secret": {"secretName": "a", "items": items, "optional": False, "defaultMode": 0o777}},
+        {"configMap": files | {"defaultMode": 0}},
+        {"persistentVolumeClaim": {"claimName": "a"}, "readOnly": False},
+        {"projected": {"sources": [{"secret": files}, {"configMap": files}], "defaultMode": 0o440}},
+        {"csi": {"driver": "a.b", "readOnly": False, "fsType": "ext4", "volumeAttributes": {"a": "b"}, "nodePublishSecretRef": {"name": "a"}}},
+    ]  # fmt: skip
+    assert refusals(volumes=[mounted(f"/v{n}", **source) | {"name": f"v{n}"} for n, source in enumerate(sources)]) == []

@@ -102,6 +102,33 @@ VARIABLES: dict[str, Any] = {
         {"name": "RUN_NAME", "value": "reviews-$(POD_NAME)"},
     ],
 }
+VOLUMES: dict[str, Any] = {
+    "volumes": [
+        {"name": "trackers", "mountPath": "/etc/trackers", "secret": {"secretName": "trackers", "optional": True}},
+        {"name": "proxies", "mountPath": "/etc/proxies", "configMap": {"name": "proxies"}},
+        {
+            "name": "both",
+            "mountPath": "/opt/both",
+            "projected": {
+                "sources": [
+                    {"secret": {"name": "trackers", "items": [{"key": "api-key", "path": "key", "mode": 256}]}},
+                    {"configMap": {"name": "proxies"}},
+                ]
+            },
+        },
+        {
+            "name": "vault",
+            "mountPath": "/mnt/vault",
+            "csi": {
+                "driver": "secrets-store.csi.k8s.io",
+                "readOnly": True,
+                "volumeAttributes": {"secretProviderClass": "a"},
+            },
+        },
+        {"name": "lexicons", "mountPath": "/mnt/lexicons", "persistentVolumeClaim": {"claimName": "lexicons"}},
+        {"name": "logs", "mountPath": "/mnt/logs", "readOnly": False, "persistentVolumeClaim": {"claimName": "logs"}},
+    ],
+}
 FOURTH_ATTEMPT: dict[str, Any] = {
     "attempt": 4,
     "nodes": 3,
@@ -181,6 +208,15 @@ def children_with_variables() -> list[dict[str, Any]]:
     ]
 
 
+def children_with_volumes() -> list[dict[str, Any]]:
+    job = fine_tune_job("reviews-volumes", MINIMAL | VOLUMES)
+    storage = storage_of(job.spec, default_claim="models")
+    assert storage is not None
+    shared = {"storage": storage, "settings": SETTINGS}
+    servers = [child for child in serving_children(SERVING | VOLUMES) if child["kind"] == "Deployment"]
+    return [stage_job(job, stage="export", **shared), train_job(job, attempt=1, **shared), *servers]
+
+
 def serving_children(spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS) -> list[dict[str, Any]]:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
@@ -224,6 +260,7 @@ EXAMPLES = {
     "placed": placed_children,
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,
+    "volumes": children_with_volumes,
 }
 
 
