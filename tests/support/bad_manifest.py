@@ -139,6 +139,6 @@ def unknown_field(
 
 
 def bad_text(
-    row: str, path: str, value: str, text_format: f.TextFormat, *, kind: Any = JOB, **besides: Any
+    row: str, path: str, value: str | int, text_format: f.TextFormat, *, kind: Any = JOB, **besides: Any
 ) -> BadManifest:
     return bad(row, By.RULE, path, value, text_format.message, advice=text_format.allowed, kind=kind, **besides)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from tuneloop_api.v1alpha1 import API_VERSION
+from tuneloop_api.wire.quantities import INT_OR_STRING
 
 HEX = "0123456789abcdef" * 4
 
@@ -56,6 +57,7 @@ EXAMPLES = {
     "object key": (["token", ".dockerconfigjson", "a..b", "A_b-c.d", "_"], ["", ".", "..", "..a", "a/b", "a b", "ä", "a\n"]),
     "volume": (["a", "a-b0", "0"], ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
     "mount path": (["/a", "/a/B_c.d-e", "/..a/.b"], ["", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a:b", "/ä", "/a\n"]),
+    "interface": (["eth0", "br-ex", "eth0.100", "bond_0"], ["", "-a", ".a", "a b", "^docker", "=eth0", "a,b", "a/b", "ä", "a\n"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
 }  # fmt: skip
@@ -126,7 +128,7 @@ def good(node):
         high = math.nextafter(node["exclusiveMaximum"], -math.inf) if "exclusiveMaximum" in node else high
         return [low, high, (low + high) / 2]
     if "pattern" in node:
-        return example(node)[0]
+        return [*example(node)[0], *([0, 7] if INT_OR_STRING in node else [])]
     return ["é" * node["maxLength"], "x" * max(node.get("minLength", 0), 1), "\U0001f600" * node["maxLength"]]
 
 
@@ -142,9 +144,14 @@ def bad(node):
         return wrong + outside + [node[edge] for edge in ("exclusiveMinimum", "exclusiveMaximum") if edge in node]
     if node["type"] == "string":
         wrong += example(node)[1] if "pattern" in node else []
+        wrong = [-1, *filter(is_no_int, wrong)] if INT_OR_STRING in node else wrong
         wrong += [""] if node.get("minLength", 0) > 0 else []
         wrong += ["x" * (node["maxLength"] + 1)]
     return wrong
+
+
+def is_no_int(value):
+    return isinstance(value, bool) or not isinstance(value, int)
 
 
 def example(node):

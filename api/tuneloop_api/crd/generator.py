@@ -18,6 +18,7 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
+from tuneloop_api.wire.quantities import INT_OR_STRING
 from tuneloop_api.wire.rules import EXAMPLE
 from tuneloop_api.wire.text_formats import TEXT_FORMATS
 
@@ -236,8 +237,11 @@ def _rewrite_leaf(node: Json) -> None:
             node |= {bound: limit, f"exclusive{bound.title()}": True}
     if text_format := TEXT_FORMATS.get(node.get("pattern", "")):
         del node["pattern"]  # of a pattern the API server shows the bare text; a rule has a message
-        rule = {"rule": f"self.matches(r'{text_format.pattern}')", "message": text_format.message}
+        text = "string(self)" if INT_OR_STRING in node else "self"
+        rule = {"rule": f"{text}.matches(r'{text_format.pattern}')", "message": text_format.message}
         node["x-kubernetes-validations"] = [rule]
+    if INT_OR_STRING in node:
+        del node["type"]
     if "description" in node:
         node["description"] = " ".join(node["description"].split())
 

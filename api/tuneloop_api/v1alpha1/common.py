@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import MessageModel, SpecModel, without_nulls
+from tuneloop_api.wire.quantities import OR_WHOLE_NUMBER
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import (
     CPU,
@@ -27,8 +28,8 @@ from tuneloop_api.wire.text_formats import (
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 Name: TypeAlias = Annotated[str, NAME.text(most=253)]
-Cpu: TypeAlias = Annotated[str, CPU.text(most=32)]
-Memory: TypeAlias = Annotated[str, MEMORY.text(most=32)]
+Cpu: TypeAlias = Annotated[str, CPU.text(most=32), *OR_WHOLE_NUMBER]
+Memory: TypeAlias = Annotated[str, MEMORY.text(most=32), *OR_WHOLE_NUMBER]
 # without `format: duration`: with it the API server (1.36) also takes a list where the text belongs
 Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
 ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
@@ -148,7 +149,7 @@ class ResourceAmounts(SpecModel):
     """CPU and memory of one pod, as Kubernetes quantities."""
 
     cpu: Cpu | None = None
-    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit. For example `"4"` or `500m`."""
+    """Cores that each pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit. For example `4` or `500m`."""
     memory: Memory | None = None
     """Memory that each pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no limit.
     For example `16Gi`."""

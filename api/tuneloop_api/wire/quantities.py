@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
 _UNITS = {
     "m": Decimal("0.001"),
     **{letter: Decimal(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
     **{f"{letter}i": Decimal(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
 }
+
+
+def _as_text(value: object) -> object:
+    """Return a whole number as text, so that `cpu: 2` and `cpu: "2"` are the same. Other numbers never reach a model: the API server refuses them."""
+    if isinstance(value, float):
+        raise PydanticCustomError("rule", "{message}", {"message": _NO_FLOAT})
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+INT_OR_STRING = "x-kubernetes-int-or-string"
+_NO_FLOAT = 'must be a whole number or text: the API server takes no number with a point, so write quotes or a smaller unit; for example "0.5" or 500m'
+OR_WHOLE_NUMBER = (BeforeValidator(_as_text), Field(json_schema_extra={INT_OR_STRING: True}))
+"""What makes a text a quantity, behind its format: `Annotated[str, MEMORY.text(most=32), *OR_WHOLE_NUMBER]`."""
 
 
 def amount_of(quantity: str) -> Decimal | None:

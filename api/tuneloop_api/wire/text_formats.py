@@ -55,7 +55,7 @@ CPU = TextFormat(
 )
 MEMORY = TextFormat(
     pattern=r"^([0-9]+|[0-9]*\.[0-9]+)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
-    allowed="must be a number of bytes with a unit: k, M, G, T, P, E or, in powers of 1024, Ki, Mi, Gi, Ti, Pi, Ei",
+    allowed="must be a number of bytes with a unit: k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi or Ei",
     example="16Gi",
 )
 DURATION = TextFormat(
@@ -142,6 +142,11 @@ MOUNT_PATH = TextFormat(
     allowed="must be an absolute path of letters, digits, ., _ and -: no empty part, no . or .. as a part, no / at its end",
     example="/etc/trackers",
 )
+INTERFACE = TextFormat(
+    pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    allowed="must be the name of a network interface: letters, digits, ., _ and -, beginning with a letter or digit",
+    example="net1",
+)
 DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
@@ -156,6 +161,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, INTERFACE, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

@@ -58,7 +58,7 @@ def trained_identity(manifest: Manifest) -> str:
         name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
     }
     spec["model"].pop("secretRef", None)
-    trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS and value != {}}
+    trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS | {"network"} and value != {}}
     return str(uuid.uuid5(_UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(trained)}"))
 
 

@@ -6,16 +6,23 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.v1alpha1.common import ResourceAmounts
+from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
 from tuneloop_api.wire.names import HUB_TOKEN
 from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
-from tuneloop_operator.decide.accept_pods import pod_refusals
+from tuneloop_operator.decide.accept_pods import pod_refusals, resource_refusals
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
+    from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+    from tuneloop_api.v1alpha1.model_deployment.spec import ServerResources
     from tuneloop_operator.settings.operator import OperatorSettings
+
+
+_LONGEST_VALUE = 100
 
 
 def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -33,12 +40,20 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *_missing_claim(spec, settings),
         *_two_tokens(spec),
         *pod_refusals(spec, spec.scheduling),
+        *_resources(spec.resources),
+        *_network(spec),
     )
 
 
 def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the deployment cannot run here; empty if it can."""
-    return (*_no_artifact(spec, settings), *pod_refusals(spec, spec.scheduling))
+    return (*_no_artifact(spec, settings), *pod_refusals(spec, spec.scheduling), *_resources(spec.resources))
+
+
+def _resources(resources: Resources | ServerResources | None) -> Iterator[Refusal]:
+    if resources is not None:
+        limits = ResourceAmounts(cpu=resources.cpu, memory=resources.memory)
+        yield from resource_refusals(resources, limits=limits, gpu=resources.gpu_resource)
 
 
 def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
@@ -90,6 +105,17 @@ def _local(field: str, uri: str) -> Iterator[Refusal]:
             given=uri,
             allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub",
             example="pvc://models/" + uri.removeprefix(FILE_SCHEME).strip("/"),
+        )
+
+
+def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:
+    for refusal in refused_network(spec.network, spec.env or []) if spec.network else ():
+        yield Refusal(
+            reason="InvalidVariable",
+            field=f"spec.{refusal.field}",
+            given=ascii(refusal.name)[:_LONGEST_VALUE],
+            allowed=refusal.allowed,
+            example=refusal.example,
         )
 
 

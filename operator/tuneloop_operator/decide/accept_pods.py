@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.pod_objects import (
     SpreadConstraint,
 )
 from tuneloop_api.v1alpha1.pod_volumes import refused_volumes
+from tuneloop_api.v1alpha1.resources import GPU, refused_resources
 from tuneloop_api.wire.rules import EXAMPLE
 from tuneloop_api.wire.text_formats import TEXT_FORMATS
 from tuneloop_operator.decide.refusal import Refusal
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from tuneloop_api.v1alpha1.common import ResourceAmounts
     from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pod_keys import KeyRefusal
     from tuneloop_api.v1alpha1.pod_volumes import Volume
     from tuneloop_api.v1alpha1.pods import Affinity, Placement, PodOptions
+    from tuneloop_api.v1alpha1.resources import PodResources
     from tuneloop_api.wire.model import SpecModel
 
 _LONGEST_VALUE = 100
@@ -60,6 +63,18 @@ def pod_refusals(options: PodOptions, placement: Placement | None) -> Iterator[R
     yield from _affinity(placement.affinity)
     for number, constraint in enumerate(placement.topology_spread_constraints or ()):
         yield from _shape(f"spec.scheduling.topologySpreadConstraints[{number}]", constraint, SpreadConstraint)
+
+
+def resource_refusals(resources: PodResources, *, limits: ResourceAmounts, gpu: str | None) -> Iterator[Refusal]:
+    """Yield what no pod can have of `spec.resources`. gpu: the resource of one GPU, as the object names it."""
+    for refusal in refused_resources(resources, limits=limits, gpu=gpu or GPU):
+        yield Refusal(
+            reason="InvalidResources",
+            field=f"spec.resources.{refusal.field}",
+            given=refusal.given,
+            allowed=refusal.allowed,
+            example=refusal.example,
+        )
 
 
 def _keys(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from custom_objects import (
     SMALLEST,
     apply,
@@ -29,6 +30,19 @@ def test_the_spec_is_stored_as_it_was_sent_without_defaults(custom_resources, na
 def test_the_status_of_a_new_object_says_that_nobody_has_observed_it(custom_resources, namespace, kind):
     assert create(custom_resources, namespace, kind)["status"] == NOT_OBSERVED
     assert custom_resources.request("GET", f"{collection(kind, namespace)}/a").body["status"] == NOT_OBSERVED
+
+
+@EACH_KIND
+@pytest.mark.parametrize(("given", "read"), [("2", "2"), ('"2"', "2"), ("500m", "500m")])
+def test_a_quantity_is_stored_as_it_was_sent_and_read_as_text(custom_resources, namespace, kind, given, read):
+    sent = yaml.safe_load(f"{{cpu: {given}, extended: {{rdma/hca: 1}}}}")
+    applied = apply(custom_resources, namespace, manifest(kind, spec=SMALLEST[kind] | {"resources": sent}))
+    assert applied.returncode == 0, applied.stderr
+    path = f"{collection(kind, namespace)}/{manifest(kind)['metadata']['name']}"
+    stored = custom_resources.request("GET", path).body
+    assert stored["spec"]["resources"] == sent
+    resources = kind.from_wire(stored).spec.resources
+    assert (resources.cpu, resources.extended) == (read, {"rdma/hca": "1"})
 
 
 @EACH_KIND

@@ -82,6 +82,22 @@ def test_an_integer_however_it_is_written(custom_resources, shared_namespace, te
     assert (reply.status == 201, not refusals(FineTuneJob, json.loads(body))) == (accepted, accepted), reply.body
 
 
+QUANTITIES = {
+    "2": True, '"2"': True, '"0.5"': True, "0": True, "9223372036854775807": True, "null": True, "-1": False, "0.5": False, "1.5e-3": False, "true": False, "[2]": False, '""': False,
+    '"-1"': False, "9223372036854775808": False,
+}  # fmt: skip
+
+
+@EACH_KIND
+@pytest.mark.parametrize(("text", "accepted"), QUANTITIES.items(), ids=QUANTITIES)
+def test_a_quantity_however_it_is_written(custom_resources, shared_namespace, kind, text, accepted):
+    body = json.dumps(
+        smallest(kind) | {"spec": smallest(kind)["spec"] | {"resources": {"cpu": "HERE", "requests": {"cpu": "HERE"}}}}
+    ).replace('"HERE"', text)
+    reply = create(custom_resources, shared_namespace, kind, body)
+    assert (reply.status == 201, not refusals(kind, json.loads(body))) == (accepted, accepted), reply.body
+
+
 DECIMALS = {
     "1": True, "1e-4": True, "0.5": True, "0": False, "-0.0": False, "1e-400": False, "5e-324": True, "1e400": False, "10.0000000000000001": True,
     "10.000000000000002": False, "1" + "0" * 400: False, '"2e-4"': False, "false": False,

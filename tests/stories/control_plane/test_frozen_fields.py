@@ -49,6 +49,8 @@ FROZEN = {
     "labels": ({"a": "b"}, {"a": "c"}),
     "annotations": ({"a": "b"}, {"a": "c"}),
     "env": ([{"name": "A", "value": "1"}], [{"name": "A", "value": "2"}]),
+    "network": ({"interface": "eth0"}, {"interface": "net1"}),
+    "volumes": tuple([{"name": "a", "mountPath": "/a", "secret": {"secretName": name}}] for name in ("a", "b")),
 }
 
 WITH_OTHERS = {"scheduling.minNodes", "scheduling.shrinkAfter", "taskOptions"}  # whose values other fields bound

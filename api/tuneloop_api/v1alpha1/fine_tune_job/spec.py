@@ -26,15 +26,16 @@ from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.training import TASK_OF_METRIC, Method, Training
 from tuneloop_api.v1alpha1.pods import PodOptions
+from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
-from tuneloop_api.wire.text_formats import GPU_RESOURCE
 
 
 class Evaluation(SpecModel):
@@ -73,29 +74,29 @@ def _most_ranks(gpus_per_node: int | None) -> float:
     return gpus or math.inf
 
 
-class Resources(SpecModel):
+class Resources(PodResources):
     """Nodes, GPUs and memory of the training pods, and of the two CPU stages."""
 
     nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Number of training pods, each on a node of its own, 1 to 1024. More than one need a claim that can be mounted ReadWriteMany. Default: 1. For example `2`."""
-    gpus_per_node: Annotated[int, Field(ge=0, le=64)] | None = None
+    gpus_per_node: Gpus | None = None
     """Number of GPUs of each training pod, 0 to 64; 0 trains on CPU. Default: 1. For example `8`."""
     processes_per_node: Annotated[int, Field(ge=1, le=256)] | None = None
     """Number of ranks (processes) of each training pod, 1 to 256. A rank has a GPU of its own, so that there are at most `gpusPerNode` of them, but for jobs on CPU.
     Default: one per GPU, at least one. For example `4`."""
-    gpu_resource: Annotated[str, GPU_RESOURCE.text(most=316)] | None = None
+    gpu_resource: GpuResource | None = None
     """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
     For example `amd.com/gpu`."""
     cpu: Cpu | None = None
     """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit.
-    For example `"8"` or `7500m`."""
+    For example `8` or `7500m`."""
     memory: Memory | None = None
     """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
     limit. For example `64Gi`."""
     prepare: ResourceAmounts | None = None
-    """CPU and memory of the pod that prepares the data; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
+    """CPU and memory of the pod that prepares the data; it has no GPU. Default: no request and no limit. For example `{cpu: 4, memory: 16Gi}`."""
     export: ResourceAmounts | None = None
-    """CPU and memory of the pod that exports and measures the model; it has no GPU. Default: no request and no limit. For example `{cpu: "4", memory: 16Gi}`."""
+    """CPU and memory of the pod that exports and measures the model; it has no GPU. Default: no request and no limit. For example `{cpu: 4, memory: 16Gi}`."""
 
     rules = (
         Rule(
@@ -201,6 +202,8 @@ class FineTuneJobSpec(PodOptions):
     """How often training is restarted before the job fails. For example `{maxRestarts: 10}`."""
     scheduling: Scheduling | None = None
     """Where the training pods run, and what happens if there is not enough room. For example `{queueName: team-a}`."""
+    network: Network | None = None
+    """How the training pods reach each other. For example `{interface: net1}`."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Seconds that all training pods may run, all attempts together, before the job fails; waiting for room, for a queue or for a restart does not count. May be changed
     while the job runs. Default: none. For example `86400`."""

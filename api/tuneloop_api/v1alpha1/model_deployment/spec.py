@@ -20,6 +20,7 @@ from tuneloop_api.v1alpha1.common import (
     positive_duration,
 )
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
+from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
 from tuneloop_api.wire.rules import applies_only, exactly_one
 from tuneloop_api.wire.text_formats import DIGEST
@@ -72,6 +73,15 @@ class Lifecycle(SpecModel):
     rules = (positive_duration("startup"),)
 
 
+class ServerResources(PodResources, ResourceAmounts):
+    """CPU, memory and devices of each server pod."""
+
+    gpus: Gpus | None = None
+    """Number of GPUs of each server pod, 0 to 64, for images that compute on them: the server of this release computes on CPU. Default: 0. For example `1`."""
+    gpu_resource: GpuResource | None = None
+    """Name of the extended resource that stands for one GPU: `DOMAIN/NAME`. Default: `nvidia.com/gpu`. For example `amd.com/gpu`."""
+
+
 class ModelDeploymentSpec(PodOptions):
     """Which model to serve, and how."""
 
@@ -83,8 +93,8 @@ class ModelDeploymentSpec(PodOptions):
     """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
     """How long a server may take to start and to stop. For example `{startup: 30m}`."""
-    resources: ResourceAmounts | None = None
-    """CPU and memory of each server pod. Default: no request and no limit. For example `{cpu: "4", memory: 8Gi}`."""
+    resources: ServerResources | None = None
+    """CPU, memory and devices of each server pod. Default: no request and no limit. For example `{cpu: 4, memory: 8Gi}`."""
     image: Image | None = None
     """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
     scheduling: Placement | None = None

@@ -111,7 +111,7 @@ def plan_process(
 def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:
     """Return CUDA_VISIBLE_DEVICES: the pods of a gang share the machine's GPUs in the order of their indexes."""
     limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
-    count = sum(int(amount) for name, amount in limits.items() if name not in {"cpu", "memory"})
+    count = sum(int(amount) for name, amount in limits.items() if name not in {"cpu", "memory", "ephemeral-storage"})
     first = count * int(pod["metadata"].get("annotations", {}).get(COMPLETION_INDEX, 0))
     return ",".join(gpus[first : first + count])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.v1alpha1.fine_tune_job.network import GLOO_INTERFACE, NCCL_INTERFACE, refused_network
 from tuneloop_api.v1alpha1.pod_env import reserved
 from tuneloop_api.wire.names import SECRET_VARIABLES
 from tuneloop_operator.settings.pod_defaults import PodDefaults
@@ -11,6 +12,7 @@ from tuneloop_operator.settings.pod_defaults import PodDefaults
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tuneloop_api.v1alpha1.fine_tune_job.network import Network
     from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pods import PodOptions
     from tuneloop_operator.settings.operator import OperatorSettings
@@ -41,6 +43,18 @@ def from_secret(name: str, *, secret: str, key: str) -> dict[str, Any]:
 
 def _secret_names(variables: Iterable[EnvVariable]) -> list[str]:
     return [variable.name for variable in variables if variable.secret_key_ref]
+
+
+def network_variables(network: Network | None) -> list[dict[str, Any]]:
+    """Return the variables by which NCCL and gloo find their interface, and those of NCCL that the object sets."""
+    if network is None:
+        return []
+    refused = {refusal.name for refusal in refused_network(network, [])}  # a stored object may have such a name
+    own = {name: value for name, value in (network.nccl_env or {}).items() if name not in refused}
+    if network.interface:
+        # without `=`, NCCL takes every interface whose name begins so
+        own = {NCCL_INTERFACE: f"={network.interface}", GLOO_INTERFACE: network.interface} | own
+    return [{"name": name, "value": value} for name, value in own.items()]
 
 
 def _for_the_kubelet(variable: EnvVariable) -> dict[str, Any]:

@@ -60,9 +60,3 @@ def container_security() -> dict[str, Any]:
         "capabilities": {"drop": ["ALL"]},
         "readOnlyRootFilesystem": True,
     }
-
-
-def same_requests_and_limits(amounts: dict[str, str | None]) -> dict[str, Any]:
-    """Return a container's resources. None: no request and no limit. Pods with equal requests and limits are evicted last."""
-    given = {name: amount for name, amount in amounts.items() if amount is not None}
-    return {"requests": given, "limits": given} if given else {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.wire.names import COMPLETION_INDEX, HUB_TOKEN, token_audience
-from tuneloop_operator.desired.common.environment import environment, from_secret
+from tuneloop_operator.desired.common.environment import environment, from_secret, network_variables
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import (
@@ -15,10 +15,10 @@ from tuneloop_operator.desired.common.pod import (
     image_of,
     plain_env,
     pod_security,
-    same_requests_and_limits,
     scratch_mounts,
     scratch_volumes,
 )
+from tuneloop_operator.desired.common.resources import container_resources
 from tuneloop_operator.desired.common.storage import claim_volumes
 from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.names import TRAINER_CONTAINER, job_name
@@ -48,7 +48,7 @@ def stage_job(
     pod = stage_pod(job, stage=stage, attempt=0, storage=storage, settings=settings)
     pod["containers"][0] |= {
         "command": ["python", "-m", "tuneloop_trainer", stage, RUN_CONFIG_PATH],
-        "resources": same_requests_and_limits(amounts.to_wire()),
+        "resources": container_resources(amounts),
     }
     labels = job_labels(job, stage=stage, attempt=0)
     pod |= placement_fields(None, settings, labels=labels)
@@ -106,6 +106,7 @@ def _own_variables(job: FineTuneJob, stage: Stage) -> list[dict[str, Any]]:
     if stage == "train":
         index = f"metadata.annotations['{COMPLETION_INDEX}']"
         variables.append({"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}})
+        variables += network_variables(job.spec.network)
     token = job.spec.model.secret_ref
     if stage == "prepare" and token:
         variables.append(from_secret(HUB_TOKEN, secret=token.name, key=token.key or _TOKEN_KEY))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
+from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import placement_fields, pod_metadata, without_nodes
-from tuneloop_operator.desired.common.pod import same_requests_and_limits
+from tuneloop_operator.desired.common.resources import container_resources, half_of_memory, shared_memory
 from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_pod
 from tuneloop_operator.names import QUEUE_LABEL, job_name, rendezvous_name
@@ -63,18 +64,14 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
         "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
         **_placement(job, attempt=attempt, settings=settings),
     }
-    pod["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+    gpus = filled.gang.gpus_per_node
+    volume, mount = shared_memory(resources.shared_memory or (half_of_memory(resources.memory) if gpus else None))
+    pod["volumes"].append(volume)
     container = pod["containers"][0]
     container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
-    container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  (a memory volume of the pod)
-    gpus = filled.gang.gpus_per_node
-    container["resources"] = same_requests_and_limits(
-        {
-            "cpu": resources.cpu,
-            "memory": resources.memory,
-            resources.gpu_resource or "nvidia.com/gpu": str(gpus) if gpus else None,
-        }
-    )
+    container["volumeMounts"].append(mount)
+    amounts = ResourceAmounts(cpu=resources.cpu, memory=resources.memory)
+    container["resources"] = container_resources(amounts, resources, gpus=gpus, gpu_resource=resources.gpu_resource)
     return pod
 
 

@@ -13,8 +13,7 @@ from tuneloop_api.contract.server_config import (
     ServerConfig,
     revision_of,
 )
-from tuneloop_api.v1alpha1.common import ResourceAmounts
-from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServerResources
 from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
@@ -31,10 +30,10 @@ from tuneloop_operator.desired.common.pod import (
     image_of,
     plain_env,
     pod_security,
-    same_requests_and_limits,
     scratch_mounts,
     scratch_volumes,
 )
+from tuneloop_operator.desired.common.resources import container_resources, shared_memory
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
 from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
@@ -120,7 +119,8 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
     claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
     spec = deployment.spec
     given, given_mounts = given_volumes(spec)
-    amounts = spec.resources or ResourceAmounts()
+    resources = spec.resources or ServerResources()
+    shm, shm_mount = shared_memory(resources.shared_memory) if resources.shared_memory else ({}, {})
     labels = deployment_labels(deployment, config.revision)
     return {
         "automountServiceAccountToken": False,
@@ -136,18 +136,29 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
                 "env": environment(plain_env(), spec, settings),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
-                "resources": same_requests_and_limits(amounts.to_wire()),
+                "resources": container_resources(
+                    resources, resources, gpus=resources.gpus or 0, gpu_resource=resources.gpu_resource
+                ),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 # loading ends with the first 200 of /readyz; the liveness probe starts after that
                 "startupProbe": _probe("/readyz", failures=config.startup_seconds) | {"periodSeconds": 1},
                 "livenessProbe": _probe("/healthz", failures=6),
                 "readinessProbe": _probe("/readyz", failures=2),
-                "volumeMounts": [*scratch_mounts(), *claim_mounts, *given_mounts],
+                "volumeMounts": [*scratch_mounts(), *claim_mounts, *_one(shm_mount), *given_mounts],
             }
         ],
-        "volumes": [*scratch_volumes(config_map=revision_name(deployment, config.revision)), *claims, *given],
+        "volumes": [
+            *scratch_volumes(config_map=revision_name(deployment, config.revision)),
+            *claims,
+            *_one(shm),
+            *given,
+        ],
     }
+
+
+def _one(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item] if item else []
 
 
 def _probe(path: str, *, failures: int) -> dict[str, Any]:

@@ -189,3 +189,14 @@ def test_volumes_are_left_out_with_a_sentence_of_their_own():
     assert others.startswith("spec.imagePullPolicy: left out")
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"model": {}, "volumes": volumes}}
     assert without_cluster_fields(deployment).lines == (of_volumes,)
+
+
+def test_network_and_what_a_node_is_asked_for_are_left_out():
+    resources = {"gpusPerNode": 0, "cpu": 2, "sharedMemory": "1Gi", "extended": {"a/b": 1}}
+    fitted = overlay(fine_tune_job(resources=resources, network={"interface": "net1"}), Hardware(gpus=0, ranks=2))
+    assert fitted.lines == (
+        "spec.resources.sharedMemory, spec.resources.extended: left out, the machine is shared as it is",
+        "spec.network: left out, the ranks of one machine talk over loopback",
+    )
+    assert fitted.manifest["spec"]["resources"] == {"gpusPerNode": 0, "cpu": 2}
+    assert "network" not in fitted.manifest["spec"]

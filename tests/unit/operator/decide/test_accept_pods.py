@@ -295,3 +295,39 @@ def test_whole_sources_are_taken() -> None:
         {"csi": {"driver": "a.b", "readOnly": False, "fsType": "ext4", "volumeAttributes": {"a": "b"}, "nodePublishSecretRef": {"name": "a"}}},
     ]  # fmt: skip
     assert refusals(volumes=[mounted(f"/v{n}", **source) | {"name": f"v{n}"} for n, source in enumerate(sources)]) == []
+
+
+WRONG_RESOURCES: list[tuple[dict[str, Any], str]] = [
+    ({"extended": {"rdma": 1}}, "extended: found 'rdma'; must be an extended resource: DOMAIN/NAME; for example rdma/hca"),
+    ({"extended": {"a b/c": 1}}, "extended: found 'a b/c'; must be an extended resource"),
+    ({"extended": {f"{'a' * 254}/b": 1}}, "extended: found 'aaa"),
+    ({"extended": {"kubernetes.io/batteries": 1}}, "extended: found 'kubernetes.io/batteries'; resources of kubernetes.io are no devices"),
+    ({"extended": {"attachable.kubernetes.io/a": 1}}, "extended: found 'attachable.kubernetes.io/a'; resources of kubernetes.io are no"),
+    ({"extended": {"requests.a.b/c": 1}}, "extended: found 'requests.a.b/c'; resources of kubernetes.io are no devices"),
+    ({"extended": {"nvidia.com/gpu": 1}}, "extended: found 'nvidia.com/gpu'; nvidia.com/gpu stands for the GPUs"),
+    ({"gpuResource": "amd.com/gpu", "extended": {"amd.com/gpu": 1}}, "extended: found 'amd.com/gpu'; amd.com/gpu stands for the GPUs"),
+    ({"extended": {"a/b": 0}}, "extended.a/b: found '0'; devices are counted in whole numbers, at least 1; for example rdma/hca: 1"),
+    ({"extended": {"a/b": "1Gi"}}, "extended.a/b: found '1Gi'; devices are counted"),
+    ({"cpu": 2, "requests": {"cpu": "2001m"}}, "requests.cpu: found 2001m; cannot be more than the pod may use: resources.cpu is 2; for example cpu: 2"),
+    ({"memory": "1Gi", "requests": {"memory": "1025Mi"}}, "requests.memory: found 1025Mi; cannot be more than the pod may use: resources.memory is 1Gi"),
+    ({"memory": "1Gi", "sharedMemory": "2Gi"}, "sharedMemory: found 2Gi; shared memory counts to the memory of the pod: resources.memory is 1Gi; for example sharedMemory: 1Gi"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resources", "says"), WRONG_RESOURCES, ids=lambda value: str(value)[:50])
+def test_an_amount_that_no_pod_can_have_is_refused(resources: dict[str, Any], says: str) -> None:
+    (sentence,) = refusals(resources=resources)
+    assert sentence.startswith(f"spec.resources.{says}")
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"extended": {"rdma/hca_shared_devices_a": 1, "vpc.amazonaws.com/efa": "4"}},
+        {"gpuResource": "amd.com/gpu", "extended": {"nvidia.com/gpu": 1}},
+        {"cpu": 2, "memory": "1Gi", "requests": {"cpu": "2000m", "memory": "1024Mi"}, "sharedMemory": "1Gi"},
+        {"requests": {"cpu": 64, "memory": "1Ti"}, "sharedMemory": "1Ti"},
+    ],
+)
+def test_amounts_at_their_limits_are_taken(resources: dict[str, Any]) -> None:
+    assert refusals(resources=resources) == []
