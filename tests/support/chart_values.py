@@ -109,6 +109,19 @@ VARIANTS = {
             }
         }
     },
+    "proxies and authorities": {
+        "proxy": {
+            "http": "http://proxy.example.com:3128",
+            "https": "http://[fd00::1]:3128",
+            "noProxy": "10.0.0.0/8,.corp",
+        },
+        "trustedCA": {"configMap": "company-ca", "key": "bundle.pem"},
+        "children": {"defaults": {"env": [{"name": "NO_PROXY", "value": ".example.com"}]}},
+    },
+    "authorities in a secret, and no proxy for http": {
+        "proxy": {"https": "https://proxy.example.com"},
+        "trustedCA": {"secret": "company-ca"},
+    },
     "names of its own": {
         "fullnameOverride": "ml-operator",
         "leaseName": "ml-operator",

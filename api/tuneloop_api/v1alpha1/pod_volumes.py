@@ -22,6 +22,7 @@ _SYSTEM = "the container runtime mounts it"
 _TOKENS = "tokens are mounted there"
 _PATHS = {
     "/etc/tuneloop": "the operator mounts the configuration there",
+    "/etc/tuneloop-ca": "the operator mounts the trusted authorities there",
     "/tuneloop": "the operator mounts claims there",
     "/tmp": "it is the scratch folder of the pod",  # noqa: S108  (an emptyDir of the pod's own)
     "/home/tuneloop": "it is the home of the pod's user",

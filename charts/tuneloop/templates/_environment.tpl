@@ -1,3 +1,28 @@
+{{/* The variables of the proxies, for (list ROOT HOST), where HOST needs no proxy. Programs read names in capitals, in small letters, or both. */}}
+{{- define "tuneloop.proxies" -}}
+{{- $proxy := (index . 0).Values.proxy }}
+{{- if or $proxy.http $proxy.https }}
+{{- $none := list (index . 1) "localhost" "127.0.0.1" ".svc" ".cluster.local" $proxy.noProxy | compact | join "," }}
+{{- range $name, $value := dict "HTTP_PROXY" $proxy.http "HTTPS_PROXY" $proxy.https "NO_PROXY" $none }}
+{{- if $value }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+- {name: {{ lower $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The source of the volume with the trusted authorities; empty without authorities. */}}
+{{- define "tuneloop.trustedCA" -}}
+{{- with .Values.trustedCA }}
+{{- if .configMap }}
+configMap: {name: {{ .configMap | quote }}, items: [{key: {{ .key | quote }}, path: ca.crt}]}
+{{- else if .secret }}
+secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The operator's settings, as it reads them. What is empty is left out: the program has the default. */}}
 {{- define "tuneloop.environment" -}}
 - {name: TUNELOOP_POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
@@ -21,6 +46,23 @@
 {{- range $name, $value := .Values.children.defaults }}
 {{- if $value }}{{ $_ := set $defaults $name $value }}{{ end }}
 {{- end }}
+{{- $named := list }}
+{{- range .Values.children.defaults.env }}{{ $named = append $named (upper .name) }}{{ end }}
+{{- $env := list }}
+{{- range include "tuneloop.proxies" (list . "") | fromYamlArray }}
+{{- if not (has (upper .name) $named) }}{{ $env = append $env . }}{{ end }}
+{{- end }}
+{{- with concat $env .Values.children.defaults.env }}{{ $_ := set $defaults "env" . }}{{ end }}
+{{- with .Values.trustedCA }}
+{{- if or .configMap .secret }}
+- name: TUNELOOP_TRUSTED_CA
+  value: {{ (.configMap | empty | not | ternary (dict "configMap" .configMap "key" .key) (dict "secret" .secret "key" .key)) | toJson | quote }}
+{{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" }}
+- {name: {{ . }}, value: /etc/tuneloop-ca/ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- include "tuneloop.proxies" (list . "$(KUBERNETES_SERVICE_HOST)") }}
 {{- with $defaults }}
 {{- /* the kubelet would take $(NAME) for a variable */}}
 - name: TUNELOOP_POD_DEFAULTS

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from tuneloop_operator.settings.egress import Destination
 from tuneloop_operator.settings.environment import read, setting
 from tuneloop_operator.settings.pod_defaults import PodDefaults
+from tuneloop_operator.settings.trusted_ca import TrustedCa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,12 @@ class OperatorSettings(BaseModel):
         example='[{"cidr": "10.0.0.0/8", "ports": [443]}, {"namespace": "minio", "ports": [9000]}]',
     )
     """Where all pods may connect to beside DNS and their own gang, as JSON; unset: everywhere."""
+    trusted_ca: TrustedCa | None = setting(
+        None,
+        allowed="JSON with configMap or secret, the name of an object in the namespaces of jobs, and key",
+        example='{"configMap": "company-ca", "key": "ca.crt"}',
+    )
+    """Bundle of certificates that the programs of all trainer and server pods trust in place of the image's, as JSON."""
     default_claim: str | None = setting(
         None,
         allowed="the name of a PersistentVolumeClaim",

@@ -12,6 +12,7 @@ from pod_security import offences
 
 from tuneloop_api.crd import generator as crd
 from tuneloop_operator.desired.common.endpoint_slice import PORT_NAME
+from tuneloop_operator.desired.common.volumes import CA_DIRECTORY
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
 
@@ -118,6 +119,49 @@ def test_destinations_of_pods_reach_the_program(helm):
         {"namespace": "minio", "ports": [9000]},
         {"cidr": "fd00::/8"},
     ]
+
+
+def test_proxies_reach_the_operator_and_all_pods(helm):
+    proxies = {"HTTP_PROXY": "http://proxy.example.com:3128", "HTTPS_PROXY": "http://[fd00::1]:3128"}
+    both = proxies | {name.lower(): value for name, value in proxies.items()}
+    environment = _environment(helm, "proxies and authorities")
+    assert both.items() <= environment.items()
+    none = "$(KUBERNETES_SERVICE_HOST),localhost,127.0.0.1,.svc,.cluster.local,10.0.0.0/8,.corp"
+    assert (environment["NO_PROXY"], environment["no_proxy"]) == (none, none)
+    defaults = OperatorSettings.from_environment(environment).pod_defaults
+    # a variable of the administrator stands in place of the chart's, in capitals and in small letters
+    assert {variable.name: variable.value for variable in defaults.env} == both | {"NO_PROXY": ".example.com"}
+    only_https = _environment(helm, "authorities in a secret, and no proxy for http")
+    assert {name for name in only_https if name.upper().endswith("_PROXY")} == {"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}  # fmt: skip
+    assert not any(name.upper().endswith("_PROXY") for name in _environment(helm, "the defaults"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "source", "setting"),
+    [
+        (
+            "proxies and authorities",
+            {"configMap": {"name": "company-ca", "items": [{"key": "bundle.pem", "path": "ca.crt"}]}},
+            {"configMap": "company-ca", "key": "bundle.pem"},
+        ),
+        (
+            "authorities in a secret, and no proxy for http",
+            {"secret": {"secretName": "company-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"secret": "company-ca", "key": "ca.crt"},
+        ),
+    ],
+)
+def test_the_operator_trusts_the_authorities_and_gives_them_to_all_pods(helm, variant, source, setting):
+    pod = operator_pod(helm.rendered(VARIANTS[variant]))
+    environment = environment_of(pod)
+    trusted = OperatorSettings.from_environment(environment).trusted_ca
+    assert trusted.to_wire() == setting
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "trusted-ca"]
+    assert volume == {"name": "trusted-ca"} | source
+    (mount,) = [mount for mount in pod["spec"]["containers"][0]["volumeMounts"] if mount["name"] == "trusted-ca"]
+    assert (mount["mountPath"], mount["readOnly"]) == (CA_DIRECTORY, True)
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        assert environment[name] == f"{CA_DIRECTORY}/ca.crt"
 
 
 @pytest.mark.parametrize(

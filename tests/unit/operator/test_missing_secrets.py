@@ -13,6 +13,9 @@ from observed_jobs import NOW, SETTINGS
 
 from tuneloop_operator.decide.decision import Decision, MountFailures
 from tuneloop_operator.decide.model_deployment.deployment import decide as deployment_decision
+from tuneloop_operator.desired.common.volumes import has_given_volumes
+from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.trusted_ca import TrustedCa
 from tuneloop_operator.state.mounts import mounts_in, unread_mounts
 from tuneloop_operator.state.observed import Blocker, ObservedDeployment, ObservedPod, ServerPod
 from tuneloop_operator.status.waiting import why_waiting
@@ -48,11 +51,13 @@ def observed_deployment(*, spec: dict[str, Any], pods: tuple[ServerPod, ...] = (
     ],
 )
 def test_events_are_read_of_a_late_pod(kind: Any, pods: list[ObservedPod], unread: tuple[str, ...], again: float | None) -> None:  # fmt: skip
-    options = kind(volumes=VOLUMES).spec
-    assert unread_mounts(pods, options=options, now=NOW) == unread
-    assert mounts_in(pods, options=options, now=NOW) == again
-    plain = kind().spec
-    assert (unread_mounts(pods, options=plain, now=NOW), mounts_in(pods, options=plain, now=NOW)) == ((), None)
+    trusting = OperatorSettings(trusted_ca=TrustedCa(config_map="company-ca"))
+    for options, settings in ((kind(volumes=VOLUMES).spec, SETTINGS), (kind().spec, trusting)):
+        is_expected = has_given_volumes(options, settings)
+        assert unread_mounts(pods, is_expected=is_expected, now=NOW) == unread
+        assert mounts_in(pods, is_expected=is_expected, now=NOW) == again
+    assert not has_given_volumes(kind().spec, SETTINGS)
+    assert (unread_mounts(pods, is_expected=False, now=NOW), mounts_in(pods, is_expected=False, now=NOW)) == ((), None)
 
 
 @pytest.mark.parametrize(

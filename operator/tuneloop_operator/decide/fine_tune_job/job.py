@@ -14,6 +14,7 @@ from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
 from tuneloop_operator.decide.fine_tune_job.transitions import NEEDS_LIVE_CHILDREN, TRANSITIONS, Situation, deletion_of
+from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.state.conditions import condition, with_condition
 from tuneloop_operator.state.mounts import unread_mounts
 from tuneloop_operator.state.runs import Run, pods_of_run, run_of, stage_of
@@ -44,7 +45,9 @@ def decide(observed: ObservedJob, *, now: datetime, settings: OperatorSettings) 
         status = _no_longer_refused(status, now=now)
     if observed.blocker is not None:  # the last decision could not be carried out: report it; it is tried again later
         return _with_status(observed, attempt_released(status), Decision(), now=now, settings=settings)
-    if uids := unread_mounts(pods_of_run(observed, status), options=observed.job.spec, now=now):
+    if uids := unread_mounts(
+        pods_of_run(observed, status), is_expected=has_given_volumes(observed.job.spec, settings), now=now
+    ):
         return Decision(needs=MountFailures(pod_uids=uids))
     if run_of(status) is Run.CREATED:
         status = with_progress(status, observed.progress, stage=stage_of(status))

@@ -21,6 +21,7 @@ from tuneloop_operator.decide.fine_tune_job.start import (
 from tuneloop_operator.decide.fine_tune_job.state_machine import Transition, blame_window
 from tuneloop_operator.decide.fine_tune_job.stop import requeued_by_queue, stopped
 from tuneloop_operator.decide.fine_tune_job.success import changed_data, succeeded
+from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.state.conditions import moment
 from tuneloop_operator.state.mounts import mounts_in
 from tuneloop_operator.state.runs import child_of, job_of_run, pods_of, pods_of_run, seconds_until_stopped, stage_of
@@ -105,7 +106,11 @@ def _watch(situation: Situation) -> Step:
         replans_in(observed, status, now=now),
         stale_in(status, now=now),
         refusals_in(observed, status, now=now),
-        mounts_in(pods_of_run(observed, status), options=observed.job.spec, now=now),
+        mounts_in(
+            pods_of_run(observed, status),
+            is_expected=has_given_volumes(observed.job.spec, situation.settings),
+            now=now,
+        ),
     )
     if wait == 0.0 and not observed.live:
         return Step(status=status, decision=NEEDS_LIVE_CHILDREN)

@@ -10,6 +10,7 @@ from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.common.compare import covers
+from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
@@ -52,14 +53,14 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         may_come = reason not in _NEVER_COMES
         return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
     config = server_config(observed.deployment, artifact)
-    pods, spec = _pods(observed, config), observed.deployment.spec
-    if observed.blocker is None and (uids := unread_mounts(pods, options=spec, now=now)):
+    pods, has_volumes = _pods(observed, config), has_given_volumes(observed.deployment.spec, settings)
+    if observed.blocker is None and (uids := unread_mounts(pods, is_expected=has_volumes, now=now)):
         return Decision(needs=MountFailures(pod_uids=uids))
     serving = _serving(observed, config)
     if observed.blocker is not None:
         return _only_status(observed, shown(observed, serving, now=now))
     decision = _decided(observed, config, serving, now=now, settings=settings)
-    return replace(decision, requeue_after=mounts_in(pods, options=spec, now=now))
+    return replace(decision, requeue_after=mounts_in(pods, is_expected=has_volumes, now=now))
 
 
 def _decided(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1.fine_tune_job.network import GLOO_INTERFACE, NCCL_INTERFACE, refused_network
 from tuneloop_api.v1alpha1.pod_env import reserved
 from tuneloop_api.wire.names import SECRET_VARIABLES
+from tuneloop_operator.desired.common.volumes import trusted_variables
 from tuneloop_operator.settings.pod_defaults import PodDefaults
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def environment(
     """
     defaults = settings.pod_defaults or PodDefaults()
     names = {variable["name"] for variable in ours}
-    chosen = {variable.name: variable for variable in [*(defaults.env or ()), *(options.env or ())]}
+    given_by_all = [*trusted_variables(settings), *(defaults.env or ()), *(options.env or ())]
+    chosen = {variable.name: variable for variable in given_by_all}
     # a reserved name is refused; a stored object may have it all the same
     given = [variable for name, variable in chosen.items() if name not in names and not reserved(name)]
     secret = _secret_names(given) if hides_secrets else []
@@ -41,10 +43,6 @@ def from_secret(name: str, *, secret: str, key: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
-def _secret_names(variables: Iterable[EnvVariable]) -> list[str]:
-    return [variable.name for variable in variables if variable.secret_key_ref]
-
-
 def network_variables(network: Network | None) -> list[dict[str, Any]]:
     """Return the variables by which NCCL and gloo find their interface, and those of NCCL that the object sets."""
     if network is None:
@@ -55,6 +53,10 @@ def network_variables(network: Network | None) -> list[dict[str, Any]]:
         # without `=`, NCCL takes every interface whose name begins so
         own = {NCCL_INTERFACE: f"={network.interface}", GLOO_INTERFACE: network.interface} | own
     return [{"name": name, "value": value} for name, value in own.items()]
+
+
+def _secret_names(variables: Iterable[EnvVariable]) -> list[str]:
+    return [variable.name for variable in variables if variable.secret_key_ref]
 
 
 def _for_the_kubelet(variable: EnvVariable) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def stage_pod(
     """Return the pod that all stages share. The caller adds command and resources to its one container, and where it runs."""
     image = (job.status and job.status.image) or job.spec.image or settings.trainer_image
     claims, claim_mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
-    given, given_mounts = given_volumes(job.spec)
+    given, given_mounts = given_volumes(job.spec, settings)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,

@@ -118,7 +118,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
     claim = claim_of(config.artifact_uri)
     claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
     spec = deployment.spec
-    given, given_mounts = given_volumes(spec)
+    given, given_mounts = given_volumes(spec, settings)
     resources = spec.resources or ServerResources()
     shm, shm_mount = shared_memory(resources.shared_memory) if resources.shared_memory else ({}, {})
     labels = deployment_labels(deployment, config.revision)
