@@ -20,6 +20,7 @@ from tuneloop_operator.desired.fine_tune_job.train_job import train_job
 from tuneloop_operator.names import job_name
 from tuneloop_operator.state.conditions import moment, stamp, with_condition
 from tuneloop_operator.state.runs import Run, child_of, run_of, stage_of
+from tuneloop_operator.status.pod_defaults import with_pod_defaults
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +41,7 @@ def with_next_run(
     stage = stage_of(status)
     if status.start_time is None:
         status = _with_choices(observed, status, now=now, settings=settings)
+    status = changed(status, resolved=with_pod_defaults(status.resolved, settings))
     if stage == "train":
         status = changed(status, attempt=_next_attempt(observed, status), nodes=_nodes(status))
     return with_child(status, stage, Child(name=job_name(observed.job, stage=stage, attempt=status.attempt or 0)))
