@@ -18,10 +18,13 @@ def _as_text(value: object) -> object:
     """Return a whole number as text, so that `cpu: 2` and `cpu: "2"` are the same. Other numbers never reach a model: the API server refuses them."""
     if isinstance(value, float):
         raise PydanticCustomError("rule", "{message}", {"message": _NO_FLOAT})
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return str(value) if is_number else value
 
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
+_LARGEST = 2**63 - 1
+"""To the API server, a larger number is one with a point."""
 _NO_FLOAT = 'must be a whole number or text: the API server takes no number with a point, so write quotes or a smaller unit; for example "0.5" or 500m'
 OR_WHOLE_NUMBER = (BeforeValidator(_as_text), Field(json_schema_extra={INT_OR_STRING: True}))
 """What makes a text a quantity, behind its format: `Annotated[str, MEMORY.text(most=32), *OR_WHOLE_NUMBER]`."""
