@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tuneloop_operator.cluster import readiness
 from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
-from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, failed_mounts_of, newest_message
+from tuneloop_operator.cluster.events import event_manifest, events_of, failed_creates_of, mount_failure, newest_message
 from tuneloop_operator.cluster.resources import path_of, resource_of
 from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of, review_manifest
@@ -200,22 +200,23 @@ class ApiServer:
 
     async def refusal(self, *, namespace: str, job_uid: str) -> str:
         """Return the newest message of the API server about a pod of this Job that it refused to create; empty if there is none."""
-        return await self._newest_message(namespace=namespace, selector=failed_creates_of(job_uid))
+        return newest_message(await self._events(namespace=namespace, selector=failed_creates_of(job_uid)))
 
     async def mount_failure(self, *, namespace: str, pod_uid: str) -> str:
         """Return the newest message of the kubelet about a volume of this pod that it cannot mount; empty if there is none."""
-        return await self._newest_message(namespace=namespace, selector=failed_mounts_of(pod_uid))
+        return mount_failure(await self._events(namespace=namespace, selector=events_of(pod_uid)))
 
-    async def _newest_message(self, *, namespace: str, selector: str) -> str:
-        """Return the message of the newest Event. The API server searches all Events of the namespace, and deletes each after an hour."""
+    async def _events(self, *, namespace: str, selector: str) -> Manifests:
+        """Return Events. The API server searches all Events of the namespace, and deletes each after an hour."""
         resource = resource_of("Event")
         query = {"limit": str(_PAGE), "fieldSelector": selector}
         request = Request(verb="list", resource=resource.plural, path=resource.collection(namespace), query=query)
         try:
-            return newest_message((await self._transport.send(request))["items"])
+            found: Manifests = (await self._transport.send(request))["items"]
         except Refused as error:
             _LOG.warning("Events in %s cannot be read: %s", namespace, error)
-            return ""
+            return []
+        return found
 
     async def post_event(
         self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 CONTROLLER = "tuneloop.dev/operator"
-_FAILED_CREATE, _FAILED_MOUNT = "FailedCreate", "FailedMount"
+_FAILED_CREATE = "FailedCreate"
+_FAILED_MOUNTS = frozenset({"FailedMount", "FailedAttachVolume"})
 _PREFIXES = ("(combined from similar events): ", "Error creating: ")
 """What stands before the message of the API server: the first from the event recorder after many events, the second from the Job controller."""
 _LONGEST_NOTE_BYTES = 1024
@@ -55,9 +56,20 @@ def failed_creates_of(uid: str) -> str:
     return f"regarding.uid={uid},reason={_FAILED_CREATE}"
 
 
-def failed_mounts_of(uid: str) -> str:
-    """Return the field selector for the Events that say why volumes of this pod cannot be mounted."""
-    return f"regarding.uid={uid},reason={_FAILED_MOUNT}"
+def events_of(uid: str) -> str:
+    """Return the field selector for all Events about this pod."""
+    return f"regarding.uid={uid}"
+
+
+def mount_failure(events: Iterable[dict[str, Any]]) -> str:
+    """Return why a volume cannot be mounted, by all Events about a pod; empty if the pod got further since, as when its image is pulled.
+
+    The kubelet tries again, and first failures are common: the pod may be younger than the kubelet's copy of a ConfigMap.
+    """
+    newest = max(
+        events, key=lambda event: (_last_observed(event), event.get("reason") not in _FAILED_MOUNTS), default={}
+    )
+    return newest_message([newest]) if newest.get("reason") in _FAILED_MOUNTS else ""
 
 
 def newest_message(events: Iterable[dict[str, Any]]) -> str:

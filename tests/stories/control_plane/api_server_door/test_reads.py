@@ -84,3 +84,28 @@ def test_why_the_pods_of_a_job_are_refused_is_read_in_the_servers_words(
     assert refusal.startswith('pods "refused-')
     assert 'violates PodSecurity "restricted' in refusal
     assert of_another_job == ""
+
+
+def test_why_a_volume_cannot_be_mounted_is_read_in_the_kubelets_words(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    """The kubelet writes Events of the older API, with the pod as their object."""
+    missing = 'MountVolume.SetUp failed for volume "trackers" : secret "trackers" not found'
+    for number, (reason, message) in enumerate((("Scheduled", "assigned"), ("FailedMount", missing))):
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"pod.{number}", "namespace": namespace},
+            "involvedObject": {"kind": "Pod", "namespace": namespace, "name": "pod", "uid": "u-1"},
+            "reason": reason,
+            "message": message,
+            "type": "Warning",
+            "lastTimestamp": f"2026-01-01T12:0{number}:00Z",
+        }
+        assert control_plane.request("POST", f"/api/v1/namespaces/{namespace}/events", event).status == 201
+
+    async def story(server: ApiServer) -> tuple[str, str]:
+        of_another = await server.mount_failure(namespace=namespace, pod_uid="u-2")
+        return await server.mount_failure(namespace=namespace, pod_uid="u-1"), of_another
+
+    assert run_story(control_plane, story) == (missing, "")

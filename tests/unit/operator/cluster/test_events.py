@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.cluster.events import event_manifest, failed_creates_of, failed_mounts_of, newest_message
+from tuneloop_operator.cluster.events import event_manifest, events_of, failed_creates_of, mount_failure, newest_message
 
 QUOTA = 'pods "reviews-a1-0-x7k2p" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0'
 
@@ -69,4 +69,24 @@ def test_the_note_of_an_event_cannot_steer_a_terminal() -> None:
 
 def test_events_are_searched_by_object_and_reason() -> None:
     assert failed_creates_of("u") == "regarding.uid=u,reason=FailedCreate"
-    assert failed_mounts_of("u") == "regarding.uid=u,reason=FailedMount"
+    assert events_of("u") == "regarding.uid=u"
+
+
+def of_pod(reason: str, second: int) -> dict[str, Any]:
+    return event(reason, deprecatedLastTimestamp=f"2026-01-01T12:00:{second:02}Z") | {"reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("events", "failure"),
+    [
+        ([], ""),
+        ([of_pod("Scheduled", 1)], ""),
+        ([of_pod("Scheduled", 1), of_pod("FailedMount", 2)], "FailedMount"),
+        ([of_pod("FailedMount", 2), of_pod("Scheduled", 1), of_pod("FailedAttachVolume", 3)], "FailedAttachVolume"),
+        ([of_pod("FailedMount", 2), of_pod("Pulling", 3)], ""),
+        ([of_pod("FailedMount", 2), of_pod("Pulling", 2)], ""),
+        ([of_pod("Pulling", 2), of_pod("FailedMount", 2)], ""),
+    ],
+)
+def test_a_mount_that_failed_counts_until_the_pod_gets_further(events: list[dict[str, Any]], failure: str) -> None:
+    assert mount_failure(events) == failure
