@@ -76,8 +76,9 @@ def test_any_job(custom_resources, namespace, statuses, seed):
     for line in [line for condition in refused for line in condition["message"].splitlines()]:
         assert A_FIELD.match(line), line
         assert "; for example " in line, line
-    if any(refusal.reason == "InvalidObject" for refusal in job_refusals(job.spec, SETTINGS)):
-        return  # affinity or a spread constraint that Kubernetes would not take; other refusals are about what no pod holds
+    reasons = {refusal.reason for refusal in job_refusals(job.spec, SETTINGS)}
+    if reasons & {"InvalidObject", "InvalidResources"}:
+        return  # an object of Kubernetes or an amount that Kubernetes would not take; other refusals are about what no pod holds
     children = {"prepare": ENDED | {"name": "a-prepare"}, "train": ENDED | {"name": "a-a1"}}
     later = FineTuneJob.from_wire(stored | {"status": {"attempt": 1, "children": children}})
     for child in [*decision.apply, *decision.create, *later_children(later)]:
