@@ -45,9 +45,8 @@ def decide(observed: ObservedJob, *, now: datetime, settings: OperatorSettings) 
         status = _no_longer_refused(status, now=now)
     if observed.blocker is not None:  # the last decision could not be carried out: report it; it is tried again later
         return _with_status(observed, attempt_released(status), Decision(), now=now, settings=settings)
-    if uids := unread_mounts(
-        pods_of_run(observed, status), is_expected=has_given_volumes(observed.job.spec, settings), now=now
-    ):
+    has_volumes = has_given_volumes(observed.job.spec, settings)
+    if has_volumes and (uids := unread_mounts(pods_of_run(observed, status), is_expected=True, now=now)):
         return Decision(needs=MountFailures(pod_uids=uids))
     if run_of(status) is Run.CREATED:
         status = with_progress(status, observed.progress, stage=stage_of(status))

@@ -41,7 +41,9 @@ def with_next_run(
     stage = stage_of(status)
     if status.start_time is None:
         status = _with_choices(observed, status, now=now, settings=settings)
-    status = changed(status, resolved=with_pod_defaults(status.resolved, settings))
+    resolved = with_pod_defaults(status.resolved, settings)
+    if resolved != status.resolved:
+        status = changed(status, resolved=resolved)
     if stage == "train":
         status = changed(status, attempt=_next_attempt(observed, status), nodes=_nodes(status))
     return with_child(status, stage, Child(name=job_name(observed.job, stage=stage, attempt=status.attempt or 0)))

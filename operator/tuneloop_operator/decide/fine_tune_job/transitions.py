@@ -101,16 +101,13 @@ def _watch(situation: Situation) -> Step:
     if replanned(observed, status, now=now) is not None:
         return _replan(situation)
     status = requeued_by_queue(observed, status, now=now)
+    has_volumes = has_given_volumes(observed.job.spec, situation.settings)
     wait = _soonest(
         requeue_after(observed, status, now=now, settings=situation.settings),
         replans_in(observed, status, now=now),
         stale_in(status, now=now),
         refusals_in(observed, status, now=now),
-        mounts_in(
-            pods_of_run(observed, status),
-            is_expected=has_given_volumes(observed.job.spec, situation.settings),
-            now=now,
-        ),
+        mounts_in(pods_of_run(observed, status), is_expected=True, now=now) if has_volumes else None,
     )
     if wait == 0.0 and not observed.live:
         return Step(status=status, decision=NEEDS_LIVE_CHILDREN)
