@@ -116,7 +116,7 @@ ATTEMPTS = [
     _attempt("the IPC of the node", JOB, _in_pod(lambda pod: pod.update(hostIPC=True)), _NODE),
     _attempt("a port of the node", DEPLOYMENT, _in_container(lambda found: found["ports"][0].update(hostPort=8000)), _NODE),
     _attempt("a folder of the node", JOB, _volume(hostPath={"path": "/"}), "volumes of the pods may be"),
-    _attempt("a volume of a driver that gets tokens", JOB, _volume(csi={"driver": "secrets-store.csi.k8s.io"}), "volumes of the pods may be"),
+    _attempt("a volume of a driver that was not allowed", JOB, _volume(csi={"driver": "tokens.csi.example.com"}), "volumes of the pods may be"),
     _attempt("the token of the account", JOB, _in_pod(lambda pod: pod.update(automountServiceAccountToken=True)), "must set automountServiceAccountToken: false"),
     _attempt("the token by default", DEPLOYMENT, _in_pod(lambda pod: pod.pop("automountServiceAccountToken")), "must set automountServiceAccountToken: false"),
     _attempt("a token for the API server", JOB, _token(audience=None), _TOKEN),

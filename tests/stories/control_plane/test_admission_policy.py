@@ -61,6 +61,7 @@ def thief(control_plane, helm, tmp_path_factory):
     cluster_helm = replace(helm, kubeconfig=control_plane.kubeconfig)
     path = tmp_path_factory.mktemp("thief") / "kubeconfig"
     values = {"replicas": 0, "rbac": {"scope": "cluster"}, "crds": {"install": False}}
+    values["admissionPolicy"] = {"csiDrivers": ["secrets-store.csi.k8s.io"]}
     with fresh_namespace(control_plane) as home, fresh_namespace(control_plane) as team:
         cluster_helm.must("install", "tuneloop", str(CHART), "-n", home, values=values)
         with client_of(account_kubeconfig(control_plane, path, namespace=home, account="tuneloop")) as client:
