@@ -118,7 +118,11 @@ INERT: dict[str, dict[str, str]] = {
     "NetworkPolicy": {"spec": "nothing listens beyond loopback"},
     "Pod": _below("spec", _POD_INERT),
     "Job": _below("spec.template.spec", _POD_INERT),
-    "Deployment": {"spec.selector": "pods are found by their owner"} | _below("spec.template.spec", _POD_INERT),
+    "Deployment": {
+        "spec.selector": "pods are found by their owner",
+        "spec.progressDeadlineSeconds": "servers that do not come up are shown as they are",
+    }
+    | _below("spec.template.spec", _POD_INERT),
 }
 """Why each field has no effect here, by kind."""
 

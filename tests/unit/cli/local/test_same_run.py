@@ -47,11 +47,12 @@ FREE = """
     model.secretRef.name model.secretRef.key
     evaluation.bootstrapSamples evaluation.baselines deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
-    resources.prepare.cpu resources.prepare.memory resources.export.cpu resources.export.memory
+    resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
+    resources.prepare.cpu resources.prepare.memory resources.export.cpu resources.export.memory network.interface network.ncclEnv
     failurePolicy.maxRestarts failurePolicy.maxTotalRestarts failurePolicy.maxDisruptions failurePolicy.rules.class failurePolicy.rules.exitCodes
     failurePolicy.rules.action failurePolicy.startDeadline failurePolicy.hangTimeout
     scheduling.queueName scheduling.minNodes scheduling.shrinkAfter scheduling.avoidBadNodes
-    activeDeadlineSeconds ttlSecondsAfterFinished cleanup.checkpoints preflight.dryRun budget.maxGpuHours suspend
+    activeDeadlineSeconds ttlSecondsAfterFinished cleanup.checkpoints preflight.dryRun preflight.rehearsal budget.maxGpuHours suspend
     image checkpoint.every checkpoint.everySteps checkpoint.async checkpoint.keepLast checkpoint.keepBest checkpoint.gracePeriod
 """
 """Fields that only change where or how often the same numbers are computed, what is measured, or what is published."""

@@ -14,7 +14,7 @@ from tuneloop_operator.settings.trusted_ca import TrustedCa
 TRUSTING = OperatorSettings(default_claim="models", trusted_ca=TrustedCa(secret="ca"))
 SOURCE: dict[str, Any] = {"secret": {"secretName": "a"}}
 OURS_AT = ["/etc/tuneloop", "/etc/tuneloop-ca", "/tuneloop", "/tmp", "/home/tuneloop", "/dev", "/proc", "/sys", "/var/run/secrets/tuneloop", "/var/run/secrets/kubernetes.io", "/run/secrets/tuneloop", "/run/secrets/kubernetes.io", "/usr", "/opt/venv", "/bin", "/sbin", "/lib", "/lib64"]  # fmt: skip
-ABOVE = {"/etc", "/home", "/var", "/var/run", "/var/run/secrets", "/run", "/run/secrets", "/opt"}
+ABOVE = ["/etc", "/home", "/var", "/var/run", "/var/run/secrets", "/run", "/run/secrets", "/opt"]
 
 
 def our_mounts() -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def mounted(path: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "path", [*OURS_AT, *(f"{path}/x" for path in OURS_AT), "/dev/shm", "/tuneloop/claims/models", *ABOVE]
+    "path", [*OURS_AT, *(f"{path}/x" for path in OURS_AT), "/dev/shm", "/tuneloop/claims/models", *sorted(ABOVE)]
 )
 def test_no_volume_meets_a_path_of_ours_or_of_the_system(path: str) -> None:
     (sentence,) = refusals(volumes=[mounted(path)])
