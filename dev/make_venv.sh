@@ -1,6 +1,6 @@
 #!/bin/bash
-# make_venv.sh FOLDER: the virtual environment with every version pinned by constraints.txt.
-# torch comes first: DeepSpeed is built from source and asks the installed torch what it can do.
+# make_venv.sh FOLDER: the virtual environment, from the locks in requirements/: a file without its hash there is not installed.
+# DeepSpeed comes last: it is built from source, once its hash is checked, and asks the installed torch what it can do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1 python=${PYTHON:-python3}
@@ -17,17 +17,17 @@ fi
 said() { echo "[$SECONDS s] $*"; }
 # uv fetches and unpacks in parallel and keeps what it has fetched: pip takes four times as long. It does not read pip's settings;
 # for a mirror, set UV_DEFAULT_INDEX.
-install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --constraint constraints.txt "$@"; }
+install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@"; }
+locked() { install --require-hashes "$@"; }
 
 said "making $venv (one to three minutes, 6 GB)"
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-install setuptools wheel
-install torch numpy
-said "torch is installed"
-install transformers peft datasets safetensors scikit-learn ninja packaging psutil py-cpuinfo hjson msgpack einops
-DS_BUILD_OPS=0 install --no-build-isolation deepspeed
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements/tools.txt
+locked --only-binary :all: --requirement requirements/dev.txt
+said "all but deepspeed is installed"
+DS_BUILD_OPS=0 locked --no-build-isolation --no-deps --requirement requirements/deepspeed.txt
 said "deepspeed is installed"
-install --no-build-isolation --compile-bytecode --editable ".[all,dev]"
+install --no-build-isolation --no-deps --compile-bytecode --editable .
+"$venv/bin/uv" pip check --quiet --python "$venv/bin/python"
 said "$venv is ready"
