@@ -84,7 +84,9 @@ def ensure(name: str, *, say: Callable[[str], None]) -> Path:
 def _bootstrap(rootfs: Path) -> None:
     with tempfile.TemporaryDirectory(dir=store.cache_folder()) as folder:
         root = Path(folder) / "root"
-        store.call(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)])
+        # without this option, a machine without Debian's keyring would take packages that nobody signed
+        options = ("--force-check-gpg", "--variant=minbase", f"--include={','.join(PACKAGES)}")
+        store.call(["debootstrap", *options, SUITE, str(root)])
         for pattern in _NOT_NEEDED:
             for path in root.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from images import archive, container, targets
+from supply_chain import pins
 
 LIMIT_MB = 200
 
@@ -53,7 +54,7 @@ def test_what_it_runs_is_compiled_already(added_files):
     assert any("tuneloop_operator/controller/__pycache__/operator." in path for path in added_files)
 
 
-@pytest.mark.parametrize("label", ["title", "description", "licenses", "source", "version", "revision"])
+@pytest.mark.parametrize("label", ["title", "description", "licenses", "source", "version", "revision", "base.name"])
 def test_its_labels_say(label, contents):
     assert contents.config["Labels"][f"org.opencontainers.image.{label}"]
 
@@ -83,13 +84,12 @@ def test_it_runs_as_user_1000(operator_image):
     )
 
 
-def test_the_versions_are_the_pinned_ones(operator_image):
-    code = "import importlib.metadata as m; print(*(f'{d.name.lower()}=={d.version}' for d in m.distributions()), sep='\\n')"
+def test_it_holds_what_its_lock_has(operator_image):
+    code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"
     # Debian's pip and setuptools are not among them: the virtual environment does not see the system's packages
-    installed = {name.replace("_", "-") for name in python(operator_image, code).splitlines()}
-    lines = (targets.ROOT / "constraints.txt").read_text().splitlines()
-    pinned = {line.lower().replace("_", "-") for line in lines}
-    assert {name for name in installed if not name.startswith("tuneloop==")} <= pinned
+    installed = {pins.normalized(line) for line in python(operator_image, code).splitlines()}
+    locked = {pins.normalized(f"{pin.name}=={pin.version}") for pin in pins.read_lock("operator").values()}
+    assert {line for line in installed if not line.startswith("tuneloop==")} == locked
 
 
 def test_the_operator_starts_on_a_root_that_it_cannot_write(operator_image):
