@@ -65,6 +65,11 @@ def requirements_of(project: Mapping[str, Any], lock: Lock) -> list[str]:
     return sorted({*chosen, *lock.names})
 
 
+def requirement_names(lock: Lock) -> set[str]:
+    """Return the names of the direct requirements of a lock of this tree."""
+    return {normalized(Requirement(text).name) for text in requirements_of(_project(ROOT), lock)}
+
+
 def _of_extra(project: Mapping[str, Any], extra: str) -> Iterable[str]:
     for text in project["optional-dependencies"][extra]:
         requirement = Requirement(text)
@@ -99,11 +104,13 @@ def _compiled(lock: Lock, requirements: Iterable[str], *, uv: Path) -> str:
     )
     if ended.returncode != 0:
         raise LockError(f"requirements/{lock.name}.txt: uv says\n{ended.stderr.strip()}")
-    return ended.stdout.partition("\n# The following packages were excluded")[0].rstrip() + "\n"
+    text = ended.stdout.partition("\n# The following packages were excluded")[0].rstrip() + "\n"
+    # every package is in constraints.txt, so that this origin says nothing
+    return text.replace(", -c constraints.txt\n", "\n").replace("    # via -c constraints.txt\n", "")
 
 
 def stale(root: Path) -> list[str]:
-    """Return what does not fit together in this tree, a sentence each; empty if all is well. Reads four kinds of files and asks nobody."""
+    """Return what does not fit together in this tree, a sentence each; empty if all is well. Reads files and asks nobody."""
     project = _project(root)
     try:
         pinned = constraints((root / "constraints.txt").read_text())
@@ -114,22 +121,17 @@ def stale(root: Path) -> list[str]:
     for lock in LOCKS:
         path = root / "requirements" / f"{lock.name}.txt"
         try:
-            locked = pins(path.read_text()) if path.exists() else None
+            locked = pins(path.read_text())
+        except FileNotFoundError:
+            found = ["is missing: make locks"]
         except PinError as error:
-            findings.append(f"requirements/{lock.name}.txt: {error}")
-            continue
-        if locked is None:
-            findings.append(f"requirements/{lock.name}.txt is missing: make locks")
-            continue
-        used |= locked
-        findings += [
-            f"requirements/{lock.name}.txt: {finding}"
-            for finding in (
-                *_unlike_constraints(locked.values(), pinned),
-                *_unlike_project(locked, requirements_of(project, lock), lock=lock),
-            )
-        ]
-    added = [f"constraints.txt: add {used[name].name}=={used[name].version}, then make locks" for name in used.keys() - pinned]
+            found = [str(error)]
+        else:
+            used |= locked
+            requirements = requirements_of(project, lock)
+            found = [*_unlike_constraints(locked.values(), pinned), *_unlike_project(locked, requirements, lock=lock)]
+        findings += [f"requirements/{path.name}: {finding}" for finding in found]
+    added = [f"constraints.txt: add {name}=={used[name].version}, then make locks" for name in used.keys() - pinned]
     removed = [f"constraints.txt: no lock has {name}: remove the line" for name in pinned.keys() - used]
     return [*findings, *sorted(added), *sorted(removed)]
 

@@ -52,6 +52,8 @@ def constraints(text: str) -> dict[str, str]:
 
 def pins(text: str) -> dict[str, Pin]:
     """Return name → pin of a lock. Raises PinError for anything but pins, their hashes and comments, such as an option or an address."""
+    if "://" in text:
+        raise PinError("an address stands there; where packages come from is the machine's setting")
     blocks: list[str] = []
     for line in text.splitlines():
         if line.startswith((" ", "\t")) and blocks:
