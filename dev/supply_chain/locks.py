@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
@@ -16,8 +15,11 @@ from supply_chain.pins import ROOT, Pin, PinError, constraints, lock_path, norma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
-HEADER = "# Written by `make locks` from pyproject.toml and constraints.txt, with the hashes of all files of each version.\n"
+HEADER = (
+    "# Written by `make locks` from pyproject.toml and constraints.txt, with the hashes of all files of each version.\n"
+)
 OLDEST_PYTHON = "3.11"
 BUILT = "deepspeed"
 """The one package that comes as source. It stands in a lock of its own, since its build asks the torch that is installed."""

@@ -11,7 +11,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 PROGRAMS = {"operator": ("operator",), "trainer": ("trainer", "deepspeed"), "server": ("server",)}
 """Program → the locks that its image is made of."""
-_IMAGE = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_python_implementation": "CPython"}
+_IMAGE = {
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "os_name": "posix",
+    "platform_python_implementation": "CPython",
+}
 _MACHINES = ("x86_64", "aarch64")
 _LONGEST_LICENCE = 100
 """Some packages have the whole text of the licence where its name belongs."""
@@ -42,7 +47,7 @@ class SbomError(Exception):
 
 
 def sbom(program: str, *, version: str, date: datetime) -> str:
-    """Return a program's bill of materials as JSON; `version` is our package's. Raises SbomError."""
+    """Return a program's bill of materials as JSON; `version` is our package's."""
     pins = {name: pin for lock in PROGRAMS[program] for name, pin in read_lock(lock).items() if _on_linux(pin)}
     components = {name: _component(pin) for name, pin in pins.items()}
     ours = Component(
@@ -55,10 +60,13 @@ def sbom(program: str, *, version: str, date: datetime) -> str:
     bom.register_dependency(ours, [components[name] for name in sorted(direct & components.keys())])
     for name, component in components.items():
         bom.register_dependency(component, [components[other] for other in pins if name in pins[other].required_by])
-    text = JsonV1Dot6(bom).output_as_string(indent=1) + "\n"
+    return JsonV1Dot6(bom).output_as_string(indent=1) + "\n"
+
+
+def check(text: str) -> None:
+    """Raise SbomError if the text does not fit CycloneDX's schema."""
     if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        raise SbomError(f"{program}: {problem}")
-    return text
+        raise SbomError(str(problem))
 
 
 def our_version() -> str:
@@ -117,4 +125,3 @@ def _licences(names: Iterable[str]) -> list[License]:
 def _serial_number(program: str, version: str, pins: Iterable[Pin]) -> uuid.UUID:
     content = "\n".join(sorted(f"{pin.name}=={pin.version} {pin.hashes}" for pin in pins))
     return uuid.uuid5(uuid.NAMESPACE_URL, f"tuneloop-{program}\n{version}\n{content}")
-

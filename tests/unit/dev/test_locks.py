@@ -82,7 +82,9 @@ def test_a_pin_is_read_with_its_hashes_marker_and_parents():
 def test_uv_is_given_what_deepspeed_requires():
     (given,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["dependency-metadata"]
     installed = [Requirement(text) for text in importlib.metadata.requires("deepspeed") or []]
-    assert given["version"] == importlib.metadata.version("deepspeed") == pins.read_lock("deepspeed")["deepspeed"].version
+    assert (
+        given["version"] == importlib.metadata.version("deepspeed") == pins.read_lock("deepspeed")["deepspeed"].version
+    )
     assert {str(Requirement(text)) for text in given["requires-dist"]} == {
         str(requirement) for requirement in installed if requirement.marker is None
     }
@@ -111,4 +113,6 @@ def test_the_virtual_environment_takes_all_but_ourselves_by_hash():
     text = (ROOT / "dev" / "make_venv.sh").read_text()
     assert re.findall(r"^install .*", text, re.MULTILINE) == ["install --no-build-isolation --no-deps --editable ."]
     calls = re.findall(r"^.*pip install.*", text, re.MULTILINE)
-    assert [call for call in calls if "--require-hashes" not in call] == [call for call in calls if call.startswith("install() ")]
+    assert [call for call in calls if "--require-hashes" not in call] == [
+        call for call in calls if call.startswith("install() ")
+    ]
