@@ -65,9 +65,11 @@ check: setup ## ruff, mypy strict, import-linter, stale CRDs, stale locks
 	$(BIN)/lint-imports
 	$(BIN)/python -m tuneloop_api.crd --check
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files --check
-	@$(SUPPLY_CHAIN) locks --check
+	$(SUPPLY_CHAIN) locks --check
 
-locks: setup ## write requirements/*.txt anew, with hashes, after a change of pyproject.toml or constraints.txt
+# without `setup`, which would first install the stale locks
+locks: ## write requirements/*.txt anew, with hashes, after a change of pyproject.toml or constraints.txt
+	@test -x $(BIN)/uv || $(MAKE) setup
 	@$(SUPPLY_CHAIN) locks
 
 wheel: setup ## build the wheel of this commit into dist/, the same bytes on every machine
