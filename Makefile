@@ -83,7 +83,7 @@ crds: setup ## write crds/ and the chart's copy from api/
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files
 
 bench: setup ## the timings of bench/, as ratios against a peer in the same run
-	@for each in $(BENCHES); do echo "== $$each"; $(BIN)/python bench/$$each.py || exit 1; done
+	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python bench/$$bench.py || exit 1; done
 
 clean: ## remove .venv and caches; keeps .tuneloop (your jobs)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

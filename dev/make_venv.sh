@@ -14,22 +14,22 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   exit 2
 fi
 
-said() { echo "[$SECONDS s] $*"; }
+say() { echo "[$SECONDS s] $*"; }
 # uv fetches and unpacks in parallel and keeps what it has fetched: pip takes four times as long. It does not read pip's settings;
 # for a mirror, set UV_DEFAULT_INDEX.
 install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@"; }
 locked() { install --require-hashes "$@"; }
 
-said "making $venv (one to three minutes, 6 GB)"
+say "making $venv (one to three minutes, 6 GB)"
 rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements/tools.txt
 # compiled now, since pods of the development cluster cannot write into .venv; the rest is compiled when it is first imported
 locked --only-binary :all: --compile-bytecode --requirement requirements/operator.txt
 locked --only-binary :all: --requirement requirements/dev.txt
-said "all but deepspeed is installed"
+say "all but deepspeed is installed"
 DS_BUILD_OPS=0 locked --no-build-isolation --no-deps --requirement requirements/deepspeed.txt
-said "deepspeed is installed"
+say "deepspeed is installed"
 install --no-build-isolation --no-deps --editable .
 "$venv/bin/uv" pip check --quiet --python "$venv/bin/python"
-said "$venv is ready"
+say "$venv is ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,8 +65,15 @@ class TextTokenizer:
 
 
 def wrap(tokenizer: Any, *, vocabulary: int) -> TextTokenizer:
-    """Find out how many special tokens the tokenizer puts around a text."""
-    special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    """Find out how many special tokens the tokenizer puts around a text. Raises ModelAccessError if it makes no token of any text."""
+    # not every vocabulary has Latin letters
+    texts = itertools.chain("a", (tokenizer.decode([token]) for token in range(len(tokenizer))))
+    masks = (tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"] for text in texts)
+    special = next((mask for mask in masks if 0 in mask), None)
+    if special is None:
+        raise ModelAccessError(
+            "model.uri: the tokenizer makes no token of any text", hint="save it with its vocabulary"
+        )
     inner = [index for index, flag in enumerate(special) if not flag]
     return TextTokenizer(
         tokenizer=tokenizer,

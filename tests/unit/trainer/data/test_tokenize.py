@@ -13,6 +13,7 @@ from tiny_models import WORDS, tiny_tokenizer
 
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, wrap
 from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.models.tokenizer import read_as_text
 from tuneloop_trainer.tasks import TASKS
 from tuneloop_trainer.tasks.task import EncodedRow
 
@@ -99,3 +100,24 @@ def test_the_last_embedding_may_be_used_and_the_next_id_has_none():
 )
 def test_max_tokens_is_the_99_5th_percentile(lengths, limit, expected):
     assert default_max_tokens(np.array(lengths), limit=limit) == expected
+
+
+def tokenizer_of(words: list[str]) -> Any:
+    """Return a tokenizer that leaves out all but these words, and begins each text with two special tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE({token: index for index, token in enumerate(["<s>", "<pad>", *words])}, []))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(single="<s> <s> $A", special_tokens=[("<s>", 0)])
+    return read_as_text(PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", bos_token="<s>"))
+
+
+def test_a_vocabulary_without_latin_letters_is_read():
+    wrapped = wrap(tokenizer_of(["日", "本"]), vocabulary=4)
+    assert (wrapped.leading, wrapped.trailing) == (2, 0)
+
+
+def test_a_tokenizer_that_knows_no_text_is_refused():
+    with pytest.raises(ModelAccessError, match="the tokenizer makes no token of any text"):
+        wrap(tokenizer_of([]), vocabulary=2)
