@@ -20,6 +20,8 @@ FORBIDDEN = {
 }  # fmt: skip
 CONDITION = re.compile(r"conditions\[\?\(@\.type==\"[A-Za-z]+\"\)\]")
 YAML_BOOLEANS = {"on", "off", "yes", "no", "y", "n", "true", "false"}
+QUANTITY = "x-kubernetes-int-or-string"
+"""Stands in place of a type."""
 EACH_KIND = pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda resource: resource.model.__name__)
 
 
@@ -29,7 +31,7 @@ def test_every_node_is_structural_and_no_field_has_a_default(resource):
     assert schema["properties"]["status"].pop("default") == {"observedGeneration": -1}
     for path, node in nodes(schema):
         assert not FORBIDDEN & node.keys(), path
-        assert node["type"] in {"object", "array", "string", "integer", "number", "boolean"}, path
+        assert type_of(node) in {QUANTITY, "object", "array", "string", "integer", "number", "boolean"}, path
         assert not isinstance(node.get("additionalProperties"), bool), path
 
 
@@ -43,7 +45,7 @@ def test_every_string_list_and_map_has_a_maximum(resource):
 def test_every_integer_of_the_spec_is_bounded_below_what_a_double_holds_exactly(resource):
     spec = crd.root_schema(resource)["properties"]["spec"]
     for path, node in nodes(spec):
-        if node["type"] == "integer":
+        if type_of(node) == "integer":
             assert 0 <= node["minimum"] <= node["maximum"] < 2**53, path
 
 
@@ -202,11 +204,15 @@ def field(schema, path):
     return schema
 
 
+def type_of(node):
+    return QUANTITY if node.get(QUANTITY) else node["type"]
+
+
 def bounded(node):
-    if node["type"] == "string":
+    if type_of(node) in {"string", QUANTITY}:
         return "enum" in node or "maxLength" in node
-    if node["type"] == "array":
+    if type_of(node) == "array":
         return "maxItems" in node
-    if node["type"] == "object" and "properties" not in node:
+    if type_of(node) == "object" and "properties" not in node:
         return "maxProperties" in node
     return True

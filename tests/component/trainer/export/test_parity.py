@@ -20,9 +20,11 @@ from safetensors.torch import save_file as save_tensors
 from tuneloop_api.contract.results import PrepareResult, TrainResult
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.errors import StageError
+from tuneloop_trainer.export.checked_files import check_files, write_files
 from tuneloop_trainer.export.exporters.exporter import ExportInputs
 from tuneloop_trainer.export.inputs import read_split
-from tuneloop_trainer.export.stage import _check_all, _write_all, export
+from tuneloop_trainer.export.parity import sample
+from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.stage_result import read_result
 
 LORA = MethodSettings(type="lora", rank=4)
@@ -125,12 +127,12 @@ def written(tmp_path_factory, tiny_bert, deep_bert) -> Callable[[str], Any]:
             )
             inputs = inputs_of(maker.make(base, invented_rows(), method=LORA, measuring=measuring, **NO_FRILLS))
             folder = maker.folder / "artifact"
-            exporters, expected, trained = _write_all(
-                folder, inputs, test=read_split(inputs.trained.predictions, "test")
-            )
+            test = read_split(inputs.trained.predictions, "test")
+            expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
+            exporters, trained = write_files(folder, inputs, expected)
             made[precision] = SimpleNamespace(
                 folder=folder,
-                check=lambda place: _check_all(place, exporters, inputs, expected=expected, trained=trained),
+                check=lambda place: check_files(place, exporters, inputs, expected=expected, trained=trained),
             )
             made[precision].check(folder)
         return made[precision]
