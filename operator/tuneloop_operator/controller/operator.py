@@ -223,7 +223,7 @@ class Operator:
         if manifest is None:
             return 0.0
         wait = await self._ownership.wait(key.namespace)
-        if wait > 0 and not manifest.get("status") and self._events is not None:
+        if wait > 0 and not _is_known(manifest) and self._events is not None:
             await self._events.record(manifest, namespace_held(self._ownership.holder(key.namespace)))
         return wait
 
@@ -242,6 +242,11 @@ class Operator:
             yield Key(reference["kind"], metadata["namespace"], reference["name"])
         for other in self.store.referring(kind, metadata["name"], namespace=metadata["namespace"]):
             yield Key(other["kind"], metadata["namespace"], other["metadata"]["name"])
+
+
+def _is_known(manifest: Manifest) -> bool:
+    """Return whether a release has acted on an object. A new object has the default of the CRD in its status."""
+    return bool({*manifest.get("status", {})} - {"observedGeneration"})
 
 
 def namespace_held(holder: str) -> Event:

@@ -49,6 +49,8 @@ class Thief(NamedTuple):
     """The release namespace."""
     team: str
     """A namespace with jobs."""
+    owners: dict[str, str]
+    """For the uid of each owner in the golden files, that of an owner in this cluster: the garbage collector removes what has none."""
 
     def namespace(self, name: str) -> str:
         """Return the namespace that a test calls so."""
@@ -56,16 +58,17 @@ class Thief(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def thief(control_plane, helm, tmp_path_factory):
+def thief(custom_resources, helm, tmp_path_factory):
     """The chart is installed, and its policies are in force: that takes the API server seconds."""
-    cluster_helm = replace(helm, kubeconfig=control_plane.kubeconfig)
+    cluster_helm = replace(helm, kubeconfig=custom_resources.kubeconfig)
     path = tmp_path_factory.mktemp("thief") / "kubeconfig"
     values = {"replicas": 0, "rbac": {"scope": "cluster"}, "crds": {"install": False}}
     values["admissionPolicy"] = {"csiDrivers": ["secrets-store.csi.k8s.io"]}
-    with fresh_namespace(control_plane) as home, fresh_namespace(control_plane) as team:
+    with fresh_namespace(custom_resources) as home, fresh_namespace(custom_resources) as team:
         cluster_helm.must("install", "tuneloop", str(CHART), "-n", home, values=values)
-        with client_of(account_kubeconfig(control_plane, path, namespace=home, account="tuneloop")) as client:
-            found = Thief(client, control_plane, cluster_helm, home, team)
+        with client_of(account_kubeconfig(custom_resources, path, namespace=home, account="tuneloop")) as client:
+            owners = dict(_owner(custom_resources, team, manifest) for manifest in (JOB, DEPLOYMENT))
+            found = Thief(client, custom_resources, cluster_helm, home, team, owners)
             for policy, manifest in POLICIES.items():
                 until(lambda p=policy, m=manifest: _refuses(found, p, m), seconds=60, what=f"the policy {policy}")
             yield found
@@ -201,9 +204,30 @@ def _create(thief, manifest, *, namespace="team"):
     return thief.client.post(path, json=body, params=DRY | {"fieldValidation": "Strict"})
 
 
+def _owner(plane, namespace, manifest):
+    """Make the owner of a golden object; return the uid that stands in the file, and the owner's."""
+    (reference,) = manifest["metadata"]["ownerReferences"]
+    spec = {"model": {"uri": "pvc://models/artifact"}}
+    if reference["kind"] == "FineTuneJob":
+        spec |= {"task": "text-classification", "data": {"train": [{"uri": "pvc://models/rows.csv"}]}}
+    owner = {name: reference[name] for name in ("apiVersion", "kind")} | {"spec": spec}
+    path = f"/apis/{reference['apiVersion']}/namespaces/{namespace}/{reference['kind'].lower()}s"
+    reply = plane.request("POST", path, owner | {"metadata": {"name": reference["name"]}})
+    assert reply.status == 201, reply.body
+    return reference["uid"], reply.body["metadata"]["uid"]
+
+
+def _owned(thief, manifest):
+    text = json.dumps(manifest)
+    for golden, uid in thief.owners.items():
+        text = text.replace(golden, uid)
+    return json.loads(text)
+
+
 def _stored(thief, manifest, *, name):
     """Store the object as the administrator; return its path."""
     collection = COLLECTIONS[manifest["kind"]].format(thief.team)
+    manifest = _owned(thief, manifest)
     body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": thief.team}}
     reply = thief.plane.request("POST", collection, body)
     assert reply.status == 201, reply.body
@@ -212,6 +236,7 @@ def _stored(thief, manifest, *, name):
 
 def _apply(thief, path, manifest):
     name = path.rpartition("/")[2]
+    manifest = _owned(thief, manifest)
     body = manifest | {"metadata": manifest["metadata"] | {"name": name, "namespace": thief.team}}
     return thief.client.patch(
         path,

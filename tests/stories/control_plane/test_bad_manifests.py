@@ -230,7 +230,7 @@ def test_a_job_that_is_made_again_under_the_name_begins_again(custom_resources, 
     created = custom_resources.request("POST", collection(JOB, namespace), again, STRICT)
     assert created.status == 201
     assert created.body["metadata"]["uid"] != first
-    assert "status" not in created.body
+    assert created.body["status"] == {"observedGeneration": -1}
 
 
 def test_the_operator_says_what_it_refuses_in_the_condition_accepted_and_takes_the_mended_job(

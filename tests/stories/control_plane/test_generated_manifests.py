@@ -39,7 +39,8 @@ PATHS = {
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
 }
 SCHEMAS = {kind: kind.model_json_schema(by_alias=True) for kind in (FineTuneJob, ModelDeployment)}
-A_FIELD = re.compile(r"(spec|metadata)\.[A-Za-z]")
+A_FIELD = re.compile(r"\.?(spec|metadata)\.[A-Za-z]")
+"""The API server's own check of the scale subresource puts a dot before the path."""
 MANY = settings(
     max_examples=300,
     deadline=None,

@@ -43,6 +43,7 @@ def test_nothing_is_written_in_a_namespace_of_another_release(harness: OperatorH
 
     async def life() -> None:
         held.submit()
+        held.cluster.change(held.job(), status={"observedGeneration": -1})  # the CRD's default
         await held.settle()
 
     asyncio.run(life())

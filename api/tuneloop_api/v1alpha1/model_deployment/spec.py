@@ -132,7 +132,7 @@ class ModelDeploymentStatus(MessageModel):
     """The revision that answers requests now: one version of artifact and settings."""
     ready: ShortText | None = None
     """How many of the server pods are ready, for example `1/1`."""
-    replicas: int | None = None
+    replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Number of server pods that there are, of all revisions, for `kubectl scale` and a HorizontalPodAutoscaler; absent if `spec.replicas` is."""
     selector: ShortText | None = None
     """Labels by which a HorizontalPodAutoscaler finds the server pods, as text; absent if `spec.replicas` is."""
