@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast, get_args
@@ -127,7 +128,8 @@ def _supervise(config: RunConfig, start_rank: StartProcess) -> int:
 
 def _check_or_plan(config: RunConfig, command: str) -> ExitCode:
     try:
-        found = getattr(import_module("tuneloop_trainer.check"), command)(config)
+        with redirect_stdout(sys.stderr):  # what libraries print is no part of the plan
+            found = getattr(import_module("tuneloop_trainer.check"), command)(config)
         if found is not None:
             print(found.model_dump_json(by_alias=True, exclude_none=True))
     except Exception as error:  # noqa: BLE001  (this is the top)

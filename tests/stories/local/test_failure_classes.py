@@ -98,7 +98,8 @@ def test_a_loss_that_is_not_finite_again_fails(workspace: Workspace) -> None:
     poison_embedding(workspace.claim / "model")
     rows = [row for row in sentences(300) if POISON not in row[0]]
     workspace.write_rows("rows.csv", [*rows, *[(f"{POISON} {text}", label) for text, label in rows[:3]]])
-    workspace.write("job.yaml", manifest(checkpoint={"everySteps": 1}, resources=ONE_NODE))
+    spec = manifest(checkpoint={"everySteps": 1}, resources=ONE_NODE, preflight={"rehearsal": False})
+    workspace.write("job.yaml", spec)
     ended = workspace.tuneloop("run", "-f", "job.yaml")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     found = status(workspace)
