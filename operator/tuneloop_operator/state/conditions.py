@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.common import Conditions
 
+MOST_MESSAGE = 32768
+"""Characters that the API server takes; what is longer is cut."""
 QUEUED, NO_ATTEMPT, PODS_REFUSED = "Queued", "NoAttemptRuns", "PodsRefused"
 """Reasons of the condition PodsReady that decisions depend on."""
 
@@ -56,7 +58,9 @@ def with_condition(  # noqa: D417  (the rest are the condition's own fields)
     old = condition(kept, type_)
     status: Literal["True", "False", "Unknown"] = "Unknown" if true is None else "True" if true else "False"
     since = old.last_transition_time if old is not None and old.status == status else stamp(now)
-    new = Condition(type=type_, status=status, reason=reason, message=message, last_transition_time=since)
+    new = Condition(
+        type=type_, status=status, reason=reason, message=message[:MOST_MESSAGE], last_transition_time=since
+    )
     return [new if other is old else other for other in kept] + ([] if old is not None else [new])
 
 

@@ -14,6 +14,7 @@ from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
 from tuneloop_operator.decide.fine_tune_job.transitions import NEEDS_LIVE_CHILDREN, TRANSITIONS, Situation, deletion_of
+from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.state.conditions import condition, with_condition
 from tuneloop_operator.state.mounts import unread_mounts
@@ -87,7 +88,7 @@ def _not_accepted(
     refusals = job_refusals(observed.job.spec, settings)
     if not refusals:
         return None
-    message = "\n".join(str(refusal) for refusal in refusals)
+    message = message_of(refusals)
     conditions = with_condition(
         status.conditions, "Accepted", true=False, reason=refusals[0].reason, message=message, now=now
     )

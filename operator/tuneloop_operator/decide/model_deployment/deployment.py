@@ -9,6 +9,7 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
+from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
@@ -45,8 +46,8 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
     if observed.deployment.metadata.get("deletionTimestamp"):
         return Decision()  # the API server removes its children with it
     if refusals := deployment_refusals(observed.deployment.spec, settings):
-        message = "\n".join(str(refusal) for refusal in refusals)
-        return _only_status(observed, refused(observed, reason=refusals[0].reason, message=message, now=now))
+        reason, message = refusals[0].reason, message_of(refusals)
+        return _only_status(observed, refused(observed, reason=reason, message=message, now=now))
     artifact = _artifact(observed)
     if isinstance(artifact, tuple):
         reason, message = artifact

@@ -8,6 +8,7 @@ import pytest
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_operator.decide.accept import deployment_refusals, job_refusals
+from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.settings.operator import OperatorSettings
 
 CLUSTER = OperatorSettings()
@@ -74,3 +75,11 @@ def test_no_two_classes_look_alike(labels: list[str], fields: list[str]) -> None
 def test_only_an_artifact_is_served(uri: str, settings: OperatorSettings, reasons: list[str]) -> None:
     deployment = ModelDeploymentSpec.from_wire({"model": {"uri": uri}})
     assert [refusal.reason for refusal in deployment_refusals(deployment, settings)] == reasons
+
+
+def test_of_very_many_refusals_the_first_are_named_and_the_rest_counted() -> None:
+    refusals = job_refusals(spec(model={"uri": "hf://a/b", "labels": ["x"] * 1000}), LOCAL)
+    lines = message_of(refusals).splitlines()
+    assert lines[:20] == [str(refusal) for refusal in refusals[:20]]
+    assert lines[20:] == ["and 979 more"]
+    assert message_of(refusals[:20]).count("\n") == 19

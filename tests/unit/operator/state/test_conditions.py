@@ -56,3 +56,8 @@ def test_a_condition_is_removed_by_its_type() -> None:
     assert without_condition([FIRST, LAST], "First") == [LAST]
     assert without_condition([LAST], "First") == [LAST]
     assert without_condition(None, "First") == []
+
+
+def test_a_message_is_cut_to_what_the_api_server_takes() -> None:
+    (found,) = with_condition([], "First", true=True, reason="R", message="m" * 40_000, now=NOW)
+    assert found.message == "m" * 32_768
