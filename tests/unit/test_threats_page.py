@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,18 @@ NAME = re.compile(r"`(?:tests/)?((?:unit|component|stories)/[\w/]+\.py)(?:::(\w+
 NAMED = sorted({(page, *found) for page in PAGES for found in NAME.findall((ROOT / page).read_text())})
 
 
+@cache
+def names_in(path: Path) -> set[str]:
+    """Return the names of the functions of a file."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)}
+
+
 @pytest.mark.parametrize(("page", "file", "test"), NAMED, ids=[f"{file}::{test}" for _, file, test in NAMED])
 def test_a_test_that_is_named_is_there(page, file, test):
     path = ROOT / "tests" / file
     assert path.is_file(), f"{page} names {file}"
-    names = {
-        node.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert not test or test in names, f"{page} names {test}"
+    assert not test or test in names_in(path), f"{page} names {test}"
 
 
 @pytest.mark.parametrize("number", range(1, 19))
