@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from helm_chart import CHART, of_kind
-from kubeconfigs import client_of
+from kubeconfigs import account_kubeconfig, client_of
 from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from waiting import until
@@ -41,7 +41,7 @@ def owner(custom_resources, namespace, tmp_path):
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
     }
     assert plane.request("POST", f"{group}/rolebindings", binding).status == 201
-    return kubeconfig_of(plane, namespace, "default", tmp_path / "owner.kubeconfig")
+    return account_kubeconfig(plane, tmp_path / "owner.kubeconfig", namespace=namespace, account="default")
 
 
 @pytest.fixture
@@ -49,21 +49,13 @@ def operator(custom_resources, namespace, owner, helm, tmp_path):
     """The operator's process with the account of a chart that the owner of the namespace installed."""
     installer = replace(helm, kubeconfig=owner)
     installer.must("install", "tuneloop", str(CHART), "-n", namespace, "--wait", values=VALUES)
-    account = kubeconfig_of(custom_resources, namespace, "tuneloop", tmp_path / "operator.kubeconfig")
+    account = account_kubeconfig(
+        custom_resources, tmp_path / "operator.kubeconfig", namespace=namespace, account="tuneloop"
+    )
     settings = {"pod_namespace": namespace, "namespaces": namespace, "progress_authentication": "JWKS"}
     with RunningOperator(None, tmp_path, kubeconfig=account, **settings) as running:
         yield running.wait_ready().wait_leading()
     installer.must("uninstall", "tuneloop", "-n", namespace)
-
-
-def kubeconfig_of(plane, namespace, account, path):
-    token = plane.kubectl("create", "token", account, "-n", namespace, "--duration=1h")
-    assert token.returncode == 0, token.stderr
-    document = json.loads(plane.kubeconfig.read_text())
-    document["users"][0]["user"] = {"token": token.stdout.strip()}
-    path.write_text(json.dumps(document))
-    path.chmod(0o600)
-    return path
 
 
 def token_of(plane, namespace, pod, *, audience):

@@ -64,7 +64,7 @@ def load_model(
             use_safetensors=True,
             dtype=torch.float32,
             device_map=device,
-            attn_implementation=_attention(config, task=task),
+            attn_implementation=attention_of(config, task=task),
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -83,7 +83,7 @@ def load_model(
     return model
 
 
-def _attention(config: Any, *, task: Task) -> Literal["sdpa", "eager"]:
+def attention_of(config: Any, *, task: Task) -> Literal["sdpa", "eager"]:
     """Return `sdpa` for a class that has it, else `eager`. The choice is never left to config.json, which may name code of a hub."""
     kind = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)  # noqa: SLF001  (transformers has no public way)
     return "eager" if kind is not None and not kind._supports_sdpa else "sdpa"  # noqa: SLF001

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from tuneloop_trainer.errors import UserCodeError
+from tuneloop_trainer.models.load import attention_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,11 @@ _HINT = "save the model once with the transformers of this release (save_pretrai
 def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]) -> None:
     """Raise UserCodeError if the server could not load `model/`, or could not answer one text."""
     model: Any
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     model, report = getattr(transformers, task.auto_class).from_pretrained(
         folder,
+        config=config,
+        attn_implementation=attention_of(config, task=task),
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
