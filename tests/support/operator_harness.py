@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from memory_cluster import MemoryCluster
+from memory_cluster import MemoryCluster, copied
 
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
@@ -110,7 +109,7 @@ class OperatorHarness:
             self._report("ADDED", manifest)
 
     def _report(self, type_: str, manifest: Manifest) -> None:
-        self.operator.on_event(type_, copy.deepcopy(manifest))
+        self.operator.on_event(type_, copied(manifest))
 
     async def settle(self, *, later: float = 0.0) -> None:
         """Let the operator do all that it can, `later` seconds from now."""

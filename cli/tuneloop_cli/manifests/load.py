@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.manifests.problems import ManifestError, Problem, broken_rule, describe_error, dotted
-from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
+from tuneloop_cli.manifests.yaml_scalars import KubectlLoader, constructed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,9 +82,9 @@ def _expand(files: list[Path]) -> list[Path]:
 def _load_file(file: Path) -> list[LoadedManifest]:
     try:
         text = file.read_text(encoding="utf-8")
-        nodes = [node for node in yaml.compose_all(text, Loader=KubectlLoader) if node is not None]
+        nodes = list(yaml.compose_all(text, Loader=KubectlLoader))
         _require_small(file, nodes)
-        documents = [document for document in yaml.load_all(text, Loader=KubectlLoader) if document is not None]
+        documents = [(constructed(node), node) for node in nodes]
     except OSError as error:
         raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
     except RecursionError as error:
@@ -97,9 +97,10 @@ def _load_file(file: Path) -> list[LoadedManifest]:
         raise ManifestError(
             [Problem(file=str(file), line=mark and mark.line + 1, path="", message=f"not YAML: {problem}")]
         ) from error
-    if not documents:
+    manifests = [(document, node) for document, node in documents if document is not None]
+    if not manifests:
         raise ManifestError([_whole(file, "holds no manifest")])
-    return [_check(file, document, node) for document, node in zip(documents, nodes, strict=True)]
+    return [_check(file, document, node) for document, node in manifests]
 
 
 def _require_small(file: Path, nodes: list[yaml.Node]) -> None:

@@ -163,6 +163,11 @@ class KubectlLoader(yaml.SafeLoader):
     }
 
 
+def constructed(node: yaml.Node) -> Any:
+    """Return the plain data of a composed document, so that a text is read once for its values and for their lines."""
+    return KubectlLoader("").construct_document(node)
+
+
 def _scalar(node: yaml.Node) -> yaml.ScalarNode:
     if not isinstance(node, yaml.ScalarNode):
         raise ConstructorError(None, None, f"{node.tag.removeprefix(_TAG)} is not a mapping or a list", node.start_mark)

@@ -44,6 +44,22 @@ def test_a_good_manifest_loads_with_numbers_as_kubectl_reads_them(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    "text",
+    [f"---\n---\n{GOOD}", f"{GOOD}---\n---\n# nothing\n", f"~\n---\n{GOOD}---\nnull\n"],
+    ids=["first", "last", "null"],
+)
+def test_empty_documents_are_skipped_as_kubectl_does(tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    (loaded,) = load_manifests([tmp_path / "job.yaml"])
+    assert loaded.name == "reviews"
+
+
+def test_a_mistake_behind_an_empty_document_is_reported_with_its_own_line(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, f"---\n---\n{GOOD}".replace("learningRate", "learningRte"))
+    assert problem.startswith("job.yaml:15: spec.training.learningRte: unknown field")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         pytest.param(
