@@ -92,6 +92,15 @@ def test_a_manifest_that_cannot_be_read_is_refused(config, content, message, cod
     assert refused.value.exit_code == code
 
 
+def test_a_wrong_value_in_a_manifest_is_named_by_its_path(config):
+    wire = manifest_of(["a"], files=[file()]).to_wire()
+    wire["files"][0]["size"] = "many"
+    (Path(config.artifact_path) / "manifest.json").write_text(json.dumps(wire))
+    with pytest.raises(CannotServe) as refused:
+        read_manifest(config)
+    assert str(refused.value).startswith("pvc://m/reviews: manifest.json is no manifest of version 1: files.0.size: ")
+
+
 def test_only_the_expected_artifact_is_served(config):
     manifest = manifest_of(["a"], files=[file()])
     (Path(config.artifact_path) / "manifest.json").write_text(json.dumps(manifest.to_wire()))
