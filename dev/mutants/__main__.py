@@ -169,15 +169,19 @@ def _tried(name: str, mutants: list[Mutant], options: argparse.Namespace) -> lis
 
 def _baseline(name: str, copies: SimpleQueue[Copy]) -> Reach:
     """Run the tests of each copy without a change, and return which functions each of them calls."""
-    reaches = []
-    for _ in range(copies.qsize()):
-        copy = copies.get()
+
+    def reach_of(copy: Copy) -> Reach:
         run = copy.collect()
-        copies.put(copy)
         if not run.is_green:
             sys.exit(f"{name}: the tests fail without a change: {run.failed}\n{copy.log()[-3000:]}")
-        reaches.append(reach := copy.reach())
-        print(f"\n{name}: {len(reach.seconds)} tests take {run.seconds:.0f} s", flush=True)
+        print(f"\n{name}: {len((reach := copy.reach()).seconds)} tests take {run.seconds:.0f} s", flush=True)
+        return reach
+
+    everyone = [copies.get() for _ in range(copies.qsize())]
+    with ThreadPoolExecutor(max_workers=len(everyone)) as pool:
+        reaches = list(pool.map(reach_of, everyone))
+    for copy in everyone:
+        copies.put(copy)
     return reaches[0]
 
 

@@ -27,6 +27,8 @@ OPTIONS = ("-q", "-x", "-s", "--tb=short", "-p", "no:cacheprovider", "-m", "not 
 _POLL_SECONDS = 0.02
 _MOST_WAITING = 4
 """How much longer than its processor time a run may last."""
+_MOST_IDLE_SECONDS = 60.0
+"""A run whose processes do not compute for so long waits for what will never come."""
 
 
 class FirstFailure:
@@ -120,19 +122,34 @@ def redirect(log: str) -> None:
 
 
 def _wait(child: int, *, deadline: float) -> int | None:
-    """Wait for the child; kill its group, processes that it started among them, at its end or at the deadline."""
+    """Wait for the child; kill its group, processes that it started among them, at its end, at the deadline, or when it only waits."""
     code: int | None = None
-    while time.monotonic() < deadline:
+    ticks, computed, looked = -1, time.monotonic(), 0.0
+    while (now := time.monotonic()) < deadline and now < computed + _MOST_IDLE_SECONDS:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             break
+        if now > looked + 1:
+            looked = now
+            if (newest := _ticks(child)) != ticks:
+                ticks, computed = newest, now
         time.sleep(_POLL_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if code is None:
         os.waitpid(child, 0)
     return code
+
+
+def _ticks(session: int) -> int:
+    """Return the processor time of the processes of a session, in clock ticks. Source: proc_pid_stat(5)."""
+    total = 0
+    for process in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
+        with contextlib.suppress(OSError), open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            fields = file.read().rsplit(")", 1)[-1].split()
+            total += int(fields[11]) + int(fields[12]) if int(fields[3]) == session else 0
+    return total
 
 
 if __name__ == "__main__":
