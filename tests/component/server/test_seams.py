@@ -132,6 +132,10 @@ def test_a_new_task_is_served_in_the_hugging_face_protocol(client):
     assert client.post("/predict", json={"inputs": "a b c d e"}).json()["label"] == "long"
 
 
+def test_letters_beyond_ascii_are_sent_as_they_are(client):
+    assert '"text": "größer 大"' in client.post("/", json={"inputs": "größer 大"}).text
+
+
 def test_a_new_protocol_serves_the_task_with_the_same_limits_and_metrics(client):
     assert client.post("/plain", content=b"a b c d").text == "long"
     assert client.post("/plain", content=b"x" * (1024 * 1024 + 1)).status_code == 413
