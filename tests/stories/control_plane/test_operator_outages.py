@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster.control_plane import ControlPlane
@@ -31,10 +35,10 @@ def uids(client: NamespaceClient) -> set[str]:
 # ---- the API server -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own_plane(tmp_path):
-    """A control plane that the test may stop."""
-    with ControlPlane(tmp_path / "plane") as plane:
+@pytest.fixture(scope="module")
+def own_plane(tmp_path_factory):
+    """A control plane that the tests may stop."""
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
         install_crds(plane)
         yield plane
 
@@ -65,12 +69,38 @@ class WithoutItsStore:
         send(etcd.pid, number)
 
 
+class FullStore:
+    """The API server is there and reads, but every write of it is refused: etcd is out of space. Source: etcd's API, Maintenance.Alarm."""
+
+    def begin(self, plane: ControlPlane) -> None:
+        self._alarm(plane, "ACTIVATE")
+
+    def end(self, plane: ControlPlane) -> None:
+        self._alarm(plane, "DEACTIVATE")
+
+    def _alarm(self, plane: ControlPlane, action: str) -> None:
+        (etcd,) = (program for program in recorded(plane.state) if program.name == "etcd")
+        arguments = Path(f"/proc/{etcd.pid}/cmdline").read_text().split("\0")
+        url = next(argument.split("=")[1] for argument in arguments if argument.startswith("--listen-client-urls="))
+        member = asked(f"{url}/v3/maintenance/status", {})["header"]["member_id"]
+        asked(f"{url}/v3/maintenance/alarm", {"action": action, "memberID": member, "alarm": "NOSPACE"})
+        refused = plane.request("POST", "/api/v1/namespaces", {"metadata": {"generateName": "full-"}}).status == 500
+        assert refused == (action == "ACTIVATE")
+
+
+def asked(url: str, body: dict[str, str]) -> dict[str, Any]:
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=30) as response:
+        answer: dict[str, Any] = json.loads(response.read())
+    return answer
+
+
 @pytest.mark.parametrize(
     ("outage", "seconds"),
     [
         pytest.param(Away(), 20, id="20 s"),
         pytest.param(Away(), 120, id="2 min", marks=pytest.mark.full),
         pytest.param(WithoutItsStore(), 20, id="etcd stopped for 20 s"),
+        pytest.param(FullStore(), 20, id="etcd full for 20 s"),
     ],
 )
 def test_the_operator_outlives_an_api_server_that_is_away(own_plane, tmp_path, outage, seconds, record_property):
