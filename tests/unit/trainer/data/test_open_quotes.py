@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tuneloop_trainer.data.sources.raw import BadReason, RawRow, WantedColumns
+from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, RawRow, WantedColumns
 from tuneloop_trainer.data.sources.sources import read_file
 from tuneloop_trainer.locate import FORMATS, DataFile
 
@@ -68,6 +68,18 @@ def test_only_the_row_with_the_quote_is_bad_and_the_rows_behind_it_are_read(
         for index, row in enumerate(found)
         if row.cells and index != 10 + swallowed
     )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_the_answers_of_rows_behind_one_that_is_too_long_are_known(tmp_path, end):
+    rows = lines_of(60, mark=",")
+    rows[0], rows[10], rows[12] = "x" * (LONGEST_ROW + 1) + ",pos", '"Great film,pos', 'it ends with "stop",neg'
+    found = read(write(tmp_path / "a.csv", rows, mark=",", end=end))
+    assert [(row.number, row.problem) for row in found if row.problem is not None] == [
+        (2, BadReason.TOO_LONG),
+        (12, BadReason.OPEN_QUOTE),
+    ]
+    assert len(found) == 60
 
 
 @pytest.mark.parametrize(("suffix", "mark"), KINDS)
