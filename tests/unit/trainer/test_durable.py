@@ -11,12 +11,16 @@ from disk_journal import DiskJournal
 from file_limits import no_file_grows_beyond
 
 from tuneloop_api.contract.artifact import Manifest as ArtifactManifest
+from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.checkpoint.async_save import write_shard
 from tuneloop_trainer.checkpoint.commit import commit
 from tuneloop_trainer.checkpoint.fence import FENCE, Fence
 from tuneloop_trainer.checkpoint.manifest import Manifest, TrainState
 from tuneloop_trainer.checkpoint.retention import hide, quarantine
 from tuneloop_trainer.checkpoint.shard_file import ShardFile
+from tuneloop_trainer.data.folder import draft_folder
+from tuneloop_trainer.data.folder import publish as publish_dataset
+from tuneloop_trainer.dataset.shards import DatasetManifest, TokenizerFacts
 from tuneloop_trainer.durable import replace_durably, sync_tree
 from tuneloop_trainer.engine.master_weights import Fragment
 from tuneloop_trainer.export.publish import list_files, publish
@@ -87,6 +91,21 @@ def test_an_artifact_is_durable_before_it_has_its_name_and_keeps_the_name(tmp_pa
     assert journal.lost_at_rename["artifact"] == []
     assert journal.lost(artifact) == []
     assert journal.keeps_name(artifact)
+
+
+def test_prepared_data_is_durable_before_it_has_its_name_and_keeps_the_name(tmp_path, journal):
+    manifest = DatasetManifest(
+        digest="abc", labels=["a", "b"], max_tokens=8, splits={},
+        tokenizer=TokenizerFacts(files_digest="sha256:0", pad_token_id=0, special_tokens=2, model_max_tokens=None),
+        counts=DataCounts(rows=0, splits={}, bad=0, duplicates=0, truncated=0),
+    )  # fmt: skip
+    with draft_folder(tmp_path, digest="abc", uid="1") as draft:
+        (draft / "train").mkdir()
+        (draft / "train" / "shard").write_bytes(b"x")
+        publish_dataset(draft, manifest, folder=tmp_path / "abc")
+    assert journal.lost_at_rename["abc"] == []
+    assert journal.lost(tmp_path / "abc") == []
+    assert journal.keeps_name(tmp_path / "abc")
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, journal):

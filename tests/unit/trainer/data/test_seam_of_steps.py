@@ -92,17 +92,26 @@ def run(folder: Path, before: RowTable, *steps: DataStep) -> tuple[RowTable, dic
     return run_steps(before, steps, settings=settings, folder=folder, progress=lambda _done: None)
 
 
-@pytest.mark.parametrize(("given", "are_numbers"), [(False, True), (True, False)])
-def test_numbers_that_were_named_as_classes_are_no_measured_numbers(tmp_path, given, are_numbers):
-    labels = [f"{number}.5" for number in range(20)]
-    before = numbered(tmp_path, labels)
+def facts_of_labels(folder: Path, labels: list[str], *, given: bool) -> dict[str, Any]:
     settings = Settings(
-        model=ModelSettings(uri="file:///m", labels=labels if given else None),
+        model=ModelSettings(uri="file:///m", labels=list(dict.fromkeys(labels)) if given else None),
         task="text-classification",
         data=DataSettings(train=[]),
     )
-    _, facts = run_steps(before, [STEPS[3]], settings=settings, folder=tmp_path, progress=lambda _done: None)
-    assert facts["label-ids"] == {"labels": 20, "classes": 20, "alike": [], "numbers": are_numbers}
+    before = numbered(folder, labels)
+    _, facts = run_steps(before, [STEPS[3]], settings=settings, folder=folder, progress=lambda _done: None)
+    return facts["label-ids"]
+
+
+@pytest.mark.parametrize(("given", "are_numbers"), [(False, True), (True, False)])
+def test_numbers_that_were_named_as_classes_are_no_measured_numbers(tmp_path, given, are_numbers):
+    facts = facts_of_labels(tmp_path, [f"{number}.5" for number in range(20)], given=given)
+    assert facts == {"labels": 20, "classes": 20, "alike": [], "numbers": are_numbers}
+
+
+@pytest.mark.parametrize(("given", "alike"), [(False, [["True", "true"]]), (True, [])])
+def test_labels_that_look_alike_are_no_surprise_where_they_were_named(tmp_path, given, alike):
+    assert facts_of_labels(tmp_path, ["True", "true"] * 5, given=given)["alike"] == alike
 
 
 def texts_of(found: RowTable) -> list[str]:
