@@ -181,6 +181,7 @@ def test_the_labels_of_the_model_say_how_tags_are_written(tmp_path):
         pytest.param(["a", " "], ["O", "O"], "blank token", "token 2 of: a", id="a blank token"),
         pytest.param(["half \ud800"], ["O"], "text is not valid Unicode", "half", id="half a character"),
         pytest.param(["a"], ["B-" + "x" * 127], "label is longer than 128 characters", "B-xxx", id="a long tag"),
+        pytest.param(["a"], ["B-\ud800"], "label is not valid Unicode", "B-", id="half a character in a tag"),
     ],
 )
 def test_a_sentence_that_cannot_be_used_is_a_bad_row_with_its_reason(tmp_path, tokens, tags, reason, shown):
