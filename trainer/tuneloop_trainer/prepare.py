@@ -21,7 +21,7 @@ from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import PrepareProgress
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.dataset.shards import REPORT
-from tuneloop_trainer.durable import replace_durably
+from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
@@ -143,7 +143,7 @@ def _forget_checkpoints(job: Path, *, run: str) -> None:
     if folder.exists():
         shutil.rmtree(folder)
         LOG.info("checkpoints of an earlier run are removed: %s", folder)
-    job.mkdir(parents=True, exist_ok=True)
+    make_folder(job)
     replace_durably(begun, run.encode())
 
 

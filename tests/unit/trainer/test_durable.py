@@ -21,7 +21,7 @@ from tuneloop_trainer.checkpoint.shard_file import ShardFile
 from tuneloop_trainer.data.folder import draft_folder
 from tuneloop_trainer.data.folder import publish as publish_dataset
 from tuneloop_trainer.dataset.shards import DatasetManifest, TokenizerFacts
-from tuneloop_trainer.durable import replace_durably, sync_tree
+from tuneloop_trainer.durable import make_folder, replace_durably, sync_tree
 from tuneloop_trainer.engine.master_weights import Fragment
 from tuneloop_trainer.export.publish import list_files, publish
 
@@ -118,6 +118,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, journal):
     replace_durably(path, b"new")
     assert journal.lost_at_rename["train.json"] == []
     assert journal.keeps_name(path)
+
+
+def test_a_folder_that_is_made_keeps_its_name_and_those_above_it(tmp_path, journal):
+    (tmp_path / "there").mkdir()
+    made = tmp_path / "there" / "jobs" / "reviews" / "checkpoints"
+    make_folder(made)
+    assert all(journal.keeps_name(path) for path in (made, made.parent, made.parent.parent))
+    make_folder(made)
 
 
 def test_all_below_a_folder_becomes_durable(tmp_path, journal):

@@ -16,6 +16,7 @@ from tuneloop_trainer.checkpoint.on_all_ranks import on_all_ranks, on_rank_0, pl
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import delete, hide, quarantine, quarantined, superfluous, sweep
 from tuneloop_trainer.checkpoint.shard_file import SavedFragments
+from tuneloop_trainer.durable import make_folder
 from tuneloop_trainer.engine.collectives import Channel
 from tuneloop_trainer.errors import ConfigError, StorageError
 
@@ -201,7 +202,7 @@ class Checkpoints:
             LOG.warning("%s: old checkpoints cannot be removed: %s", self._folder, plain_reason(error))
 
     def _start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._fence.take()
         sweep(self._folder, attempt=self._attempt)
 

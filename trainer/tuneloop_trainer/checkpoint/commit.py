@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.manifest import DELETING, MANIFEST, Manifest
+from tuneloop_trainer.checkpoint.manifest import MANIFEST, REPLACED, Manifest
 from tuneloop_trainer.durable import sync_folder, write_durably
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def commit(writing: Path, manifest: Manifest, *, fence: Fence) -> Path:
     sync_folder(writing)
     fence.check()
     final = writing.with_name(manifest.folder_name)
-    old = final.with_name(f"{final.name}{DELETING}")
+    old = final.with_name(f"{final.name}{REPLACED}")
     if final.exists():  # this attempt saved this step before; that checkpoint was damaged, or its state has changed
         final.rename(old)
     writing.rename(final)
     sync_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)  # `sweep` removes at the next start what is left
+    shutil.rmtree(old, ignore_errors=True)  # `sweep` removes at the next start what is left, or gives its name back
     return final

@@ -13,7 +13,7 @@ from tuneloop_trainer.checkpoint.fence import Fence
 from tuneloop_trainer.checkpoint.manifest import WRITING, Manifest, TrainState, order
 from tuneloop_trainer.checkpoint.resume import Damaged, Found, Unreadable, check_files, committed, read_manifest
 from tuneloop_trainer.checkpoint.retention import sweep
-from tuneloop_trainer.durable import replace_durably, sync_folder, sync_tree
+from tuneloop_trainer.durable import make_folder, replace_durably, sync_folder, sync_tree
 from tuneloop_trainer.errors import ConfigError, StorageError
 from tuneloop_trainer.locate import path_of_uri
 
@@ -66,7 +66,7 @@ def import_checkpoint(config: RunConfig, *, identity: str) -> Found | None:
         return None
     found = find_origin(config, identity=identity)
     assert found is not None, "the field is given"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     fence = Fence(folder, attempt=BEFORE_ALL_ATTEMPTS)
     fence.take()
     sweep(folder, attempt=BEFORE_ALL_ATTEMPTS)

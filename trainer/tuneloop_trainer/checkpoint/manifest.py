@@ -15,6 +15,8 @@ MANIFEST = "MANIFEST.json"
 FOLDER = re.compile(r"step-(?P<step>\d{8,})-a(?P<attempt>\d+)")
 WRITING = ".tmp"
 DELETING = ".trash"
+REPLACED = ".replaced"
+"""Suffix of a checkpoint whose step is saved again, until the new one has its name."""
 QUARANTINED = ".suspect"
 """Suffix of a quarantined checkpoint: it was committed, but training that resumed from it came to a loss that is not finite."""
 

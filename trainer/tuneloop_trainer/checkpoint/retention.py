@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_trainer.checkpoint.manifest import DELETING, QUARANTINED, WRITING, order
+from tuneloop_trainer.checkpoint.manifest import DELETING, QUARANTINED, REPLACED, WRITING, order
 from tuneloop_trainer.durable import sync_folder
 
 if TYPE_CHECKING:
@@ -79,8 +79,16 @@ def quarantined(folder: Path, *, up_to: int | None = None) -> list[str]:
 
 
 def sweep(folder: Path, *, attempt: int) -> None:
-    """Remove what this and earlier attempts left half written or half removed. Raises OSError."""
-    for path in folder.iterdir():
-        age = order(path.name.removesuffix(WRITING).removesuffix(DELETING).removesuffix(QUARANTINED))
-        if age and path.suffix in (WRITING, DELETING) and age[0] <= attempt:
+    """Remove what this and earlier attempts left half written or half removed. Raises OSError.
+
+    A checkpoint whose step was to be saved again gets its name back if the new one did not get it.
+    """
+    for path in list(folder.iterdir()):
+        age = order(path.stem.removesuffix(QUARANTINED))
+        if not age or age[0] > attempt:
+            continue
+        if path.suffix == REPLACED and not path.with_suffix("").exists():
+            path.rename(path.with_suffix(""))
+            sync_folder(folder)
+        elif path.suffix in (WRITING, DELETING, REPLACED):
             shutil.rmtree(path)

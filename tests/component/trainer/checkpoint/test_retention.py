@@ -112,6 +112,22 @@ def test_a_quarantined_checkpoint_that_was_half_removed_is_swept(tmp_path: Path)
     assert folders(tmp_path) == set()
 
 
+@pytest.mark.parametrize(
+    ("left", "after"),
+    [
+        pytest.param(["step-00000020-a1.replaced", "step-00000020-a1.tmp"], "old", id="the new one has no name yet"),
+        pytest.param(["step-00000020-a1.replaced", "step-00000020-a1"], "new", id="the new one has the name"),
+    ],
+)
+def test_a_step_that_was_being_saved_again_is_there(tmp_path: Path, left: list[str], after: str) -> None:
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("old" if name.endswith(".replaced") else "new")
+    sweep(tmp_path, attempt=1)
+    assert folders(tmp_path) == {"step-00000020-a1"}
+    assert (tmp_path / "step-00000020-a1" / "file").read_text() == after
+
+
 def test_only_committed_folders_are_listed_newest_first(tmp_path: Path) -> None:
     for name in (
         "step-00000010-a1",
