@@ -11,7 +11,6 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.cluster import watch
@@ -45,11 +44,6 @@ _FINISH_SECONDS = 0.7
 _RELEASE_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
 _WATCHED = watch.Watched(ours=KINDS, children=CHILD_KINDS)
-
-
-def now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
 
 
 class OperatorProcess:
@@ -112,14 +106,17 @@ class OperatorProcess:
         return 1
 
     async def _serve(self, api: ApiServer, leader: Leader) -> int:
-        events = BackgroundEventRecorder(cluster=api, instance=self._settings.pod_name, clock=now)
+        events = BackgroundEventRecorder(cluster=api, instance=self._settings.pod_name, clock=api.now)
         owned = NamespaceLeases(
-            leases=api, release=self._settings.release, lease_seconds=self._settings.namespace_lease_seconds
+            leases=api,
+            release=self._settings.release,
+            lease_seconds=self._settings.namespace_lease_seconds,
+            wall=api.now,
         )
         operator = self._new_operator(api, events, owned)
         operator.pause()
         self._operator, self._owned = operator, owned
-        self._measure(operator, leader, owned)
+        self._measure(api, operator, leader, owned)
         progress = _progress_server(operator, api, self._settings).application()
         async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
             work = asyncio.create_task(operator.run(), name="work")
@@ -153,7 +150,7 @@ class OperatorProcess:
         return Operator(
             cluster=api,
             settings=self._decisions,
-            clock=now,
+            clock=api.now,
             workers=self._settings.workers,
             expected=_WATCHED.scopes(self._settings.namespaces),
             events=events,
@@ -161,11 +158,11 @@ class OperatorProcess:
             ownership=owned,
         )
 
-    def _measure(self, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:
+    def _measure(self, api: ApiServer, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:
         self._metrics.watch_leader(leader.leads)
         self._metrics.watch_depth(lambda: operator.depth)
         self._metrics.watch_foreign_namespaces(lambda: len(owned.foreign()))
-        self._metrics.watch_objects(lambda: metrics_of(operator.store, now=now()))
+        self._metrics.watch_objects(lambda: metrics_of(operator.store, now=api.now()))
 
     async def _until_the_end(self, tasks: list[asyncio.Task[None]]) -> int:
         """Return the exit status: 0 after a signal, 1 if one of the tasks has ended."""
@@ -267,9 +264,12 @@ def _key_reviewer(api: ApiServer, settings: ProcessSettings) -> Reviewer:
     # imported here, because the library for signatures takes 10 MiB
     from tuneloop_operator.progress.key_reviewer import KeyReviewer, keys_of_api_server, keys_of_file  # noqa: PLC0415
 
+    def wall() -> float:
+        return api.now().timestamp()
+
     if settings.jwks_file is None or settings.token_issuer is None:
-        return KeyReviewer(read=keys_of_api_server(api))
-    return KeyReviewer(read=keys_of_file(settings.jwks_file, issuer=settings.token_issuer))
+        return KeyReviewer(read=keys_of_api_server(api), wall=wall)
+    return KeyReviewer(read=keys_of_file(settings.jwks_file, issuer=settings.token_issuer), wall=wall)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

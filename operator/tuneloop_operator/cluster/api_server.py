@@ -89,6 +89,10 @@ class ApiServer:
         """How another client reaches the same API server. The token is that of the last request."""
         return connection_of(self._configuration)
 
+    def now(self) -> datetime:
+        """Return the API server's time, by its last answers; this machine's before the first one."""
+        return self._transport.server_clock()
+
     async def get(self, *, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return the object as it is now, or None."""
         resource = resource_of(kind)

@@ -17,6 +17,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from tuneloop_operator.cluster.connection import authorization, renew_token
+from tuneloop_operator.cluster.server_clock import ServerClock
 from tuneloop_operator.cluster.translate import error_of, no_answer
 from tuneloop_operator.errors import ClusterUnavailable, NotLeading
 
@@ -91,6 +92,8 @@ class Transport:
         moment must end before another operator may lead."""
         self._clock = clock
         self._not_before = 0.0
+        self.server_clock = ServerClock()
+        """The API server's time, by its answers."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -138,6 +141,7 @@ class Transport:
         query = dict(request.query or {})
         seconds = self._timeouts[request.verb not in _READS]
         url = f"{self._configuration.host}{request.path}{'?' if query else ''}{urlencode(query)}"
+        sent = self.server_clock.elapsed
         answer = await self._client.call_api(
             _METHODS[request.verb],
             url,
@@ -145,6 +149,8 @@ class Transport:
             body=request.body,
             _request_timeout=aiohttp.ClientTimeout(total=seconds),
         )
+        if answer.status < 300:  # an error may be the answer of something else on the way
+            self.server_clock.answered(answer.headers.get("Date"), sent=sent)
         return answer.status, await answer.read(), answer.headers.get("Retry-After")
 
     def _error(self, code: int, body: bytes, retry_after: str | None) -> Exception:

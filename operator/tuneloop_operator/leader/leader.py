@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.cluster.server_clock import seconds_since_boot
 from tuneloop_operator.errors import AlreadyExists, ClusterError, Conflict, LostLeadership
 from tuneloop_operator.leader import lease as rules
 from tuneloop_operator.leader.lease import LeaseSettings, LeaseView
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _RELEASE_TRIES = 3
-
-
-def seconds_since_boot() -> float:
-    """Return seconds of a clock that nobody can set. It counts while the machine sleeps, so that a leader that slept notices."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def ignore(_: bool) -> None:  # noqa: FBT001  (the shape of `on_change`)

@@ -12,29 +12,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
+from tuneloop_operator.cluster.server_clock import seconds_since_boot, time_of_day
 from tuneloop_operator.errors import AlreadyExists, ClusterError, Conflict
 from tuneloop_operator.leader import claim as rules
 from tuneloop_operator.leader import lease
 from tuneloop_operator.leader.claim import Claim
-from tuneloop_operator.leader.leader import seconds_since_boot
 from tuneloop_operator.leader.requests import Leases, write
 from tuneloop_operator.names import NAMESPACE_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 3
 _TICK_SHARE = 1 / 30
 """How often renewals are looked for, as a share of `lease_seconds`."""
-
-
-def wall_clock() -> datetime:
-    """Return the time of day."""
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -57,7 +52,7 @@ class NamespaceLeases:
         release: str,
         lease_seconds: float,
         clock: Callable[[], float] = seconds_since_boot,
-        wall: Callable[[], datetime] = wall_clock,
+        wall: Callable[[], datetime] = time_of_day,
     ) -> None:
         """release: the same for all replicas of this release, and for no other release."""
         self._leases = leases
@@ -151,6 +146,7 @@ class NamespaceLeases:
             name=NAMESPACE_LEASE,
             settings=self._settings,
             clock=self._clock,
+            wall=self._wall,
         )
         known.claim = Claim(view=view, asked_at=self._clock())
 

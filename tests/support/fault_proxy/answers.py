@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -64,6 +66,12 @@ def made_up(status: Status) -> Answer:
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
     return Answer(code=status.code, headers=headers, body=json.dumps(status.document()).encode())
+
+
+def with_later_date(answer: Answer, *, seconds: float) -> Answer:
+    """Return the answer with a `Date` that is later by so many seconds."""
+    later = parsedate_to_datetime(answer.headers["Date"]) + timedelta(seconds=seconds)
+    return replace(answer, headers=answer.headers | {"Date": format_datetime(later, usegmt=True)})
 
 
 def passed_on(headers: Mapping[str, str]) -> dict[str, str]:

@@ -176,6 +176,14 @@ class DropAfter(Act):
 
 
 @dataclass(frozen=True)
+class ShiftDate(Act):
+    """The `Date` of the answer is that of a clock which is so many seconds ahead of the API server's."""
+
+    kind = "shift_date"
+    seconds: float
+
+
+@dataclass(frozen=True)
 class CutWatch(Act):
     """The connection of the watch breaks off."""
 
@@ -236,7 +244,19 @@ class Invoke(Act):
 
 _ACTS: dict[str, type[Act]] = {
     act.kind: act
-    for act in (Delay, Status, DropBefore, DropAfter, CutWatch, StallWatch, SkipEvent, WatchError, Kill, Invoke)
+    for act in (
+        Delay,
+        Status,
+        DropBefore,
+        DropAfter,
+        ShiftDate,
+        CutWatch,
+        StallWatch,
+        SkipEvent,
+        WatchError,
+        Kill,
+        Invoke,
+    )
 }
 
 

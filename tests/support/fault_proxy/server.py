@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
-from fault_proxy.answers import Answer, Asked, decoded, delivered, made_up, passed_on, version_in
+from fault_proxy.answers import Answer, Asked, decoded, delivered, made_up, passed_on, version_in, with_later_date
 from fault_proxy.calls import Call, Notification, Target, metadata_of, target_of
 from fault_proxy.peer import pid_of_peer
 from fault_proxy.rulebook import Rulebook
-from fault_proxy.rules import Delay, DropAfter, DropBefore, Invoke, Kill, MetCall, Status
+from fault_proxy.rules import Delay, DropAfter, DropBefore, Invoke, Kill, MetCall, ShiftDate, Status
 from fault_proxy.watches import End, Watch
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class ProxyServer:
                     await asyncio.sleep(act.seconds)
                 case DropAfter():
                     return None
+                case ShiftDate(seconds=seconds):
+                    answer = with_later_date(answer, seconds=seconds)
                 case Kill():
                     await self._signal(act, peer_port=asked.peer_port)
                     if act.signal == signal.SIGKILL:

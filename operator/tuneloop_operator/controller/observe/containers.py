@@ -10,6 +10,7 @@ from tuneloop_operator.state.observed import LONG_AGO, STARTS, ContainerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +67,20 @@ def unschedulable(status: Mapping[str, Any]) -> str:
     return message
 
 
-def container_end(terminated: Mapping[str, Any] | None) -> ContainerEnd | None:
-    """Return how a container ended; None if it has not."""
+def not_before(time: datetime | None, created: datetime) -> datetime | None:
+    """Return a time of the kubelet, whose clock may be behind the API server's: no container did anything before its pod was created."""
+    return max(time, created) if time else None
+
+
+def container_end(terminated: Mapping[str, Any] | None, *, created: datetime = LONG_AGO) -> ContainerEnd | None:
+    """Return how a container ended; None if it has not. created: when its pod was."""
     if terminated is None:
         return None
     return ContainerEnd(
         exit_code=terminated["exitCode"],
         reason=terminated.get("reason", ""),
         message=terminated.get("message", ""),
-        finished=time_of(terminated.get("finishedAt")) or LONG_AGO,
+        finished=not_before(time_of(terminated.get("finishedAt")), created) or LONG_AGO,
     )
 
 

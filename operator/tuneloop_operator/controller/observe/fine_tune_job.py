@@ -10,7 +10,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import present_children, time_of
-from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
+from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.trim import FIRST_DELETION
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
@@ -104,6 +104,8 @@ def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView
     deletion_ends = time_of(deletion.get("deletionTimestamp"))
     grace = timedelta(seconds=deletion.get("deletionGracePeriodSeconds") or 0)
     labels = metadata["labels"]
+    created = time_of(metadata.get("creationTimestamp")) or LONG_AGO
+    started = time_of((state.get("running") or state.get("terminated") or {}).get("startedAt"))
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -116,10 +118,10 @@ def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView
         message=status.get("message", ""),
         node=(manifest.get("spec") or {}).get("nodeName"),
         image=containers.own.get("imageID", ""),
-        created=time_of(metadata.get("creationTimestamp")) or LONG_AGO,
+        created=created,
         ready=conditions.get("Ready", {}).get("status") == "True",
-        started=time_of((state.get("running") or state.get("terminated") or {}).get("startedAt")),
-        ended=container_end(state.get("terminated")),
+        started=not_before(started, created),
+        ended=container_end(state.get("terminated"), created=created),
         waiting=waiting,
         waiting_message=waiting_message,
         unschedulable=unschedulable(status),

@@ -80,7 +80,8 @@ def phase(observed: ObservedJob, status: FineTuneJobStatus, *, pods: tuple[PodVi
 
 
 def _since(observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime) -> str:
-    return stamp(running_since(observed, status) or now)
+    """Return since when the gang runs. The clock of a node may be ahead of the API server's."""
+    return stamp(min(running_since(observed, status) or now, now))
 
 
 def _training_phase(observed: ObservedJob, status: FineTuneJobStatus, *, is_up: bool) -> JobPhase:

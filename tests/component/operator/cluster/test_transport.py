@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,22 @@ def test_after_too_many_requests_none_is_sent_until_the_time_that_was_named() ->
 
     stub.run(story)
     assert [call.code for call in stub.calls] == [429, 200]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_heard"),
+    [pytest.param(200, True, id="an answer"), pytest.param(503, False, id="an error, perhaps of something on the way")],
+)
+def test_the_time_is_that_of_the_api_server(code: int, is_heard: bool) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+
+    async def story(server: ApiServer) -> timedelta:
+        with contextlib.suppress(ClusterUnavailable):
+            await get(server)
+        return abs(server.now() - ahead)
+
+    error = Stub(says(code, Date=format_datetime(ahead, usegmt=True))).run(story)
+    assert (error < timedelta(minutes=10)) is is_heard
 
 
 def test_a_lease_does_not_wait_for_that() -> None:
