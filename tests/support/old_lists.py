@@ -1,12 +1,12 @@
 """`OldLists`: an operator that is started again on lists of the past, with silent watches. One namespace for each past.
 
-    lists = OldLists({"it was being prepared": client}, proxy, tmp_path)
-    lists.operator.start()
-    ...
-    lists.record("preparing")
-    ...
-    lists.operator.kill()
-    old = lists.start_with({"it was being prepared": Old("preparing", ALL)})
+lists = OldLists({"it was being prepared": client}, proxy, tmp_path)
+lists.operator.start()
+...
+lists.record("preparing")
+...
+lists.operator.kill()
+old = lists.start_with({"it was being prepared": Old("preparing", ALL)})
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Old:
 class OldLists:
     """One operator behind a proxy, for all namespaces. The caller starts and kills the operator, except for a start with old lists."""
 
-    def __init__(self, clients: Mapping[str, NamespaceClient], proxy: FaultProxy, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, clients: Mapping[str, NamespaceClient], proxy: FaultProxy, folder: Path, **settings: Any
+    ) -> None:
         names = [client.namespace for client in clients.values()]
         self.clients = clients
         self.operator = RunningOperator(

@@ -102,8 +102,10 @@ class Reconciler:
                 continue
             if not _writes(decision):
                 return decision.requeue_after
-            if _is_mere_progress(decision) and (wait := self._progress_rate.wait(self._clock())) > 0:
-                return wait
+            if _is_mere_progress(decision):
+                wait = self._progress_rate.wait(self._clock(), namespace=key.namespace)
+                if wait > 0:
+                    return wait
             blocker = await self._carry_out(key, decision, manifest)
             if blocker is not None:
                 return await self._hold(key, blocker)
