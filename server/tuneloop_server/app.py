@@ -1,4 +1,4 @@
-"""The ASGI application: mounts the protocols, and serves the pages for probes, metrics and people."""
+"""The ASGI applications: the model's mounts the protocols; pages for probes, metrics and people are on its port, or in part on a port of their own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def create_app(
     stop: Callable[[Exception], None],
     protocols: Mapping[str, WireProtocol] = PROTOCOLS,
 ) -> Starlette:
-    """Return the application. stop: called with the error if the model cannot be served."""
+    """Return the application of the model's port. stop: called with the error if the model cannot be served."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -43,8 +43,17 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await task
 
-    routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + _pages(service)
+    # the probes stay here beside a second port: an operator of release 0.1.0, to which somebody goes back, asks here
+    metrics = ["/metrics"] if service.config.metrics_port is None else []
+    pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
+    routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + pages
     return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page(routes)}, lifespan=lifespan)
+
+
+def create_metrics_app(service: ModelService) -> Starlette:
+    """Return the application of the second port, which probes and Prometheus read."""
+    routes = _pages(service, "/healthz", "/readyz", "/metrics")
+    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page(routes)})
 
 
 async def _run(service: ModelService, stop: Callable[[Exception], None]) -> None:
@@ -57,7 +66,7 @@ async def _run(service: ModelService, stop: Callable[[Exception], None]) -> None
         stop(error)
 
 
-def _pages(service: ModelService) -> list[Route]:
+def _pages(service: ModelService, *paths: str) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -72,7 +81,7 @@ def _pages(service: ModelService) -> list[Route]:
         return JSONResponse(_info(service))
 
     pages = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/info": info}
-    return [Route(path, page, methods=["GET"]) for path, page in pages.items()]
+    return [Route(path, pages[path], methods=["GET"]) for path in paths]
 
 
 def _info(service: ModelService) -> dict[str, object]:
@@ -90,7 +99,8 @@ def _info(service: ModelService) -> dict[str, object]:
 
 def _no_such_page(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Return the handler for wrong paths and methods; its response lists the routes."""
-    listed = "; ".join(f"{method} {', '.join(_paths(routes, method))}" for method in ("POST", "GET"))
+    by_method = {method: _paths(routes, method) for method in ("POST", "GET")}
+    listed = "; ".join(f"{method} {', '.join(paths)}" for method, paths in by_method.items() if paths)
 
     async def handle(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

@@ -13,11 +13,16 @@ import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
 
+    from starlette.types import ASGIApp
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than a proxy keeps an idle connection (often 60 s), so that the proxy closes the connection, and no request meets a closed one."""
 _PIECE = 32 * 1024
 """Bytes that are parsed before the limits are looked at; also the most header bytes that are not counted yet."""
 _OTHER_FILES = 100
@@ -46,18 +51,35 @@ class ConnectionLimits:
     """After a refusal what the client still sends is dropped: closing at once would take the refusal from it."""
 
 
-def connection_limit(*, max_queue: int) -> int:
+def connection_limit(*, max_queue: int, metrics_connections: int = 0) -> int:
     """Return how many connections fit: enough for a full queue and 1024 more, as far as the process may open files.
 
-    The limit of open files is raised where the system allows.
+    The limit of open files is raised where the system allows. metrics_connections: those of the second port, whose files are kept free.
     """
-    wanted = ConnectionLimits.connections + max_queue
+    wanted, kept = ConnectionLimits.connections + max_queue, _OTHER_FILES + metrics_connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted + _OTHER_FILES:
-        most = wanted + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, wanted + _OTHER_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted + kept:
+        most = wanted + kept if hard == resource.RLIM_INFINITY else min(hard, wanted + kept)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        return max(most - _OTHER_FILES, 1)
+        return max(most - kept, 1)
     return wanted
+
+
+def uvicorn_config(app: ASGIApp, connections: Connections, *, drain_seconds: int, **options: Any) -> uvicorn.Config:
+    """Return how uvicorn serves an application to these connections. drain_seconds: for the last answers, once the server is stopped."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=cast("type[asyncio.Protocol]", connections.connect),
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=drain_seconds,
+        **options,
+    )
 
 
 _NOTHING, _HEADERS, _BODY = range(3)

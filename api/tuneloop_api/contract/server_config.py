@@ -12,6 +12,7 @@ from tuneloop_api.wire.model import MessageModel
 
 SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
 SERVER_PORT = 8080
+METRICS_PORT = 8081
 
 
 class BatchingSettings(MessageModel):
@@ -44,6 +45,8 @@ class ServerConfig(MessageModel):
     host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)
     port: int = SERVER_PORT
     """Where the server listens; local mode may rewrite it."""
+    metrics_port: int | None = None
+    """Port of probes and metrics alone; None: everything is on `port`, as in release 0.1.0."""
     startup_seconds: int = 600
     """Time that loading may take."""
     drain_seconds: int = 45

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
@@ -53,7 +54,7 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         reason, message = artifact
         may_come = reason not in _NEVER_COMES
         return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
-    config = server_config(observed.deployment, artifact)
+    config = _config(observed, artifact, settings)
     pods, has_volumes = _pods(observed, config), has_given_volumes(observed.deployment.spec, settings)
     if observed.blocker is None and (uids := unread_mounts(pods, is_expected=has_volumes, now=now)):
         return Decision(needs=MountFailures(pod_uids=uids))
@@ -118,6 +119,24 @@ def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, st
         phase = status.phase if status and status.phase else "Pending"
         return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
     return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
+
+
+def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings: OperatorSettings) -> ServerConfig:
+    """Return the configuration to serve with: probes and metrics have a port of their own, except
+
+    - in local mode, where a user opens one address;
+    - for an image that the spec names: a server of release 0.1.0 refuses a configuration with a field that it does not know;
+    - for a revision that 0.1.0 began: an upgrade of the operator replaces no server.
+    """
+    with_one_port = server_config(observed.deployment, artifact)
+    if settings.local or observed.deployment.spec.image or _is_begun(observed, with_one_port):
+        return with_one_port
+    return server_config(observed.deployment, artifact, metrics_port=METRICS_PORT)
+
+
+def _is_begun(observed: ObservedDeployment, config: ServerConfig) -> bool:
+    name = revision_name(observed.deployment, config.revision)
+    return ("ConfigMap", name) in observed.present or ("Deployment", name) in observed.present
 
 
 def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:

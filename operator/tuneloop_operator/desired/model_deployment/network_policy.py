@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.server_config import SERVER_PORT
+from tuneloop_api.contract.server_config import METRICS_PORT, SERVER_PORT
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.network_policy import network_policy
 from tuneloop_operator.names import servers_name
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def server_policy(deployment: ModelDeployment, *, settings: OperatorSettings) -> Manifest:
-    """Return a policy by which everybody reaches the serving port of the servers, and nobody another port.
+    """Return a policy by which everybody reaches the two ports of the servers, and nobody another port.
 
-    Everybody: gateways on the network of a node, and the kubelet, have no labels by which a policy could select them.
+    Everybody: gateways on the network of a node, the kubelet, and a Prometheus beside the cluster, have no labels by which a policy could
+    select them. The policy is for all revisions, with one port or two.
     """
     labels = deployment_labels(deployment)
     return network_policy(
         owned_metadata(deployment, name=servers_name(deployment), labels=labels),
         pods=labels,
-        ingress=[{"ports": [{"port": SERVER_PORT, "protocol": "TCP"}]}],
+        ingress=[{"ports": [{"port": port, "protocol": "TCP"} for port in (SERVER_PORT, METRICS_PORT)]}],
         egress=settings.egress,
     )

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
 
+_HTTP, _METRICS = "http", "metrics"
+"""Names of the container's ports: Services lead to `http`, whatever release made the pod."""
 _PROBE_SECONDS = 5
 _SCHEDULING_SECONDS = 600
 """For a pod to find a node and to pull its image, before the time that the server may take to load."""
@@ -58,8 +60,13 @@ class ArtifactReference:
     digest: str | None
 
 
-def server_config(deployment: ModelDeployment, artifact: ArtifactReference) -> ServerConfig:
-    """Return the configuration of the servers of this spec and artifact. `revision` names this configuration and everything else in the pod."""
+def server_config(
+    deployment: ModelDeployment, artifact: ArtifactReference, *, metrics_port: int | None = None
+) -> ServerConfig:
+    """Return the configuration of the servers of this spec and artifact. `revision` names this configuration and everything else in the pod.
+
+    metrics_port: the port of probes and metrics; None: the servers have one port.
+    """
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
     config = ServerConfig(
@@ -70,6 +77,7 @@ def server_config(deployment: ModelDeployment, artifact: ArtifactReference) -> S
         artifact_uri=artifact.uri,
         digest=artifact.digest,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
+        metrics_port=metrics_port,
         startup_seconds=seconds(lifecycle.startup or "10m"),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
@@ -122,6 +130,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
     resources = spec.resources or ServerResources()
     shm, shm_mount = shared_memory(resources.shared_memory) if resources.shared_memory else ({}, {})
     labels = deployment_labels(deployment, config.revision)
+    probed = _HTTP if config.metrics_port is None else _METRICS
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -135,16 +144,16 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
                 **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
                 "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
                 "env": environment(plain_env(), spec, settings),
-                "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
+                "ports": _ports(config),
                 "resources": container_resources(
                     resources, resources, gpus=resources.gpus or 0, gpu_resource=resources.gpu_resource
                 ),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 # loading ends with the first 200 of /readyz; the liveness probe starts after that
-                "startupProbe": _probe("/readyz", failures=config.startup_seconds) | {"periodSeconds": 1},
-                "livenessProbe": _probe("/healthz", failures=6),
-                "readinessProbe": _probe("/readyz", failures=2),
+                "startupProbe": _probe("/readyz", port=probed, failures=config.startup_seconds) | {"periodSeconds": 1},
+                "livenessProbe": _probe("/healthz", port=probed, failures=6),
+                "readinessProbe": _probe("/readyz", port=probed, failures=2),
                 "volumeMounts": [*scratch_mounts(), *claim_mounts, *_one(shm_mount), *given_mounts],
             }
         ],
@@ -157,13 +166,18 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
     }
 
 
+def _ports(config: ServerConfig) -> list[dict[str, Any]]:
+    ports = {_HTTP: SERVER_PORT} | ({} if config.metrics_port is None else {_METRICS: config.metrics_port})
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
+
+
 def _one(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [item] if item else []
 
 
-def _probe(path: str, *, failures: int) -> dict[str, Any]:
+def _probe(path: str, *, port: str, failures: int) -> dict[str, Any]:
     return {
-        "httpGet": {"path": path, "port": "http"},
+        "httpGet": {"path": path, "port": port},
         "periodSeconds": _PROBE_SECONDS,
         "timeoutSeconds": _PROBE_SECONDS,
         "failureThreshold": failures,

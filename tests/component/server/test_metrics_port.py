@@ -1,0 +1,186 @@
+"""A port of its own for probes and metrics: what clients do to the model's port keeps no probe and no Prometheus out."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from free_ports import free_port
+from raw_http import connect, exchange, is_open, many_open, open_files, read_all
+from server_process import DEADLINE, Server, configuration, run_to_its_end, running
+
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_server.metrics_port import METRICS_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tuneloop_api.contract.server_config import ServerConfig
+
+HALF = b"GET /readyz HTTP/1.1\r\nHost:"
+FEW_FILES = 150
+PLACES = FEW_FILES - 100 - METRICS_LIMITS.connections
+"""Connections to the model's port of a server that may open so few files."""
+HELD = {"max_batch_size": 64, "max_delay_milliseconds": 4000}
+"""With these settings single requests after a large one wait for their answers, and take no time of the machine."""
+
+
+@dataclass
+class TwoPorts:
+    server: Server
+    config: ServerConfig
+
+    @property
+    def port(self) -> int:
+        return self.config.port
+
+    @property
+    def metrics_port(self) -> int:
+        assert self.config.metrics_port is not None
+        return self.config.metrics_port
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Ask the second port, on a new connection."""
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5, headers=headers)
+
+    def answered_on_the_model_port(self) -> int:
+        """Return the status of a probe there; 0: the connection was closed."""
+        return exchange(self.port, b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % self.port)[0]
+
+
+@contextmanager
+def serving(artifact: Path, folder: Path, *, files: int, **changes: object) -> Iterator[TwoPorts]:
+    """A server with both ports that may open so many files; this process may open as many as before."""
+    config = configuration(artifact, metrics_port=free_port(), **changes)
+    with ExitStack() as stack:
+        with open_files(files):
+            server = stack.enter_context(running(config, folder))
+        yield TwoPorts(server, config)
+
+
+@pytest.fixture(scope="module")
+def ports(artifact, tmp_path_factory) -> Iterator[TwoPorts]:
+    with serving(artifact.folder, tmp_path_factory.mktemp("ports"), files=400) as ports:
+        yield ports
+
+
+@contextmanager
+def held_requests(ports: TwoPorts, count: int) -> Iterator[list[socket.socket]]:
+    """Requests which the server has read, and answers some seconds later."""
+    content = json.dumps({"inputs": "a good film"}).encode()
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{ports.port}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    assert ports.server.ask({"inputs": ["a good film"] * 64}).status_code == 200
+    with many_open(ports.port, count, first=head.encode() + content) as opened:
+        until_metric(ports, "tuneloop_inflight_requests", count)
+        yield opened
+
+
+def until_metric(ports: TwoPorts, name: str, value: float) -> None:
+    deadline = time.monotonic() + 3
+    while metric(ports, name) != value:
+        assert time.monotonic() < deadline, f"{name} is {metric(ports, name)}"
+        time.sleep(0.02)
+
+
+def metric(ports: TwoPorts, name: str) -> float:
+    (line,) = [line for line in ports.get("/metrics").text.splitlines() if line.startswith(f"{name}{{")]
+    return float(line.rpartition(" ")[2])
+
+
+def statuses(opened: list[socket.socket]) -> set[bytes]:
+    return {read_all(connection).split(b" ", 2)[1] for connection in opened}
+
+
+def test_half_open_connections_to_the_model_keep_no_probe_and_no_prometheus_out(ports):
+    with many_open(ports.port, 400, first=HALF) as opened:
+        found = [(path, ports.get(path).status_code) for path in ("/readyz", "/metrics", "/healthz") * 3]
+        assert len(opened) > 300
+    assert {status for _, status in found} == {200}
+
+
+def test_a_full_port_of_the_model_closes_a_probe_that_the_second_port_answers(artifact, tmp_path):
+    with (
+        serving(artifact.folder, tmp_path, files=FEW_FILES, batching=HELD) as ports,
+        held_requests(ports, PLACES) as held,
+    ):
+        assert ports.answered_on_the_model_port() == 0
+        assert [ports.get(path).status_code for path in ("/readyz", "/healthz", "/metrics")] == [200] * 3
+        assert statuses(held) == {b"200"}
+
+
+def test_while_the_last_requests_are_answered_the_second_port_says_that_the_server_is_not_ready(artifact, tmp_path):
+    with serving(artifact.folder, tmp_path, files=FEW_FILES, batching=HELD) as ports, held_requests(ports, 3) as held:
+        ports.server.process.terminate()
+        with pytest.raises(ConnectionError):  # noqa: PT012  (the model's port is closed after a while)
+            while True:
+                connect(ports.port).close()
+                time.sleep(0.05)
+        ready = ports.get("/readyz")
+        assert (ready.status_code, ready.json()) == (503, {"error": "the server is being stopped"})
+        assert (metric(ports, "tuneloop_draining"), metric(ports, "tuneloop_inflight_requests")) == (1, 3)
+        assert statuses(held) == {b"200"}
+        assert ports.server.process.wait(timeout=DEADLINE) == 0
+        assert "Traceback" not in ports.server.log.read_text()
+
+
+def test_the_second_port_has_few_connections_and_the_newest_gets_in(ports):
+    with many_open(ports.metrics_port, 3 * METRICS_LIMITS.connections, first=HALF) as opened:
+        assert ports.get("/readyz").status_code == 200
+        assert ports.get("/metrics").status_code == 200
+        assert sum(map(is_open, opened)) <= METRICS_LIMITS.connections
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        pytest.param(b"GET /readyz HTTP/1.1\r\nx: " + b"a" * 9000, 431, id="a long header"),
+        pytest.param(b"GET /readyz HTTP/1.1" + b"\r\nx: a" * 60, 431, id="many headers"),
+        pytest.param(b"GET /readyz?" + b"a" * 2000 + b" HTTP/1.1", 414, id="a long address"),
+    ],
+)
+def test_the_second_port_takes_small_headers_only(ports, line, status):
+    assert exchange(ports.metrics_port, line, b"\r\nHost: 127.0.0.1:%d\r\n\r\n" % ports.metrics_port)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "on_the_model_port", "on_the_second_port"),
+    [
+        ("/healthz", 200, 200),
+        ("/readyz", 200, 200),
+        ("/metrics", 404, 200),
+        ("/info", 200, 404),
+        ("/predict", 405, 404),
+    ],
+)
+def test_each_page_is_where_its_reader_is(ports, path, on_the_model_port, on_the_second_port):
+    assert (ports.server.client.get(path).status_code, ports.get(path).status_code) == (
+        on_the_model_port,
+        on_the_second_port,
+    )
+
+
+def test_a_wrong_page_says_which_pages_there_are(ports):
+    assert ports.get("/").json() == {"error": "there is no such page; there are: GET /healthz, /readyz, /metrics"}
+    listed = "POST /, /predict; GET /healthz, /readyz, /info"
+    assert ports.server.client.get("/metrics").json() == {"error": f"there is no such page; there are: {listed}"}
+
+
+def test_a_page_in_a_browser_reads_no_metrics_on_loopback(ports):
+    assert ports.get("/metrics", host="evil.example").status_code == 403
+
+
+def test_a_second_port_in_use_ends_the_server_with_one_line(artifact, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, log = run_to_its_end(configuration(artifact.folder, metrics_port=port), tmp_path)
+    assert code == ExitCode.CONFIG
+    assert log.splitlines() == [
+        f"tuneloop-server: cannot listen on 127.0.0.1 port {port} (Address already in use); stop what uses the port, or choose another"
+    ]
