@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def configuration(artifact: Path, **changes: object) -> ServerConfig:
     )
 
 
-def start_process(config: ServerConfig, folder: Path) -> tuple[subprocess.Popen, Path]:
+def start_process(config: ServerConfig, folder: Path, *, files: int | None = None) -> tuple[subprocess.Popen, Path]:
+    """Start a server. files: that it may open, without a right to more."""
     path, log = folder / "server.json", folder / "log"
     path.write_text(json.dumps(config.to_wire()), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/api:{ROOT}/server", "OMP_NUM_THREADS": "1"}
@@ -92,13 +94,15 @@ def start_process(config: ServerConfig, folder: Path) -> tuple[subprocess.Popen,
         process = subprocess.Popen(
             [sys.executable, "-m", "tuneloop_server", str(path)], stderr=output, stdout=output, env=environment
         )
+    if files is not None:  # set long before the server asks for its limit
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
     return process, log
 
 
 @contextmanager
-def running(config: ServerConfig, folder: Path) -> Iterator[Server]:
-    """A server that is ready; killed at the end if it still runs."""
-    process, log = start_process(config, folder)
+def running(config: ServerConfig, folder: Path, *, files: int | None = None) -> Iterator[Server]:
+    """A server that is ready; killed at the end if it still runs. files: as in `start_process`."""
+    process, log = start_process(config, folder, files=files)
     server = Server(process, f"http://127.0.0.1:{config.port}", log)
     try:
         wait_for_status(server, "/readyz", 200)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from free_ports import free_port
-from raw_http import connect, exchange, is_open, many_open, open_files, read_all
+from raw_http import SECONDS, connect, exchange, is_open, many_open, read_all
 from server_process import DEADLINE, Server, configuration, run_to_its_end, running
 
 from tuneloop_api.contract.exit_codes import ExitCode
@@ -28,8 +28,9 @@ HALF = b"GET /readyz HTTP/1.1\r\nHost:"
 FEW_FILES = 150
 PLACES = FEW_FILES - 100 - METRICS_LIMITS.connections
 """Connections to the model's port of a server that may open so few files."""
-HELD = {"max_batch_size": 64, "max_delay_milliseconds": 4000}
-"""With these settings single requests after a large one wait for their answers, and take no time of the machine."""
+MANY_TEXTS = {"inputs": ["a good film"] * 64}
+HELD = {"max_batch_size": 64, "max_delay_milliseconds": 60_000}
+"""After a request with many texts, requests with one text wait until many have come again: the server holds them, and the machine is idle."""
 
 
 @dataclass
@@ -48,7 +49,7 @@ class TwoPorts:
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask the second port, on a new connection."""
-        return httpx.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5, headers=headers)
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=SECONDS, headers=headers)
 
     def answered_on_the_model_port(self) -> int:
         """Return the status of a probe there; 0: the connection was closed."""
@@ -56,37 +57,53 @@ class TwoPorts:
 
 
 @contextmanager
-def serving(artifact: Path, folder: Path, *, files: int, **changes: object) -> Iterator[TwoPorts]:
-    """A server with both ports that may open so many files; this process may open as many as before."""
-    config = configuration(artifact, metrics_port=free_port(), **changes)
-    with ExitStack() as stack:
-        with open_files(files):
-            server = stack.enter_context(running(config, folder))
+def serving(artifact: Path, folder: Path) -> Iterator[TwoPorts]:
+    """A server with both ports, and few connections."""
+    config = configuration(artifact, metrics_port=free_port(), batching=HELD)
+    with running(config, folder, files=FEW_FILES) as server:
         yield TwoPorts(server, config)
 
 
 @pytest.fixture(scope="module")
 def ports(artifact, tmp_path_factory) -> Iterator[TwoPorts]:
-    with serving(artifact.folder, tmp_path_factory.mktemp("ports"), files=400) as ports:
+    with serving(artifact.folder, tmp_path_factory.mktemp("ports")) as ports:
         yield ports
 
 
 @contextmanager
 def held_requests(ports: TwoPorts, count: int) -> Iterator[list[socket.socket]]:
-    """Requests which the server has read, and answers some seconds later."""
-    content = json.dumps({"inputs": "a good film"}).encode()
-    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{ports.port}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    assert ports.server.ask({"inputs": ["a good film"] * 64}).status_code == 200
-    with many_open(ports.port, count, first=head.encode() + content) as opened:
-        until_metric(ports, "tuneloop_inflight_requests", count)
+    """Requests which the server has read, and answers once there is one with many texts."""
+    assert ports.server.ask(MANY_TEXTS).status_code == 200
+    with many_open(ports.port, count, first=post(ports.port, {"inputs": "a good film"})) as opened:
+        until_in_flight(ports, count)
         yield opened
 
 
-def until_metric(ports: TwoPorts, name: str, value: float) -> None:
-    deadline = time.monotonic() + 3
-    while metric(ports, name) != value:
-        assert time.monotonic() < deadline, f"{name} is {metric(ports, name)}"
+def post(port: int, document: object) -> bytes:
+    content = json.dumps(document).encode()
+    head = (
+        f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    )
+    return f"{head}\r\nConnection: close\r\n\r\n".encode() + content
+
+
+def until_in_flight(ports: TwoPorts, count: int) -> None:
+    deadline = time.monotonic() + SECONDS
+    while (found := metric(ports, "tuneloop_inflight_requests")) != count:
+        assert time.monotonic() < deadline, f"{found} requests are in flight"
         time.sleep(0.02)
+
+
+def until_refused(port: int) -> None:
+    """Return once nobody listens any more."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            connect(port).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"port {port} is still open")
 
 
 def metric(ports: TwoPorts, name: str) -> float:
@@ -105,27 +122,27 @@ def test_half_open_connections_to_the_model_keep_no_probe_and_no_prometheus_out(
     assert {status for _, status in found} == {200}
 
 
-def test_a_full_port_of_the_model_closes_a_probe_that_the_second_port_answers(artifact, tmp_path):
-    with (
-        serving(artifact.folder, tmp_path, files=FEW_FILES, batching=HELD) as ports,
-        held_requests(ports, PLACES) as held,
-    ):
+def test_a_full_port_of_the_model_closes_a_probe_that_the_second_port_answers(ports):
+    with held_requests(ports, PLACES) as held:
         assert ports.answered_on_the_model_port() == 0
         assert [ports.get(path).status_code for path in ("/readyz", "/healthz", "/metrics")] == [200] * 3
-        assert statuses(held) == {b"200"}
+        assert all(map(is_open, held))
+    assert ports.server.ask(MANY_TEXTS).status_code == 200
+    until_in_flight(ports, 0)
 
 
 def test_while_the_last_requests_are_answered_the_second_port_says_that_the_server_is_not_ready(artifact, tmp_path):
-    with serving(artifact.folder, tmp_path, files=FEW_FILES, batching=HELD) as ports, held_requests(ports, 3) as held:
-        ports.server.process.terminate()
-        with pytest.raises(ConnectionError):  # noqa: PT012  (the model's port is closed after a while)
-            while True:
-                connect(ports.port).close()
-                time.sleep(0.05)
-        ready = ports.get("/readyz")
-        assert (ready.status_code, ready.json()) == (503, {"error": "the server is being stopped"})
-        assert (metric(ports, "tuneloop_draining"), metric(ports, "tuneloop_inflight_requests")) == (1, 3)
-        assert statuses(held) == {b"200"}
+    with serving(artifact.folder, tmp_path) as ports, held_requests(ports, 3) as held:
+        last = post(ports.port, MANY_TEXTS)
+        with many_open(ports.port, 1, first=last[:-1]) as [unfinished]:
+            until_in_flight(ports, 4)
+            ports.server.process.terminate()
+            until_refused(ports.port)
+            ready = ports.get("/readyz")
+            assert (ready.status_code, ready.json()) == (503, {"error": "the server is being stopped"})
+            assert (metric(ports, "tuneloop_draining"), metric(ports, "tuneloop_inflight_requests")) == (1, 4)
+            unfinished.sendall(last[-1:])
+            assert statuses([*held, unfinished]) == {b"200"}
         assert ports.server.process.wait(timeout=DEADLINE) == 0
         assert "Traceback" not in ports.server.log.read_text()
 

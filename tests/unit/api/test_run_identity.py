@@ -192,7 +192,13 @@ def test_a_new_field_with_a_default_changes_no_revision() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"drain_seconds": 46}, {"batching": BatchingSettings(max_queue=1)}, {"digest": "sha256:0"}, {"name": "other"}],
+    [
+        {"drain_seconds": 46},
+        {"metrics_port": 8081},
+        {"batching": BatchingSettings(max_queue=1)},
+        {"digest": "sha256:0"},
+        {"name": "other"},
+    ],
     ids=str,
 )
 def test_other_settings_are_another_revision(change: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,12 @@ import pytest
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
 from tuneloop_operator.decide.model_deployment.deployment import decide
+from tuneloop_operator.desired.model_deployment.serving import (
+    ArtifactReference,
+    server_config,
+    server_config_map,
+    server_deployment,
+)
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import Blocker, ObservedDeployment
 
@@ -69,6 +76,62 @@ def test_the_first_decision_makes_everything() -> None:
     assert (decision.delete, decision.needs) == ((), None)
     assert decision.status is not None
     assert decision.status["phase"] == "Loading"
+
+
+def ports_of(decision: Decision) -> tuple[dict[str, int], set[str], int | None]:
+    """Return the ports of the server's container, the names of those that are probed, and `metricsPort` of its configuration."""
+    (servers,) = [manifest for manifest in decision.apply if manifest["kind"] == "Deployment"]
+    (container,) = servers["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    probed = {container[f"{name}Probe"]["httpGet"]["port"] for name in ("startup", "liveness", "readiness")}
+    (config_map,) = decision.create
+    return ports, probed, json.loads(config_map["data"]["server.json"]).get("metricsPort")
+
+
+def test_probes_and_metrics_have_a_port_to_which_no_service_leads() -> None:
+    decision = decided(observed())
+    assert ports_of(decision) == ({"http": 8080, "metrics": 8081}, {"metrics"}, 8081)
+    services = [manifest for manifest in decision.apply if manifest["kind"] == "Service"]
+    assert [port["targetPort"] for service in services for port in service["spec"]["ports"]] == ["http", "http"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        pytest.param({}, {"local": True}, id="on one machine"),
+        pytest.param({"image": "ours/server:1"}, {}, id="an image of somebody, of whatever release"),
+    ],
+)
+def test_servers_have_one_port_where_one_address_is_opened_or_their_release_is_unknown(
+    spec: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    decision = decide(observed(spec=spec), now=NOW, settings=SETTINGS.model_copy(update=settings))
+    assert ports_of(decision) == ({"http": 8080}, {"http"}, None)
+
+
+def first_release_children() -> dict[Any, dict[str, Any]]:
+    """Return the configuration and the Deployment that release 0.1.0 made of the same spec."""
+    deployment = observed().deployment
+    config = server_config(deployment, ArtifactReference(uri="pvc://models/new", digest=None))
+    made = server_config_map(deployment, config), server_deployment(deployment, config, settings=SETTINGS)
+    return stored(*made, readyReplicas=1)
+
+
+@pytest.mark.parametrize("kept", [("ConfigMap", "Deployment"), ("ConfigMap",), ("Deployment",)], ids=str)
+def test_an_upgrade_of_the_operator_replaces_no_server(kept: tuple[str, ...]) -> None:
+    first = first_release_children()
+    present = {key: manifest for key, manifest in first.items() if key[0] in kept}
+    decision = decided(observed(present=present))
+    written = {(made["kind"], made["metadata"]["name"]): made for made in (*decision.apply, *decision.create)}
+    restored = {key: manifest["spec"] for key, manifest in written.items() if key[0] == "Deployment"}
+    assert restored == {key: first[key]["spec"] for key in first.keys() - present.keys() if key[0] == "Deployment"}
+    names = {name for kind, name in written if kind in {"ConfigMap", "Deployment"}}
+    assert names <= {name for _, name in first}
+
+
+def test_the_next_revision_of_a_deployment_that_0_1_0_served_has_two_ports() -> None:
+    decision = decided(observed(spec={"batching": {"maxBatchSize": 1}}, present=first_release_children()))
+    assert ports_of(decision)[2] == 8081
 
 
 def test_what_is_there_is_not_written_again() -> None:

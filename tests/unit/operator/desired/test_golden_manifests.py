@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.common.storage import storage_of
@@ -217,7 +218,9 @@ def children_with_volumes() -> list[dict[str, Any]]:
     return [stage_job(job, stage="export", **shared), train_job(job, attempt=1, **shared), *servers]
 
 
-def serving_children(spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS) -> list[dict[str, Any]]:
+def serving_children(
+    spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS, *, metrics_port: int | None = None
+) -> list[dict[str, Any]]:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -226,7 +229,7 @@ def serving_children(spec: dict[str, Any] = SERVING, settings: OperatorSettings 
     }
     deployment = ModelDeployment.from_wire(manifest)
     artifact = ArtifactReference(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
-    config = server_config(deployment, artifact)
+    config = server_config(deployment, artifact, metrics_port=metrics_port)
     return [
         server_config_map(deployment, config),
         server_deployment(deployment, config, settings=settings),
@@ -256,7 +259,8 @@ EXAMPLES = {
         "reviews-large", TWO_NODES, SETTINGS.with_progress_ca("-----BEGIN CERTIFICATE-----\nMIIB\n")
     ),
     "queued-fourth-attempt": fourth_attempt,
-    "serving": serving_children,
+    "serving": lambda: serving_children(metrics_port=METRICS_PORT),
+    "serving-one-port": serving_children,  # a revision keeps the name that release 0.1.0 gave it
     "placed": placed_children,
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.contract.server_config import SERVER_PORT
+from tuneloop_api.contract.server_config import METRICS_PORT, SERVER_PORT
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.desired.common.storage import storage_of
@@ -50,7 +50,8 @@ def templates() -> dict[str, dict[str, Any]]:
     """Return the pod template of each stage, and of the servers."""
     storage = storage_of(JOB.spec, default_claim="models")
     assert storage is not None
-    config = server_config(DEPLOYMENT, ArtifactReference(uri="pvc://models/artifact", digest=None))
+    artifact = ArtifactReference(uri="pvc://models/artifact", digest=None)
+    config = server_config(DEPLOYMENT, artifact, metrics_port=METRICS_PORT)
     jobs = {
         "prepare": stage_job(JOB, stage="prepare", storage=storage, settings=SETTINGS),
         "train": train_job(JOB, attempt=3, storage=storage, settings=SETTINGS),
@@ -80,12 +81,12 @@ def test_only_the_gang_reaches_the_pods_of_a_job() -> None:
     assert spec["policyTypes"] == ["Ingress"]
 
 
-def test_everybody_reaches_the_serving_port_alone() -> None:
+def test_everybody_reaches_the_ports_of_the_servers_alone() -> None:
     spec = server_policy(DEPLOYMENT, settings=SETTINGS)["spec"]
     assert selected(spec["podSelector"]) == ["server"]
-    assert spec["ingress"] == [{"ports": [{"port": SERVER_PORT, "protocol": "TCP"}]}]
+    assert spec["ingress"] == [{"ports": [{"port": port, "protocol": "TCP"} for port in (SERVER_PORT, METRICS_PORT)]}]
     (container,) = templates()["server"]["spec"]["containers"]
-    assert [port["containerPort"] for port in container["ports"]] == [SERVER_PORT]
+    assert [port["containerPort"] for port in container["ports"]] == [SERVER_PORT, METRICS_PORT]
     assert spec["policyTypes"] == ["Ingress"]
 
 
