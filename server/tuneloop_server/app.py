@@ -43,7 +43,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await task
 
-    # the probes stay here beside a second port: an operator of release 0.1.0, to which somebody goes back, asks here
+    # beside a second port, too, load balancers ask for the health here: they know the Service's port only
     metrics = ["/metrics"] if service.config.metrics_port is None else []
     pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
     routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + pages

@@ -135,9 +135,10 @@ def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path
         for service in release.list("services", namespace=release.namespace)
         if "metrics" in service["metadata"]["name"]
     ]
+    (server,) = served.tenant.pods("tuneloop.dev/deployment=reviews")
     addresses = {
         "operator": f"{metrics['spec']['clusterIP']}:8080",
-        "server": f"{served.url.removeprefix('http://')}:80",
+        "server": f"{server['status']['podIP']}:8081",
     }
     _ask(served.url)
     with cluster_prometheus.scraping(addresses, tmp_path) as prometheus:
