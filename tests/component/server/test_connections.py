@@ -239,3 +239,9 @@ def test_the_limit_fits_into_the_open_files(soft, hard, limit, raised, monkeypat
     monkeypatch.setattr(under_test.resource, "setrlimit", lambda _, pair: limits.append(pair))
     assert connection_limit(max_queue=256) == limit
     assert limits[-1][0] == raised
+
+
+def test_the_files_of_the_second_port_are_kept_free(monkeypatch):
+    monkeypatch.setattr(under_test.resource, "getrlimit", lambda _: (400, 400))
+    monkeypatch.setattr(under_test.resource, "setrlimit", lambda *_: None)
+    assert connection_limit(max_queue=256, metrics_connections=32) == 268
