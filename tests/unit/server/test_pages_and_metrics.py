@@ -12,7 +12,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tuneloop_api.contract.server_config import ServerConfig
-from tuneloop_server.app import create_app
+from tuneloop_api.wire.model import changed
+from tuneloop_server.app import create_app, create_metrics_app
 from tuneloop_server.model import Encoded
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.tasks.task import Prediction
@@ -149,6 +150,17 @@ def answer(config, monitoring, path: str, *, not_ready: str | None = None) -> tu
 )
 def test_a_page_says_how_the_server_is(config, monitoring, path, not_ready, status, body):
     assert answer(config, monitoring, path, not_ready=not_ready)[:2] == (status, body)
+
+
+@pytest.mark.parametrize(
+    ("metrics_port", "on_the_model_port"),
+    [(None, {"/healthz", "/readyz", "/metrics", "/info"}), (8081, {"/healthz", "/readyz", "/info"})],
+)
+def test_metrics_are_on_one_port_only(config, metrics_port, on_the_model_port):
+    service = SimpleNamespace(config=changed(config, metrics_port=metrics_port))
+    app = create_app(service, stop=lambda _error: None, protocols={})
+    assert {route.path for route in app.routes} == on_the_model_port
+    assert {route.path for route in create_metrics_app(service).routes} == {"/healthz", "/readyz", "/metrics"}
 
 
 def test_the_metrics_are_read_as_prometheus_text(config, monitoring):
