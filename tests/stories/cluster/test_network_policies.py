@@ -32,7 +32,7 @@ LIMITED = OperatorSettings.model_validate(
         ],
     }
 )
-PORTS = (53, 443, 8080, 8443, 9000, 29500)
+PORTS = (53, 443, 8080, 8081, 8443, 9000, 29500)
 OUTSIDE = (
     Pod("storage", "10.20.0.5"),
     Pod("other-storage", "10.20.1.5"),
@@ -129,6 +129,8 @@ def limited(able_machine) -> Iterator[PolicyNetwork]:
         ("stranger", "server", 8080),
         ("internet", "server", 8080),
         ("team-b-train-0", "server", 8080),
+        ("internet", "server", 8081),
+        ("stranger", "server", 8081),
         ("train-0", "internet", 9000),
         ("prepare", "storage", 9000),
         ("export", "other-storage", 9000),
@@ -152,6 +154,7 @@ def test_by_default_there_is_a_way(free, source, target, port):
         ("internet", "train-0", 29500),
         ("stranger", "prepare", 8080),
         ("stranger", "export", 8080),
+        ("stranger", "export", 8081),
         ("operator", "export", 443),
         ("stranger", "server", 443),
         ("train-0", "server", 29500),
