@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop_server.__main__ import _KEEP_ALIVE_SECONDS
 from tuneloop_server.body_memory import MOST_BYTES, SMALL_BYTES
-from tuneloop_server.connections import ConnectionLimits
+from tuneloop_server.connections import _KEEP_ALIVE_SECONDS, ConnectionLimits
 from tuneloop_server.protocols.body import MOST_BODY_BYTES
 
 ROWS = [
