@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
+from tuneloop_operator.controller.observe.missing_keys import variables_of, with_keys
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
@@ -32,7 +34,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         present=present_children(children, uid=uid),
-        pods=_server_pods(children, facts),
+        pods=_server_pods(children, facts, deployment),
         live=facts.live,
         blocker=facts.blocker,
     )
@@ -65,15 +67,17 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
         yield "FineTuneJob", name
 
 
-def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
+def _server_pods(children: Iterable[Manifest], facts: Facts, deployment: ModelDeployment) -> tuple[ServerPod, ...]:
     """Return the pods that stay. Their owner is a ReplicaSet, which is not watched: the labels tell whose they are."""
-    pods = [
+    views = [
         server_pod(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
         for child in children
         if child["kind"] == "Pod"
         and REVISION_LABEL in child["metadata"]["labels"]
         and "deletionTimestamp" not in child["metadata"]
     ]
+    needed = list(variables_of(deployment.spec))
+    pods = [replace(view, waiting_message=with_keys(view.waiting_message, needed)) for view in views]
     return tuple(sorted(pods, key=lambda pod: pod.name))
 
 

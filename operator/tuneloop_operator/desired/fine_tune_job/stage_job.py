@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _TOKEN_SECONDS = 3600
-_TOKEN_KEY = "token"  # noqa: S105  (the default key of `model.secretRef`)
+TOKEN_KEY = "token"  # noqa: S105  (the default key of `model.secretRef`)
 
 
 def stage_job(
@@ -109,7 +109,7 @@ def _own_variables(job: FineTuneJob, stage: Stage) -> list[dict[str, Any]]:
         variables += network_variables(job.spec.network)
     token = job.spec.model.secret_ref
     if stage == "prepare" and token:
-        variables.append(from_secret(HUB_TOKEN, secret=token.name, key=token.key or _TOKEN_KEY))
+        variables.append(from_secret(HUB_TOKEN, secret=token.name, key=token.key or TOKEN_KEY))
     return variables
 
 
