@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -66,6 +67,12 @@ class RunningCluster:
         return ApiClient(
             server_url=self.server_url, authority=pki / "ca.crt", certificate=pki / "admin.crt", key=pki / "admin.key"
         )
+
+    def for_thread(self) -> Self:
+        """Return the same running cluster with a connection of its own, for one thread."""
+        own = copy.copy(self)
+        own._client = None  # noqa: SLF001  (of the same class)
+        return own
 
     def request(
         self,

@@ -76,6 +76,10 @@ class Release:
         (pod,) = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         return pod
 
+    def for_thread(self) -> Release:
+        """Return the same release with a connection of its own, for a story that runs beside others."""
+        return replace(self, cluster=self.cluster.for_thread())
+
     def in_namespace(self, name: str) -> Tenant:
         """Return one of the watched namespaces."""
         assert name in self.watched, name

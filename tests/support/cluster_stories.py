@@ -25,6 +25,15 @@ JOB = job_manifest(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a story gets that runs beside others."""
+
+    release: Release
+    """With a connection to the cluster of its own."""
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Served:
     """What was observed while a job ran and its model came into service."""
 

@@ -7,14 +7,14 @@
 
     request(method, path, body=None, query=None, content_type="application/json") -> (status, body)   as administrator
     kubectl(*arguments, stdin=None) -> CompletedProcess (text)
-    client() -> ApiClient            another connection, for a thread of its own
+    client() -> ApiClient            another connection, for a thread of its own; `for_thread()` is the whole cluster over one
     load_image(archive)              docker archive → images for pods with `imagePullPolicy: Never`
     share(claim, folder, namespace=…)    a ReadWriteMany claim on a folder of this machine
     plane.stop_api_server(), plane.start_api_server()
     kubeconfig, server_url, api_address_for_pods, bin, audit_log
 
 `namespace` is the name of a fresh namespace, with Pod Security `restricted`, for one test. The image `dev.local/probe:1` is loaded
-(`dev/cluster/build/probe` says what it does). `release` is the product, installed once per session (`cluster_release`).
+(`dev/cluster/build/probe` says what it does). `release` is the product, installed once per session (`cluster_release`). Stories `@at_once` (`stories_at_once`) get a `cluster_stories.Stage`.
 Every container sees the packages of this
 Python environment and the code of this tree, read-only, where the development image looks (`cluster.development`).
 
@@ -42,17 +42,22 @@ from cluster.errors import ClusterError
 from cluster.node import NodeCluster
 from images import targets
 from images.errors import ImageError
+from stories_at_once import running_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from helm_chart import Helm
+    from stories_at_once import Futures
 
 HERE = Path(__file__).parent
 PROBE = "dev.local/probe:1"
 _PROGRAMS = (*binaries.NODE, "probe")
 _IMAGE = pytest.StashKey[targets.Built | ImageError]()
-_WATCHED = ("whole-way", "worker-deleted", "operator-killed", "drained", "deleted")
+_WATCHED = (
+    *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
+    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token"),
+)
 """Namespaces of the release, one a story: the same job has the same name in each."""
 
 
@@ -127,6 +132,19 @@ def release(
         node_cluster, helm, namespace="tuneloop-system", watched=_WATCHED, claim=claim
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def running_stories(
+    request: pytest.FixtureRequest, release: cluster_release.Release, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Futures]:
+    """The stories of this folder that run at once. All end before the next file begins: another story drains their node."""
+
+    def stage() -> cluster_stories.Stage:
+        return cluster_stories.Stage(release=release.for_thread(), folder=tmp_path_factory.mktemp("story"))
+
+    with running_at_once(request, stage, folder=HERE) as begun:
+        yield begun
 
 
 @pytest.fixture(scope="session")
