@@ -106,7 +106,8 @@ def test_a_secret_that_goes_and_comes_is_named_and_no_value_is_read_or_written(c
     ):
         operator.wait_ready(seconds=60).wait_leading(seconds=60)
         client.submit(**SPEC_WITH_SECRETS)
-        assert named(client, "hub").endswith(MISSING["hub"])  # a job that waits in its first stage
+        # a job that waits in its first stage
+        assert named(client, "hub").endswith(f"{MISSING['hub']}; needed: key token for HF_TOKEN")
         put_secrets(client, version=1)
         prepared.set()
         client.wait_for_phase("reviews", "Running")
