@@ -98,7 +98,13 @@ class PlayedOperator:
 
     def _say_ready(self, name: str, pod: Manifest) -> None:
         (container,) = pod["spec"]["containers"]
-        shown = {"name": container["name"], "image": container["image"], "imageID": "", "ready": True, "restartCount": 0}
+        shown = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": True,
+            "restartCount": 0,
+        }
         conditions = [{"type": kind, "status": "True"} for kind in ("ContainersReady", "Ready")]
         status = {"phase": "Running", "conditions": conditions, "containerStatuses": [shown]}
         how = {"content_type": "application/strategic-merge-patch+json"}

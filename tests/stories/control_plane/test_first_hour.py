@@ -5,98 +5,20 @@ The operator is a process with the settings and the account of the chart's pod. 
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import threading
-from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from cluster.control_plane import ControlPlane
 from command_pages import CommandPage, Reader
+from first_hour import HOME, TEAM, Hour, checkout, gated_hub, live_through
 from helm_chart import ROOT
 from played_operator import PlayedOperator
 from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
-from waiting import until
 
 PAGE = CommandPage(text=(ROOT / "docs/first-hour.md").read_text())
-HOME, TEAM = "tuneloop-system", "team-a"
-ACCOUNT = f"system:serviceaccount:{HOME}:tuneloop"
-JOBS = f"/apis/tuneloop.dev/v1alpha1/namespaces/{TEAM}/finetunejobs"
-STAGES = ("prepare", "train", "export")
-QUIET_SECONDS = 3.0
-
-
-class GatedHub(BaseHTTPRequestHandler):
-    """A hub on which every model is gated, and nobody has accepted a licence."""
-
-    def do_GET(self) -> None:
-        self.send_response(401)
-        self.send_header("X-Error-Code", "GatedRepo")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_HEAD = do_GET
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Hour:
-    """What happened in the hour."""
-
-    def __init__(self, plane: ControlPlane, reader: Reader, gates: dict[str, threading.Event]) -> None:
-        self.plane, self.reader, self.gates = plane, reader, gates
-        self.printed: dict[str, str] = {}
-        """What the blocks printed."""
-        self.differences: dict[str, str] = {}
-        """What `kubectl diff` printed in each phase, in both ways to apply."""
-        self.writes_at_rest: dict[str, list[str]] = {}
-        """What the operator wrote while nothing happened."""
-
-    def follow(self, *names: str, exit_status: int = 0) -> None:
-        for name in names:
-            self.printed[name] = self.reader.follow(name, exit_status=exit_status)
-            open(f"/tmp/fh/{name}.out","w").write(self.printed[name])
-
-    def compare(self, when: str) -> None:
-        for way in ("", " --server-side --force-conflicts --field-manager=flux"):
-            status, printed = self.reader.run(f"kubectl diff -f job.yaml{way}")
-            self.differences[f"{when}{way}"] = "" if status == 0 else printed
-
-    def status(self, job: str) -> dict:
-        return self.plane.request("GET", f"{JOBS}/{job}").body.get("status", {})
-
-    def until_phase(self, job: str, phase: str) -> None:
-        until(lambda: self.status(job).get("phase") == phase, seconds=60, what=f"{job} is {phase}")
-
-    def let(self, job: str, stage: str) -> None:
-        """Let the pods of a stage end well."""
-        self.gates[f"{job}/{stage}"].set()
-
-    def writes(self) -> list[str]:
-        """Return what the operator's account has written, as `verb resource/subresource name`, without Leases and Events."""
-        found = []
-        with self.plane.audit_log.open() as lines:
-            for text in lines:
-                if ACCOUNT not in text or not text.endswith("\n"):
-                    continue
-                line = json.loads(text)
-                about = line.get("objectRef", {})
-                if line["verb"] in {"get", "list", "watch"} or about.get("resource") in {None, "leases", "events", "tokenreviews"}:
-                    continue
-                resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
-                found.append(f"{line['verb']} {resource} {about.get('name', '')}")
-        return found
-
-    def rest(self, when: str) -> None:
-        """Record the writes of some seconds in which nothing happens."""
-        before = len(self.writes())
-        threading.Event().wait(QUIET_SECONDS)
-        self.writes_at_rest[when] = self.writes()[before:]
+CHILDREN = {"jobs", "configmaps", "services", "networkpolicies", "deployments", "poddisruptionbudgets", "events"}
+"""What the operator makes for an object of ours."""
 
 
 @pytest.fixture(scope="module")
@@ -107,71 +29,21 @@ def plane(control_plane, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hub():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), GatedHub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def reader(plane, helm, hub, tmp_path_factory):
-    """Somebody with a checkout, the programs of the page, and an administrator's kubeconfig."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("charts", "examples"):
-        (folder / name).symlink_to(ROOT / name)
-    programs = (plane.bin, helm.program.parent, Path(sys.executable).parent)
-    environment = {
-        "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "HOME": str(folder),
-        "KUBECONFIG": str(plane.kubeconfig),
-        "HF_ENDPOINT": hub,
-        "HF_TOKEN": "hf_example",
-        "REGISTRY_USER": "team-a",
-        "REGISTRY_PASSWORD": "example",
-    }
-    return Reader(PAGE, folder, environment)
-
-
-@pytest.fixture(scope="module")
-def hour(plane, reader, tmp_path_factory):
+def hour(plane, helm, tmp_path_factory):
     """The whole page, from top to bottom."""
-    gates = {f"{job}/{stage}": threading.Event() for job in ("tickets", "tickets-2") for stage in STAGES}
+    gates = {
+        f"{job}/{stage}": threading.Event()
+        for job in ("tickets", "tickets-2")
+        for stage in ("prepare", "train", "export")
+    }
     scripts = {name: before_the_end(succeed, Until(event)) for name, event in gates.items()}
-    hour = Hour(plane, reader, gates)
-    plane.kubectl("create", "namespace", "argocd")
-    plane.kubectl("-n", "argocd", "create", "configmap", "argocd-cm")
     with (
-        PlayedOperator(plane, tmp_path_factory.mktemp("operator"), namespace=HOME),
+        gated_hub() as hub,
+        PlayedOperator(plane, tmp_path_factory.mktemp("operator"), namespace=HOME) as operator,
         PodStatusPatcher(plane, namespace=TEAM, scripts=scripts),
     ):
-        live_through(hour)
-        yield hour
-
-
-def live_through(hour: Hour) -> None:
-    hour.follow("namespaces", "install")
-    hour.follow("validate", exit_status=2)
-    hour.follow("apply")
-    hour.compare("Preparing")
-    hour.let("tickets", "prepare")
-    hour.follow("quota")
-    hour.compare("PodsRefused")
-    hour.follow("mend", "follow")
-    hour.rest("Training")
-    hour.compare("Running")
-    hour.let("tickets", "train")
-    hour.until_phase("tickets", "Exporting")
-    hour.compare("Exporting")
-    hour.let("tickets", "export")
-    hour.follow("ready", "diff", "argo-cd")
-    hour.compare("Succeeded")
-    hour.let("tickets-2", "prepare")
-    hour.follow("second-job", "uninstall")
-    hour.let("tickets-2", "train")
-    hour.let("tickets-2", "export")
-    hour.follow("reinstall")
+        reader = Reader(PAGE, *checkout(tmp_path_factory.mktemp("checkout"), plane=plane, helm=helm, hub=hub))
+        yield live_through(Hour(plane, reader, gates, operator))
 
 
 def test_every_command_of_the_page_is_run_in_its_order(hour):
@@ -179,20 +51,69 @@ def test_every_command_of_the_page_is_run_in_its_order(hour):
     assert PAGE.fences == len(PAGE.blocks)
 
 
-def test_the_manifest_in_git_is_what_is_stored_in_every_phase(hour):
-    assert len(hour.differences) == 10
-    assert {when: difference for when, difference in hour.differences.items() if difference} == {}
+def test_git_and_the_cluster_agree_in_every_phase(hour):
+    phases = ("Preparing", "PodsRefused", "Running", "Exporting", "Reinstalled")
+    assert hour.differences == dict.fromkeys(phases, "")
 
 
-def test_a_job_at_rest_is_not_written(hour):
-    assert [line for lines in hour.writes_at_rest.values() for line in lines] == []
+def test_a_quota_that_is_too_small_is_named_within_seconds(hour):
+    assert hour.seconds["quota"] < 30
+
+
+def test_what_rests_is_not_written(hour):
+    assert hour.writes_at_rest == {"Running": [], "Served": []}
 
 
 def test_the_operator_writes_status_and_its_own_children_alone(hour):
-    counts = Counter(line.rpartition(" ")[0] for line in hour.writes())
-    for line, n in sorted(counts.items()):
-        print(n, line)
-    for name, text in hour.printed.items():
-        print("=====", name)
-        print(text)
-    raise AssertionError
+    ours = [write for write in hour.writes if write.resource in {"finetunejobs", "modeldeployments"}]
+    assert {write.subresource for write in ours} == {"status"}
+    written = {write.resource for write in hour.writes if write.namespace == TEAM} - {"leases"}
+    assert written - {"finetunejobs", "modeldeployments"} <= CHILDREN
+    assert {write.verb for write in hour.writes} <= {"create", "patch", "update"}
+
+
+def test_each_job_is_made_once_and_not_changed(hour):
+    """Neither the defaults of a LimitRange nor a new operator make it write a Job again."""
+    made = sorted(write.name for write in hour.writes if write.resource == "jobs")
+    stages = ("a1", "export", "prepare")
+    assert made == sorted(f"{job}-{stage}" for job in ("tickets", "tickets-2") for stage in stages)
+    assert sum(write.resource == "deployments" for write in hour.writes) == 1
+
+
+def test_pods_get_the_defaults_of_the_chart_and_of_the_limit_range(hour):
+    for stage in ("prepare", "a1-0", "export"):
+        spec = hour.pod_of("tickets", stage)
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert "dedicated" in {toleration.get("key") for toleration in spec["tolerations"]}
+        assert spec["containers"][0]["image"] == "registry.example.com/tuneloop/trainer:0.1.0"
+    for stage in ("prepare", "export"):
+        assert hour.pod_of("tickets", stage)["containers"][0]["resources"] == {
+            "requests": {"cpu": "1", "memory": "4Gi"},
+            "limits": {"memory": "8Gi"},
+        }
+
+
+def test_training_pods_alone_go_to_the_gpu_nodes_and_prepare_alone_gets_the_token(hour):
+    pods = {stage: hour.pod_of("tickets", stage) for stage in ("prepare", "a1-0", "a1-1", "export")}
+    on_gpus = {stage for stage, spec in pods.items() if spec.get("nodeSelector") == {"pool": "gpu"}}
+    tolerant = {
+        stage for stage, spec in pods.items() if "nvidia.com/gpu" in {t.get("key") for t in spec["tolerations"]}
+    }
+    assert on_gpus == tolerant == {"a1-0", "a1-1"}
+    with_token = {stage for stage, spec in pods.items() if "'name': 'HF_TOKEN'" in str(spec)}
+    assert with_token == {"prepare"}
+    assert "hf_example" not in str(pods)
+
+
+def test_a_job_that_trained_meanwhile_is_taken_over_as_it_was(hour):
+    before, after = hour.second_job
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert (after["status"]["attempt"], after["status"].get("restarts")) == (1, None)
+    assert after["status"]["children"]["train"]["uid"] == before["status"]["children"]["train"]["uid"]
+
+
+def test_no_operator_meets_an_error(hour):
+    assert len(hour.operator.logs) == 2
+    for log in hour.operator.logs:
+        assert "unexpected error" not in log.read_text()
+        assert "Traceback" not in log.read_text()
