@@ -17,6 +17,7 @@ from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 
 PAGE = CommandPage(text=(ROOT / "docs/first-hour.md").read_text())
+pytestmark = pytest.mark.timeout(600)  # the whole page is followed before the first test
 CHILDREN = {"jobs", "configmaps", "services", "networkpolicies", "deployments", "poddisruptionbudgets", "events"}
 """What the operator makes for an object of ours."""
 
