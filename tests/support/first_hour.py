@@ -143,8 +143,9 @@ class Hour:
     def pod_of(self, job: str, run: str) -> Manifest:
         """Return the spec of a job's pod. `run`: prepare, export, or aATTEMPT-RANK."""
         pods = self.plane.request("GET", f"/api/v1/namespaces/{TEAM}/pods").body["items"]
-        (spec,) = (pod["spec"] for pod in pods if pod["metadata"]["name"].startswith(f"{job}-{run}-"))
-        return spec  # type: ignore[no-any-return]
+        (pod,) = (pod for pod in pods if pod["metadata"]["name"].startswith(f"{job}-{run}-"))
+        spec: Manifest = pod["spec"]
+        return spec
 
     @property
     def writes(self) -> list[Write]:
