@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _GATE_SECONDS = 60.0
 class Write:
     """One write of the operator that the API server took."""
 
+    at: datetime
     verb: str
     resource: str
     subresource: str
@@ -95,8 +97,8 @@ class Hour:
         """`gates`: by `JOB/STAGE`; pods of a stage run until its gate is set."""
         self.plane, self.reader, self.operator = plane, reader, operator
         self._gates = gates
-        self.seconds: dict[str, float] = {}
-        """How long the commands of each block took."""
+        self.refused_seconds = 0.0
+        """From the creation of the gang's Job until the status of the job said that the quota refuses its pods."""
         self.differences: dict[str, str] = {}
         """What `kubectl diff` prints in each phase. After the end of the job the page asks itself."""
         self.writes_at_rest: dict[str, list[Write]] = {}
@@ -107,9 +109,7 @@ class Hour:
     def follow(self, *names: str, exit_status: int = 0) -> None:
         """Follow blocks of the page."""
         for name in names:
-            begun = time.monotonic()
             self.reader.follow(name, exit_status=exit_status)
-            self.seconds[name] = time.monotonic() - begun
 
     def compare(self, when: str) -> None:
         """Record what differs between the manifest of the first job and the cluster."""
@@ -163,12 +163,20 @@ def _is_write(line: Manifest) -> bool:
 def _write(line: Manifest) -> Write:
     about = line["objectRef"]
     return Write(
+        at=datetime.fromisoformat(line["requestReceivedTimestamp"]),
         verb=line["verb"],
         resource=about["resource"],
         subresource=about.get("subresource", ""),
         namespace=about["namespace"],
         name=about.get("name", ""),
     )
+
+
+def _refused_seconds(writes: list[Write]) -> float:
+    """Return the seconds from the Job of the gang to the newest status."""
+    (made,) = (write.at for write in writes if (write.resource, write.name) == ("jobs", "tickets-a1"))
+    newest = max(write.at for write in writes if write.subresource == "status")
+    return (newest - made).total_seconds()
 
 
 def live_through(hour: Hour) -> Hour:
@@ -181,6 +189,7 @@ def live_through(hour: Hour) -> Hour:
     hour.compare("Preparing")
     hour.let("tickets/prepare")
     hour.follow("quota")
+    hour.refused_seconds = _refused_seconds(hour.writes)
     hour.compare("PodsRefused")
     hour.follow("mend", "follow")
     hour.rest("Running")
