@@ -36,7 +36,7 @@ def with_keys(message: str, needed: Iterable[Needed]) -> str:
     missing = _NOT_FOUND.search(message)
     if missing is None:
         return message
-    keys = [f"key {one.key} for {one.variable}" for one in needed if (one.kind, one.name) == missing.groups()]
+    keys = [f"key {need.key} for {need.variable}" for need in needed if (need.kind, need.name) == missing.groups()]
     return f"{message}; needed: {', '.join(keys)}" if keys else message
 
 
