@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mutants.changes import changes
-from mutants.known import Known
+from mutants.known import Known, known_changes
 from mutants.packages import PACKAGES, ROOT
 
 ONE_OF_EACH = [
@@ -68,6 +68,11 @@ def test_a_known_change_whose_code_is_not_there_once_is_out_of_date(source: str)
     with pytest.raises(LookupError, match="A1: the code stands"):
         known.apply(source)
     assert known.apply("x = 1; z = 3") == "x = 2; z = 3"
+
+
+@pytest.mark.parametrize("known", known_changes(), ids=lambda known: f"{known.file}:{known.id}")
+def test_every_known_change_can_be_made(known: Known) -> None:
+    assert known.apply((ROOT / known.file).read_text()) != (ROOT / known.file).read_text()
 
 
 @pytest.mark.parametrize("name", PACKAGES)
