@@ -77,7 +77,7 @@ class Engine:
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a scalar loss. The ranks' gradients are averaged: scale a sum by world size / targets."""
         with lost_peers_named("in a backward pass"):
-            self._deepspeed.backward(loss, scale_wrt_gas=False)
+            self._deepspeed.backward(loss)
 
     def step(self, *, learning_rate: float) -> float:
         """Make one optimizer step from all gradients since the last step.
