@@ -90,7 +90,8 @@ def open_model(source: ModelSettings, *, task: Task, paths: Paths) -> Pretrained
         revision=revision or digest_of_files([folder / "config.json", *weights]),
         model_type=config.model_type,
         architecture=_architecture(config),
-        vocabulary=config.get_text_config().vocab_size,
+        # CANINE hashes ids: it has no vocabulary, and takes every one
+        vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
         max_tokens=_longest_input(config, tokenizer=tokenizer),
         tokenizer=tokenizer,
         tokenizer_digest=digest_of_files(tokenizer_files(folder)),
