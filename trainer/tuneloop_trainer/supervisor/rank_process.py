@@ -8,13 +8,14 @@ import select
 import signal
 import sys
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from tuneloop_api.contract.results import MOST_LAST_LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tuneloop_trainer.supervisor.start import Child, StartProcess
@@ -111,6 +112,11 @@ def _write_whole(target: IO[bytes], data: bytes) -> None:
     target.flush()
 
 
-def become_subreaper() -> None:
-    """Let orphaned descendants become children of this process, as they do under PID 1."""
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Let orphaned descendants become children of this process meanwhile, as they do under PID 1. Afterwards nobody would wait for them."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -27,7 +27,7 @@ from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_terminati
 from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
 from tuneloop_trainer.supervisor.heartbeat import HEARTBEAT_VARIABLE, read_beat
 from tuneloop_trainer.supervisor.orphans import end_orphans
-from tuneloop_trainer.supervisor.rank_process import RankProcess, become_subreaper, start_rank
+from tuneloop_trainer.supervisor.rank_process import RankProcess, start_rank, subreaper
 from tuneloop_trainer.supervisor.signal_pipe import SignalPipe
 from tuneloop_trainer.supervisor.verdict import PodState, RankEnd, Verdict, verdict
 
@@ -126,9 +126,9 @@ class _Supervisor:
     """When the ranks that still run are killed; `time.monotonic`."""
     killed: bool = False
 
+    @subreaper()
     def run(self, start: StartProcess) -> Verdict:
         """Start the ranks, and wait until the last has ended."""
-        become_subreaper()
         oom_kills_before = oom_kills()
         pipe = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         with selectors.DefaultSelector() as selector, pipe as signals:

@@ -1,10 +1,13 @@
 """A rank's output on its way through the supervisor."""
 
+import ctypes
 import io
 import subprocess
 import sys
 
-from tuneloop_trainer.supervisor.rank_process import RankProcess
+from tuneloop_trainer.supervisor.rank_process import RankProcess, subreaper
+
+_PR_GET_CHILD_SUBREAPER = 37
 
 
 class Narrow(io.RawIOBase):
@@ -30,3 +33,14 @@ def test_output_arrives_whole_where_writes_are_cut_short(tmp_path):
         pass
     process.communicate()
     assert target.taken == b"[0] " + b"x" * 1000 + b"\n[0] y\n"
+
+
+def test_orphans_are_adopted_only_meanwhile():
+    def adopts() -> bool:
+        value = ctypes.c_int()
+        ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0)
+        return bool(value.value)
+
+    with subreaper():
+        assert adopts()
+    assert not adopts()
