@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 from free_ports import free_port
 from raw_http import SECONDS, connect, exchange, is_open, many_open, read_all
 from server_process import DEADLINE, Server, configuration, run_to_its_end, running
+from waiting import until
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.metrics_port import METRICS_LIMITS
@@ -88,22 +88,20 @@ def post(port: int, document: object) -> bytes:
 
 
 def until_in_flight(ports: TwoPorts, count: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while (found := metric(ports, "tuneloop_inflight_requests")) != count:
-        assert time.monotonic() < deadline, f"{found} requests are in flight"
-        time.sleep(0.02)
+    until(lambda: metric(ports, "tuneloop_inflight_requests") == count, seconds=SECONDS, what=f"{count} in flight")
 
 
 def until_refused(port: int) -> None:
     """Return once nobody listens any more."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
+
+    def is_refused() -> bool:
         try:
             connect(port).close()
         except ConnectionRefusedError:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"port {port} is still open")
+            return True
+        return False
+
+    until(is_refused, seconds=SECONDS, what=f"the end of port {port}")
 
 
 def metric(ports: TwoPorts, name: str) -> float:
