@@ -38,6 +38,8 @@ class Tier:
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
     first: tuple[str, ...] = ()
     """The files that take longest: begun last, they would keep one process busy while the others have nothing left."""
+    captures_logs: bool = True
+    """pytest's log capture puts handlers on all of torch's loggers three times a test: 6 % of the time of tests that take milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Outcome:
 
 # one process for each half: the trainer's half alone imports torch, which takes longer than many tests
 UNIT = Step(
-    Tier("unit", "tests/unit", 1, without="tests/unit/trainer"),
-    beside=(Tier("unit, trainer", "tests/unit/trainer", 1),),
+    Tier("unit", "tests/unit", 1, without="tests/unit/trainer", captures_logs=False),
+    beside=(Tier("unit, trainer", "tests/unit/trainer", 1, captures_logs=False),),
 )
 LOCAL = Tier(
     "local stories", "tests/stories/local", 20, workers=2,
@@ -147,6 +149,8 @@ def _command(tier: Tier, *, full: bool, report: Path) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", tier.tests]
     if tier.without:
         command.append(f"--ignore={tier.without}")
+    if not tier.captures_logs:
+        command += ["-p", "no:logging"]
     if not full:
         command += ["-m", "not full"]
     if tier.workers > 1:

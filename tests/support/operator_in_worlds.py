@@ -90,6 +90,7 @@ def decided(status: str, suspend: bool, cluster: Cluster, live: bool, gang: int)
     return decision.needs is not None, tuple(writes)
 
 
+@cache
 def fine_tune_job(status: str, suspend: bool, gang: int) -> FineTuneJob:
     spec = {
         "model": {"uri": "hf://a/b"},
@@ -127,6 +128,7 @@ def job_view(job: Job, *, live: bool) -> JobView:
     )
 
 
+@cache
 def pod_view(pod: Pod) -> PodView:
     owner = pod.owner.split("#")[0]
     job = Job(name=owner, uid=pod.owner)

@@ -47,6 +47,28 @@ class LoadedManifest:
         return str(self.resource.metadata["name"])
 
 
+class _ManifestLoader(KubectlLoader):
+    """Stops at the first value that is too deep: PyYAML would take quadratic time for brackets in brackets, and recurse."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a value and those in it. An alias counts as one level; `_require_small` looks behind it."""
+        if self._depth == MOST_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it untyped
+            raise _NestedTooDeeplyError(problem=_TOO_DEEP, problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _NestedTooDeeplyError(yaml.MarkedYAMLError):
+    """A document has more than `MOST_DEPTH` levels."""
+
+
 def load_manifests(files: list[Path]) -> list[LoadedManifest]:
     """Return every manifest of these files (folders: their .yaml, .yml and .json files).
 
@@ -82,21 +104,18 @@ def _expand(files: list[Path]) -> list[Path]:
 def _load_file(file: Path) -> list[LoadedManifest]:
     try:
         text = file.read_text(encoding="utf-8")
-        nodes = list(yaml.compose_all(text, Loader=KubectlLoader))
+        nodes = list(yaml.compose_all(text, Loader=_ManifestLoader))
         _require_small(file, nodes)
         documents = [(constructed(node), node) for node in nodes]
     except OSError as error:
         raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
-    except RecursionError as error:
-        raise ManifestError([_whole(file, _TOO_DEEP)]) from error
     except UnicodeDecodeError as error:
         raise ManifestError([_whole(file, f"is not UTF-8 (byte {error.start})")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
-        raise ManifestError(
-            [Problem(file=str(file), line=mark and mark.line + 1, path="", message=f"not YAML: {problem}")]
-        ) from error
+        message = problem if isinstance(error, _NestedTooDeeplyError) else f"not YAML: {problem}"
+        raise ManifestError([Problem(file=str(file), line=mark and mark.line + 1, path="", message=message)]) from error
     manifests = [(document, node) for document, node in documents if document is not None]
     if not manifests:
         raise ManifestError([_whole(file, "holds no manifest")])

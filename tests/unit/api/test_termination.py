@@ -29,7 +29,7 @@ from tuneloop_api.wire.model import changed
 ANY_TEXT = st.one_of(
     st.text(max_size=40),
     st.text(alphabet=st.characters(categories=["Cs"]), max_size=20),  # halves of surrogate pairs
-    st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=5), st.integers(0, 9000)),
+    st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=5), st.integers(0, 3000)),
     st.sampled_from(['"\\\x00', "語", "\ud800", "x"]).map(lambda text: text * 5000),
 )
 COUNT = st.integers(0, 2**63)
@@ -48,7 +48,7 @@ FINDING = models(Finding, name=st.just("OverFitting"), message=ANY_TEXT, advice=
 
 def many(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Lists of a few different items, or of one item many times."""
-    return st.one_of(st.lists(items, max_size=4), st.builds(lambda item: [item] * 300, items))
+    return st.one_of(st.lists(items, max_size=4), st.builds(lambda item: [item] * 100, items))
 
 
 RESOLVED = models(Resolved, labels=many(ANY_TEXT), max_tokens=COUNT, global_batch_size=COUNT, micro_batch_size=COUNT, steps_per_epoch=COUNT,

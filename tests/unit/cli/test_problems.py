@@ -190,10 +190,22 @@ def test_text_that_is_not_yaml_names_the_line(tmp_path: Path) -> None:
     assert problem.startswith("job.yaml:2: not YAML:")
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "a: " + "[" * 900 + "]" * 900])
-def test_text_that_is_nested_too_deeply_is_refused(tmp_path: Path, text: str) -> None:
-    (problem,) = problems_of(tmp_path, text)
-    assert problem.endswith(": is nested too deeply; allowed are 20 levels")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("[" * 1_000_000, 1, id="brackets that never close"),
+        pytest.param("a: 1\nb: " + "[" * 20 + "]" * 20, 2, id="one level more than is allowed"),
+        pytest.param(f"a: &a {'[' * 10}{']' * 10}\nb: {'[' * 10}*a{']' * 10}", 1, id="behind an alias"),
+        pytest.param("a: &a [*a]", 1, id="a list that holds itself"),
+    ],
+)
+def test_text_that_is_nested_too_deeply_is_refused(tmp_path: Path, text: str, line: int) -> None:
+    assert problems_of(tmp_path, text) == [f"job.yaml:{line}: is nested too deeply; allowed are 20 levels"]
+
+
+def test_twenty_levels_are_allowed(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, "a: " + "[" * 19 + "]" * 19)
+    assert "nested" not in problem
 
 
 def test_a_folder_that_is_named_as_a_manifest_is_none(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from tuneloop_trainer.evaluation.metrics import log_probabilities
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures outside would only say that the validation split is too small to tell."""
-HALVINGS = 40
 
 
 def expected_calibration_error(logits: NDArray[Any], labels: Integers, *, temperature: float = 1.0) -> float:
@@ -38,7 +38,7 @@ def expected_calibration_error(logits: NDArray[Any], labels: Integers, *, temper
 def fit_temperature(logits: NDArray[Any], labels: Integers) -> float:
     """Return the temperature T in [0.05, 20] for which softmax(logits / T) has the least log loss on these rows.
 
-    The log loss is convex in 1 / T; its slope there, the expected logit minus the true logit, changes sign once, and bisection finds
+    The log loss is convex in 1 / T; its slope there, the expected logit minus the true logit, changes sign once, and Brent's method finds
     where. Where every row is right there is no minimum (the loss falls for ever as T goes to 0), and the answer is 1.
     Source: Guo et al. 2017, arXiv:1706.04599.
     """
@@ -46,9 +46,14 @@ def fit_temperature(logits: NDArray[Any], labels: Integers) -> float:
     if bool((scores.argmax(axis=1) == labels).all()):
         return 1.0
     true = scores[np.arange(len(labels)), labels].mean()
-    low, high = np.log(1 / HOTTEST), np.log(1 / COLDEST)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        expected = (np.exp(log_probabilities(scores * np.exp(middle))) * scores).sum(axis=1).mean()
-        low, high = (low, middle) if expected > true else (middle, high)
-    return round(float(np.exp(-low)), 6)
+
+    def slope(log_scale: float) -> float:
+        expected = (np.exp(log_probabilities(scores * np.exp(log_scale))) * scores).sum(axis=1).mean()
+        return float(expected - true)
+
+    hottest, coldest = -np.log(HOTTEST), -np.log(COLDEST)
+    if slope(hottest) >= 0:
+        return HOTTEST
+    if slope(coldest) <= 0:
+        return COLDEST
+    return round(float(np.exp(-brentq(slope, hottest, coldest, xtol=1e-9))), 6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import pytest
 from elections import Asked, Network
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_records import messages_of
 from memory_cluster import MemoryCluster
 
 from tuneloop_operator.errors import AlreadyExists, ClusterError, ClusterUnavailable, Conflict, Refused
@@ -75,9 +75,7 @@ def test_a_release_asks_once_for_many_objects(cluster: MemoryCluster, time: Time
     assert len(cluster.writes) == 1
 
 
-def test_the_second_release_says_so_once_and_says_when_it_acts(
-    cluster: MemoryCluster, time: Time, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_second_release_says_so_once_and_says_when_it_acts(cluster: MemoryCluster, time: Time) -> None:
     first, second = release(cluster, "first", time), release(cluster, "second", time)
 
     async def story() -> None:
@@ -86,9 +84,9 @@ def test_the_second_release_says_so_once_and_says_when_it_acts(
             time.now = minute * 60.0
             await second.wait("team-a")
 
-    with caplog.at_level(logging.INFO):
+    with messages_of("tuneloop_operator.leader.namespaces") as messages:
         asyncio.run(story())
-    left, ours = [record.getMessage() for record in caplog.records]
+    left, ours = messages
     assert "namespace team-a is left alone: the release home/first acts there, and this one is home/second" in left
     assert "kubectl -n team-a delete lease owner.tuneloop.dev" in left
     assert "no longer held by another release" in ours

@@ -7,6 +7,7 @@ import pytest
 from file_limits import no_file_grows_beyond
 from hypothesis import given
 from hypothesis import strategies as st
+from log_records import messages_of
 
 from tuneloop_api.contract.settings import (
     CheckpointSettings,
@@ -19,6 +20,8 @@ from tuneloop_trainer.training.listeners.train_log import TrainLog
 from tuneloop_trainer.training.lr_schedule import Schedule, learning_rate
 from tuneloop_trainer.training.selection import Selection
 from tuneloop_trainer.training.speed import Speed
+
+TRAIN_LOG = "tuneloop_trainer.training.listeners.train_log"
 
 
 def rates(scheduler: str, *, warmup: int, total: int) -> list[float]:
@@ -240,21 +243,22 @@ def test_a_line_that_a_full_disk_cut_short_is_not_there_for_the_next_attempt(cut
     after.close()
 
 
-def test_a_full_disk_is_logged_once_until_there_is_space_again(tmp_path, caplog):
+def test_a_full_disk_is_logged_once_until_there_is_space_again(tmp_path):
     path = tmp_path / "train.jsonl"
     log = TrainLog(path, step=0, evaluated_step=-1)
-    for stretch in (1, 2):
-        with no_file_grows_beyond(path.stat().st_size):
-            write_steps(log, 1, 2)
-        assert [f"{path}: File too large" in text for text in caplog.messages] == [True] * stretch
-        write_steps(log, 3)
-    log.close()
+    with messages_of(TRAIN_LOG) as messages:
+        for stretch in (1, 2):
+            with no_file_grows_beyond(path.stat().st_size):
+                write_steps(log, 1, 2)
+            assert [f"{path}: File too large" in text for text in messages] == [True] * stretch
+            write_steps(log, 3)
+        log.close()
 
 
-def test_a_disk_that_is_full_to_the_end_does_not_end_training_when_the_log_is_closed(tmp_path, caplog):
+def test_a_disk_that_is_full_to_the_end_does_not_end_training_when_the_log_is_closed(tmp_path):
     log = TrainLog(tmp_path / "train.jsonl", step=0, evaluated_step=-1)
-    with no_file_grows_beyond(0):
+    with no_file_grows_beyond(0), messages_of(TRAIN_LOG) as messages:
         write_steps(log, 1)
         log.close()
     assert steps_in(log) == []
-    assert "train.jsonl: File too large; its last lines may be missing" in caplog.messages[-1]
+    assert "train.jsonl: File too large; its last lines may be missing" in messages[-1]
