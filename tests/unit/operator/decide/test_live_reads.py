@@ -35,7 +35,7 @@ FAILED = {
 }
 
 
-def fine_tune_job(run: Run, *, suspend: bool) -> FineTuneJob:
+def fine_tune_job(run: Run, *, suspend: bool, **spec: Any) -> FineTuneJob:
     status: dict[str, Any] = {
         "startTime": "2026-01-01T11:00:00Z",
         "attempt": 1,
@@ -53,6 +53,7 @@ def fine_tune_job(run: Run, *, suspend: bool) -> FineTuneJob:
             "task": "text-classification",
             "data": {"train": [{"uri": "pvc://models/x.csv"}]},
             "suspend": suspend,
+            **spec,
         },
         "status": status,
     }
@@ -106,6 +107,27 @@ def test_an_irreversible_transition_needs_live_children_first(run: Run, state: J
     decision = decide(replace(reported, live=True), now=NOW, settings=SETTINGS)
     assert decision.needs is None
     assert decision.status is not None or decision.delete
+
+
+@pytest.mark.parametrize("suspend", [False, True])
+@pytest.mark.parametrize(("run", "state"), TABLE)
+def test_on_what_the_watch_reported_no_run_ends_and_nothing_is_deleted(
+    run: Run, state: JobState, suspend: bool
+) -> None:
+    """Whatever the state machine calls irreversible. A job without restarts: a further attempt needs a live read of its own."""
+    job = fine_tune_job(run, suspend=suspend, failurePolicy={"maxRestarts": 0, "maxDisruptions": 0})
+    reported = replace(observed(run, state, suspend=suspend, live=False), job=job)
+    decision = decide(reported, now=NOW, settings=SETTINGS)
+    assert decision.delete == ()
+    before = reported.job.status.to_wire() if reported.job.status else {}
+    after = before if decision.status is None else decision.status
+    assert ends_in(after) == ends_in(before)
+
+
+def ends_in(status: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a status says of ends."""
+    runs = [(stage, child.get("ended", False)) for stage, child in status["children"].items()]
+    return sorted(runs), status.get("restarts"), status.get("failure"), status.get("completionTime")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from observed_jobs import (
     FINISHED,
     NOW,
     PREPARED,
+    SETTINGS,
     TRAINING,
     a_job,
     ended,
@@ -19,6 +20,8 @@ from observed_jobs import (
     writes,
 )
 
+from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
+from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.state.observed import Blocker
 
 RUNNING = TRAINING | {"runningSince": "2026-01-01T12:00:00Z", "phase": "Running"}
@@ -54,6 +57,10 @@ PODS = tuple(pod_of(FAILED, index, phase="Failed", ended=ended(78)) for index in
             {
                 "jobs": (gang_job(1), gang_job(2)),
                 "pods": tuple(pod_of(gang_job(2), index) for index in (0, 1)),
+                "present": {  # nothing else needs a live read
+                    ("Service", "r-train"): rendezvous_service(a_job()),
+                    ("NetworkPolicy", "r-train"): job_policy(a_job(), settings=SETTINGS),
+                },
             },
             "delete Job r-a1",
             id="a gang that runs beside the current one",
