@@ -1,20 +1,31 @@
-"""The operator's clock and the API server's differ by hours: what the operator writes and decides is by the API server's."""
+"""The operator's clock and the API server's differ by hours: what the operator writes and decides is by the API server's, and one alone leads."""
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from fault_proxy import FaultProxy, Match, Rule, ShiftDate
 from namespace_client import NamespaceClient
 from operator_process import RunningOperator
+from pod_scripts import Until, before_the_end, succeed
 from pod_status_patcher import PodStatusPatcher
 from waiting import until
+from wrong_clock import WrongClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.control_plane import ControlPlane
 
 AHEAD = timedelta(hours=2)
 
 
 def test_the_operator_writes_the_time_of_the_api_server(custom_resources, namespace, tmp_path):
-    """No clock of a machine can be set in a test. So the `Date` of each answer is later."""
+    """Here the clock of the API server is the wrong one: the `Date` of each answer is later."""
     client = NamespaceClient(custom_resources, namespace)
     with (
         PodStatusPatcher(custom_resources, namespace=namespace),
@@ -28,3 +39,67 @@ def test_the_operator_writes_the_time_of_the_api_server(custom_resources, namesp
         begun = until(lambda: client.status().get("startTime"), seconds=60, what="a job that has begun")
         ahead = datetime.fromisoformat(begun) - datetime.now(UTC)
         assert AHEAD - timedelta(minutes=5) < ahead < AHEAD + timedelta(minutes=5)
+
+
+def test_a_leader_whose_clock_is_set_to_and_fro_leads_on_alone_and_ends_no_job(custom_resources, namespace, tmp_path):
+    """The clock of the first replica is an hour slow, then an hour fast, then slow again; the clock of the second is right."""
+    client, clock, go = NamespaceClient(custom_resources, namespace), WrongClock(tmp_path, hours=-1), threading.Event()
+    common = {"pod_namespace": namespace, "namespaces": namespace, "kubeconfig": unchecked(custom_resources, tmp_path)}
+    first = RunningOperator(None, tmp_path, pod="a", fresh=True, **common)
+    first.environment |= clock.environment
+    scripts = {"train": before_the_end(succeed, Until(go))}
+    with PodStatusPatcher(custom_resources, namespace=namespace, scripts=scripts), first:
+        first.wait_ready(seconds=60).wait_leading(seconds=60)
+        with RunningOperator(None, tmp_path, pod="b", **common) as second:
+            second.wait_ready(seconds=60)
+            submitted = datetime.now(UTC)
+            client.submit(activeDeadlineSeconds=1800, failurePolicy={"startDeadline": "30m"})
+            client.wait_for_phase("reviews", "Running")
+            for hours in (1, -1):
+                clock.set(hours=hours)
+                wait_for_renewals(client, 4)
+                assert (first.leads, second.leads) == (True, False)
+            assert client.phase() == "Running"
+            first.kill()
+            second.wait_leading(seconds=60)
+            go.set()
+            client.wait_for_phase("reviews", "Succeeded")
+    status = client.status()
+    assert (status["attempt"], status.get("restarts")) == (1, None)
+    stamps = [datetime.fromisoformat(stamp) for stamp in stamps_in(status)]
+    assert len(stamps) > 5
+    minute = timedelta(minutes=1)
+    assert [stamp for stamp in stamps if not submitted - minute < stamp < datetime.now(UTC) + minute] == []
+
+
+def unchecked(plane: ControlPlane, folder: Path) -> Path:
+    """Return a kubeconfig that does not check the server's certificate: it is minutes old, and by the slow clock not good yet."""
+    config = json.loads(plane.kubeconfig.read_text())
+    for entry in config["clusters"]:
+        del entry["cluster"]["certificate-authority-data"]
+        entry["cluster"]["insecure-skip-tls-verify"] = True
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    return folder / "kubeconfig"
+
+
+def wait_for_renewals(client: NamespaceClient, count: int) -> None:
+    """Return once the first replica has written its Lease so many times; fails if another one has it."""
+    for _ in range(count):
+        before = lease(client)
+        until(lambda before=before: lease(client) != before, seconds=60, what="a renewal by the first replica")
+
+
+def lease(client: NamespaceClient) -> str:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{client.namespace}/leases/tuneloop-operator"
+    spec = client.request("GET", path).body["spec"]
+    assert spec["holderIdentity"] == "a"
+    return spec["renewTime"]
+
+
+def stamps_in(value: object) -> list[str]:
+    """Return all times in a status."""
+    if isinstance(value, dict):
+        return [stamp for item in value.values() for stamp in stamps_in(item)]
+    if isinstance(value, list):
+        return [stamp for item in value for stamp in stamps_in(item)]
+    return [value] if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value) else []

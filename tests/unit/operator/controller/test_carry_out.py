@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from operator_harness import OperatorHarness
 
+from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.decide.decision import Decision, Deletion
+from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
+from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
+
+SETTINGS = OperatorSettings(default_claim="models")
 
 
 def stored_job(harness: OperatorHarness) -> tuple[Manifest, Store]:
@@ -67,3 +74,21 @@ def test_a_job_whose_deletion_has_no_answer_is_not_forgotten(harness: OperatorHa
     with pytest.raises(ClusterUnavailable):
         asyncio.run(carry_out(end(job), owner=job, cluster=harness.cluster, store=store))
     assert store.get("FineTuneJob", namespace="team-a", name="reviews") is not None
+
+
+def test_what_shields_pods_is_there_before_their_job_and_the_status_that_names_it_before_both(
+    harness: OperatorHarness,
+) -> None:
+    harness.submit()
+    job, written = harness.job(), list[str]()
+    harness.cluster.watchers.append(lambda _, manifest: written.append(manifest["kind"]))
+    made = FineTuneJob.from_wire(job)
+    storage = storage_of(made.spec, default_claim="models")
+    assert storage is not None
+    decision = Decision(
+        status={"phase": "Preparing"},
+        apply=(job_policy(made, settings=SETTINGS),),
+        create=(stage_job(made, stage="prepare", storage=storage, settings=SETTINGS),),
+    )
+    asyncio.run(carry_out(decision, owner=job, cluster=harness.cluster, store=new_store()))
+    assert written == ["FineTuneJob", "NetworkPolicy", "Job"]
