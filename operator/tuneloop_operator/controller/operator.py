@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+def share_of_one_namespace(workers: int) -> int:
+    """Return how many workers may reconcile objects of one namespace at the same time: a quarter.
+
+    With more, the flood of one tenant keeps the API server and the Job controller so busy that all others wait, and is hardly done sooner. And
+    a namespace whose writes get no answer, as from a webhook that hangs, would in the end hold every worker.
+    """
+    return max(workers // 4, 1)
+
+
 class Instruments(Protocol):
     """Measures the work."""
 
@@ -88,7 +97,7 @@ class Operator:
         """expected: lists that must be complete before anything is decided, so that no child seems lost that was not listed yet."""
         self.store = new_store(controllers)
         self._controllers = controllers
-        self._queue = queue or WorkQueue()
+        self._queue = queue or WorkQueue(most_at_once=share_of_one_namespace(workers))
         self._reconciler = Reconciler(
             cluster=cluster, store=self.store, settings=settings, clock=clock, events=events, controllers=controllers
         )

@@ -1,4 +1,4 @@
-"""Which object is reconciled next: one worker at a time for each key, fair between namespaces, later after failures.
+"""Which object is reconciled next: one worker at a time for each key, few for each namespace, in turns, later after failures.
 
 `Schedule` is the pure core, with the time passed in. `WorkQueue` is its shell for asyncio.
 """
@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import heapq
 import random as random_module
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,7 +31,9 @@ class Key(NamedTuple):
 class Schedule:
     """Keys that are due now, due later, or in work. Times are seconds of a clock that never goes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_at_once: int | None = None) -> None:
+        """most_at_once: how many keys of one namespace may be in work; None: as many as there are workers."""
+        self._most_at_once = most_at_once
         self._ready: OrderedDict[str, OrderedDict[Key, float]] = OrderedDict()
         """Since when each key is due, by namespace. The namespace whose turn is next comes first."""
         self._later: dict[Key, float] = {}
@@ -40,6 +42,8 @@ class Schedule:
         self._numbers = count()
         self._running: dict[Key, float] = {}
         """How long each key in work had been due."""
+        self._at_work: Counter[str] = Counter()
+        """How many keys of each namespace are in work."""
         self._again: dict[Key, float] = {}
         """When keys in work are due again."""
         self._held: dict[Key, float] = {}
@@ -65,26 +69,31 @@ class Schedule:
             heapq.heappush(self._heap, (at, next(self._numbers), key))
 
     def take(self, now: float) -> Key | None:
-        """Return a key, which is in work until `done` is called for it; None if no key is due."""
+        """Return a key, which is in work until `done` is called for it; None if no key is due whose namespace may have a worker."""
         self._ripen(now)
-        if not self._ready:
+        namespace = self._next_namespace()
+        if namespace is None:
             return None
-        namespace, keys = self._ready.popitem(last=False)
+        keys = self._ready.pop(namespace)
         key, since = keys.popitem(last=False)
         if keys:
             self._ready[namespace] = keys  # at the end: the other namespaces come first
         self._running[key] = max(now - since, 0.0)
+        self._at_work[namespace] += 1
         return key
 
     def done(self, key: Key, now: float) -> None:
         """End the work on a key. It is due again if it was added meanwhile."""
         del self._running[key]
+        self._at_work[key.namespace] -= 1
+        if not self._at_work[key.namespace]:
+            del self._at_work[key.namespace]
         if (at := self._again.pop(key, None)) is not None:
             self.add(key, at=at, now=now)
 
     def next_at(self) -> float | None:
-        """Return when the next key is due: 0 if one is due now, None if there is none."""
-        return 0.0 if self._ready else self._next_later()
+        """Return when the next key can be taken: 0 if one can now, None if that takes an `add` or a `done`."""
+        return 0.0 if self._next_namespace() is not None else self._next_later()
 
     def waited(self, key: Key) -> float:
         """Return how long a key in work had been due."""
@@ -106,6 +115,11 @@ class Schedule:
             del self._later[key]
             self._ready.setdefault(key.namespace, OrderedDict())[key] = at
 
+    def _next_namespace(self) -> str | None:
+        """Return the namespace whose turn is next. Those that have all their workers keep their turn; they are fewer than there are workers."""
+        most = self._most_at_once
+        return next((name for name in self._ready if most is None or self._at_work[name] < most), None)
+
     def _next_later(self) -> float | None:
         """Return when the first of the later keys is due. Drops void entries on top of the heap."""
         while self._heap and self._later.get(self._heap[0][2]) != self._heap[0][0]:
@@ -123,9 +137,14 @@ class WorkQueue:
     """A schedule for workers that await their next key."""
 
     def __init__(
-        self, *, clock: Callable[[], float] | None = None, random: Callable[[], float] = random_module.random
+        self,
+        *,
+        clock: Callable[[], float] | None = None,
+        random: Callable[[], float] = random_module.random,
+        most_at_once: int | None = None,
     ) -> None:
-        self._schedule = Schedule()
+        """most_at_once: as of `Schedule`."""
+        self._schedule = Schedule(most_at_once=most_at_once)
         self._clock = clock
         self._random = random
         self._failures: dict[Key, int] = {}
@@ -189,7 +208,7 @@ class WorkQueue:
         return self._schedule.depth
 
     def next_in(self) -> float | None:
-        """Return the seconds until the next key is due; None if there is none."""
+        """Return the seconds until the next key can be taken; None if that takes an `add` or a `done`."""
         at = self._schedule.next_at()
         return None if at is None else max(at - self._now(), 0.0)
 

@@ -41,22 +41,24 @@ def test_the_operator_writes_the_time_of_the_api_server(custom_resources, namesp
         assert AHEAD - timedelta(minutes=5) < ahead < AHEAD + timedelta(minutes=5)
 
 
-def test_a_leader_whose_clock_is_set_to_and_fro_leads_on_alone_and_ends_no_job(custom_resources, namespace, tmp_path):
-    """The clock of the first replica is an hour slow, then an hour fast, then slow again; the clock of the second is right."""
-    client, clock, go = NamespaceClient(custom_resources, namespace), WrongClock(tmp_path, hours=-1), threading.Event()
+def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_resources, namespace, tmp_path):
+    """The clock of the first replica is an hour slow, then an hour fast, then slow again; that of the second is the other way round."""
+    client, go = NamespaceClient(custom_resources, namespace), threading.Event()
     common = {"pod_namespace": namespace, "namespaces": namespace, "kubeconfig": unchecked(custom_resources, tmp_path)}
-    first = RunningOperator(None, tmp_path, pod="a", fresh=True, **common)
-    first.environment |= clock.environment
+    (first, clock), (second, other_clock) = (replica(tmp_path / pod, pod=pod, **common) for pod in ("a", "b"))
+    clock.set(hours=-1)
+    other_clock.set(hours=1)
     scripts = {"train": before_the_end(succeed, Until(go))}
     with PodStatusPatcher(custom_resources, namespace=namespace, scripts=scripts), first:
         first.wait_ready(seconds=60).wait_leading(seconds=60)
-        with RunningOperator(None, tmp_path, pod="b", **common) as second:
+        with second:
             second.wait_ready(seconds=60)
             submitted = datetime.now(UTC)
             client.submit(activeDeadlineSeconds=1800, failurePolicy={"startDeadline": "30m"})
             client.wait_for_phase("reviews", "Running")
             for hours in (1, -1):
                 clock.set(hours=hours)
+                other_clock.set(hours=-hours)
                 wait_for_renewals(client, 4)
                 assert (first.leads, second.leads) == (True, False)
             assert client.phase() == "Running"
@@ -67,9 +69,18 @@ def test_a_leader_whose_clock_is_set_to_and_fro_leads_on_alone_and_ends_no_job(c
     status = client.status()
     assert (status["attempt"], status.get("restarts")) == (1, None)
     stamps = [datetime.fromisoformat(stamp) for stamp in stamps_in(status)]
-    assert len(stamps) > 5
     minute = timedelta(minutes=1)
+    assert len(stamps) > 5
     assert [stamp for stamp in stamps if not submitted - minute < stamp < datetime.now(UTC) + minute] == []
+
+
+def replica(folder: Path, *, pod: str, **settings: str | Path) -> tuple[RunningOperator, WrongClock]:
+    """Return an operator that does not run yet, and its clock."""
+    folder.mkdir()
+    clock = WrongClock(folder)
+    operator = RunningOperator(None, folder, pod=pod, fresh=True, **settings)
+    operator.environment |= clock.environment
+    return operator, clock
 
 
 def unchecked(plane: ControlPlane, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster_tier import fresh_namespace
-from fault_proxy import CutWatch, FaultProxy, Match, Rule, StallWatch, Status, WatchError, writes
+from fault_proxy import CutWatch, Delay, FaultProxy, Invoke, Match, Rule, StallWatch, Status, WatchError, writes
 from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from pod_status_patcher import PodStatusPatcher
@@ -14,6 +14,7 @@ STATUS_WRITE = {"verb": "patch", "resource": "finetunejobs", "subresource": "sta
 ALL_BUT_WATCHES = r"(?!watch$).*"
 ORDINARY = {"verb": ALL_BUT_WATCHES, "resource": "(?!leases).*"}
 """The API server keeps room of its own for Leases; and what fails in a fixed rhythm must not be in step with what is asked in one."""
+WRITES = {"verb": "create|apply|patch|delete", "resource": "(?!leases).*"}
 ALL_BUT_LISTS = r"(?!watch$|list$).*"
 RETRY_AFTER = 1
 OTHERS = (
@@ -62,6 +63,11 @@ def operator(proxy, client, other, tmp_path):
     [
         pytest.param([Rule(Match(**STATUS_WRITE, first=5), Status(409))], id="5 conflicts in a row"),
         pytest.param([Rule(Match(**ORDINARY, every=3), Status(500))], id="each third call fails"),
+        pytest.param([Rule(Match(verb=ALL_BUT_WATCHES), Delay(1.0, after=True))], id="each call takes a second more"),
+        pytest.param(
+            [Rule(Match(**WRITES, every=2), Invoke(lambda _: Status(504), after=True))],
+            id="each second write lands, and its answer is that it took too long",
+        ),
         pytest.param(
             [Rule(Match(**ORDINARY, every=2), Status(429, retry_after=RETRY_AFTER))],
             id="each second call is too much",

@@ -9,10 +9,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from memory_cluster import MemoryCluster
 from operator_harness import SPEC, START, OperatorHarness
+from waiting import eventually
 
+from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import Key, Schedule
 from tuneloop_operator.controller.rate_limiter import RateLimiter
+from tuneloop_operator.settings.operator import OperatorSettings
 
 FLOOD = 5000
 TENANT = "team-a"
@@ -38,6 +42,64 @@ def test_at_most_one_of_5000_objects_is_taken_before_another_tenants(worked_off:
     assert TENANT in {key.namespace for key in taken if key}
 
 
+def test_one_tenant_has_no_more_workers_than_its_share_and_the_others_sleep_until_there_is_work() -> None:
+    schedule = Schedule(most_at_once=2)
+    for key in keys("flood", FLOOD):
+        schedule.add(key, at=0.0, now=0.0)
+    taken = [schedule.take(0.0), schedule.take(0.0)]
+    assert schedule.take(0.0) is None
+    assert schedule.next_at() is None
+    schedule.add(Key("FineTuneJob", TENANT, "reviews"), at=0.0, now=0.0)
+    assert schedule.next_at() == 0.0
+    assert schedule.take(0.0) == Key("FineTuneJob", TENANT, "reviews")
+    assert taken[0] is not None
+    schedule.done(taken[0], 0.0)
+    assert schedule.next_at() == 0.0
+    assert schedule.take(0.0) == Key("FineTuneJob", "flood", "job-2")
+    assert schedule.take(0.0) is None
+
+
+class StuckCluster(MemoryCluster):
+    """No status in the namespace `flood` is ever written, and none is refused: a webhook there does not answer."""
+
+    stuck = 0
+
+    async def patch_status(self, manifest: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+        if manifest["metadata"]["namespace"] == "flood":
+            self.stuck += 1
+            await asyncio.Event().wait()
+        return await super().patch_status(manifest, status)
+
+
+def test_a_tenant_whose_writes_get_no_answer_keeps_no_other_from_its_workers() -> None:
+    async def life() -> None:
+        cluster = StuckCluster(lambda: START)
+        operator = Operator(
+            cluster=cluster, settings=OperatorSettings(default_claim="models", local=True), clock=lambda: START
+        )
+        cluster.watchers.append(operator.on_event)
+        for key in keys("flood", 40):
+            cluster.add(job_of("flood", key.name))
+        work = asyncio.create_task(operator.run())
+        for _ in range(1000):  # so that every worker that takes one has taken it
+            await asyncio.sleep(0)
+        assert cluster.stuck == 2
+        cluster.add(job_of(TENANT, "reviews"))
+        await eventually(lambda: is_there(cluster, "reviews-prepare"), seconds=10, what="the Job of another tenant")
+        work.cancel()
+
+    asyncio.run(life())
+
+
+async def is_there(cluster: MemoryCluster, job: str) -> bool:
+    return ("Job", TENANT, job) in cluster.objects
+
+
+def job_of(namespace: str, name: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata, "spec": SPEC}
+
+
 def test_of_many_tenants_each_gets_as_many_turns_as_the_flood() -> None:
     schedule = Schedule()
     for key in keys("flood", FLOOD):
@@ -50,17 +112,10 @@ def test_of_many_tenants_each_gets_as_many_turns_as_the_flood() -> None:
     assert len(order) == FLOOD + 60
 
 
-def in_namespace(harness: OperatorHarness, namespace: str, name: str) -> None:
-    metadata = {"name": name, "namespace": namespace}
-    harness.cluster.add(
-        {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata, "spec": SPEC}
-    )
-
-
 def test_the_children_of_another_tenants_job_are_made_among_the_first(harness: OperatorHarness) -> None:
     async def life() -> list[str]:
         for key in keys("flood", 40):
-            in_namespace(harness, "flood", key.name)
+            harness.cluster.add(job_of("flood", key.name))
         harness.submit()
         created: list[str] = []
 
