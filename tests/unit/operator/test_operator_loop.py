@@ -54,6 +54,26 @@ def test_a_job_in_which_nothing_is_left_to_do_costs_no_call(harness: OperatorHar
     asyncio.run(life())
 
 
+def test_an_operator_that_ends_again_and_again_touches_no_gang_and_misses_nothing(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        await harness.prepare()
+        harness.start_pods("reviews-a1")
+        await harness.settle()
+        objects, writes = dict(harness.cluster.objects), len(harness.cluster.writes)
+        for _ in range(5):
+            harness.restart_operator()
+            await harness.settle(later=60)
+        assert (harness.cluster.objects, len(harness.cluster.writes)) == (objects, writes)
+        harness.cluster.watchers.clear()  # it is away
+        harness.succeed("reviews-a1")
+        harness.restart_operator()
+        await harness.settle()
+        assert harness.status["phase"] == "Exporting"
+        assert harness.status.get("restarts") is None
+
+    asyncio.run(life())
+
+
 def test_the_result_of_a_stage_is_in_the_run_config_of_the_next(harness: OperatorHarness) -> None:
     async def life() -> None:
         harness.submit()
