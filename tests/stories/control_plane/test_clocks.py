@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,10 @@ def test_the_operator_writes_the_time_of_the_api_server(custom_resources, namesp
 
 
 def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_resources, namespace, tmp_path):
-    """The clock of the first replica is an hour slow, then an hour fast, then slow again; that of the second is the other way round."""
+    """The clock of the first replica is an hour slow, then an hour fast, then slow again; that of the second is the other way round.
+
+    When the first one is killed, the clock of the second is set once more. By it, the Lease would have ended long ago.
+    """
     client, go = NamespaceClient(custom_resources, namespace), threading.Event()
     common = {"pod_namespace": namespace, "namespaces": namespace, "kubeconfig": unchecked(custom_resources, tmp_path)}
     (first, clock), (second, other_clock) = (replica(tmp_path / pod, pod=pod, **common) for pod in ("a", "b"))
@@ -63,7 +67,11 @@ def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_r
                 assert (first.leads, second.leads) == (True, False)
             assert client.phase() == "Running"
             first.kill()
+            killed, looks = time.monotonic(), looks_at_lease(custom_resources, namespace)
+            until(lambda: looks_at_lease(custom_resources, namespace) >= looks + 2, seconds=30, what="two looks")
+            other_clock.set(hours=3)
             second.wait_leading(seconds=60)
+            assert time.monotonic() - killed > 10, "the Lease lasts 15 s"
             go.set()
             client.wait_for_phase("reviews", "Succeeded")
     status = client.status()
@@ -98,6 +106,13 @@ def wait_for_renewals(client: NamespaceClient, count: int) -> None:
     for _ in range(count):
         before = lease(client)
         until(lambda before=before: lease(client) != before, seconds=60, what="a renewal by the first replica")
+
+
+def looks_at_lease(plane: ControlPlane, namespace: str) -> int:
+    """Return how often a replica has read the Lease; once the first one is dead, it is the second."""
+    what = f'"requestURI":"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/tuneloop-operator","verb":"get"'
+    lines = plane.audit_log.read_text().splitlines()
+    return sum(what in line and "ResponseComplete" in line for line in lines)
 
 
 def lease(client: NamespaceClient) -> str:
