@@ -3,7 +3,7 @@
     python bench/control_plane.py [--quick]
 
 Prints these figures beside their goals: prepare done to gang stored, bursts of FineTuneJobs, API calls in a job's life and at rest, memory and CPU
-at rest, and the cold start with many objects. Ours and the plain Jobs alternate, since machines drift; the plain ones have the pods of
+at rest, the cold start with many objects, and one tenant's job beside the flood of objects of another tenant. Ours and the plain Jobs alternate, since machines drift; the plain ones have the pods of
 our gangs. No pod runs: the bench acts as kubelet and scheduler, so that a prepare pod ends as soon as it is stored, as with cached data
 (the Job controller still takes a second to count the pod). Control plane, operator and observer share the machine's cores: compare ratios.
 Everything listens on loopback; etcd keeps its data in memory. Needs the programs of `dev/cluster`.
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import control_plane_trials as trials
 from cluster.control_plane import ControlPlane
 from control_plane_bench import ControlPlaneBench
+from control_plane_fairness import Fair, Fairness
 from control_plane_gauges import quantile, table
 
 if TYPE_CHECKING:
@@ -48,35 +49,60 @@ class Size:
     suspended: int
     rest_seconds: float
     """How long an idle operator is measured."""
+    flood: int
+    """Objects of the tenant that floods."""
+    flood_rounds: int
+    jobs_alone: int
+    """Jobs of the other tenant in each round before the flood."""
 
 
 FULL = Size(
-    samples=50, lives=8, small_burst=200, rounds=2, large_burst=1000, finished=8500, suspended=500, rest_seconds=40
+    samples=50,
+    lives=8,
+    small_burst=200,
+    rounds=2,
+    large_burst=1000,
+    finished=8500,
+    suspended=500,
+    rest_seconds=40,
+    flood=5000,
+    flood_rounds=2,
+    jobs_alone=20,
 )
 QUICK = Size(
-    samples=15, lives=4, small_burst=20, rounds=2, large_burst=100, finished=850, suspended=50, rest_seconds=20
+    samples=15,
+    lives=4,
+    small_burst=20,
+    rounds=2,
+    large_burst=100,
+    finished=850,
+    suspended=50,
+    rest_seconds=20,
+    flood=500,
+    flood_rounds=3,
+    jobs_alone=8,
 )
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="a tenth of the objects, a few minutes")
-    options.add_argument("--only", choices=("speed", "scale"), help="one of the two halves")
+    options.add_argument("--only", choices=("speed", "scale", "fairness"), help="one of the three parts")
     given = options.parse_args()
     size = QUICK if given.quick else FULL
-    for name, half in (("speed", speed), ("scale", scale)):
+    for name, part in (("speed", speed), ("scale", scale), ("fairness", fairness)):
         if given.only in {None, name}:
-            on_a_control_plane(half, size)
+            on_a_control_plane(part, size)
     return 0
 
 
-def on_a_control_plane(half: Callable[[ControlPlaneBench, Size], Awaitable[None]], size: Size) -> None:
+def on_a_control_plane(part: Callable[[ControlPlaneBench, Size], Awaitable[None]], size: Size) -> None:
     with tempfile.TemporaryDirectory(prefix="tuneloop-bench-") as folder:
         plane = ControlPlane(Path(folder) / "plane", audit=True, say=lambda _: None)
 
         async def run() -> None:
             async with ControlPlaneBench.create(plane, Path(folder)) as bench:
-                await half(bench, size)
+                await part(bench, size)
 
         with plane:
             version = plane.request("GET", "/version").body["gitVersion"]
@@ -205,6 +231,35 @@ def show_start(found: trials.Start, total: int, *, empty: trials.Empty, new: int
     )
     lists = [call.resource for call in found.calls if call.verb == "list" and not call.continues]
     line("  most lists of a kind", f"{max(map(lists.count, lists))}", goal="1", good=len(lists) == len(set(lists)))
+
+
+async def fairness(bench: ControlPlaneBench, size: Size) -> None:
+    """One tenant's job beside the flood of another. The least time between two writes of progress (10 s by default) would hide the operator's own."""
+    operator = await trials.ready(bench, progress_interval_seconds=0.1)
+    print(f"one tenant's jobs, alone and beside {size.flood} FineTuneJobs that another tenant creates:")
+    rounds = Fair(bench, operator).rounds(rounds=size.flood_rounds, jobs=size.jobs_alone, flood=size.flood)
+    async for found in rounds:
+        show_fairness(found)
+    await asyncio.to_thread(operator.terminate)
+
+
+def show_fairness(found: Fairness) -> None:
+    text = f"worked off in {found.flood_seconds:.0f} s, {found.cpu:.2f} cores, load {os.getloadavg()[0]:.1f}"
+    line("the flood, and what the operator used meanwhile", text)
+    for what, of in (("stored", "created to 8 pods stored"), ("progress", "created to progress in status")):
+        ratio = found.ratio(what)
+        line(f"  {of}", both(found, what), goal="<= 1.2 x", good=ratio <= 1.2)
+    line("    the operator's part of it", both(found, "operator"))
+    line("  a plain Job, to 8 pods stored", both(found, "plain"))
+
+
+def both(found: Fairness, what: str) -> str:
+    alone, beside = (getattr(lives, what) for lives in (found.alone, found.beside))
+    middle, worst = statistics.median(beside), quantile(beside, 0.9)
+    counts = f"n={len(alone)}, {len(beside)}"
+    return (
+        f"{found.ratio(what):.2f} x p50 ({statistics.median(alone):.2f} to {middle:.2f}, p90 {worst:.2f} s; {counts})"
+    )
 
 
 if __name__ == "__main__":

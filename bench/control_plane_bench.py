@@ -57,6 +57,8 @@ class Observer:
     """FineTuneJob → first event."""
     plain: dict[tuple[str, str], float] = field(default_factory=dict)
     """Plain Job → first event."""
+    stages: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """Namespace, FineTuneJob and stage → first event of the stage's Job."""
     prepared: dict[tuple[str, str], float] = field(default_factory=dict)
     """FineTuneJob → first event with a prepare Job that has succeeded."""
     pods: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -77,7 +79,9 @@ class Observer:
             self.jobs.setdefault(name, now)
             self._on_status(name, found.get("status", {}))
         elif path.endswith("jobs"):
-            self._on_job(found, name, owner=labels.get("tuneloop.dev/job"), now=now)
+            if owner := labels.get("tuneloop.dev/job"):
+                self.stages.setdefault((name[0], owner, labels["tuneloop.dev/stage"]), now)
+            self._on_job(found, name, owner=owner, now=now)
         elif event["type"] == "ADDED":
             owner = labels.get("tuneloop.dev/job") or labels["batch.kubernetes.io/job-name"]
             self.pods[name[0], owner, labels.get("tuneloop.dev/stage", "plain")].append(now)
@@ -131,10 +135,10 @@ class ControlPlaneBench:
             await bench.api.close()
             await bench._watching.close()
 
-    def launch(self) -> RunningOperator:
-        """Start a replica of the operator; it ends with this thread. The replica before must have ended."""
+    def launch(self, **settings: Any) -> RunningOperator:
+        """Start a replica of the operator; it ends with this thread. The replica before must have ended. settings: as of `RunningOperator`."""
         pod = f"operator-{next(self._replicas)}"
-        running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig, fresh=True)
+        running = RunningOperator(None, self.folder, pod=pod, kubeconfig=self.plane.kubeconfig, fresh=True, **settings)
         running.start()
         return running
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from control_plane_bench import TUNELOOP, ControlPlaneBench, all_at_once, renamed, unplayed, until
 from control_plane_gauges import ApiCall, Audit, cpu_seconds, reconciles, resident_mib
@@ -234,9 +234,9 @@ class Start:
     calls: list[ApiCall]
 
 
-async def ready(bench: ControlPlaneBench) -> RunningOperator:
-    """Start the operator; return it once it is ready and is the leader."""
-    operator = bench.launch()
+async def ready(bench: ControlPlaneBench, **settings: Any) -> RunningOperator:
+    """Start the operator; return it once it is ready and is the leader. settings: as of `RunningOperator`."""
+    operator = bench.launch(**settings)
     await asyncio.to_thread(operator.wait_ready, seconds=120)
     await bench.until_leader(operator)
     await until_idle(operator)

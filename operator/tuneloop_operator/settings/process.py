@@ -107,7 +107,7 @@ class ProcessSettings(BaseModel):
     )
     """Lowest level of the log lines that are written."""
     workers: int = setting(8, allowed="a whole number from 1 to 64", example="8", ge=1, le=64)
-    """How many objects are reconciled at the same time."""
+    """How many objects are reconciled at the same time; a quarter of them at most is of one namespace."""
 
     @property
     def release(self) -> str:

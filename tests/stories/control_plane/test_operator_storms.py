@@ -223,6 +223,8 @@ def test_a_right_that_is_taken_away_stops_that_namespace_alone_until_it_is_given
             seconds=60,
             what="a line that names the right",
         )
+        refused = until(lambda: client.condition("reviews", "Refused"), seconds=60, what="a condition that names it")
+        assert 'cannot create resource "jobs"' in refused["message"]
         other.submit()
         other.wait_for_phase("reviews", "Succeeded", seconds=120)
         assert client.names("Job") == set()
@@ -230,6 +232,7 @@ def test_a_right_that_is_taken_away_stops_that_namespace_alone_until_it_is_given
         binding = binding_of("jobs", user=client.namespace)
         assert custom_resources.request("POST", f"{roles}/rolebindings", binding).status == 201
         client.wait_for_phase("reviews", "Succeeded", seconds=180)
+        assert client.condition("reviews", "Refused") is None
 
 
 def warnings(operator: RunningOperator) -> list[str]:
