@@ -166,7 +166,8 @@ class OperatorHarness:
                 "annotations": {INDEX: str(index)},
                 "ownerReferences": [owner],
             }
-            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "node-1"}}
+            spec = manifest["spec"]["template"]["spec"] | {"nodeName": "node-1"}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
             running = {"state": {"running": {"startedAt": self.stamp()}}}
             ready = [{"type": "Ready", "status": "True"}]
             status = {"phase": "Running", "conditions": ready, "containerStatuses": [running]}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIRST_DELETION = "firstDeletion"
 """In the metadata of a stored pod: the fields of its first deletion request. A later request, such as the kubelet's last, replaces them."""
+_OBJECTS = frozenset({"secretKeyRef", "configMapKeyRef"})
 _DELETION_FIELDS = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -28,9 +29,18 @@ def without_template(job: Manifest) -> Manifest:
     return job | {"spec": {key: value for key, value in job["spec"].items() if key != "template"}}
 
 
-def with_node_only(pod: Manifest) -> Manifest:
-    """Return a pod whose spec is the name of its node alone."""
-    return pod | {"spec": {"nodeName": pod.get("spec", {}).get("nodeName")}}
+def with_node_and_references(pod: Manifest) -> Manifest:
+    """Return a pod whose spec is the name of its node, and the variables that its containers get from Secrets and ConfigMaps."""
+    spec = pod.get("spec", {})
+    named = [(found.get("name"), _references(found)) for found in spec.get("containers") or ()]
+    containers = [{"name": name, "env": env} for name, env in named if env]
+    return pod | {"spec": {"nodeName": spec.get("nodeName")} | ({"containers": containers} if containers else {})}
+
+
+def _references(container: Manifest) -> list[Manifest]:
+    """Return the variables of a container whose values the kubelet reads from other objects."""
+    variables = container.get("env") or ()
+    return [found for found in variables if not _OBJECTS.isdisjoint(found.get("valueFrom") or ())]
 
 
 def with_first_deletion(manifest: Manifest, known: Manifest | None) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
-from tuneloop_operator.controller.observe.missing_keys import variables_of_job, with_keys
+from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.trim import FIRST_DELETION
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
@@ -45,7 +44,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
         if _is_stage(child, kind="Job") and owner_uid(child) == uid
     }
     gone = [pod for job_uid in sorted(_job_uids(job, stages)) for pod in _terminated_pods(store, job_uid)]
-    pods = _pod_views([*children, *gone], facts, job)
+    pods = _pod_views([*children, *gone], facts)
     jobs = [
         with_outcome_of_pods(
             job_view(child, pods=count[job_uid], refusal=facts.refusals.get(job_uid)),
@@ -125,7 +124,7 @@ def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView
         started=not_before(started, created),
         ended=container_end(state.get("terminated"), created=created),
         waiting=waiting,
-        waiting_message=waiting_message,
+        waiting_message=with_keys(waiting_message, manifest),
         unschedulable=unschedulable(status),
         mount_failure=mount_failure,
         disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",
@@ -151,19 +150,14 @@ def _terminated_pods(store: Store, job_uid: str) -> Iterator[Manifest]:
         yield pod | {"status": status | {"phase": phase, "conditions": kept}}
 
 
-def _pod_views(children: Iterable[Manifest], facts: Facts, job: FineTuneJob) -> tuple[PodView, ...]:
+def _pod_views(children: Iterable[Manifest], facts: Facts) -> tuple[PodView, ...]:
     """Return the views of the stages' pods. A pod names only its Job as owner, and may outlive it."""
     views = [
         pod_view(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
         for child in children
         if _is_stage(child, kind="Pod") and owner_uid(child) is not None
     ]
-    pods = [_with_keys(view, job) if view.waiting_message else view for view in views]
-    return tuple(sorted(pods, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
-
-
-def _with_keys(pod: PodView, job: FineTuneJob) -> PodView:
-    return replace(pod, waiting_message=with_keys(pod.waiting_message, variables_of_job(job, stage=pod.stage)))
+    return tuple(sorted(views, key=lambda pod: (pod.stage, pod.attempt, pod.index, pod.name)))
 
 
 def _is_stage(child: Manifest, *, kind: str) -> bool:

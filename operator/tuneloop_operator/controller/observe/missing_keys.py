@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.wire.names import HUB_TOKEN
-from tuneloop_operator.desired.fine_tune_job.stage_job import TOKEN_KEY
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from tuneloop_api.v1alpha1 import FineTuneJob
-    from tuneloop_api.v1alpha1.pods import PodOptions
-    from tuneloop_api.wire.names import Stage
+    from tuneloop_operator.cluster import Manifest
 
 _NOT_FOUND = re.compile(r'(secret|configmap) "([^"]+)" not found')
 """The kubelet's words."""
+_REFERENCE = {"secret": "secretKeyRef", "configmap": "configMapKeyRef"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needed:
-    """One variable that the kubelet reads from an object."""
+def with_keys(message: str, pod: Manifest) -> str:
+    """Return what the kubelet says of a pod that waits, with the keys that the pod needs of the object which is not there.
 
-    variable: str
-    kind: str
-    """In the kubelet's words: secret or configmap."""
-    name: str
-    key: str
-
-
-def with_keys(message: str, needed: Iterable[Needed]) -> str:
-    """Return what the kubelet says of a pod that waits, with the keys that are needed of the object which is not there."""
+    The pod itself says what it needs, whoever gave it the variables: the object, the administrator, or we.
+    """
     missing = _NOT_FOUND.search(message)
     if missing is None:
         return message
-    keys = [f"key {need.key} for {need.variable}" for need in needed if (need.kind, need.name) == missing.groups()]
+    kind, name = missing.groups()
+    keys = [f"key {key} for {variable}" for variable, key in _needed(pod, _REFERENCE[kind], name)]
     return f"{message}; needed: {', '.join(keys)}" if keys else message
 
 
-def variables_of_job(job: FineTuneJob, *, stage: Stage) -> Iterator[Needed]:
-    """Yield what the pods of a stage need for the variables that the job names."""
-    token = job.spec.model.secret_ref
-    if token is not None and stage == "prepare":
-        yield Needed(variable=HUB_TOKEN, kind="secret", name=token.name, key=token.key or TOKEN_KEY)
-    yield from variables_of(job.spec)
-
-
-def variables_of(options: PodOptions) -> Iterator[Needed]:
-    """Yield what the pods of an object need for the variables in its `env`."""
-    for variable in options.env or ():
-        references = {"secret": variable.secret_key_ref, "configmap": variable.config_map_key_ref}
-        for kind, reference in references.items():
-            if reference is not None and not reference.optional:
-                yield Needed(variable=variable.name, kind=kind, name=reference.name, key=reference.key)
+def _needed(pod: Manifest, reference: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield variable and key for each variable that cannot be without the object."""
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        for variable in container.get("env") or ():
+            source = (variable.get("valueFrom") or {}).get(reference) or {}
+            if source.get("name") == name and not source.get("optional"):
+                yield variable["name"], source["key"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
-from tuneloop_operator.controller.observe.missing_keys import variables_of, with_keys
+from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
@@ -34,7 +33,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         present=present_children(children, uid=uid),
-        pods=_server_pods(children, facts, deployment),
+        pods=_server_pods(children, facts),
         live=facts.live,
         blocker=facts.blocker,
     )
@@ -55,7 +54,7 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
         ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
         ended=container_end(containers.state.get("terminated") or last.get("terminated")),
         waiting=reason,
-        waiting_message=message,
+        waiting_message=with_keys(message, manifest),
         unschedulable=unschedulable(status),
     )
 
@@ -67,7 +66,7 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
         yield "FineTuneJob", name
 
 
-def _server_pods(children: Iterable[Manifest], facts: Facts, deployment: ModelDeployment) -> tuple[ServerPod, ...]:
+def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
     """Return the pods that stay. Their owner is a ReplicaSet, which is not watched: the labels tell whose they are."""
     views = [
         server_pod(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
@@ -76,9 +75,7 @@ def _server_pods(children: Iterable[Manifest], facts: Facts, deployment: ModelDe
         and REVISION_LABEL in child["metadata"]["labels"]
         and "deletionTimestamp" not in child["metadata"]
     ]
-    needed = list(variables_of(deployment.spec))
-    pods = [replace(view, waiting_message=with_keys(view.waiting_message, needed)) for view in views]
-    return tuple(sorted(pods, key=lambda pod: pod.name))
+    return tuple(sorted(views, key=lambda pod: pod.name))
 
 
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:

@@ -177,9 +177,22 @@ def test_nothing_is_kept_of_a_gang_whose_fine_tune_job_was_deleted_first() -> No
 
 def test_what_no_decision_depends_on_is_not_kept() -> None:
     store = new_store()
-    store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000}]}})
+    plain = [
+        {"name": "A", "value": "x" * 1000},
+        {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]
+    store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"image": "x" * 1000, "env": plain}]}})
     (kept,) = store.labelled(JOB, "reviews", namespace="n")
     assert kept["spec"] == {"nodeName": "node-1"}
+
+
+def test_of_the_variables_of_a_pod_those_that_other_objects_hold_are_kept() -> None:
+    store = new_store()
+    variables = [{"name": kind, "valueFrom": {kind: {"name": "a", "key": "b"}}} for kind in ("secretKeyRef", "configMapKeyRef")]  # fmt: skip
+    container = {"name": "trainer", "image": "x" * 1000, "env": [{"name": "A", "value": "x" * 1000}, *variables]}
+    store.put(pod("1") | {"spec": {"nodeName": "node-1", "containers": [{"name": "other"}, container]}})
+    (kept,) = store.labelled(JOB, "reviews", namespace="n")
+    assert kept["spec"] == {"nodeName": "node-1", "containers": [{"name": "trainer", "env": variables}]}
 
 
 def message(stage: str, *, attempt: int = 0, sequence: int = 1, second: int = 0) -> ProgressMessage:
