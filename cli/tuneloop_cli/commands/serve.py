@@ -11,6 +11,7 @@ from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, ses
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.terminal import say
 from tuneloop_cli.views.values import at
+from tuneloop_operator.decide.model_deployment.trouble import SERVER_ENDED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def require_can_become_ready(deployment: Manifest) -> None:
     accepted, available, ready = (condition(deployment, name) for name in ("Accepted", "ModelAvailable", "Ready"))
     if accepted.get("status") == "False":
         raise TuneloopExit(Exit.BAD_INPUT, accepted["message"])
-    if ready.get("status") == "False" and ready["reason"] == "ServerEnded":
+    if ready.get("status") == "False" and ready["reason"] in SERVER_ENDED:
         raise TuneloopExit(Exit.FAILED, ready["message"])
     if available.get("status") == "False":
         raise TuneloopExit(Exit.FAILED, f"{available['message']}. First: tuneloop run -f JOB.yaml")

@@ -89,8 +89,8 @@ def test_an_artifact_that_is_not_there_is_named_and_served_once_it_is(stage):
     missing = tenant.until(lambda: condition(tenant, "ModelAvailable", "False"), seconds=180, what="a missing artifact")
     assert missing["reason"] == "ArtifactNotReadable"
     assert f"pvc://{CLAIM}/late" in missing["message"], missing
-    assert column(tenant, "mdep", "REASON") == "ServerEnded"
-    named = [("ServerEnded", missing["message"])]
+    assert column(tenant, "mdep", "REASON") == "ArtifactNotReadable"
+    named = [("ArtifactNotReadable", missing["message"])]
     tenant.until(lambda: events(tenant, "ModelDeployment") == named, seconds=15, what="one Event")
     before = names_of_servers(tenant)
     copy_an_artifact(stage, late)

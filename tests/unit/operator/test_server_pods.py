@@ -61,8 +61,8 @@ def end(code: int, *, text: str = "", reason: str = "") -> ContainerEnd:
         ([pod(waiting="ContainerCreating")], Trouble()),
         ([pod(waiting="ErrImageNeverPull", waiting_message="no image")], Trouble(reason="ErrImageNeverPull", message="pod p: ErrImageNeverPull no image")),
         ([pod(unschedulable=NO_CLAIM)], Trouble(reason="Unschedulable", message=f"pod p: {NO_CLAIM}")),
-        ([pod(ended=end(66, text="a\n b \n\n"))], Trouble(reason="ServerEnded", message="pod p ended with exit code 66: b", artifact="ArtifactNotReadable")),
-        ([pod(ended=end(74))], Trouble(reason="ServerEnded", message="pod p ended with exit code 74", artifact="ArtifactDamaged")),
+        ([pod(ended=end(66, text="a\n b \n\n"))], Trouble(reason="ArtifactNotReadable", message="pod p ended with exit code 66: b", artifact="ArtifactNotReadable")),
+        ([pod(ended=end(74))], Trouble(reason="ArtifactDamaged", message="pod p ended with exit code 74", artifact="ArtifactDamaged")),
         ([pod(ended=end(1, text="x" * 3000))], Trouble(reason="ServerEnded", message=f"pod p ended with exit code 1: {'x' * 2048}")),
         ([pod(ended=end(137, reason="OOMKilled"))], Trouble(reason="OOMKilled", message="pod p used more memory than its limit")),
         ([pod(waiting="CrashLoopBackOff", ended=end(1))], Trouble(reason="ServerEnded", message="pod p ended with exit code 1")),
@@ -127,8 +127,8 @@ def test_an_artifact_that_is_not_there_is_named_in_the_words_of_the_server_and_i
             await harness.settle()
         text = f"pod {name} ended with exit code 66: {GONE.splitlines()[-1]}"
         assert conditions(harness)["ModelAvailable"] == ("False", "ArtifactNotReadable", text)
-        assert conditions(harness)["Ready"] == ("False", "ServerEnded", text)
-        assert [(event.type, event.reason, event.message) for event in harness.events] == [("Warning", "ServerEnded", text)]  # fmt: skip
+        assert conditions(harness)["Ready"] == ("False", "ArtifactNotReadable", text)
+        assert [(event.type, event.reason, event.message) for event in harness.events] == [("Warning", "ArtifactNotReadable", text)]  # fmt: skip
         killed = {"terminated": {"exitCode": 66, "message": "it is still not there"}}
         change(harness, name, server({"running": {}}, lastState=killed))
         await harness.settle()
@@ -175,7 +175,7 @@ def test_pods_of_another_revision_and_pods_that_go_count_no_more(harness: Operat
         assert conditions(harness)["Ready"][1] == "Loading"
         harness.cluster.change(stored, spec=stored["spec"])
         await harness.settle()
-        assert conditions(harness)["Ready"][1] == "ServerEnded"
+        assert conditions(harness)["Ready"][1] == "ArtifactDamaged"
         pod = harness.cluster.of_kind("Pod")[name]
         harness.cluster.change(pod, metadata=pod["metadata"] | {"deletionTimestamp": stamp(90)})
         await harness.settle()

@@ -17,7 +17,9 @@ _REASON_OF_ARTIFACT: dict[int, str] = {
     ExitCode.MODEL_ACCESS: "ArtifactNotReadable",
     ExitCode.STORAGE: "ArtifactDamaged",
 }
-"""Reason of ModelAvailable=False by the exit code of a server."""
+"""Reason of Ready=False and of ModelAvailable=False by the exit code of a server."""
+SERVER_ENDED = frozenset({"ServerEnded", *_REASON_OF_ARTIFACT.values()})
+"""Reasons of Ready=False for a server that ended with an error of its own."""
 _OUT_OF_MEMORY = "OOMKilled"
 _LONGEST_LINE = 2048
 
@@ -53,10 +55,11 @@ def _of_end(name: str, end: ContainerEnd) -> Trouble:
         return Trouble(reason=_OUT_OF_MEMORY, message=f"pod {name} used more memory than its limit")
     lines = [line.strip() for line in end.message.splitlines() if line.strip()]
     last_line = f": {lines[-1][:_LONGEST_LINE]}" if lines else ""
+    artifact = _REASON_OF_ARTIFACT.get(end.exit_code, "")
     return Trouble(
-        reason="ServerEnded",
+        reason=artifact or "ServerEnded",
         message=f"pod {name} ended with exit code {end.exit_code}{last_line}",
-        artifact=_REASON_OF_ARTIFACT.get(end.exit_code, ""),
+        artifact=artifact,
     )
 
 

@@ -1,0 +1,27 @@
+"""`tuneloop serve` ends where waiting cannot make a server ready."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuneloop_cli.commands.serve import require_can_become_ready
+from tuneloop_cli.exits import Exit, TuneloopExit
+
+WORDS = "pod p ended with exit code 66: manifest.json cannot be read"
+
+
+def deployment(*conditions: tuple[str, str, str]) -> dict[str, object]:
+    found = [{"type": type_, "status": status, "reason": reason, "message": WORDS} for type_, status, reason in conditions]  # fmt: skip
+    return {"status": {"conditions": found}}
+
+
+@pytest.mark.parametrize("reason", ["ServerEnded", "ArtifactNotReadable", "ArtifactDamaged"])
+def test_a_server_that_ended_is_named_in_its_own_words_alone(reason):
+    with pytest.raises(TuneloopExit) as ended:
+        require_can_become_ready(deployment(("ModelAvailable", "False", reason), ("Ready", "False", reason)))
+    assert (str(ended.value), ended.value.code) == (WORDS, Exit.FAILED)
+
+
+@pytest.mark.parametrize("reason", ["Loading", "Progressing", "OOMKilled"])
+def test_a_server_that_may_come_is_waited_for(reason):
+    require_can_become_ready(deployment(("ModelAvailable", "Unknown", "NotRead"), ("Ready", "False", reason)))
