@@ -81,7 +81,7 @@ def _plan(config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageErr
 
 def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageError]]:
     settings = config.settings
-    model = open_model(settings.model, task=task_of(settings), paths=config.paths)
+    model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True)
     refuse_too_long(settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=locate_sources(config), model=model)
     table = read_rows(inputs, folder=scratch, part=_silent).table

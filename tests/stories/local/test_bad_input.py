@@ -232,3 +232,19 @@ def test_the_manifest_of_an_artifact_lists_every_file(served: Workspace) -> None
     manifest = json.loads((artifact / "manifest.json").read_text())
     on_disk = {str(path.relative_to(artifact)) for path in artifact.rglob("*") if path.is_file()} - {"manifest.json"}
     assert {file["path"] for file in manifest["files"]} == on_disk
+
+
+@pytest.mark.parametrize(("hub_does", "seconds"), [("refuse", 28), ("keep silent", 60)])
+def test_a_hub_that_is_not_reached_is_named_within_seconds(workspace: Workspace, hub_does: str, seconds: float) -> None:
+    """The stages of a job try five times, which takes 30 seconds where the hub refuses, and minutes where it is silent."""
+    workspace.write("job.yaml", job_manifest(model={"uri": "hf://org/name"}))
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        address = f"http://127.0.0.1:{hub.getsockname()[1]}"
+        if hub_does == "refuse":
+            hub.close()
+        environment = {"HF_ENDPOINT": address, "NO_PROXY": "127.0.0.1"}
+        ended = workspace.tuneloop("validate", "-f", "job.yaml", timeout=seconds, **environment)
+    assert ended.returncode == 2, ended.stderr
+    problem, hint = ended.stdout.strip().splitlines()
+    assert "model.uri: hf://org/name at revision 'main' cannot be fetched: " in problem
+    assert hint.startswith("hint: without access to huggingface.co, put the model's folder on a claim")

@@ -25,19 +25,24 @@ from tuneloop_trainer.redaction import redact
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)
 """Times between two tries, where the next try may succeed."""
+ALL_TRIES = len(WAITS_SECONDS) + 1
+FEW_TRIES = 2
+"""For a command that somebody waits for: a hub that is not reached is named within seconds."""
+_ANSWER_SECONDS = 5.0
+"""How long the hub is waited for, to be reached and then to answer, before files are loaded."""
 _WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
 _TOKEN = "; name the Secret with your token in model.secretRef (tuneloop run: export HF_TOKEN)"  # noqa: S105  (advice)
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
-def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
+def fetch_model(uri: str, *, revision: str, cache: Path, tries: int = ALL_TRIES) -> tuple[Path, str]:
     """Download `hf://ORG/NAME` at a branch, tag or commit; returns (folder, commit). What is there already is not loaded again.
 
-    Only safetensors are fetched. The hub's client takes a token from HF_TOKEN by itself. A hub that is down, slow or breaks off is tried five
-    times, each time from where the last try ended.
+    Only safetensors are fetched. The hub's client takes a token from HF_TOKEN by itself. A hub that is down, slow or breaks off is tried again,
+    each time from where the last try ended. tries: how often at most, from 1 to ALL_TRIES.
     Raises ModelAccessError naming repository and revision, OSError where the claim is full or read-only.
     """
-    for wait in (*WAITS_SECONDS, None):
+    for wait in (*WAITS_SECONDS[: tries - 1], None):
         try:
             return _fetch(uri, revision=revision, cache=cache)
         except ModelAccessError:
@@ -55,7 +60,7 @@ def fetch_model(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
 
 def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     repository = uri.removeprefix(HUB_SCHEME)
-    found = HfApi().model_info(repository, revision=revision)
+    found = HfApi().model_info(repository, revision=revision, timeout=_ANSWER_SECONDS)
     check_files({file.rfilename for file in found.siblings or []}, uri=uri)
     folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)
     return Path(folder), str(found.sha)

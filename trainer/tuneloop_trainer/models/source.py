@@ -71,12 +71,16 @@ class PretrainedModel:
     tokenizer_digest: str
 
 
-def open_model(source: ModelSettings, *, task: Task, paths: Paths) -> PretrainedModel:
-    """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here."""
-    if source.uri.startswith(HUB_SCHEME):
-        from tuneloop_trainer.models.hub import fetch_model  # noqa: PLC0415  (needed for hub models alone)
+def open_model(source: ModelSettings, *, task: Task, paths: Paths, is_awaited: bool = False) -> PretrainedModel:
+    """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here.
 
-        folder, revision = fetch_model(source.uri, revision=source.revision or "main", cache=Path(paths.models))
+    is_awaited: whether somebody sits and waits, so that a hub that is not reached is given up soon.
+    """
+    if source.uri.startswith(HUB_SCHEME):
+        from tuneloop_trainer.models import hub  # noqa: PLC0415  (needed for hub models alone)
+
+        tries, cache = hub.FEW_TRIES if is_awaited else hub.ALL_TRIES, Path(paths.models)
+        folder, revision = hub.fetch_model(source.uri, revision=source.revision or "main", cache=cache, tries=tries)
     else:
         folder, revision = path_of_uri(source.uri, claims=paths.claims, field="model.uri"), None
     _require_folder(folder, uri=source.uri)
