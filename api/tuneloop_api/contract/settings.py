@@ -96,6 +96,8 @@ class DataSettings(SettingsBlock):
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
     max_tokens: int | None = None
+    allow_missing_classes: bool = False
+    """Validation and test may lack classes."""
 
 
 class TaskOptionSettings(SettingsBlock):

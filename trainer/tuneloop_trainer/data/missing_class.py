@@ -60,11 +60,11 @@ class MissingClass:
         given = {"train": data.train, "validation": data.validation, "test": data.test}
         divided = self.split == "train" or given[self.split] is None
         if not divided or (data.validation is not None and data.test is not None):
-            return f"add rows of it to data.{self.split}, or leave the class out"
-        can_stratify = self.one_label and data.split.method != "random" and data.split.group_by is None
-        divide = (
-            "data.split: {method: random} (stratified), or another split.seed"
-            if can_stratify
-            else "another data.split.seed"
-        )
-        return f"add rows of it; or set {divide}; or leave the class out"
+            return f"add rows of it to data.{self.split}; or {self._allow()}leave the class out"
+        # a class of enough texts has a row in every split, unless whole groups or rows of several classes are divided
+        can_divide = data.split.group_by is not None or not self.one_label
+        divide = "set another data.split.seed; or " if can_divide else ""
+        return f"add rows of it; or {divide}{self._allow()}leave the class out"
+
+    def _allow(self) -> str:
+        return "" if self.split == "train" else "set data.allowMissingClasses: true (nothing is measured of it); or "

@@ -12,7 +12,14 @@ _SHOWN = 3
 
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return the notes for a data report, perhaps none."""
-    return [*_left_out(report), *_contradictions(report), *_alike_labels(report), *_numbers(report)]
+    return [
+        *_left_out(report),
+        *_contradictions(report),
+        *_moved_for_classes(report),
+        *_missing_classes(report),
+        *_alike_labels(report),
+        *_numbers(report),
+    ]
 
 
 def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
@@ -41,8 +48,25 @@ def _contradictions(report: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _moved_for_classes(report: Mapping[str, Any]) -> Iterator[str]:
+    count = _facts(report, "split").get("forClasses", 0)
+    if count:
+        yield (
+            f"{count:,} {'row was' if count == 1 else 'rows were'} moved, so that every split has a row of each class: "
+            "with more data such a row may change sides (data.split.method: hash)"
+        )
+
+
+def _missing_classes(report: Mapping[str, Any]) -> Iterator[str]:
+    for split, classes in _facts(report, "label-ids").get("missing", {}).items():
+        more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
+        yield (
+            f"the {split} split has no row of {', '.join(map(repr, classes[:_SHOWN]))}{more}: nothing is measured of it there (data.allowMissingClasses)"
+        )
+
+
 def _alike_labels(report: Mapping[str, Any]) -> Iterator[str]:
-    groups: Sequence[Sequence[str]] = _facts_of_labels(report).get("alike", [])
+    groups: Sequence[Sequence[str]] = _facts(report, "label-ids").get("alike", [])
     if not groups:
         return
     rows = {
@@ -61,10 +85,10 @@ def _alike_labels(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _numbers(report: Mapping[str, Any]) -> Iterator[str]:
-    facts = _facts_of_labels(report)
+    facts = _facts(report, "label-ids")
     if facts.get("numbers"):
         yield f"the labels are {facts['classes']:,} numbers, each of them a class: labelRule in the source makes two classes of them"
 
 
-def _facts_of_labels(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((step for step in report["steps"] if step["name"] == "label-ids"), {})
+def _facts(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next((step for step in report["steps"] if step["name"] == name), {})

@@ -131,8 +131,8 @@ class Split(SpecModel):
     """Fraction of the training rows that is set aside for the final measurement; refused where `data.test` gives them. Together with `validation` it must leave rows to
     train on. Default: 0.1. For example `0.2`."""
     method: Literal["hash", "random"] | None = None
-    """`hash` divides by the row's own content, so that a row never changes side when data is added; it is not stratified. `random` divides by the seed.
-    Default: `hash`."""
+    """`hash` divides by the row's own content, so that a row stays on its side when data is added; it is not stratified, but moves a row where a split would have none of a
+    class. `random` divides by the seed. Default: `hash`."""
     stratify: bool | None = None
     """Whether every split keeps the proportions of the classes. Applies only to `method: random`, and not together with `groupBy`. Default: true there."""
     group_by: ColumnName | None = None
@@ -214,6 +214,9 @@ class Data(SpecModel):
     max_tokens: Annotated[int, Field(ge=8, le=1048576)] | None = None
     """Number of tokens that a text is cut to, 8 to 1048576; more than the model can read fails the job. Default: the 99.5th percentile of the training texts, at most what
     the model can read; it is shown in `status.resolved`. For example `256`."""
+    allow_missing_classes: bool | None = None
+    """Whether validation and test may have no row of a class. Nothing is measured of such a class, and the best checkpoint may be one that does not know it; the training split
+    has rows of every class in any case. Default: false, the job fails and names the class."""
 
     rules = (
         Rule(

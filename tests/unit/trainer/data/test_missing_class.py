@@ -8,9 +8,10 @@ from tuneloop_api.contract.settings import DataSettings, SourceSettings, SplitSe
 from tuneloop_trainer.data.missing_class import MissingClass
 
 SOURCE = [SourceSettings(uri="file:///a.csv")]
-ADD = "add rows of it; or set {}; or leave the class out"
-STRATIFIED = ADD.format("data.split: {method: random} (stratified), or another split.seed")
-SEED = ADD.format("another data.split.seed")
+ALLOW = "set data.allowMissingClasses: true (nothing is measured of it); or "
+MORE = f"add rows of it; or {ALLOW}leave the class out"
+SEED = f"add rows of it; or set another data.split.seed; or {ALLOW}leave the class out"
+LEARN = "add rows of it; or leave the class out"
 
 
 def missing(split: str = "validation", *, one_label: bool = True, **facts) -> MissingClass:
@@ -25,23 +26,26 @@ def data(*given: str, **split) -> DataSettings:
 @pytest.mark.parametrize(
     ("found", "settings", "hint"),
     [
-        pytest.param(missing(), data(), STRATIFIED, id="by hash"),
-        pytest.param(missing(), data(method="random"), SEED, id="random already"),
+        pytest.param(missing(), data(), MORE, id="by hash"),
+        pytest.param(missing(), data(method="random"), MORE, id="at random"),
         pytest.param(missing(), data(group_by="user"), SEED, id="groups"),
         pytest.param(missing(one_label=False), data(), SEED, id="rows of many labels"),
-        pytest.param(missing("train"), data("test"), STRATIFIED, id="divided for validation"),
-        pytest.param(missing("train"), data("validation"), STRATIFIED, id="divided for test"),
+        pytest.param(missing("train"), data("test"), LEARN, id="divided for validation"),
+        pytest.param(missing("train"), data("validation"), LEARN, id="divided for test"),
         *(
             pytest.param(
                 missing(split),
                 data("validation", "test"),
-                f"add rows of it to data.{split}, or leave the class out",
+                f"add rows of it to data.{split}; or {'' if split == 'train' else ALLOW}leave the class out",
                 id=f"all are given, {split} lacks the class",
             )
             for split in ("train", "validation", "test")
         ),
         pytest.param(
-            missing("test"), data("test"), "add rows of it to data.test, or leave the class out", id="test is given"
+            missing("test"),
+            data("test"),
+            f"add rows of it to data.test; or {ALLOW}leave the class out",
+            id="test is given",
         ),
         pytest.param(
             missing(missing=["Ab"], classes=["ab", "Ab", "c"]),

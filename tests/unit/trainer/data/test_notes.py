@@ -23,7 +23,10 @@ def report(**changes: Any) -> dict[str, Any]:
         },
         "tokens": {"withoutTarget": {"train": facts["withoutTarget"], "test": 0}},
         "classes": {"train": {"True": 10, "true": 20}, "test": {"True": 2, "true": 3}},
-        "steps": [{"name": "split"}, {"name": "label-ids", "labels": 300, "classes": 300, **changes.get("labels", {})}],
+        "steps": [
+            {"name": "split", "forClasses": changes.get("forClasses", 0)},
+            {"name": "label-ids", "labels": 300, "classes": 300, **changes.get("labels", {})},
+        ],
     }
 
 
@@ -50,6 +53,23 @@ def test_contradictions_are_named_with_a_place():
     assert lines[1] == (
         "300 rows have the text of an earlier row and another label, for example a.csv line 302: the first label stays; give each text one label"
     )
+
+
+@pytest.mark.parametrize(("count", "subject"), [(1, "1 row was"), (12, "12 rows were")])
+def test_rows_that_were_moved_for_their_class_are_counted(count, subject):
+    (note,) = notes_of(report(forClasses=count))
+    assert note == (
+        f"{subject} moved, so that every split has a row of each class: with more data such a row may change sides (data.split.method: hash)"
+    )
+
+
+def test_classes_of_which_nothing_is_measured_are_named():
+    lines = notes_of(report(labels={"missing": {"validation": ["a"], "test": [*"abcde"]}}))
+    end = "nothing is measured of it there (data.allowMissingClasses)"
+    assert lines == [
+        f"the validation split has no row of 'a': {end}",
+        f"the test split has no row of 'a', 'b', 'c' and 2 more: {end}",
+    ]
 
 
 def test_labels_that_look_alike_are_named_with_their_rows():

@@ -106,7 +106,7 @@ def facts_of_labels(folder: Path, labels: list[str], *, given: bool) -> dict[str
 @pytest.mark.parametrize(("given", "are_numbers"), [(False, True), (True, False)])
 def test_numbers_that_were_named_as_classes_are_no_measured_numbers(tmp_path, given, are_numbers):
     facts = facts_of_labels(tmp_path, [f"{number}.5" for number in range(20)], given=given)
-    assert facts == {"labels": 20, "classes": 20, "alike": [], "numbers": are_numbers}
+    assert facts == {"labels": 20, "classes": 20, "alike": [], "missing": {}, "numbers": are_numbers}
 
 
 @pytest.mark.parametrize(("given", "alike"), [(False, [["True", "true"]]), (True, [])])
@@ -218,6 +218,7 @@ def test_a_data_set_keeps_its_name_over_releases(tmp_path):
         pytest.param({"data": {"split": {"groupBy": "g"}}}, id="groups"),
         pytest.param({"data": {"deduplicate": {"exact": False}}}, id="duplicates"),
         pytest.param({"data": {"deduplicate": {"acrossSplits": False}}}, id="overlap of splits"),
+        pytest.param({"data": {"allowMissingClasses": True}}, id="classes that splits may lack"),
         pytest.param({"model_source": {"labels": ["a", "b"]}}, id="labels"),
         pytest.param({"steps": STEPS[1:]}, id="a step less"),
         pytest.param({"steps": STEPS[::-1]}, id="another order of steps"),

@@ -129,7 +129,7 @@ def test_a_class_that_a_split_lacks_is_named_with_its_rows():
     rows = [*many(400), (TRAIN, "rare one", "rare")]
     with pytest.raises(DataError, match=r"the class 'rare' has no row in the .* split; it has 1 in all: ") as caught:
         assign(table(rows), data=data(), labels=None)
-    assert "method: random" in caught.value.hint
+    assert "data.allowMissingClasses" in caught.value.hint
 
 
 def test_a_class_of_the_model_without_any_row_is_named():
@@ -201,6 +201,37 @@ def test_a_hash_split_has_about_the_shares_that_were_asked_for():
     assert (assigned.splits == TEST).mean() == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.parametrize(("classes", "of_each"), [(150, 20), (40, 3), (2, 5)])
+def test_a_hash_split_has_a_row_of_every_class_in_every_split(classes, of_each):
+    rows = [(TRAIN, f"text {index}", f"c{index % classes}") for index in range(classes * of_each)]
+    assigned = assign(table(rows), data=data(), labels=None)
+    found = {(label, split) for (_, _, label), split in zip(rows, splits_of(assigned), strict=True)}
+    assert len(found) == 3 * classes
+    assert assigned.facts["split"]["forClasses"] > 0
+
+
+def test_a_hash_split_that_has_all_classes_is_left_alone():
+    assigned = assign(table(many(300)), data=data(), labels=None)
+    keys = assigned.table.text_keys
+    fractions = {VALIDATION: 0.1, TEST: 0.1}
+    alone = divide(keys=keys, strata=np.zeros(300, np.int32), fractions=fractions, settings=data().split)
+    assert (splits_of(assigned), assigned.facts["split"]["forClasses"]) == (alone.tolist(), 0)
+
+
+def test_a_class_is_divided_alike_whatever_other_classes_there_are():
+    rare = [(TRAIN, f"rare {index}", "rare") for index in range(5)]
+    alone, beside = (assign(table([*rows, *rare]), data=data(), labels=None) for rows in (many(100), many(900, 7)))
+    assert splits_of(alone)[-5:] == splits_of(beside)[-5:]
+
+
+def test_rows_of_one_text_are_moved_together():
+    rows = [*many(300), *((TRAIN, f"rare {index // 2}", "rare") for index in range(8))]
+    assigned = assign(table(rows), data=data(exact=False), labels=None)
+    rare = splits_of(assigned)[-8:]
+    assert rare[::2] == rare[1::2]
+    assert {*rare} == {TRAIN, VALIDATION, TEST}
+
+
 def test_only_the_split_that_was_not_given_is_split_off():
     rows = [*many(300), *((TEST, f"other {index}", f"c{index % 2}") for index in range(4))]
     only_test = DataSettings(train=SOURCE, test=SOURCE)
@@ -260,9 +291,9 @@ def test_rows_of_a_class_that_were_left_out_are_named_where_the_class_is_missing
 @pytest.mark.parametrize(
     ("settings", "hint"),
     [
-        pytest.param(data(), "add rows of it; or set data.split: {method: random} (stratified), or another split.seed; or leave the class out", id="by hash"),
-        pytest.param(data(method="random"), "add rows of it; or set another data.split.seed; or leave the class out", id="random already"),
-        pytest.param(DataSettings(train=SOURCE, validation=SOURCE, test=SOURCE), "add rows of it to data.validation, or leave the class out", id="all splits are given"),
+        pytest.param(data(), "add rows of it; or set data.allowMissingClasses: true (nothing is measured of it); or leave the class out", id="by hash"),
+        pytest.param(data(method="random"), "add rows of it; or set data.allowMissingClasses: true (nothing is measured of it); or leave the class out", id="at random"),
+        pytest.param(DataSettings(train=SOURCE, validation=SOURCE, test=SOURCE), "add rows of it to data.validation; or set data.allowMissingClasses: true (nothing is measured of it); or leave the class out", id="all splits are given"),
     ],
 )  # fmt: skip
 def test_the_advice_for_a_missing_class_fits_the_settings(settings, hint):
@@ -276,6 +307,21 @@ def test_the_advice_for_a_missing_class_fits_the_settings(settings, hint):
     with pytest.raises(DataError, match="'rare'") as caught:
         assign(table(rows), data=settings, labels=None)
     assert caught.value.hint == hint
+
+
+def test_a_test_source_may_lack_a_class_where_that_is_allowed():
+    rows = [*many(300), *((TEST, f"other {index}", "c0") for index in range(9)), (TRAIN, "rare", "rare")]
+    asked = DataSettings(train=SOURCE, test=SOURCE, allow_missing_classes=True)
+    assigned = assign(table(rows), data=asked, labels=None)
+    assert assigned.table.labels == ["c0", "c1", "rare"]
+    assert assigned.facts["label-ids"]["missing"] == {"validation": ["rare"], "test": ["c1", "rare"]}
+
+
+def test_a_class_that_training_lacks_is_refused_whatever_is_allowed():
+    rows = [*many(300), (TEST, "rare", "rare")]
+    with pytest.raises(DataError, match="'rare' has no row in the train split") as caught:
+        assign(table(rows), data=DataSettings(train=SOURCE, test=SOURCE, allow_missing_classes=True), labels=None)
+    assert "allowMissingClasses" not in caught.value.hint
 
 
 def test_labels_that_are_numbers_get_the_advice_to_make_two_classes_of_them():

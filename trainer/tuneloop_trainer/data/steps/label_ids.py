@@ -1,15 +1,15 @@
-"""The step `label-ids`: which labels there are, in the order of their ids, and that every split has rows of every class."""
+"""The step `label-ids`: which labels there are, in the order of their ids, and that every split has rows of every class, where it must."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuneloop_trainer.data.formats.labels import alike, median_of_numbers
 from tuneloop_trainer.data.missing_class import MissingClass
-from tuneloop_trainer.data.row_table import OUT
+from tuneloop_trainer.data.row_table import OUT, TRAIN
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import ConfigError, DataError
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.row_table import RowTable
 
 MOST_LABELS = 1000
 
 
 def run(table: RowTable, context: StepContext) -> StepResult:
-    """Name the labels: those of `model.labels`, or those of the rows. Raises DataError, with advice, if a split lacks a class."""
+    """Name the labels: those of `model.labels`, or those of the rows. Raises DataError, with advice, if a split lacks a class that it must have."""
     given = context.settings.model.labels
     labels = _labels_of_rows(table) if given is None else list(given)
     _refuse_unusual(labels)
@@ -38,14 +39,23 @@ def run(table: RowTable, context: StepContext) -> StepResult:
             else None,
         )
     counts = class_counts(table, classes)
-    lacking = np.flatnonzero((counts == 0).any(axis=1))
-    if len(lacking):
-        missing = _missing_class(table, counts, classes=classes, split=int(lacking[0]))
-        raise missing.error(context.settings.data)
+    data = context.settings.data
+    lacking = [
+        split
+        for split in np.flatnonzero((counts == 0).any(axis=1)).tolist()
+        if split == TRAIN or not data.allow_missing_classes
+    ]
+    if lacking:
+        raise _missing_class(table, counts, classes=classes, split=lacking[0]).error(data)
     facts = {
         "labels": len(labels),
         "classes": len(classes),
         "alike": alike(classes) if given is None else [],
+        "missing": {
+            name: [classes[index] for index in np.flatnonzero(counts[split] == 0).tolist()]
+            for split, name in enumerate(SPLITS)
+            if not counts[split].all()
+        },
         "numbers": given is None and table.row_format.one_label and median_of_numbers(classes) is not None,
     }
     return StepResult(table=replace(table, labels=labels), facts=facts)
@@ -101,9 +111,14 @@ def _missing_class(table: RowTable, counts: NDArray[np.int64], *, classes: Seque
     )
 
 
+def _settings(settings: Settings) -> dict[str, Any]:
+    labels = {} if settings.model.labels is None else {"labels": settings.model.labels}
+    return labels | ({"allowMissingClasses": True} if settings.data.allow_missing_classes else {})
+
+
 STEP = DataStep(
     name="label-ids",
     version=1,
-    settings=lambda settings: {} if settings.model.labels is None else {"labels": settings.model.labels},
+    settings=_settings,
     run=run,
 )

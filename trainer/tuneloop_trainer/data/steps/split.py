@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xxhash
 
+from tuneloop_trainer.data.hash_split import by_hash, with_every_class
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.settings import DataSettings, SplitSettings
     from tuneloop_trainer.data.row_table import RowTable
-
-_TWO_TO_64 = 2.0**64
 
 
 def run(table: RowTable, context: StepContext) -> StepResult:
@@ -30,9 +28,16 @@ def run(table: RowTable, context: StepContext) -> StepResult:
     keys = table.text_keys if table.group_keys is None else table.group_keys
     stratify = data.split.group_by is None if data.split.stratify is None else data.split.stratify
     strata = table.label_set_ids if stratify and table.row_format.one_label else np.zeros_like(table.label_set_ids)
+    divided = divide(keys=keys[rows], strata=strata[rows], fractions=fractions, settings=data.split)
+    spread = divided
+    if data.split.method == "hash":
+        spread = with_every_class(
+            divided, keys=keys[rows], strata=strata[rows], fractions=fractions, seed=data.split.seed
+        )
     splits = table.splits.copy()
-    splits[rows] = divide(keys=keys[rows], strata=strata[rows], fractions=fractions, settings=data.split)
-    return StepResult(table=replace(table, splits=splits), facts={"moved": int((splits != table.splits).sum())})
+    splits[rows] = spread
+    facts = {"moved": int((splits != table.splits).sum()), "forClasses": int((spread != divided).sum())}
+    return StepResult(table=replace(table, splits=splits), facts=facts)
 
 
 def _fractions(data: DataSettings) -> dict[int, float]:
@@ -53,23 +58,13 @@ def divide(
     units, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     inverse = inverse.reshape(-1)
     if settings.method == "hash":
-        splits = _by_hash(units, fractions=fractions, seed=settings.seed)
+        splits = by_hash(units, fractions=fractions, seed=settings.seed)
     else:
         sizes = np.bincount(inverse, minlength=len(units))
         order = np.argsort(first, kind="stable")  # reading order: the result must not depend on the hashes' order
         shuffled = order[np.random.default_rng(settings.seed).permutation(len(units))]
         splits = _by_share(shuffled, sizes=sizes, strata=strata[first], fractions=fractions)
     return splits[inverse]
-
-
-def _by_hash(units: NDArray[np.void], *, fractions: dict[int, float], seed: int) -> NDArray[np.int8]:
-    """Place each key by its own hash alone, so that other rows never change its split."""
-    values = np.array([xxhash.xxh3_64_intdigest(unit.tobytes(), seed=seed) / _TWO_TO_64 for unit in units])
-    splits = np.full(len(units), TRAIN, dtype=np.int8)
-    test = fractions.get(TEST, 0.0)
-    splits[values < test + fractions.get(VALIDATION, 0.0)] = VALIDATION
-    splits[values < test] = TEST
-    return splits
 
 
 def _by_share(
