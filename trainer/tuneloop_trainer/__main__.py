@@ -1,6 +1,6 @@
 """Runs one stage: `python -m tuneloop_trainer check|plan|prepare|train|export|supervise RUN_JSON`.
 
-`check` runs `prepare` up to tokenization, and leaves no files. `plan` does the same, and prints its result as JSON. `train` is one rank. `supervise`
+`check` runs `prepare` up to tokenization, leaves no files, and prints the plan as JSON. `plan` rehearses the job, too. `train` is one rank. `supervise`
 is PID 1 of a training pod, and starts the ranks. Exit codes: `tuneloop_api.contract.exit_codes`.
 """
 
@@ -130,8 +130,7 @@ def _check_or_plan(config: RunConfig, command: str) -> ExitCode:
     try:
         with redirect_stdout(sys.stderr):  # what libraries print is no part of the plan
             found = getattr(import_module("tuneloop_trainer.check"), command)(config)
-        if found is not None:
-            print(found.model_dump_json(by_alias=True, exclude_none=True))
+        print(found.model_dump_json(by_alias=True, exclude_none=True))
     except Exception as error:  # noqa: BLE001  (this is the top)
         failure = failure_of(error)
         _print_failure(failure)

@@ -16,7 +16,7 @@ from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel,
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.folder import bytes_to_write
-from tuneloop_trainer.data.pipeline import Inputs, encoder_of, read_rows, write_sample
+from tuneloop_trainer.data.pipeline import Inputs, encoder_of, notes_of_rows, read_rows, write_sample
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.row_table import OUT, TRAIN
 from tuneloop_trainer.data.tokenize import default_max_tokens
@@ -57,14 +57,13 @@ class _Rows:
     """Rows that `max_tokens` was estimated from; None: the spec gives it."""
 
 
-def check(config: RunConfig) -> None:
-    """Open the model, read every row, divide them, plan. Raises what `prepare` would raise."""
+def check(config: RunConfig) -> JobPlan:
+    """Open the model, read every row, divide them, plan; return the plan. Raises what `prepare` would raise."""
     found, refusals = _plan(config, rehearses=False)
     for refusal in refusals:
         raise refusal
     LOG.info("model: %s; classes: %s", found.model.type, ", ".join(found.resolved.labels[:20]))
-    if found.model.head:
-        LOG.info("head: %s", found.model.head)
+    return found
 
 
 def plan(config: RunConfig) -> JobPlan:
@@ -84,7 +83,8 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True)
     refuse_too_long(settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=locate_sources(config), model=model)
-    table = read_rows(inputs, folder=scratch, part=_silent).table
+    read = read_rows(inputs, folder=scratch, part=_silent)
+    table = read.table
     rows = _rows(table, inputs)
     resolved = resolve(
         settings,
@@ -107,6 +107,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         resolved=resolved,
         sampled=rows.sampled,
         rows=rows.counts,
+        notes=notes_of_rows(read),
         nodes=settings.gang.nodes,
         ranks=settings.gang.nodes * settings.gang.processes_per_node,
         memory=None if shape is None else _memory(preflight, shape, resolved),

@@ -58,6 +58,8 @@ class JobPlan(MessageModel):
     """Rows that were tokenized to estimate `resolved.maxTokens`; None: the spec gives it."""
     rows: dict[str, int]
     """Rows by split."""
+    notes: list[str] = Field(default=[])
+    """What a person should know of the rows, one sentence each: what was left out, labels that look alike."""
     nodes: int
     ranks: int
     """Of the whole gang."""

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
@@ -28,15 +30,26 @@ if TYPE_CHECKING:
     from tuneloop_cli.manifests.load import LoadedManifest
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """What was found of a manifest."""
+
+    problem: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of a job that can run, a sentence each."""
+
+
 def check_files(files: list[Path], *, folder: Path) -> None:
     """Check every manifest and print every problem; change nothing. Exit code 2: there is a problem."""
     settings = local_settings()
     folders = Folders(root=folder.resolve())
     invalid = 0
     for loaded in manifests_in(files):
-        problem = _problem(loaded, folders=folders, settings=settings)
-        invalid += problem is not None
-        say(f"{loaded.file}: {loaded.kind} {loaded.name}: {problem or 'ok'}")
+        verdict = _verdict(loaded, folders=folders, settings=settings)
+        invalid += verdict.problem is not None
+        say(f"{loaded.file}: {loaded.kind} {loaded.name}: {verdict.problem or 'ok'}")
+        for note in verdict.notes:
+            say(f"  {note}")
     if invalid:
         raise TuneloopExit(Exit.BAD_INPUT)
 
@@ -46,23 +59,23 @@ def local_settings() -> OperatorSettings:
     return OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
 
 
-def _problem(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
+def _verdict(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> _Verdict:
     refusal = refusal_of(loaded, folders=folders, settings=settings)
     if refusal is not None:
-        return refusal
+        return _Verdict(refusal)
     return _CHECKS[loaded.kind](loaded, folders, settings)
 
 
-def _artifact_problem(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> str | None:
-    """Return a problem with the artifact of a ModelDeployment."""
+def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> _Verdict:
+    """Look for the artifact of a ModelDeployment."""
     assert isinstance(loaded.resource, ModelDeployment)
     uri = loaded.resource.spec.model.uri
     if uri is None:
-        return None
+        return _Verdict()
     claim = claim_of(uri)
     mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
     manifest = Path(on_this_machine(path_of(uri), mounts)) / "manifest.json"
-    return None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}"
+    return _Verdict(None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}")
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
@@ -76,11 +89,15 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
     return None
 
 
-def _data_problem(loaded: LoadedManifest, folders: Folders, settings: OperatorSettings) -> str | None:
-    """Let the trainer read model and data as the prepare stage would; return the problem that it reports, or None."""
+def _data_verdict(loaded: LoadedManifest, folders: Folders, settings: OperatorSettings) -> _Verdict:
+    """Let the trainer read model and data as the prepare stage would; return what it reports."""
     assert isinstance(loaded.resource, FineTuneJob)
     completed = run_trainer("check", loaded.resource, loaded.manifest, folders=folders, settings=settings)
-    return None if completed.returncode == 0 else error_output(completed)
+    if completed.returncode != 0:
+        return _Verdict(error_output(completed))
+    plan = JobPlan.from_wire(json.loads(completed.stdout))
+    head = (f"head: {plan.model.head}",) if plan.model.head else ()
+    return _Verdict(notes=(*head, *(f"data: {note}" for note in plan.notes)))
 
 
 def run_trainer(
@@ -117,8 +134,8 @@ def error_output(completed: subprocess.CompletedProcess[str]) -> str:
     return "\n".join(lines).removeprefix("error: ") or completed.stderr
 
 
-_CHECKS: dict[str, Callable[[LoadedManifest, Folders, OperatorSettings], str | None]] = {
-    "FineTuneJob": _data_problem,
-    "ModelDeployment": _artifact_problem,
+_CHECKS: dict[str, Callable[[LoadedManifest, Folders, OperatorSettings], _Verdict]] = {
+    "FineTuneJob": _data_verdict,
+    "ModelDeployment": _artifact_verdict,
 }
 """The check of the models and files that a manifest names, by kind."""

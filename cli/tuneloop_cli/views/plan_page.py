@@ -26,6 +26,7 @@ def _page(name: str, plan: JobPlan) -> Iterator[str]:
     yield field("Ranks", f"{plan.ranks} on {plan.nodes} {'node' if plan.nodes == 1 else 'nodes'}")
     rows = ", ".join(f"{split} {count:,}" for split, count in plan.rows.items())
     yield field("Rows", rows)
+    yield from section("Notes", plan.notes)
     yield from section("Chosen", _chosen(plan))
     memory = plan.memory
     yield from section(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prepared_runs import DEMO, movie_sentences
 from tiny_models import sentences, tiny_bert
-from workspace import Workspace, job_manifest
+from workspace import CLAIM, Workspace, job_manifest
 
 pytestmark = pytest.mark.local_story
 WORDS = 25
@@ -46,6 +46,40 @@ def test_for_a_job_that_does_not_fit_the_plan_names_what_would(workspace):
     assert ended.returncode == 2, ended.stderr
     assert "resources.memory: 512 MiB is too little" in ended.stdout
     assert "set resources.memory: at least 1Gi" in ended.stdout
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_what_becomes_of_the_rows_is_known_before_the_job(workspace, command):
+    rows = sentences(300)
+    label = rows[0][1]
+    odd = [
+        *[(text.upper(), "another") for text, _ in rows[:50]],
+        *[(f"{text} once more", label.title()) for text, _ in rows[:40]],
+    ]
+    workspace.write_rows("rows.csv", [*rows, *odd])
+    workspace.write("job.yaml", job_manifest(preflight={"rehearsal": False}))
+    ended = workspace.tuneloop(command, "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "new: the model's files hold none" in ended.stdout
+    for words in (
+        "50 of 390 rows were left out: 50 repeat the text of an earlier row (data.deduplicate.exact)",
+        "50 rows have the text of an earlier row and another label",
+        "labels that look alike are different classes: 'Class-0' (40 rows) and 'class-0' (150 rows)",
+    ):
+        assert words in ended.stdout
+
+
+def test_a_job_whose_test_rows_lack_a_class_runs_where_that_is_allowed(workspace):
+    rows = sentences(300)
+    workspace.write_rows("test.csv", [(f"{text} too", label) for text, label in rows[:60] if label == rows[0][1]])
+    test = {"test": [{"uri": f"pvc://{CLAIM}/test.csv"}]}
+    data = {"train": [{"uri": f"pvc://{CLAIM}/rows.csv"}], **test, "allowMissingClasses": True}
+    workspace.write("job.yaml", job_manifest(data=data, training={"maxSteps": 2, "globalBatchSize": 16}))
+    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    note = f"the test split has no row of {rows[1][1]!r}: nothing is measured of it there (data.allowMissingClasses)"
+    assert note in ended.stdout
+    assert note in workspace.tuneloop("describe", "ftj", "reviews").stdout
 
 
 CELLS = [

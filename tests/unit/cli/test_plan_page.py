@@ -49,6 +49,13 @@ def test_a_plan_says_what_is_trained_on_what() -> None:
     } <= {*lines()}
 
 
+def test_a_plan_says_what_a_person_should_know_of_the_rows() -> None:
+    notes = ["3 of 600 rows were left out", "labels that look alike are different classes"]
+    found = lines(notes=notes)
+    assert found[found.index("Notes:") + 1 :][:2] == notes
+    assert "Notes:" not in lines()
+
+
 def test_a_plan_says_where_the_head_comes_from() -> None:
     assert "Head: new: the model's files hold none" in lines(
         model=PLAN["model"] | {"head": "new: the model's files hold none"}

@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 def notes_of(report: Mapping[str, Any]) -> list[str]:
-    """Return the notes for a data report, perhaps none."""
+    """Return the notes for a data report, perhaps none. A report without `tokens` is one of rows that were not tokenized yet."""
     return [
         *_left_out(report),
         *_contradictions(report),
@@ -29,7 +29,9 @@ def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
         "are closer to labelRule.above than dropWithin": report["dropped"],
         "repeat the text of an earlier row (data.deduplicate.exact)": duplicates["withinSplit"],
         "have a text that stands in another split, too (data.deduplicate.acrossSplits)": duplicates["acrossSplits"],
-        "have nothing to learn before the cut (data.maxTokens)": sum(report["tokens"]["withoutTarget"].values()),
+        "have nothing to learn before the cut (data.maxTokens)": sum(report["tokens"]["withoutTarget"].values())
+        if "tokens" in report
+        else 0,
     }
     total = sum(reasons.values())
     if total:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.folder import draft_folder, publish
-from tuneloop_trainer.data.report_data import data_report, summary
+from tuneloop_trainer.data.notes import notes_of
+from tuneloop_trainer.data.report_data import data_report, rows_report, summary
 from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids, split
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
@@ -99,6 +100,12 @@ def run_steps(
             table.contents.unlink()
         table, facts[step.name] = result.table, result.facts
     return table, facts
+
+
+def notes_of_rows(rows: ReadRows) -> list[str]:
+    """Return what a person should know of rows that were read and divided, and not tokenized yet."""
+    report = rows_report(collected=rows.collected, table=rows.table, facts=rows.facts, steps=STEPS)
+    return notes_of(report)
 
 
 def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PrepareProgress) -> DatasetManifest:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tuneloop_trainer.data.bad_rows import BadRows
     from tuneloop_trainer.data.collect import Collected, SourceCounts
+    from tuneloop_trainer.data.row_table import RowTable
     from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.write_splits import WrittenSplits
 
@@ -35,23 +36,11 @@ def data_report(
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the report as JSON data. facts: of each step by its name. lengths: whole tokens of each row by split, before the cut."""
-    table = written.table
-    classes = label_ids.classes_of(table, table.labels or [])
-    counts = label_ids.class_counts(table, classes)
     apart = facts[keep_splits_apart.STEP.name]
     report = {
         "version": 2,
-        "format": {"name": table.row_format.name, **collected.format_facts},
         "rows": {name: files.rows for name, files in written.files.items()},
-        "classes": {
-            name: {label: int(counts[index, place]) for place, label in enumerate(classes)}
-            for index, name in enumerate(SPLITS)
-        },
-        "sources": list(map(_source, collected.sources)),
-        "bad": _bad(collected.bad),
-        "dropped": collected.dropped,
-        "steps": [{"name": step.name, "version": step.version, **facts[step.name]} for step in steps],
-        "duplicates": {**facts[exact_duplicates.STEP.name], "acrossSplits": apart["acrossSplits"]},
+        **rows_report(collected=collected, table=written.table, facts=facts, steps=steps),
         "leakage": _leakage({name: found for name, found in apart.items() if name != "acrossSplits"}),
         "tokens": {
             "max": max_tokens,
@@ -63,6 +52,27 @@ def data_report(
         "peakMemoryMiB": peak_memory_mib(),
     }
     return report | {"notes": notes_of(report)}
+
+
+def rows_report(
+    *, collected: Collected, table: RowTable, facts: Mapping[str, Mapping[str, Any]], steps: Sequence[DataStep]
+) -> dict[str, Any]:
+    """Return the part of the report that is known before any row is tokenized. The arguments are those of `data_report`."""
+    classes = label_ids.classes_of(table, table.labels or [])
+    counts = label_ids.class_counts(table, classes)
+    across = facts[keep_splits_apart.STEP.name]["acrossSplits"]
+    return {
+        "format": {"name": table.row_format.name, **collected.format_facts},
+        "classes": {
+            name: {label: int(counts[index, place]) for place, label in enumerate(classes)}
+            for index, name in enumerate(SPLITS)
+        },
+        "sources": list(map(_source, collected.sources)),
+        "bad": _bad(collected.bad),
+        "dropped": collected.dropped,
+        "steps": [{"name": step.name, "version": step.version, **facts[step.name]} for step in steps],
+        "duplicates": {**facts[exact_duplicates.STEP.name], "acrossSplits": across},
+    }
 
 
 def summary(report: Mapping[str, Any]) -> str:
