@@ -61,6 +61,15 @@ def test_tags_have_normal_forms_as_well():
         (["spam", "sp\u200dam", "SPAM"], [["spam", "sp\u200dam", "SPAM"]]),
         (["very good", "very\u00a0good", "very  good"], [["very good", "very\u00a0good", "very  good"]]),
         (["ﬁne", "fine"], [["ﬁne", "fine"]]),
+        (["\u0410", "A", "a"], [["\u0410", "A", "a"]]),  # a Cyrillic letter
+        (["\u039d\u039f", "NO"], [["\u039d\u039f", "NO"]]),  # Greek letters
+        (["да", "нет", "yes", "no"], []),
+        (["\u201cx\u201d", '"x"', "don\u2019t", "don't"], [["\u201cx\u201d", '"x"'], ["don\u2019t", "don't"]]),
+        (
+            ["follow-up", "follow\u2013up", "follow\u2011up", "follow up"],
+            [["follow-up", "follow\u2013up", "follow\u2011up"]],
+        ),
+        (["\u2764", "\u2764\ufe0f"], [["\u2764", "\u2764\ufe0f"]]),  # a heart, and a red one
         (["a", "b", "1", "11", "1_1", "nan", "inf"], []),
     ],
 )

@@ -18,6 +18,12 @@ _MANY = 20
 _INFINITE = (math.inf, -math.inf)
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 """Soft hyphen, zero-width space, word joiner, byte order mark. Joiners of scripts and emoji are no such characters: they change what is seen."""
+_TWINS = str.maketrans(
+    "АВЕЅІЈКМНОРСТХУаеѕіјорсхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧο‘’ʼ′“”″‐‑‒–—−",
+    "ABESIJKMHOPCTXYaesijopcxyABEZHIKMNOPTYXo" + "'" * 4 + '"' * 3 + "-" * 6,
+)
+"""Cyrillic and Greek letters, quotes and dashes by the ASCII characters that they look like; a part of Unicode's confusables.txt (UTS 39)."""
+_VARIATION_SELECTORS = dict.fromkeys(range(0xFE00, 0xFE10))
 LONGEST_LABEL = 128
 """As in `model.labels`: whatever is longer is a text in the wrong column."""
 
@@ -46,7 +52,7 @@ def normal_label(label: str) -> str:
 
 
 def alike(labels: Iterable[str]) -> list[list[str]]:
-    """Return the groups of distinct labels that a person may take for one: case, white space, Unicode form, and how a number is written aside."""
+    """Return the groups of distinct labels that a person may take for one: case, white space, Unicode form, letters of other scripts, and how a number is written aside."""
     groups: dict[str, list[str]] = {}
     for label in labels:
         groups.setdefault(_look(label), []).append(label)
@@ -54,7 +60,7 @@ def alike(labels: Iterable[str]) -> list[list[str]]:
 
 
 def _look(label: str) -> str:
-    folded = unicodedata.normalize("NFKC", label).casefold()
+    folded = unicodedata.normalize("NFKC", label.translate(_TWINS | _VARIATION_SELECTORS)).casefold()
     visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
     text = " ".join(visible.split())
     number = _number(text) if "_" not in text else None  # Python takes 1_0 for 10
