@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
 
 _MODEL = "model"
+_MERGE = "run the job with output.mergeAdapter: true"
 _REMEDY = "publish the artifact again, or correct spec.model"
 
 
 def read_manifest(config: ServerConfig) -> Manifest:
-    """Return the manifest. Raises CannotServe if it is missing, is no manifest, or has another digest than the expected one."""
+    """Return the manifest. Raises CannotServe if it is missing, is no manifest, has another digest than the expected one, or names no model."""
     path = Path(config.artifact_path) / MANIFEST
     try:
         manifest = Manifest.from_wire(json.loads(path.read_bytes()))
@@ -40,6 +41,7 @@ def read_manifest(config: ServerConfig) -> Manifest:
         raise _damaged(config, f"{MANIFEST} is not JSON ({error}); {_REMEDY}") from error
     if config.digest is not None and manifest.digest() != config.digest:
         raise _damaged(config, f"{MANIFEST} has the digest {manifest.digest()}, expected {config.digest}; {_REMEDY}")
+    _require_model(config, manifest)
     return manifest
 
 
@@ -59,6 +61,14 @@ def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path
             link = folder.joinpath(*path.parts[1:])
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(Path(config.artifact_path).resolve() / path)
+
+
+def _require_model(config: ServerConfig, manifest: Manifest) -> None:
+    """Raise CannotServe for an artifact without a model: LoRA weights alone are of no use without their base model, which is not here."""
+    folders = {PurePosixPath(file.path).parts[:1] for file in manifest.files}
+    if ("adapter",) in folders and (_MODEL,) not in folders:
+        message = f"{config.artifact_uri}: holds an adapter alone (output.mergeAdapter: false), expected a whole model; {_MERGE}"
+        raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
 
 
 def _problem(artifact: Path, file: ArtifactFile) -> str | None:

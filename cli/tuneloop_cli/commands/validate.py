@@ -75,7 +75,13 @@ def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
     claim = claim_of(uri)
     mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
     manifest = Path(on_this_machine(path_of(uri), mounts)) / "manifest.json"
-    return _Verdict(None if manifest.is_file() else f"spec.model.uri: {uri} is no artifact: there is no {manifest}")
+    if not manifest.is_file():
+        return _Verdict(f"spec.model.uri: {uri} is no artifact: there is no {manifest}")
+    if (manifest.parent / "adapter").is_dir() and not (manifest.parent / "model").is_dir():
+        return _Verdict(
+            f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: run the job with output.mergeAdapter: true"
+        )
+    return _Verdict()
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:

@@ -47,6 +47,20 @@ def test_an_untouched_artifact_passes(artifact):
     check_files(config, read_manifest(config))
 
 
+def test_an_adapter_alone_is_no_model(copy):
+    (copy / "model").rename(copy / "adapter")
+
+    def as_adapter(document) -> None:
+        for file in document["files"]:
+            file["path"] = file["path"].replace("model/", "adapter/", 1)
+
+    rewrite_manifest(copy, as_adapter)
+    found = complaint(copy)
+    assert found.exit_code == ExitCode.MODEL_ACCESS
+    assert "holds an adapter alone (output.mergeAdapter: false)" in str(found)
+    assert str(found).endswith("run the job with output.mergeAdapter: true")
+
+
 @pytest.mark.parametrize("name", ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])
 def test_a_changed_byte_is_found_by_its_hash(copy, artifact, name):
     content = bytearray((copy / name).read_bytes())

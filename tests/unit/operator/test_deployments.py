@@ -52,6 +52,19 @@ def test_a_deployment_is_ready_once_its_servers_are(harness: OperatorHarness) ->
     asyncio.run(life())
 
 
+def test_a_job_that_publishes_its_adapter_alone_is_not_waited_for(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        harness.submit(output={"mergeAdapter": False})
+        deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
+        await harness.settle()
+        found = {entry["type"]: (entry["status"], entry["reason"]) for entry in served(harness)["conditions"]}
+        assert found["ModelAvailable"] == ("False", "AdapterAlone")
+        assert found["Stalled"] == ("True", "AdapterAlone")
+        assert harness.cluster.of_kind("Deployment") == {}
+
+    asyncio.run(life())
+
+
 def test_a_deployment_waits_for_its_job_and_then_serves_what_it_made(harness: OperatorHarness) -> None:
     async def life() -> None:
         deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})

@@ -13,5 +13,5 @@ class Output(SpecModel):
     checkpoint: Literal["best", "last"] | None = None
     """Which checkpoint is published: the `best` on the validation split by `training.bestMetric`, or the `last`. Default: `best`."""
     merge_adapter: bool | None = None
-    """Whether LoRA weights are merged into the model, so that it loads without PEFT; the adapter is published besides. Applies only to `method.type: lora`.
-    Default: true."""
+    """Whether LoRA weights are merged into the model, so that it loads without PEFT; the adapter is published besides. With false the adapter is all that is
+    published: PEFT loads it beside its base model, and no ModelDeployment serves it. Applies only to `method.type: lora`. Default: true."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_api.v1alpha1 import FineTuneJob
     from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
-_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable"})
+_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone"})
 """Reasons of an artifact that is not available, with which a person must act first."""
 
 
@@ -112,7 +113,17 @@ def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, st
         return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
     if observed.source is None:
         return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
-    status = observed.source.status
+    return _artifact_of(observed.source, name=name)
+
+
+def _artifact_of(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple[str, str]:
+    """Return what a FineTuneJob has published, or reason and message as above."""
+    output, status = source.spec.output, source.status
+    if output is not None and output.merge_adapter is False:
+        alone = (
+            f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to serve"
+        )
+        return "AdapterAlone", f"{alone}: run the job with output.mergeAdapter: true"
     if status is None or status.artifact is None or not holds(status.conditions, "Complete"):
         if status is not None and holds(status.conditions, "Failed"):
             return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
