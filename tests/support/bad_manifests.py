@@ -184,7 +184,7 @@ BAD_MANIFESTS = (
     unknown_field("B17", "spec.resources.runtimeClassName", "runc"),
     unknown_field("B17", "spec.initContainers", [{"name": "a", "image": "b"}], kind=DEPLOYMENT),
     # B18 so is their environment
-    bad("B18", By.OPERATOR, "spec.env", [{"name": "LD_PRELOAD", "value": "/tmp/a.so"}], "found 'LD_PRELOAD'; any other name is allowed: the programs of the image rely on it", field="spec.env[0].name"),
+    bad("B18", By.OPERATOR, "spec.env", [{"name": "LD_PRELOAD", "value": "/tmp/a.so"}], "found 'LD_PRELOAD'; any other name is allowed: names with LD_ are those of the dynamic linker", field="spec.env[0].name"),
     bad("B18", By.OPERATOR, "spec.env", [{"name": "MASTER_ADDR", "value": "evil"}], "found 'MASTER_ADDR'; any other name is allowed: the supervisor", field="spec.env[0].name"),
     bad("B18", By.OPERATOR, "spec.env", [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}], "each variable is named once; env[0] has this name, too", field="spec.env[1].name"),
     bad_text("B18", "spec.network.interface", "^docker", f.INTERFACE),

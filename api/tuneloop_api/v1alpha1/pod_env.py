@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ObjectKey: TypeAlias = Annotated[str, OBJECT_KEY.text(most=253)]
 
 _PREFIX = "TUNELOOP_"
+_LINKER_PREFIX = "LD_"
 _BY_OPERATOR = "the operator sets it"
 _BY_SUPERVISOR = "the supervisor of the ranks sets it"
 _BY_DEVICES = "it follows from the GPUs that the pod asks for"
@@ -25,10 +26,10 @@ _BY_IMAGE = "the programs of the image rely on it"
 _RESERVED = (
     dict.fromkeys(("HOME", "POD_NAME", "POD_UID", "NODE_RANK", "JOB_COMPLETION_INDEX"), _BY_OPERATOR)
     | dict.fromkeys(("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _BY_SUPERVISOR)
-    | dict.fromkeys(("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "DS_ACCELERATOR"), _BY_DEVICES)
-    | dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "LD_LIBRARY_PATH"), _BY_IMAGE)
+    | dict.fromkeys(("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "DS_ACCELERATOR"), _BY_DEVICES)
+    | dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONINSPECT", "PATH"), _BY_IMAGE)
+    | dict.fromkeys(("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"), "a file of weights must not run code")
     | {
-        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "a file of weights must not run code",
         "HF_HUB_OFFLINE": "only prepare reads the hub, and only for hf:// models",
     }
 )  # fmt: skip
@@ -91,4 +92,8 @@ def refused_variables(variables: Sequence[EnvVariable]) -> Iterator[VariableRefu
 
 def reserved(name: str) -> str | None:
     """Return why a spec may not set the variable; None if it may."""
-    return f"names with {_PREFIX} are those of our programs" if name.startswith(_PREFIX) else _RESERVED.get(name)
+    if name.startswith(_PREFIX):
+        return f"names with {_PREFIX} are those of our programs"
+    if name.startswith(_LINKER_PREFIX):
+        return f"names with {_LINKER_PREFIX} are those of the dynamic linker, on which the programs of the image rely"
+    return _RESERVED.get(name)
