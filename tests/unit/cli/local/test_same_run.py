@@ -33,7 +33,7 @@ TRAINS = """
     data.test.labelRule.above data.test.labelRule.names data.test.labelRule.dropWithin
     data.format data.validate.maxBadFraction data.validate.samples data.maxTokens
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
-    data.deduplicate.exact data.deduplicate.acrossSplits
+    data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses
     method.type method.rank method.alpha method.dropout method.targetModules
     training.epochs training.maxSteps training.globalBatchSize training.microBatchSize training.learningRate training.scheduler
     training.warmupRatio training.warmupSteps training.weightDecay training.beta1 training.beta2 training.epsilon training.maxGradNorm
