@@ -95,6 +95,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     )
     preflight = Preflight(config=config, model=model)
     shape = preflight.shape(labels=resolved.labels)
+    resolved = changed(resolved, attention=shape.attention if shape else None)
     data = bytes_to_write(inputs.sources, row_format=inputs.row_format)
     checks: list[Callable[[], object]] = [
         lambda: preflight.require_room(shape, data=data),

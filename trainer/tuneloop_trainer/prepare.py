@@ -70,8 +70,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         train_rows=manifest.splits["train"].rows,
         architecture=model.architecture,
     )
-    LOG.info("plan: %s", resolved.to_wire())
     shape = preflight.shape(labels=resolved.labels)
+    resolved = changed(resolved, attention=shape.attention if shape else None)
+    LOG.info("plan: %s", resolved.to_wire())
     memory = preflight.memory(shape, resolved) if shape else None
     if shape:
         LOG.info("head: %s", shape.head)

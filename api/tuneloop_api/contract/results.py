@@ -40,6 +40,8 @@ class Resolved(MessageModel):
     precision: Annotated[Precision, Open(KEPT)]
     """As planned; a gang whose GPUs have no bf16 trains in fp32 (`TrainResult.precision`) unless the spec says otherwise."""
     zero_stage: Annotated[int, Field(alias="stage")]
+    attention: str | None = None
+    """How the model computes attention: `sdpa` (fused), or `eager` where its class has no other. None: the model could not be traced."""
 
 
 class MemoryPlan(MessageModel):

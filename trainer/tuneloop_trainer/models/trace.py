@@ -65,6 +65,8 @@ class ModelShape:
     """Bytes that the forward pass allocates and frees again."""
     head: str | None = None
     """Where the head comes from, as a sentence; None where the labels were invented."""
+    attention: str | None = None
+    """How the model computes attention: `sdpa` or `eager`."""
 
 
 def build_without_weights(folder: Path, settings: Settings, *, labels: Sequence[str]) -> nn.Module:
@@ -88,6 +90,7 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     model's code raises on fake tensors.
     """
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
+    attention = model.config._attn_implementation  # type: ignore[union-attr]  # noqa: SLF001  (transformers has no public name)
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
         kept, freed = _formulas(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
     return ModelShape(
@@ -95,6 +98,7 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         kept=kept,
         freed=freed,
+        attention=attention,
     )
 
 

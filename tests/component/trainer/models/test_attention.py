@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from run_configs import run_config
+from tiny_models import sentences, tiny_tokenizer, write_csv
 from transformers import BertConfig, BertModel, DebertaConfig, DebertaModel, MPNetConfig, MPNetModel
 
+from tuneloop_trainer.check import check
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
 
@@ -30,3 +33,15 @@ def test_the_attention_is_that_of_the_class(tmp_path: Path, model: Any, attentio
     assert loaded.config._attn_implementation == attention
     ids = torch.ones(2, 5, dtype=torch.int64)
     assert loaded(input_ids=ids, attention_mask=ids).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(("kind", "attention"), [(BertModel, "sdpa"), (DebertaModel, "eager")])
+def test_the_plan_says_which_attention_is_used(tmp_path: Path, kind: Any, attention: str, method: str) -> None:
+    tokenizer = tiny_tokenizer()
+    sizes = SIZES | {"vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    kind(kind.config_class(**sizes)).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    write_csv(tmp_path / "train.csv", sentences(300))
+    found = check(run_config(tmp_path, model=tmp_path / "model", method={"type": method}))
+    assert found.resolved.attention == attention
