@@ -90,7 +90,8 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     model's code raises on fake tensors.
     """
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
-    attention = model.config._attn_implementation  # type: ignore[union-attr]  # noqa: SLF001  (transformers has no public name)
+    config: Any = model.config
+    attention = config._attn_implementation  # noqa: SLF001  (transformers has no public name)
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
         kept, freed = _formulas(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
     return ModelShape(
