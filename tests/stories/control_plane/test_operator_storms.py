@@ -13,7 +13,7 @@ from waiting import until
 STATUS_WRITE = {"verb": "patch", "resource": "finetunejobs", "subresource": "status"}
 ALL_BUT_WATCHES = r"(?!watch$).*"
 ORDINARY = {"verb": ALL_BUT_WATCHES, "resource": "(?!leases).*"}
-"""The API server keeps room of its own for Leases; and what fails in a fixed rhythm must not be in step with what is asked in one."""
+"""The API server keeps room of its own for Leases; and calls that fail at fixed intervals must not coincide with calls that are repeated at fixed intervals."""
 WRITES = {"verb": "create|apply|patch|delete", "resource": "(?!leases).*"}
 ALL_BUT_LISTS = r"(?!watch$|list$).*"
 RETRY_AFTER = 1
@@ -86,6 +86,15 @@ def test_a_job_ends_well_in_spite_of(operator, proxy, client, rules):
     assert client.names("Job") == {"reviews-prepare", "reviews-a1", "reviews-export"}
     assert client.status().get("restarts") is None
     assert operator.process.poll() is None
+
+
+def test_an_operator_of_two_namespaces_reads_no_object_of_the_cluster(operator, proxy, client):
+    """kopf would list and watch custom resource definitions and namespaces, to find out what else it could watch."""
+    client.submit()
+    client.wait_for_phase("reviews", "Succeeded", seconds=120)
+    read = {call.resource for call in proxy.trace if call.verb in {"get", "list", "watch"}}
+    assert read >= {"finetunejobs", "jobs", "pods"}
+    assert read & {"customresourcedefinitions", "namespaces"} == set()
 
 
 def test_a_watch_that_lay_still_and_breaks_off_is_caught_up_with(operator, proxy, client):

@@ -10,6 +10,7 @@ from unittest import mock
 
 import kopf
 import pytest
+from kopf._core.engines import posting
 
 from tuneloop_operator.cluster.pages import Scope
 from tuneloop_operator.cluster.watch import Watched, backoffs, page_of, watch_settings
@@ -105,6 +106,20 @@ def test_a_restart_of_the_watch_does_not_kill_the_process_later() -> None:
         return [call.args for call in call_later.call_args_list]
 
     assert [timer for timer in asyncio.run(timers_after_a_stop()) if signal.SIGKILL in timer] == []
+
+
+def test_kopf_posts_no_event() -> None:
+    """kopf would post each warning about an object, beside the Events of the operator itself."""
+
+    async def queued_events() -> int:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        posting.settings_var.set(watch_settings(WATCHED))
+        posting.event_queue_var.set(queue)
+        posting.event_queue_loop_var.set(asyncio.get_running_loop())
+        kopf.event({"apiVersion": "v1", "kind": "Pod"} | POD, type="Warning", reason="Slow", message="a watch broke")
+        return queue.qsize()
+
+    assert asyncio.run(queued_events()) == 0
 
 
 def test_requests_are_tried_again_without_end() -> None:
