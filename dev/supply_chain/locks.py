@@ -83,7 +83,7 @@ def _of_extra(project: Mapping[str, Any], extra: str) -> Iterable[str]:
 
 
 def write(*, uv: Path, say: Callable[[str], None]) -> None:
-    """Write all locks anew. Hashes come from the package index; nothing is downloaded or built. Raises LockError."""
+    """Write all locks again. Hashes come from the package index; nothing is downloaded or built. Raises LockError."""
     project = _project(ROOT)
     texts = {}
     for lock in LOCKS:

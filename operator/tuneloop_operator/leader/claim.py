@@ -36,7 +36,7 @@ class Claim:
     """When the API server answered last; None: it was never asked."""
 
 
-def settings_of(release: str, *, lease_seconds: float) -> LeaseSettings:
+def lease_settings(release: str, *, lease_seconds: float) -> LeaseSettings:
     """Return the times of a namespace's Lease. release: the same for all replicas of a release, and for no other release."""
     return LeaseSettings(identity=release, lease_seconds=lease_seconds, renew_seconds=lease_seconds * _ACTS_SHARE)
 

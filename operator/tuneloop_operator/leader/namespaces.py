@@ -56,7 +56,7 @@ class NamespaceLeases:
     ) -> None:
         """release: the same for all replicas of this release, and for no other release."""
         self._leases = leases
-        self._settings = rules.settings_of(release, lease_seconds=lease_seconds)
+        self._settings = rules.lease_settings(release, lease_seconds=lease_seconds)
         self._clock = clock
         self._wall = wall
         self._namespaces: dict[str, _Namespace] = {}

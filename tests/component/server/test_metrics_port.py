@@ -132,15 +132,15 @@ def test_a_full_port_of_the_model_closes_a_probe_that_the_second_port_answers(po
 def test_while_the_last_requests_are_answered_the_second_port_says_that_the_server_is_not_ready(artifact, tmp_path):
     with serving(artifact.folder, tmp_path) as ports, held_requests(ports, 3) as held:
         last = post(ports.port, ENOUGH_TEXTS)
-        with many_open(ports.port, 1, first=last[:-1]) as [unfinished]:
+        with many_open(ports.port, 1, first=last[:-1]) as [half_sent]:
             until_in_flight(ports, 4)
             ports.server.process.terminate()
             until_refused(ports.port)
             ready = ports.get("/readyz")
             assert (ready.status_code, ready.json()) == (503, {"error": "the server is being stopped"})
             assert (metric(ports, "tuneloop_draining"), metric(ports, "tuneloop_inflight_requests")) == (1, 4)
-            unfinished.sendall(last[-1:])
-            assert statuses([*held, unfinished]) == {b"200"}
+            half_sent.sendall(last[-1:])
+            assert statuses([*held, half_sent]) == {b"200"}
         assert ports.server.process.wait(timeout=DEADLINE) == 0
         assert "Traceback" not in ports.server.log.read_text()
 

@@ -34,7 +34,7 @@ WHILE_IT_TRAINS = {
     "the job alone is of the attempt before": Old("attempt 1", KINDS),
 }
 """What the lists show while the second attempt runs."""
-SINCE_IT_TRAINED = ("it has ended", "it was deleted", "it was made anew")
+SINCE_IT_TRAINED = ("it has ended", "it was deleted", "it was made again")
 """What has happened since the second attempt ran, which the lists show."""
 CLEAN = "no list is old"
 
@@ -135,19 +135,19 @@ def test_a_job_that_has_ended_or_is_gone_does_not_go_on(lists, gates):
     gates.trained.set()
     wait_for_the_end(lists, *SINCE_IT_TRAINED, CLEAN)
     lists.operator.kill()
-    ended, deleted, anew = (lists.clients[name] for name in SINCE_IT_TRAINED)
-    for client in (deleted, anew):
+    ended, deleted, replaced = (lists.clients[name] for name in SINCE_IT_TRAINED)
+    for client in (deleted, replaced):
         client.delete("FineTuneJob", NAME)
         until(lambda client=client: not children_of(client), seconds=60, what="the end of the children")
-    made = anew.submit(NAME)
+    made = replaced.submit(NAME)
     before = history_of(ended), children_of(ended)
     rules = lists.start_with({name: Old("attempt 2", ALL) for name in SINCE_IT_TRAINED})
     assert (history_of(ended), children_of(ended)) == before
     assert children_of(deleted) == set()
     for rule in rules:
         rule.remove()
-    anew.stored("Job", f"{NAME}-prepare")
+    replaced.stored("Job", f"{NAME}-prepare")
     assert differences(lists, "it has ended") == {}
     assert deleted.end_state().objects == {}
-    owners = {owner["uid"] for job in anew.all("Job") for owner in job["metadata"]["ownerReferences"]}
+    owners = {owner["uid"] for job in replaced.all("Job") for owner in job["metadata"]["ownerReferences"]}
     assert owners == {made["metadata"]["uid"]}

@@ -33,7 +33,7 @@ def calibration(facts: Facts) -> str:
     )
 
 
-def agreement(facts: Facts) -> str:
+def parity(facts: Facts) -> str:
     """Say how the files were compared with the trained weights and with training, and why the bounds are what they are."""
     return (
         f"## Check before publishing\n\nEvery format was loaded from its own files, and its logits on up to {ROWS} test rows were compared:\n\n"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _COPIES = 7
-"""Memory of a rehearsal, in copies of the model in fp32: weights, their fp32 masters where they are bf16, gradients twice, two moments of Adam, and a
+"""Memory of a rehearsal, in copies of the model in fp32: weights, their fp32 master weights where they are bf16, gradients twice, two moments of Adam, and a
 copy to write or to compare."""
 _FILES = 4
 """Files of a rehearsal, in copies of the model: the model itself where it is a smaller one, the trained weights, an adapter with the head, the merged model."""

@@ -69,28 +69,30 @@ def train(
         raise ConfigError(
             "method: it leaves no parameter to train", hint="target modules must name layers of this model"
         )
-    masters = {name: torch.nn.Parameter(parameter.detach().float()) for name, parameter in trained.items()}
+    master_weights = {name: torch.nn.Parameter(parameter.detach().float()) for name, parameter in trained.items()}
     frozen = [(name, parameter) for name, parameter in model.named_parameters() if name not in trained]
-    before = _digests(masters.items(), frozen, _saved_buffers(model).items())
-    optimizer = torch.optim.AdamW(masters.values(), lr=_LEARNING_RATE, weight_decay=0.0)
+    before = _digests(master_weights.items(), frozen, _saved_buffers(model).items())
+    optimizer = torch.optim.AdamW(master_weights.values(), lr=_LEARNING_RATE, weight_decay=0.0)
     model.train()
     for step in range(1, _STEPS + 1):
         loss = _add_gradients(model, rows, task=task, pad_id=pad_id, label_smoothing=label_smoothing)
         _require_finite("the loss", loss, step=step, precision=precision)
         for name, parameter in trained.items():
-            masters[name].grad = None if parameter.grad is None else parameter.grad.float()
+            master_weights[name].grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        norm = torch.stack([m.grad.norm() for m in masters.values() if m.grad is not None] or [torch.zeros(())]).norm()
+        norm = torch.stack(
+            [m.grad.norm() for m in master_weights.values() if m.grad is not None] or [torch.zeros(())]
+        ).norm()
         _require_finite("the norm of the gradient", float(norm), step=step, precision=precision)
         optimizer.step()
         with torch.no_grad():
             for name, parameter in trained.items():
-                parameter.copy_(masters[name])
-    after = _digests(masters.items(), frozen, _saved_buffers(model).items())
+                parameter.copy_(master_weights[name])
+    after = _digests(master_weights.items(), frozen, _saved_buffers(model).items())
     moved = {name for name in before if before[name] != after[name]}
     _check_moved(moved, frozenset(trained), frozen={name for name, _ in frozen}, head=head)
     buffers = {name: buffer.detach() for name, buffer in _saved_buffers(model).items() if name in moved}
-    return {name: master.detach() for name, master in masters.items()} | buffers
+    return {name: weight.detach() for name, weight in master_weights.items()} | buffers
 
 
 def _add_gradients(model: nn.Module, rows: PickedRows, *, task: Task, pad_id: int, label_smoothing: float) -> float:

@@ -25,7 +25,7 @@ def environment(
     """Return the variables of a container. Ours stay; the object's win over the administrator's.
 
     Ours come first, so that `$(POD_NAME)` in a later value stands for its value, as in Kubernetes.
-    hides_secrets: whether the program is told which variables hold secrets, so that none of them reaches a status.
+    hides_secrets: a further variable names those that hold secrets. The program keeps their values out of the status.
     """
     defaults = settings.pod_defaults or PodDefaults()
     names = {variable["name"] for variable in ours}

@@ -39,8 +39,8 @@ def with_readiness(conditions: Conditions, *, phase: JobPhase, is_running: bool,
         conditions = with_condition(conditions, READY, true=True, reason=done.reason, message=done.message, now=now)
         return with_neither(conditions)
     is_next_run_due = not is_running and phase != SUSPENDED
-    if (obstacle := _obstacle(conditions, BLOCKERS if is_next_run_due else ())) is not None:
-        reason, message = obstacle.reason, obstacle.message
+    if (blocking := _blocking_condition(conditions, BLOCKERS if is_next_run_due else ())) is not None:
+        reason, message = blocking.reason, blocking.message
         conditions = _not_ready(conditions, reason=reason, message=message, now=now)
         return with_stalled(conditions, reason=reason, message=message, now=now)
     if phase == SUSPENDED:
@@ -50,7 +50,7 @@ def with_readiness(conditions: Conditions, *, phase: JobPhase, is_running: bool,
     return with_reconciling(conditions, reason=phase, message=message, now=now)
 
 
-def _obstacle(conditions: Conditions, blockers: Sequence[str]) -> Condition | None:
+def _blocking_condition(conditions: Conditions, blockers: Sequence[str]) -> Condition | None:
     """Return the condition because of which the job does not go on by itself; None if it does, or if it is to rest."""
     for type_, status in (("Failed", "True"), ("Accepted", "False"), *((name, "True") for name in blockers)):
         found = condition(conditions, type_)

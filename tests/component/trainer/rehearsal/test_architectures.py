@@ -57,7 +57,7 @@ def rows(task: str) -> list[dict[str, Any]]:
     return found
 
 
-def settings_of(folder: Path, model: Path, task: str, **settings: Any) -> Any:
+def config_for(folder: Path, model: Path, task: str, **settings: Any) -> Any:
     return run_config(folder, model=model, task=task, sources=[folder / "rows.jsonl"], **settings)
 
 
@@ -80,7 +80,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PrepareResul
         save_tokenizer_with_end(folder / "model")
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(task)))
         off = {"preflight": {"rehearsal": False}, "data": {"deduplicate": {"exact": False, "acrossSplits": False}}}
-        config = settings_of(folder, folder / "model", task, **off)
+        config = config_for(folder, folder / "model", task, **off)
         results[task] = prepare(config, Reporter(config))
     return results
 
@@ -114,7 +114,7 @@ def test_a_large_model_is_cut_down(
 def rehearsal_of(folder: Path, prepared: PrepareResult, task: str, *, limits: Limits, **settings: Any) -> str:
     """Rehearse with the model in a folder, and the rows of another model with the same tokenizer."""
     save_tokenizer_with_end(folder / "model")
-    config = settings_of(folder, folder / "model", task, **settings)
+    config = config_for(folder, folder / "model", task, **settings)
     model = open_model(config.settings.model, task=TASKS[task], paths=config.paths)
     result = changed(prepared, model_path=str(folder / "model"))
     done = rehearse(config.settings, result, model=model, shape=None, scratch=folder / "scratch", limits=limits)

@@ -27,7 +27,7 @@ def observe_steps(folder: str) -> dict:
         "norms": [_norm_of_first_step(case["zero_stage"]) for case in CASES[:4]],
         "not finite": [_step_from_infinite_loss(case) for case in CASES],
         "decays": [_what_decays(case["zero_stage"]) for case in CASES[:4]],
-        "masters": [_small_updates_add_up(case) for case in CASES[4:]],
+        "master weights": [_small_updates_add_up(case) for case in CASES[4:]],
         "tied": [_names("tied", case["zero_stage"]) for case in CASES[:4]],
         "buffers": [_names("counting", case["zero_stage"]) for case in CASES[:4]],
         "stages": [tiny.engine_for("net", zero_stage=zero_stage, precision="bf16").zero_stage for zero_stage in (0, 1)],
@@ -90,7 +90,7 @@ def _what_decays(zero_stage: int) -> list[str]:
 
 
 def _small_updates_add_up(case: dict) -> bool:
-    """Whether updates far below a bf16 step reach the state: they do only in fp32 masters."""
+    """Whether updates far below a bf16 step reach the state: they do only in fp32 master weights."""
     engine = tiny.engine_for("net", **case, weight_decay=0.0)
     before = engine.trainable_state()
     for _ in range(3):

@@ -36,7 +36,7 @@ def test_matrices_decay_and_vectors_do_not(outcome: dict) -> None:
 
 
 def test_bf16_trains_fp32_master_weights(outcome: dict) -> None:
-    assert outcome["masters"] == [True] * 3
+    assert outcome["master weights"] == [True] * 3
 
 
 def test_a_shared_parameter_is_handed_over_once(outcome: dict) -> None:

@@ -255,7 +255,7 @@ def test_a_manifest_that_is_as_it_was_before_the_last_one_goes_on_from_its_own_c
     assert line.startswith("training goes on from step 40 (training")
 
 
-def test_a_job_that_is_to_begin_anew_says_so(tmp_path) -> None:
+def test_a_job_that_is_to_begin_again_says_so(tmp_path) -> None:
     old = stored(fine_tune_job(), uid=trained_identity(fine_tune_job()))
     change = {"checkpoint": {"resume": "never"}}
     assert remarks(tmp_path, old, change) == ["training begins at step 1, as checkpoint.resume: never asks"]

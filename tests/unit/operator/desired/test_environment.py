@@ -37,7 +37,7 @@ WRITTEN: list[Fields] = [
     {"name": "PLAIN", "value": "$(POD_NAME)"},
     {"name": "EMPTY", "value": ""},
 ]
-TOLD = {"name": "TUNELOOP_SECRET_VARIABLES", "value": "WANDB"}
+SECRET_NAMES = {"name": "TUNELOOP_SECRET_VARIABLES", "value": "WANDB"}
 SETTINGS = OperatorSettings(default_claim="models")
 STAGES = ("prepare", "train", "export")
 POD_NAME = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
@@ -102,7 +102,7 @@ def added(settings: OperatorSettings = SETTINGS, **fields: Any) -> dict[str, lis
 
 
 def test_variables_reach_every_stage_and_servers_in_the_form_of_kubernetes() -> None:
-    assert added(env=ENV) == {stage: [TOLD, *WRITTEN] for stage in STAGES} | {"serve": WRITTEN}
+    assert added(env=ENV) == {stage: [SECRET_NAMES, *WRITTEN] for stage in STAGES} | {"serve": WRITTEN}
 
 
 def test_ours_come_first_so_that_a_value_may_name_them() -> None:
@@ -127,8 +127,12 @@ def test_the_administrators_variables_reach_all_pods_and_those_of_the_object_win
     found = added(settings, env=ENV[:1])
     key = {"name": "KEY", "valueFrom": {"secretKeyRef": SECRET}}
     for env in found.values():
-        assert [variable for variable in env if variable["name"] != TOLD["name"]] == [proxies[0], WRITTEN[0], key]
-    assert found["export"][0] == TOLD | {"value": "WANDB,KEY"}
+        assert [variable for variable in env if variable["name"] != SECRET_NAMES["name"]] == [
+            proxies[0],
+            WRITTEN[0],
+            key,
+        ]
+    assert found["export"][0] == SECRET_NAMES | {"value": "WANDB,KEY"}
     assert serving(settings)["metadata"] == serving()["metadata"]
 
 

@@ -13,7 +13,7 @@ from tuneloop_operator.leader.claim import LARGEST_SKEW, Claim
 from tuneloop_operator.names import NAMESPACE_LEASE
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SETTINGS = rules.settings_of("home/ours", lease_seconds=900.0)
+SETTINGS = rules.lease_settings("home/ours", lease_seconds=900.0)
 LEASE = timedelta(seconds=900)
 
 

@@ -146,13 +146,13 @@ def test_a_transition_time_is_kept_from_phase_to_phase_and_starts_anew_with_the_
 
 
 @pytest.mark.parametrize("found", OBJECTS, ids=lambda found: f"{found.manifest['kind']} {found.name}")
-def test_the_status_of_every_state_is_settled(found: ToolObject) -> None:
+def test_the_status_of_every_state_stays_as_it_is(found: ToolObject) -> None:
     """Return to the same object later: nothing is to be written."""
     if found.name in {"new", "changed", "unreadable"} or found.manifest["kind"] != "FineTuneJob":
         return
     again = job_after(found.status, spec=found.manifest["spec"])
-    settled = job_after(again["status"], spec=found.manifest["spec"])
-    assert settled["status"] == again["status"]
+    later = job_after(again["status"], spec=found.manifest["spec"])
+    assert later["status"] == again["status"]
 
 
 @pytest.mark.parametrize("extent", ["minimal", "full"])
