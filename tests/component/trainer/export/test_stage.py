@@ -180,7 +180,7 @@ def test_the_result_fits_the_termination_message_and_names_the_uri(runs, posts):
     assert succeeded(result, stage="export", reference=None).export.digest == result.digest
 
 
-def test_progress_tells_each_step_and_never_goes_back(runs, posts):
+def test_progress_names_each_step_and_never_goes_back(runs, posts):
     export(runs.tiny(), posts)
     fractions = [post["fraction"] for post in posts]
     assert fractions == sorted(fractions)

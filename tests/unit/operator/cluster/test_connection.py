@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | None, envir
         asyncio.run(read_connection({"KUBECONFIG": str(path), **environ}, service_account=tmp_path / "nowhere"))
 
 
-def test_a_user_without_a_home_is_told_that_no_server_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_a_user_without_a_home_the_error_says_that_no_server_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     with pytest.raises(NoConfiguration, match=r"~/\.kube/config"):
@@ -117,9 +117,7 @@ def test_a_user_without_a_home_is_told_that_no_server_is_configured(monkeypatch:
         ),
     ],
 )
-def test_what_is_wrong_with_a_user_is_said_without_the_secrets_of_that_user(
-    tmp_path: Path, entry: dict[str, Any], named: str
-) -> None:
+def test_an_error_about_a_user_shows_no_secret_of_that_user(tmp_path: Path, entry: dict[str, Any], named: str) -> None:
     environ = kubeconfig(tmp_path)
     path = Path(environ["KUBECONFIG"])
     path.write_text(json.dumps(json.loads(path.read_text()) | {"users": [entry]}))

@@ -111,7 +111,7 @@ def test_ours_come_first_so_that_a_value_may_name_them() -> None:
     assert [variable["name"] for variable in env_of(job_children(env=ENV)["train"])].index("NODE_RANK") == 4
 
 
-def test_without_a_secret_the_trainer_is_told_of_none() -> None:
+def test_without_a_secret_the_trainer_gets_no_names_of_secrets() -> None:
     assert added(env=ENV[1:])["train"] == WRITTEN[1:]
 
 

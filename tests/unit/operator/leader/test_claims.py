@@ -75,7 +75,7 @@ def test_a_holder_renews_every_third_of_its_lease_and_not_all_namespaces_at_once
         pytest.param(lease_of("else/theirs", renewTime="yesterday"), 0.0, "wait", id="no time can be read"),
     ],
 )
-def test_what_comes_next_after_a_look(lease: dict[str, Any] | None, now: float, what: str) -> None:
+def test_what_comes_next_after_a_read(lease: dict[str, Any] | None, now: float, what: str) -> None:
     assert action(read(lease), now) == what
 
 

@@ -134,7 +134,7 @@ def test_a_long_message_is_cut_for_tools_alone() -> None:
     assert messages["Failed"] == "m" * 501
 
 
-def test_a_transition_time_is_kept_from_phase_to_phase_and_starts_anew_with_the_status() -> None:
+def test_a_transition_time_is_kept_from_phase_to_phase_and_starts_again_with_the_status() -> None:
     queued = job_after(ENDED)["status"]
     running = FineTuneJobStatus.from_wire(queued | {"children": queued["children"] | {"train": {"name": "r-a1", "uid": "u-a1"}}})  # fmt: skip
     later = shown(observed(a_job(running.to_wire()), jobs=(gang_job(),)), running, now=NOW + seconds(60)).to_wire()

@@ -86,5 +86,5 @@ def test_labels_that_look_alike_are_found(labels, groups):
         ([*(f"{index / 10}" for index in range(31)), "other"], None),
     ],
 )
-def test_measured_numbers_are_told_from_names(labels, median):
+def test_measured_numbers_differ_from_names(labels, median):
     assert median_of_numbers(labels) == median

@@ -45,13 +45,13 @@ def test_the_log_tells_what_became_of_the_rows():
     ]
 
 
-def test_what_stands_in_two_splits_is_told():
+def test_what_stands_in_two_splits_is_reported():
     text = summary(report(leakage={"sharedTexts": {"train+test": 2}, "passed": False}))
     assert "  leakage: {'sharedTexts': {'train+test': 2}}\n" in text
 
 
 @pytest.mark.parametrize(("classes", "end"), [(10, "c9 1 (10.0%)"), (12, "c9 1 (8.3%) and 2 more classes")])
-def test_of_many_classes_the_first_ten_are_told(classes, end):
+def test_of_many_classes_the_first_ten_are_named(classes, end):
     line = summary(report(classes={"train": {f"c{number}": 1 for number in range(classes)}})).splitlines()[1]
     assert line.startswith("  train: c0 1 (")
     assert line.endswith(end)
