@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,17 +27,37 @@ SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Port:
-    """A served application: `/` answers at once, `/slow` once `may_answer` is set."""
+@dataclass
+class SlowRoute:
+    """`/slow` answers once `may_answer` is set."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None, may_answer: asyncio.Event) -> None:
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    requests: int = 0
+    """How many have come in."""
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.requests += 1
+        await self.may_answer.wait()
+        return web.Response(text="ok")
+
+
+class Port:
+    """A served application: `/` answers at once, `/slow` once it may."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None, slow: SlowRoute) -> None:
         self.port = port
-        self.may_answer = may_answer
+        self.slow = slow
         self._tls = tls
 
     async def connect(self, *, source: str = "127.0.0.1", shakes_hands: bool = True) -> Pair:
         with_tls = {"ssl": self._tls, "server_hostname": "localhost"} if self._tls and shakes_hands else {}
         return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0), **with_tls)
+
+    async def being_answered(self, requests: int) -> None:
+        """Return once so many slow requests have come in."""
+        async with asyncio.timeout(20):
+            while self.slow.requests < requests:  # noqa: ASYNC110  (the count has no event)
+                await asyncio.sleep(0.01)
 
     async def asks(self, *, source: str = "127.0.0.1") -> bool:
         """Tell whether a new connection gets an answer."""
@@ -48,20 +69,16 @@ class Port:
 async def serving(folder: Path | None, limits: ServingLimits = LIMITS) -> AsyncIterator[Port]:
     """A port with TLS, or without if there is no folder for a certificate."""
     certificate = ServerCertificate(make_certificate(folder)) if folder else None
-    may_answer = asyncio.Event()
+    slow = SlowRoute()
     context = certificate.context if certificate else None
-    async with served(application(may_answer), port=0, tls=context, limits=limits) as number:
+    async with served(application(slow), port=0, tls=context, limits=limits) as number:
         trusting = ssl.create_default_context(cadata=certificate.authority) if certificate else None
-        yield Port(number, trusting, may_answer)
-        may_answer.set()
+        yield Port(number, trusting, slow)
+        slow.may_answer.set()
 
 
-def application(may_answer: asyncio.Event) -> web.Application:
+def application(slow: SlowRoute) -> web.Application:
     async def quick(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    async def slow(_: web.Request) -> web.Response:
-        await may_answer.wait()
         return web.Response(text="ok")
 
     async def large(_: web.Request) -> web.Response:
@@ -70,7 +87,7 @@ def application(may_answer: asyncio.Event) -> web.Application:
     app = web.Application()
     app.router.add_get("/large", large)
     app.router.add_get("/", quick)
-    app.router.add_get("/slow", slow)
+    app.router.add_get("/slow", slow.answer)
     return app
 
 
@@ -141,7 +158,7 @@ def test_a_client_that_waits_for_its_answer_is_not_closed(folder: Path | None) -
         async with serving(folder) as port:
             waiting = asyncio.create_task(answers(*await port.connect(), SLOW))
             await asyncio.sleep(1.5)
-            port.may_answer.set()
+            port.slow.may_answer.set()
             assert await waiting
 
     asyncio.run(life())
@@ -179,11 +196,11 @@ def test_of_all_connections_the_oldest_that_waits_is_replaced(folder: Path | Non
         async with serving(folder, ServingLimits(connections=12, address_connections=8, seconds=30)) as port:
             busy = await port.connect()
             waiting = asyncio.create_task(answers(*busy, SLOW))
-            await asyncio.sleep(0.1)
+            await port.being_answered(1)
             idle = [await port.connect(source=f"127.0.0.{2 + number % 5}") for number in range(15)]
             assert all([await is_closed(reader) for reader, _ in idle[:4]])
             assert await answers(*idle[-1])
-            port.may_answer.set()
+            port.slow.may_answer.set()
             assert await waiting
 
     asyncio.run(life())
@@ -193,11 +210,11 @@ def test_where_all_are_being_answered_a_new_one_is_refused(folder: Path | None) 
     async def life() -> None:
         async with serving(folder) as port:
             waiting = [asyncio.create_task(answers(*await port.connect(), SLOW)) for _ in range(8)]
-            await asyncio.sleep(0.3)
+            await port.being_answered(8)
             with contextlib.suppress(OSError):
                 reader, _ = await port.connect()
                 assert await is_closed(reader)
-            port.may_answer.set()
+            port.slow.may_answer.set()
             assert all(await asyncio.gather(*waiting))
 
     asyncio.run(life())

@@ -19,7 +19,7 @@ from run_configs import run_config
 from tuneloop_api.contract.progress import ProgressMessage
 from tuneloop_api.contract.run_config import ProgressEndpoint, RunConfig
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.report import Reporter
+from tuneloop_trainer.report import TIMEOUT_SECONDS, Reporter
 
 
 class Operator(ThreadingHTTPServer):
@@ -120,9 +120,8 @@ def test_nobody_waits_for_an_operator_that_does_not_answer(tmp_path, operator):
     begun = time.monotonic()
     for step in range(1000):
         reporter.post(step=step)
-    assert time.monotonic() - begun < 1
     reporter.close()
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < TIMEOUT_SECONDS  # one post alone would wait for so long
 
 
 def test_an_unreachable_operator_is_logged_once_and_so_is_its_return(tmp_path, operator, caplog):
