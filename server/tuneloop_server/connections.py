@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _KEEP_ALIVE_SECONDS = 75
-"""Longer than a proxy keeps an idle connection (often 60 s), so that the proxy closes the connection, and no request meets a closed one."""
+"""Longer than a proxy keeps an idle connection (often 60 s). So the proxy closes it, and sends no request into a closed connection."""
 _PIECE = 32 * 1024
 """Bytes that are parsed before the limits are looked at; also the most header bytes that are not counted yet."""
 _OTHER_FILES = 100
@@ -36,7 +36,7 @@ class ConnectionLimits:
     """What one client may use."""
 
     connections: int = 1024
-    """At the same time. For a further connection the one is closed that has waited longest for its client."""
+    """Most open connections. For a further one, the connection is closed that has waited longest for its client."""
     header_bytes: int = 32 * 1024
     """Names and values of all headers, with the URL."""
     headers: int = 100
@@ -48,7 +48,7 @@ class ConnectionLimits:
     answer_seconds: float = 60.0
     """Until the client has read an answer."""
     linger_seconds: float = 5.0
-    """After a refusal what the client still sends is dropped: closing at once would take the refusal from it."""
+    """After a refusal the connection stays open for so long, and drops what comes in. If it closed at once, the client might not receive the refusal."""
 
 
 def connection_limit(*, max_queue: int, metrics_connections: int = 0) -> int:
@@ -105,7 +105,7 @@ class Connections:
         return Connection(self, **uvicorn)
 
     def add(self, new: Connection, *, now: float) -> None:
-        """Count a connection. One too many closes those that have waited longest for their clients; if there are none, it is closed itself."""
+        """Count a connection. Past the limit, those are closed that have waited longest for their clients; if none waits, the new one is closed."""
         self._all[new] = None
         if len(self._all) <= self.limits.connections:
             return
@@ -161,7 +161,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """The smallest is closed first: a request that is not complete before a connection between two requests, the oldest first."""
+        """The smallest is closed first: connections whose request is not complete come before those between two requests. The oldest comes first."""
         return self._reading == _NOTHING, self._since
 
     def check_deadlines(self, now: float) -> None:

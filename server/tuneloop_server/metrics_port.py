@@ -1,4 +1,4 @@
-"""The second port, for probes and metrics alone: what clients do to the model's port keeps out nobody who watches the server.
+"""The second port, for probes and metrics alone: clients that fill the model's port cannot keep out who watches the server.
 
 One event loop serves both ports. So `/healthz` still says whether the loop that answers the model's requests is alive.
 """

@@ -1,4 +1,4 @@
-"""Translates an exception of a stage into a failure that a person can read and the operator can act on."""
+"""Translates an exception of a stage into a failure: a message for people, and a class for the operator."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _OF_SHAPES = re.compile(
 )
 """RuntimeErrors of torch about the tensors that it was given."""
 _OF_DEVICES = re.compile(r"CUDA|NCCL|cuDNN|cuBLAS|CUDNN|CUBLAS|gloo|HIP error")
-"""RuntimeErrors of torch about devices and peers. `cuda:0` is only the name of a place."""
+"""RuntimeErrors of torch about devices and peers. The case matters: the device name `cuda:0` stands in errors about tensors, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,10 @@ class StageFailure:
 
 
 def failure_of(error: BaseException) -> StageFailure:
-    """Return the failure that an exception stands for. An exception without a class of its own has its own last line as message.
+    """Return the failure that an exception stands for.
 
-    Its class is UserCode, which is not retried, if it would come again at each try; else Unknown.
+    Lack of memory or space and lost peers are found by the exception's type or text. Of the rest, an exception that would come again at
+    each try is UserCode, which is not retried; any other is Unknown. Both have the last line of the traceback as message.
     """
     if isinstance(error, StageError):
         return StageFailure(
@@ -86,10 +87,10 @@ def failure_of(error: BaseException) -> StageFailure:
 
 
 def is_same_at_each_try(error: BaseException) -> bool:
-    """Whether an exception comes from the code, or from what the code was given, and from nothing outside that may change.
+    """Whether the next attempt would raise the exception again: its cause is the code or the data, and nothing outside of them.
 
-    An exception that another one led to (`raise … from`, or raised while the other was handled) is judged by both: a TypeError after a
-    lost connection says nothing of the code.
+    An exception may follow from another one (`raise … from`, or raised while the other was handled). Then both must be of this kind: a
+    TypeError after a lost connection does not show that the code is wrong.
     """
     led_to = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if led_to is not None and not is_same_at_each_try(led_to):

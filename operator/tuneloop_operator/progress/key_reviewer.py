@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _READ_AGAIN_SECONDS = 60.0
-"""Between two reads at least: whoever sends tokens with invented key names causes one read a minute, and no more."""
+"""Shortest time between two reads. So tokens with invented key names cause one read a minute at most."""
 _TRY_AGAIN_SECONDS = 5.0
-"""While no keys are known."""
+"""Shortest time between two reads while no keys are known."""
 _MOST_BYTES = 1 << 20
 
 
@@ -93,7 +93,7 @@ class KeyReviewer:
         return None
 
     async def _refresh(self, *, known: SigningKeys | None) -> None:
-        """Read the keys, unless somebody did since `known`, or a moment ago. A failure keeps the keys that are known."""
+        """Read the keys, unless they have changed since `known`, or were read a moment ago. After a failure the old keys stay."""
         async with self._reading:
             pause = _TRY_AGAIN_SECONDS if self._keys is None else _READ_AGAIN_SECONDS
             recently = self._read_at is not None and self._clock() - self._read_at < pause

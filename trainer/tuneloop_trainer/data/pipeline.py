@@ -141,7 +141,7 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
 
 
 def write_sample(inputs: Inputs, table: RowTable, *, folder: Path, part: Callable[..., Any]) -> DatasetManifest:
-    """Write the rows of a table as a data set that nobody else reads, with a manifest that counts nothing; the settings must give `data.maxTokens`."""
+    """Write the rows of a table as a private data set. Its manifest has no counts. The settings must give `data.maxTokens`."""
     encoder = encoder_of(inputs, labels=table.labels or [])
     _, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part)
     manifest = DatasetManifest(

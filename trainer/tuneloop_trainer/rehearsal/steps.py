@@ -33,7 +33,7 @@ _LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The head of a model, by names that hold whatever a method wraps around the model."""
+    """The head of a model, by names of modules. The names stay valid when a method wraps the model."""
 
     modules: tuple[str, ...]
     label_layer: str | None
@@ -126,7 +126,7 @@ def _require_finite(what: str, value: float, *, step: int, precision: Precision)
 
 
 def _check_moved(moved: set[str], trained: frozenset[str], *, frozen: set[str], head: Head) -> None:
-    """Raise UserCodeError unless the head and the rest of what is trained have moved, and nothing of the frozen parameters has."""
+    """Raise UserCodeError if a frozen parameter has moved, or if nothing has moved in the head or in the other trained parameters."""
     if changed := sorted(moved & frozen):
         raise UserCodeError(
             f"{len(changed)} parameters that are not trained have changed, for example {changed[0]}",

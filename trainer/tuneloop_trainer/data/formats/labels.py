@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MANY = 20
 _INFINITE = (math.inf, -math.inf)
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Soft hyphen, zero-width space, word joiner, byte order mark. Joiners of scripts and emoji are no such characters: they change what is seen."""
+"""Soft hyphen, zero-width space, word joiner, byte order mark. The joiners of scripts and emoji stay: they change how a text looks."""
 _TWINS = str.maketrans(
     "АВЕЅІЈКМНОРСТХУаеѕіјорсхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧο‘’ʼ′“”″‐‑‒–—−",
     "ABESIJKMHOPCTXYaesijopcxyABEZHIKMNOPTYXo" + "'" * 4 + '"' * 3 + "-" * 6,
@@ -25,7 +25,7 @@ _TWINS = str.maketrans(
 """Cyrillic and Greek letters, quotes and dashes by the ASCII characters that they look like; a part of Unicode's confusables.txt (UTS 39)."""
 _VARIATION_SELECTORS = dict.fromkeys(range(0xFE00, 0xFE10))
 LONGEST_LABEL = 128
-"""As in `model.labels`: whatever is longer is a text in the wrong column."""
+"""The limit of `model.labels`. A longer value is probably a text in the wrong column."""
 
 
 def class_of(

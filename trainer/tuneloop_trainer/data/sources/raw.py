@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 2048
 BATCH_CHARACTERS = 4_194_304
-"""A batch ends at so many rows or characters, whichever comes first: the memory of a batch is bounded."""
+"""A batch ends at this many rows or characters, whichever comes first. So its memory is bounded."""
 LONGEST_ROW = 4_194_304
-"""Characters of a row, at most: more than War and Peace has (3.2 million). A batch then holds less than two such rows."""
+"""Most characters of a row. War and Peace has 3.2 million. A batch holds fewer than two rows of this length."""
 EXCERPT_CHARACTERS = 120
 _COMPARED_NAMES = 1000
 _NUMBER_CHARACTERS = 8
-"""So many characters take as much memory as a number, or a place in a list."""
+"""The memory of a number, or of a place in a list, counted in characters."""
 
 
 QUOTES = 'put cells with quotes into quotes, and double the quotes inside: "she said ""yes"""'
@@ -83,7 +83,7 @@ class RawRow:
     """Values of the format's columns, in its order. Empty where `problem` is set."""
     group: object = None
     problem: BadReason | None = None
-    """Set by a reader that could not even tell the cells apart."""
+    """Set by a reader that could not divide the row into cells."""
     excerpt: str = ""
     """What was found, where `problem` is set."""
 
@@ -95,7 +95,7 @@ def raw_row(number: int, cells: Sequence[object], *, wanted: WantedColumns) -> R
 
 
 def characters_of(row: RawRow) -> int:
-    """Return about how many characters a row holds, or as much memory as that."""
+    """Return the size of a row in characters. Numbers, and places in lists and objects, count `_NUMBER_CHARACTERS` each."""
     return sum(map(_characters, (*row.cells, row.group)))
 
 

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 _LARGEST_CELL = 2**31 - 1
 _SAMPLED_LINES = 20_000
 _SURE_LINES = 3
-"""So many lines in one quoted cell that are whole rows of a TSV file are rows, whatever their cells are: a text hardly holds tabs."""
+"""If one quoted cell of a TSV file holds this many whole rows, they are rows and no text: a text hardly holds tabs."""
 _QUOTE = '"'
 _LINE_ENDS = ("\n", "\r")
 _LONGEST_ANSWER = 1024
-"""Characters of an answer that is compared with those of other rows."""
+"""Longer answers are not compared with those of other rows."""
 _GIVEN_BACK = 67_108_864
-"""Characters that may be read again in any file: crafted quotes would have the rest of the file read again for each line."""
+"""Characters of a file that may be read a second time. Without a limit, a quote in every line would make the reader go through the rest of the file for every line."""
 
 
 def read_delimited(file: DataFile, *, wanted: WantedColumns, field: str) -> Iterator[RawBatch]:
@@ -109,7 +109,7 @@ class _Lines:
         return self.number + 1
 
     def give_back(self, kept: int) -> None:
-        """Give back all lines that were taken, but the first `kept`. Raises DataError if the file has them read again and again."""
+        """Give back all taken lines except the first `kept`. Raises DataError if too much of the file is read again."""
         self._given_back.extendleft(reversed(self.taken[kept:]))
         self._may_give_back -= self._characters
         if self._may_give_back < 0:
@@ -122,17 +122,17 @@ class _Lines:
 
 @dataclass(frozen=True, kw_only=True)
 class _RowsInCells:
-    """Tells lines of a text from rows that a quote took in."""
+    """Decides whether the lines inside a quoted cell are lines of a text, or rows that a quote has swallowed by mistake."""
 
     file: DataFile
     delimiter: str
     width: int
     """Cells of a row."""
     answer: tuple[int, ...]
-    """Position of the column that says what the model is to find, such as the label; empty if there is none."""
+    """Position of the column with what the model learns to answer, such as the label; empty if there is none."""
 
     def are_rows(self, lines: list[str]) -> bool:
-        """Return whether the lines of a record, but the last one, are mostly rows of their own."""
+        """Return whether most lines of a record are rows of their own. The last line does not count."""
         inner = [line.rstrip("\r\n").split(self.delimiter) for line in lines[:-1]]
         if len(inner[0]) < self.width:  # a row whose quote is text has all its cells in its own line
             return False
@@ -142,7 +142,10 @@ class _RowsInCells:
         return sum(map(self._has_known_answer, inner)) * 2 > len(inner)
 
     def _has_known_answer(self, cells: list[str]) -> bool:
-        """Return whether a line has the cells of a row, and its answer is one of other rows; a comma of the text may part the text."""
+        """Return whether a line has enough cells for a row, and the answer of other rows stands in it.
+
+        The text may hold commas. So the place of the answer is counted from either end of the line.
+        """
         return len(cells) >= self.width and any(
             cells[place].strip(_QUOTE) in self._answers
             for position in self.answer
@@ -151,7 +154,7 @@ class _RowsInCells:
 
     @cached_property
     def _answers(self) -> frozenset[str]:
-        """Values that stand in the answer's column of two rows of one line each, among the first of the file."""
+        """The answers that stand in at least two rows, among the first lines of the file. Only rows of one line count."""
         counts: Counter[str] = Counter()
         with self.file.path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
             for line in itertools.islice(bounded_lines(lines, ends=_LINE_ENDS), _SAMPLED_LINES):
