@@ -68,7 +68,7 @@ check: setup ## ruff, mypy strict, import-linter, stale CRDs, stale locks
 	$(SUPPLY_CHAIN) locks --check
 
 # without `setup`, which would first install the stale locks
-locks: ## write requirements/*.txt anew, with hashes, after a change of pyproject.toml or constraints.txt
+locks: ## write requirements/*.txt again, with hashes, after a change of pyproject.toml or constraints.txt
 	@test -x $(BIN)/uv || $(MAKE) setup
 	@$(SUPPLY_CHAIN) locks
 

@@ -174,7 +174,7 @@ class Deduplicate(SpecModel):
 
 
 def _own_source(split: str) -> Rule:
-    """Return the rule that no fraction is asked for a split that has sources; where both have, the rule for `split` says it."""
+    """Return the rule that a split with sources has no fraction. Where both splits have sources, the rule of `split` as a whole says so."""
     other = "test" if split == "validation" else "validation"
 
     def holds(data: Any) -> bool:
