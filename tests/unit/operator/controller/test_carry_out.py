@@ -16,7 +16,7 @@ from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
-from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.errors import ClusterUnavailable, Conflict
 from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
@@ -92,3 +92,36 @@ def test_what_shields_pods_is_there_before_their_job_and_the_status_that_names_i
     )
     asyncio.run(carry_out(decision, owner=job, cluster=harness.cluster, store=new_store()))
     assert written == ["FineTuneJob", "NetworkPolicy", "Job"]
+
+
+def every_write(harness: OperatorHarness, job: Manifest) -> Decision:
+    """Return a decision with a write of each sort. It deletes the child."""
+    child = harness.cluster.of_kind("Job")["reviews-a1"]
+    owner = {"kind": "FineTuneJob", "name": "reviews", "uid": job["metadata"]["uid"], "controller": True}
+    metadata = {"namespace": "team-a", "labels": {}, "ownerReferences": [owner]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata | {"name": "reviews-train"}}
+    attempt = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata | {"name": "reviews-a2"}, "spec": {}}
+    return Decision(
+        status={"phase": "Running"},
+        delete=(Deletion(kind="Job", name="reviews-a1", uid=child["metadata"]["uid"]),),
+        apply=(service,),
+        create=(attempt,),
+    )
+
+
+def test_the_status_is_written_before_anything_else(harness: OperatorHarness) -> None:
+    """An operator that dies in between must find in the status what it may have deleted and created."""
+    job, store = stored_job(harness)
+    asyncio.run(carry_out(every_write(harness, job), owner=job, cluster=harness.cluster, store=store))
+    assert [(verb, kind) for verb, kind, _ in harness.cluster.writes] == [
+        ("patch_status", "FineTuneJob"), ("delete", "Job"), ("apply", "Service"), ("create", "Job"),
+    ]  # fmt: skip
+
+
+def test_where_the_status_cannot_be_written_nothing_is_carried_out(harness: OperatorHarness) -> None:
+    """Somebody has changed the job since it was decided on: it may be suspended now."""
+    job, store = stored_job(harness)
+    harness.cluster.change(job, spec=job["spec"] | {"suspend": True})
+    with pytest.raises(Conflict):
+        asyncio.run(carry_out(every_write(harness, job), owner=job, cluster=harness.cluster, store=store))
+    assert harness.cluster.writes == []
