@@ -47,6 +47,10 @@ class ConnectionLimits:
     """From then until the body is complete."""
     answer_seconds: float = 60.0
     """Until the client has read an answer."""
+    requests_ahead: int = 16
+    """Requests that a client sends before an earlier one is answered. One more closes the connection."""
+    bytes_ahead: int = 64 * 1024
+    """Of these requests, with their bodies. More close the connection."""
     linger_seconds: float = 5.0
     """After a refusal the connection stays open for so long, and drops what comes in. If it closed at once, the client might not receive the refusal."""
 
@@ -153,6 +157,7 @@ class Connection(HttpToolsProtocol):
         """Bytes since the last progress: headers that are not complete, or bytes around a body, such as trailers."""
         self._piece_bytes = 0
         self._progress = False
+        self._bytes_ahead = 0
 
     @property
     def waits_for_client(self) -> bool:
@@ -207,6 +212,7 @@ class Connection(HttpToolsProtocol):
             return
         self._progress, self._piece_bytes = False, len(piece)
         super().data_received(piece)
+        self._limit_requests_ahead(len(piece))
         self._uncounted = 0 if self._progress else self._uncounted + len(piece)
         if self._uncounted > self._limits.header_bytes or self._too_many_headers():
             self._refuse_headers()
@@ -227,6 +233,7 @@ class Connection(HttpToolsProtocol):
         if not self._refused:
             self._reading, self._since = _BODY, self.loop.time()
             super().on_headers_complete()
+            self._limit_requests_ahead(0)
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -244,6 +251,13 @@ class Connection(HttpToolsProtocol):
         self._unanswered -= 1
         self._since = self.loop.time()
         super().on_response_complete()
+
+    def _limit_requests_ahead(self, size: int) -> None:
+        """Close a connection on which too much waits for an earlier answer: uvicorn keeps it all, and reads on after each answer."""
+        self._bytes_ahead = self._bytes_ahead + size if self.pipeline else 0
+        if len(self.pipeline) > self._limits.requests_ahead or self._bytes_ahead > self._limits.bytes_ahead:
+            self._refused = True
+            self.transport.abort()
 
     def _too_many_headers(self) -> bool:
         return self.headers is not None and len(self.headers) > self._limits.headers

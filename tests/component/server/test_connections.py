@@ -173,6 +173,36 @@ def test_the_server_may_take_its_time():
     uvloop.run(life())
 
 
+def test_a_few_requests_that_are_sent_ahead_are_answered_in_turn():
+    async def life() -> None:
+        async with serving() as (port, app):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(SLOW + POST + b"0123456789" + GET * 15)
+            await asyncio.sleep(0.2)
+            app.may_answer.set()
+            assert [await answer(reader) for _ in range(17)] == [(200, b"0"), (200, b"10"), *[(200, b"0")] * 15]
+
+    uvloop.run(life())
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        pytest.param(GET * 17, id="many requests"),
+        pytest.param(POST.replace(b"10", b"100000") + b"x" * 70_000, id="a large body"),
+    ],
+)
+def test_a_client_that_sends_much_ahead_is_closed(ahead):
+    async def life() -> None:
+        async with serving() as (port, app):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(SLOW + ahead)
+            assert await is_closed(reader)
+            assert len(app.ended) <= 1
+
+    uvloop.run(life())
+
+
 def test_a_client_that_reads_no_answer_is_ended():
     async def life() -> None:
         async with serving() as (port, app):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
-from raw_http import exchange_all, is_open, many_open, resident_mib
+from raw_http import connect, exchange_all, is_open, many_open, resident_mib
 
 MIB = 2**20
 
@@ -46,6 +47,17 @@ def test_half_requests_end(port):
         assert all(map(is_open, opened))
         time.sleep(12)
         assert not any(map(is_open, opened))
+
+
+def test_requests_that_are_sent_ahead_take_no_memory(server, port):
+    before = resident_mib(server.process.pid)
+    many = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port * 20_000  # 13 MiB took 568 MiB
+    with ExitStack() as stack:
+        for _ in range(8):
+            connection = stack.enter_context(connect(port))
+            with suppress(ConnectionError):
+                connection.sendall(many)
+            assert resident_mib(server.process.pid) - before < 20
 
 
 def test_large_texts_take_neither_much_time_nor_memory(server):
