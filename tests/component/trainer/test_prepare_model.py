@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,17 @@ def edit_config(folder: Path, **changes: object) -> None:
 def test_positions_that_stand_for_padding_cannot_be_read(tmp_path, folder):
     edit_config(folder, model_type="roberta", pad_token_id=1)
     assert opened(tmp_path).max_tokens == 62
+
+
+def name_tokenizers(folder, *names):
+    """Let transformers choose among tokenizers: it takes the one with the newest version in its name."""
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"fast_tokenizer_files": names}))
+    for name in names:
+        place = folder / name
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():
+            shutil.copy(folder / "tokenizer.json", place)
 
 
 DAMAGE = {
@@ -112,6 +124,14 @@ DAMAGE = {
     "a tokenizer over a link": (
         lambda f: (f / "vocab.txt").symlink_to("/proc/self/environ"),
         "vocab.txt lies outside of the folder",
+    ),
+    "a tokenizer of another folder": (
+        lambda f: name_tokenizers(f, "tokenizer.json", "../other/tokenizer.4.0.0.json"),
+        "tokenizer_config.json names ../other/tokenizer.4.0.0.json in fast_tokenizer_files",
+    ),
+    "a tokenizer that no digest covers": (
+        lambda f: name_tokenizers(f, "tokenizer.4.0.0.json"),
+        "tokenizer_config.json names tokenizer.4.0.0.json in fast_tokenizer_files",
     ),
     "an adapter": (
         lambda f: (f / "adapter_config.json").write_text("{}"),

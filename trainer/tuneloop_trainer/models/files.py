@@ -30,6 +30,7 @@ TOKENIZER_FILES = (
 )
 
 _VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_CHOICE = "fast_tokenizer_files"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _CONVERT = (
     "convert them once where you trust them: AutoModel.from_pretrained(OLD).save_pretrained(NEW) writes safetensors"
@@ -77,6 +78,23 @@ def indexed_weights(index: Path, *, uri: str) -> list[str]:
             f"model.uri: {uri}: {index.name} names {others[0]}, which is no safetensors file", hint=_CONVERT
         )
     return names
+
+
+def check_tokenizer_choice(folder: Path, *, uri: str) -> None:
+    """Raise ModelAccessError if the tokenizer's settings name another file than tokenizer.json.
+
+    transformers would read it in place of tokenizer.json: from another folder, or without a trace in the digest.
+    """
+    path = folder / "tokenizer_config.json"
+    try:
+        names = json.loads(path.read_bytes()).get(_CHOICE) or []
+    except (OSError, ValueError, AttributeError):
+        return  # there is no choice, or the file is damaged, which loading the tokenizer says
+    if others := [name for name in names if name != "tokenizer.json"]:
+        raise ModelAccessError(
+            f"model.uri: {uri}: {path.name} names {others[0]} in {_CHOICE}; only tokenizer.json is read",
+            hint=f"remove {_CHOICE} from {path.name}; the tokenizer to use must be tokenizer.json",
+        )
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from tuneloop_trainer.models.files import (
     WEIGHTS,
     WEIGHTS_INDEX,
     check_files,
+    check_tokenizer_choice,
     digest_of_files,
     indexed_weights,
     tokenizer_files,
@@ -88,6 +89,7 @@ def open_model(source: ModelSettings, *, task: Task, paths: Paths, is_awaited: b
     _check_places(folder, uri=source.uri)
     weights = _check_weights(folder, uri=source.uri)
     config = _load_config(folder, task=task, uri=source.uri)
+    check_tokenizer_choice(folder, uri=source.uri)
     tokenizer = _load_tokenizer(folder, uri=source.uri)
     return PretrainedModel(
         path=folder,
