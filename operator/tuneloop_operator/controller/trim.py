@@ -30,11 +30,15 @@ def without_template(job: Manifest) -> Manifest:
 
 
 def with_node_and_references(pod: Manifest) -> Manifest:
-    """Return a pod whose spec is the name of its node, and the variables that its containers get from Secrets and ConfigMaps."""
+    """Return a pod whose spec is the name of its node, and what names Secrets and ConfigMaps: variables, and until it runs its pull secrets."""
     spec = pod.get("spec", {})
     named = [(found.get("name"), _references(found)) for found in spec.get("containers") or ()]
-    containers = [{"name": name, "env": env} for name, env in named if env]
-    return pod | {"spec": {"nodeName": spec.get("nodeName")} | ({"containers": containers} if containers else {})}
+    kept: Manifest = {"nodeName": spec.get("nodeName")}
+    if containers := [{"name": name, "env": env} for name, env in named if env]:
+        kept["containers"] = containers
+    if spec.get("imagePullSecrets") and (pod.get("status") or {}).get("phase") == "Pending":
+        kept["imagePullSecrets"] = spec["imagePullSecrets"]
+    return pod | {"spec": kept}
 
 
 def _references(container: Manifest) -> list[Manifest]:

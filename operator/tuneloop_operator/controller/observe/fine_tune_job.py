@@ -13,6 +13,7 @@ from tuneloop_operator.controller.observe.common import present_children, time_o
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
+from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
 from tuneloop_operator.controller.trim import FIRST_DELETION
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, Facts, JobView, ObservedJob, PodView
@@ -124,7 +125,7 @@ def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView
         started=not_before(started, created),
         ended=container_end(state.get("terminated"), created=created),
         waiting=waiting,
-        waiting_message=with_keys(waiting_message, manifest),
+        waiting_message=with_pull_secrets(with_keys(waiting_message, manifest), reason=waiting, pod=manifest),
         unschedulable=unschedulable(status),
         mount_failure=mount_failure,
         disruption=disruption.get("reason", "") if disruption.get("status") == "True" else "",

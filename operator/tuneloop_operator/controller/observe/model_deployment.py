@@ -10,6 +10,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
 from tuneloop_operator.controller.observe.missing_keys import with_keys
+from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
@@ -54,7 +55,7 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
         ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
         ended=container_end(containers.state.get("terminated") or last.get("terminated")),
         waiting=reason,
-        waiting_message=with_keys(message, manifest),
+        waiting_message=with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),
         unschedulable=unschedulable(status),
     )
 

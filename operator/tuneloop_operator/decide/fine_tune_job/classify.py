@@ -114,13 +114,12 @@ def _failed(end: ContainerEnd | None) -> bool:
 def _deleted_first(pod: PodView) -> bool:
     """Whether the pod ended because it was deleted.
 
-    Times have whole seconds. If both fall into the same second, the pod ended by itself, unless SIGTERM ended it.
+    SIGTERM is how the kubelet deletes. For other ends the times decide; those of the same second say that the pod ended by itself. The end
+    has the time of the node, the deletion that of the API server: a node whose clock is ahead makes an end look like a deletion.
     """
     if pod.deletion_asked is None:
         return False
-    if pod.ended is None or pod.ended.finished > pod.deletion_asked:
-        return True
-    return pod.ended.exit_code == _SIGTERM and pod.ended.finished == pod.deletion_asked
+    return pod.ended is None or pod.ended.exit_code == _SIGTERM or pod.ended.finished > pod.deletion_asked
 
 
 def _blame_of(pod: PodView) -> Blame:

@@ -138,6 +138,15 @@ def test_of_a_pod_that_ended_in_the_second_of_its_deletion_sigterm_was_the_delet
     assert blamed(pod(code=code, why=why, deletion_asked=NOW)).failure.failure_class == expected
 
 
+@pytest.mark.parametrize("ahead", [-3600, -2, 0, 3600])
+def test_a_pod_that_was_deleted_and_ended_by_sigterm_is_no_failure_whatever_the_clock_of_its_node_says(
+    ahead: float,
+) -> None:
+    deleted = pod(1, code=143, at=ahead, deletion_asked=NOW)
+    assert blamed(deleted).failure.failure_class == FailureClass.EVICTED
+    assert blamed(pod(0, code=71, at=5), deleted).failure.failure_class == CLASS_OF_EXIT_CODE[71]
+
+
 def test_pods_that_run_are_not_blamed() -> None:
     assert blame([pod(0), pod(1)]) is None
 
