@@ -31,12 +31,14 @@ def log_to_stderr() -> None:
 
 
 def printable_values(value: Any) -> Any:
-    """Return JSON data with printable texts; the names of its fields stay."""
+    """Return JSON data with printable texts and names: a label may be a name."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):
         return [printable_values(item) for item in value]
-    return {name: printable_values(item) for name, item in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {printable(name): printable_values(item) for name, item in value.items()}
+    return value
 
 
 def _escaped(found: re.Match[str]) -> str:

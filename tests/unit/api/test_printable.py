@@ -47,6 +47,10 @@ def test_the_texts_of_json_data_are_printable_and_all_else_stays() -> None:
     assert printable_values(data) == {"message": r"\x1b[2J", "count": 2, "lines": [r"\x0d", None, {"deep": r"\u202e"}]}
 
 
+def test_a_name_that_comes_from_data_is_printable_too() -> None:
+    assert printable_values({"classes": {"\x1b[2J": 3}}) == {"classes": {r"\x1b[2J": 3}}
+
+
 def test_a_log_line_is_printable_with_its_traceback() -> None:
     error = ValueError("\x1b]0;title\x07")
     failed = (type(error), error, None)
