@@ -19,7 +19,11 @@ _SHORTEST_SECRET = 6
 _SECRET_PATTERNS = (
     (re.compile(r"\b(hf_|sk-|ghp_|AKIA)[A-Za-z0-9_-]{12,}"), r"\1***"),
     (re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
-    (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "***"),
+    (re.compile(r"(?<=://)[^/\s]+(?=@)"), "***"),
+    (
+        re.compile(r"([?&][\w-]*(?:signature|sig|token|secret|password|credential)=)[^&\s,\"']+", re.IGNORECASE),
+        r"\1***",
+    ),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"), "***"),
 )
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
