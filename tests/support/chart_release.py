@@ -82,6 +82,8 @@ class Life:
     left: list[Manifest]
     """What has the release's label after the uninstall, in any namespace."""
     secrets_left: list[Manifest]
+    certificates: list[Manifest]
+    """The secret's data before the first uninstall, and after the second install."""
     jobs: list[list[Manifest]]
     """The jobs before the uninstall, after it, and after the second install."""
 
@@ -95,12 +97,13 @@ def live_through(release: Release, beside: Release) -> Life:
     crds_beside = release.get("crds", "-l", OURS)["items"]
     upgrades = _upgrade_twice(release)
     release.apply_job()
-    jobs = [_jobs(release)]
+    jobs, certificates = [_jobs(release)], [_certificate(release)]
     release.uninstall()
     jobs.append(_jobs(release))
     left, secrets_left = release.get(_KINDS, "-A", "-l", OURS)["items"], release.get("secrets")["items"]
-    release.install()
+    release.install({"progress": {"service": "ml-progress"}})
     jobs.append(_jobs(release))
+    certificates.append(_certificate(release))
     release.uninstall()
     return Life(
         release=release,
@@ -111,6 +114,7 @@ def live_through(release: Release, beside: Release) -> Life:
         upgrades=upgrades,
         left=left,
         secrets_left=secrets_left,
+        certificates=certificates,
         jobs=jobs,
     )
 

@@ -174,10 +174,16 @@ def test_an_upgrade_brings_the_crds_up_to_date(life):
     assert "additionalPrinterColumns" in life.upgrades.crd["spec"]["versions"][0]
 
 
-def test_uninstall_leaves_crds_and_jobs_and_nothing_else(life):
-    assert sorted(left["metadata"]["name"] for left in life.left) == CRD_NAMES
+def test_uninstall_leaves_crds_jobs_and_the_certificate_and_nothing_else(life):
+    certificates = ["tuneloop-progress-tls"] * 2  # this one, and that of the release beside
+    assert sorted(left["metadata"]["name"] for left in life.left) == [*CRD_NAMES, *certificates]
     assert len(life.jobs[1]) == 1
-    assert life.secrets_left == []
+    assert [left["metadata"]["name"] for left in life.secrets_left] == ["tuneloop-progress-tls"]
+
+
+def test_a_second_install_has_the_certificate_of_the_first(life):
+    before, after = life.certificates
+    assert after == before
 
 
 def test_a_second_install_takes_over_the_crds_that_were_kept(life):
