@@ -8,7 +8,7 @@ import pytest
 
 from tuneloop_operator.controller.observe.fine_tune_job import pod_view
 from tuneloop_operator.controller.observe.model_deployment import server_pod
-from tuneloop_operator.controller.trim import with_node_only
+from tuneloop_operator.controller.trim import with_node_and_references
 
 DENIED = "failed to authorize: 401 Unauthorized"
 NAMED = "; pull secrets of the pod, which must be in its namespace: registry, mirror"
@@ -20,7 +20,7 @@ def a_pod(container: str, *, reason: str, message: str, secrets: list[dict[str, 
     """Return a pod as the store keeps it."""
     labels = {"tuneloop.dev/stage": "train", "tuneloop.dev/attempt": "1", "tuneloop.dev/revision": "r"}
     waiting = {"name": container, "state": {"waiting": {"reason": reason, "message": message}}}
-    return with_node_only(
+    return with_node_and_references(
         {
             "kind": "Pod",
             "metadata": {"name": "p", "uid": "u", "labels": labels},
@@ -49,4 +49,4 @@ def test_the_message_names_the_pull_secrets(reason: str, message: str, secrets: 
 
 def test_of_a_pod_that_runs_the_node_alone_is_kept() -> None:
     pod = {"spec": {"nodeName": "n", "imagePullSecrets": SECRETS}, "status": {"phase": "Running"}}
-    assert with_node_only(pod)["spec"] == {"nodeName": "n"}
+    assert with_node_and_references(pod)["spec"] == {"nodeName": "n"}
