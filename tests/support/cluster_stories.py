@@ -31,6 +31,8 @@ class Stage:
     release: Release
     """With a connection to the cluster of its own."""
     folder: Path
+    image: Path
+    """The docker archive of the image that all pods run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ _PROGRAMS = (*binaries.NODE, "probe")
 _IMAGE = pytest.StashKey[targets.Built | ImageError]()
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
-    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token"),
+    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token", "private-registry"),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
 
@@ -141,7 +141,11 @@ def running_stories(
     """The stories of this folder that run at once. All end before the next file begins: another story drains their node."""
 
     def stage() -> cluster_stories.Stage:
-        return cluster_stories.Stage(release=release.for_thread(), folder=tmp_path_factory.mktemp("story"))
+        return cluster_stories.Stage(
+            release=release.for_thread(),
+            folder=tmp_path_factory.mktemp("story"),
+            image=request.config.stash[_IMAGE].archive,
+        )
 
     with running_at_once(request, stage, folder=HERE) as begun:
         yield begun
