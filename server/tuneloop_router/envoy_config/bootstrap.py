@@ -1,0 +1,71 @@
+"""The file that Envoy starts with: ports, filters, statistics, and which files it watches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_router.envoy_config.access_log import access_log
+from tuneloop_router.envoy_config.api_keys import api_keys_filter
+from tuneloop_router.envoy_config.limits import BODY_FILTER, RATE_FILTER
+from tuneloop_router.envoy_config.listener import listener
+from tuneloop_router.envoy_config.metrics_port import ADMIN_CLUSTER, metrics_port
+from tuneloop_router.envoy_config.routes import ROUTES
+from tuneloop_router.envoy_config.stats import stats
+from tuneloop_router.envoy_config.typed import FILTERS, Json, endpoints, typed
+from tuneloop_router.split import DEFAULT_BODY_BYTES
+
+if TYPE_CHECKING:
+    from tuneloop_router.envoy_config.places import Places
+
+
+def bootstrap(deployment: str, places: Places, *, upload_seconds: int, most_connections: int) -> Json:
+    """Return the file. upload_seconds: for a client to send its whole request, headers and body."""
+    admin = {"pipe": {"path": places.admin_socket, "mode": 0o600}}
+    return {
+        "node": {"id": f"{deployment}-{places.port}", "cluster": deployment},
+        "admin": {"address": admin},
+        "stats_config": stats(),
+        "dynamic_resources": {"cds_config": _watched(places.clusters)},
+        "static_resources": {
+            "listeners": [_front(deployment, places, upload_seconds=upload_seconds), metrics_port(places)],
+            "clusters": [
+                {
+                    "name": ADMIN_CLUSTER,
+                    "connect_timeout": "1s",
+                    "load_assignment": endpoints(ADMIN_CLUSTER, admin),
+                }
+            ],
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                typed(
+                    "envoy.resource_monitors.global_downstream_max_connections",
+                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    max_active_downstream_connections=most_connections,
+                )
+            ]
+        },
+    }
+
+
+def _front(deployment: str, places: Places, *, upload_seconds: int) -> Json:
+    """Return the listener for the model's requests. Its filters get their limits from the routes."""
+    return listener(
+        "front",
+        host=places.host,
+        port=places.port,
+        routes={"rds": {"route_config_name": ROUTES, "config_source": _watched(places.routes)}},
+        filters=[
+            api_keys_filter(places.api_keys),
+            typed(RATE_FILTER, FILTERS + "local_ratelimit.v3.LocalRateLimit", stat_prefix=RATE_FILTER),
+            # holds the whole body: a slow client never reaches a model server, and any request can be repeated
+            typed(BODY_FILTER, FILTERS + "buffer.v3.Buffer", max_request_bytes=DEFAULT_BODY_BYTES),
+        ],
+        loggers=access_log(deployment),
+        upload_seconds=upload_seconds,
+    )
+
+
+def _watched(path: str) -> Json:
+    """Return the source of a file that is read anew when another is moved over it."""
+    return {"resource_api_version": "V3", "path_config_source": {"path": path}}

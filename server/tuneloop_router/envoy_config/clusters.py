@@ -1,0 +1,155 @@
+"""Clusters: one for each revision, one that falls back to stable for each but stable, and the comparator's.
+
+Names are `deployment/revision…`: one name carries both labels of a metric. A revision's name has no `/`, so no name is made twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_router.envoy_config.typed import Json, endpoints, message, tcp_address, typed
+
+if TYPE_CHECKING:
+    from tuneloop_router.split import Revision, Shadow, Split
+
+_CLUSTER = "envoy.config.cluster.v3.Cluster"
+_CONNECT_TIMEOUT = "0.5s"
+_DNS = typed(
+    "envoy.cluster.dns",
+    "envoy.extensions.clusters.dns.v3.DnsCluster",
+    dns_refresh_rate="1s",
+    dns_lookup_family="V4_PREFERRED",
+)
+"""A headless Service's name resolves to the ready pods of a revision."""
+_LIMITS = {
+    "thresholds": [
+        {
+            "max_connections": 4096,
+            "max_pending_requests": 4096,
+            "max_requests": 4096,
+            # a share of the live requests: by default a cluster retries 3 requests at a time, and a dead canary fails the others
+            "retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 100},
+        }
+    ]
+}
+_COMPARATOR_LIMITS = {
+    "thresholds": [{"max_connections": 16, "max_pending_requests": 16, "max_requests": 32, "max_retries": 0}]
+}
+"""A slow comparator holds so many copies and no more: further ones are dropped and counted."""
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_IDLE = "4s"
+"""Below the 5 s after which a model server closes an idle connection; otherwise it closes one as a request is sent."""
+
+
+def clusters(split: Split, *, version: str, also: Split | None = None) -> Json:
+    """Return the file of clusters, with those of a second split whose names are not in the first."""
+    resources = {**(_by_name(also) if also else {}), **_by_name(split)}
+    return {"version_info": version, "resources": list(resources.values())}
+
+
+def cluster_names(split: Split) -> set[str]:
+    """Return the names of the clusters of a split."""
+    return set(_by_name(split))
+
+
+def revision_cluster_name(split: Split, revision: Revision) -> str:
+    """Return the name of the cluster with the endpoints of a revision."""
+    return f"{split.deployment}/{revision.name}"
+
+
+def target_cluster_name(split: Split, revision: Revision) -> str:
+    """Return the name of the cluster that routes choose for a revision: it falls back to stable, and stable has no fallback."""
+    name = revision_cluster_name(split, revision)
+    return name if revision is split.stable else f"{name}/or-stable"
+
+
+def comparator_cluster_name(split: Split) -> str:
+    """Return the name of the comparator's cluster. No revision can be called so."""
+    return f"{split.deployment}/shadow/comparator"
+
+
+def _by_name(split: Split) -> dict[str, Json]:
+    found = [_revision_cluster(split, revision) for revision in split.revisions]
+    found += [_fallback_cluster(split, revision) for revision in split.revisions[:-1]]
+    found += [_comparator_cluster(split, split.shadow)] if split.shadow else []
+    return {cluster["name"]: cluster for cluster in found}
+
+
+def _revision_cluster(split: Split, revision: Revision) -> Json:
+    name = revision_cluster_name(split, revision)
+    metadata = {"filter_metadata": {"tuneloop": {"revision": revision.name}}}
+    return message(
+        _CLUSTER,
+        name=name,
+        cluster_type=_DNS,
+        connect_timeout=_CONNECT_TIMEOUT,
+        lb_policy="LEAST_REQUEST",
+        load_assignment=endpoints(name, tcp_address(revision.host, revision.port), metadata=metadata),
+        # no panic: a revision without a healthy endpoint has none, and the fallback takes over
+        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        health_checks=[_HEALTH_CHECK],
+        outlier_detection=_OUTLIERS,
+        circuit_breakers=_LIMITS,
+        typed_extension_protocol_options={
+            _HTTP_OPTIONS: message(
+                _HTTP_OPTIONS,
+                explicit_http_config={"http_protocol_options": {}},
+                common_http_protocol_options={"idle_timeout": _IDLE},
+            )
+        },
+    )
+
+
+_HEALTH_CHECK: Json = {
+    "timeout": "1s",
+    "interval": "1s",
+    "no_traffic_interval": "1s",
+    "interval_jitter_percent": 10,
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+    "reuse_connection": True,
+    # without `host` it is the cluster's name, and servers answer 400 to a Host header with a `/`
+    "http_health_check": {"path": "/readyz", "host": "tuneloop-router"},
+}
+_OUTLIERS: Json = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 2,
+    "enforcing_consecutive_local_origin_failure": 100,
+    # an answer of the model, a 5xx among them, is the business of the roll-out's gates and never ejects
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_time": "30s",
+    "max_ejection_percent": 100,
+}
+
+
+def _fallback_cluster(split: Split, revision: Revision) -> Json:
+    """Return the cluster of a revision while it has a healthy endpoint, else of stable: without a word from the operator."""
+    return message(
+        _CLUSTER,
+        name=target_cluster_name(split, revision),
+        connect_timeout=_CONNECT_TIMEOUT,
+        lb_policy="CLUSTER_PROVIDED",
+        circuit_breakers=_LIMITS,  # its own: the retries of a dead canary are counted here
+        cluster_type=typed(
+            "envoy.clusters.aggregate",
+            "envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+            clusters=[revision_cluster_name(split, revision), revision_cluster_name(split, split.stable)],
+        ),
+    )
+
+
+def _comparator_cluster(split: Split, shadow: Shadow) -> Json:
+    name = comparator_cluster_name(split)
+    return message(
+        _CLUSTER,
+        name=name,
+        cluster_type=_DNS,
+        connect_timeout=_CONNECT_TIMEOUT,
+        load_assignment=endpoints(name, tcp_address(shadow.host, shadow.port)),
+        circuit_breakers=_COMPARATOR_LIMITS,
+    )

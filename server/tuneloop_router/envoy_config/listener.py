@@ -1,0 +1,70 @@
+"""A port and what holds for every connection to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_router.envoy_config.typed import FILTERS, Json, tcp_address, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_IDLE = "300s"
+"""Of a connection without a request, and of a request until its route says otherwise."""
+
+
+def listener(
+    name: str,
+    *,
+    host: str,
+    port: int,
+    routes: Json,
+    filters: Sequence[Json] = (),
+    loggers: Sequence[Json] = (),
+    upload_seconds: int,
+) -> Json:
+    """Return a listener. routes: a field of the connection manager. upload_seconds: for a client to send its whole request."""
+    router = typed("envoy.filters.http.router", FILTERS + "router.v3.Router", suppress_envoy_headers=True)
+    manager = typed(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        codec_type="AUTO",  # HTTP/1.1, and HTTP/2 by prior knowledge
+        **routes,
+        http_filters=[*filters, router],
+        access_log=list(loggers),
+        local_reply_config={"body_format": {"json_format": _ERROR}},
+        # the peer's address counts, and no peer is trusted to be a proxy of ours
+        use_remote_address=True,
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        server_header_transformation="PASS_THROUGH",
+        generate_request_id=True,
+        preserve_external_request_id=True,
+        always_set_request_id_in_response=True,
+        max_request_headers_kb=32,
+        request_headers_timeout="10s",
+        request_timeout=f"{upload_seconds}s",
+        stream_idle_timeout=_IDLE,
+        common_http_protocol_options={
+            "idle_timeout": _IDLE,
+            "max_headers_count": 100,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        http2_protocol_options={
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 1 << 16,
+            "initial_connection_window_size": 1 << 20,
+        },
+    )
+    return {
+        "name": name,
+        "address": tcp_address(host, port),
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+_ERROR = {"error": {"code": "%RESPONSE_CODE%", "type": "router", "message": "%LOCAL_REPLY_BODY%"}}
+"""The body of an answer that the proxy gives itself."""

@@ -1,0 +1,34 @@
+"""The second port: exactly GET /metrics and GET /readyz of Envoy's admin interface, and nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_router.envoy_config.listener import listener
+
+if TYPE_CHECKING:
+    from tuneloop_router.envoy_config.places import Places
+    from tuneloop_router.envoy_config.typed import Json
+
+ADMIN_CLUSTER = "admin"
+_PAGES = {"/metrics": "/stats/prometheus?usedonly", "/readyz": "/ready"}
+
+
+def metrics_port(places: Places) -> Json:
+    """Return the listener for probes and metrics."""
+    routes = [_page(path, target) for path, target in _PAGES.items()]
+    table = {"name": "metrics", "virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": routes}]}
+    return listener(
+        "metrics", host=places.host, port=places.metrics_port, routes={"route_config": table}, upload_seconds=10
+    )
+
+
+def _page(path: str, target: str) -> Json:
+    # the header `:path` has the query, which the path has not: a query would choose other statistics
+    exact = {":method": "GET", ":path": path}
+    headers = [{"name": name, "string_match": {"exact": value}} for name, value in exact.items()]
+    rewrite = {"pattern": {"regex": "^.*$"}, "substitution": target}
+    return {
+        "match": {"path": path, "headers": headers},
+        "route": {"cluster": ADMIN_CLUSTER, "regex_rewrite": rewrite, "timeout": "10s"},
+    }

@@ -1,0 +1,125 @@
+"""Routes: which revision gets a request, what is repeated, what is copied, and within which limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_router.envoy_config.clusters import comparator_cluster_name, target_cluster_name
+from tuneloop_router.envoy_config.limits import filter_overrides
+from tuneloop_router.envoy_config.typed import Json, message, percent, typed
+from tuneloop_router.split import KEY_HEADERS
+
+if TYPE_CHECKING:
+    from tuneloop_router.split import Shadow, Split, Sticky
+
+ROUTES = "split"
+"""The name under which the front asks for its routes."""
+REVISION_HEADER = "x-tuneloop-revision"
+RETRY_HEADER = "x-tuneloop-retry"
+"""A server's answer 503 with this header may be repeated."""
+REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
+"""Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
+
+
+def routes(split: Split) -> Json:
+    """Return the file of routes. Its version is the generation of the split."""
+    everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None)}
+    sticky = [_sticky_route(split, split.sticky)] if split.sticky else []
+    return {
+        "version_info": str(split.generation),
+        "resources": [
+            message(
+                "envoy.config.route.v3.RouteConfiguration",
+                name=ROUTES,
+                virtual_hosts=[
+                    {
+                        # with an equal body Envoy would keep the old version
+                        "name": f"generation-{split.generation}",
+                        "domains": ["*"],
+                        "routes": [*sticky, everybody],
+                        "typed_per_filter_config": filter_overrides(split.limits),
+                    }
+                ],
+                request_headers_to_remove=[REVISION_HEADER],
+                response_headers_to_remove=[RETRY_HEADER],
+                response_headers_to_add=[
+                    {
+                        "header": {"key": REVISION_HEADER, "value": REVISION},
+                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                        "keep_empty_value": False,
+                    }
+                ],
+            )
+        ],
+    }
+
+
+def _sticky_route(split: Split, sticky: Sticky) -> Json:
+    # an empty header would send all who have one to the same revision
+    has_value = {
+        "name": sticky.header,
+        "string_match": {"exact": ""},
+        "treat_missing_header_as_empty": True,
+        "invert_match": True,
+    }
+    return {"match": {"prefix": "/", "headers": [has_value]}, "route": _action(split, sticky=sticky)}
+
+
+def _action(split: Split, *, sticky: Sticky | None) -> Json:
+    action: Json = {
+        "weighted_clusters": _weights(split, sticky=sticky is not None),
+        "timeout": "0s",  # a generation may take minutes; what is stuck ends by the idle time-out
+        "idle_timeout": f"{split.limits.idle_seconds}s",
+        "retry_policy": _retries(split.limits.per_try_idle_seconds),
+    }
+    if sticky:
+        salted = {"pattern": {"regex": "^(.*)$"}, "substitution": f"{sticky.salt}:\\1"}
+        action["hash_policy"] = [{"header": {"header_name": sticky.header, "regex_rewrite": salted}}]
+    if split.shadow and split.shadow.percent:
+        action["request_mirror_policies"] = [_mirror(split, split.shadow)]
+    return action
+
+
+def _weights(split: Split, *, sticky: bool) -> Json:
+    """Return the choice of a revision: a hash modulo 100 against cumulative weights, in an order and with a sum that stay.
+
+    So a user who is on a revision stays there while its weight grows, and all proxies agree. Without the hash it is a random number.
+    """
+    chosen = [{"name": target_cluster_name(split, revision), "weight": revision.weight} for revision in split.revisions]
+    return {"clusters": chosen, **({"use_hash_policy": True} if sticky else {})}
+
+
+def _retries(per_try_idle_seconds: int | None) -> Json:
+    policy: Json = {
+        # reset: the server died before the first byte of its answer. A prediction changes nothing, so it may be made twice.
+        # Never 5xx: an answer of the model is the business of the roll-out's gates.
+        "retry_on": "connect-failure,refused-stream,reset,retriable-headers",
+        "retriable_headers": [{"name": RETRY_HEADER, "present_match": True}],
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.1s"},
+        # a retry goes to stable, not to another pod of a canary that dies
+        "retry_priority": typed(
+            "envoy.retry_priorities.previous_priorities",
+            "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            update_frequency=1,
+        ),
+        "retry_host_predicate": [
+            typed(
+                "envoy.retry_host_predicates.previous_hosts",
+                "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+    if per_try_idle_seconds is not None:
+        policy["per_try_idle_timeout"] = f"{per_try_idle_seconds}s"
+    return policy
+
+
+def _mirror(split: Split, shadow: Shadow) -> Json:
+    return {
+        "cluster": comparator_cluster_name(split),
+        "runtime_fraction": percent(shadow.percent),
+        "disable_shadow_host_suffix_append": True,
+        "request_headers_mutations": [{"remove": name} for name in (*KEY_HEADERS, "cookie")],
+    }
