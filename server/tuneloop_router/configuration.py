@@ -1,0 +1,130 @@
+"""What Envoy runs: writes its files, and changes from one split to the next without a request that finds no cluster."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import TYPE_CHECKING
+
+from tuneloop_router.admin import Admin
+from tuneloop_router.envoy_config import bootstrap, cluster_names, clusters, routes
+from tuneloop_router.envoy_config.stats import (
+    CLUSTERS_REFUSED,
+    CLUSTERS_VERSION,
+    ROUTES_REFUSED,
+    ROUTES_VERSION,
+    WARMING_CLUSTERS,
+)
+from tuneloop_router.errors import Refused
+from tuneloop_router.files import write_json
+from tuneloop_router.log import say
+
+if TYPE_CHECKING:
+    from tuneloop_router.settings import Settings
+    from tuneloop_router.split import Split
+
+_LONGEST_SECONDS = 20.0
+"""For Envoy to take a file. New clusters resolve names and check health first."""
+_PAUSE_SECONDS = 0.01
+
+
+class Configuration:
+    """Envoy's files. `split` is the newest that was taken."""
+
+    def __init__(self, settings: Settings, split: Split) -> None:
+        self._settings, self._places = settings, settings.places
+        self._admin = Admin(settings.places.admin_socket)
+        self._writes = 0
+        self.split = split
+
+    def write_all(self) -> None:
+        """Write the files that Envoy starts with."""
+        settings = self._settings
+        start = bootstrap(
+            settings.deployment,
+            self._places,
+            upload_seconds=settings.upload_seconds,
+            most_connections=settings.most_connections,
+        )
+        write_json(self._places.clusters, clusters(self.split, version=self._next_version(self.split)))
+        write_json(self._places.routes, routes(self.split))
+        write_json(self._places.bootstrap, start)
+
+    def wait_for_start(self) -> None:
+        """Return when Envoy runs the split that it was started with. Raises Refused."""
+        self._wait_for(ROUTES_VERSION, str(self.split.generation), refused=ROUTES_REFUSED, before={}, seconds=None)
+        self._remember()
+
+    def apply(self, split: Split) -> None:
+        """Make before break: all clusters of old and new, then the routes, then the clusters of the new split only.
+
+        Raises Refused; the old split then stays in force.
+        """
+        old = self.split
+        try:
+            self._put_clusters(split, also=old)
+            self._put_routes(split)
+        except Refused:
+            write_json(self._places.routes, routes(old))
+            write_json(self._places.clusters, clusters(old, version=self._next_version(old)))
+            raise
+        self.split = split
+        self._remember()
+        if cluster_names(old) - cluster_names(split):
+            self._drop_old_clusters()
+
+    def _drop_old_clusters(self) -> None:
+        try:
+            self._put_clusters(self.split)
+        except Refused as error:
+            say(f"generation {self.split.generation} is in force, and clusters of the one before stay: {error}")
+
+    def _put_clusters(self, split: Split, *, also: Split | None = None) -> None:
+        version = self._next_version(split)
+        before = self._stats(CLUSTERS_REFUSED)
+        write_json(self._places.clusters, clusters(split, version=version, also=also))
+        self._wait_for(CLUSTERS_VERSION, version, refused=CLUSTERS_REFUSED, before=before)
+        self._wait_for(WARMING_CLUSTERS, "0", refused=(), before={})
+
+    def _put_routes(self, split: Split) -> None:
+        before = self._stats(ROUTES_REFUSED)
+        write_json(self._places.routes, routes(split))
+        self._wait_for(ROUTES_VERSION, str(split.generation), refused=ROUTES_REFUSED, before=before)
+
+    def _wait_for(
+        self,
+        name: str,
+        value: str,
+        *,
+        refused: tuple[str, ...],
+        before: dict[str, str],
+        seconds: float | None = _LONGEST_SECONDS,
+    ) -> None:
+        """Wait until a statistic has a value. Raises Refused when the counts of refused files grow, or after a while."""
+        begun = time.monotonic()
+        while True:
+            found = self._stats((name, *refused))
+            if found.get(name) == value:
+                return
+            if any(int(found.get(count, 0)) > int(before.get(count, 0)) for count in refused):
+                raise Refused("Envoy refuses the configuration; its log says why")
+            if seconds is not None and time.monotonic() - begun > seconds:
+                raise Refused(
+                    f"Envoy did not take the configuration within {seconds:g} s ({name} is {found.get(name)})"
+                )
+            time.sleep(_PAUSE_SECONDS)
+
+    def _stats(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Return the statistics; none while Envoy does not answer, as when it starts."""
+        try:
+            return self._admin.stats(names)
+        except (OSError, http.client.HTTPException):
+            return {}
+
+    def _next_version(self, split: Split) -> str:
+        """Return a version of the clusters that was never written before."""
+        self._writes += 1
+        return f"{split.generation}.{self._writes}"
+
+    def _remember(self) -> None:
+        write_json(self._places.state, self.split.to_json())

@@ -1,0 +1,71 @@
+"""The long poll to the operator: the request says what is in force, the answer what is wanted.
+
+    GET URL?inForce=12&hold=20                                   → 200 and a split, or 304 after at most `hold` seconds
+    GET URL?inForce=12&hold=20&refused=13&reason=…               the router did not take generation 13 (0: no generation could be read)
+
+The operator answers 200 as soon as it has a generation beyond both numbers.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from tuneloop_router.errors import Unreachable
+from tuneloop_router.fields import LARGEST_DOCUMENT
+
+if TYPE_CHECKING:
+    from tuneloop_router.settings import Operator
+
+HOLD_SECONDS = 20
+_SECONDS_BEYOND_HOLD = 10
+_TOKEN = re.compile(r"[!-~]{1,16384}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A generation that was not taken."""
+
+    generation: int
+    reason: str
+
+
+def ask(operator: Operator, *, in_force: int, refusal: Refusal | None) -> bytes | None:
+    """Return the document that the operator wants to be used; None if there is nothing new. Raises Unreachable."""
+    query: dict[str, int | str] = {"inForce": in_force, "hold": HOLD_SECONDS}
+    if refusal is not None:
+        query |= {"refused": refusal.generation, "reason": refusal.reason}
+    try:
+        return _get(operator, urlencode(query))
+    except (OSError, http.client.HTTPException) as error:  # an error of TLS is an OSError
+        raise Unreachable(f"{operator.url}: {error or type(error).__name__}") from error
+
+
+def _get(operator: Operator, query: str) -> bytes | None:
+    url = urlsplit(operator.url)
+    trusted = ssl.create_default_context(cafile=operator.ca_path)  # checks the name, too
+    connection = http.client.HTTPSConnection(
+        url.hostname or "", url.port, timeout=HOLD_SECONDS + _SECONDS_BEYOND_HOLD, context=trusted
+    )
+    with closing(connection):
+        connection.request("GET", f"{url.path or '/'}?{query}", headers={"authorization": f"Bearer {_token(operator)}"})
+        answer = connection.getresponse()
+        body = answer.read(LARGEST_DOCUMENT + 1)
+        if answer.status == http.client.NOT_MODIFIED:
+            return None
+        if answer.status != http.client.OK:
+            raise Unreachable(f"{operator.url}: the operator answers {answer.status}")
+        return body
+
+
+def _token(operator: Operator) -> str:
+    token = Path(operator.token_path).read_text(encoding="ascii", errors="replace").strip()
+    if not _TOKEN.fullmatch(token):  # an error of http.client would show it
+        raise Unreachable(f"{operator.token_path}: holds no token of one line")
+    return token

@@ -1,0 +1,153 @@
+"""The router follows the operator: at once, without a failed request, and without believing everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from router_process import Answers, running, settings_file, steady, stream
+from split_operator import following, split_operator
+from waiting import until
+
+
+@asynccontextmanager
+async def load(url: str, answers: Answers):
+    stop = asyncio.Event()
+    task = asyncio.create_task(steady(url, answers, per_second=60, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def seconds_until(stage, revision: str) -> float:
+    """Return the time until a request is answered by this revision."""
+    begun = time.monotonic()
+    until(
+        lambda: stage.router.get()[1].get("x-tuneloop-revision") == revision,
+        seconds=10,
+        what=f"{revision} answers",
+        pause=0.005,
+    )
+    return time.monotonic() - begun
+
+
+def test_changes_take_effect_within_a_second_and_no_request_fails(stage):
+    """Weights change, a revision comes at 100 %, and another goes, while requests and streams are under way."""
+    stage.publish(canary=0, stable=100)
+    answers, seconds = Answers(), []
+    splits = (
+        {"canary": 100, "stable": 0},
+        {"canary": 0, "stable": 100},
+        {"middle": 100, "stable": 0},
+        {"middle": 100},
+        {"stable": 100},
+    )
+
+    def change() -> None:
+        for weights in splits:
+            split = stage.models.split(generation=next(stage.generations), **weights)
+            stage.operator.publish(split)
+            seconds.append(seconds_until(stage, next(name for name, weight in weights.items() if weight == 100)))
+            stage.operator.wait_until_in_force(split["generation"])
+
+    async def life() -> None:
+        async with load(stage.router.url, answers):
+            streams = [asyncio.create_task(stream(stage.router.url, events=20, gap_ms=100)) for _ in range(5)]
+            await asyncio.to_thread(change)
+            assert all([(await running).whole for running in streams])
+
+    asyncio.run(life())
+    assert max(seconds) <= 1
+    assert (answers.failed, set(answers.revisions)) == (0, {"canary", "middle", "stable"})
+
+
+BAD = {
+    "weights of 99": lambda split: split["revisions"][1].update(weight=98),
+    "a host with a quote": lambda split: split["revisions"][0].update(host='a"b'),
+    "another deployment": lambda split: split.update(deployment="mails"),
+    "a path as a name": lambda split: split["revisions"][0].update(name="../admin"),
+    "Envoy's configuration": lambda split: split.update(revisions=[{"@type": "type.googleapis.com/envoy"}]),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_split_changes_nothing_and_the_operator_is_told_why(stage, what):
+    in_force = stage.publish(canary=0, stable=100)
+    files = {name: (stage.router.folder / name).read_bytes() for name in ("routes.json", "clusters.json", "state.json")}
+    split = stage.models.split(generation=next(stage.generations), canary=1, stable=99)
+    BAD[what](split)
+    stage.operator.publish(split)
+    assert "; allowed: " in stage.operator.wait_for_refusal(split["generation"])
+    assert stage.operator.in_force == in_force
+    assert {name: (stage.router.folder / name).read_bytes() for name in files} == files
+
+
+def test_an_older_generation_changes_nothing(stage):
+    in_force = stage.publish(stable=100)
+    stage.operator.publish(stage.models.split(generation=1, canary=100), generation=in_force + 1)
+    assert f"a generation after {in_force}" in stage.operator.wait_for_refusal(1)
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "stable"
+    next(stage.generations)
+
+
+def test_what_is_no_json_changes_nothing(stage):
+    in_force = stage.publish(stable=100)
+    stage.operator.publish(b"\xff" * 100_000, generation=next(stage.generations))
+    assert "at most 65536 bytes" in stage.operator.wait_for_refusal(0)
+    assert stage.operator.in_force == in_force
+
+
+def test_a_good_split_follows_a_refused_one(stage):
+    split = stage.models.split(generation=next(stage.generations), canary=100)
+    stage.operator.publish(split | {"revisions": []})
+    stage.operator.wait_for_refusal(split["generation"])
+    stage.publish(canary=100)
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "canary"
+
+
+def test_a_token_is_read_anew_for_each_poll(stage):
+    stage.publish(stable=100)
+    stage.operator.token = "second-token"
+    before = stage.operator.refused_polls
+    stage.operator.publish(
+        stage.models.split(generation=next(stage.generations), stable=100)
+    )  # ends the poll that is held
+    until(lambda: stage.operator.refused_polls > before, seconds=10, what="the old token is refused")
+    (stage.folder / "token").write_text("second-token\n")
+    stage.publish(canary=100)
+
+
+def test_it_starts_without_an_operator_follows_one_that_comes_and_goes_on_when_it_goes(tmp_path, models, certificates):
+    (tmp_path / "token").write_text("first-token")
+    with split_operator(certificates, token="first-token") as operator:
+        port = operator.port
+    away = following(tmp_path, operator, certificates)
+    with running(settings_file(tmp_path, models.split(stable=100), operator=away)) as router:
+        assert router.get()[0] == 200
+        with split_operator(certificates, token="first-token", port=port) as operator:
+            operator.publish(models.split(generation=2, canary=100))
+            operator.wait_until_in_force(2)
+            assert router.get()[1]["x-tuneloop-revision"] == "canary"
+        assert [router.get()[1]["x-tuneloop-revision"] for _ in range(20)] == ["canary"] * 20
+    log = [json.loads(line) for line in router.log.read_text().splitlines() if '"router"' in line]
+    assert sum("Connection refused" in line["router"] for line in log) == 1  # not at each poll
+
+
+@pytest.mark.parametrize("what", ["another authority", "another name"])
+def test_another_server_is_not_believed_and_gets_no_token(tmp_path, models, certificates, what):
+    (tmp_path / "token").write_text("first-token")
+    certificate, host = ("other", "localhost") if what == "another authority" else ("own", "127.0.0.1")
+    with split_operator(certificates, token="first-token", certificate=certificate) as operator:
+        operator.publish(models.split(generation=2, canary=100))
+        url = f"https://{host}:{operator.port}/v1/routers/team/reviews"
+        settings = following(tmp_path, operator, certificates, url=url)
+        with running(settings_file(tmp_path, models.split(stable=100), operator=settings)) as router:
+            until(
+                lambda: "certificate verify failed" in router.log.read_text(), seconds=10, what="the server is refused"
+            )
+            assert (operator.reports, operator.refused_polls, router.generation_kept) == ([], 0, 1)
