@@ -29,6 +29,8 @@ def start_envoy(program: str, settings: Settings) -> subprocess.Popen[bytes]:
         "warning",
         "--component-log-level",
         "misc:error",  # each start and each new key would warn that two extensions may change
+        "--file-flush-interval-msec",
+        "1000",  # of the access log
         "--drain-time-s",
         str(settings.drain_seconds),
         "--drain-strategy",

@@ -90,7 +90,7 @@ def exchange(
         connection.close()
 
 
-def settings_file(folder: Path, split: dict[str, Any], **settings: Any) -> Path:
+def settings_file(folder: Path, split: dict[str, Any], /, **settings: Any) -> Path:
     """Write split.json and router.json; return the path of router.json."""
     (folder / "split.json").write_text(json.dumps(split))
     port, metrics_port = free_ports(2)

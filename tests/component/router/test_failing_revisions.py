@@ -1,0 +1,127 @@
+"""A canary that dies, hangs or refuses costs no client an answer; and copies of requests cost no client anything."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import time
+
+import pytest
+from model_backends import backends
+from router_process import Answers, answers_of, steady
+from waiting import until
+
+DELAY = "/?delay_ms=50"
+"""So that some requests are under way when a revision fails."""
+
+
+@pytest.fixture
+def mortal():
+    """A revision in a process of its own."""
+    with backends("mortal") as found:
+        yield found
+
+
+async def load_while(stage, act, *, seconds: float) -> Answers:
+    """Send 100 requests a second; do something half a second later; go on for a while."""
+    answers, stop = Answers(), asyncio.Event()
+    task = asyncio.create_task(steady(stage.router.url + DELAY, answers, per_second=100, stop=stop))
+    await asyncio.sleep(0.5)
+    act()
+    await asyncio.sleep(seconds)
+    stop.set()
+    await task
+    return answers
+
+
+def publish_with(stage, mortal, *, weight: int, limits: dict | None = None) -> None:
+    split = stage.models.split(generation=next(stage.generations), stable=100 - weight)
+    split["revisions"].insert(0, mortal["mortal"].revision(weight))
+    stage.operator.publish(split | {"limits": limits})
+    stage.operator.wait_until_in_force(split["generation"])
+
+
+def test_no_request_fails_when_a_canary_of_half_the_requests_is_killed(stage, mortal):
+    publish_with(stage, mortal, weight=50)
+    answers = asyncio.run(load_while(stage, mortal.process.kill, seconds=2))
+    assert set(answers.revisions) == {"mortal", "stable"}
+    assert answers.failed == 0, answers.outcomes
+
+
+def test_no_request_fails_when_a_canary_hangs_if_its_silence_is_limited(stage, mortal):
+    publish_with(stage, mortal, weight=50, limits={"perTryIdleSeconds": 1})
+    answers = asyncio.run(load_while(stage, lambda: mortal.process.send_signal(signal.SIGSTOP), seconds=1))
+    assert set(answers.revisions) == {"mortal", "stable"}
+    assert answers.failed == 0, answers.outcomes
+
+
+def test_a_503_that_may_be_repeated_is_answered_by_stable(stage):
+    stage.publish(canary=50, stable=50)
+    stage.models["canary"].answer_with(503)
+    try:
+        answers = answers_of(stage.router.url, 100)
+    finally:
+        stage.models["canary"].answer_with(200)
+    assert answers.outcomes == {"200": 100}
+    assert answers.revisions == {"stable": 100}
+
+
+def test_an_error_of_a_model_is_the_clients_answer(stage):
+    """It is counted by the gates of a roll-out, so it must neither be hidden nor take the revision out."""
+    stage.publish(canary=100, stable=0)
+    stage.models["canary"].answer_with(500)
+    try:
+        answers = answers_of(stage.router.url, 50)
+    finally:
+        stage.models["canary"].answer_with(200)
+    assert answers.outcomes == {"500": 50}
+    assert answers.revisions == {"canary": 50}
+
+
+def test_without_any_revision_the_answer_is_json(stage):
+    split = stage.models.split(generation=next(stage.generations), stable=100)
+    split["revisions"][0]["port"] = 9  # nobody listens there
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    status, headers, text = stage.router.get()
+    assert (status, headers["content-type"]) == (503, "application/json")
+    assert '"type":"router"' in text
+
+
+def shadow(stage, percent: int) -> dict:
+    return {"host": "127.0.0.1", "port": stage.models["comparator"].port, "percent": percent}
+
+
+def test_a_copy_is_whole_and_carries_no_key(stage):
+    stage.publish(stable=100, shadow=shadow(stage, 100))
+    before = stage.models["comparator"].last()["count"]
+    body = bytes(range(256)) * 8000
+    headers = {"authorization": "Bearer s3cret", "x-api-key": "s3cret", "cookie": "a=s3cret", "x-user": "u1"}
+    assert stage.router.send("POST", "/v1/x?q=1", body=body, headers=headers)[0] == 200
+    until(lambda: stage.models["comparator"].last()["count"] > before, seconds=10, what="the copy arrives")
+    original, copy = stage.models["stable"].last(), stage.models["comparator"].last()
+    assert (copy["path"], copy["sha256"]) == ("/v1/x?q=1", hashlib.sha256(body).hexdigest())
+    assert "s3cret" not in str(copy)
+    assert {name: copy["headers"][name] for name in ("host", "x-user", "x-request-id")} == {
+        name: original["headers"][name] for name in ("host", "x-user", "x-request-id")
+    }
+
+
+def test_a_share_of_the_requests_is_copied(stage):
+    stage.publish(stable=100, shadow=shadow(stage, 20))
+    before = stage.models["comparator"].last()["count"]
+    answers_of(stage.router.url, 500)
+    time.sleep(0.2)  # copies that are under way; there is no condition to wait for
+    copies = stage.models["comparator"].last()["count"] - before
+    assert abs(copies - 100) < 36  # four standard errors
+
+
+@pytest.mark.parametrize("harm", [signal.SIGSTOP, signal.SIGKILL], ids=["hung", "dead"])
+def test_a_comparator_that_fails_costs_no_client_anything(stage, mortal, harm):
+    where = {"host": "127.0.0.1", "port": mortal["mortal"].port, "percent": 100}
+    stage.publish(stable=100, shadow=where)
+    mortal.process.send_signal(harm)
+    begun = time.monotonic()
+    assert answers_of(stage.router.url, 300).failed == 0
+    assert time.monotonic() - begun < 5
