@@ -46,6 +46,7 @@ LOCKS = (
     Lock("operator", extras=("operator",)),
     Lock("torch", names=("torch", "transformers", "safetensors")),
     Lock("server", extras=("server",)),
+    Lock("router", extras=("router",)),
     Lock("trainer", extras=("trainer",), without=BUILT),
     Lock(BUILT, names=(BUILT,), alone=True),
     Lock("dev", extras=("all", "dev"), without=BUILT),
