@@ -79,7 +79,7 @@ CONTROL_PLANE = Tier(
 )  # fmt: skip
 COMPONENT = Tier(
     "component", "tests/component", 4, workers=3,
-    first=("test_one_rank.py", "test_server.py", "test_architectures.py", "test_stage.py"),
+    first=("test_one_rank.py", "test_server.py", "test_architectures.py", "test_stage.py", "test_failing_revisions.py"),
 )  # fmt: skip
 STEPS = (
     UNIT,

@@ -73,6 +73,9 @@ PACKAGES = {
     "export": _trainer(
         "export", "tests/unit/trainer/export", "tests/unit/trainer/test_rounding.py", "tests/component/trainer/export",
     ),
+    "router": Package(
+        ("server/tuneloop_router",), ("tests/unit/router", "tests/component/router"), ("pytest", "hypothesis", "aiohttp"),
+    ),
     "rules": Package(
         ("api/tuneloop_api/wire/rules.py", "api/tuneloop_api/v1alpha1"),
         ("tests/unit/api", "tests/component/api/test_crd.py", "tests/unit/cli/manifests"),

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 # of the time. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-_SERVER, _RANKS = "one model server", "one process from which ranks are forked"
+_SERVER, _RANKS, _ROUTER = "one model server", "one process from which ranks are forked", "one router"
 TOGETHER = {
     "tests/component/server/": _SERVER,
+    "tests/component/router/": _ROUTER,
     "tests/component/trainer/train/": _RANKS,
     "tests/component/trainer/diagnosis/": _RANKS,
     "tests/component/trainer/export/test_other_processes.py": _RANKS,
