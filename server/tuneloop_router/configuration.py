@@ -58,13 +58,13 @@ class Configuration:
     def apply(self, split: Split) -> None:
         """Make before break: all clusters of old and new, then the routes, then the clusters of the new split only.
 
-        Raises Refused; the old split then stays in force.
+        Raises Refused, and OSError where a file cannot be written; the old split then stays in force.
         """
         old = self.split
         try:
             self._put_clusters(split, also=old)
             self._put_routes(split)
-        except Refused:
+        except (Refused, OSError):
             write_json(self._places.routes, routes(old))
             write_json(self._places.clusters, clusters(old, version=self._next_version(old)))
             raise
@@ -127,4 +127,7 @@ class Configuration:
         return f"{split.generation}.{self._writes}"
 
     def _remember(self) -> None:
-        write_json(self._places.state, self.split.to_json())
+        try:
+            write_json(self._places.state, self.split.to_json())
+        except OSError as error:
+            say(f"{self._places.state}: a restart would begin with an older split ({error.strerror})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from tuneloop_router.errors import BadMessage, Refused, Unreachable
@@ -33,11 +34,18 @@ class Follower:
         self._start()
         pause = _FIRST_PAUSE
         while self._operator is not None:
-            if self._step(self._operator):
+            if self._try_step(self._operator):
                 pause = _FIRST_PAUSE
             else:
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (so that routers do not ask together)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _try_step(self, operator: Operator) -> bool:
+        try:
+            return self._step(operator)
+        except Exception:  # noqa: BLE001  (a mistake of ours must not end the following for good)
+            say(traceback.format_exc())
+            return False
 
     def _step(self, operator: Operator) -> bool:
         """Ask once, and use the answer. Return False if the next time should come later."""
@@ -53,7 +61,7 @@ class Follower:
         try:
             self._configuration.wait_for_start()
             self._in_force = self._configuration.split.generation
-        except (Refused, OSError) as error:
+        except Refused as error:
             self._refuse(self._configuration.split.generation, error)
 
     def _use(self, document: bytes) -> bool:

@@ -67,6 +67,17 @@ def test_a_503_that_may_be_repeated_is_answered_by_stable(stage):
     assert answers.revisions == {"stable": 100}
 
 
+def test_a_503_that_no_revision_can_make_good_reaches_the_client_without_our_header(stage):
+    stage.publish(canary=100)
+    stage.models["canary"].answer_with(503)
+    try:
+        status, headers, _ = stage.router.get()
+    finally:
+        stage.models["canary"].answer_with(200)
+    assert (status, headers["x-tuneloop-revision"]) == (503, "canary")
+    assert "x-tuneloop-retry" not in headers
+
+
 def test_an_error_of_a_model_is_the_clients_answer(stage):
     """It is counted by the gates of a roll-out, so it must neither be hidden nor take the revision out."""
     stage.publish(canary=100, stable=0)

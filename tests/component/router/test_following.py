@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from router_process import Answers, running, settings_file, steady, stream
 from split_operator import following, split_operator
+from splits import parsed
 from waiting import until
+
+from tuneloop_router.configuration import Configuration
+from tuneloop_router.errors import Refused
+from tuneloop_router.settings import Settings
+from tuneloop_router.split import Sticky
 
 
 @asynccontextmanager
@@ -84,6 +91,56 @@ def test_a_bad_split_changes_nothing_and_the_operator_is_told_why(stage, what):
     assert "; allowed: " in stage.operator.wait_for_refusal(split["generation"])
     assert stage.operator.in_force == in_force
     assert {name: (stage.router.folder / name).read_bytes() for name in files} == files
+
+
+LEAST = {
+    "bodyBytes": 1, "idleSeconds": 1, "perTryIdleSeconds": 1, "rateLimit": {"requestsPerSecond": 0.01, "burst": 1},
+}  # fmt: skip
+MOST = {
+    "bodyBytes": 2**28, "idleSeconds": 86_400, "perTryIdleSeconds": 86_400, "rateLimit": {"requestsPerSecond": 1e6, "burst": 10**7}, "apiKey": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("limits", [LEAST, MOST], ids=["least", "most"])
+def test_envoy_takes_every_split_that_the_router_takes(stage, limits):
+    long = "a" * 63
+    split = stage.models.split(generation=next(stage.generations), canary=0, middle=1, comparator=0, stable=99)
+    for revision, name in zip(split["revisions"], (long, "a-b", "shadow", "admin"), strict=True):
+        revision["name"] = name
+    split["revisions"][0]["host"] = ".".join(["a" * 61] * 4)
+    split |= {"sticky": {"header": "x-" + "a" * 62, "salt": "-" * 64}, "limits": limits}
+    stage.operator.publish(split | {"shadow": {"host": "localhost.", "port": 65535, "percent": 1}})
+    stage.operator.wait_until_in_force(split["generation"])
+
+
+def test_a_name_is_resolved(stage):
+    split = stage.models.split(generation=next(stage.generations), stable=100)
+    split["revisions"][0]["host"] = "localhost"
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "stable"
+
+
+REFUSED = {
+    "routes": lambda split: replace(split, sticky=Sticky("x user\n", "")),
+    "clusters": lambda split: replace(split, revisions=(replace(split.stable, port=70_000),)),
+}
+"""No message can be so: these splits are made by hand."""
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_envoy_refuses_leaves_the_files_and_the_answers_as_they_were(tmp_path, models, what):
+    settings = settings_file(tmp_path, models.split(stable=100))
+    with running(settings) as router:
+        configuration = Configuration(Settings.read(settings), parsed(models.split(stable=100)))
+        with pytest.raises(Refused, match="Envoy refuses the configuration"):
+            configuration.apply(REFUSED[what](parsed(models.split(generation=2, canary=100))))
+        assert configuration.split.generation == router.generation_kept == 1
+        assert '"generation-1"' in (router.folder / "routes.json").read_text()
+        assert "canary" not in (router.folder / "clusters.json").read_text()
+        assert router.get()[1]["x-tuneloop-revision"] == "stable"
+        configuration.apply(parsed(models.split(generation=3, canary=100)))
+        assert router.get()[1]["x-tuneloop-revision"] == "canary"
 
 
 def test_an_older_generation_changes_nothing(stage):
