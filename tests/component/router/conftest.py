@@ -77,7 +77,7 @@ def stage(models: Backends, certificates: Path, tmp_path_factory) -> Iterator[St
             models.split(stable=100),
             operator=following(folder, operator, certificates),
             apiKeysPath=str(folder / "keys"),
-            uploadSeconds=1,
+            uploadSeconds=3,
         )
         with running(settings) as router:
             yield Stage(router, operator, models, folder, itertools.count(2))

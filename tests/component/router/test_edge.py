@@ -15,9 +15,9 @@ FIRST, SECOND = {"x-api-key": "first-key"}, {"authorization": "Bearer second-key
 
 def test_a_stream_is_passed_on_event_by_event(stage):
     stage.publish(stable=100)
-    found = asyncio.run(stream(stage.router.url, events=10, gap_ms=50))
+    found = asyncio.run(stream(stage.router.url, events=8, gap_ms=150))
     assert found.whole
-    assert max(found.late_seconds) < 0.4  # held until its end, the first event would be 0.5 s late
+    assert found.late_seconds[0] < 0.6  # held until its end, the first event would be 1.2 s late
 
 
 def test_a_stream_without_a_byte_for_too_long_ends_with_an_error_and_a_busy_one_does_not(stage):
@@ -60,16 +60,14 @@ def test_headers_that_are_too_many_or_too_large_are_431(stage, headers):
     assert stage.router.send("POST", headers=headers)[0] == 431
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [b"POST / HTTP/1.1\r\nhost: a\r\n", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nx"],
-    ids=["headers", "body"],
-)
-def test_a_client_that_does_not_finish_its_request_is_408(stage, sent):
+def test_a_client_that_does_not_finish_its_request_is_408(stage):
     stage.publish(stable=100)
-    with connect(stage.router.port) as connection:
-        connection.sendall(sent)
-        assert read_all(connection).startswith(b"HTTP/1.1 408")
+    head = b"POST / HTTP/1.1\r\nhost: a\r\n"
+    with connect(stage.router.port) as in_headers, connect(stage.router.port) as in_body:
+        in_headers.sendall(head)
+        in_body.sendall(head + b"content-length: 10\r\n\r\nx")
+        answers = [read_all(connection) for connection in (in_headers, in_body)]
+    assert [answer.split()[1] for answer in answers] == [b"408", b"408"]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ import json
 import pytest
 from splits import document
 
+from tuneloop_router import settings as settings_module
+from tuneloop_router import split as split_module
 from tuneloop_router.errors import CannotRun
 from tuneloop_router.follow import generation_of
 from tuneloop_router.settings import Settings
+from tuneloop_router.split import Split
 from tuneloop_router.start_split import start_split
 
 LEAST = {
@@ -27,6 +30,18 @@ def settings(tmp_path, **changes) -> Settings:
     path = tmp_path / "router.json"
     path.write_text(json.dumps(LEAST | changes))
     return Settings.read(path)
+
+
+def example(module) -> str:
+    """Return the document in the text of a module."""
+    lines = module.__doc__.splitlines()
+    return "\n".join(line for line in lines if line.startswith("    "))
+
+
+def test_the_examples_that_help_shows_are_right(tmp_path):
+    path = tmp_path / "router.json"
+    path.write_text(example(settings_module))
+    assert Settings.read(path).deployment == Split.parse(example(split_module).encode()).deployment
 
 
 def test_what_may_be_absent_has_a_default(tmp_path):
