@@ -164,6 +164,7 @@ def test_a_good_split_follows_a_refused_one(stage):
     stage.operator.wait_for_refusal(split["generation"])
     stage.publish(canary=100)
     assert stage.router.get()[1]["x-tuneloop-revision"] == "canary"
+    assert "refused" not in stage.operator.reports[-1]
 
 
 def test_a_token_is_read_anew_for_each_poll(stage):
