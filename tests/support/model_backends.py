@@ -6,13 +6,12 @@ They answer /readyz, stream server-sent events, show what they were sent, and ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,8 @@ class Backend:
         self._get(f"/set?status={status}")
 
     def _get(self, path: str) -> bytes:
+        import urllib.request  # the process that serves has no need of it, and starts sooner
+
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
             return answer.read()
 
@@ -59,7 +60,7 @@ class Backends:
         return {"generation": generation, "deployment": "reviews", "revisions": revisions}
 
 
-@contextmanager
+@contextlib.contextmanager
 def backends(*names: str) -> Iterator[Backends]:
     """Run revisions of these names in one process; it is killed at the end."""
     with subprocess.Popen([sys.executable, __file__, *names], stdout=subprocess.PIPE) as process:
@@ -72,77 +73,65 @@ def backends(*names: str) -> Iterator[Backends]:
 
 
 class _Model:
-    """One revision."""
+    """One revision. HTTP/1.1 by hand: a client library would cost more than all that is tested."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._status, self._count, self._last = name, 200, 0, {}
+        self._name, self._status, self._count = name, 200, 0
+        self._last: dict[str, Any] = {}
 
-    def application(self) -> Any:
-        from aiohttp import web
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+                body = await reader.readexactly(int(headers.get("content-length") or 0))
+                await self._answer(writer, head[0].split()[1], headers, body)
+        writer.close()
 
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/set", self._set)
-        app.router.add_get("/last", self._show)
-        app.router.add_get("/sse", self._stream)
-        app.router.add_route("*", "/{path:.*}", self._predict)
-        return app
+    async def _answer(self, writer: asyncio.StreamWriter, target: str, headers: dict[str, str], body: bytes) -> None:
+        path, _, query = target.partition("?")
+        options = {name: value for name, _, value in (part.partition("=") for part in query.split("&"))}
+        if path == "/readyz":
+            _send(writer, 200, b"")
+        elif path == "/set":
+            self._status = int(options["status"])
+            _send(writer, 200, b"")
+        elif path == "/last":
+            _send(writer, 200, json.dumps({"count": self._count, **self._last}).encode())
+        elif path == "/sse":
+            await _stream(writer, int(options["n"]), int(options["gap_ms"]) / 1000)
+        else:
+            self._count += 1
+            digest = hashlib.sha256(body).hexdigest()
+            self._last = {"path": target, "headers": headers, "bytes": len(body), "sha256": digest}
+            await asyncio.sleep(int(options.get("delay_ms", 0)) / 1000)
+            more = "x-tuneloop-retry: 1\r\n" if self._status == 503 else ""
+            _send(writer, self._status, json.dumps({"revision": self._name}).encode(), more)
 
-    async def _ready(self, _: Any) -> Any:
-        from aiohttp import web
 
-        return web.Response()
+def _send(writer: asyncio.StreamWriter, status: int, body: bytes, more: str = "") -> None:
+    head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n{more}content-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
 
-    async def _set(self, request: Any) -> Any:
-        from aiohttp import web
 
-        self._status = int(request.query["status"])
-        return web.Response()
+async def _stream(writer: asyncio.StreamWriter, count: int, gap: float) -> None:
+    """Send so many events, each with the time when it was sent, and an end."""
+    writer.write(b"HTTP/1.1 200 -\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(count):
+        writer.write(_chunk(f"data: {time.time()}\n\n"))
+        await writer.drain()
+        await asyncio.sleep(gap)
+    writer.write(_chunk("data: [DONE]\n\n") + _chunk(""))
 
-    async def _show(self, _: Any) -> Any:
-        from aiohttp import web
 
-        return web.json_response({"count": self._count, **self._last})
-
-    async def _predict(self, request: Any) -> Any:
-        from aiohttp import web
-
-        body = await request.read()
-        self._count += 1
-        self._last = {
-            "path": request.raw_path,
-            "headers": {name.lower(): value for name, value in request.headers.items()},
-            "bytes": len(body),
-            "sha256": hashlib.sha256(body).hexdigest(),
-        }
-        await asyncio.sleep(int(request.query.get("delay_ms", 0)) / 1000)
-        headers = {"x-tuneloop-retry": "1"} if self._status == 503 else {}
-        return web.json_response({"revision": self._name}, status=self._status, headers=headers)
-
-    async def _stream(self, request: Any) -> Any:
-        """Send n events, gap_ms apart, each with the time when it was sent."""
-        from aiohttp import web
-
-        answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await answer.prepare(request)
-        for _ in range(int(request.query["n"])):
-            await answer.write(f"data: {time.time()}\n\n".encode())
-            await asyncio.sleep(int(request.query["gap_ms"]) / 1000)
-        await answer.write(b"data: [DONE]\n\n")
-        return answer
+def _chunk(text: str) -> bytes:
+    return f"{len(text):x}\r\n{text}\r\n".encode()
 
 
 async def _serve(names: list[str]) -> None:
-    from aiohttp import web
-
-    ports = {}
-    for name in names:
-        runner = web.AppRunner(_Model(name).application(), access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
-        await site.start()
-        ports[name] = runner.addresses[0][1]
-    print(json.dumps(ports), flush=True)
+    servers = {name: await asyncio.start_server(_Model(name).serve, "127.0.0.1", 0, backlog=512) for name in names}
+    print(json.dumps({name: server.sockets[0].getsockname()[1] for name, server in servers.items()}), flush=True)
     await asyncio.Event().wait()
 
 

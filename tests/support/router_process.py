@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aiohttp
 from free_ports import free_ports
@@ -121,7 +122,7 @@ def start(settings: Path) -> Router:
     return Router(process, Path(document["folder"]), document["port"], document["metricsPort"], log)
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(settings: Path) -> Iterator[Router]:
     """A router that is ready; killed at the end if it still runs."""
     router = start(settings)
@@ -155,7 +156,7 @@ class Answers:
         return self.outcomes.total() - self.outcomes["200"]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
@@ -176,37 +177,53 @@ async def ask(session: aiohttp.ClientSession, url: str, answers: Answers, **opti
     return revision
 
 
-def answers_of(url: str, count: int, *, at_once: int = 16, **options: Any) -> Answers:
+def answers_of(url: str, count: int, *, headers: Mapping[str, str] | None = None) -> Answers:
     """Make so many requests."""
     answers = Answers()
-
-    async def work(session: aiohttp.ClientSession, share: int) -> None:
-        for _ in range(share):
-            await ask(session, url, answers, **options)
-
-    async def all_of_them() -> None:
-        async with client() as session:
-            shares = [count // at_once + (number < count % at_once) for number in range(at_once)]
-            await asyncio.gather(*(work(session, share) for share in shares))
-
-    asyncio.run(all_of_them())
+    for outcome, revision in _exchange_all(url, [headers or {}] * count):
+        answers.outcomes[outcome] += 1
+        answers.revisions[revision] += 1
     return answers
 
 
 def revisions_of(url: str, users: list[str], header: str) -> dict[str, str]:
     """Return by which revision each user is answered."""
-    found: dict[str, str] = {}
+    answers = _exchange_all(url, [{header: user} for user in users])
+    return {user: revision for user, (_, revision) in zip(users, answers, strict=True)}
 
-    async def work(session: aiohttp.ClientSession, some: list[str]) -> None:
-        for user in some:
-            found[user] = await ask(session, url, Answers(), headers={header: user})
 
-    async def all_of_them() -> None:
-        async with client() as session:
-            await asyncio.gather(*(work(session, users[start::16]) for start in range(16)))
+_AT_ONCE = 8
 
-    asyncio.run(all_of_them())
+
+def _exchange_all(url: str, requests: list[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Make requests with these headers on a few kept connections; return outcome and revision of each.
+
+    By hand, since thousands of requests by a client library take longer than all other tests of a router together.
+    """
+    host, port = url.removeprefix("http://").split(":")
+    found = []
+    with contextlib.ExitStack() as stack:
+        links = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=SECONDS)) for _ in range(_AT_ONCE)
+        ]
+        answers = [stack.enter_context(link.makefile("rb")) for link in links]
+        for start in range(0, len(requests), _AT_ONCE):
+            group = requests[start : start + _AT_ONCE]
+            for link, headers in zip(links, group, strict=False):
+                lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                link.sendall(f"POST / HTTP/1.1\r\nhost: a\r\n{lines}content-length: 2\r\n\r\n{{}}".encode())
+            found += [_read_answer(answer) for answer in answers[: len(group)]]
     return found
+
+
+def _read_answer(answer: IO[bytes]) -> tuple[str, str]:
+    status = answer.readline().split()
+    headers = {}
+    while line := answer.readline().strip():
+        name, _, value = line.decode().partition(": ")
+        headers[name] = value
+    answer.read(int(headers.get("content-length", 0)))
+    return (status[1].decode() if status else "closed"), headers.get("x-tuneloop-revision", "")
 
 
 async def steady(url: str, answers: Answers, *, per_second: float, stop: asyncio.Event, **options: Any) -> None:
