@@ -1,0 +1,37 @@
+"""Canary: the new revision gets a growing share of the requests, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.decide.model_deployment.rollout.facts import StepSpec
+from tuneloop_operator.decide.model_deployment.rollout.policy import Policy, Step
+
+if TYPE_CHECKING:
+    from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
+
+DEFAULT_STEPS = tuple(StepSpec(weight=weight, min_duration=600.0, min_requests=200) for weight in (5, 25, 50, 100))
+"""Where the spec names none. A spec whose steps were deleted in the middle must not mean a promotion at once."""
+
+
+def steps(spec: RolloutSpec) -> tuple[Step, ...]:
+    """Return the steps of the spec."""
+    return weighted_steps(spec.steps or DEFAULT_STEPS, shadow=spec.shadow_percent)
+
+
+def weighted_steps(given: tuple[StepSpec, ...], *, shadow: int) -> tuple[Step, ...]:
+    """Return steps in which the canary has as many servers as its weight needs."""
+    return tuple(
+        Step(
+            weight=step.weight,
+            servers=step.weight,
+            shadow=shadow,
+            min_duration=step.min_duration,
+            min_requests=step.min_requests,
+            pause=step.pause,
+        )
+        for step in given
+    )
+
+
+CANARY = Policy(steps=steps)

@@ -1,0 +1,88 @@
+"""What people read about a roll-out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from rollouts import NOW, a_spec, after, baking, facts_for, in_step, measured, serving
+
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split
+from tuneloop_operator.decide.model_deployment.rollout.story import story
+
+SPEC = a_spec(gates=("error-ratio",))
+GOOD = "gate error-ratio Pass (harm 0.1 %, margin 1 %)"
+
+
+def seen_by_people(rollout: Rollout, **actions: GateAction) -> str:
+    """Return the story after a decision with 312 requests in the step."""
+    if actions:
+        facts = facts_for(rollout, spec=SPEC, measured=measured(rollout, requests=312, **actions))
+        rollout = after(rollout, facts)
+    return story(rollout, SPEC, now=NOW)
+
+
+def test_a_step_tells_its_weight_its_requests_its_gates_and_what_comes_next() -> None:
+    rollout = in_step(1, step_started=NOW - timedelta(minutes=6))
+    assert seen_by_people(rollout, **{"error-ratio": GateAction.ADVANCE}) == (
+        f"step 2 of 4: 25 % to r2, 312 of 500 requests; {GOOD}; next step in 4 min at the earliest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rollout", "text"),
+    [
+        pytest.param(serving(), "r1 gets all requests", id="nothing to do"),
+        pytest.param(
+            serving(canary="r2", phase=Phase.STARTING, why="1 of 4 servers of r2 are ready"),
+            "r2 starts beside r1; 1 of 4 servers of r2 are ready",
+            id="starting",
+        ),
+        pytest.param(
+            in_step(1, phase=Phase.PAUSED, requests=500, why="a person must approve step 2 of r2"),
+            "step 2 of 4: 25 % to r2, 500 of 500 requests; waits: a person must approve step 2 of r2",
+            id="paused",
+        ),
+        pytest.param(
+            in_step(2, phase=Phase.PROMOTING, why="2 of 4 servers of r2 are ready"),
+            "r2 is being promoted, 50 % of the requests so far; 2 of 4 servers of r2 are ready",
+            id="promoting",
+        ),
+        pytest.param(
+            in_step(1, phase=Phase.ROLLING_BACK, why="b does not follow generation 12 yet"),
+            "r2 is being rolled back to r1; b does not follow generation 12 yet",
+            id="rolling back",
+        ),
+        pytest.param(
+            baking(why="r1 is kept for a roll-back"),
+            "r2 is promoted and watched; 50 min to go; r1 is kept for a roll-back",
+            id="baking",
+        ),
+        pytest.param(
+            baking(phase=Phase.REVERTING, canary="r1", why="0 of 4 servers of r1 are ready"),
+            "r2 is being rolled back to r1; 0 of 4 servers of r1 are ready",
+            id="going back",
+        ),
+        pytest.param(
+            serving(phase=Phase.ROLLED_BACK, why="gate quality Fail (harm 3 %, margin 1 %)"),
+            "r1 gets all requests; gate quality Fail (harm 3 %, margin 1 %)",
+            id="rolled back",
+        ),
+        pytest.param(
+            in_step(0, split=replace(in_step(0).split, weights=(("r1", 100),), shadow=10), step_started=NOW),
+            "step 1 of 4: copies of 10 % to r2, 0 of 100 requests; promotion in 1 min at the earliest",
+            id="copies",
+        ),
+    ],
+)
+def test_every_phase_has_a_sentence(rollout: Rollout, text: str) -> None:
+    assert seen_by_people(rollout) == text.replace("promotion in", "next step in")
+
+
+def test_a_reason_that_the_figures_tell_is_not_told_twice() -> None:
+    rollout = in_step(1)
+    text = seen_by_people(rollout, **{"error-ratio": GateAction.HOLD})
+    assert text.count("312 of 500") == 1
+    assert Split(generation=11, weights=(("r2", 25), ("r1", 75))) == rollout.split
