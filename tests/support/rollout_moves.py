@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rollout_worlds import NOW, TWO_STEPS, Follower, World, bare, older, steady, with_pair
+from rollout_worlds import NOW, TIMELESS, TWO_STEPS, Follower, World, bare, older, steady, with_pair
 
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers, revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Command, Measurements, measured_step
@@ -81,7 +81,7 @@ def cluster_moves(world: World) -> Iterator[Move]:
             yield "take", with_router(world, router, replace(router, split=published))
         if router.reported != router.split.generation:
             yield "report", with_router(world, router, replace(router, reported=router.split.generation))
-    if not world.pending:
+    if not world.pending and world.spec.max_duration != TIMELESS.max_duration:
         yield "tick", older(world)
     for move in measurements(world, (GateAction.ADVANCE,)):
         yield "measure", move
@@ -137,7 +137,7 @@ def edits(world: World) -> Iterator[Move]:
     poorer = replace(world, edits=world.edits - 1)
     for offered in {"r1", "r2", "r3"} - {world.offered}:
         yield f"offer {offered}", replace(poorer, offered=offered)
-    if world.spec.steps != TWO_STEPS:
+    if world.spec.steps != TWO_STEPS and world.spec.max_duration != TIMELESS.max_duration:
         yield "other steps", replace(poorer, spec=replace(world.spec, steps=TWO_STEPS, digest="second"))
     if not world.pinned:
         yield "pin r1", replace(poorer, pinned="r1", spec=replace(world.spec, digest="pinned"))

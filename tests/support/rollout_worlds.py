@@ -21,7 +21,7 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Router,
     StepSpec,
 )
-from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Split, Strategy
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split, Strategy
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TICK = timedelta(minutes=1)
@@ -41,6 +41,9 @@ SPEC = RolloutSpec(
 )
 QUICK = replace(SPEC, baking=0.0, window=0.0)
 """A promotion is the end."""
+TIMELESS = replace(QUICK, steps=(StepSpec(weight=50, min_requests=10),), max_duration=1e9, window=1e9)
+"""Nothing takes any time, and no time passes."""
+REPLACING = replace(TIMELESS, capacity=Capacity.REPLACE, replicas=3)
 TWO_STEPS = (StepSpec(weight=25, min_duration=60.0, min_requests=10), StepSpec(weight=50, pause=True))
 
 
@@ -110,6 +113,22 @@ def first_world(spec: RolloutSpec = SPEC, *, routers: int = 1, **budgets: int) -
         offered="r2",
         full=spec.replicas,
         **budgets,
+    )
+
+
+def midway_world(spec: RolloutSpec = SPEC, **budgets: int) -> World:
+    """Return a world in which r2 gets half of the requests and the servers of r1 have failed for good."""
+    split = Split(generation=LOWEST, weights=(("r2", 50), ("r1", 50)))
+    world = first_world(spec, **budgets)
+    assert world.rollout is not None
+    return replace(
+        world,
+        rollout=replace(world.rollout, canary="r2", phase=Phase.PROGRESSING, started=NOW, split=split),
+        published=split,
+        counts=(("r1", 2), ("r2", 1)),
+        ready=(("r2", 1),),
+        broken=(("r1", "crashes again and again"),),
+        routers=(Follower(name="router-0", split=split, reported=LOWEST),),
     )
 
 

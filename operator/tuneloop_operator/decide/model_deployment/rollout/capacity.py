@@ -121,7 +121,9 @@ def _count_of_canary(rollout: Rollout, facts: Facts) -> int:
     full, goal = full_count(rollout, facts), servers_for(rollout, facts)
     least, most = weights_in_force(rollout, facts, rollout.canary)
     if _is_replacing(facts.spec):
-        return max(1, min(goal, _share(full, least) + 1))
+        # a canary whose weight goes down keeps the servers of the weight that some router may still give it
+        kept = min(count_of(facts, rollout.canary), _share(full, most), max(1, full - 1))
+        return max(1, min(goal, _share(full, least) + 1), kept)
     return max(goal, _share(full, most))
 
 

@@ -23,7 +23,7 @@ class GateAction(StrEnum):
     HOLD = "Hold"
     ROLL_BACK = "RollBack"
     GIVE_UP = "GiveUp"
-    """It will not decide: a person must."""
+    """It cannot decide: the canary is to get no requests, and a person must decide."""
 
 
 @dataclass(frozen=True, kw_only=True)

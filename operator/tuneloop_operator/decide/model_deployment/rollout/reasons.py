@@ -65,7 +65,8 @@ def _tolerated_harm(moment: Moment) -> str:
 
 
 def _given_up(moment: Moment) -> str:
-    return f"{_gates(moment, GateAction.GIVE_UP)}; skip, retry, promote or abort"
+    gates = _gates(moment, GateAction.GIVE_UP)
+    return f"{gates}, so {moment.rollout.canary} waits for a person: retry, skip, promote or abort"
 
 
 def _gates(moment: Moment, action: GateAction) -> str:

@@ -27,6 +27,8 @@ class Transition(StrEnum):
     ADVANCE = "Advance"
     PAUSE = "Pause"
     HOLD = "Hold"
+    GIVE_UP = "GiveUp"
+    """Hold, and take all requests away: nobody can say whether the canary does harm."""
     TIME_OUT = "TimeOut"
     SLEEP = "Sleep"
     WITHDRAW = "Withdraw"
@@ -73,7 +75,7 @@ _ROWS: dict[Situation, tuple[Transition, ...]] = {
     Situation.HARM: (
         Transition.REJECT, Transition.REJECT, Transition.REJECT, Transition.REJECT, _W, _W, Transition.REVERT, Transition.REVERT),
     Situation.TOLERATED_HARM: (_W, Transition.HOLD, _W, Transition.HOLD, _W, _W, _W, _W),
-    Situation.GIVEN_UP: (_W, Transition.HOLD, _W, Transition.HOLD, _W, _W, _W, _W),
+    Situation.GIVEN_UP: (_W, Transition.GIVE_UP, Transition.GIVE_UP, Transition.GIVE_UP, _W, _W, _W, _W),
     Situation.ASLEEP: (Transition.SLEEP, Transition.SLEEP, _W, Transition.SLEEP, _W, _W, _W, _W),
     Situation.STABLE_DOWN: (_W, _W, _W, _W, _W, _W, _W, _W),
     Situation.TOO_LONG: (Transition.TIME_OUT, Transition.HOLD, _W, _W, _W, _W, _W, _W),

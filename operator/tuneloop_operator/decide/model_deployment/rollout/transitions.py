@@ -114,6 +114,15 @@ def _hold(moment: Moment, situation: Situation) -> Outcome:
     return _told(held, "Held", held.why, warns=True)
 
 
+def _give_up(moment: Moment, situation: Situation) -> Outcome:
+    """The canary is not rejected, and not started again by itself either. A stable without servers could not take its requests."""
+    rollout, facts = moment.rollout, moment.facts
+    if ready_of(facts, rollout.stable):
+        rollout = with_split(rollout, facts, weights=((rollout.stable, 100),))
+    held = replace(rollout, phase=Phase.HELD, replays=False, why=why(moment, situation))
+    return Outcome(rollout=held) if held == moment.rollout else _told(held, "Held", held.why, warns=True)
+
+
 def _time_out(moment: Moment, situation: Situation) -> Outcome:
     """A canary that found no servers in time is rejected. A router that is late is not the canary's fault."""
     if ready_of(moment.facts, moment.rollout.canary):
@@ -272,6 +281,7 @@ TRANSITIONS: dict[Transition, Callable[[Moment, Situation], Outcome]] = {
     Transition.ADVANCE: _advance,
     Transition.PAUSE: _pause,
     Transition.HOLD: _hold,
+    Transition.GIVE_UP: _give_up,
     Transition.TIME_OUT: _time_out,
     Transition.SLEEP: _sleep,
     Transition.WITHDRAW: _withdraw,

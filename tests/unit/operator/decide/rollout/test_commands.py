@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rollouts import STEPS, a_spec, after, asking, baking, facts_for, following, in_step, measured, serving
 
@@ -79,6 +81,15 @@ def test_a_skip_leaves_one_step_and_no_more() -> None:
     found = after(rollout, facts)
     assert (found.step, found.split.weight_of("r2"), found.is_skipped) == (1, 25, False)
     assert after(found, following(found, facts)).step == 1
+
+
+def test_a_skip_of_a_held_step_gives_its_weight_back_first() -> None:
+    rollout = in_step(1, phase=Phase.HELD, step_started=None, split=in_step(1).split)
+    facts = facts_for(rollout, spec=GATED, command=asking(Action.SKIP))
+    held = replace(rollout, split=replace(rollout.split, weights=ONLY_STABLE))
+    found = after(held, facts)
+    assert (found.step, found.split.weight_of("r2")) == (1, 25)
+    assert after(found, following(found, facts)).step == 2
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "while it waits"])

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from rollout_moves import decided, deleted, moves, operator_moves
-from rollout_worlds import NOW, QUICK, World, bare, first_world, random_world
+from rollout_worlds import (
+    NOW,
+    QUICK,
+    REPLACING,
+    TIMELESS,
+    TWO_STEPS,
+    World,
+    bare,
+    first_world,
+    midway_world,
+    random_world,
+)
 
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Capacity, Facts, measured_step
@@ -83,6 +94,8 @@ def check_change(world: World, old: Rollout, new: Rollout, facts: Facts) -> None
         assert new.stable in {old.canary, old.previous}
         assert facts.routers
         assert all(router.split.weights == ((new.stable, 100),) for router in world.routers), "promoted too early"
+    if new.phase is Phase.BAKING and old.phase is not Phase.BAKING:
+        assert (new.stable, new.previous) == (old.canary, old.stable), "the promotion is not remembered"
     if new.phase is Phase.REVERTING and old.phase is not Phase.REVERTING:
         assert new.canary == old.previous, "went back to another revision than the one before"
     if old.canary and new.canary not in {"", old.canary}:
@@ -202,20 +215,32 @@ def reaching(found: Explored) -> set[World]:
 @pytest.mark.parametrize(
     "start",
     [
-        pytest.param(first_world(QUICK, faults=1), id="a fault"),
-        pytest.param(first_world(faults=1), id="a fault, also while baking", marks=pytest.mark.full),
-        pytest.param(first_world(faults=1, routers=2), id="a fault with two routers", marks=pytest.mark.full),
-        pytest.param(first_world(edits=1), id="an edit", marks=pytest.mark.full),
-        pytest.param(first_world(commands=1), id="a command", marks=pytest.mark.full),
-        pytest.param(first_world(QUICK, faults=1, edits=1), id="a fault and an edit", marks=pytest.mark.full),
-        pytest.param(first_world(QUICK, faults=1, commands=1), id="a fault and a command", marks=pytest.mark.full),
-        pytest.param(first_world(QUICK, edits=1, commands=1), id="an edit and a command", marks=pytest.mark.full),
+        pytest.param(first_world(QUICK), id="time passes"),
+        pytest.param(first_world(replace(QUICK, steps=TWO_STEPS)), id="two steps"),
+        pytest.param(first_world(TIMELESS, routers=2), id="two routers"),
+        pytest.param(first_world(TIMELESS, faults=1), id="a fault"),
+        pytest.param(first_world(TIMELESS, edits=1), id="an edit"),
+        pytest.param(first_world(TIMELESS, commands=1), id="a command"),
+        pytest.param(midway_world(TIMELESS, faults=1), id="a fault beside a stable that is down"),
+        pytest.param(first_world(faults=1), id="a fault while time passes", marks=pytest.mark.full),
+        pytest.param(first_world(edits=1), id="an edit while time passes", marks=pytest.mark.full),
+        pytest.param(first_world(commands=1), id="a command while time passes", marks=pytest.mark.full),
+        pytest.param(first_world(REPLACING, faults=1), id="a fault while servers are replaced"),
+        pytest.param(first_world(TIMELESS, faults=1, routers=2), id="a fault with two routers", marks=pytest.mark.full),
+        pytest.param(
+            first_world(REPLACING, faults=2), id="two faults while servers are replaced", marks=pytest.mark.full
+        ),
+        pytest.param(first_world(TIMELESS, faults=2), id="two faults", marks=pytest.mark.full),
+        pytest.param(first_world(TIMELESS, faults=1, edits=1), id="a fault and an edit", marks=pytest.mark.full),
+        pytest.param(first_world(TIMELESS, faults=1, commands=1), id="a fault and a command", marks=pytest.mark.full),
+        pytest.param(first_world(TIMELESS, edits=1, commands=1), id="an edit and a command", marks=pytest.mark.full),
     ],
 )
 def test_whatever_happens_a_roll_out_comes_to_an_end(start: World) -> None:
     found = explore(start)
     dead_ends = found.worlds - reaching(found)
-    assert found.ends
+    can_be_promoted = "r1" not in dict(start.broken) and not any(step.pause for step in start.spec.steps)
+    assert any(world.rollout.stable == "r2" and world.rollout.phase in IDLE for world in found.ends) is can_be_promoted
     assert not dead_ends, min(dead_ends, key=lambda world: len(str(world)))
 
 

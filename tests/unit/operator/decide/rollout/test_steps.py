@@ -93,6 +93,13 @@ def test_the_clock_of_a_step_starts_when_its_weight_is_in_force() -> None:
     assert after(rollout, following(rollout, late)).step_started == NOW
 
 
+def test_a_weight_that_is_edited_in_the_middle_starts_the_clock_anew() -> None:
+    rollout = in_step(1)
+    edited = (STEPS[0], replace(STEPS[1], weight=30), *STEPS[2:])
+    found = after(rollout, facts_for(rollout, spec=a_spec(steps=edited), measured=measured(rollout)))
+    assert (found.step, found.split.weight_of("r2"), found.step_started) == (1, 30, None)
+
+
 def test_a_weight_waits_for_the_servers_that_it_needs() -> None:
     rollout = in_step(1, step=2, step_started=None)
     found = after(rollout, facts_for(rollout, ready=(("r1", 4), ("r2", 1))))

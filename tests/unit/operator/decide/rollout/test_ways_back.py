@@ -79,12 +79,26 @@ def test_a_rejected_revision_is_offered_again_after_a_change_of_the_spec() -> No
     assert (ended.phase, again.canary) == (Phase.ROLLED_BACK, "r2")
 
 
-@pytest.mark.parametrize("action", [GateAction.HOLD, GateAction.GIVE_UP])
-def test_a_gate_that_does_not_decide_rolls_nothing_back(action: GateAction) -> None:
+def test_a_gate_that_holds_changes_nothing() -> None:
     rollout = in_step(1)
-    found = after(rollout, facts_for(rollout, spec=GATED, measured=measured(rollout, quality=action)))
-    assert found.split == rollout.split
-    assert found.phase is (Phase.HELD if action is GateAction.GIVE_UP else Phase.PROGRESSING)
+    found = after(rollout, facts_for(rollout, spec=GATED, measured=measured(rollout, quality=GateAction.HOLD)))
+    assert (found.phase, found.split) == (Phase.PROGRESSING, rollout.split)
+
+
+def test_a_gate_that_cannot_decide_takes_the_requests_away_and_rejects_nothing() -> None:
+    rollout = in_step(1)
+    facts = facts_for(rollout, spec=GATED, measured=measured(rollout, quality=GateAction.GIVE_UP))
+    held = after(rollout, facts)
+    assert (held.phase, held.split.weights, held.rejected) == (Phase.HELD, ONLY_STABLE, ())
+    assert held.why.startswith("gate quality Error (harm 0.1 %, margin 1 %), so r2 waits for a person")
+    assert after(held, following(held, facts)).split == held.split, "it does not come back by itself"
+
+
+def test_a_gate_that_cannot_decide_gives_nothing_to_a_stable_without_servers() -> None:
+    rollout = in_step(1)
+    silent = measured(rollout, quality=GateAction.GIVE_UP)
+    held = after(rollout, facts_for(rollout, spec=GATED, ready=(("r2", 4),), measured=silent))
+    assert (held.phase, held.split) == (Phase.HELD, rollout.split)
 
 
 def test_a_held_canary_is_still_rolled_back_by_a_gate() -> None:
