@@ -123,7 +123,9 @@ def midway_world(spec: RolloutSpec = SPEC, **budgets: int) -> World:
     assert world.rollout is not None
     return replace(
         world,
-        rollout=replace(world.rollout, canary="r2", phase=Phase.PROGRESSING, started=NOW, split=split),
+        rollout=replace(
+            world.rollout, canary="r2", phase=Phase.PROGRESSING, started=NOW, step_started=NOW, split=split
+        ),
         published=split,
         counts=(("r1", 2), ("r2", 1)),
         ready=(("r2", 1),),

@@ -42,10 +42,12 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
 
 
 def _promote(moment: Moment) -> Rollout | None:
+    """Promote the canary; also one that should go back and cannot, because stable has no server: that may last."""
     rollout = moment.rollout
-    if rollout.phase not in ON_THE_WAY:
+    cannot_go_back = rollout.phase is Phase.ROLLING_BACK and rollout.split.weight_of(rollout.canary) > 0
+    if rollout.phase not in ON_THE_WAY and not cannot_go_back:
         return None
-    return replace(rollout, phase=Phase.PROMOTING, is_forced=True, replays=False, why="")
+    return replace(rollout, phase=Phase.PROMOTING, is_forced=True, ending=None, replays=False, why="")
 
 
 def _abort(moment: Moment) -> Rollout | None:

@@ -22,11 +22,12 @@ def story(rollout: Rollout, spec: RolloutSpec, *, now: datetime) -> str:
 
 def _headline(rollout: Rollout, spec: RolloutSpec) -> str:
     canary, stable = rollout.canary, rollout.stable
+    cause = f": {rollout.ending.message}" if rollout.ending else ""
     headlines = {
         Phase.STARTING: f"{canary} starts beside {stable}",
         Phase.PROMOTING: f"{canary} is being promoted, {rollout.split.weight_of(canary)} % of the requests so far",
-        Phase.ROLLING_BACK: f"{canary} is being rolled back to {stable}",
-        Phase.REVERTING: f"{stable} is being rolled back to {canary}",
+        Phase.ROLLING_BACK: f"{canary} is being rolled back to {stable}{cause}",
+        Phase.REVERTING: f"{stable} is being rolled back to {canary}{cause}",
         Phase.BAKING: f"{stable} is promoted and watched",
     } | dict.fromkeys(IDLE, f"{stable} gets all requests")
     return headlines.get(rollout.phase) or _step(rollout, spec)
@@ -61,7 +62,8 @@ def _findings(rollout: Rollout, spec: RolloutSpec, *, now: datetime) -> list[str
         case Phase.BAKING:
             wait = _left(rollout.promoted, spec.baking, now=now)
             return [*gates, f"{wait} to go" if wait else "", rollout.why]
-    return [rollout.why]
+    is_told = rollout.ending is not None and rollout.why == rollout.ending.message
+    return [] if is_told else [rollout.why]
 
 
 def _already_said(rollout: Rollout, spec: RolloutSpec) -> set[str]:

@@ -54,6 +54,14 @@ def test_an_abort_waits_for_a_stable_that_can_take_the_requests() -> None:
     assert after(waiting, facts_for(rollout)).split.weights == ONLY_STABLE
 
 
+def test_an_abort_that_cannot_happen_can_be_taken_back_by_a_promotion() -> None:
+    rollout = in_step(1)
+    facts = facts_for(rollout, ready=(("r2", 4),), command=asking(Action.ABORT))
+    stuck = after(rollout, facts)
+    found = after(stuck, replace(facts, command=asking(Action.PROMOTE, token="t2")))
+    assert (found.split.weights, found.ending) == ((("r2", 100),), None)
+
+
 def test_a_retry_begins_with_the_first_step() -> None:
     rollout = in_step(1, phase=Phase.HELD, outages=2)
     found = after(rollout, facts_for(rollout, command=asking(Action.RETRY)))

@@ -48,8 +48,11 @@ def check_state(world: World) -> None:
             assert name not in gone, f"{name} is deleted and gets {weight} %"
             if world.has_slept:  # there was nothing to keep
                 continue
-            # where servers are replaced, requests that go back at once meet fewer servers for a while
-            least = 1 if world.spec.capacity is Capacity.REPLACE else full * weight // 100
+            # requests that go back at once where servers are replaced meet fewer servers for a while, and so do those that
+            # a person gives to the first server of a canary beside a stable that is down
+            is_promoted_by_hand = world.command is not None and world.command.action is Action.PROMOTE
+            is_lenient = world.spec.capacity is Capacity.REPLACE or is_promoted_by_hand
+            least = 1 if is_lenient else full * weight // 100
             assert counts.get(name, 0) >= max(1, least), f"{name} gets {weight} % with {counts.get(name, 0)} servers"
 
 
@@ -98,7 +101,7 @@ def check_change(world: World, old: Rollout, new: Rollout, facts: Facts) -> None
         assert (new.stable, new.previous) == (old.canary, old.stable), "the promotion is not remembered"
     if new.phase is Phase.REVERTING and old.phase is not Phase.REVERTING:
         assert new.canary == old.previous, "went back to another revision than the one before"
-    if old.canary and new.canary not in {"", old.canary}:
+    if old.canary not in {"", new.stable} and new.canary not in {"", old.canary}:
         carried = [router.split.weight_of(old.canary) for router in world.routers]
         assert not any(carried), f"{old.canary} still gets {carried} % when {new.canary} takes its place"
 
@@ -113,9 +116,17 @@ def check_weights(world: World, old: Rollout, new: Rollout, facts: Facts) -> Non
         if world.spec.capacity is Capacity.SURGE and not new.is_forced:
             needed = -(-world.spec.replicas * new.split.weight_of(new.canary) // 100)
             assert ready.get(new.canary, 0) >= needed, "too few servers for the weight"
+    begins_to_go_back = new.phase is Phase.ROLLING_BACK and old.phase is not Phase.ROLLING_BACK
+    if begins_to_go_back and new.split.weight_of(new.canary) and (facts.command is None or is_obeyed(facts, old)):
+        raise AssertionError(f"{new.canary} is rolled back to a stable without servers")
     given_back = new.split.weight_of(old.stable) > old.split.weight_of(old.stable)
     if given_back and not ready.get(old.stable) and new.stable == old.stable:
         assert not ready.get(old.canary), f"{old.stable} has no server and gets requests back"
+
+
+def is_obeyed(facts: Facts, old: Rollout) -> bool:
+    """Whether the command was carried out before."""
+    return facts.command is not None and facts.command.token in old.commands
 
 
 def check_progress(old: Rollout, new: Rollout, facts: Facts) -> None:
@@ -129,9 +140,9 @@ def check_progress(old: Rollout, new: Rollout, facts: Facts) -> None:
     if not is_left or new.is_forced or old.is_skipped or (is_commanded and facts.command.action is Action.SKIP):
         return
     step, measured = step_of(old, facts.spec), facts.measured
-    # a step that asks for nothing may begin and end in one decision
-    lasted = (NOW - (old.step_started or NOW)).total_seconds()
-    assert lasted >= step.min_duration, "too early"
+    # a step may begin and end in one decision, if it asks for nothing or had begun in this very second before
+    old = replace(old, step_started=old.step_started or NOW)
+    assert (NOW - old.step_started).total_seconds() >= step.min_duration, "too early"
     assert facts.routers
     assert all(router.generation == old.split.generation for router in facts.routers), "not in force"
     if step.min_requests or (step.is_gated and facts.spec.gates):
@@ -263,7 +274,7 @@ def walk(seed: int, *, steps: int = 40) -> tuple[World, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(20), pytest.param(range(20, 3000), marks=pytest.mark.full)], ids=["few", "many"]
+    "seeds", [range(20), pytest.param(range(20, 2000), marks=pytest.mark.full)], ids=["few", "many"]
 )
 def test_no_walk_through_any_strategy_breaks_what_must_hold(seeds: range) -> None:
     for seed in seeds:

@@ -9,14 +9,19 @@ import pytest
 from rollouts import NOW, a_spec, after, baking, facts_for, in_step, measured, serving
 
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
-from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split
+from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason, Rollout
 from tuneloop_operator.decide.model_deployment.rollout.story import story
 
 SPEC = a_spec(gates=("error-ratio",))
+FAILED = Ending(
+    phase=Phase.ROLLED_BACK,
+    reason=RejectionReason.GATE_FAILED,
+    message="gate quality Fail (harm 3 %, margin 1 %)",
+)
 GOOD = "gate error-ratio Pass (harm 0.1 %, margin 1 %)"
 
 
-def seen_by_people(rollout: Rollout, **actions: GateAction) -> str:
+def read_by_people(rollout: Rollout, **actions: GateAction) -> str:
     """Return the story after a decision with 312 requests in the step."""
     if actions:
         facts = facts_for(rollout, spec=SPEC, measured=measured(rollout, requests=312, **actions))
@@ -26,7 +31,7 @@ def seen_by_people(rollout: Rollout, **actions: GateAction) -> str:
 
 def test_a_step_tells_its_weight_its_requests_its_gates_and_what_comes_next() -> None:
     rollout = in_step(1, step_started=NOW - timedelta(minutes=6))
-    assert seen_by_people(rollout, **{"error-ratio": GateAction.ADVANCE}) == (
+    assert read_by_people(rollout, **{"error-ratio": GateAction.ADVANCE}) == (
         f"step 2 of 4: 25 % to r2, 312 of 500 requests; {GOOD}; next step in 4 min at the earliest"
     )
 
@@ -51,8 +56,8 @@ def test_a_step_tells_its_weight_its_requests_its_gates_and_what_comes_next() ->
             id="promoting",
         ),
         pytest.param(
-            in_step(1, phase=Phase.ROLLING_BACK, why="b does not follow generation 12 yet"),
-            "r2 is being rolled back to r1; b does not follow generation 12 yet",
+            in_step(1, phase=Phase.ROLLING_BACK, ending=FAILED, why="b does not follow generation 12 yet"),
+            "r2 is being rolled back to r1: gate quality Fail (harm 3 %, margin 1 %); b does not follow generation 12 yet",
             id="rolling back",
         ),
         pytest.param(
@@ -72,17 +77,16 @@ def test_a_step_tells_its_weight_its_requests_its_gates_and_what_comes_next() ->
         ),
         pytest.param(
             in_step(0, split=replace(in_step(0).split, weights=(("r1", 100),), shadow=10), step_started=NOW),
-            "step 1 of 4: copies of 10 % to r2, 0 of 100 requests; promotion in 1 min at the earliest",
+            "step 1 of 4: copies of 10 % to r2, 0 of 100 requests; next step in 1 min at the earliest",
             id="copies",
         ),
     ],
 )
 def test_every_phase_has_a_sentence(rollout: Rollout, text: str) -> None:
-    assert seen_by_people(rollout) == text.replace("promotion in", "next step in")
+    assert read_by_people(rollout) == text
 
 
 def test_a_reason_that_the_figures_tell_is_not_told_twice() -> None:
     rollout = in_step(1)
-    text = seen_by_people(rollout, **{"error-ratio": GateAction.HOLD})
+    text = read_by_people(rollout, **{"error-ratio": GateAction.HOLD})
     assert text.count("312 of 500") == 1
-    assert Split(generation=11, weights=(("r2", 25), ("r1", 75))) == rollout.split
