@@ -83,18 +83,24 @@ def _skip(moment: Moment) -> Rollout | None:
     rollout = moment.rollout
     if rollout.phase not in _IN_A_STEP:
         return None
-    return replace(rollout, phase=Phase.PROGRESSING, is_skipped=True, why="")
+    return replace(_with_new_time(moment), phase=Phase.PROGRESSING, is_skipped=True, why="")
 
 
 def _approve(moment: Moment) -> Rollout | None:
     """Approve the next thing that needs it: the pause of this or a later step, else the promotion."""
-    rollout, spec = moment.rollout, moment.facts.spec
+    rollout, spec = _with_new_time(moment), moment.facts.spec
     if rollout.phase not in ON_THE_WAY:
         return None
     for index, step in enumerate(steps_of(rollout, spec)):
         if step.pause and index >= rollout.step and index not in rollout.approved_steps:
             return replace(rollout, approved_steps=(*rollout.approved_steps, index))
     return replace(rollout, is_approved=True) if spec.manual_approval and not rollout.is_approved else None
+
+
+def _with_new_time(moment: Moment) -> Rollout:
+    """Return the memory in which `maxDuration` counts anew, if the roll-out waited for a person: that may have taken a weekend."""
+    rollout = moment.rollout
+    return replace(rollout, started=moment.now) if rollout.phase in {Phase.PAUSED, Phase.HELD} else rollout
 
 
 def _roll_back(moment: Moment) -> Rollout | None:

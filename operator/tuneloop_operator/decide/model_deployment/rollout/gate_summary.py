@@ -33,5 +33,6 @@ class GateSummary:
     name: str
     verdict: Verdict
     action: GateAction
+    """A gate on trial (`dryRun`) asks for ADVANCE, whatever it finds."""
     reason: str
     """Its figures, for people. For example `harm 0.1 %, margin 1 %`."""

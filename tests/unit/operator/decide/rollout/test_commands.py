@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from rollouts import STEPS, a_spec, after, asking, baking, facts_for, following, in_step, measured, serving
+from rollouts import NOW, STEPS, a_spec, after, asking, baking, facts_for, following, in_step, measured, serving
 
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, StepSpec
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rejection, RejectionReason
-
-from rollouts import NOW  # isort: skip
 
 GATED = a_spec(gates=("quality",))
 ONLY_STABLE = (("r1", 100),)
@@ -111,6 +110,15 @@ def test_a_pause_ends_with_an_approval(early: bool) -> None:
     approved = after(rollout, facts_for(rollout, spec=spec, command=asking(Action.APPROVE)))
     assert approved.approved_steps == (0,)
     assert approved.step == (0 if early else 1)
+
+
+@pytest.mark.parametrize(("phase", "action"), [(Phase.PAUSED, Action.APPROVE), (Phase.HELD, Action.SKIP)])
+def test_the_time_in_which_a_person_was_waited_for_does_not_count(phase: Phase, action: Action) -> None:
+    spec = a_spec(steps=(replace(STEPS[0], pause=True), *STEPS[1:]))
+    rollout = in_step(0, phase=phase, started=NOW - timedelta(days=3))
+    found = after(rollout, facts_for(rollout, spec=spec, measured=measured(rollout), command=asking(action)))
+    assert (found.step, found.started) == (1, NOW)
+    assert after(found, following(found, facts_for(rollout, spec=spec))).phase is Phase.PROGRESSING
 
 
 def test_an_approval_overrides_no_gate() -> None:
