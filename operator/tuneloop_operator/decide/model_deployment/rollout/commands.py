@@ -33,12 +33,18 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     if command is None or command.token in rollout.commands:
         return rollout, None
     noted = replace(rollout, commands=(*rollout.commands, command.token)[-_MOST_TOKENS:])
-    meant = command.revision in {"", rollout.canary or target_of(rollout, moment.facts), rollout.stable}
-    after = _EFFECTS[command.action](replace(moment, rollout=noted)) if meant else None
+    is_meant = command.revision in {"", _revision_of(moment, command.action)}
+    after = _EFFECTS[command.action](replace(moment, rollout=noted)) if is_meant else None
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
     return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+
+
+def _revision_of(moment: Moment, action: Action) -> str:
+    """Return the revision that a command is about now. Since it was given, another one may have taken the place of the one that was meant."""
+    rollout = moment.rollout
+    return rollout.canary or (target_of(rollout, moment.facts) if action is Action.RETRY else rollout.stable)
 
 
 def _promote(moment: Moment) -> Rollout | None:

@@ -165,7 +165,21 @@ def test_a_command_that_comes_between_roll_outs_does_nothing_to_the_next_one(act
     assert (started.canary, started.phase, started.is_forced) == ("r2", Phase.STARTING, False)
 
 
-def test_a_command_for_another_revision_does_nothing() -> None:
+@pytest.mark.parametrize("revision", ["r1", "r9"], ids=["stable", "a third"])
+def test_a_command_for_another_revision_than_the_canary_does_nothing(revision: str) -> None:
     rollout = in_step(0)
-    found = after(rollout, facts_for(rollout, command=asking(Action.PROMOTE, revision="r9")))
+    found = after(rollout, facts_for(rollout, command=asking(Action.PROMOTE, revision=revision)))
     assert (found.is_forced, found.commands) == (False, ("t1",))
+
+
+@pytest.mark.parametrize(
+    ("action", "revision", "canary"),
+    [
+        pytest.param(Action.ROLL_BACK, "r2", "r1", id="roll back what is stable"),
+        pytest.param(Action.ROLL_BACK, "r1", "", id="roll back what is not"),
+    ],
+)
+def test_a_command_names_the_revision_that_it_is_about(action: Action, revision: str, canary: str) -> None:
+    rollout = baking()
+    found = after(rollout, facts_for(rollout, command=asking(action, revision=revision)))
+    assert found.canary == canary
