@@ -1,0 +1,6 @@
+"""Gates of a roll-out: tests with a margin, as pure statistics. No I/O, no clock, the standard library only.
+
+From counts to an action: a measure (`proportions`, `paired`, `latency`, `calibration`) turns counts into `Evidence`; `judge` compares it with the
+margin at a planned `looks.Look` and gives a `verdict.GateResult`; `limits` folds the results of a step into an action. `power` says before the
+roll-out what a gate can decide. The reasons are in docs/decisions/0039-gates-are-tests-with-a-margin.md.
+"""
