@@ -32,8 +32,10 @@ class Tier:
     tests: str
     """A folder, or the name of one test."""
     minutes: int
-    without: str = ""
-    """A folder in that folder which another tier runs."""
+    more: tuple[str, ...] = ()
+    """Further folders."""
+    without: tuple[str, ...] = ()
+    """Folders in that folder which another tier runs."""
     workers: int = 1
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
     first: tuple[str, ...] = ()
@@ -64,10 +66,11 @@ class Outcome:
     """Of pytest and the processes that it started and waited for."""
 
 
-# one process for each half: the trainer's half alone imports torch, which takes longer than many tests
+# one process for each half: the tests of programs that import torch share one, since the import takes longer than many tests
+_MODELS = ("tests/unit/trainer", "tests/unit/server", "tests/unit/router")
 UNIT = Step(
-    Tier("unit", "tests/unit", 1, without="tests/unit/trainer", captures_logs=False),
-    beside=(Tier("unit, trainer", "tests/unit/trainer", 1, captures_logs=False),),
+    Tier("unit", "tests/unit", 1, without=_MODELS, captures_logs=False),
+    beside=(Tier("unit, models", _MODELS[0], 1, more=_MODELS[1:], captures_logs=False),),
 )
 LOCAL = Tier(
     "local stories", "tests/stories/local", 20, workers=2,
@@ -146,9 +149,8 @@ def _file_name(tier: Tier) -> str:
 
 
 def _command(tier: Tier, *, full: bool, report: Path) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", tier.tests]
-    if tier.without:
-        command.append(f"--ignore={tier.without}")
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}", tier.tests, *tier.more]
+    command += [f"--ignore={folder}" for folder in tier.without]
     if not tier.captures_logs:
         command += ["-p", "no:logging"]
     if not full:

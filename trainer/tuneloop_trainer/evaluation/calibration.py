@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from tuneloop_trainer.evaluation.metrics import log_probabilities
 
@@ -42,6 +41,8 @@ def fit_temperature(logits: NDArray[Any], labels: Integers) -> float:
     where. Where every row is right there is no minimum (the loss falls for ever as T goes to 0), and the answer is 1.
     Source: Guo et al. 2017, arXiv:1706.04599.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415  (no rank needs it before the end)
+
     scores = logits.astype(np.float64)
     if bool((scores.argmax(axis=1) == labels).all()):
         return 1.0
