@@ -89,6 +89,8 @@ class RunConfig(MessageModel):
     """Training goes on from a checkpoint of fewer steps, and puts newer ones in quarantine: one of them led to a loss that is not finite. Only for `train`."""
     expected_step: int | None = None
     """Step of the newest checkpoint that the operator knows of. If the trainer finds no checkpoint, it fails and does not begin at step 0. Only for `train`."""
+    extended_resources: list[str] | None = None
+    """Names of the devices beside GPUs that each pod has, such as those of RDMA. Only for `train`."""
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain JSON data with the wire's names; of the settings only what was set."""

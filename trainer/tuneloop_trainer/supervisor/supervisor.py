@@ -26,6 +26,7 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, write_termination_message
 from tuneloop_trainer.supervisor.hang import FLOOR_SECONDS, HangWatch
 from tuneloop_trainer.supervisor.heartbeat import HEARTBEAT_VARIABLE, read_beat
+from tuneloop_trainer.supervisor.locked_memory import locked_memory_limit, locked_memory_note
 from tuneloop_trainer.supervisor.orphans import end_orphans
 from tuneloop_trainer.supervisor.rank_process import RankProcess, start_rank, subreaper
 from tuneloop_trainer.supervisor.signal_pipe import SignalPipe
@@ -130,6 +131,9 @@ class _Supervisor:
     def run(self, start: StartProcess) -> Verdict:
         """Start the ranks, and wait until the last has ended."""
         oom_kills_before = oom_kills()
+        locked_memory = locked_memory_note(self.config.extended_resources or (), limit=locked_memory_limit())
+        if locked_memory:
+            _log(locked_memory)
         pipe = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
         with selectors.DefaultSelector() as selector, pipe as signals:
             selector.register(signals.read_end, selectors.EVENT_READ)
@@ -152,6 +156,7 @@ class _Supervisor:
             out_of_memory_kills=oom_kills() - oom_kills_before,
             asked_to_stop=self.asked_to_stop,
             hang=self.hang,
+            locked_memory=locked_memory,
         )
         return verdict(self.ends, pod)
 

@@ -44,6 +44,8 @@ class PodState:
     asked_to_stop: bool
     hang: str | None
     """A sentence about the hang; None if the ranks did not hang."""
+    locked_memory: str | None = None
+    """A sentence about the limit of locked memory; None if it is no trouble."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ def verdict(ends: Sequence[RankEnd], pod: PodState) -> Verdict:
         return _without_failure(ends, pod)
     if end.message is not None:
         known = {"rank": end.rank} | ({} if end.message.step is not None else {"step": pod.step})
-        return _with_last_lines(Verdict(end.exit_code, changed(end.message, **known)), end)
-    return _with_last_lines(_silent(end, pod), end)
+        found = Verdict(end.exit_code, changed(end.message, **known))
+    else:
+        found = _silent(end, pod)
+    return _with_last_lines(_with_locked_memory(found, pod), end)
 
 
 def root_cause(ends: Sequence[RankEnd]) -> RankEnd | None:
@@ -112,6 +116,14 @@ def _with_last_lines(found: Verdict, end: RankEnd) -> Verdict:
     if found.message.outcome != "Failed":
         return found
     return Verdict(found.exit_code, changed(found.message, last_lines=last_lines(end.last_lines) or None))
+
+
+def _with_locked_memory(found: Verdict, pod: PodState) -> Verdict:
+    """Return a verdict whose hint names the limit of locked memory, if the ranks could not talk to each other."""
+    if pod.locked_memory is None or found.message.failure_class is not FailureClass.COLLECTIVE:
+        return found
+    hints = [hint for hint in (pod.locked_memory, found.message.hint) if hint]
+    return Verdict(found.exit_code, changed(found.message, hint=" ".join(hints)))
 
 
 def _failed(
