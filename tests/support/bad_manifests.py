@@ -57,6 +57,7 @@ BAD_MANIFESTS = (
     bad("B3", By.SCHEMA, "spec.resources.cpu", 0.5, "must be of type integer,string", advice='must be a whole number or text: the API server takes no number with a point, so write quotes or a smaller unit; got 0.5. Example: "0.5" or 500m'),
     bad("B3", By.SCHEMA, "spec.resources.memory", True, "must be of type integer,string", advice="must be a string", kind=DEPLOYMENT),
     bad("B3", By.OPERATOR, "spec.resources.extended", {"rdma/hca": "many"}, "devices are counted in whole numbers", field="spec.resources.extended.rdma/hca"),
+    bad("B17", By.OPERATOR, "spec.scheduling.hostNetwork", True, "only false is allowed here"),
     bad("B3", By.OPERATOR, "spec.resources.extended", {"hugepages-2Mi": 1}, "must be an extended resource: DOMAIN/NAME"),
     bad("B3", By.OPERATOR, "spec.resources.extended", {"nvidia.com/gpu": 1}, "nvidia.com/gpu stands for the GPUs", kind=DEPLOYMENT),
     bad("B3", By.OPERATOR, "spec.resources.requests.memory", "8Gi", "cannot be more than the pod may use: resources.memory is 4Gi", spec__resources__memory="4Gi"),

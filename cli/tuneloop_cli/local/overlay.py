@@ -42,6 +42,7 @@ _ONE_MACHINE = {
     "queueName": "there is no queue on one machine",
     "priorityClassName": "there are no other pods to come before",
     "avoidBadNodes": "there is no other node",
+    "hostNetwork": "the ranks of one machine talk over loopback",
 }
 """Why fields of `spec.scheduling` are left out."""
 

@@ -42,6 +42,7 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *pod_refusals(spec, spec.scheduling),
         *_resources(spec.resources),
         *_network(spec),
+        *_host_network(spec, settings),
     )
 
 
@@ -117,6 +118,19 @@ def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:
             allowed=refusal.allowed,
             example=refusal.example,
         )
+
+
+def _host_network(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    """Yield the network of the node, unless the administrator allows it. Local mode has no other network, and leaves the field out."""
+    if settings.local or settings.allow_host_network or not (spec.scheduling and spec.scheduling.host_network):
+        return
+    yield Refusal(
+        reason="HostNetworkNotAllowed",
+        field="spec.scheduling.hostNetwork",
+        given="true",
+        allowed="only false is allowed here: pods on the network of a node escape every NetworkPolicy. The administrator allows it by `children.allow.hostNetwork: true` of the chart",
+        example="hostNetwork: false",
+    )
 
 
 def _missing_claim(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:

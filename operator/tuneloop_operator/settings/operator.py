@@ -60,6 +60,8 @@ class OperatorSettings(BaseModel):
         example='[{"cidr": "10.0.0.0/8", "ports": [443]}, {"namespace": "minio", "ports": [9000]}]',
     )
     """Where all pods may connect to beside DNS and their own gang, as JSON; unset: everywhere."""
+    allow_host_network: bool = setting(False, allowed="true or false", example="true")
+    """Whether jobs may have their training pods use the network of the nodes (`scheduling.hostNetwork`)."""
     trusted_ca: TrustedCa | None = setting(
         None,
         allowed="JSON with configMap or secret, the name of an object in the namespaces of jobs, and key",

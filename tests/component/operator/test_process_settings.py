@@ -61,6 +61,8 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_UID", "platform", "uid", None),
         ("TUNELOOP_GID", "platform", "gid", None),
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
+        ("TUNELOOP_ALLOW_HOST_NETWORK", "true", "allow_host_network", True),
+        ("TUNELOOP_ALLOW_HOST_NETWORK", "", "allow_host_network", False),
         ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
         (
             "TUNELOOP_POD_DEFAULTS",
@@ -97,6 +99,7 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_TOKEN_ISSUER", "https://kubernetes.default.svc"),
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
+        ("TUNELOOP_ALLOW_HOST_NETWORK", "perhaps"),
         ("TUNELOOP_POD_DEFAULTS", "{"),
         ("TUNELOOP_POD_DEFAULTS", '{"nodeSelectors": {}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"labels": {"tuneloop.dev/job": "a"}}'),

@@ -43,6 +43,7 @@ FROZEN = {
     "scheduling.affinity": ({"podAffinity": {"a": [1]}}, {"podAffinity": {"a": [2]}}),
     "scheduling.topologySpreadConstraints": ([{"maxSkew": 1}], [{"maxSkew": 2}]),
     "scheduling.runtimeClassName": ("a", "b"),
+    "scheduling.hostNetwork": (True, False),
     "imagePullPolicy": ("Always", "Never"),
     "imagePullSecrets": ([{"name": "a"}], [{"name": "b"}]),
     "serviceAccountName": ("a", "b"),

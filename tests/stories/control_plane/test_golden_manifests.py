@@ -44,6 +44,10 @@ def pods() -> list[Any]:
     return [case for case in golden() if case.values[0]["kind"] in {"Job", "Deployment"}]
 
 
+def on_host_network(case: Any) -> bool:
+    return bool(case.values[0]["spec"]["template"]["spec"].get("hostNetwork"))
+
+
 def posted(control_plane: ControlPlane, manifest: dict[str, Any], namespace: str) -> Any:
     body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
     return control_plane.request("POST", PATHS[manifest["kind"]].format(namespace), body, query=STRICT)
@@ -83,13 +87,29 @@ def test_what_is_stored_equals_what_is_wanted(
     assert covers(stored["spec"], manifest["spec"])  # or it would be applied again and again
 
 
+def posted_pod(control_plane: ControlPlane, manifest: dict[str, Any], namespace: str) -> Any:
+    spec = manifest["spec"]["template"]["spec"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": spec}
+    return posted(control_plane, pod, namespace)
+
+
 @pytest.fixture(scope="module")
 def restricted(control_plane: ControlPlane) -> Iterator[str]:
     with fresh_namespace(control_plane, labels={"pod-security.kubernetes.io/enforce": "restricted"}) as name:
         yield name
 
 
-@pytest.mark.parametrize("manifest", pods())
+@pytest.mark.parametrize("manifest", [case for case in pods() if on_host_network(case)])
+def test_pods_on_the_network_of_their_node_are_admitted_where_pod_security_is_privileged_alone(
+    control_plane: ControlPlane, manifest: dict[str, Any]
+) -> None:
+    for level, status in (("restricted", 403), ("baseline", 403), ("privileged", 201)):
+        with fresh_namespace(control_plane, labels={"pod-security.kubernetes.io/enforce": level}) as namespace:
+            reply = posted_pod(control_plane, manifest, namespace)
+        assert reply.status == status, (level, reply.body)
+
+
+@pytest.mark.parametrize("manifest", [case for case in pods() if not on_host_network(case)])
 def test_its_pods_are_admitted_where_pod_security_is_restricted(
     control_plane: ControlPlane, restricted: str, manifest: dict[str, Any]
 ) -> None:
@@ -97,6 +117,5 @@ def test_its_pods_are_admitted_where_pod_security_is_restricted(
     if name := template["spec"].get("priorityClassName"):
         make_priority_class(control_plane, name)
     make_what_pods_name(control_plane, template["spec"], restricted)
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
-    reply = posted(control_plane, pod, restricted)
+    reply = posted_pod(control_plane, manifest, restricted)
     assert reply.status == 201, reply.body

@@ -27,6 +27,9 @@ class Scheduling(Placement):
     `minNodes`. Default: 15m. For example `5m`."""
     avoid_bad_nodes: bool | None = None
     """Whether later attempts stay away from nodes on which this job failed before, as long as there are others. Default: true."""
+    host_network: bool | None = None
+    """Whether the training pods use the network of their nodes, one pod a node, as InfiniBand may need. Only where `children.allow.hostNetwork` of the chart allows it.
+    No NetworkPolicy holds there. Default: false."""
 
     rules = (
         applies_only(

@@ -9,6 +9,7 @@ from tuneloop_api.contract.progress import progress_path
 from tuneloop_api.contract.run_config import JobIdentity, ProgressEndpoint, Rendezvous, ResultReference, RunConfig
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY
+from tuneloop_operator.desired.fine_tune_job.host_network import rendezvous_port
 from tuneloop_operator.names import ACCEPT_LOST_CHECKPOINT, job_name, rendezvous_name
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 CA_FILE = "ca.crt"
-RENDEZVOUS_PORT = 29500
 
 
 def run_config(
@@ -31,7 +31,7 @@ def run_config(
     identity = run_identity(job)
     children = job.status.children if job.status else None
     rendezvous = Rendezvous(
-        address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=RENDEZVOUS_PORT
+        address=f"{job_name(job, stage='train', attempt=attempt)}-0.{rendezvous_name(job)}", port=rendezvous_port(job)
     )
     return RunConfig(
         version=1 if is_of_first_release(identity) else 2,
@@ -53,6 +53,7 @@ def run_config(
         micro_batch_size=job.status.micro_batch_size if job.status and stage == "train" else None,
         resume_before=job.status.resume_before if job.status and stage == "train" else None,
         expected_step=_expected_step(job) if stage == "train" else None,
+        extended_resources=_extended_resources(job) if stage == "train" else None,
     )
 
 
@@ -97,6 +98,10 @@ def _expected_step(job: FineTuneJob) -> int | None:
         return None
     is_accepted = (job.metadata.get("annotations") or {}).get(ACCEPT_LOST_CHECKPOINT) == "true"
     return None if is_accepted or status.resume_before is not None else status.checkpoint.latest.step
+
+
+def _extended_resources(job: FineTuneJob) -> list[str] | None:
+    return sorted((job.spec.resources and job.spec.resources.extended) or ()) or None
 
 
 def _result(child: Child | None) -> ResultReference | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
-from tuneloop_operator.desired.fine_tune_job.run_config import RENDEZVOUS_PORT
+from tuneloop_operator.desired.fine_tune_job.host_network import rendezvous_port
 from tuneloop_operator.names import rendezvous_name
 
 if TYPE_CHECKING:
@@ -24,6 +24,6 @@ def rendezvous_service(job: FineTuneJob) -> Manifest:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": labels,
-            "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP"}],
+            "ports": [{"name": "rendezvous", "port": rendezvous_port(job), "protocol": "TCP"}],
         },
     }

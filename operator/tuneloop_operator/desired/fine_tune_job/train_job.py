@@ -11,6 +11,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import placement_fields, pod_metadata, without_nodes
 from tuneloop_operator.desired.common.resources import container_resources, half_of_memory, shared_memory
+from tuneloop_operator.desired.fine_tune_job.host_network import host_network_fields, host_ports
 from tuneloop_operator.desired.fine_tune_job.run_config import attempt_settings
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_pod
 from tuneloop_operator.names import QUEUE_LABEL, job_name, rendezvous_name
@@ -62,12 +63,14 @@ def _gang_pod(job: FineTuneJob, *, attempt: int, storage: JobStorage, settings: 
     pod |= {
         "subdomain": rendezvous_name(job),
         "terminationGracePeriodSeconds": filled.checkpoint.grace_seconds,
+        **host_network_fields(job, settings),
         **_placement(job, attempt=attempt, settings=settings),
     }
     gpus = filled.gang.gpus_per_node
     volume, mount = shared_memory(resources.shared_memory or (half_of_memory(resources.memory) if gpus else None))
     pod["volumes"].append(volume)
     container = pod["containers"][0]
+    container |= host_ports(job, settings)
     container["command"] = ["python", "-m", "tuneloop_trainer", "supervise", RUN_CONFIG_PATH]
     container["volumeMounts"].append(mount)
     amounts = ResourceAmounts(cpu=resources.cpu, memory=resources.memory)

@@ -122,8 +122,9 @@ def fitted_scheduling(given, *, resources=CPU, ranks=4):
             "spec.scheduling.priorityClassName: left out, there are no other pods to come before",
         ),
         ({"avoidBadNodes": True}, "spec.scheduling.avoidBadNodes: left out, there is no other node"),
+        ({"hostNetwork": True}, "spec.scheduling.hostNetwork: left out, the ranks of one machine talk over loopback"),
     ],
-    ids=["queue", "priority", "bad nodes"],
+    ids=["queue", "priority", "bad nodes", "host network"],
 )
 def test_scheduling_that_means_nothing_on_one_machine_is_left_out_and_reported(given, line):
     assert fitted_scheduling(given) == (None, (line,))

@@ -51,7 +51,7 @@ FREE = """
     resources.prepare.cpu resources.prepare.memory resources.export.cpu resources.export.memory network.interface network.ncclEnv
     failurePolicy.maxRestarts failurePolicy.maxTotalRestarts failurePolicy.maxDisruptions failurePolicy.rules.class failurePolicy.rules.exitCodes
     failurePolicy.rules.action failurePolicy.startDeadline failurePolicy.hangTimeout
-    scheduling.queueName scheduling.minNodes scheduling.shrinkAfter scheduling.avoidBadNodes
+    scheduling.queueName scheduling.minNodes scheduling.shrinkAfter scheduling.avoidBadNodes scheduling.hostNetwork
     activeDeadlineSeconds ttlSecondsAfterFinished cleanup.checkpoints preflight.dryRun preflight.rehearsal budget.maxGpuHours suspend
     image checkpoint.every checkpoint.everySteps checkpoint.async checkpoint.keepLast checkpoint.keepBest checkpoint.gracePeriod
 """

@@ -12,6 +12,7 @@ import yaml
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
 from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
@@ -130,6 +131,11 @@ VOLUMES: dict[str, Any] = {
         {"name": "logs", "mountPath": "/mnt/logs", "readOnly": False, "persistentVolumeClaim": {"claimName": "logs"}},
     ],
 }
+ON_HOST_NETWORK: dict[str, Any] = TWO_NODES | {
+    "resources": {"nodes": 2, "gpusPerNode": 8, "memory": "512Gi", "extended": {"rdma/hca_shared_devices_a": 1}},
+    "network": {"interface": "bond0", "ncclEnv": {"NCCL_IB_HCA": "mlx5"}},
+    "scheduling": {"hostNetwork": True},
+}
 FOURTH_ATTEMPT: dict[str, Any] = {
     "attempt": 4,
     "nodes": 3,
@@ -218,6 +224,19 @@ def children_with_volumes() -> list[dict[str, Any]]:
     return [stage_job(job, stage="export", **shared), train_job(job, attempt=1, **shared), *servers]
 
 
+def children_on_host_network() -> list[dict[str, Any]]:
+    job = fine_tune_job("reviews-infiniband", ON_HOST_NETWORK)
+    storage = storage_of(job.spec, default_claim="models")
+    assert storage is not None
+    shared = {"storage": storage, "settings": changed(SETTINGS, allow_host_network=True)}
+    return [
+        stage_job(job, stage="prepare", **shared),
+        rendezvous_service(job),
+        run_config_map(job, stage="train", attempt=1, **shared),
+        train_job(job, attempt=1, **shared),
+    ]
+
+
 def serving_children(
     spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS, *, metrics_port: int | None = None
 ) -> list[dict[str, Any]]:
@@ -265,6 +284,7 @@ EXAMPLES = {
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,
     "volumes": children_with_volumes,
+    "host-network": children_on_host_network,
 }
 
 
