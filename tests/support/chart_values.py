@@ -95,6 +95,7 @@ VARIANTS = {
             }
         }
     },
+    "training pods on the network of their nodes": {"children": {"allow": {"hostNetwork": True}}},
     "pods that connect to little": {
         "children": {
             "networkPolicy": {

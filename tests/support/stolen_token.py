@@ -14,13 +14,19 @@ Manifest = dict[str, Any]
 _GOLDEN = ROOT / "tests" / "golden" / "operator"
 
 
-def _golden(file: str, kind: str) -> Manifest:
+def _golden(file: str, kind: str, *, stage: str | None = None) -> Manifest:
     manifests = yaml.safe_load_all((_GOLDEN / file).read_text(encoding="utf-8"))
-    return next(manifest for manifest in manifests if manifest["kind"] == kind)
+    return next(
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind and (stage is None or manifest["metadata"]["labels"]["tuneloop.dev/stage"] == stage)
+    )
 
 
 CONFIG_MAP, JOB = _golden("minimal.yaml", "ConfigMap"), _golden("minimal.yaml", "Job")
 NETWORK_POLICY = _golden("minimal.yaml", "NetworkPolicy")
+GANG = _golden("host-network.yaml", "Job", stage="train")
+"""Training pods on the network of their nodes."""
 SERVICE, DEPLOYMENT = _golden("serving.yaml", "Service"), _golden("serving.yaml", "Deployment")
 LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tuneloop-operator"}, "spec": {}}
 SLICE = {
@@ -99,7 +105,32 @@ _CAPABILITIES = "the containers must drop all capabilities"
 _OPTIONS = "may set none of "
 _CLUSTER_IP = "a Service must be of type ClusterIP, without externalIPs"
 
+
+def _on_the_node(name: str, manifest: Manifest, change: Callable[[Manifest], object]) -> Attempt:
+    return _attempt(name, manifest, change, _NODE)
+
+
+NOT_EVEN_BESIDE_GANGS = [
+    _on_the_node("the network of the node", JOB, _in_pod(lambda pod: pod.update(hostNetwork=True))),
+    _on_the_node("the processes of the node", DEPLOYMENT, _in_pod(lambda pod: pod.update(hostPID=True))),
+    _on_the_node("the IPC of the node", JOB, _in_pod(lambda pod: pod.update(hostIPC=True))),
+    _on_the_node(
+        "a port of the node", DEPLOYMENT, _in_container(lambda found: found["ports"][0].update(hostPort=8000))
+    ),
+    _on_the_node("the network of the node for servers", DEPLOYMENT, _in_pod(lambda pod: pod.update(hostNetwork=True))),
+    _on_the_node("the processes of the node for a gang", GANG, _in_pod(lambda pod: pod.update(hostPID=True))),
+    _on_the_node("the IPC of the node for a gang", GANG, _in_pod(lambda pod: pod.update(hostIPC=True))),
+    _on_the_node(
+        "a port of the node for a gang with addresses of its own", GANG, _in_pod(lambda pod: pod.pop("hostNetwork"))
+    ),
+    _attempt(
+        "a capability for a gang", GANG, _secure(capabilities={"drop": ["ALL"], "add": ["IPC_LOCK"]}), _CAPABILITIES
+    ),
+]
+"""Refused also where the chart allows the network of the node to training pods."""
 ATTEMPTS = [
+    *NOT_EVEN_BESIDE_GANGS,
+    _on_the_node("the network of the node for a gang", GANG, _nothing),
     _attempt("a Job in kube-system", JOB, _nothing, _ELSEWHERE, namespace="kube-system"),
     _attempt("a Deployment in kube-public", DEPLOYMENT, _nothing, _ELSEWHERE, namespace="kube-public"),
     _attempt("a ConfigMap beside the operator", CONFIG_MAP, _nothing, _ELSEWHERE, namespace="home"),
@@ -111,10 +142,6 @@ ATTEMPTS = [
     _attempt("managed by another", SERVICE, _labels(**{_MANAGED: "Helm"}), _UNLABELLED),
     _attempt("the label of another job", CONFIG_MAP, _labels(**{_OF_JOB: "others"}), _UNLABELLED),
     _attempt("pods without our labels", JOB, lambda found: found["spec"]["template"]["metadata"].update(labels={}), "the pods must have our labels"),
-    _attempt("the network of the node", JOB, _in_pod(lambda pod: pod.update(hostNetwork=True)), _NODE),
-    _attempt("the processes of the node", DEPLOYMENT, _in_pod(lambda pod: pod.update(hostPID=True)), _NODE),
-    _attempt("the IPC of the node", JOB, _in_pod(lambda pod: pod.update(hostIPC=True)), _NODE),
-    _attempt("a port of the node", DEPLOYMENT, _in_container(lambda found: found["ports"][0].update(hostPort=8000)), _NODE),
     _attempt("a folder of the node", JOB, _volume(hostPath={"path": "/"}), "volumes of the pods may be"),
     _attempt("a volume of a driver that was not allowed", JOB, _volume(csi={"driver": "tokens.csi.example.com"}), "volumes of the pods may be"),
     _attempt("the token of the account", JOB, _in_pod(lambda pod: pod.update(automountServiceAccountToken=True)), "must set automountServiceAccountToken: false"),

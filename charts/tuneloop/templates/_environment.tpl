@@ -42,6 +42,9 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
 - name: TUNELOOP_DEFAULT_CLAIM
   value: {{ . | quote }}
 {{- end }}
+{{- if .Values.children.allow.hostNetwork }}
+- {name: TUNELOOP_ALLOW_HOST_NETWORK, value: "true"}
+{{- end }}
 {{- $defaults := dict }}
 {{- range $name, $value := .Values.children.defaults }}
 {{- if $value }}{{ $_ := set $defaults $name $value }}{{ end }}

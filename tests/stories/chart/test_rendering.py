@@ -111,6 +111,12 @@ def test_values_reach_the_program(helm):
     assert (platform.uid, platform.gid) == (None, None)
 
 
+def test_the_network_of_the_nodes_is_allowed_by_its_switch_alone(helm):
+    allowed = OperatorSettings.from_environment(_environment(helm, "training pods on the network of their nodes"))
+    assert allowed == OperatorSettings(allow_host_network=True)
+    assert not OperatorSettings.from_environment(_environment(helm, "the defaults")).allow_host_network
+
+
 def test_destinations_of_pods_reach_the_program(helm):
     first, *others = OperatorSettings.from_environment(_environment(helm, "pods that connect to little")).egress or ()
     assert first.to_wire() == {"namespace": "tuneloop-system", "ports": [8443]}, "the progress port"

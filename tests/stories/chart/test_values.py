@@ -36,6 +36,8 @@ REFUSED = [
     ({"children": {"defaults": {"env": [{"name": "A"}]}}}, "children/defaults/env/0", "2"),
     ({"children": {"defaults": {"env": [{"name": "A", "value": 1}]}}}, "children/defaults/env/0/value", "string"),
     ({"children": {"defaults": {"env": [{"name": "A", "secretKeyRef": {"name": "a"}}]}}}, "children/defaults/env/0/secretKeyRef", "key"),
+    ({"children": {"allow": {"hostNetwork": "yes"}}}, "children/allow/hostNetwork", "boolean"),
+    ({"children": {"allow": {"ipcLock": True}}}, "children/allow", "ipcLock"),
     ({"children": {"networkPolicy": {"egress": {"to": [{}]}}}}, "children/networkPolicy/egress/to/0", "1"),
     ({"children": {"networkPolicy": {"egress": {"to": [{"cidr": "10.0.0.0"}]}}}}, "children/networkPolicy/egress/to/0/cidr", "pattern"),
     ({"children": {"networkPolicy": {"egress": {"to": [{"cidr": "10.0.0.0/8", "namespace": "a"}]}}}}, "children/networkPolicy/egress/to/0", "not"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,7 +18,18 @@ from cluster.control_plane import ControlPlane
 from cluster_tier import fresh_namespace
 from helm_chart import CHART, ROOT, Helm
 from kubeconfigs import account_kubeconfig, client_of
-from stolen_token import ATTEMPTS, CONFIG_MAP, DEPLOYMENT, JOB, LEASE, NETWORK_POLICY, SERVICE, SLICE
+from stolen_token import (
+    ATTEMPTS,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GANG,
+    JOB,
+    LEASE,
+    NETWORK_POLICY,
+    NOT_EVEN_BESIDE_GANGS,
+    SERVICE,
+    SLICE,
+)
 from waiting import until
 
 COLLECTIONS = {
@@ -33,6 +45,7 @@ GOLDEN = [
     pytest.param(manifest, id=f"{file.stem}-{manifest['kind']}-{manifest['metadata']['name']}")
     for file in sorted((ROOT / "tests" / "golden" / "operator").glob("*.yaml"))
     for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    if manifest != GANG  # it needs a switch of the chart
 ]
 POLICIES = {"children": CONFIG_MAP, "pods": JOB, "services": SERVICE, "networks": NETWORK_POLICY, "leader": LEASE}
 """Each policy, with an object that it refuses once its labels, its pods or its selector are gone."""
@@ -59,10 +72,24 @@ class Thief(NamedTuple):
 
 @pytest.fixture(scope="module")
 def thief(custom_resources, helm, tmp_path_factory):
-    """The chart is installed, and its policies are in force: that takes the API server seconds."""
+    with _stolen(custom_resources, helm, tmp_path_factory.mktemp("thief"), children={}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def thief_near_infiniband(custom_resources, helm, tmp_path_factory):
+    """A thief where the administrator allows the network of the node to training pods."""
+    children = {"allow": {"hostNetwork": True}}
+    with _stolen(custom_resources, helm, tmp_path_factory.mktemp("infiniband"), children=children) as found:
+        yield found
+
+
+@contextmanager
+def _stolen(custom_resources, helm, folder, *, children):
+    """Install the chart, and wait until its policies are in force: that takes the API server seconds."""
     cluster_helm = replace(helm, kubeconfig=custom_resources.kubeconfig)
-    path = tmp_path_factory.mktemp("thief") / "kubeconfig"
-    values = {"replicas": 0, "rbac": {"scope": "cluster"}, "crds": {"install": False}}
+    path = folder / "kubeconfig"
+    values = {"replicas": 0, "rbac": {"scope": "cluster"}, "crds": {"install": False}, "children": children}
     values["admissionPolicy"] = {"csiDrivers": ["secrets-store.csi.k8s.io"]}
     with fresh_namespace(custom_resources) as home, fresh_namespace(custom_resources) as team:
         cluster_helm.must("install", "tuneloop", str(CHART), "-n", home, values=values)
@@ -78,6 +105,14 @@ def thief(custom_resources, helm, tmp_path_factory):
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
 def test_a_thief_is_refused(thief, attempt):
     reply = _create(thief, attempt.manifest, namespace=attempt.namespace)
+    assert reply.status_code == 403, reply.text
+    assert attempt.message in reply.json()["message"]
+
+
+@pytest.mark.parametrize("attempt", NOT_EVEN_BESIDE_GANGS, ids=lambda attempt: attempt.name)
+def test_the_network_of_the_node_is_for_training_pods_where_it_is_allowed(thief_near_infiniband, attempt):
+    assert _create(thief_near_infiniband, GANG).status_code == 201
+    reply = _create(thief_near_infiniband, attempt.manifest, namespace=attempt.namespace)
     assert reply.status_code == 403, reply.text
     assert attempt.message in reply.json()["message"]
 
@@ -150,7 +185,9 @@ def test_other_accounts_are_free(thief):
     assert reply.status == 201, reply.body
 
 
-def test_the_expressions_fit_the_types_of_the_objects(thief):
+@pytest.mark.parametrize("release", ["thief", "thief_near_infiniband"])
+def test_the_expressions_fit_the_types_of_the_objects(request, release):
+    thief = request.getfixturevalue(release)
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
     for policy in POLICIES:
         status = until(
