@@ -110,7 +110,7 @@ def _on_the_node(name: str, manifest: Manifest, change: Callable[[Manifest], obj
     return _attempt(name, manifest, change, _NODE)
 
 
-NOT_EVEN_BESIDE_GANGS = [
+_OF_THE_NODE = [
     _on_the_node("the network of the node", JOB, _in_pod(lambda pod: pod.update(hostNetwork=True))),
     _on_the_node("the processes of the node", DEPLOYMENT, _in_pod(lambda pod: pod.update(hostPID=True))),
     _on_the_node("the IPC of the node", JOB, _in_pod(lambda pod: pod.update(hostIPC=True))),
@@ -123,13 +123,15 @@ NOT_EVEN_BESIDE_GANGS = [
     _on_the_node(
         "a port of the node for a gang with addresses of its own", GANG, _in_pod(lambda pod: pod.pop("hostNetwork"))
     ),
-    _attempt(
-        "a capability for a gang", GANG, _secure(capabilities={"drop": ["ALL"], "add": ["IPC_LOCK"]}), _CAPABILITIES
-    ),
+]
+_IPC_LOCK = {"drop": ["ALL"], "add": ["IPC_LOCK"]}
+NOT_EVEN_BESIDE_GANGS = [
+    *_OF_THE_NODE,
+    _attempt("a capability for a gang", GANG, _secure(capabilities=_IPC_LOCK), _CAPABILITIES),
 ]
 """Refused also where the chart allows the network of the node to training pods."""
 ATTEMPTS = [
-    *NOT_EVEN_BESIDE_GANGS,
+    *_OF_THE_NODE,
     _on_the_node("the network of the node for a gang", GANG, _nothing),
     _attempt("a Job in kube-system", JOB, _nothing, _ELSEWHERE, namespace="kube-system"),
     _attempt("a Deployment in kube-public", DEPLOYMENT, _nothing, _ELSEWHERE, namespace="kube-public"),

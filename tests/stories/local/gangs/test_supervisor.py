@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -32,12 +33,21 @@ class Pod:
     """A supervisor whose ranks run a script; the script sees `rank` and `folder`."""
 
     def __init__(
-        self, folder: Path, script: str, *, ranks: int = 2, hang_floor: float = 60.0, grace: int = 12, **gang
+        self,
+        folder: Path,
+        script: str,
+        *,
+        ranks: int = 2,
+        hang_floor: float = 60.0,
+        grace: int = 12,
+        devices: list[str] | None = None,
+        locked_memory: int | None = None,
+        **gang,
     ) -> None:
         self.folder = folder
         gang = {"nodes": 2, "gpusPerNode": 0, "processesPerNode": ranks} | gang
         config = run_config(folder, stage="train", gang=gang, checkpoint={"everySteps": 5, "graceSeconds": grace})
-        config = changed(config, rendezvous=Rendezvous(address="pod-0", port=29500))
+        config = changed(config, rendezvous=Rendezvous(address="pod-0", port=29500), extended_resources=devices)
         (folder / "run.json").write_text(json.dumps(config.to_wire()))
         prelude = "import os, sys, time, signal\nrank, folder = int(os.environ['RANK']), sys.argv[1]\n"
         prelude += "open(f'{folder}/pid.{rank}', 'w').write(str(os.getpid()))\n"
@@ -49,6 +59,7 @@ class Pod:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=None if locked_memory is None else lambda: _limit_locked_memory(locked_memory),  # noqa: PLW1509  (no other threads here)
         )
 
     def end(self) -> tuple[int, dict]:
@@ -64,6 +75,10 @@ class Pod:
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
+
+
+def _limit_locked_memory(limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
 
 
 def wait_until(condition) -> None:
@@ -284,3 +299,19 @@ def test_ends_when_output_is_larger_than_a_pipe(tmp_path):
     pod = Pod(tmp_path, "print('x' * 3_000_000, end='')", ranks=1)
     assert pod.end()[0] == 0
     assert pod.out == "x" * 3_000_000 + "\n"
+
+
+def test_a_pod_with_devices_that_may_lock_little_memory_says_so_once_and_in_the_hint_of_its_failure(tmp_path):
+    pod = Pod(tmp_path, "sys.exit(77)", devices=["rdma/hca"], locked_memory=64 << 10)
+    code, message = pod.end()
+    assert (code, message["failureClass"]) == (77, "Collective")
+    sentence = "The pod asks for rdma/hca, and a process may lock 64 KiB of memory (RLIMIT_MEMLOCK)"
+    assert pod.err.count(sentence) == 1
+    assert message["hint"].startswith(sentence)
+
+
+def test_a_pod_without_devices_says_nothing_of_locked_memory(tmp_path):
+    pod = Pod(tmp_path, "sys.exit(77)", locked_memory=64 << 10)
+    _, message = pod.end()
+    assert "RLIMIT_MEMLOCK" not in pod.err
+    assert "hint" not in message
