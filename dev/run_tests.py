@@ -35,7 +35,7 @@ class Tier:
     more: tuple[str, ...] = ()
     """Further folders."""
     without: tuple[str, ...] = ()
-    """Folders in that folder which another tier runs."""
+    """Files and folders in that folder which another tier runs."""
     workers: int = 1
     """Processes that share the files out; more than there are cores, where tests mostly wait."""
     first: tuple[str, ...] = ()
@@ -68,10 +68,21 @@ class Outcome:
 
 # one process for each half: the tests of programs that import torch share one, since the import takes longer than many tests
 _MODELS = ("tests/unit/trainer", "tests/unit/server", "tests/unit/router")
+_EXPLORATIONS = (
+    "tests/unit/operator/decide/test_every_order.py",
+    "tests/unit/operator/decide/rollout/test_every_rollout.py",
+    "tests/unit/operator/decide/gates",
+    "tests/unit/operator/leader/test_never_two.py",
+    "tests/unit/operator/leader/test_namespaces.py",
+    "tests/unit/operator/test_blockers.py",
+    "tests/unit/cli/local/test_job_controller.py",
+)
+"""They go through all orders of events, or draw thousands of samples: pure, but half a minute, which nobody waits for between two edits."""
 UNIT = Step(
-    Tier("unit", "tests/unit", 1, without=_MODELS, captures_logs=False),
+    Tier("unit", "tests/unit", 1, without=(*_MODELS, *_EXPLORATIONS), captures_logs=False),
     beside=(Tier("unit, models", _MODELS[0], 1, more=_MODELS[1:], captures_logs=False),),
 )
+EXPLORATIONS = Tier("explorations", _EXPLORATIONS[0], 1, more=_EXPLORATIONS[1:], captures_logs=False)
 LOCAL = Tier(
     "local stories", "tests/stories/local", 20, workers=2,
     first=("test_interrupted_runs.py", "test_nothing_is_lost.py"),
@@ -92,6 +103,7 @@ STEPS = (
     Step(
         LOCAL,
         beside=(
+            EXPLORATIONS,
             Tier("chart", "tests/stories/chart", 2),
             Tier("images", "tests/stories/images", 3),
             Tier("cluster", "tests/stories/cluster", 8),

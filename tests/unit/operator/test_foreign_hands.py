@@ -70,7 +70,7 @@ def test_a_job_of_ours_that_cannot_be_found_is_in_the_way_of_its_successor(
         await harness.settle()
         assert "Job reviews-prepare" in (conflict(harness.status) or "")
         before = len(harness.cluster.writes)
-        for _ in range(120):
+        for _ in range(40):
             await harness.settle(later=31)
         assert len(harness.cluster.writes) == before
         harness.cluster.remove(harness.cluster.objects["Job", "team-a", "reviews-prepare"])

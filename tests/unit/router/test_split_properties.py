@@ -107,7 +107,7 @@ def test_what_is_no_split_is_refused_in_one_line_of_plain_text(data):
     assert parsed_or_refused(data) is None
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(hostile() | allowed())
 def test_a_message_changes_values_of_the_configuration_and_never_its_shape(document):
     split = parsed_or_refused(json.dumps(document).encode())

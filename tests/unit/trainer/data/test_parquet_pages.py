@@ -38,7 +38,7 @@ def test_rows_come_back_however_the_file_is_written(tmp_path, compression, optio
     assert read == ROWS
 
 
-@pytest.mark.parametrize(("length", "rows"), [(10, 512), (2**20, 31), (2**26, 1)])
+@pytest.mark.parametrize(("length", "rows"), [(10, 512), (2**20, 31), pytest.param(2**26, 1, marks=pytest.mark.full)])
 def test_fewer_rows_are_decoded_at_a_time_the_larger_their_page_is(tmp_path, length, rows) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"text": ["x" * length]}), path, use_dictionary=False)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -31,6 +31,7 @@ def classified(draw):
     return truth, predicted, classes
 
 
+@settings(max_examples=40)
 @given(classified())
 def test_accuracy_f1_and_mcc_are_those_of_scikit_learn(rows):
     truth, predicted, classes = rows
@@ -43,6 +44,7 @@ def test_accuracy_f1_and_mcc_are_those_of_scikit_learn(rows):
     assert found == pytest.approx([sklearn_metrics.accuracy_score(truth, predicted), f1, mcc], abs=1e-12)
 
 
+@settings(max_examples=40)
 @given(classified())
 def test_scores_of_each_class_are_those_of_scikit_learn(rows):
     truth, predicted, classes = rows
@@ -53,6 +55,7 @@ def test_scores_of_each_class_are_those_of_scikit_learn(rows):
         np.testing.assert_allclose(column, known, atol=1e-12)
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 6), st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 4.0]))
 def test_log_loss_is_that_of_scikit_learn(classes, rows, seed, scale):
     generator = np.random.default_rng(seed)
@@ -64,6 +67,7 @@ def test_log_loss_is_that_of_scikit_learn(classes, rows, seed, scale):
     assert log_losses(logits, labels).mean() == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 1), st.integers(1, 3)), min_size=2, max_size=60))
 def test_auroc_with_ties_and_weights_is_that_of_scikit_learn(rows):
     scores, labels, weights = (np.array(column) for column in zip(*rows, strict=True))

@@ -73,7 +73,7 @@ def test_an_unchanged_model_has_no_harm():
     assert harm_of(gaps).high == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("of_stable", [0.0, 0.03])
+@pytest.mark.parametrize("of_stable", [0.0, pytest.param(0.03, marks=pytest.mark.full)])
 def test_a_verdict_at_the_margin_is_wrong_no_more_often_than_its_level(of_stable):
     """4,000 golden sets of 200 rows, harm exactly 5 points; the bound is that of the binomial at 1 in 10,000."""
     rng, margin, sets = np.random.default_rng(5), 0.05, 4_000

@@ -68,7 +68,7 @@ def test_one_more_error_of_the_canary_moves_both_limits_up(canary, stable):
         pytest.param(200, 200, 0.05, 0.02, id="equal groups"),
     ],
 )
-@pytest.mark.parametrize("level", [0.05, 0.0033])
+@pytest.mark.parametrize("level", [0.05, pytest.param(0.0033, marks=pytest.mark.full)])
 def test_a_verdict_at_the_margin_is_wrong_no_more_often_than_its_level(
     canary_trials, stable_trials, base, margin, level
 ):
