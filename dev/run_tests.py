@@ -76,11 +76,15 @@ _EXPLORATIONS = (
     "tests/unit/operator/leader/test_namespaces.py",
     "tests/unit/operator/test_blockers.py",
     "tests/unit/cli/local/test_job_controller.py",
+    "tests/unit/trainer/evaluation/test_calibration.py",
+    "tests/unit/trainer/evaluation/test_intervals.py",
+    "tests/unit/trainer/evaluation/test_temperature.py",
+    "tests/unit/trainer/train/test_loss_spikes.py",
 )
 """They go through all orders of events, or draw thousands of samples: pure, but half a minute, which nobody waits for between two edits."""
 UNIT = Step(
     Tier("unit", "tests/unit", 1, without=(*_MODELS, *_EXPLORATIONS), captures_logs=False),
-    beside=(Tier("unit, models", _MODELS[0], 1, more=_MODELS[1:], captures_logs=False),),
+    beside=(Tier("unit, models", _MODELS[0], 1, more=_MODELS[1:], without=_EXPLORATIONS, captures_logs=False),),
 )
 EXPLORATIONS = Tier("explorations", _EXPLORATIONS[0], 1, more=_EXPLORATIONS[1:], captures_logs=False)
 LOCAL = Tier(

@@ -38,12 +38,20 @@ class PrivateRegistry:
     log: Path
 
     def push(self, archive: Path, *, name: str) -> str:
-        """Push the image of a docker archive; return its name in this registry."""
+        """Push the image of a docker archive, with a label more; return its name in this registry.
+
+        The label makes it another image. A kubelet that has pulled an image with a secret gives it only to pods that have the secret,
+        under all its names (KubeletEnsureSecretPulledImages), and the pods of other tests run the image as it was loaded.
+        """
         pushed = f"{self.address}/{name}"
         with store.locked("storage", say=lambda _: None):
-            identifier = store.buildah("pull", "--quiet", f"docker-archive:{archive}").strip()
+            loaded = store.buildah("pull", "--quiet", f"docker-archive:{archive}").strip()
+            container = store.buildah("from", "--pull-never", loaded).strip()
+            store.buildah("config", f"--label=registry={self.address}", container)
+            labeled = store.buildah("commit", "--quiet", "--rm", "--format=docker", container).strip()
             account = f"--creds={self.user}:{self.password}"
-            store.buildah("push", "--quiet", "--tls-verify=false", account, identifier, f"docker://{pushed}")
+            store.buildah("push", "--quiet", "--tls-verify=false", account, labeled, f"docker://{pushed}")
+            store.buildah("rmi", labeled)
         return pushed
 
     def refuses(self) -> bool:
