@@ -22,8 +22,8 @@ import rollout_gate_intervals
 from rollout_simulation import Change, Outcomes, Settings, Share, simulate
 
 from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
-from tuneloop_operator.decide.model_deployment.gates.limits import Action
 from tuneloop_operator.decide.model_deployment.gates.looks import Look, planned_looks
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def whole_rollouts(bench: Bench) -> Iterator[str]:
         found = bench.run(f"whole {change.name}", settings, change)
         first = Share(int(((found.action > 0) & (found.requests[:, 1] == 0)).sum()), bench.rollouts)
         yield (
-            f"| {change.name} | {found.share(Action.ADVANCE)} | {found.share(Action.ROLL_BACK)} | {found.share(Action.GIVE_UP)} "
+            f"| {change.name} | {found.share(GateAction.ADVANCE)} | {found.share(GateAction.ROLL_BACK)} | {found.share(GateAction.GIVE_UP)} "
             f"| {100 * first.counted / first.of:.1f} | {blame(found, settings)} |"
         )
 
@@ -102,14 +102,14 @@ def against_margins(bench: Bench) -> Iterator[str]:
         for margin in margins:
             found = [bench.run(f"{gate} {margin} {by}", replace(alone, **{gate: margin}), change(by)) for by in sizes]
             cells = [
-                f"{percent_of(outcomes, Action.ADVANCE)} / {percent_of(outcomes, Action.ROLL_BACK)}"
+                f"{percent_of(outcomes, GateAction.ADVANCE)} / {percent_of(outcomes, GateAction.ROLL_BACK)}"
                 for outcomes in found
             ]
             yield f"| {100 * margin:g} | " + " | ".join(cells) + " |"
         yield ""
 
 
-def percent_of(found: Outcomes, action: Action) -> str:
+def percent_of(found: Outcomes, action: GateAction) -> str:
     share = found.share(action)
     return f"{100 * share.counted / share.of:.1f}"
 
@@ -124,7 +124,7 @@ def golden_set_sizes(bench: Bench) -> Iterator[str]:
         yield (
             f"| {rows:,} | "
             + " | ".join(
-                f"{percent_of(outcomes, Action.ADVANCE)} / {percent_of(outcomes, Action.ROLL_BACK)}"
+                f"{percent_of(outcomes, GateAction.ADVANCE)} / {percent_of(outcomes, GateAction.ROLL_BACK)}"
                 for outcomes in found
             )
             + " |"
@@ -175,8 +175,8 @@ def ways_to_share(bench: Bench) -> Iterator[str]:
         }
         cost = {by: f"{outcomes.requests.sum(axis=1).mean():,.0f}" for by, outcomes in found.items()}
         yield (
-            f"| {name} | {found[0.01].share(Action.ROLL_BACK)}, {found[0.01].share(Action.ADVANCE)} | {found[0.0].share(Action.ADVANCE)} | {cost[0.0]} "
-            f"| {percent_of(found[0.03], Action.ROLL_BACK)}; {cost[0.03]} | {percent_of(found[0.05], Action.ROLL_BACK)}; {cost[0.05]} |"
+            f"| {name} | {found[0.01].share(GateAction.ROLL_BACK)}, {found[0.01].share(GateAction.ADVANCE)} | {found[0.0].share(GateAction.ADVANCE)} | {cost[0.0]} "
+            f"| {percent_of(found[0.03], GateAction.ROLL_BACK)}; {cost[0.03]} | {percent_of(found[0.05], GateAction.ROLL_BACK)}; {cost[0.05]} |"
         )
 
 

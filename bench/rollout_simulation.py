@@ -13,9 +13,9 @@ import numpy as np
 from tuneloop_operator.decide.model_deployment.gates import latency, paired, proportions
 from tuneloop_operator.decide.model_deployment.gates.calibration import GapSums, calibration_loss
 from tuneloop_operator.decide.model_deployment.gates.judge import judged
-from tuneloop_operator.decide.model_deployment.gates.limits import Action, Limits, outcome_of
+from tuneloop_operator.decide.model_deployment.gates.limits import Limits, outcome_of
 from tuneloop_operator.decide.model_deployment.gates.looks import Look, planned_looks, single_look
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateResult, Verdict
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VERDICTS = (None, *Verdict)
 GOLDEN = frozenset({"accuracy", "calibration"})
 """These gates have one look, when the first step begins."""
-ACTIONS = (Action.ADVANCE, Action.ROLL_BACK, Action.GIVE_UP)
+ACTIONS = (GateAction.ADVANCE, GateAction.ROLL_BACK, GateAction.GIVE_UP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Outcomes:
     requests: np.ndarray
     """[R, steps] requests of the canary."""
 
-    def share(self, action: Action) -> Share:
+    def share(self, action: GateAction) -> Share:
         return Share(int((self.action == ACTIONS.index(action)).sum()), self.action.size)
 
 
@@ -309,7 +309,7 @@ def actions_of(codes: np.ndarray, looks: list[Look], settings: Settings) -> tupl
     actions, gates = [], []
     for history in distinct.reshape(-1, len(looks), len(settings.gates)):
         outcome = outcome_of(results_of(history, looks, settings), limits)
-        actions.append(ACTIONS.index(outcome.action) if outcome.action is not Action.HOLD else -1)
+        actions.append(ACTIONS.index(outcome.action) if outcome.action is not GateAction.HOLD else -1)
         failing = np.flatnonzero((history == VERDICTS.index(Verdict.FAIL)).any(axis=0))
         gates.append(int(failing[0]) if failing.size else -1)
     return np.array(actions)[place.reshape(-1)], np.array(gates)[place.reshape(-1)]

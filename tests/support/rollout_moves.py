@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from rollout_worlds import NOW, TIMELESS, TWO_STEPS, Follower, World, bare, older, steady, with_pair
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers, revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Command, Measurements, measured_step
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction, GateSummary, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.rollout import NextRollout, decide
 
 if TYPE_CHECKING:

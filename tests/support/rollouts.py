@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
 from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Action,
     Command,
@@ -16,7 +17,7 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     StepSpec,
     measured_step,
 )
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction, GateSummary, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split, Strategy
 

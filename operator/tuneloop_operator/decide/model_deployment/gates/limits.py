@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,20 +18,11 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.gates.verdict import GateResult
 
 
-class Action(StrEnum):
-    """What a roll-out does after its gates have looked."""
-
-    ADVANCE = "Advance"
-    HOLD = "Hold"
-    ROLL_BACK = "RollBack"
-    GIVE_UP = "GiveUp"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """An action, and why in one sentence."""
 
-    action: Action
+    action: GateAction
     reason: str
 
 
@@ -71,7 +61,7 @@ def outcome_of(results: Iterable[GateResult], limits: Mapping[str, Limits]) -> O
             tallies[result.gate] = _counted(tallies[result.gate], result)
             final.append(_final(result, tallies[result.gate], limits[result.gate]))
         if decided := [outcome for outcome in final if outcome is not None]:
-            return min(decided, key=lambda outcome: outcome.action is not Action.ROLL_BACK)
+            return min(decided, key=lambda outcome: outcome.action is not GateAction.ROLL_BACK)
     return _of_waiting(tallies)
 
 
@@ -88,7 +78,7 @@ def _counted(tally: _Tally, result: GateResult) -> _Tally:
 
 def _final(result: GateResult, tally: _Tally, limits: Limits) -> Outcome | None:
     if result.verdict is Verdict.FAIL:
-        return Outcome(action=Action.ROLL_BACK, reason=f"gate {result.gate} failed: {result.reason}")
+        return Outcome(action=GateAction.ROLL_BACK, reason=f"gate {result.gate} failed: {result.reason}")
     if tally.passed:
         return None
     if result.at_step_end and result.verdict is Verdict.INCONCLUSIVE and tally.inconclusive >= limits.inconclusive:
@@ -104,14 +94,14 @@ def _final(result: GateResult, tally: _Tally, limits: Limits) -> Outcome | None:
 
 
 def _given_up(result: GateResult, what: str) -> Outcome:
-    return Outcome(action=Action.GIVE_UP, reason=f"gate {result.gate} {what}: {result.reason}")
+    return Outcome(action=GateAction.GIVE_UP, reason=f"gate {result.gate} {what}: {result.reason}")
 
 
 def _of_waiting(tallies: Mapping[str, _Tally]) -> Outcome:
     waiting = [(gate, tally) for gate, tally in tallies.items() if not tally.passed]
     if not waiting:
-        return Outcome(action=Action.ADVANCE, reason="every gate passed" if tallies else "no gate is set")
-    return Outcome(action=Action.HOLD, reason="; ".join(_wait(gate, tally) for gate, tally in waiting))
+        return Outcome(action=GateAction.ADVANCE, reason="every gate passed" if tallies else "no gate is set")
+    return Outcome(action=GateAction.HOLD, reason="; ".join(_wait(gate, tally) for gate, tally in waiting))
 
 
 def _wait(gate: str, tally: _Tally) -> str:

@@ -21,6 +21,16 @@ class Verdict(StrEnum):
     """The observations could not be read, or make no sense."""
 
 
+class GateAction(StrEnum):
+    """What a gate asks for, once the limits of its verdicts are applied."""
+
+    ADVANCE = "Advance"
+    HOLD = "Hold"
+    ROLL_BACK = "RollBack"
+    GIVE_UP = "GiveUp"
+    """It cannot decide: the canary is to get no requests, and a person must decide."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
     """The result of one gate at one look.

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import TYPE_CHECKING
 
-
-class Verdict(StrEnum):
-    """What a gate has found."""
-
-    PASS = "Pass"  # noqa: S105  (a verdict)
-    FAIL = "Fail"
-    INCONCLUSIVE = "Inconclusive"
-    NO_DATA = "NoData"
-    ERROR = "Error"
-
-
-class GateAction(StrEnum):
-    """What a gate asks for. Its own limits are already applied."""
-
-    ADVANCE = "Advance"
-    HOLD = "Hold"
-    ROLL_BACK = "RollBack"
-    GIVE_UP = "GiveUp"
-    """It cannot decide: the canary is to get no requests, and a person must decide."""
+if TYPE_CHECKING:
+    from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

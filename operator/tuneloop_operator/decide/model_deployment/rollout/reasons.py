@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import servers_for
 from tuneloop_operator.decide.model_deployment.rollout.facts import breakage_of, ready_of, target_of
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.in_force import late_routers
 from tuneloop_operator.decide.model_deployment.rollout.situation import (
     Situation,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import affordable_weight, full_count, is_in_window
 from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Measurements,
@@ -15,7 +16,6 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     ready_of,
     target_of,
 )
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.in_force import is_in_force
 from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase
 from tuneloop_operator.decide.model_deployment.rollout.strategies import goal_of, is_last_step, step_of

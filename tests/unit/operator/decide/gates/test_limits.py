@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_operator.decide.model_deployment.gates.limits import Action, Limits, outcome_of
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateResult, Verdict
+from tuneloop_operator.decide.model_deployment.gates.limits import Limits, outcome_of
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 
 WORDS = {
     "P": Verdict.PASS,
@@ -44,21 +44,21 @@ def in_turns(**letters: str) -> list[GateResult]:
 @pytest.mark.parametrize(
     ("letters", "action"),
     [
-        pytest.param("", Action.HOLD, id="no look yet"),
-        pytest.param("P", Action.ADVANCE, id="passed"),
-        pytest.param("iiI", Action.HOLD, id="early looks do not count"),
-        pytest.param("IP", Action.ADVANCE, id="passed at a further end"),
-        pytest.param("II", Action.GIVE_UP, id="inconclusive as often as allowed"),
-        pytest.param("INI", Action.GIVE_UP, id="inconclusive counts in all, not in a row"),
-        pytest.param("IIP", Action.GIVE_UP, id="what was given up stays given up"),
-        pytest.param("NN", Action.HOLD, id="no data, not too often"),
-        pytest.param("NNN", Action.GIVE_UP, id="no data as often as allowed"),
-        pytest.param("NNiNN", Action.HOLD, id="no data counts in a row"),
-        pytest.param("EE", Action.GIVE_UP, id="errors as often as allowed"),
-        pytest.param("ENEN", Action.HOLD, id="errors count in a row"),
-        pytest.param("F", Action.ROLL_BACK, id="failed"),
-        pytest.param("PF", Action.ROLL_BACK, id="failed after it had passed"),
-        pytest.param("PEEEE", Action.ADVANCE, id="passed, and no longer asked"),
+        pytest.param("", GateAction.HOLD, id="no look yet"),
+        pytest.param("P", GateAction.ADVANCE, id="passed"),
+        pytest.param("iiI", GateAction.HOLD, id="early looks do not count"),
+        pytest.param("IP", GateAction.ADVANCE, id="passed at a further end"),
+        pytest.param("II", GateAction.GIVE_UP, id="inconclusive as often as allowed"),
+        pytest.param("INI", GateAction.GIVE_UP, id="inconclusive counts in all, not in a row"),
+        pytest.param("IIP", GateAction.GIVE_UP, id="what was given up stays given up"),
+        pytest.param("NN", GateAction.HOLD, id="no data, not too often"),
+        pytest.param("NNN", GateAction.GIVE_UP, id="no data as often as allowed"),
+        pytest.param("NNiNN", GateAction.HOLD, id="no data counts in a row"),
+        pytest.param("EE", GateAction.GIVE_UP, id="errors as often as allowed"),
+        pytest.param("ENEN", GateAction.HOLD, id="errors count in a row"),
+        pytest.param("F", GateAction.ROLL_BACK, id="failed"),
+        pytest.param("PF", GateAction.ROLL_BACK, id="failed after it had passed"),
+        pytest.param("PEEEE", GateAction.ADVANCE, id="passed, and no longer asked"),
     ],
 )
 def test_one_gate(letters, action):
@@ -68,12 +68,12 @@ def test_one_gate(letters, action):
 @pytest.mark.parametrize(
     ("errors", "latency", "action"),
     [
-        pytest.param("P", "", Action.HOLD, id="all must pass"),
-        pytest.param("P", "P", Action.ADVANCE, id="all have passed"),
-        pytest.param("PI", "IP", Action.ADVANCE, id="each passes at its own end"),
-        pytest.param("P", "F", Action.ROLL_BACK, id="the other fails"),
-        pytest.param("II", "IF", Action.ROLL_BACK, id="at one look a Fail counts before all else"),
-        pytest.param("II", "PPF", Action.GIVE_UP, id="a Fail after the end is too late"),
+        pytest.param("P", "", GateAction.HOLD, id="all must pass"),
+        pytest.param("P", "P", GateAction.ADVANCE, id="all have passed"),
+        pytest.param("PI", "IP", GateAction.ADVANCE, id="each passes at its own end"),
+        pytest.param("P", "F", GateAction.ROLL_BACK, id="the other fails"),
+        pytest.param("II", "IF", GateAction.ROLL_BACK, id="at one look a Fail counts before all else"),
+        pytest.param("II", "PPF", GateAction.GIVE_UP, id="a Fail after the end is too late"),
     ],
 )
 def test_two_gates(errors, latency, action):
@@ -81,11 +81,11 @@ def test_two_gates(errors, latency, action):
 
 
 def test_a_gate_that_is_not_named_only_informs():
-    assert outcome_of(in_turns(errors="P", tried="F"), {"errors": LIMITS}).action is Action.ADVANCE
+    assert outcome_of(in_turns(errors="P", tried="F"), {"errors": LIMITS}).action is GateAction.ADVANCE
 
 
 def test_without_a_limit_thin_traffic_only_holds():
-    assert outcome_of(results("errors", "N" * 1_000), {"errors": Limits(no_data=None)}).action is Action.HOLD
+    assert outcome_of(results("errors", "N" * 1_000), {"errors": Limits(no_data=None)}).action is GateAction.HOLD
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_reasons(letters, reason):
 def test_nothing_advances_without_a_pass_of_every_gate(errors, latency):
     assert (
         outcome_of(in_turns(errors=errors, latency=latency), {"errors": LIMITS, "latency": LIMITS}).action
-        is not Action.ADVANCE
+        is not GateAction.ADVANCE
     )
 
 
 @given(st.text("IiNEP", max_size=30))
 def test_nothing_rolls_back_without_a_fail(letters):
-    assert outcome_of(results("errors", letters), {"errors": LIMITS}).action is not Action.ROLL_BACK
+    assert outcome_of(results("errors", letters), {"errors": LIMITS}).action is not GateAction.ROLL_BACK

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuneloop_operator.decide.model_deployment.gates.limits import Action
 from tuneloop_operator.decide.model_deployment.gates.looks import planned_looks
-from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[5] / "bench"))
 import rollout_simulation
@@ -43,22 +42,22 @@ def most(share: float) -> int:
 @pytest.mark.parametrize("change", AT_MARGIN)
 def test_at_the_margin_neither_error_is_more_frequent_than_alpha(change):
     found = rollouts(change)
-    assert found.share(Action.ADVANCE).counted <= most(ALPHA)
-    assert found.share(Action.ROLL_BACK).counted <= most(ALPHA)
+    assert found.share(GateAction.ADVANCE).counted <= most(ALPHA)
+    assert found.share(GateAction.ROLL_BACK).counted <= most(ALPHA)
 
 
 @pytest.mark.parametrize("change", BEYOND)
 def test_far_beyond_the_margin_nearly_all_fail(change):
-    assert found_share(rollouts(change), Action.ROLL_BACK) > 0.95
+    assert found_share(rollouts(change), GateAction.ROLL_BACK) > 0.95
 
 
 def test_equal_models_are_promoted_and_never_rolled_back():
     found = rollouts(Change(name="equal"), Settings(rows=2_000))
-    assert found_share(found, Action.ADVANCE) > 0.93
-    assert found.share(Action.ROLL_BACK).counted <= most(0.001)
+    assert found_share(found, GateAction.ADVANCE) > 0.93
+    assert found.share(GateAction.ROLL_BACK).counted <= most(0.001)
 
 
-def found_share(found: Outcomes, action: Action) -> float:
+def found_share(found: Outcomes, action: GateAction) -> float:
     share = found.share(action)
     return share.counted / share.of
 

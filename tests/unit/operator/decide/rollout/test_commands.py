@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from rollouts import NOW, STEPS, a_spec, after, asking, baking, facts_for, following, in_step, measured, serving
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, StepSpec
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rejection, RejectionReason
 
 GATED = a_spec(gates=("quality",))

@@ -24,9 +24,9 @@ from rollout_worlds import (
     random_world,
 )
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Capacity, Facts, measured_step
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
 from tuneloop_operator.decide.model_deployment.rollout.state import (
     IDLE,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rollouts import NOW, STEPS, a_spec, after, facts_for, following, in_step, measured, serving
 
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Measurements,
     RolloutSpec,
@@ -16,7 +17,6 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     StepSpec,
     ThinTraffic,
 )
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
 from tuneloop_operator.decide.model_deployment.rollout.situation import Situation
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Split, Strategy

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from rollouts import NOW, a_spec, after, baking, facts_for, in_step, measured, serving
 
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateAction
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason, Rollout
 from tuneloop_operator.decide.model_deployment.rollout.story import story
 
