@@ -67,7 +67,7 @@ class Outcome:
 
 
 # one process for each half: the tests of programs that import torch share one, since the import takes longer than many tests
-_MODELS = ("tests/unit/trainer", "tests/unit/server", "tests/unit/router")
+_MODELS = ("tests/unit/trainer", "tests/unit/server")
 _EXPLORATIONS = (
     "tests/unit/operator/decide/test_every_order.py",
     "tests/unit/operator/decide/rollout/test_every_rollout.py",
@@ -76,9 +76,7 @@ _EXPLORATIONS = (
     "tests/unit/operator/leader/test_namespaces.py",
     "tests/unit/operator/test_blockers.py",
     "tests/unit/cli/local/test_job_controller.py",
-    "tests/unit/trainer/evaluation/test_calibration.py",
-    "tests/unit/trainer/evaluation/test_intervals.py",
-    "tests/unit/trainer/evaluation/test_temperature.py",
+    "tests/unit/trainer/evaluation",
     "tests/unit/trainer/train/test_loss_spikes.py",
 )
 """They go through all orders of events, or draw thousands of samples: pure, but half a minute, which nobody waits for between two edits."""

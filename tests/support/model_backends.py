@@ -37,6 +37,15 @@ class Backend:
         """Answer every further request with this status; 503 says that it may be repeated."""
         self._get(f"/set?status={status}")
 
+    @contextlib.contextmanager
+    def answering(self, status: int) -> Iterator[None]:
+        """Answer with this status for a while, and then with 200 again."""
+        self.answer_with(status)
+        try:
+            yield
+        finally:
+            self.answer_with(200)
+
     def _get(self, path: str) -> bytes:
         import urllib.request  # the process that serves has no need of it, and starts sooner
 

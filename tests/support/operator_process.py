@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from forked_program import ForkedProgram, start_operator
 from free_ports import free_ports
+from self_signed import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,21 +42,8 @@ def make_certificate(folder: Path) -> Path:
     """Write a fresh self-signed pair for loopback: tls.crt, tls.key, and ca.crt, which is the same certificate."""
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / "new.crt"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += ["-subj", "/CN=tuneloop-progress", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command += ["-keyout", str(folder / "tls.key"), "-out", str(new)]
-    subprocess.run(command, check=True, capture_output=True)
+    names = "DNS:localhost,IP:127.0.0.1"
+    write_certificate(new, folder / "tls.key", common_name="tuneloop-progress", alternative_names=names)
     (folder / "ca.crt").write_bytes(new.read_bytes())
     new.replace(folder / "tls.crt")
     return folder

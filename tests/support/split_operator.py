@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import ssl
-import subprocess
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from self_signed import write_certificate
 from waiting import until
 
 if TYPE_CHECKING:
@@ -23,29 +23,8 @@ SECONDS = 20.0
 
 def make_certificate(folder: Path, name: str) -> None:
     """Write NAME.crt and NAME.key: a certificate for `localhost` that is its own authority."""
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += [
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        f"{name}.key",
-        "-out",
-        f"{name}.crt",
-    ]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    write_certificate(certificate, key, common_name="localhost", alternative_names="DNS:localhost")
 
 
 @dataclass

@@ -57,22 +57,16 @@ def test_no_request_fails_when_a_canary_hangs_if_its_silence_is_limited(stage, m
 
 def test_a_503_that_may_be_repeated_is_answered_by_stable(stage):
     stage.publish(canary=50, stable=50)
-    stage.models["canary"].answer_with(503)
-    try:
+    with stage.models["canary"].answering(503):
         answers = answers_of(stage.router.url, 100)
-    finally:
-        stage.models["canary"].answer_with(200)
     assert answers.outcomes == {"200": 100}
     assert answers.revisions == {"stable": 100}
 
 
 def test_a_503_that_no_revision_can_make_good_reaches_the_client_without_our_header(stage):
     stage.publish(canary=100)
-    stage.models["canary"].answer_with(503)
-    try:
+    with stage.models["canary"].answering(503):
         status, headers, _ = stage.router.get()
-    finally:
-        stage.models["canary"].answer_with(200)
     assert (status, headers["x-tuneloop-revision"]) == (503, "canary")
     assert "x-tuneloop-retry" not in headers
 
@@ -80,11 +74,8 @@ def test_a_503_that_no_revision_can_make_good_reaches_the_client_without_our_hea
 def test_an_error_of_a_model_is_the_clients_answer(stage):
     """It is counted by the gates of a roll-out, so it must neither be hidden nor take the revision out."""
     stage.publish(canary=100, stable=0)
-    stage.models["canary"].answer_with(500)
-    try:
+    with stage.models["canary"].answering(500):
         answers = answers_of(stage.router.url, 50)
-    finally:
-        stage.models["canary"].answer_with(200)
     assert answers.outcomes == {"500": 50}
     assert answers.revisions == {"canary": 50}
 

@@ -15,6 +15,7 @@ import pytest
 from cluster_in_worlds import cluster_moves, faults
 from job_worlds import CLUSTER_FAULTS, FAILURES, MORE_FAILURES, NODE_FAILURES, World, parsed
 from operator_in_worlds import operator_moves
+from ways_to_an_end import reaching
 
 DAY = 86400.0
 EVERYTHING = (*FAILURES, *MORE_FAILURES, *NODE_FAILURES, *CLUSTER_FAULTS)
@@ -117,17 +118,6 @@ def check_idle(world: World) -> None:
     assert not (is_over and "runningSince" in status), f"what a suspended gang used is not counted: {world}"
 
 
-def reaching(found: Explored) -> set[World]:
-    """Return the worlds from which an end can be reached once faults have stopped."""
-    reached, queue = set(found.ends), deque(found.ends)
-    while queue:
-        for world in found.before[queue.popleft()]:
-            if world not in reached:
-                reached.add(world)
-                queue.append(world)
-    return reached
-
-
 @pytest.mark.parametrize(
     ("faults_allowed", "toggles", "gang", "failures"),
     [
@@ -146,7 +136,7 @@ def test_whatever_happens_a_job_comes_to_an_end(
     faults_allowed: int, toggles: int, gang: int, failures: Collection[str]
 ) -> None:
     found = explore(faults_allowed=faults_allowed, toggles=toggles, gang=gang, failures=failures)
-    dead_ends = found.worlds - reaching(found)
+    dead_ends = found.worlds - reaching(found.ends, found.before)
     assert found.ends
     assert not dead_ends, min(dead_ends, key=lambda world: len(world.status))
 

@@ -23,6 +23,7 @@ from rollout_worlds import (
     midway_world,
     random_world,
 )
+from ways_to_an_end import reaching
 
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers
@@ -212,17 +213,6 @@ def is_end(world: World) -> bool:
     return rollout.phase in IDLE and (target == rollout.stable or target in refused)
 
 
-def reaching(found: Explored) -> set[World]:
-    """Return the worlds from which an end is reached once nothing more goes wrong."""
-    reached, queue = set(found.ends), deque(found.ends)
-    while queue:
-        for world in found.before[queue.popleft()]:
-            if world not in reached:
-                reached.add(world)
-                queue.append(world)
-    return reached
-
-
 @pytest.mark.parametrize(
     "start",
     [
@@ -249,7 +239,7 @@ def reaching(found: Explored) -> set[World]:
 )
 def test_whatever_happens_a_roll_out_comes_to_an_end(start: World) -> None:
     found = explore(start)
-    dead_ends = found.worlds - reaching(found)
+    dead_ends = found.worlds - reaching(found.ends, found.before)
     can_be_promoted = "r1" not in dict(start.broken) and not any(step.pause for step in start.spec.steps)
     assert any(world.rollout.stable == "r2" and world.rollout.phase in IDLE for world in found.ends) is can_be_promoted
     assert not dead_ends, min(dead_ends, key=lambda world: len(str(world)))
