@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from tuneloop_operator.cluster.owners import owner_of
 from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
-from tuneloop_operator.controller.queue import Key, WorkQueue
+from tuneloop_operator.controller.queue import Key, Share, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def share_of_one_namespace(workers: int) -> int:
-    """Return how many workers may reconcile objects of one namespace at the same time: a quarter.
+def share_of_one_namespace(workers: int) -> Share:
+    """Return how many workers may reconcile objects of one namespace at the same time: a quarter, beside another namespace an eighth.
 
     With more, the flood of one tenant keeps the API server and the Job controller so busy that all others wait, and is hardly done sooner. And
     a namespace whose writes get no answer, as from a webhook that hangs, would in the end hold every worker.
     """
-    return max(workers // 4, 1)
+    return Share(alone=max(workers // 4, 1), beside=max(workers // 8, 1))
 
 
 class Instruments(Protocol):
@@ -97,7 +97,7 @@ class Operator:
         """expected: lists that must be complete before anything is decided, so that no child seems lost that was not listed yet."""
         self.store = new_store(controllers)
         self._controllers = controllers
-        self._queue = queue or WorkQueue(most_at_once=share_of_one_namespace(workers))
+        self._queue = queue or WorkQueue(share=share_of_one_namespace(workers))
         self._reconciler = Reconciler(
             cluster=cluster, store=self.store, settings=settings, clock=clock, events=events, controllers=controllers
         )

@@ -11,6 +11,7 @@ import heapq
 import random as random_module
 from collections import Counter, OrderedDict
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
+_BESIDE_SECONDS = 5.0
+"""How long a namespace counts as busy after a key of it was in work. Between two steps of a job, the cluster works on its pods for about a second."""
 
 
 class Key(NamedTuple):
@@ -28,12 +31,21 @@ class Key(NamedTuple):
     name: str
 
 
+class Share(NamedTuple):
+    """How many keys of one namespace may be in work."""
+
+    alone: int
+    """While no other namespace is busy."""
+    beside: int
+    """While one is."""
+
+
 class Schedule:
     """Keys that are due now, due later, or in work. Times are seconds of a clock that never goes back."""
 
-    def __init__(self, *, most_at_once: int | None = None) -> None:
-        """most_at_once: how many keys of one namespace may be in work; None: as many as there are workers."""
-        self._most_at_once = most_at_once
+    def __init__(self, *, share: Share | None = None) -> None:
+        """share: None means as many as there are workers."""
+        self._share = share
         self._ready: OrderedDict[str, OrderedDict[Key, float]] = OrderedDict()
         """Since when each key is due, by namespace. The namespace whose turn is next comes first."""
         self._later: dict[Key, float] = {}
@@ -44,6 +56,8 @@ class Schedule:
         """How long each key in work had been due."""
         self._at_work: Counter[str] = Counter()
         """How many keys of each namespace are in work."""
+        self._done_at: OrderedDict[str, float] = OrderedDict()
+        """When the last key of each namespace was done, the latest last; those of the last few seconds."""
         self._again: dict[Key, float] = {}
         """When keys in work are due again."""
         self._held: dict[Key, float] = {}
@@ -71,7 +85,7 @@ class Schedule:
     def take(self, now: float) -> Key | None:
         """Return a key, which is in work until `done` is called for it; None if no key is due whose namespace may have a worker."""
         self._ripen(now)
-        namespace = self._next_namespace()
+        namespace = self._next_namespace(now)
         if namespace is None:
             return None
         keys = self._ready.pop(namespace)
@@ -88,12 +102,16 @@ class Schedule:
         self._at_work[key.namespace] -= 1
         if not self._at_work[key.namespace]:
             del self._at_work[key.namespace]
+        self._done_at[key.namespace] = now
+        self._done_at.move_to_end(key.namespace)
+        while next(iter(self._done_at.values())) < now - _BESIDE_SECONDS:
+            self._done_at.popitem(last=False)
         if (at := self._again.pop(key, None)) is not None:
             self.add(key, at=at, now=now)
 
-    def next_at(self) -> float | None:
-        """Return when the next key can be taken: 0 if one can now, None if that takes an `add` or a `done`."""
-        return 0.0 if self._next_namespace() is not None else self._next_later()
+    def next_at(self, now: float) -> float | None:
+        """Return when the next key can be taken: `now`, or later, or None if that takes an `add` or a `done`."""
+        return now if self._next_namespace(now) is not None else self._next_later()
 
     def waited(self, key: Key) -> float:
         """Return how long a key in work had been due."""
@@ -115,10 +133,21 @@ class Schedule:
             del self._later[key]
             self._ready.setdefault(key.namespace, OrderedDict())[key] = at
 
-    def _next_namespace(self) -> str | None:
+    def _next_namespace(self, now: float) -> str | None:
         """Return the namespace whose turn is next. Those that have all their workers keep their turn; they are fewer than there are workers."""
-        most = self._most_at_once
-        return next((name for name in self._ready if most is None or self._at_work[name] < most), None)
+        return next((name for name in self._ready if self._may_have_another(name, now)), None)
+
+    def _may_have_another(self, namespace: str, now: float) -> bool:
+        if self._share is None:
+            return True
+        most = self._share.beside if self._is_beside_others(namespace, now) else self._share.alone
+        return self._at_work[namespace] < most
+
+    def _is_beside_others(self, namespace: str, now: float) -> bool:
+        """Return whether another namespace has a key in work, or had lately."""
+        others_at_work = len(self._at_work) > (namespace in self._at_work)
+        latest = next((at for name, at in reversed(self._done_at.items()) if name != namespace), -inf)
+        return others_at_work or latest >= now - _BESIDE_SECONDS
 
     def _next_later(self) -> float | None:
         """Return when the first of the later keys is due. Drops void entries on top of the heap."""
@@ -141,10 +170,10 @@ class WorkQueue:
         *,
         clock: Callable[[], float] | None = None,
         random: Callable[[], float] = random_module.random,
-        most_at_once: int | None = None,
+        share: Share | None = None,
     ) -> None:
-        """most_at_once: as of `Schedule`."""
-        self._schedule = Schedule(most_at_once=most_at_once)
+        """share: as of `Schedule`."""
+        self._schedule = Schedule(share=share)
         self._clock = clock
         self._random = random
         self._failures: dict[Key, int] = {}
@@ -209,8 +238,9 @@ class WorkQueue:
 
     def next_in(self) -> float | None:
         """Return the seconds until the next key can be taken; None if that takes an `add` or a `done`."""
-        at = self._schedule.next_at()
-        return None if at is None else max(at - self._now(), 0.0)
+        now = self._now()
+        at = self._schedule.next_at(now)
+        return None if at is None else max(at - now, 0.0)
 
     def close(self) -> None:
         """Let every worker end after its current key."""

@@ -14,13 +14,14 @@ from operator_harness import SPEC, START, OperatorHarness
 from waiting import eventually
 
 from tuneloop_operator.controller.operator import Operator
-from tuneloop_operator.controller.queue import Key, Schedule
+from tuneloop_operator.controller.queue import Key, Schedule, Share
 from tuneloop_operator.controller.rate_limiter import RateLimiter
 from tuneloop_operator.settings.operator import OperatorSettings
 
 FLOOD = 5000
 TENANT = "team-a"
 """The other tenant, as in the harness."""
+REVIEWS = Key("FineTuneJob", TENANT, "reviews")
 
 
 def keys(namespace: str, count: int) -> list[Key]:
@@ -43,20 +44,49 @@ def test_at_most_one_of_5000_objects_is_taken_before_another_tenants(worked_off:
 
 
 def test_one_tenant_has_no_more_workers_than_its_share_and_the_others_sleep_until_there_is_work() -> None:
-    schedule = Schedule(most_at_once=2)
+    schedule = Schedule(share=Share(alone=2, beside=2))
     for key in keys("flood", FLOOD):
         schedule.add(key, at=0.0, now=0.0)
     taken = [schedule.take(0.0), schedule.take(0.0)]
     assert schedule.take(0.0) is None
-    assert schedule.next_at() is None
-    schedule.add(Key("FineTuneJob", TENANT, "reviews"), at=0.0, now=0.0)
-    assert schedule.next_at() == 0.0
-    assert schedule.take(0.0) == Key("FineTuneJob", TENANT, "reviews")
+    assert schedule.next_at(0.0) is None
+    schedule.add(REVIEWS, at=0.0, now=0.0)
+    assert schedule.next_at(0.0) == 0.0
+    assert schedule.take(0.0) == REVIEWS
     assert taken[0] is not None
     schedule.done(taken[0], 0.0)
-    assert schedule.next_at() == 0.0
+    assert schedule.next_at(0.0) == 0.0
     assert schedule.take(0.0) == Key("FineTuneJob", "flood", "job-2")
     assert schedule.take(0.0) is None
+
+
+def test_a_tenant_beside_another_one_has_a_smaller_share_until_the_other_has_been_idle_for_a_while() -> None:
+    schedule = Schedule(share=Share(alone=2, beside=1))
+    for key in [*keys("flood", FLOOD), REVIEWS]:
+        schedule.add(key, at=0.0, now=0.0)
+    first = schedule.take(0.0)
+    assert schedule.take(0.0) == REVIEWS
+    assert schedule.take(0.0) is None  # the other one is at work
+    schedule.done(REVIEWS, 1.0)
+    assert schedule.take(1.0) is None  # and is not forgotten at once
+    assert schedule.take(5.9) is None
+    assert schedule.take(6.1) == Key("FineTuneJob", "flood", "job-1")
+    assert schedule.take(6.1) is None
+    assert first is not None
+    schedule.done(first, 6.2)
+    schedule.add(REVIEWS, at=6.2, now=6.2)
+    assert schedule.take(6.2) == Key("FineTuneJob", "flood", "job-2")  # its own work makes nobody busy
+    assert schedule.take(6.2) == REVIEWS
+
+
+def test_many_tenants_that_come_and_go_are_not_remembered() -> None:
+    schedule = Schedule(share=Share(alone=2, beside=1))
+    for number in range(1000):
+        key = Key("FineTuneJob", f"tenant-{number}", "reviews")
+        schedule.add(key, at=number, now=number)
+        assert schedule.take(number) == key
+        schedule.done(key, number)
+    assert len(schedule._done_at) == 6
 
 
 class StuckCluster(MemoryCluster):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from itertools import count
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_operator.controller.queue import Key, Schedule, WorkQueue, backoff_seconds
+from tuneloop_operator.controller.queue import Key, Schedule, Share, WorkQueue, backoff_seconds
 
 KEYS = [Key("FineTuneJob", namespace, name) for namespace in ("a", "b") for name in ("x", "y", "z")]
 ACTIONS = st.lists(
@@ -23,9 +25,9 @@ ACTIONS = st.lists(
 )
 
 
-@given(ACTIONS)
-def test_nothing_is_lost_and_no_key_has_two_workers(actions: list[tuple[str, Key, float]]) -> None:
-    schedule, now = Schedule(), 0.0
+@given(ACTIONS, st.sampled_from([None, Share(alone=2, beside=1)]))
+def test_nothing_is_lost_and_no_key_has_two_workers(actions: list[tuple[str, Key, float]], share: Share | None) -> None:
+    schedule, now = Schedule(share=share), 0.0
     owed: dict[Key, float] = {}
     """When each key was to be worked on at the latest, by the adds since it was last taken."""
     running: set[Key] = set()
@@ -38,18 +40,31 @@ def test_nothing_is_lost_and_no_key_has_two_workers(actions: list[tuple[str, Key
         elif action == "done" and key in running:
             schedule.done(key, now)
             running.remove(key)
-        elif action == "take" and (taken := schedule.take(now)) is not None:
+        elif action == "take" and (taken := schedule.take(now)) is None:
+            assert wakes_at(schedule, now) > now  # a worker that finds nothing sleeps
+        elif action == "take" and taken is not None:
             assert taken not in running
             assert owed.pop(taken) <= now
             running.add(taken)
+            assert share is None or sum(key.namespace == taken.namespace for key in running) <= share.alone
+        assert not can_be_taken(schedule, now) or wakes_at(schedule, now) <= now
     for key in list(running):
         schedule.done(key, now)
     while (taken := schedule.take(1000.0)) is not None:
         assert owed.pop(taken) <= 1000.0
         schedule.done(taken, 1000.0)
     assert not owed
-    assert schedule.next_at() is None
+    assert schedule.next_at(1000.0) is None
     assert not schedule.is_busy
+
+
+def wakes_at(schedule: Schedule, now: float) -> float:
+    at = schedule.next_at(now)
+    return inf if at is None else at
+
+
+def can_be_taken(schedule: Schedule, now: float) -> bool:
+    return deepcopy(schedule).take(now) is not None
 
 
 @given(st.integers(1, 30), st.integers(1, 5))
@@ -69,10 +84,10 @@ def test_the_earliest_of_two_times_counts() -> None:
     schedule.add(KEYS[0], at=50, now=0)
     schedule.add(KEYS[0], at=10, now=0)
     schedule.add(KEYS[0], at=30, now=0)
-    assert schedule.next_at() == 10
+    assert schedule.next_at(0) == 10
     assert schedule.take(9) is None
     assert schedule.take(10) == KEYS[0]
-    assert schedule.next_at() is None
+    assert schedule.next_at(1000.0) is None
 
 
 def test_what_is_added_during_the_work_is_worked_on_again() -> None:
