@@ -13,6 +13,7 @@ from tuneloop_trainer.errors import DataError
 if TYPE_CHECKING:
     from tuneloop_api.contract.settings import ValidationSettings
     from tuneloop_trainer.data.formats.row_format import Unusable
+    from tuneloop_trainer.data.sources.excerpt import Excerpt
 
 
 _MENDING = {
@@ -24,14 +25,14 @@ _MENDING = {
 
 @dataclass(frozen=True, kw_only=True)
 class BadSample:
-    """One bad row, for the report."""
+    """One bad row: whole for the report, masked as a text for messages."""
 
     place: str
     reason: BadReason
-    excerpt: str
+    excerpt: Excerpt
 
     def __str__(self) -> str:
-        shown = f" ({self.excerpt})" if self.excerpt else ""
+        shown = f" ({found})" if (found := str(self.excerpt.masked)) else ""
         return f"{self.place}: {self.reason}{shown}"
 
 

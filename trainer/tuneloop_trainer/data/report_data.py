@@ -68,7 +68,7 @@ def rows_report(
             for index, name in enumerate(SPLITS)
         },
         "sources": list(map(_source, collected.sources)),
-        "bad": _bad(collected.bad),
+        "bad": bad_rows_report(collected.bad),
         "dropped": collected.dropped,
         "steps": [{"name": step.name, "version": step.version, **facts[step.name]} for step in steps],
         "duplicates": {**facts[exact_duplicates.STEP.name], "acrossSplits": across},
@@ -119,12 +119,14 @@ def _source(counts: SourceCounts) -> dict[str, Any]:
     }
 
 
-def _bad(rows: BadRows) -> dict[str, Any]:
+def bad_rows_report(rows: BadRows) -> dict[str, Any]:
+    """Return the number of bad rows by reason, and the first of them whole."""
     return {
         "count": rows.counts.total(),
         "reasons": {reason.value: number for reason, number in rows.counts.most_common()},
         "samples": [
-            {"place": sample.place, "reason": sample.reason.value, "excerpt": sample.excerpt} for sample in rows.samples
+            {"place": sample.place, "reason": sample.reason.value, "excerpt": str(sample.excerpt)}
+            for sample in rows.samples
         ],
     }
 

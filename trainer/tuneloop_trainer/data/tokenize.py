@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.data.encoded import EncodedWriter
-from tuneloop_trainer.data.sources.raw import excerpt_of
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, ModelAccessError
 from tuneloop_trainer.tasks.task import EncodedRow
@@ -137,7 +137,8 @@ def default_max_tokens(lengths: NDArray[np.int64], *, limit: int | None) -> int:
 
 def _without_token(row: Row, *, table: RowTable, index: int) -> DataError:
     text = " ".join(table.row_format.texts(row))
+    first = f"U+{ord(text[0]):04X} {unicodedata.name(text[0], '')}".strip()
     return DataError(
-        f"{table.place(index)}: the model's tokenizer makes no token of the text {excerpt_of(ascii(text))}",
+        f"{table.place(index)}: the model's tokenizer makes no token of the text: {len(text):,} characters, the first is {first}",
         hint="take the row out of the file",
     )

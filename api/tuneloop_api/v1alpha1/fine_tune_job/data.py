@@ -118,7 +118,7 @@ class RowValidation(SpecModel):
     """Largest tolerated fraction of bad rows (no text, no label, wrong type, unknown class), from 0 to 1; they are left out, and the job fails if there are more.
     Default: 0, one bad row fails the job. For example `0.01`."""
     samples: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of bad rows that the data report shows, 0 to 1000. Default: 20. For example `100`."""
+    """Number of bad rows that the data report shows, 0 to 1000; an error names the first of them and shows their texts masked. Default: 20. For example `100`."""
 
 
 class Split(SpecModel):

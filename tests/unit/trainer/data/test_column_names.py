@@ -55,6 +55,12 @@ def test_columns_stand_in_any_order_among_others():
             None,
             id="a name that stands twice",
         ),
+        pytest.param(
+            ["The best film I have seen this year", "5", "ada"],
+            "a.csv: there is no column 'text'; there are 'Xxx xxxx xxxx X xxxx xxxx xxxx xxxx', '5', 'ada'",
+            "the first line seems to be a row: put a line with the names of the columns before it",
+            id="a row in place of the names",
+        ),
     ],
 )
 def test_a_column_that_cannot_be_found_is_refused_with_advice(header, message, hint):
@@ -68,7 +74,7 @@ def test_a_column_that_cannot_be_found_is_refused_with_advice(header, message, h
     [
         pytest.param("", "a.csv: the file is empty; its first line must name the columns", id="nothing"),
         pytest.param("\n\n", "a.csv: the file is empty; its first line must name the columns", id="empty lines"),
-        pytest.param('text,"stars\nx,1\n', "a.csv: line 1: the column names cannot be read: a quote is never closed", id="an open quote"),
+        pytest.param('text,"stars\nx,1\n', "a.csv: line 1: the column names cannot be read: the quote is never closed", id="an open quote"),
         pytest.param("\nte\0xt,stars\n", "a.csv: line 2: the column names hold zero bytes: the file is UTF-16, or no text", id="zero bytes"),
     ],
 )  # fmt: skip

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tuneloop_trainer.data.sources import bounded_lines as module
 from tuneloop_trainer.data.sources import read_delimited
 from tuneloop_trainer.data.sources.bounded_lines import CutLine, bounded_lines
-from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, WantedColumns, excerpt_of
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
+from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, WantedColumns
 from tuneloop_trainer.data.sources.sources import read_file
 from tuneloop_trainer.errors import DataError
 from tuneloop_trainer.locate import FORMATS, DataFile
@@ -81,7 +82,7 @@ def test_a_quote_that_is_open_for_longer_than_a_row_says_so(tmp_path) -> None:
     file = DataFile(path=tmp_path / "rows.csv", format="csv", name="rows.csv")
     wanted = WantedColumns(columns={"text": "text", "label": "label"})
     (batch,) = read_file(file, wanted=wanted, field="data.train[0]")
-    assert batch.rows[0].excerpt == 'the quote is not closed within 4,194,304 characters: "open,a'
+    assert str(batch.rows[0].excerpt) == 'the quote is not closed within 4,194,304 characters: "open,a'
 
 
 def test_quotes_that_have_the_file_read_again_and_again_are_refused(tmp_path, monkeypatch) -> None:
@@ -92,12 +93,12 @@ def test_quotes_that_have_the_file_read_again_and_again_are_refused(tmp_path, mo
 
 
 def test_an_excerpt_cannot_steer_a_terminal_and_is_short() -> None:
-    assert excerpt_of("a\x1b[2J\u202e\r\nb") == r"a\x1b[2J\u202e b"
-    assert len(excerpt_of("\x1b" * 1000)) == 121
+    assert excerpt_of("a\x1b[2J\u202e\r\nb").quote == r"a\x1b[2J\u202e b"
+    assert len(excerpt_of("\x1b" * 1000).quote) == 121
 
 
 def test_a_value_of_many_levels_has_an_excerpt():
     value = []
     for _ in range(100_000):
         value = [value]
-    assert excerpt_of(value) == "a list of many levels"
+    assert str(excerpt_of(value)) == "a list of many levels"

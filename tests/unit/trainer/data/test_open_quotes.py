@@ -62,7 +62,7 @@ def test_only_the_row_with_the_quote_is_bad_and_the_rows_behind_it_are_read(
     assert [row.number for row in found] == list(range(2, 62))
     assert [index for index, row in enumerate(found) if row.problem is not None] == bad_rows
     assert {found[index].problem for index in bad_rows} == {BadReason.OPEN_QUOTE}
-    assert found[10].excerpt.endswith(f'"Great film{mark}pos'.replace("\t", " "))
+    assert str(found[10].excerpt).endswith(f'"Great film{mark}pos'.replace("\t", " "))
     assert all(
         row.cells[1] == ("pos", "neg")[index % 2]
         for index, row in enumerate(found)

@@ -13,6 +13,7 @@ from tuneloop_trainer.data.bad_rows import BadRows, refuse_too_many
 from tuneloop_trainer.data.formats.labels import class_of, in_order
 from tuneloop_trainer.data.formats.row_format import LeftOut, Unusable
 from tuneloop_trainer.data.formats.text_label import parse
+from tuneloop_trainer.data.sources.excerpt import Excerpt
 from tuneloop_trainer.data.sources.raw import BadReason, RawRow
 from tuneloop_trainer.errors import DataError
 
@@ -100,7 +101,7 @@ def test_classes_are_sorted_by_value_if_they_are_whole_numbers():
     ],
 )
 def test_a_row_that_cannot_be_used_says_why_and_shows_what_was_found(cells, reason, excerpt):
-    assert parse(RawRow(1, cells), rule=None, known=None) == Unusable(reason, excerpt)
+    assert parse(RawRow(1, cells), rule=None, known=None) == Unusable(reason, Excerpt(excerpt))
 
 
 def test_a_row_that_can_be_used_has_a_text_and_a_label():
@@ -111,7 +112,7 @@ def test_a_row_that_can_be_used_has_a_text_and_a_label():
 def three_bad_rows() -> BadRows:
     bad = BadRows(most_samples=2)
     for number in (5, 6, 7):
-        bad.add(Unusable(BadReason.NOT_A_NUMBER, "'many'"), place=f"a.csv line {number}")
+        bad.add(Unusable(BadReason.NOT_A_NUMBER, Excerpt("'many'")), place=f"a.csv line {number}")
     return bad
 
 
@@ -119,7 +120,7 @@ def test_more_bad_rows_than_tolerated_are_refused_with_counts_samples_and_what_t
     with pytest.raises(DataError) as caught:
         refuse_too_many(three_bad_rows(), rows=1000, settings=ValidationSettings(max_bad_fraction=0.002))
     assert "3 of 1,000 rows cannot be used: 3 label is not a number" in caught.value.message
-    assert "a.csv line 5: label is not a number ('many')" in caught.value.message
+    assert "a.csv line 5: label is not a number ('xxxx')" in caught.value.message
     assert "a.csv line 7" not in caught.value.message
     assert "maxBadFraction: 0.003" in caught.value.hint
 
@@ -145,7 +146,7 @@ def test_a_sample_that_has_nothing_to_show_shows_no_brackets():
 def test_the_hint_says_how_the_most_frequent_fault_is_mended(reason, advice):
     rows = BadRows(most_samples=3)
     for found in (BadReason.NOT_TEXT, reason, reason):
-        rows.add(Unusable(found, "'y'"), place="a.csv line 1")
+        rows.add(Unusable(found, Excerpt("'y'")), place="a.csv line 1")
     with pytest.raises(DataError) as refused:
         refuse_too_many(rows, rows=10, settings=ValidationSettings())
     assert refused.value.hint.startswith(advice)
@@ -155,7 +156,7 @@ def test_the_hint_says_how_the_most_frequent_fault_is_mended(reason, advice):
 def test_what_to_do_depends_on_how_many_rows_are_bad(bad, advice):
     rows = BadRows(most_samples=3)
     for number in range(bad):
-        rows.add(Unusable(BadReason.UNKNOWN_CLASS, "'y'"), place=f"a.csv line {number + 1}")
+        rows.add(Unusable(BadReason.UNKNOWN_CLASS, Excerpt("'y'")), place=f"a.csv line {number + 1}")
     with pytest.raises(DataError) as refused:
         refuse_too_many(rows, rows=10, settings=ValidationSettings())
     assert advice in refused.value.hint

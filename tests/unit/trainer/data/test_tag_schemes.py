@@ -55,9 +55,9 @@ def test_each_scheme_marks_the_same_spans_in_its_own_way(scheme):
         pytest.param("bioes", "S-PER E-PER", 1, "E-PER after S-PER: BIOES begins", id="E- of nothing"),
         pytest.param("bioes", "B-PER E-PER I-PER", 2, "I-PER after E-PER: BIOES begins", id="I- behind an end"),
         pytest.param("bioes", "B-PER E-LOC", 1, "E-LOC after B-PER", id="the end of another type"),
-        pytest.param("iob2", "O NOUN", 1, "'NOUN' is no tag", id="no prefix"),
-        pytest.param("iob2", "B-", 0, "'B-' is no tag", id="no type"),
-        pytest.param("bioes", "X-PER", 0, "'X-PER' is no tag", id="an unknown prefix"),
+        pytest.param("iob2", "O NOUN", 1, "no tag: O, or B-", id="no prefix"),
+        pytest.param("iob2", "B-", 0, "no tag: O, or B-", id="no type"),
+        pytest.param("bioes", "X-PER", 0, "no tag: O, or B-", id="an unknown prefix"),
     ],
 )
 def test_an_impossible_tag_is_found_with_its_place_and_reason(scheme, tags, index, reason):

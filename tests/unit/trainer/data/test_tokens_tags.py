@@ -156,7 +156,9 @@ def test_other_schemes_are_found_and_written_as_iob2_or_as_bioes_where_a_source_
 def test_a_scheme_that_is_named_is_not_guessed(tmp_path):
     settings = tag_settings([conll(tmp_path / "a.conll", [(["Ada", "x"], ["I-PER", "O"])])])
     named = changed(settings, task_options=changed(settings.task_options, tag_scheme="iob2"))
-    with pytest.raises(DataError, match="impossible tag .*token 1, 'Ada': I-PER after O: IOB2 begins a span with B-"):
+    with pytest.raises(
+        DataError, match="impossible tag .*token 1, I-PER after O: IOB2 begins a span with B-: 'Xxx' X-XXX"
+    ):
         collected(tmp_path / "a.conll", settings=named)
 
 
@@ -170,15 +172,25 @@ def test_the_labels_of_the_model_say_how_tags_are_written(tmp_path):
     [
         pytest.param(["a", "b"], ["O"], "not as many tags as tokens", "2 tokens, 1 tags: a b", id="lengths"),
         pytest.param(
-            ["in", "Paris"], ["O", "I-LOC"], "impossible tag", "token 2, 'Paris': I-LOC after O", id="I- alone"
+            ["in", "Paris"],
+            ["O", "I-LOC"],
+            "impossible tag",
+            "token 2, I-LOC after O: IOB2 begins a span with B-: 'Paris' I-LOC",
+            id="I- alone",
         ),
-        pytest.param(["a"], ["noun"], "impossible tag", "token 1, 'a': 'noun' is no tag", id="no tag"),
+        pytest.param(
+            ["a"],
+            ["noun"],
+            "impossible tag",
+            "token 1, no tag: O, or B-, I-, E- or S- with a type, such as B-PER: 'a' noun",
+            id="no tag",
+        ),
         pytest.param([], ["O"], "missing tokens", "", id="no tokens"),
         pytest.param(None, ["O"], "missing tokens", "", id="null tokens"),
         pytest.param(["a"], [], "missing tags", "", id="no tags"),
         pytest.param([7], ["O"], "tokens are not a list of strings", "[7]", id="a number as a token"),
         pytest.param(["a"], [3], "tags are not a list of strings", "[3]", id="a number as a tag"),
-        pytest.param(["a", " "], ["O", "O"], "blank token", "token 2 of: a", id="a blank token"),
+        pytest.param(["a", " "], ["O", "O"], "blank token", "token 2: a", id="a blank token"),
         pytest.param(["half \ud800"], ["O"], "text is not valid Unicode", "half", id="half a character"),
         pytest.param(["a"], ["B-" + "x" * 127], "label is longer than 128 characters", "B-xxx", id="a long tag"),
         pytest.param(["a"], ["B-\ud800"], "label is not valid Unicode", "B-", id="half a character in a tag"),
@@ -191,19 +203,19 @@ def test_a_sentence_that_cannot_be_used_is_a_bad_row_with_its_reason(tmp_path, t
     found = collected(path, tolerated=0.5)
     (sample,) = found.bad.samples
     assert (sample.reason, sample.place.rpartition("line ")[2]) == (reason, "4")
-    assert shown in sample.excerpt
+    assert shown in str(sample.excerpt)
     assert len(found.table.row_ids) == len(SENTENCES)
 
 
 def test_a_token_without_a_tag_in_a_conll_file_is_named_by_its_line(tmp_path):
     (tmp_path / "a.conll").write_text("Ada B-PER\n\nand O\nBob\n")
-    with pytest.raises(DataError, match=r"missing tags \(line 4 has a token and no tag: Bob\)"):
+    with pytest.raises(DataError, match=r"missing tags \(line 4 has a token and no tag: Xxx\)"):
         collected(tmp_path / "a.conll")
 
 
 def test_a_tag_that_the_model_does_not_have_is_named(tmp_path):
     path = write(tmp_path / "a.conll", SENTENCES)
-    with pytest.raises(DataError, match="unknown tag .*token 3, 'Paris': B-LOC is not in model.labels"):
+    with pytest.raises(DataError, match="unknown tag .*token 3, B-LOC is not in model.labels: 'Xxxxx'"):
         collected(path, labels=["O", "B-PER", "I-PER"])
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_trainer.data.sources.excerpt import NOTHING, Excerpt
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -21,8 +23,8 @@ class Unusable:
     """Why a row cannot be used."""
 
     reason: BadReason
-    excerpt: str = ""
-    """What was found, on one line."""
+    excerpt: Excerpt = NOTHING
+    """What was found."""
 
 
 class LeftOut(Enum):

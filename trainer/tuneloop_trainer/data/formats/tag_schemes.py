@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Scheme = Literal["iob1", "iob2", "bioes"]
 OUTSIDE = "O"
 PREFIXES: dict[Scheme, str] = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
+_TAGS = "O, or B-, I-, E- or S- with a type, such as B-PER"
 _NAMES: dict[Scheme, str] = {"iob1": "IOB1", "iob2": "IOB2", "bioes": "BIOES"}
 _SENTENCES = 1000
 """Sentences with a span that decide about a scheme, at most: a correct sentence with a span is correct in one scheme only."""
@@ -50,7 +51,7 @@ def type_of(tag: str) -> str | None:
         return None
     prefix, _, kind = tag.partition("-")
     if prefix not in {"B", "I", "E", "S"} or not kind:
-        raise ValueError(f"{tag!r} is no tag: O, or B-, I-, E- or S- with a type, such as B-PER")
+        raise ValueError(f"{tag!r} is no tag: {_TAGS}")
     return kind
 
 
@@ -102,8 +103,8 @@ def _fault(previous: str, tag: str, scheme: Scheme) -> str | None:
     """Return why a tag cannot follow the tag before it; the tag before the first word is `O`."""
     try:
         kind, before = type_of(tag), type_of(previous)
-    except ValueError as error:
-        return str(error)
+    except ValueError:  # shows the tag, which is a word of the text where a wrong column was taken for the tags
+        return f"no tag: {_TAGS}"
     if tag != OUTSIDE and tag[0] not in PREFIXES[scheme]:
         return f"{tag} has a prefix that {_NAMES[scheme]} does not have"
     place = f"{tag} after {previous}"

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from tuneloop_trainer.data.formats.labels import class_of, in_order, known_classes, normal_label
 from tuneloop_trainer.data.formats.row_format import LeftOut, Parsing, RowFormat, SourceToParse, Unusable
-from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_unicode
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
+from tuneloop_trainer.data.sources.raw import BadReason, RawRow, is_unicode
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from tuneloop_trainer.data.formats.tag_schemes import (
     tags_of,
     type_of,
 )
-from tuneloop_trainer.data.sources.raw import BadReason, RawRow, excerpt_of, is_unicode
+from tuneloop_trainer.data.sources.excerpt import Excerpt, excerpt_of
+from tuneloop_trainer.data.sources.raw import BadReason, RawRow, is_unicode
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,17 +42,18 @@ def parse(row: RawRow, *, scheme: Scheme, target: Target, known: Mapping[str, st
     if problem is not None:
         return problem
     if len(tokens) != len(tags):
-        found = f"{len(tokens)} tokens, {len(tags)} tags: {' '.join(tokens)}"
-        return Unusable(BadReason.OTHER_LENGTH, excerpt_of(found))
+        found = excerpt_of(" ".join(tokens), about=f"{len(tokens)} tokens, {len(tags)} tags")
+        return Unusable(BadReason.OTHER_LENGTH, found)
     spans = spans_of([normal_label(tag) for tag in tags], scheme)
     if isinstance(spans, ImpossibleTag):
-        return Unusable(BadReason.IMPOSSIBLE_TAG, _at(tokens, spans.index, spans.reason))
+        return Unusable(BadReason.IMPOSSIBLE_TAG, _at(spans.index, spans.reason, tokens=tokens, tags=tags))
     written = tags_of(spans, words=len(tokens), scheme=target)
     if known is None:
         return {"tokens": tokens, "tags": written}
     unknown = next((index for index, tag in enumerate(written) if tag not in known), None)
     if unknown is not None:
-        return Unusable(BadReason.UNKNOWN_TAG, _at(tokens, unknown, f"{written[unknown]} is not in model.labels"))
+        reason = f"{written[unknown]} is not in model.labels"
+        return Unusable(BadReason.UNKNOWN_TAG, _at(unknown, reason, tokens=tokens, tags=written))
     return {"tokens": tokens, "tags": [known[tag] for tag in written]}
 
 
@@ -111,7 +113,7 @@ def _problem_of_tokens(tokens: list[str]) -> Unusable | None:
     if not all(isinstance(token, str) for token in tokens):
         return Unusable(BadReason.NOT_TOKENS, excerpt_of(tokens))
     if (blank := next((index for index, token in enumerate(tokens) if not token.strip()), None)) is not None:
-        return Unusable(BadReason.BLANK_WORD, excerpt_of(f"token {blank + 1} of: {' '.join(tokens)}"))
+        return Unusable(BadReason.BLANK_WORD, excerpt_of(" ".join(tokens), about=f"token {blank + 1}"))
     return None if all(map(is_unicode, tokens)) else Unusable(BadReason.NOT_UNICODE, excerpt_of(" ".join(tokens)))
 
 
@@ -125,8 +127,8 @@ def _problem_of_tags(tags: list[str]) -> Unusable | None:
     return None if all(map(is_unicode, tags)) else Unusable(BadReason.LABEL_NOT_UNICODE, excerpt_of(" ".join(tags)))
 
 
-def _at(tokens: Sequence[str], index: int, reason: str) -> str:
-    return excerpt_of(f"token {index + 1}, {tokens[index][:40]!r}: {reason}")
+def _at(index: int, reason: str, *, tokens: Sequence[str], tags: Sequence[str]) -> Excerpt:
+    return excerpt_of(f"{tokens[index][:40]!r} {tags[index]}", about=f"token {index + 1}, {reason}")
 
 
 def _label_names(tags: Collection[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from tuneloop_trainer.data.sources.raw import EXCERPT_CHARACTERS, LONGEST_ROW
+from tuneloop_trainer.data.sources.excerpt import EXCERPT_CHARACTERS
+from tuneloop_trainer.data.sources.raw import LONGEST_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.wire.printable import printable
+from tuneloop_trainer.data.sources.excerpt import EXCERPT_CHARACTERS, NOTHING, Excerpt, masked
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ BATCH_CHARACTERS = 4_194_304
 """A batch ends at this many rows or characters, whichever comes first. So its memory is bounded."""
 LONGEST_ROW = 4_194_304
 """Most characters of a row. War and Peace has 3.2 million. A batch holds fewer than two rows of this length."""
-EXCERPT_CHARACTERS = 120
 _COMPARED_NAMES = 1000
+_LONGEST_NAME, _MOST_WORDS_OF_A_NAME = 48, 6
+"""What is longer is no name of a column but a text."""
 _NUMBER_CHARACTERS = 8
 """The memory of a number, or of a place in a list, counted in characters."""
 
@@ -84,7 +85,7 @@ class RawRow:
     group: object = None
     problem: BadReason | None = None
     """Set by a reader that could not divide the row into cells."""
-    excerpt: str = ""
+    excerpt: Excerpt = NOTHING
     """What was found, where `problem` is set."""
 
 
@@ -135,14 +136,25 @@ def _position(names: list[str], *, column: str, file: str, advice: str) -> int:
         raise DataError(f"{file}: the column {column!r} stands {names.count(name)} times; rename the others")
     if name in names:
         return names.index(name)
-    there = ", ".join(repr(other[:EXCERPT_CHARACTERS]) for other in names[:30]) or "none"
+    there = ", ".join(repr(_shown(other)) for other in names[:30]) or "none"
     raise DataError(f"{file}: there is no column {column!r}; there are {there}", hint=_hint(names, column, advice))
+
+
+def _shown(name: str) -> str:
+    """Return a name as a message shows it. What is as long as a text may be the first row of a file without names: masked."""
+    return masked(name[:EXCERPT_CHARACTERS]) if _is_text(name) else name
+
+
+def _is_text(name: str) -> bool:
+    return len(name) > _LONGEST_NAME or len(name.split()) > _MOST_WORDS_OF_A_NAME
 
 
 def _hint(names: list[str], column: str, advice: str) -> str:
     separator = next((mark for mark in "\t;|," if len(names) == 1 and mark in names[0]), None)
     if separator is not None:
         return f"the cells are separated by {separator!r}: save the file with commas as .csv, or with tabs as .tsv"
+    if any(map(_is_text, names)):
+        return "the first line seems to be a row: put a line with the names of the columns before it"
     folded = {name.casefold().strip(): name for name in names[:_COMPARED_NAMES]}
     near = difflib.get_close_matches(column.casefold().strip(), folded, n=1)
     meant = f"did you mean {folded[near[0]]!r}? " if near else ""
@@ -156,13 +168,3 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def excerpt_of(value: object) -> str:
-    """Return the beginning of a value on one line, safe for a terminal."""
-    try:
-        whole = str(value)
-    except RecursionError:
-        whole = f"a {type(value).__name__} of many levels"
-    text = printable(" ".join(whole[: EXCERPT_CHARACTERS * 2].split()))
-    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[:EXCERPT_CHARACTERS]}…"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.sources.bounded_lines import CutLine
-from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, RawBatch, RawRow, WantedColumns, excerpt_of
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
+from tuneloop_trainer.data.sources.raw import LONGEST_ROW, BadReason, RawBatch, RawRow, WantedColumns
 from tuneloop_trainer.data.sources.read_lines import batches, decoded_lines
 from tuneloop_trainer.errors import ConfigError, DataError
 
@@ -71,8 +72,8 @@ def _row(sentence: _Sentence) -> RawRow:
     for number, line in sentence.lines:
         cells = [cell.strip() for cell in line.split("\t")] if "\t" in line.strip() else line.split()
         if len(cells) < 2:
-            found = f"line {number} has a token and no tag: {line.strip()}"
-            return RawRow(first, problem=BadReason.MISSING_TAGS, excerpt=excerpt_of(found))
+            found = excerpt_of(line, about=f"line {number} has a token and no tag")
+            return RawRow(first, problem=BadReason.MISSING_TAGS, excerpt=found)
         tokens.append(cells[0])
         tags.append(cells[-1])
     return RawRow(first, (tokens, tags))

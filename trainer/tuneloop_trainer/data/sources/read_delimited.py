@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.sources.bounded_lines import CutLine, bounded_lines
+from tuneloop_trainer.data.sources.excerpt import NOTHING, Excerpt, excerpt_of
 from tuneloop_trainer.data.sources.raw import (
     LONGEST_ROW,
     QUOTES,
@@ -18,7 +19,6 @@ from tuneloop_trainer.data.sources.raw import (
     RawRow,
     WantedColumns,
     column_positions,
-    excerpt_of,
     raw_row,
 )
 from tuneloop_trainer.data.sources.read_lines import batches, decoded_lines
@@ -69,7 +69,7 @@ class _Record:
     """The first line of the row."""
     cells: list[str]
     problem: BadReason | None = None
-    found: str = ""
+    found: Excerpt = NOTHING
     """What is wrong, where `problem` is set."""
 
 
@@ -175,8 +175,9 @@ def _records(lines: _Lines, rows_in_cells: _RowsInCells, *, delimiter: str) -> I
         count = len(lines.taken)
         if record.problem is BadReason.OPEN_QUOTE or (count > 1 and rows_in_cells.are_rows(lines.taken)):
             last = first + count - 1
-            end = record.found if record.problem is BadReason.OPEN_QUOTE else f"takes in the lines to {last}"
-            found = f"the quote {end}: {lines.taken[0]}"
+            is_open = record.problem is BadReason.OPEN_QUOTE
+            about = record.found.about if is_open else f"the quote takes in the lines to {last}"
+            found = excerpt_of(lines.taken[0], about=about)
             lines.give_back(kept=1)
             yield _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found=found)
         elif record.cells or record.problem is not None:
@@ -191,12 +192,16 @@ def _record(lines: _Lines, *, delimiter: str, first: int) -> _Record | None:
         return None
     except csv.Error as error:
         if "unexpected end" in str(error):
-            return _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found="is never closed")
-        return _Record(line=first, cells=[], problem=BadReason.MALFORMED_CSV, found=str(error))
+            return _Record(
+                line=first, cells=[], problem=BadReason.OPEN_QUOTE, found=Excerpt(about="the quote is never closed")
+            )
+        return _Record(
+            line=first, cells=[], problem=BadReason.MALFORMED_CSV, found=excerpt_of(lines.taken[0], about=str(error))
+        )
     except _RowTooLong:
         if len(lines.taken) == 1:
-            return _Record(line=first, cells=[], problem=BadReason.TOO_LONG, found=lines.taken[0])
-        found = f"is not closed within {LONGEST_ROW:,} characters"
+            return _Record(line=first, cells=[], problem=BadReason.TOO_LONG, found=excerpt_of(lines.taken[0]))
+        found = Excerpt(about=f"the quote is not closed within {LONGEST_ROW:,} characters")
         return _Record(line=first, cells=[], problem=BadReason.OPEN_QUOTE, found=found)
 
 
@@ -208,7 +213,7 @@ def _header(lines: _Lines, *, delimiter: str, file: DataFile) -> list[str]:
         raise DataError(f"{file.name}: the file is empty; its first line must name the columns")
     if record.problem is not None:
         is_open_quote = record.problem is BadReason.OPEN_QUOTE
-        why = f"a quote {record.found}" if is_open_quote else f"{record.problem}: {excerpt_of(record.found)}"
+        why = record.found.about if is_open_quote else f"{record.problem}: {record.found.masked}"
         raise DataError(
             f"{file.name}: line {record.line}: the column names cannot be read: {why}",
             hint=QUOTES if is_open_quote else None,
@@ -223,9 +228,9 @@ def _header(lines: _Lines, *, delimiter: str, file: DataFile) -> list[str]:
 
 def _row(record: _Record, *, positions: tuple[int, ...], width: int, wanted: WantedColumns) -> RawRow:
     if record.problem is not None:
-        return RawRow(record.line, problem=record.problem, excerpt=excerpt_of(record.found))
+        return RawRow(record.line, problem=record.problem, excerpt=record.found)
     cells = record.cells
     if len(cells) != width:
-        found = f"{len(cells)} cells, the header has {width}: {', '.join(cells)}"
-        return RawRow(record.line, problem=BadReason.WRONG_CELLS, excerpt=excerpt_of(found))
+        found = excerpt_of(", ".join(cells), about=f"{len(cells)} cells, the header has {width}")
+        return RawRow(record.line, problem=BadReason.WRONG_CELLS, excerpt=found)
     return raw_row(record.line, [cells[position] for position in positions], wanted=wanted)

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, TextIO
 
 from tuneloop_trainer.data.sources.bounded_lines import CutLine, bounded_lines
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
 from tuneloop_trainer.data.sources.raw import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -17,7 +18,6 @@ from tuneloop_trainer.data.sources.raw import (
     WantedColumns,
     characters_of,
     column_positions,
-    excerpt_of,
     raw_row,
 )
 from tuneloop_trainer.errors import DataError

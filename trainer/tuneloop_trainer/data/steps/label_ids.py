@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_api.wire.printable import printable
 from tuneloop_trainer.data.formats.labels import alike, median_of_numbers
 from tuneloop_trainer.data.missing_class import MissingClass
 from tuneloop_trainer.data.row_table import OUT, TRAIN
+from tuneloop_trainer.data.sources.excerpt import masked
 from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import ConfigError, DataError
@@ -89,7 +91,7 @@ def _labels_of_rows(table: RowTable) -> list[str]:
 
 def _refuse_unusual(labels: list[str]) -> None:
     if len(labels) > MOST_LABELS:
-        shown = ", ".join(map(repr, labels[:3]))
+        shown = masked(printable(", ".join(map(repr, labels[:3]))))
         raise DataError(
             f"there are {len(labels):,} distinct labels, at most {MOST_LABELS:,} are allowed; the first: {shown}",
             hint="check columns.label, or set labelRule if the column holds a number",
