@@ -25,16 +25,17 @@ from tuneloop_operator.leader.namespaces import NamespaceLeases
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.probes import health_application, metrics_application
+from tuneloop_operator.progress.reviewed_tokens import VALID_SECONDS, TokenReviews
 from tuneloop_operator.progress.server import ProgressServer
-from tuneloop_operator.progress.token_review import VALID_SECONDS, TokenReviewAuthenticator
+from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 from tuneloop_operator.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.progress.reviewed_tokens import Reviewer
     from tuneloop_operator.progress.tls import ServerCertificate
-    from tuneloop_operator.progress.token_review import Reviewer
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.settings.process import ProcessSettings
 
@@ -249,14 +250,9 @@ def _progress_server(operator: Operator, api: ApiServer, settings: ProcessSettin
         return operator.store.labelled(JOB_LABEL, name, namespace=namespace)
 
     asks = settings.progress_authentication == "TokenReview"
-    authenticator = TokenReviewAuthenticator(
-        cluster=api if asks else _key_reviewer(api, settings),
-        job_of=job_of,
-        children_of=children_of,
-        valid_seconds=VALID_SECONDS
-        if asks
-        else 0.0,  # a signature is checked at once, and so the end of a token holds to the second
-    )
+    # a signature is checked at once, and so the end of a token holds to the second
+    reviews = TokenReviews(api if asks else _key_reviewer(api, settings), valid_seconds=VALID_SECONDS if asks else 0.0)
+    authenticator = TokenReviewAuthenticator(reviews=reviews, job_of=job_of, children_of=children_of)
     return ProgressServer(authenticator=authenticator, knows_job=operator.knows_job, on_progress=operator.progress)
 
 

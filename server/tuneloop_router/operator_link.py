@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 20
 _SECONDS_BEYOND_HOLD = 10
+_LONGEST_REASON = 1024
+"""Characters. Encoded, each has up to three bytes, and the operator takes lines of 8 KiB."""
 _TOKEN = re.compile(r"[!-~]{1,16384}", re.ASCII)
 
 
@@ -40,7 +42,7 @@ def ask(operator: Operator, *, in_force: int, refusal: Refusal | None) -> bytes 
     """Return the document that the operator wants to be used; None if there is nothing new. Raises Unreachable."""
     query: dict[str, int | str] = {"inForce": in_force, "hold": HOLD_SECONDS}
     if refusal is not None:
-        query |= {"refused": refusal.generation, "reason": refusal.reason}
+        query |= {"refused": refusal.generation, "reason": ascii(refusal.reason)[1:-1][:_LONGEST_REASON]}
     try:
         return _get(operator, urlencode(query))
     except (OSError, http.client.HTTPException) as error:  # an error of TLS is an OSError

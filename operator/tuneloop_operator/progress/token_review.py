@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from tuneloop_api.contract.run_config import Stage
 from tuneloop_api.wire.names import token_audience
@@ -18,58 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tuneloop_operator.cluster import Manifest
-    from tuneloop_operator.cluster.token_reviews import TokenIdentity
-
-VALID_SECONDS = 300.0
-"""How long the API server's word about a valid token is taken."""
-_INVALID_SECONDS = 5.0
-_REMEMBERED = 10_000
-_REVIEWS_AT_ONCE = 8
-"""At most. A flood of invalid tokens waits here, and not at the API server; tokens whose review is cached do not wait."""
-
-
-class Reviewer(Protocol):
-    """The request to the API server."""
-
-    async def review_token(self, token: str, *, audience: str) -> TokenIdentity | None:
-        """Return who holds a token for this audience; None if the token is not valid. Raises `ClusterError`."""
-
-
-class _CachedReview(NamedTuple):
-    holder: TokenIdentity | None
-    until: float
+    from tuneloop_operator.progress.reviewed_tokens import TokenReviews
 
 
 class TokenReviewAuthenticator:
-    """Checks that the holder of a token is a pod of the job that it posts for."""
+    """Checks that the holder of a token is a pod of the job that it posts for. The pod's owner is checked for each message."""
 
     def __init__(
         self,
         *,
-        cluster: Reviewer,
+        reviews: TokenReviews,
         job_of: Callable[[str, str], Manifest | None],
         children_of: Callable[[str, str], Iterable[Manifest]],
-        clock: Callable[[], float] = time.monotonic,
-        valid_seconds: float = VALID_SECONDS,
     ) -> None:
-        """Both functions get namespace and name of a FineTuneJob. children_of returns the objects with its label, at least Jobs and pods.
-
-        Reviews of valid tokens are cached for `valid_seconds`, those of others for five seconds. The pod's owner is checked for each message.
-        """
-        self._cluster = cluster
+        """Both functions get namespace and name of a FineTuneJob. children_of returns the objects with its label, at least Jobs and pods."""
+        self._reviews = reviews
         self._job_of = job_of
         self._children_of = children_of
-        self._clock = clock
-        self._valid_seconds = valid_seconds
-        self._cache: OrderedDict[bytes, _CachedReview] = OrderedDict()
-        self._review_slots = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
     async def authenticate(self, token: str, *, namespace: str, name: str) -> Identity | None:
         """Return the sender; None if the token is not valid for this job. Raises `ClusterError` if the token cannot be checked now."""
         job = self._job_of(namespace, name)
         if job is None:
             return None
-        holder = await self._holder(token, audience=token_audience(job["metadata"]["uid"]))
+        holder = await self._reviews.holder(token, audience=token_audience(job["metadata"]["uid"]))
         if holder is None:
             return None
         if not holder.username.startswith(f"system:serviceaccount:{namespace}:"):
@@ -77,28 +45,6 @@ class TokenReviewAuthenticator:
         pod = self._pod(job, holder.pod_uid)
         sender = f"pod {holder.pod_name}" if holder.pod_name else holder.username
         return Identity(name=sender, may_report=False) if pod is None else _identity(sender, pod=pod, job=job)
-
-    async def _holder(self, token: str, *, audience: str) -> TokenIdentity | None:
-        key = hashlib.sha256(f"{audience}\0{token}".encode()).digest()
-        if (known := self._cached(key)) is not None:
-            return known.holder
-        async with self._review_slots:
-            if (known := self._cached(key)) is not None:  # reviewed while this message waited
-                return known.holder
-            now = self._clock()
-            holder = await self._cluster.review_token(token, audience=audience)
-            self._keep(key, _CachedReview(holder, now + (self._valid_seconds if holder else _INVALID_SECONDS)))
-            return holder
-
-    def _cached(self, key: bytes) -> _CachedReview | None:
-        review = self._cache.get(key)
-        return review if review is not None and self._clock() < review.until else None
-
-    def _keep(self, key: bytes, review: _CachedReview) -> None:
-        self._cache.pop(key, None)
-        self._cache[key] = review
-        while len(self._cache) > _REMEMBERED:
-            self._cache.popitem(last=False)
 
     def _pod(self, job: Manifest, uid: str | None) -> Manifest | None:
         """Return the pod of this uid if a Job of this FineTuneJob owns it. Its label alone proves nothing: anybody can write labels."""

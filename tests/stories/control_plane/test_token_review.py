@@ -22,6 +22,7 @@ from tuneloop_operator.cluster.api_server import ApiServer, Call
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.key_reviewer import KeyReviewer, keys_of_api_server
+from tuneloop_operator.progress.reviewed_tokens import TokenReviews
 from tuneloop_operator.progress.server import ProgressServer
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
@@ -76,7 +77,7 @@ class Served:
         store, namespace = self.place.store, self.place.namespace
         api = await ApiServer.connect(environ={"KUBECONFIG": str(self.kubeconfig)}, on_call=self.calls.append)
         authenticator = TokenReviewAuthenticator(
-            cluster=api if self.checks_by == "TokenReview" else self._key_reviewer(api),
+            reviews=TokenReviews(api if self.checks_by == "TokenReview" else self._key_reviewer(api)),
             job_of=lambda where, name: store.get("FineTuneJob", namespace=where, name=name),
             children_of=lambda where, name: store.labelled(JOB_LABEL, name, namespace=where),
         )

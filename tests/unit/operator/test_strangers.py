@@ -10,6 +10,7 @@ from operator_harness import OperatorHarness
 
 from tuneloop_operator.cluster.token_reviews import TokenIdentity
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.progress.reviewed_tokens import TokenReviews
 from tuneloop_operator.progress.server import LocalAuthenticator
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
@@ -38,7 +39,7 @@ def test_only_a_service_account_of_the_jobs_own_namespace_may_post(
 ) -> None:
     harness.cluster.tokens["token"] = TokenIdentity(username=username, pod_name="reviews-a1-0", pod_uid="u-pod")
     authenticator = TokenReviewAuthenticator(
-        cluster=harness.cluster,
+        reviews=TokenReviews(harness.cluster),
         job_of=lambda _namespace, _name: JOB,
         children_of=lambda _namespace, _name: [child("Job", "u-gang", "u-job"), child("Pod", "u-pod", "u-gang")],
     )

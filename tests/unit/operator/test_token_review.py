@@ -13,6 +13,7 @@ from tuneloop_api.wire.names import token_audience
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.names import ATTEMPT_LABEL, STAGE_LABEL
+from tuneloop_operator.progress.reviewed_tokens import TokenReviews
 from tuneloop_operator.progress.server import Identity
 from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
 
@@ -45,10 +46,9 @@ class JobWithPod:
     async def ask(self, token: str = "good") -> Any:
         if self._authenticator is None:
             self._authenticator = TokenReviewAuthenticator(
-                cluster=self.cluster,
+                reviews=TokenReviews(self.cluster, clock=lambda: self.now),
                 job_of=lambda _namespace, _name: self.job,
                 children_of=lambda _namespace, _name: self.children,
-                clock=lambda: self.now,
             )
         return await self._authenticator.authenticate(token, namespace="team-a", name="reviews")
 

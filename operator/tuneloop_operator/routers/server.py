@@ -1,0 +1,172 @@
+"""Answers the long polls of routers: who asks is checked first; then what the router reports is noted, and the split is given to it once it is newer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from tuneloop_api.contract.router import LONGEST_HOLD_SECONDS, LONGEST_REASON, split_path
+from tuneloop_api.wire.printable import printable
+from tuneloop_operator.errors import ClusterError
+from tuneloop_operator.routers.polls import Polls
+from tuneloop_operator.routers.reports import RouterReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tuneloop_api.contract.router import RouterSplit
+    from tuneloop_operator.routers.polls import Poll
+
+_LOG = logging.getLogger(__name__)
+_BEARER = "Bearer "
+_MOST_POLLS = 512
+"""Each holds a connection with TLS, about a quarter of a megabyte. The routers of further deployments ask again every few seconds."""
+_LARGEST = 2**53
+"""Largest whole number that every JSON reader keeps exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterIdentity:
+    """Who asks."""
+
+    name: str
+    """Of its pod."""
+    may_ask: bool
+    """Whether it is a router of the deployment that it asks for."""
+
+
+class RouterAuthenticator(Protocol):
+    """Finds out who holds a token."""
+
+    async def authenticate(self, token: str, *, namespace: str, name: str) -> RouterIdentity | None:
+        """Return who asks for the split of a ModelDeployment with this token; None if the token is not valid.
+
+        Raises `ClusterError` if the token cannot be checked now.
+        """
+
+
+class _Rejected(Exception):  # noqa: N818  (an answer, not an error)
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """The query of a poll."""
+
+    in_force: int
+    hold: int
+    refused: int | None
+    reason: str
+
+    @property
+    def newest(self) -> int:
+        """The newest generation of which the router need not be told."""
+        return max(self.in_force, self.refused or 0)
+
+
+class RouterServer:
+    """The HTTP application. Address and TLS are up to the caller."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: RouterAuthenticator,
+        split_of: Callable[[str, str], RouterSplit | None],
+        on_report: Callable[[str, str, RouterReport], None],
+        most_polls: int = _MOST_POLLS,
+    ) -> None:
+        """split_of and on_report get namespace and name. split_of returns None for a deployment that is not there or has no routers."""
+        self._authenticator = authenticator
+        self._split_of = split_of
+        self._on_report = on_report
+        self._polls = Polls(most=most_polls)
+
+    def application(self) -> web.Application:
+        """Return a new application for one event loop."""
+        app = web.Application(client_max_size=0)
+        app.router.add_get(split_path("{namespace}", "{name}"), self._get)
+        return app
+
+    def changed(self, namespace: str, name: str) -> None:
+        """Let the routers of a deployment have its split, if it is a newer one."""
+        self._polls.wake((namespace, name))
+
+    async def _get(self, request: web.Request) -> web.Response:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        try:
+            router = await self._router(request, namespace=namespace, name=name)
+            question = _question(request.query)
+            self._current(namespace, name)
+            self._note(namespace, name, router, question)
+            split = await self._newer_split(namespace, name, router, question)
+        except _Rejected as rejected:
+            return web.json_response({"error": str(rejected)}, status=rejected.status)
+        except ClusterError as error:
+            _LOG.warning("the poll of a router of %s/%s cannot be checked: %s", namespace, name, error)
+            return web.json_response({"error": "who asks cannot be checked now"}, status=503)
+        return web.Response(status=304) if split is None else web.json_response(split.to_wire())
+
+    async def _router(self, request: web.Request, *, namespace: str, name: str) -> str:
+        header = request.headers.get("Authorization", "")
+        token = header.removeprefix(_BEARER) if header.startswith(_BEARER) else ""
+        who = await self._authenticator.authenticate(token, namespace=namespace, name=name) if token else None
+        if who is None:
+            raise _Rejected(401, "no valid bearer token")
+        if not who.may_ask:
+            raise _Rejected(403, f"{who.name} is no router of ModelDeployment {namespace}/{name}")
+        return who.name
+
+    def _note(self, namespace: str, name: str, router: str, question: _Question) -> None:
+        report = RouterReport(
+            router=router, in_force=question.in_force, refused=question.refused, reason=question.reason
+        )
+        self._on_report(namespace, name, report)
+
+    async def _newer_split(self, namespace: str, name: str, router: str, question: _Question) -> RouterSplit | None:
+        """Return the split once it is newer than what the router knows; None if it is not within the time that the router waits."""
+        until = asyncio.get_running_loop().time() + question.hold
+        with self._polls.waiting((namespace, name), router) as poll:
+            while (split := self._current(namespace, name)).generation <= question.newest:
+                if poll is None:
+                    raise _Rejected(503, "too many routers wait; ask again in a few seconds")
+                if not await _is_woken(poll, until=until):
+                    return None
+            return split
+
+    def _current(self, namespace: str, name: str) -> RouterSplit:
+        split = self._split_of(namespace, name)
+        if split is None:
+            raise _Rejected(404, f"there is no split of ModelDeployment {namespace}/{name}")
+        return split
+
+
+async def _is_woken(poll: Poll, *, until: float) -> bool:
+    """Wait for a change; return False if the time is over or the router asks again."""
+    woken = await poll.wait(until - asyncio.get_running_loop().time())
+    return woken and not poll.is_superseded
+
+
+def _question(query: Mapping[str, str]) -> _Question:
+    """Return what a query says. Raises _Rejected that names the field."""
+    return _Question(
+        in_force=_whole(query, "inForce", most=_LARGEST),
+        hold=min(_whole(query, "hold", most=3600), LONGEST_HOLD_SECONDS),
+        refused=_whole(query, "refused", most=_LARGEST) if "refused" in query else None,
+        reason=printable(query.get("reason", ""))[:LONGEST_REASON],
+    )
+
+
+def _whole(query: Mapping[str, str], name: str, *, most: int) -> int:
+    text = query.get(name, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most):
+        raise _Rejected(
+            422,
+            f"{name}: {printable(text)[:40] or 'is missing'}; a whole number from 0 to {most} is allowed, for example 12",
+        )
+    return int(text)

@@ -1,0 +1,209 @@
+"""The operator's answers to the long polls of routers, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from waiting import eventually
+
+from tuneloop_api.contract.router import LONGEST_REASON, RoutedRevision, RouterSplit, split_path
+from tuneloop_operator.errors import ClusterUnavailable
+from tuneloop_operator.routers.reports import RouterReport
+from tuneloop_operator.routers.server import RouterIdentity, RouterServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOKEN = "s3cret"
+Ask = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+def split(generation: int) -> RouterSplit:
+    stable = RoutedRevision(name="reviews-1a2b", host="reviews-1a2b.team-a.svc", port=80, weight=100)
+    return RouterSplit(generation=generation, deployment="reviews", revisions=[stable])
+
+
+class Routers:
+    """The token is the name of the router behind `s3cret-`."""
+
+    async def authenticate(self, token: str, *, namespace: str, name: str) -> RouterIdentity | None:
+        if token == "later":
+            raise ClusterUnavailable("no answer")
+        if not token.startswith(TOKEN):
+            return None
+        return RouterIdentity(name=token.removeprefix(f"{TOKEN}-"), may_ask=not token.endswith("stranger"))
+
+
+class Operator:
+    """A deployment `reviews` with the split of a generation, and what its routers reported."""
+
+    def __init__(self, *, most_polls: int = 8) -> None:
+        self.split = split(3)
+        self.reports: list[RouterReport] = []
+        self.server = RouterServer(
+            authenticator=Routers(), split_of=self._split_of, on_report=self._note, most_polls=most_polls
+        )
+
+    async def is_asked(self) -> None:
+        """Wait for the first poll."""
+
+        async def is_asked() -> bool:
+            return bool(self.reports)
+
+        await eventually(is_asked, seconds=10, what="a poll")
+
+    def publish(self, generation: int) -> None:
+        self.split = split(generation)
+        self.server.changed("team-a", "reviews")
+
+    def _split_of(self, namespace: str, name: str) -> RouterSplit | None:
+        return self.split if (namespace, name) == ("team-a", "reviews") else None
+
+    def _note(self, _namespace: str, _name: str, report: RouterReport) -> None:
+        self.reports.append(report)
+
+
+def with_server(operator: Operator, life: Callable[[Ask], Awaitable[Any]]) -> Any:
+    """Run `life` with a function that asks the server."""
+
+    async def run() -> Any:
+        runner = web.AppRunner(operator.server.application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession(base) as session:
+
+            async def ask(query: Mapping[str, Any], *, token: str = f"{TOKEN}-a", name: str = "reviews") -> Any:
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                async with session.get(split_path("team-a", name), params=query, headers=headers) as answer:
+                    return answer.status, None if answer.status == 304 else await answer.json()
+
+            try:
+                return await life(ask)
+            finally:
+                await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+def answer(query: Mapping[str, Any], *, operator: Operator | None = None, **options: str) -> tuple[int, Any]:
+    return with_server(operator or Operator(), lambda ask: ask(query, **options))
+
+
+def test_a_router_that_follows_an_older_generation_gets_the_split_at_once() -> None:
+    assert answer({"inForce": 2, "hold": 20}) == (200, split(3).to_wire())
+
+
+def test_a_router_that_follows_the_split_waits_for_as_long_as_it_asks() -> None:
+    begun = time.monotonic()
+    assert answer({"inForce": 3, "hold": 1}) == (304, None)
+    assert time.monotonic() - begun >= 1
+
+
+def test_a_router_that_waits_gets_the_next_split_as_soon_as_there_is_one() -> None:
+    operator = Operator()
+
+    async def life(ask: Ask) -> tuple[Any, float]:
+        poll = asyncio.create_task(ask({"inForce": 3, "hold": 20}))  # type: ignore[arg-type]
+        await operator.is_asked()
+        operator.publish(3)  # something else of the deployment has changed
+        begun = time.monotonic()
+        operator.publish(4)
+        return await poll, time.monotonic() - begun
+
+    (status, document), seconds = with_server(operator, life)
+    assert (status, document["generation"]) == (200, 4)
+    assert seconds < 1
+
+
+def test_a_split_that_was_refused_is_not_given_again() -> None:
+    assert answer({"inForce": 2, "refused": 3, "reason": "no", "hold": 0}) == (304, None)
+    assert answer({"inForce": 2, "refused": 2, "reason": "no", "hold": 0})[0] == 200
+
+
+def test_each_poll_is_a_report() -> None:
+    operator = Operator()
+    answer({"inForce": 2, "hold": 0, "refused": 3, "reason": "host: \x1b[2J" + "x" * 2000}, operator=operator)
+    (report,) = operator.reports
+    assert (report.router, report.in_force, report.refused) == ("a", 2, 3)
+    assert report.reason.startswith(r"host: \x1b[2Jxxx")
+    assert len(report.reason) == LONGEST_REASON
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "error"),
+    [
+        pytest.param("", 401, "no valid bearer token", id="none"),
+        pytest.param("wrong", 401, "no valid bearer token", id="a wrong token"),
+        pytest.param(f"{TOKEN}-stranger", 403, "stranger is no router of ModelDeployment team-a/reviews", id="another"),
+        pytest.param("later", 503, "who asks cannot be checked now", id="not checked"),
+    ],
+)
+def test_nobody_else_gets_a_split_or_leaves_a_report(token: str, status: int, error: str) -> None:
+    operator = Operator()
+    assert answer({"inForce": 0, "hold": 0}, operator=operator, token=token) == (status, {"error": error})
+    assert not operator.reports
+
+
+def test_a_deployment_without_a_split_has_none_to_give() -> None:
+    operator = Operator()
+    error = "there is no split of ModelDeployment team-a/mails"
+    assert answer({"inForce": 0, "hold": 0}, operator=operator, name="mails") == (404, {"error": error})
+    assert not operator.reports
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ({"hold": 20}, "inForce: is missing; a whole number from 0 to 9007199254740992 is allowed, for example 12"),
+        ({"inForce": 1}, "hold: is missing; a whole number from 0 to 3600 is allowed, for example 12"),
+        ({"inForce": -1, "hold": 1}, "inForce: -1; a whole number"),
+        ({"inForce": "1.5", "hold": 1}, "inForce: 1.5; a whole number"),
+        ({"inForce": "٣", "hold": 1}, "inForce: ٣; a whole number"),
+        ({"inForce": "9" * 5000, "hold": 1}, f"inForce: {'9' * 40}; a whole number"),
+        ({"inForce": 2**53 + 1, "hold": 1}, "inForce: 9007199254740993; a whole number"),
+        ({"inForce": 1, "hold": 1, "refused": "x\x1b"}, r"refused: x\x1b; a whole number"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_refused_by_its_field(query: dict[str, Any], error: str) -> None:
+    status, document = answer(query)
+    assert status == 422
+    assert document["error"].startswith(error)
+
+
+def test_the_operator_ends_a_long_wait_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneloop_operator.routers.server.LONGEST_HOLD_SECONDS", 0)
+    assert answer({"inForce": 3, "hold": 3600}) == (304, None)
+
+
+def test_routers_beyond_the_limit_are_answered_at_once_and_still_get_a_newer_split() -> None:
+    operator = Operator(most_polls=1)
+
+    async def life(ask: Any) -> list[Any]:
+        waits = asyncio.create_task(ask({"inForce": 3, "hold": 20}))
+        await operator.is_asked()
+        refused = await ask({"inForce": 3, "hold": 20}, token=f"{TOKEN}-b")
+        newer = await ask({"inForce": 2, "hold": 20}, token=f"{TOKEN}-b")
+        operator.publish(4)
+        return [refused, newer[0], (await waits)[0]]
+
+    error = {"error": "too many routers wait; ask again in a few seconds"}
+    assert with_server(operator, life) == [(503, error), 200, 200]
+
+
+def test_a_router_that_asks_again_ends_its_earlier_poll() -> None:
+    operator = Operator(most_polls=1)
+
+    async def life(ask: Any) -> list[int]:
+        first = asyncio.create_task(ask({"inForce": 3, "hold": 20}))
+        await operator.is_asked()
+        first_ends = await asyncio.wait_for(asyncio.gather(first, ask({"inForce": 3, "hold": 0})), timeout=10)
+        return [status for status, _ in first_ends]
+
+    assert with_server(operator, life)[0] == 304
