@@ -1,0 +1,161 @@
+"""The memory of a roll-out, written into the status and read back. What is read is what was written, to the second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
+    GateStatus,
+    RejectedRevision,
+    RevisionWeight,
+    RolloutEnding,
+    RolloutStatus,
+    RouterStatus,
+    SplitStatus,
+)
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
+from tuneloop_operator.decide.model_deployment.rollout.state import (
+    Ending,
+    Phase,
+    Rejection,
+    RejectionReason,
+    Rollout,
+    Split,
+    Strategy,
+)
+from tuneloop_operator.state.conditions import moment, stamp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop_api.v1alpha1.model_deployment.rollout_status import RejectionWord
+
+_LONGEST_TEXT = 4096
+"""Characters of a sentence that the API server takes."""
+
+
+def written(rollout: Rollout) -> RolloutStatus:
+    """Return the memory as it stands in the status. A field that is empty is left out."""
+    return RolloutStatus(
+        strategy=rollout.strategy.value,
+        phase=rollout.phase.value,
+        message=_sentence(rollout.why) or None,
+        stable=rollout.stable,
+        canary=rollout.canary or None,
+        previous=rollout.previous or None,
+        step=rollout.step + 1,
+        split=_split(rollout.split),
+        earlier_splits=[*map(_split, rollout.earlier)] or None,
+        routers=[RouterStatus(name=name, generation=generation) for name, generation in rollout.in_force] or None,
+        requests=rollout.requests or None,
+        gates=[*map(_gate, rollout.gates)] or None,
+        started_at=_stamp(rollout.started),
+        step_started_at=_stamp(rollout.step_started),
+        promoted_at=_stamp(rollout.promoted),
+        has_served=rollout.has_served or None,
+        replays=rollout.replays or None,
+        outages=rollout.outages or None,
+        approved_steps=[step + 1 for step in rollout.approved_steps] or None,
+        approved=rollout.is_approved or None,
+        forced=rollout.is_forced or None,
+        skipped=rollout.is_skipped or None,
+        ending=_ending(rollout.ending) if rollout.ending else None,
+        rejected=[*map(_rejection, rollout.rejected)] or None,
+        commands=[*rollout.commands] or None,
+    )
+
+
+def remembered(status: RolloutStatus) -> Rollout:
+    """Return the memory that a status holds."""
+    return Rollout(
+        strategy=Strategy(status.strategy),
+        stable=status.stable,
+        canary=status.canary or "",
+        previous=status.previous or "",
+        has_served=bool(status.has_served),
+        phase=Phase(status.phase),
+        split=_read_split(status.split),
+        earlier=tuple(map(_read_split, status.earlier_splits or ())),
+        in_force=tuple((router.name, router.generation) for router in status.routers or ()),
+        step=status.step - 1,
+        started=_moment(status.started_at),
+        step_started=_moment(status.step_started_at),
+        promoted=_moment(status.promoted_at),
+        requests=status.requests or 0,
+        gates=tuple(map(_read_gate, status.gates or ())),
+        replays=bool(status.replays),
+        outages=status.outages or 0,
+        approved_steps=tuple(step - 1 for step in status.approved_steps or ()),
+        is_approved=bool(status.approved),
+        is_forced=bool(status.forced),
+        is_skipped=bool(status.skipped),
+        ending=_read_ending(status.ending) if status.ending else None,
+        rejected=tuple(map(_read_rejection, status.rejected or ())),
+        commands=tuple(status.commands or ()),
+        why=status.message or "",
+    )
+
+
+def _split(split: Split) -> SplitStatus:
+    weights = [RevisionWeight(revision=revision, weight=weight) for revision, weight in split.weights]
+    return SplitStatus(generation=split.generation, weights=weights, shadow=split.shadow or None)
+
+
+def _read_split(status: SplitStatus) -> Split:
+    weights = tuple((share.revision, share.weight) for share in status.weights)
+    return Split(generation=status.generation, weights=weights, shadow=status.shadow or 0)
+
+
+def _gate(gate: GateSummary) -> GateStatus:
+    return GateStatus(
+        name=gate.name, verdict=gate.verdict.value, action=gate.action.value, reason=_sentence(gate.reason)
+    )
+
+
+def _read_gate(status: GateStatus) -> GateSummary:
+    return GateSummary(
+        name=status.name, verdict=Verdict(status.verdict), action=GateAction(status.action), reason=status.reason
+    )
+
+
+def _ending(ending: Ending) -> RolloutEnding:
+    reason: RejectionWord | None = ending.reason.value if ending.reason else None
+    return RolloutEnding(phase=ending.phase.value, reason=reason, message=_sentence(ending.message))
+
+
+def _read_ending(status: RolloutEnding) -> Ending:
+    reason = RejectionReason(status.reason) if status.reason else None
+    return Ending(phase=Phase(status.phase), reason=reason, message=status.message)
+
+
+def _rejection(rejection: Rejection) -> RejectedRevision:
+    return RejectedRevision(
+        revision=rejection.revision,
+        reason=rejection.reason.value,
+        message=_sentence(rejection.message),
+        time=stamp(rejection.at),
+        spec_digest=rejection.spec_digest,
+    )
+
+
+def _read_rejection(status: RejectedRevision) -> Rejection:
+    return Rejection(
+        revision=status.revision,
+        reason=RejectionReason(status.reason),
+        message=status.message,
+        at=moment(status.time),
+        spec_digest=status.spec_digest,
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+
+
+def _stamp(time: datetime | None) -> str | None:
+    return None if time is None else stamp(time)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else moment(text)

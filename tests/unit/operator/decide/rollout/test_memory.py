@@ -1,0 +1,130 @@
+"""The memory of a roll-out in the status: whatever happens, what is read is what was written, and the decision is the same."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from rollout_moves import decided, moves
+from rollout_worlds import NOW, World, random_world
+
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
+    GateActionWord,
+    GateVerdict,
+    RejectionWord,
+    RolloutPhase,
+    RolloutStatus,
+)
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import Strategy as StrategyWord
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
+from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
+from tuneloop_operator.decide.model_deployment.rollout.state import (
+    Ending,
+    Phase,
+    Rejection,
+    RejectionReason,
+    Rollout,
+    Split,
+    Strategy,
+)
+
+FULL = Rollout(
+    strategy=Strategy.SHADOW,
+    stable="03ab",
+    canary="7d1f",
+    previous="11aa",
+    has_served=True,
+    phase=Phase.ROLLING_BACK,
+    split=Split(generation=12, weights=(("7d1f", 5), ("03ab", 95)), shadow=10),
+    earlier=(Split(generation=11, weights=(("03ab", 100),)),),
+    in_force=(("reviews-router-a", 12), ("reviews-router-b", None)),
+    step=2,
+    started=NOW - timedelta(hours=1),
+    step_started=NOW - timedelta(minutes=5),
+    promoted=NOW - timedelta(days=2),
+    requests=312,
+    gates=(GateSummary(name="errors", verdict=Verdict.NO_DATA, action=GateAction.HOLD, reason="12 of 400 requests"),),
+    replays=True,
+    outages=2,
+    approved_steps=(0, 1),
+    is_approved=True,
+    is_forced=True,
+    is_skipped=True,
+    ending=Ending(phase=Phase.ROLLED_BACK, reason=RejectionReason.GATE_FAILED, message="gate errors failed"),
+    rejected=(
+        Rejection(revision="99ff", reason=RejectionReason.BROKEN, message="no memory", at=NOW, spec_digest="sha256:1"),
+    ),
+    commands=("retry-1",),
+    why="gate errors failed",
+)
+"""A memory in which every field is set."""
+
+
+def through_the_status(rollout: Rollout) -> Rollout:
+    wire = json.loads(json.dumps(written(rollout).to_wire()))
+    return remembered(RolloutStatus.from_wire(wire))
+
+
+def test_every_field_is_kept() -> None:
+    plain = Rollout(strategy=Strategy.CANARY, stable="1234", split=Split(generation=1, weights=(("1234", 100),)))
+    assert all(getattr(FULL, field.name) != getattr(plain, field.name) for field in fields(Rollout))
+    assert through_the_status(FULL) == FULL
+    assert through_the_status(plain) == plain
+
+
+def walk(world: World, seed: int, steps: int) -> list[World]:
+    choose, worlds = random.Random(seed), []
+    for _ in range(steps):
+        worlds.append(world)
+        following = list(moves(world))
+        if not following:
+            break
+        world = choose.choice(following)[1]
+    return worlds
+
+
+def test_decisions_from_what_is_read_are_those_from_what_was_written() -> None:
+    phases = set()
+    for seed in range(15):
+        for world in walk(random_world(random.Random(seed)), seed, 60):
+            if world.rollout is None:
+                continue
+            phases.add(world.rollout.phase)
+            read = through_the_status(world.rollout)
+            assert read == world.rollout
+            assert decided(read, world.facts()) == decided(world.rollout, world.facts())
+    assert len(phases) >= 8
+
+
+@pytest.mark.parametrize(
+    ("words", "enumeration"),
+    [
+        (StrategyWord, Strategy),
+        (RolloutPhase, Phase),
+        (GateVerdict, Verdict),
+        (GateActionWord, GateAction),
+        (RejectionWord, RejectionReason),
+    ],
+)
+def test_each_word_of_the_status_is_one_of_the_decisions(words, enumeration) -> None:
+    assert get_args(words) == tuple(member.value for member in enumeration)
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [("phase", Phase.HELD), ("strategy", Strategy.CANARY)],
+)
+def test_a_word_of_a_later_release_lets_the_roll_out_wait_for_a_person(field: str, expected: str) -> None:
+    wire = written(FULL).to_wire() | {field: "Teleporting"}
+    assert getattr(remembered(RolloutStatus.from_wire(wire)), field) == expected
+
+
+def test_a_sentence_that_is_too_long_is_cut() -> None:
+    status = written(replace(FULL, why="x" * 5000))
+    assert status.message is not None
+    assert len(status.message) == 4096
