@@ -24,7 +24,7 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Kueue admits the Jobs with this label."""
 DATA_DIGEST = "tuneloop.dev/data-digest"
 """Annotation of a stage's ConfigMap: the digest of its data. The store leaves the data out."""
-TRAINER_CONTAINER, SERVER_CONTAINER = "trainer", "server"
+TRAINER_CONTAINER, SERVER_CONTAINER, ROUTER_CONTAINER = "trainer", "server", "router"
 """Our own container in a pod. Others may put containers of theirs beside it."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
 """Annotation of a FineTuneJob. With `"true"`, training may restart at step 0 although its checkpoints are gone."""
@@ -48,3 +48,18 @@ def servers_name(deployment: ModelDeployment) -> str:
 def revision_name(deployment: ModelDeployment, revision: str) -> str:
     """Return the name of a revision's Deployment, Service and ConfigMap."""
     return f"{deployment.metadata['name']}-{revision}"
+
+
+def router_name(deployment: ModelDeployment) -> str:
+    """Return the name of the routers' Deployment, ConfigMap and NetworkPolicy. No revision has it: revisions are hexadecimal."""
+    return f"{deployment.metadata['name']}-{ROUTER}"
+
+
+def comparator_name(deployment: ModelDeployment) -> str:
+    """Return the name of the comparator's Deployment and Service."""
+    return f"{deployment.metadata['name']}-comparator"
+
+
+def router_labels(deployment: ModelDeployment) -> dict[str, str]:
+    """Return the labels of the routers, and of what belongs to them."""
+    return {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: deployment.metadata["name"], COMPONENT_LABEL: ROUTER}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.contract.server_config import SERVER_PORT
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
-from tuneloop_operator.names import revision_name
+from tuneloop_operator.names import revision_name, router_labels
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
@@ -22,6 +23,34 @@ def stable_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
     """Return the Service that users call. It points to the stable revision."""
     labels = deployment_labels(deployment)
     return _serving(deployment, name=deployment.metadata["name"], labels=labels, revision=revision)
+
+
+def routed_service(deployment: ModelDeployment) -> Manifest:
+    """Return the Service that users call where routers divide the requests."""
+    labels = deployment_labels(deployment)
+    front = _serving(deployment, name=deployment.metadata["name"], labels=labels, revision="")
+    return front | {"spec": front["spec"] | {"selector": router_labels(deployment)}}
+
+
+def endpoints_name(deployment: ModelDeployment, revision: str) -> str:
+    """Return the name of the Service by which routers find each server of a revision."""
+    return f"{revision_name(deployment, revision)}-pods"
+
+
+def endpoints_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
+    """Return the headless Service of a revision: one address for each ready server, so that routers see each of them live and die."""
+    labels = deployment_labels(deployment, revision)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owned_metadata(deployment, name=endpoints_name(deployment, revision), labels=labels),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "selector": labels,
+            "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
 
 
 def _serving(deployment: ModelDeployment, *, name: str, labels: dict[str, str], revision: str) -> Manifest:

@@ -12,6 +12,7 @@ import yaml
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
@@ -20,13 +21,20 @@ from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
-from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
+from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
+from tuneloop_operator.desired.model_deployment.service import (
+    endpoints_service,
+    revision_service,
+    routed_service,
+    stable_service,
+)
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
     server_config,
     server_config_map,
     server_deployment,
 )
+from tuneloop_operator.desired.model_deployment.split import router_split
 from tuneloop_operator.settings.egress import Destination
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -258,6 +266,36 @@ def serving_children(
     ]
 
 
+def routed_children() -> list[dict[str, Any]]:
+    """The routers of a canary at 5 %, with the Services by which they find the pods, where the egress is limited."""
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
+        "spec": SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]},
+    }
+    deployment = ModelDeployment.from_wire(manifest)
+    weights = [{"revision": "7d1f0000", "weight": 5}, {"revision": "03ab0000", "weight": 95}]
+    rollout = RolloutStatus.from_wire(
+        {
+            "strategy": "Canary",
+            "stable": "03ab0000",
+            "canary": "7d1f0000",
+            "split": {"generation": 12, "weights": weights, "shadow": 10},
+        }
+    )
+    egress = (Destination.from_wire({"namespace": "tuneloop-system", "ports": [8443]}),)
+    authority = "-----BEGIN CERTIFICATE-----\nMIIB\n"
+    settings = SETTINGS.model_copy(update={"egress": egress, "progress_ca": authority})
+    return [
+        router_config_map(deployment, router_split(deployment, rollout, sticky_header="x-user"), settings=settings),
+        router_deployment(deployment, image="registry.example/router:1", replicas=2, settings=settings),
+        router_policy(deployment, settings=settings),
+        routed_service(deployment),
+        endpoints_service(deployment, revision="7d1f0000"),
+    ]
+
+
 def policies_with_egress() -> list[dict[str, Any]]:
     destinations = [
         {"namespace": "tuneloop-system", "ports": [8443]},
@@ -280,6 +318,7 @@ EXAMPLES = {
     "queued-fourth-attempt": fourth_attempt,
     "serving": lambda: serving_children(metrics_port=METRICS_PORT),
     "serving-one-port": serving_children,  # a revision keeps the name that release 0.1.0 gave it
+    "routed": routed_children,
     "placed": placed_children,
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,

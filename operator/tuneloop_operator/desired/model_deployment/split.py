@@ -1,0 +1,65 @@
+"""What the routers of a deployment are told: the shares of the roll-out's memory, with the addresses of the revisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.router import RoutedRevision, RouterLimits, RouterSplit, ShadowTarget, StickyHeader
+from tuneloop_api.contract.server_config import SERVER_PORT
+from tuneloop_operator.desired.model_deployment.service import endpoints_name
+from tuneloop_operator.names import comparator_name, revision_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
+
+Address = tuple[str, int]
+"""Host and port."""
+
+
+def router_split(
+    deployment: ModelDeployment,
+    rollout: RolloutStatus,
+    *,
+    sticky_header: str | None = None,
+    limits: RouterLimits | None = None,
+    address_of: Callable[[str], Address] | None = None,
+) -> RouterSplit:
+    """Return the split that the status wants, the newest revision first and stable last, also with a share of 0: it takes over where another one fails.
+
+    address_of: address of a revision's servers, where they are no pods; None: the name by which each pod is found.
+    """
+    address_of = address_of or _pods_of(deployment)
+    shares = {share.revision: share.weight for share in rollout.split.weights}
+    revisions = [*(name for name in shares if name != rollout.stable), rollout.stable]
+    # the salt is the same for the whole roll-out: with another one its users would move
+    sticky = StickyHeader(header=sticky_header, salt=_salt(rollout)) if sticky_header else None
+    percent = rollout.split.shadow
+    return RouterSplit(
+        generation=rollout.split.generation,
+        deployment=deployment.metadata["name"],
+        revisions=[
+            RoutedRevision(name=revision_name(deployment, name), host=host, port=port, weight=shares.get(name, 0))
+            for name in revisions
+            for host, port in [address_of(name)]
+        ],
+        sticky=sticky,
+        shadow=_comparator(deployment, percent) if percent else None,
+        limits=limits or RouterLimits(),
+    )
+
+
+def _pods_of(deployment: ModelDeployment) -> Callable[[str], Address]:
+    namespace = deployment.metadata["namespace"]
+    return lambda revision: (f"{endpoints_name(deployment, revision)}.{namespace}.svc", SERVER_PORT)
+
+
+def _salt(rollout: RolloutStatus) -> str:
+    return rollout.canary or rollout.stable
+
+
+def _comparator(deployment: ModelDeployment, percent: int) -> ShadowTarget:
+    host = f"{comparator_name(deployment)}.{deployment.metadata['namespace']}.svc"
+    return ShadowTarget(host=host, port=SERVER_PORT, percent=percent)
