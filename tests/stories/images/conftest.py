@@ -84,6 +84,12 @@ def server_image(request: pytest.FixtureRequest) -> targets.Built:
 
 
 @pytest.fixture(scope="session")
+def router_image(request: pytest.FixtureRequest) -> targets.Built:
+    """The image of routers."""
+    return _image(request.config, "router")
+
+
+@pytest.fixture(scope="session")
 def development_image(request: pytest.FixtureRequest) -> targets.Built:
     """The image that the development cluster mounts this tree into."""
     if sys.version_info[:2] != base.PYTHON:
