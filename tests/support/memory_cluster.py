@@ -91,6 +91,13 @@ class MemoryCluster:
         self._require_version(manifest)
         return self._wrote("replace", self.change(manifest, spec=manifest["spec"]))
 
+    async def scale(self, *, namespace: str, name: str, uid: str, replicas: int) -> Manifest | None:
+        self._answer()
+        found = self.objects.get(("Deployment", namespace, name))
+        if found is None or found["metadata"]["uid"] != uid:
+            return None
+        return self._wrote("scale", self.change(found, spec=found["spec"] | {"replicas": replicas}))
+
     async def delete(self, *, kind: str, namespace: str, name: str, uid: str) -> None:
         self._answer()
         found = self.objects.get((kind, namespace, name))

@@ -41,6 +41,9 @@ class Cluster(Protocol):
     async def apply(self, manifest: Manifest) -> Manifest:
         """Create the object or set these fields in it (server-side apply). Raises `Refused`."""
 
+    async def scale(self, *, namespace: str, name: str, uid: str, replicas: int) -> Manifest | None:
+        """Set the number of pods of a Deployment and nothing else; None if there is none with this uid. Raises `Refused`."""
+
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""
 

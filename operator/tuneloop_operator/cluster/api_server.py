@@ -33,6 +33,7 @@ __all__ = ["ApiServer", "Call", "Connection", "TokenIdentity"]
 _LOG = logging.getLogger(__name__)
 FIELD_MANAGER = "tuneloop"
 _PAGE = 500
+_MERGE_PATCH = "application/merge-patch+json"
 _LIST_TRIES = 3
 _UNFENCED = {"Lease"}
 """Kinds that an operator writes in order to lead."""
@@ -134,6 +135,20 @@ class ApiServer:
             )
         except NotFound as error:  # the namespace
             raise Refused(str(error)) from error
+
+    async def scale(self, *, namespace: str, name: str, uid: str, replicas: int) -> Manifest | None:
+        """Set the number of pods of a Deployment and nothing else; None if there is none with this uid. Raises `Refused`."""
+        path = resource_of("Deployment").object_path(namespace, name)
+        body = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
+        try:
+            return await self._write("patch", "Deployment", path=path, body=body, content_type=_MERGE_PATCH)
+        except NotFound:
+            return None
+        except Refused:  # another uid is refused with the words for any change of a field that never changes
+            now = await self.get(kind="Deployment", namespace=namespace, name=name)
+            if now is not None and now["metadata"]["uid"] == uid:
+                raise
+            return None
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""

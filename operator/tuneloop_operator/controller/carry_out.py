@@ -11,11 +11,11 @@ from tuneloop_operator.errors import AlreadyExists, NameConflict, Refused
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.controller.store import Store
-    from tuneloop_operator.decide.decision import Decision
+    from tuneloop_operator.decide.decision import Decision, Scaling
 
 
 async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, store: Store) -> None:
-    """Write the status, then delete, apply, create. If the owner itself is deleted, the store forgets it.
+    """Write the status, then delete, apply, create, scale. If the owner itself is deleted, the store forgets it.
 
     Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` with the name of the blocked child, and
     `ClusterUnavailable`. The writes before the error stay; the next decision goes on from there.
@@ -31,6 +31,10 @@ async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, st
         store.put(await _applied(manifest, uid=uid, cluster=cluster))
     for manifest in decision.create:
         store.put(await _created(manifest, uid=uid, cluster=cluster))
+    for scaling in decision.scale:
+        scaled = await _scaled(scaling, namespace=namespace, cluster=cluster)
+        if scaled is not None:
+            store.put(scaled)
 
 
 async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifest:
@@ -64,6 +68,13 @@ async def _created(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
     if not covers(existing["metadata"].get("annotations") or {}, metadata.get("annotations") or {}):
         raise AlreadyExists(f"{manifest['kind']} {metadata['name']} of an earlier run is not gone yet")
     return existing
+
+
+async def _scaled(scaling: Scaling, *, namespace: str, cluster: Cluster) -> Manifest | None:
+    try:
+        return await cluster.scale(namespace=namespace, name=scaling.name, uid=scaling.uid, replicas=scaling.replicas)
+    except Refused as error:
+        raise Refused(f"Deployment {scaling.name}: {error}") from error
 
 
 def _conflict(manifest: Manifest, *, why: str) -> NameConflict:

@@ -41,6 +41,15 @@ class Deletion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """The number of pods of a Deployment that is to be set, unless another Deployment has its name by now. The pods stay as they are."""
+
+    name: str
+    uid: str
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """A Kubernetes Event about the object."""
 
@@ -51,7 +60,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The status is written first, because it must never be lost. Deletions follow, then applied children, then created children."""
+    """The status is written first, because it must never be lost. Deletions follow, then applied children, created children, and numbers of pods."""
 
     needs: Need | None = None
     """A fact that is missing. The reconciler gathers the fact and decides again; it carries out nothing of this decision."""
@@ -62,6 +71,7 @@ class Decision:
     delete: tuple[Deletion, ...] = ()
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
+    scale: tuple[Scaling, ...] = ()
     requeue_after: float | None = None
     """Seconds after which to decide again even if nothing changes."""
     events: tuple[Event, ...] = ()

@@ -91,6 +91,13 @@ class LocalCluster:
             wanted["metadata"]["generation"] = old["metadata"]["generation"] + 1
         return self._store(wanted)
 
+    async def scale(self, *, namespace: str, name: str, uid: str, replicas: int) -> Manifest | None:
+        """Set the number of pods of a Deployment and nothing else; None if there is none with this uid."""
+        found = self.peek(kind="Deployment", namespace=namespace, name=name)
+        if found is None or found["metadata"]["uid"] != uid:
+            return None
+        return await self.apply(found | {"spec": found["spec"] | {"replicas": replicas}})
+
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, and its dependents. An absent object is no error.
 

@@ -52,6 +52,34 @@ def test_a_field_that_is_applied_no_more_goes(control_plane: ControlPlane, names
     assert "publishNotReadyAddresses" not in run_story(control_plane, story)["spec"]
 
 
+def test_scaling_changes_the_number_of_pods_alone_and_a_later_apply_sets_it_again(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    async def story(server: ApiServer) -> tuple[Manifest, ...]:
+        applied = await server.apply(deployment(namespace))
+        place = {"namespace": namespace, "name": "web", "uid": applied["metadata"]["uid"]}
+        scaled = await server.scale(**place, replicas=0)
+        assert scaled is not None
+        return applied, scaled, await server.apply(deployment(namespace))
+
+    applied, scaled, again = run_story(control_plane, story)
+    assert [found["spec"]["replicas"] for found in (applied, scaled, again)] == [2, 0, 2]
+    assert scaled["spec"] == applied["spec"] | {"replicas": 0}
+    assert again["spec"] == applied["spec"]
+
+
+@pytest.mark.parametrize("name", ["web", "gone"])
+def test_another_deployment_of_the_name_is_not_scaled(control_plane: ControlPlane, namespace: str, name: str) -> None:
+    async def story(server: ApiServer) -> Manifest | None:
+        await server.apply(deployment(namespace))
+        assert await server.scale(namespace=namespace, name=name, uid="another", replicas=0) is None
+        return await server.get(kind="Deployment", namespace=namespace, name="web")
+
+    found = run_story(control_plane, story)
+    assert found is not None
+    assert found["spec"]["replicas"] == 2
+
+
 def test_our_fields_are_owned_by_our_name(control_plane: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> Manifest:
         return await server.apply(service(namespace))
@@ -143,6 +171,7 @@ def test_who_does_not_lead_writes_nothing_but_leases(control_plane: ControlPlane
             server.delete(kind="ConfigMap", namespace=namespace, name="one", uid="any"),
             server.patch_status(owner, {}),
             server.replace(owner),
+            server.scale(namespace=namespace, name="web", uid="any", replicas=0),
         ):
             with pytest.raises(NotLeading):
                 await attempt
@@ -152,6 +181,17 @@ def test_who_does_not_lead_writes_nothing_but_leases(control_plane: ControlPlane
 
     run_story(control_plane, story, may_write=lambda: False, on_call=calls.append)
     assert [(call.verb, call.code) for call in calls] == [("create", 201), ("update", 200), ("get", 404)]
+
+
+def deployment(namespace: str) -> Manifest:
+    labels = {"app": "web"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": pod},
+    }
 
 
 async def is_gone(server: ApiServer, namespace: str, name: str) -> bool:

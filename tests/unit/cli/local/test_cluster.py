@@ -38,6 +38,21 @@ def pod(name="one", **spec):
     }
 
 
+def test_a_deployment_is_scaled_by_its_uid_and_nothing_else_of_it_changes(tmp_path):
+    cluster = LocalCluster(tmp_path)
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}}}
+    metadata = {"name": "web", "namespace": "default", "labels": {"app": "web"}}
+    made = asyncio.run(
+        cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+    )
+    place = {"namespace": "default", "name": "web"}
+    assert asyncio.run(cluster.scale(**place, uid="another", replicas=0)) is None
+    scaled = asyncio.run(cluster.scale(**place, uid=made["metadata"]["uid"], replicas=0))
+    assert scaled["spec"] == spec | {"replicas": 0}
+    assert scaled["metadata"]["generation"] == made["metadata"]["generation"] + 1
+    assert asyncio.run(cluster.get(kind="Deployment", **place)) == scaled
+
+
 def test_what_is_created_can_be_read_by_a_reader_without_the_lock(cluster, tmp_path):
     created = run(cluster.create(config_map()))
     assert ObjectFiles(tmp_path).read("ConfigMap", "default", "settings") == created

@@ -12,7 +12,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_operator.controller.carry_out import carry_out
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
-from tuneloop_operator.decide.decision import Decision, Deletion
+from tuneloop_operator.decide.decision import Decision, Deletion, Scaling
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
@@ -125,3 +125,24 @@ def test_where_the_status_cannot_be_written_nothing_is_carried_out(harness: Oper
     with pytest.raises(Conflict):
         asyncio.run(carry_out(every_write(harness, job), owner=job, cluster=harness.cluster, store=store))
     assert harness.cluster.writes == []
+
+
+@pytest.mark.parametrize(("uid", "expected"), [("own", 0), ("another", 2)])
+def test_a_deployment_is_scaled_by_its_uid_and_the_store_knows_it_at_once(
+    harness: OperatorHarness, uid: str, expected: int
+) -> None:
+    job, store = stored_job(harness)
+    metadata = {"name": "web", "namespace": "team-a", "labels": {}}
+    web = harness.cluster.add(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": 2}}
+    )
+    store.put(web)
+    chosen = web["metadata"]["uid"] if uid == "own" else uid
+    decision = Decision(scale=(Scaling(name="web", uid=chosen, replicas=0),))
+    asyncio.run(carry_out(decision, owner=job, cluster=harness.cluster, store=store))
+    for found in (
+        harness.cluster.objects["Deployment", "team-a", "web"],
+        store.get("Deployment", namespace="team-a", name="web"),
+    ):
+        assert found is not None
+        assert found["spec"]["replicas"] == expected
