@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.no_such_page import no_such_page
 from tuneloop_server.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
 
@@ -47,13 +48,13 @@ def create_app(
     metrics = ["/metrics"] if service.config.metrics_port is None else []
     pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
     routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + pages
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page(routes)}, lifespan=lifespan)
+    return Starlette(routes=routes, exception_handlers={HTTPException: no_such_page(routes)}, lifespan=lifespan)
 
 
 def create_metrics_app(service: ModelService) -> Starlette:
     """Return the application of the second port, which probes and Prometheus read."""
     routes = _pages(service, "/healthz", "/readyz", "/metrics")
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page(routes)})
+    return Starlette(routes=routes, exception_handlers={HTTPException: no_such_page(routes)})
 
 
 async def _run(service: ModelService, stop: Callable[[Exception], None]) -> None:
@@ -95,26 +96,3 @@ def _info(service: ModelService) -> dict[str, object]:
         "maxTokens": manifest.max_tokens,
         "baseModel": manifest.base_model,
     }
-
-
-def _no_such_page(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return the handler for wrong paths and methods; its response lists the routes."""
-    by_method = {method: _paths(routes, method) for method in ("POST", "GET")}
-    listed = "; ".join(f"{method} {', '.join(paths)}" for method, paths in by_method.items() if paths)
-
-    async def handle(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
-        problem = (
-            f"the method {request.method} is not allowed here, use {allowed}"
-            if status == 405
-            else "there is no such page"
-        )
-        headers = {"allow": allowed} if allowed else None
-        return JSONResponse({"error": f"{problem}; there are: {listed}"}, status_code=status, headers=headers)
-
-    return handle
-
-
-def _paths(routes: Iterable[Route], method: str) -> list[str]:
-    return [route.path for route in routes if method in (route.methods or ())]

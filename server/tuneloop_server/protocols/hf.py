@@ -16,13 +16,13 @@ from starlette.routing import Route
 
 from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import check_known, invalid, wrong
+from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
 
 if TYPE_CHECKING:
     from tuneloop_server.lifecycle import ModelService
 
 _NAME = "hf"
-_PATHS = ("/", "/predict")
 _EXAMPLE = 'for example {"inputs": "A fine film."}'
 
 
@@ -66,7 +66,7 @@ async def answer(service: ModelService, body: bytes) -> bytes:
 
 def _routes(service: ModelService) -> list[Route]:
     handler = endpoint(service, protocol=_NAME, respond=lambda body: answer(service, body))
-    return [Route(path, handler, methods=["POST"]) for path in _PATHS]
+    return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 
 def _object(body: bytes) -> dict[str, object]:

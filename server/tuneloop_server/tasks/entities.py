@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_server.answers.token_classification import entity_type
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -144,11 +146,6 @@ def grouped(tagged: Iterable[Tagged], labels: Sequence[str], vocabulary: Vocabul
         )
         for group in groups
     ]
-
-
-def entity_type(label: str) -> str:
-    """Return the type that a tag stands for: PER for B-PER."""
-    return label.split("-", 1)[-1]
 
 
 def without_overlaps(entities: Iterable[Entity]) -> list[Entity]:

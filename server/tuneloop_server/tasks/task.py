@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tuneloop_server.answers.answer_format import AnswerFormat
     from tuneloop_server.model import Vocabulary, Window
 
 Parameters = TypeVar("Parameters")
@@ -68,5 +69,9 @@ class Task(Generic[Parameters]):
     """Tokens that the windows of a long text share; None: the text is cut."""
     answer: Callable[[str, Sequence[Window], Parameters, ModelFacts], Answer]
     """(text, its windows, parameters, facts) → what the text is answered with."""
-    label_names: Callable[[Sequence[str]], list[str]]
-    """The model's labels → every label that a `Prediction` may have; each gets a series in `tuneloop_predictions_total`."""
+    answer_format: AnswerFormat
+    """How its answers are read back: what they chose, how sure they are, whether two of them agree. An entry of `tuneloop_server.answers.ANSWERS`."""
+
+    def label_names(self, labels: Sequence[str]) -> list[str]:
+        """Return every label that a `Prediction` may have; each gets a series in `tuneloop_predictions_total`. labels: the model's."""
+        return self.answer_format.class_names(labels)

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number
 from tuneloop_server.tasks.task import Answer, Prediction, Task
 
@@ -82,5 +83,5 @@ TEXT_CLASSIFICATION = Task(
     needs_offsets=False,
     read_parameters=read_parameters,
     answer=answer,
-    label_names=list,
+    answer_format=TEXT_CLASSIFICATION_ANSWERS,
 )

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number, wrong
 from tuneloop_server.tasks.entities import (
-    entity_type,
     grouped,
     tagged_tokens,
     tagged_words,
@@ -79,11 +79,6 @@ def answer(
     return Answer(value=value, predictions=[_prediction(entity) for entity in counted])
 
 
-def label_names(labels: Sequence[str]) -> list[str]:
-    """Return the types of entities, in the order of the labels: PER for B-PER and I-PER; not O."""
-    return [name for name in dict.fromkeys(map(entity_type, labels)) if name != _OUTSIDE]
-
-
 def _ignore_labels(given: object) -> tuple[str, ...]:
     if isinstance(given, list) and all(isinstance(label, str) for label in given):
         return tuple(given)
@@ -146,5 +141,5 @@ TOKEN_CLASSIFICATION = Task(
     read_parameters=read_parameters,
     stride=lambda parameters: parameters.stride,
     answer=answer,
-    label_names=label_names,
+    answer_format=TOKEN_CLASSIFICATION_ANSWERS,
 )

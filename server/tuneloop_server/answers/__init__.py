@@ -1,0 +1,21 @@
+"""What an answer says, read back from its JSON: one task a file. `ANSWERS` is the table.
+
+The comparator reads the answers of two revisions by it, and has neither torch nor numpy: nothing in this folder imports them. A task of the server
+(`tuneloop_server.tasks`) names its entry, so that none is forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
+from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
+
+if TYPE_CHECKING:
+    from tuneloop_server.answers.answer_format import AnswerFormat
+
+ANSWERS: dict[str, AnswerFormat] = {
+    "text-classification": TEXT_CLASSIFICATION_ANSWERS,
+    "token-classification": TOKEN_CLASSIFICATION_ANSWERS,
+}
+"""By Hugging Face task id."""

@@ -1,0 +1,168 @@
+"""Reads the golden set: JSON lines `{"inputs": "A fine film.", "label": "positive"}`, one row at a time, so that memory does not grow with the file.
+
+Rows are checked when the process starts and again at each replay; nothing of them is kept. What is said of a bad row names its line and field, and
+never shows its text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from tuneloop_server.answers.answer_format import UnreadableLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tuneloop_server.answers.answer_format import AnswerFormat, Classes
+
+MOST_BYTES = 50_000_000
+MOST_ROWS = 20_000
+MOST_LINE_BYTES = 1024 * 1024
+_SENTENCES_KEPT = 10
+_EXAMPLE = 'example: {"inputs": "A fine film.", "label": "positive"}'
+
+
+class GoldenSetRefused(Exception):  # noqa: N818  (named for what it means)
+    """The set cannot be replayed. The text is one line that a user can act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenRow:
+    """A row that can be replayed."""
+
+    line: int
+    text: str
+    right: Classes | None
+    """None: the row has no label, and counts for agreement and times only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """A row that cannot be used, and why."""
+
+    line: int
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenCheck:
+    """What is in the file."""
+
+    rows: int
+    bad_rows: int
+    first_bad_rows: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenFile:
+    """The golden set, as its task reads it."""
+
+    path: str
+    answers: AnswerFormat
+    labels: Sequence[str]
+    max_bad_fraction: float
+
+    def check(self) -> GoldenCheck:
+        """Read the whole file. Raises GoldenSetRefused if it cannot be read, has no row, or has too many bad ones."""
+        digest, rows, bad = hashlib.sha256(), 0, list[BadRow]()
+        bad_rows = 0
+        for row in self.read(digest=digest):
+            if isinstance(row, GoldenRow):
+                rows += 1
+                continue
+            bad_rows += 1
+            if len(bad) < _SENTENCES_KEPT:
+                bad.append(row)
+        sentences = tuple(f"line {row.line}: {row.problem}" for row in bad)
+        if rows == 0 or bad_rows > self.max_bad_fraction * (rows + bad_rows):
+            raise GoldenSetRefused(self._refusal(rows, bad_rows, sentences))
+        return GoldenCheck(
+            rows=rows, bad_rows=bad_rows, first_bad_rows=sentences, digest=f"sha256:{digest.hexdigest()}"
+        )
+
+    def read(self, *, digest: hashlib._Hash | None = None) -> Iterator[GoldenRow | BadRow]:
+        """Yield each row. Lines without a character are left out. Raises GoldenSetRefused. digest: takes the bytes of the file."""
+        with closing(self._open()) as file:
+            size = rows = line = 0
+            for piece, goes_on in _pieces(file):
+                size += len(piece)
+                if digest is not None:
+                    digest.update(piece)
+                if size > MOST_BYTES:
+                    raise GoldenSetRefused(f"{self.path}: has more than {MOST_BYTES} bytes; give a smaller set")
+                line += not goes_on
+                if goes_on or not piece.strip():
+                    continue
+                rows += 1
+                if rows > MOST_ROWS:
+                    raise GoldenSetRefused(f"{self.path}: has more than {MOST_ROWS} rows; give a smaller set")
+                yield self._row(line, piece)
+
+    def _open(self) -> IO[bytes]:
+        """Return the open file. Raises GoldenSetRefused for what is no plain file: to open a pipe would wait."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise GoldenSetRefused(f"{self.path}: cannot be read ({error.strerror})") from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise GoldenSetRefused(f"{self.path}: is no file; expected JSON lines; {_EXAMPLE}")
+        return os.fdopen(descriptor, "rb")
+
+    def _row(self, line: int, content: bytes) -> GoldenRow | BadRow:
+        if len(content) > MOST_LINE_BYTES:
+            return BadRow(line=line, problem=f"has more than {MOST_LINE_BYTES} bytes")
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError):  # the error's own text may show what the line holds
+            return BadRow(line=line, problem=f"is no JSON; {_EXAMPLE}")
+        if not isinstance(row, dict):
+            return BadRow(line=line, problem=f"is no JSON object; {_EXAMPLE}")
+        text = row.get("inputs")
+        if not isinstance(text, str) or not _is_unicode(text):
+            return BadRow(line=line, problem=f"inputs is {_kind(text)}, expected a text; {_EXAMPLE}")
+        label = row.get("label")
+        try:
+            right = None if label is None else self.answers.read_label(label, self.labels)
+        except UnreadableLabel as error:
+            return BadRow(line=line, problem=str(error))
+        return GoldenRow(line=line, text=text, right=right)
+
+    def _refusal(self, rows: int, bad_rows: int, sentences: Sequence[str]) -> str:
+        if not sentences:
+            return f"{self.path}: has no row; {_EXAMPLE}"
+        allowed = f"at most {self.max_bad_fraction:g} of them are allowed (golden.maxBadFraction)"
+        return f"{self.path}: {bad_rows} of {rows + bad_rows} rows cannot be used, {allowed}; {sentences[0]}"
+
+
+def _pieces(file: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield lines, a line that is too long as several pieces; and whether a piece goes on with the line of the one before."""
+    goes_on = False
+    while piece := file.readline(MOST_LINE_BYTES + 1):
+        yield piece, goes_on
+        goes_on = not piece.endswith(b"\n")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    """Return what a value is without showing it."""
+    if value is None:
+        return "missing"
+    if isinstance(value, str):
+        return "a text with half of a surrogate pair"
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names[type(value)]

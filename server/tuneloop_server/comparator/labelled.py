@@ -1,0 +1,64 @@
+"""Counts rows whose right answer is known: who was wrong, and how sure both were. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.comparison import GapSums, LabelledCounts
+
+if TYPE_CHECKING:
+    from tuneloop_server.answers.answer_format import Choice, Classes
+
+TERMS = ("canary", "stable", "canary_squared", "stable_squared", "product")
+"""Sums of `contract.comparison.GapSums`."""
+
+
+class Gaps:
+    """Sums of the gaps of both revisions: confidence − correctness, each in [−1, 1]. What is added and what is taken off is kept apart, since counters of
+    Prometheus only grow.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.added = dict.fromkeys(TERMS, 0.0)
+        self.taken = dict.fromkeys(TERMS, 0.0)
+
+    def add(self, *, stable: float, canary: float) -> None:
+        """Add the gaps of one row."""
+        self.rows += 1
+        values = (canary, stable, canary * canary, stable * stable, canary * stable)
+        for term, value in zip(TERMS, values, strict=True):
+            sums = self.added if value > 0 else self.taken
+            sums[term] += abs(value)
+
+    def message(self) -> GapSums:
+        """Return the sums as they are now."""
+        return GapSums(rows=self.rows, **{term: self.added[term] - self.taken[term] for term in TERMS})
+
+
+class LabelledTally:
+    """Counts of rows that both revisions answered."""
+
+    def __init__(self) -> None:
+        self.rows = self.both_wrong = self.canary_only = self.stable_only = 0
+        self.gaps = Gaps()
+
+    def add(self, *, stable: Choice, canary: Choice, right: Classes) -> None:
+        """Count one row. right: the classes that its label names."""
+        stable_right, canary_right = stable.classes == right, canary.classes == right
+        self.rows += 1
+        self.both_wrong += not stable_right and not canary_right
+        self.canary_only += stable_right and not canary_right
+        self.stable_only += canary_right and not stable_right
+        if stable.confidence is not None and canary.confidence is not None:
+            self.gaps.add(stable=stable.confidence - stable_right, canary=canary.confidence - canary_right)
+
+    def message(self) -> LabelledCounts:
+        """Return the counts as they are now."""
+        return LabelledCounts(
+            rows=self.rows,
+            both_wrong=self.both_wrong,
+            canary_only=self.canary_only,
+            stable_only=self.stable_only,
+            gaps=self.gaps.message(),
+        )

@@ -1,0 +1,122 @@
+"""The life of a comparator: takes copies and golden rows to both revisions, and counts, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.comparison import ComparisonCounts, CopyCounts
+from tuneloop_server.answers import ANSWERS
+from tuneloop_server.comparator.backlog import Backlog
+from tuneloop_server.comparator.copies import Arrival, Copies
+from tuneloop_server.comparator.golden_rows import GoldenFile
+from tuneloop_server.comparator.latency import WarmUp
+from tuneloop_server.comparator.pairs import Pairs
+from tuneloop_server.comparator.rate import Rate
+from tuneloop_server.comparator.replays import Replays
+from tuneloop_server.comparator.revision import Revision
+from tuneloop_server.comparator.slots import Slots
+from tuneloop_server.comparator.tally import Tally
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.comparator_config import ComparatorConfig
+    from tuneloop_server.comparator.backlog import Copy
+
+_log = logging.getLogger(__name__)
+
+
+class ComparatorService:
+    """Everything between the two ports and the two revisions. To be made inside a running event loop."""
+
+    def __init__(self, config: ComparatorConfig) -> None:
+        self.config = config
+        self.is_draining = False
+        limits, answers = config.limits, ANSWERS[config.task]
+        class_names = answers.class_names(config.labels)
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._pairs = Pairs(Revision(config.stable, limits), Revision(config.canary, limits), answers=answers)
+        self._warm_up = WarmUp(config.warm_up_pairs)
+        self.slots = Slots(limits.concurrency)
+        self.backlog = Backlog(limits.queue_requests)
+        self.arrivals: Counter[Arrival] = Counter()
+        self.live = Tally(class_names)
+        self.copies = Copies(
+            self.backlog,
+            Rate(limits.requests_per_second),
+            limits,
+            count=self._count_arrival,
+            clock=asyncio.get_running_loop().time,
+        )
+        self.replays = self._replays(class_names)
+
+    def _replays(self, class_names: list[str]) -> Replays | None:
+        golden = self.config.golden
+        if golden is None:
+            return None
+        file = GoldenFile(
+            path=golden.path,
+            answers=ANSWERS[self.config.task],
+            labels=self.config.labels,
+            max_bad_fraction=golden.max_bad_fraction,
+        )
+        rate = Rate(self.config.limits.golden_requests_per_second)
+        replays = Replays(file, self._pairs, rate, self.slots, warm_up=self._warm_up, class_names=class_names)
+        replays.want(golden.times)
+        return replays
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why no new copies should be sent; None if it is ready."""
+        return "the comparator is being stopped" if self.is_draining else None
+
+    def drain(self) -> None:
+        """Become not ready, and take no new copies. Those that wait are still compared."""
+        self.is_draining = self.copies.is_stopping = True
+
+    def counts(self) -> ComparisonCounts:
+        """Return all counts as they are now."""
+        config = self.config
+        return ComparisonCounts(
+            deployment=config.name,
+            task=config.task,
+            stable=config.stable.name,
+            canary=config.canary.name,
+            started_at=self._started_at,
+            copies=CopyCounts(**{str(arrival): count for arrival, count in self.arrivals.items()}),
+            live=self.live.message(),
+            golden=self.replays.message() if self.replays else None,
+        )
+
+    async def run(self) -> None:
+        """Compare until cancelled. Raises the error of a defect: counts that may be wrong must not reach a gate."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_copies())
+            group.create_task(self.slots.defect())
+            if self.replays is not None:
+                group.create_task(self.replays.run())
+
+    async def stop(self, seconds: float) -> None:
+        """Finish the pairs under way, in at most so many seconds. To be called once `run` has ended. Copies that wait are dropped."""
+        dropped = self.backlog.drop_all()
+        _log.info("stopping: %d pairs are finished, %d copies that waited are dropped", self.slots.taken, dropped)
+        await self.slots.finish(seconds)
+        self._pairs.close()
+
+    async def _take_copies(self) -> None:
+        while True:
+            copy = await self.backlog.take()
+            await self.slots.start(partial(self._compare, copy))
+
+    async def _compare(self, copy: Copy) -> None:
+        try:
+            pair = await self._pairs.compare(copy.target, copy.body)
+        finally:
+            copy.share.give_back()
+        self.live.add(pair, is_warm=pair.answered_by_both and self._warm_up.is_over())
+
+    def _count_arrival(self, arrival: Arrival) -> None:
+        self.arrivals[arrival] += 1
