@@ -36,6 +36,10 @@ class Comparator:
     config: ComparatorConfig
     log: Path
 
+    @property
+    def process_folder(self) -> Path:
+        return Path(f"/proc/{self.process.pid}")
+
     def control(self, method: str, path: str, **options: Any) -> httpx.Response:
         url = f"http://127.0.0.1:{self.config.control_port}{path}"
         return httpx.request(method, url, timeout=DEADLINE, **options)

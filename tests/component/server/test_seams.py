@@ -16,6 +16,7 @@ from server_process import configuration
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from tuneloop_server.answers.answer_format import AnswerFormat
 from tuneloop_server.app import create_app
 from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.model import Encoded
@@ -41,7 +42,7 @@ LENGTH = Task(
     needs_offsets=False,
     read_parameters=lambda given: {"limit": given.get("limit", 3)},
     answer=length_answer,
-    label_names=list,
+    answer_format=AnswerFormat(read=lambda answer: [], read_label=lambda label, labels: {}, class_names=list),
 )
 
 # --- a runtime: it counts the words ---

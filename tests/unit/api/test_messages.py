@@ -15,7 +15,16 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 import tuneloop_trainer.checkpoint.manifest as checkpoint
-from tuneloop_api.contract import artifact, job_plan, progress, results, run_config, server_config
+from tuneloop_api.contract import (
+    artifact,
+    comparator_config,
+    comparison,
+    job_plan,
+    progress,
+    results,
+    run_config,
+    server_config,
+)
 from tuneloop_api.contract.settings import SettingsBlock
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobStatus, ModelDeployment, ModelDeploymentStatus
 from tuneloop_api.wire.failure_class import FailureClass
@@ -32,6 +41,9 @@ MESSAGES: tuple[type[MessageModel], ...] = (
     progress.ProgressMessage,
     artifact.Manifest,
     server_config.ServerConfig,
+    comparator_config.ComparatorConfig,
+    comparison.ComparisonCounts,
+    comparison.GoldenRequest,
     job_plan.JobPlan,
     FineTuneJobStatus,
     ModelDeploymentStatus,
