@@ -115,6 +115,13 @@ def raw(body: bytes, *, status: int = 200, seconds: float = 0.0, more: str = "")
     return answer
 
 
+async def once(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Answer, and close the connection without having said so."""
+    respond(writer, b'[{"label": "positive", "score": 0.9}]')
+    await writer.drain()
+    writer.close()
+
+
 async def never(_: bytes, writer: asyncio.StreamWriter) -> None:
     """Take the request and say nothing."""
     await asyncio.Event().wait()

@@ -71,24 +71,27 @@ class GoldenFile:
 
     def check(self) -> GoldenCheck:
         """Read the whole file. Raises GoldenSetRefused if it cannot be read, has no row, or has too many bad ones."""
-        digest, rows, bad = hashlib.sha256(), 0, list[BadRow]()
-        bad_rows = 0
+        digest, sentences = hashlib.sha256(), list[str]()
+        rows = bad_rows = 0
         for row in self.read(digest=digest):
             if isinstance(row, GoldenRow):
                 rows += 1
                 continue
             bad_rows += 1
-            if len(bad) < _SENTENCES_KEPT:
-                bad.append(row)
-        sentences = tuple(f"line {row.line}: {row.problem}" for row in bad)
+            if len(sentences) < _SENTENCES_KEPT:
+                sentences.append(f"line {row.line}: {row.problem}")
         if rows == 0 or bad_rows > self.max_bad_fraction * (rows + bad_rows):
             raise GoldenSetRefused(self._refusal(rows, bad_rows, sentences))
-        return GoldenCheck(
-            rows=rows, bad_rows=bad_rows, first_bad_rows=sentences, digest=f"sha256:{digest.hexdigest()}"
-        )
+        return GoldenCheck(rows=rows, bad_rows=bad_rows, first_bad_rows=tuple(sentences), digest=named(digest))
 
     def read(self, *, digest: hashlib._Hash | None = None) -> Iterator[GoldenRow | BadRow]:
-        """Yield each row. Lines without a character are left out. Raises GoldenSetRefused. digest: takes the bytes of the file."""
+        """Yield each row. Empty lines are left out. Raises GoldenSetRefused. digest: takes the bytes of the file."""
+        try:
+            yield from self._read(digest)
+        except OSError as error:
+            raise GoldenSetRefused(f"{self.path}: cannot be read ({error.strerror})") from error
+
+    def _read(self, digest: hashlib._Hash | None) -> Iterator[GoldenRow | BadRow]:
         with closing(self._open()) as file:
             size = rows = line = 0
             for piece, goes_on in _pieces(file):
@@ -106,11 +109,8 @@ class GoldenFile:
                 yield self._row(line, piece)
 
     def _open(self) -> IO[bytes]:
-        """Return the open file. Raises GoldenSetRefused for what is no plain file: to open a pipe would wait."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as error:
-            raise GoldenSetRefused(f"{self.path}: cannot be read ({error.strerror})") from error
+        """Return the open file. Raises OSError, and GoldenSetRefused for what is no plain file: to open a pipe would wait."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise GoldenSetRefused(f"{self.path}: is no file; expected JSON lines; {_EXAMPLE}")
@@ -140,6 +140,11 @@ class GoldenFile:
             return f"{self.path}: has no row; {_EXAMPLE}"
         allowed = f"at most {self.max_bad_fraction:g} of them are allowed (golden.maxBadFraction)"
         return f"{self.path}: {bad_rows} of {rows + bad_rows} rows cannot be used, {allowed}; {sentences[0]}"
+
+
+def named(digest: hashlib._Hash) -> str:
+    """Return a digest as contracts write it."""
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _pieces(file: IO[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -123,7 +123,9 @@ class ComparatorMetrics(Collector):
         )
         yield self._counters("tuneloop_golden_replays", "Complete replays.", {(): progress.completed})
         yield self._gauges("tuneloop_golden_replays_wanted", "Replays that there are to be.", {(): progress.wanted})
-        yield self._gauges("tuneloop_golden_replay_done_rows", "Rows of the replay under way.", {(): progress.rows_done})
+        yield self._gauges(
+            "tuneloop_golden_replay_done_rows", "Rows of the replay under way.", {(): progress.rows_done}
+        )
         rows = [("usable", progress.rows), ("bad", progress.bad_rows)]
         yield self._gauges(
             "tuneloop_golden_set_rows", "Rows of the golden set.", {(state,): n for state, n in rows}, "state"

@@ -7,13 +7,14 @@ that restarts asks again, and no row is counted twice. Only a replay that ended 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.comparison import GoldenCounts
-from tuneloop_server.comparator.golden_rows import GoldenRow, GoldenSetRefused
+from tuneloop_server.comparator.golden_rows import GoldenRow, GoldenSetRefused, named
 from tuneloop_server.comparator.labelled import LabelledTally
 from tuneloop_server.comparator.replies import Failure
 from tuneloop_server.comparator.tally import Tally
@@ -150,7 +151,8 @@ class Replays:
 
     async def _replay(self, replay: Replay) -> None:
         """Start all rows, as fast as is allowed, and wait for them."""
-        rows, tasks = self._file.read(), set[asyncio.Task[None]]()
+        digest, tasks = hashlib.sha256(), set[asyncio.Task[None]]()
+        rows = self._file.read(digest=digest)
         while some := await asyncio.to_thread(_next_rows, rows):
             for row in some:
                 if not isinstance(row, GoldenRow):
@@ -163,6 +165,8 @@ class Replays:
                     raise ReplayEnded(_away_sentence(replay))
         if tasks:
             await asyncio.wait(tasks)
+        if self._check is not None and named(digest) != self._check.digest:
+            raise ReplayEnded("the file has changed since the process began; start another process for another set")
 
     async def _turn(self) -> None:
         """Wait until the rate allows another row."""

@@ -60,6 +60,20 @@ def test_ten_thousand_large_copies_to_revisions_that_hang_take_little_memory(tmp
     assert copies.full > 9000
 
 
+def test_the_room_of_a_copy_is_free_again_once_it_was_compared_or_dropped(tmp_path):
+    limits = {"queueBytes": 500_000, "requestsPerSecond": 10_000, "bodyBytes": 300_000}
+    large, too_large = {"inputs": "x" * 250_000}, {"inputs": "x" * 310_000}
+    with (
+        revisions(saying("positive"), saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, limits=limits), tmp_path) as comparator,
+    ):
+        for number in range(1, 9):
+            assert comparator.send([too_large, large], at_once=1) == [202] * 2
+            comparator.wait_for_pairs(number)
+        copies = comparator.counts().copies
+    assert (copies.taken, copies.too_large, copies.full) == (8, 8, 0)
+
+
 def test_copies_that_never_come_in_whole_take_little_memory_and_keep_no_other_out(tmp_path):
     head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
     with (

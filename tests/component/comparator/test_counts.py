@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections import Counter
@@ -16,6 +17,7 @@ from odd_revisions import (
     huge_headers,
     never,
     not_http,
+    once,
     raw,
     respond,
     revisions,
@@ -104,6 +106,17 @@ def test_connections_are_kept_and_no_more_than_the_pairs_under_way(tmp_path):
     assert other.most_at_once <= 3
 
 
+def test_a_server_that_closes_its_connections_between_requests_is_not_to_blame(tmp_path):
+    with (
+        revisions(once, saying("positive")) as (one, other),
+        comparing(comparator_config(one.port, other.port), tmp_path) as comparator,
+    ):
+        comparator.send([COPY] * 100)
+        found = comparator.wait_for_pairs(100).live
+    assert (found.agree, found.stable_failed) == (100, 0)
+    assert sum(found.latency_ratios) == 100
+
+
 BAD = {
     "html": (raw(b"<html>please wait</html>"), "unreadable"),
     "NaN": (raw(b'[{"label": "positive", "score": NaN}]'), "unreadable"),
@@ -164,8 +177,13 @@ def test_an_answer_that_nobody_asked_for_does_not_pass_for_the_next_one(odd):
     before = comparator.counts()
 
     async def twice(_, writer):
+        """The second answer comes in two parts: the first with the answer before it, the other with the next request."""
         respond(writer, b'[{"label": "positive", "score": 1}]')
-        respond(writer, b'[{"label": "negative", "score": 1}]')
+        second = b'[{"label": "negative", "score": 1}]'
+        writer.write(b"HTTP/1.1 200 -\r\ncontent-length: %d\r\n\r\n" % len(second) + second[:-1])
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        writer.write(second[-1:])
 
     canary.answer = twice
     for number in range(1, 4):

@@ -182,6 +182,21 @@ def test_a_replay_ends_early_if_a_revision_is_away_and_is_made_again_only_when_a
     assert golden.failure is None
 
 
+def test_another_file_in_its_place_ends_a_replay_and_is_not_counted_as_the_set(tmp_path):
+    config = {"path": golden_file(tmp_path, rows(10))}
+    with (
+        revisions(saying("positive"), saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, golden=config), tmp_path) as comparator,
+    ):
+        until(lambda: comparator.counts().golden.digest, seconds=DEADLINE, what="the check")
+        golden_file(tmp_path, rows(10, label="negative"))
+        comparator.replay()
+        until(lambda: comparator.counts().golden.failure, seconds=DEADLINE, what="the end of the replay")
+        golden = comparator.counts().golden
+    assert golden.failure.startswith("the file has changed since the process began")
+    assert (golden.completed, golden.last_labelled) == (0, None)
+
+
 def test_a_model_that_fails_on_every_row_is_replayed_to_the_end(tmp_path):
     """Its failures are evidence."""
     config = {"path": golden_file(tmp_path, rows(100)), "times": 1}
