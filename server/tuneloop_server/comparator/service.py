@@ -101,9 +101,14 @@ class ComparatorService:
 
     async def stop(self, seconds: float) -> None:
         """Finish the pairs under way, in at most so many seconds. To be called once `run` has ended. Copies that wait are dropped."""
-        dropped = self.backlog.drop_all()
-        _log.info("stopping: %d pairs are finished, %d copies that waited are dropped", self.slots.taken, dropped)
-        await self.slots.finish(seconds)
+        dropped, under_way = self.backlog.drop_all(), self.slots.taken
+        cut_off = await self.slots.finish(seconds)
+        _log.info(
+            "ended: %d pairs were under way, %d of them were cut off; %d copies that waited were dropped",
+            under_way,
+            cut_off,
+            dropped,
+        )
         self._pairs.close()
 
     async def _take_copies(self) -> None:

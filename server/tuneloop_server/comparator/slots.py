@@ -30,12 +30,13 @@ class Slots:
         task.add_done_callback(self._ended)
         return task
 
-    async def finish(self, seconds: float) -> None:
-        """Wait for the pairs under way; cancel what takes longer."""
+    async def finish(self, seconds: float) -> int:
+        """Wait for the pairs under way; cut off what takes longer, and return how many that are."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
             task.cancel()
+        return len(self._tasks)
 
     async def defect(self) -> None:
         """Wait until a pair fails by a defect of ours; raise its error."""

@@ -62,6 +62,7 @@ def test_only_two_answers_can_flip():
         pytest.param(b"", id="nothing"),
         pytest.param(b"<html>busy</html>", id="html"),
         pytest.param(b'[{"label": "yes", "score": NaN}]', id="NaN"),
+        pytest.param(b'[{"label": "yes", "score": 0.9, "more": NaN}]', id="NaN beside a good score"),
         pytest.param(b'[{"label": "yes", "score": Infinity}]', id="infinity"),
         pytest.param(b'[{"label": "yes", "score": 1e999}]', id="a number that overflows"),
         pytest.param(b'[{"label": "yes", "score": ' + b"9" * 5000 + b"}]", id="a number of 5,000 digits"),
