@@ -140,6 +140,15 @@ def test_a_counted_entity_has_the_mean_confidence_of_its_tokens_before_and_after
     assert prediction.calibrated_confidence == pytest.approx(mean(1.0, 4.0))
 
 
+@pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
+def test_an_answer_is_read_back_as_the_entities_that_it_lists(strategy):
+    """The comparator compares two models by it."""
+    value = tagged(*ADA, aggregation_strategy=strategy).value
+    (choice,) = TOKEN_CLASSIFICATION.answer_format.read(value)
+    assert choice.classes == {(item["start"], item["end"]): item["entity_group"] for item in value}
+    assert choice.confidence == min(item["score"] for item in value)
+
+
 def test_series_are_the_types_of_entities_without_o():
     assert TOKEN_CLASSIFICATION.label_names(LABELS) == ["PER", "LOC"]
     assert TOKEN_CLASSIFICATION.label_names(["O", "S-DATE", "E-DATE", "NOUN", "B-A-B"]) == ["DATE", "NOUN", "A-B"]

@@ -105,3 +105,11 @@ def test_the_prediction_is_the_most_probable_label_with_both_confidences(functio
 
 def test_every_label_has_its_own_series():
     assert TEXT_CLASSIFICATION.label_names(["B-x", "O"]) == ["B-x", "O"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"top_k": 1}, {"function_to_apply": "none"}])
+def test_an_answer_is_read_back_as_the_class_that_it_puts_first(parameters):
+    """The comparator compares two models by it."""
+    value = answer(0.5, 3.0, -1.0, **parameters).value
+    (choice,) = TEXT_CLASSIFICATION.answer_format.read(value)
+    assert ([*choice.classes.values()], choice.confidence) == (["neutral"], value[0]["score"])
