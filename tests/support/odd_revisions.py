@@ -32,7 +32,7 @@ class OddRevision:
         """Answer the requests of a connection until either side closes."""
         self.connections += 1
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while not writer.is_closing():
                     await self._serve_one(reader, writer)
         finally:

@@ -57,9 +57,9 @@ def flips(stable: Sequence[Choice], canary: Sequence[Choice]) -> Iterator[tuple[
     """Yield (class of stable, class of the canary) for each place in which they differ. Answers to different numbers of texts have no common places."""
     if len(stable) != len(canary):
         return
-    for one, other in zip(stable, canary, strict=True):
-        for place in {**one.classes, **other.classes}:
-            pair = one.classes.get(place, NO_CLASS), other.classes.get(place, NO_CLASS)
+    for of_stable, of_canary in zip(stable, canary, strict=True):
+        for place in {**of_stable.classes, **of_canary.classes}:
+            pair = of_stable.classes.get(place, NO_CLASS), of_canary.classes.get(place, NO_CLASS)
             if pair[0] != pair[1]:
                 yield pair
 

@@ -40,11 +40,11 @@ def by_text(**answers: str):
 
 def test_agreement_flips_and_times_are_counted(tmp_path):
     texts = ["a"] * 5 + ["b"] * 3 + ["c"] * 2
-    stable = by_text(a="positive", b="positive", c="neutral")
-    canary = by_text(a="positive", b="negative", c="made up")
+    good = by_text(a="positive", b="positive", c="neutral")
+    bad = by_text(a="positive", b="negative", c="made up")
     with (
-        revisions(stable, canary) as (one, other),
-        comparing(comparator_config(one.port, other.port, warmUpPairs=4), tmp_path) as comparator,
+        revisions(good, bad) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, warmUpPairs=4), tmp_path) as comparator,
     ):
         assert comparator.send({"inputs": text} for text in texts) == [202] * 10
         found = comparator.wait_for_pairs(10)
@@ -57,14 +57,14 @@ def test_agreement_flips_and_times_are_counted(tmp_path):
 
 def test_both_get_the_same_request_as_it_was_sent(tmp_path):
     with (
-        revisions(saying("positive"), saying("positive")) as (one, other),
-        comparing(comparator_config(one.port, other.port), tmp_path) as comparator,
+        revisions(saying("positive"), saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port), tmp_path) as comparator,
     ):
         odd = b' {"inputs" : "gr\xc3\xb6\xc3\x9fer", "parameters": null}\n'
         comparator.send([odd], target="/?trace=1")
         comparator.wait_for_pairs(1)
-    assert one.bodies == other.bodies == [odd]
-    for head, port in ((one.heads[0], one.port), (other.heads[0], other.port)):
+    assert stable.bodies == canary.bodies == [odd]
+    for head, port in ((stable.heads[0], stable.port), (canary.heads[0], canary.port)):
         assert head.startswith(b"POST /?trace=1 HTTP/1.1\r\n")
         assert f"host: 127.0.0.1:{port}\r\n".encode() in head
 
@@ -85,8 +85,8 @@ def test_each_is_asked_first_about_half_of_the_time_and_never_both_at_once(tmp_p
 
     limits = {"requestsPerSecond": 10_000, "queueRequests": 1000, "concurrency": 1}
     with (
-        revisions(noting("stable"), noting("canary")) as (one, other),
-        comparing(comparator_config(one.port, other.port, limits=limits), tmp_path) as comparator,
+        revisions(noting("stable"), noting("canary")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, limits=limits), tmp_path) as comparator,
     ):
         comparator.send([COPY] * 200)
         comparator.wait_for_pairs(200)
@@ -99,20 +99,20 @@ def test_each_is_asked_first_about_half_of_the_time_and_never_both_at_once(tmp_p
 def test_connections_are_kept_and_no_more_than_the_pairs_under_way(tmp_path):
     limits = {"requestsPerSecond": 10_000, "queueRequests": 1000, "concurrency": 3}
     with (
-        revisions(saying("positive", seconds=0.005), saying("positive")) as (one, other),
-        comparing(comparator_config(one.port, other.port, limits=limits), tmp_path) as comparator,
+        revisions(saying("positive", seconds=0.005), saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, limits=limits), tmp_path) as comparator,
     ):
         comparator.send([COPY] * 150)
         comparator.wait_for_pairs(150)
-    assert one.connections <= 3 + 1  # one is replaced after 100 requests
-    assert one.most_at_once <= 3
-    assert other.most_at_once <= 3
+    assert stable.connections <= 3 + 1  # one is replaced after 100 requests
+    assert stable.most_at_once <= 3
+    assert canary.most_at_once <= 3
 
 
 def test_a_server_that_closes_its_connections_between_requests_is_not_to_blame(tmp_path):
     with (
-        revisions(once, saying("positive")) as (one, other),
-        comparing(comparator_config(one.port, other.port), tmp_path) as comparator,
+        revisions(once, saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port), tmp_path) as comparator,
     ):
         comparator.send([COPY] * 100)
         found = comparator.wait_for_pairs(100).live
@@ -220,12 +220,12 @@ def test_a_client_of_the_copies_port_gets_202_whatever_it_sends_and_the_rest_is_
 
 def test_a_request_that_both_refuse_is_no_failure_and_one_without_room_is_no_evidence(tmp_path):
     with (
-        revisions(saying("positive", status=422), saying("positive", status=400)) as (one, other),
-        comparing(comparator_config(one.port, other.port), tmp_path) as comparator,
+        revisions(saying("positive", status=422), saying("positive", status=400)) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port), tmp_path) as comparator,
     ):
         comparator.send([COPY])
         comparator.wait_for_pairs(1)
-        one.answer = saying("positive", status=429)
+        stable.answer = saying("positive", status=429)
         comparator.send([COPY])
         found = comparator.wait_for_pairs(2).live
     assert (found.refused, found.overloaded, found.both_failed, found.canary_failed, found.rows) == (1, 1, 0, 0, 0)
@@ -234,8 +234,8 @@ def test_a_request_that_both_refuse_is_no_failure_and_one_without_room_is_no_evi
 def test_more_than_the_rate_is_dropped_and_counted(tmp_path):
     limits = {"requestsPerSecond": 5, "queueRequests": 1000}
     with (
-        revisions(saying("positive"), saying("positive")) as (one, other),
-        comparing(comparator_config(one.port, other.port, limits=limits), tmp_path) as comparator,
+        revisions(saying("positive"), saying("positive")) as (stable, canary),
+        comparing(comparator_config(stable.port, canary.port, limits=limits), tmp_path) as comparator,
     ):
         assert comparator.send([COPY] * 200) == [202] * 200
         copies = comparator.counts().copies
@@ -243,15 +243,15 @@ def test_more_than_the_rate_is_dropped_and_counted(tmp_path):
     assert copies.taken + copies.rate == 200
     assert copies.rate > 0
     assert copies.taken >= 5
-    assert len(one.bodies) == copies.taken
+    assert len(stable.bodies) == copies.taken
 
 
 def test_a_new_pair_of_revisions_begins_at_zero(tmp_path):
-    with revisions(saying("positive"), saying("positive")) as (one, other):
-        with comparing(comparator_config(one.port, other.port), tmp_path) as comparator:
+    with revisions(saying("positive"), saying("positive")) as (stable, canary):
+        with comparing(comparator_config(stable.port, canary.port), tmp_path) as comparator:
             comparator.send([COPY] * 3)
             first = comparator.wait_for_pairs(3)
-        with comparing(comparator_config(other.port, one.port), tmp_path) as comparator:
+        with comparing(comparator_config(canary.port, stable.port), tmp_path) as comparator:
             second = comparator.counts()
     assert (pairs_of(first.live), pairs_of(second.live), second.copies.taken) == (3, 0, 0)
     assert first.started_at < second.started_at

@@ -50,9 +50,9 @@ def test_one_text_of_many_that_differs_makes_a_request_differ():
 
 
 def test_answers_to_different_numbers_of_texts_differ_without_a_common_place():
-    one, two = TEXT.read([scores(no=0.9)]), TEXT.read([scores(no=0.9), scores(no=0.9)])
-    assert not agree(one, two)
-    assert [*flips(one, two)] == []
+    stable, canary = TEXT.read([scores(no=0.9)]), TEXT.read([scores(no=0.9), scores(no=0.9)])
+    assert not agree(stable, canary)
+    assert [*flips(stable, canary)] == []
 
 
 def test_entities_agree_only_if_all_spans_and_types_are_the_same():

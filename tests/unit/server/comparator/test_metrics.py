@@ -54,8 +54,8 @@ async def counted(labels=("no", "yes"), *, task="text-classification") -> tuple[
     service = ComparatorService(config(labels=list(labels), task=task))
     service.arrivals.update(Arrival)
     for tally in (service.live, service.replays.pairs):
-        for one, other in itertools.product([*labels, "made up", "none"], repeat=2):
-            tally.add(compared(side(one), side(other, 1.5)), is_warm=True)
+        for stable, canary in itertools.product([*labels, "made up", "none"], repeat=2):
+            tally.add(compared(side(stable), side(canary, 1.5)), is_warm=True)
         for failure in Failure:
             tally.add(compared(Side(failure=failure), side("no")), is_warm=True)
     (stable,), (canary,) = side("yes").choices, side("no").choices
