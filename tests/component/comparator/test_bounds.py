@@ -119,6 +119,25 @@ def test_it_does_not_wait_longer_for_revisions_that_hang_than_it_may(tmp_path):
     assert "Traceback" not in log
 
 
+def test_it_ends_in_the_middle_of_a_replay_and_copies_were_compared_beside_it(tmp_path):
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text((json.dumps({"inputs": SECRET, "label": "positive"}) + "\n") * 10_000)
+    limits = {"goldenRequestsPerSecond": 50, "concurrency": 1}
+    config = {"path": str(golden), "times": 1}
+    with (
+        revisions(saying("positive", seconds=0.02), saying("positive")) as (stable, canary),
+        comparing(
+            comparator_config(stable.port, canary.port, golden=config, limits=limits, drainSeconds=10), tmp_path
+        ) as comparator,
+    ):
+        until(lambda: comparator.counts().golden.rows_done > 3, seconds=DEADLINE, what="a replay that has begun")
+        comparator.send([COPY] * 5)
+        found = comparator.wait_for_pairs(5)
+        assert comparator.stop() == 0
+    assert (found.live.agree, found.golden.completed) == (5, 0)
+    assert "Traceback" not in comparator.log.read_text()
+
+
 def test_once_asked_to_stop_it_is_not_ready_takes_no_copies_and_still_shows_its_counts(tmp_path):
     with (
         revisions(saying("positive"), saying("positive")) as (stable, canary),
