@@ -67,6 +67,8 @@ def serve(
     """Serve one ModelDeployment over HTTP until Ctrl-C.
 
     Try it: curl 127.0.0.1:8080 -d '{"inputs": "A joy from start to finish."}' -H 'content-type: application/json'
+
+    The server also speaks the Open Inference Protocol (/v2) and OpenAI's embeddings (/v1/embeddings): docs/serving.md has examples.
     """
     from tuneloop_cli.commands.serve import serve_deployment
 

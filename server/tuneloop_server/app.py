@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,17 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tuneloop_server.errors import CannotServe
+from tuneloop_server.errors import CannotServe, plain_error
 from tuneloop_server.no_such_page import no_such_page
 from tuneloop_server.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.requests import Request
 
     from tuneloop_server.lifecycle import ModelService
-    from tuneloop_server.protocols.protocol import WireProtocol
+    from tuneloop_server.protocols.protocol import ErrorShape, WireProtocol
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,17 @@ def create_app(
     metrics = ["/metrics"] if service.config.metrics_port is None else []
     pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
     routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + pages
-    return Starlette(routes=routes, exception_handlers={HTTPException: no_such_page(routes)}, lifespan=lifespan)
+    return Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: no_such_page(routes, shape_of=partial(_error_shape, protocols.values()))},
+        lifespan=lifespan,
+    )
+
+
+def _error_shape(protocols: Iterable[WireProtocol], path: str) -> ErrorShape:
+    """Return how the protocol to which a path belongs shapes its errors."""
+    owners = [protocol for protocol in protocols if protocol.prefix is not None and path.startswith(protocol.prefix)]
+    return owners[0].error_shape if owners else plain_error
 
 
 def create_metrics_app(service: ModelService) -> Starlette:

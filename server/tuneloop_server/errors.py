@@ -2,7 +2,7 @@
 
 Exception
 ├── CannotServe    the process ends: one line on stderr and an exit code
-└── RequestError   the request ends: an HTTP status and `{"error": …}`
+└── RequestError   the request ends: an HTTP status and an error in the shape of the protocol
 """
 
 from __future__ import annotations
@@ -25,11 +25,20 @@ class CannotServe(Exception):  # noqa: N818  (named for what it means)
 
 
 class RequestError(Exception):
-    """A request that gets no prediction. Its text becomes `{"error": …}`."""
+    """A request that gets no prediction. The protocol says in which shape a client reads its text."""
 
-    def __init__(self, message: str, *, status: int, reason: Reason, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int, reason: Reason, retry_after: int | None = None, field: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason: Reason = reason
         self.retry_after = retry_after
         """Seconds until the client should try again; sent as Retry-After."""
+        self.field = field
+        """Path of the field that is wrong, if it is one field."""
+
+
+def plain_error(error: RequestError) -> tuple[int, object]:
+    """Return the error's own status, and `{"error": …}`: what the server's pages answer, too."""
+    return error.status, {"error": str(error)}

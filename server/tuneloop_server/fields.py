@@ -14,21 +14,22 @@ _MOST_SHOWN = 60
 """Characters of a value that an error message shows."""
 
 
-def invalid(message: str) -> RequestError:
-    """Return the error for a request that can be read but is wrong (422)."""
-    return RequestError(message, status=422, reason="validation")
+def invalid(message: str, *, field: str | None = None) -> RequestError:
+    """Return the error for a request that can be read but is wrong (422). field: path of the field that is wrong."""
+    return RequestError(message, status=422, reason="validation", field=field)
 
 
 def wrong(field: str, value: object, expected: str) -> RequestError:
     """Return the error for a field whose value is not allowed."""
-    return invalid(f"{field}: {shown(value)} was given, {expected}")
+    return invalid(f"{field}: {shown(value)} was given, {expected}", field=field)
 
 
 def check_known(fields: Mapping[str, object], known: Sequence[str], *, prefix: str = "") -> None:
     """Raise RequestError for a field that is not known. prefix: path of the object that holds the fields, such as `parameters.`."""
     for name in fields:
         if name not in known:
-            raise invalid(f"{prefix}{shown(name)}: is not known; allowed are {', '.join(known)}")
+            field = f"{prefix}{shown(name)}"
+            raise invalid(f"{field}: is not known; allowed are {', '.join(known)}", field=field)
 
 
 def choice(field: str, value: object, allowed: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,12 @@ from tuneloop_server.model import Window
 from tuneloop_server.tasks.task import ModelFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from concurrent.futures import Executor
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Encoded, Logits, Model
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Model
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.runtimes.runtime import Runtime
     from tuneloop_server.tasks.task import Task
@@ -77,10 +78,22 @@ class ModelService:
         Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, if the model fails, or if its
         output is not finite.
         """
+        return await self._loaded().answer(texts, parameters)
+
+    @property
+    def embeddings(self) -> EmbeddingSupport:
+        """Whether the model makes embeddings. Raises RequestError while the model is not loaded."""
+        return self._loaded().embeddings
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[Encoded, Embedding]]:
+        """Return the tokens and the embedding of each text. Raises RequestError as `answer` does, and if the model makes no embeddings."""
+        return await self._loaded().embed(texts)
+
+    def _loaded(self) -> Answerer:
         if self._answerer is None:
             message = "the model is being loaded; try again in 1 s"
             raise RequestError(message, status=503, reason="unavailable", retry_after=1)
-        return await self._answerer.answer(texts, parameters)
+        return self._answerer
 
     async def run(self) -> None:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
@@ -108,7 +121,7 @@ class ModelService:
 
 
 class Answerer:
-    """Answers texts with a loaded model: tokenizes, waits for the forward passes, makes the task's responses."""
+    """Answers texts with a loaded model: tokenizes, waits for the forward passes, makes the task's responses or embeddings."""
 
     def __init__(
         self,
@@ -116,7 +129,7 @@ class Answerer:
         *,
         task: Task[Any],
         facts: ModelFacts,
-        batcher: Batcher[Encoded, Logits],
+        batcher: Batcher[Encoded, Logits | Embedding],
         monitoring: Monitoring,
     ) -> None:
         self._model = model
@@ -125,12 +138,15 @@ class Answerer:
         self._batcher = batcher
         self._monitoring = monitoring
 
+    @property
+    def embeddings(self) -> EmbeddingSupport:
+        """Whether the model makes embeddings."""
+        return self._model.embeddings
+
     async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
         """Return the response for each text. Raises RequestError: see `ModelService.answer`."""
         stride = self._task.stride(parameters)
-        rows = await self._batcher.submit(len(texts), partial(self._encode, texts, stride))
-        for number, outputs in enumerate(rows, start=1):
-            _require_numbers([logits for _, logits in outputs], text=number)
+        rows = await self._compute(texts, partial(self._encode, texts, stride))
         values = []
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
@@ -142,6 +158,28 @@ class Answerer:
         self._monitoring.encoded([encoded for outputs in rows for encoded, _ in outputs])
         return values
 
+    async def embed(self, texts: Sequence[str]) -> list[tuple[Encoded, Embedding]]:
+        """Return the tokens and the embedding of each text. Raises RequestError: see `ModelService.embed`."""
+        if self.embeddings.refusal:
+            raise invalid(self.embeddings.refusal)
+        rows = await self._compute(texts, partial(self._encode_for_embeddings, texts))
+        embedded = [output for (output,) in rows]
+        self._monitoring.encoded([encoded for encoded, _ in embedded])
+        return embedded
+
+    async def _compute(
+        self, texts: Sequence[str], encode: Callable[[], Awaitable[list[list[Encoded]]]]
+    ) -> list[list[tuple[Encoded, Logits | Embedding]]]:
+        """Return the windows of each text with the model's outputs. encode: makes the windows."""
+        rows = await self._batcher.submit(len(texts), encode)
+        for number, outputs in enumerate(rows, start=1):
+            _require_numbers([output for _, output in outputs], text=number)
+        return rows
+
+    async def _encode_for_embeddings(self, texts: Sequence[str]) -> list[list[Encoded]]:
+        windows = await self._encode(texts, None)
+        return [[replace(window, output="embedding") for window in of_text] for of_text in windows]
+
     async def _encode(self, texts: Sequence[str], stride: int | None) -> list[list[Encoded]]:
         encode = partial(self._model.encode, texts, stride=stride)
         fast = stride is None and sum(map(len, texts)) <= _ENCODE_HERE
@@ -152,9 +190,9 @@ class Answerer:
         return windows
 
 
-def _require_numbers(outputs: Sequence[Logits], *, text: int) -> None:
+def _require_numbers(outputs: Sequence[Logits | Embedding], *, text: int) -> None:
     """Raise RequestError if an output is NaN or infinite: JSON has no such number, and a metric that counted one would stay NaN."""
-    if all(np.isfinite(logits).all() for logits in outputs):
+    if all(np.isfinite(output).all() for output in outputs):
         return
     message = f"the model's output for text {text} is not a finite number: its weights are damaged"
     _log.error("%s", message)

@@ -1,12 +1,12 @@
-"""What a loaded model is: texts become token ids, token ids become logits. Plain data between runtimes, batching and tasks.
+"""What a loaded model is: texts become token ids, token ids become logits or embeddings. Plain data between runtimes, batching and tasks.
 
-Shapes: T = tokens of a text with its special tokens, C = labels.
+Shapes: T = tokens of a text with its special tokens, C = labels, H = size of the hidden state.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Logits: TypeAlias = NDArray[np.float32]
     """[C] for a text, or [T, C] for the tokens of a text."""
+    Embedding: TypeAlias = NDArray[np.float32]
+    """[H]: the mean of the last hidden state over the tokens of a text, divided by its L2 norm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Encoded:
     """For each token its start and end in the text, in characters; empty unless the task needs offsets."""
     special_tokens: list[int] = field(default_factory=list)
     """For each token 1 if the tokenizer added it to the text, else 0; empty unless the task needs offsets."""
+    output: Literal["logits", "embedding"] = "logits"
+    """What the model computes of it."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,6 +45,16 @@ class Window(NamedTuple):
 
     encoded: Encoded
     logits: Logits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSupport:
+    """Whether a model makes embeddings of texts."""
+
+    size: int = 0
+    """H; 0 if it makes none."""
+    refusal: str = ""
+    """Why it makes none; empty if it makes them."""
 
 
 class Vocabulary(Protocol):
@@ -68,6 +82,10 @@ class Model(Protocol):
     def vocabulary(self) -> Vocabulary:
         """The tokenizer's vocabulary."""
 
+    @property
+    def embeddings(self) -> EmbeddingSupport:
+        """Whether the model makes embeddings."""
+
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text, at least one.
 
@@ -75,5 +93,5 @@ class Model(Protocol):
         the window before. Raises RequestError if `stride` leaves a window no token of its own.
         """
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits]:
-        """Run a forward pass; return the logits of each window."""
+    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+        """Run a forward pass; return what is asked for of each window: its logits, or its embedding."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from tuneloop_server.errors import RequestError, plain_error
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -14,9 +16,13 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    ErrorShape = Callable[[RequestError], tuple[int, object]]
 
-def no_such_page(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return the handler for wrong paths and methods; its response lists the routes."""
+
+def no_such_page(
+    routes: Sequence[Route], *, shape_of: Callable[[str], ErrorShape] = lambda _: plain_error
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return the handler for wrong paths and methods; its response lists the routes. shape_of: (path) → how an error is shaped there."""
     by_method = {method: _paths(routes, method) for method in ("POST", "GET")}
     listed = "; ".join(f"{method} {', '.join(paths)}" for method, paths in by_method.items() if paths)
 
@@ -29,7 +35,9 @@ def no_such_page(routes: Sequence[Route]) -> Callable[[Request, Exception], Awai
             else "there is no such page"
         )
         headers = {"allow": allowed} if allowed else None
-        return JSONResponse({"error": f"{problem}; there are: {listed}"}, status_code=status, headers=headers)
+        shown = RequestError(f"{problem}; there are: {listed}", status=status, reason="validation")
+        status, content = shape_of(request.url.path)(shown)
+        return JSONResponse(content, status_code=status, headers=headers)
 
     return handle
 

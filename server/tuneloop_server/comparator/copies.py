@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuneloop_server.body_memory import BodyMemory, BodyShare
 from tuneloop_server.comparator.backlog import Copy
 from tuneloop_server.errors import RequestError
-from tuneloop_server.protocols.paths import PREDICTION_PATHS
+from tuneloop_server.protocols.paths import HF_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +105,9 @@ class Copies:
 
 
 def _target(scope: Scope) -> bytes | None:
-    """Return path and query if this is a prediction in one of our protocols."""
+    """Return path and query if this is a prediction whose answer is read."""
     query: bytes = scope["query_string"]
-    if scope["method"] != "POST" or scope["path"] not in PREDICTION_PATHS or not _QUERY.fullmatch(query):
+    if scope["method"] != "POST" or scope["path"] not in HF_PATHS or not _QUERY.fullmatch(query):
         return None
     path: str = scope["path"]
     return path.encode() + (b"?" + query if query else b"")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import check_known, invalid, wrong
+from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
 
@@ -39,10 +39,10 @@ class HfRequest:
 
 def read(body: bytes) -> HfRequest:
     """Return what a request asks for. Raises RequestError: 400 if the body is not JSON, 422 naming the field that is wrong."""
-    document = _object(body)
+    document = json_object(body, example=_EXAMPLE)
     check_known(document, ("inputs", "parameters", "options"))
     if "inputs" not in document:
-        raise invalid(f"inputs: is missing, {_EXAMPLE}")
+        raise invalid(f"inputs: is missing, {_EXAMPLE}", field="inputs")
     inputs = document["inputs"]
     parameters = document.get("parameters")
     if parameters is None:
@@ -65,45 +65,14 @@ async def answer(service: ModelService, body: bytes) -> bytes:
 
 
 def _routes(service: ModelService) -> list[Route]:
-    handler = endpoint(service, protocol=_NAME, respond=lambda body: answer(service, body))
+    handler = endpoint(service, protocol=_NAME, respond=lambda _, body: answer(service, body))
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        document = json.loads(body)
-    except RecursionError:
-        raise RequestError("the body is nested too deeply to be read", status=400, reason="validation") from None
-    except ValueError as error:
-        message = f"the body is not JSON ({error}); {_EXAMPLE}"
-        raise RequestError(message, status=400, reason="validation") from error
-    if not isinstance(document, dict):
-        raise wrong("the body", document, f"expected an object, {_EXAMPLE}")
-    return document
-
-
 def _texts(inputs: object) -> list[str]:
-    if not isinstance(inputs, list):
-        return [_text("inputs", inputs, "expected a string or a list of strings")]
-    if not inputs:
-        raise invalid("inputs: is an empty list; at least one text is needed")
-    return [_text(f"inputs[{index}]", text, "expected a string") for index, text in enumerate(inputs)]
-
-
-def _text(field: str, text: object, expected: str) -> str:
-    if not isinstance(text, str):
-        raise wrong(field, text, expected)
-    if not _is_unicode(text):
-        raise invalid(f"{field}: holds half of a surrogate pair, which is no character")
-    return text
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if isinstance(inputs, list):
+        return texts_of("inputs", inputs)
+    return [text_of("inputs", inputs, expected="expected a string or a list of strings")]
 
 
 HF = WireProtocol(name=_NAME, routes=_routes)

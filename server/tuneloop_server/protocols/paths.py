@@ -1,6 +1,4 @@
-"""The paths of predictions. They stand in a file without imports, since the comparator knows them and not what answers them."""
+"""The paths of the Hugging Face task API. They stand in a file without imports, since the comparator knows them and not what answers them."""
 
 HF_PATHS = ("/", "/predict")
-
-PREDICTION_PATHS = frozenset(HF_PATHS)
-"""Of all protocols. A POST to one of them is answered by the model, whatever it asks."""
+"""The comparator reads the answers to these. In the other protocols the same model says the same in other shapes: copies of such requests are dropped."""

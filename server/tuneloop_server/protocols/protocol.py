@@ -1,4 +1,4 @@
-"""The seam `WireProtocol`: what clients send and get. `endpoint` does what all protocols share: limits, errors, metrics, draining."""
+"""The seam `WireProtocol`: what clients send and get. `endpoint` does what all protocols share: limits, metrics, draining."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.responses import Response
 
 from tuneloop_server.body_memory import BodyShare
-from tuneloop_server.errors import RequestError
+from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.protocols.body import read_body
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from tuneloop_server.errors import Reason
     from tuneloop_server.lifecycle import ModelService
 
+    Respond: TypeAlias = Callable[[Request, bytes], Awaitable[bytes]]
+    """(request, its body) → the JSON of the response; may raise RequestError."""
+    ErrorShape: TypeAlias = Callable[[RequestError], tuple[int, object]]
+    """(why a request gets no answer) → status and JSON data of the response."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -33,12 +38,15 @@ class WireProtocol:
     name: str
     """The label `protocol` of the request metrics."""
     routes: Callable[[ModelService], Sequence[Route]]
+    prefix: str | None = None
+    """What the paths of the protocol begin with: where a client asks for one that is not there, it gets the error in the protocol's shape."""
+    error_shape: ErrorShape = plain_error
 
 
 def endpoint(
-    service: ModelService, *, protocol: str, respond: Callable[[bytes], Awaitable[bytes]]
+    service: ModelService, *, protocol: str, respond: Respond, error_shape: ErrorShape = plain_error
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return the handler of a route. respond: the request's body → the JSON of the response; may raise RequestError."""
+    """Return the handler of a route."""
 
     async def handle(request: Request) -> Response:
         start = time.perf_counter()
@@ -49,8 +57,9 @@ def endpoint(
             try:
                 content = await _content(respond, request, service)
             except RequestError as error:
-                status, reason = error.status, error.reason
-                content = json.dumps({"error": str(error)}, ensure_ascii=False).encode()
+                reason = error.reason
+                status, shaped = error_shape(error)
+                content = json.dumps(shaped, ensure_ascii=False).encode()
                 if error.retry_after is not None:
                     headers["retry-after"] = str(error.retry_after)
         # While draining, a client must find another server. After 413 a part of the body is unread.
@@ -62,11 +71,11 @@ def endpoint(
     return handle
 
 
-async def _content(respond: Callable[[bytes], Awaitable[bytes]], request: Request, service: ModelService) -> bytes:
+async def _content(respond: Respond, request: Request, service: ModelService) -> bytes:
     """Return the JSON of the response. Raises RequestError, also for a defect."""
     share = BodyShare(service.bodies)
     try:
-        return await respond(await read_body(request, share))
+        return await respond(request, await read_body(request, share))
     except RequestError:
         raise
     except Exception as error:

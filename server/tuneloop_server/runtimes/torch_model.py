@@ -1,4 +1,4 @@
-"""A model that torch runs: loaded from a checked artifact, token ids to logits."""
+"""A model that torch runs: loaded from a checked artifact, token ids to logits or embeddings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from tuneloop_api.contract.cgroup import cpu_quota
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
 from tuneloop_server.runtimes.packed_linear import pack_linears
 from tuneloop_server.runtimes.tokenizer import TextTokenizer
 
@@ -27,18 +29,23 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Encoded, Logits
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
 _UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
 """What transformers raises for a model that it cannot read."""
+_log = logging.getLogger(__name__)
 
 
 class TorchModel:
     """A model on the CPU that computes in float32."""
 
     def __init__(
-        self, model: torch.nn.Module, tokenizer: transformers.PreTrainedTokenizerFast, *, vocabulary: TextTokenizer
+        self,
+        model: transformers.PreTrainedModel,
+        tokenizer: transformers.PreTrainedTokenizerFast,
+        *,
+        vocabulary: TextTokenizer,
     ) -> None:
         self.vocabulary = vocabulary
         self._model = model
@@ -50,9 +57,30 @@ class TorchModel:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
         return self.vocabulary.encode(texts, stride=stride)
 
+    @cached_property
+    def embeddings(self) -> EmbeddingSupport:
+        """Whether the model makes embeddings. It is tried when it is asked for the first time."""
+        ((window,),) = self.encode(["warm up"])
+        with torch.inference_mode():
+            return embedding_support(self._model, window.ids)
+
     @torch.inference_mode()
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits]:
-        """Run a forward pass. B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
+    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+        """Run a forward pass over the windows that want logits, and one over those that want an embedding."""
+        outputs: dict[int, Logits | Embedding] = {}
+        for compute, output in ((self._logits, "logits"), (self._embeddings, "embedding")):
+            places = [place for place, window in enumerate(batch) if window.output == output]
+            if places:
+                outputs |= zip(places, compute([batch[place] for place in places]), strict=True)
+        return [outputs[place] for place in range(len(batch))]
+
+    def _embeddings(self, batch: Sequence[Encoded]) -> list[Embedding]:
+        inputs = self._padded(batch)
+        states = self._model.base_model(**inputs).last_hidden_state
+        return list(mean_of_tokens(states, inputs["attention_mask"]).float().numpy())
+
+    def _logits(self, batch: Sequence[Encoded]) -> list[Logits]:
+        """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         logits = self._model(**self._padded(batch)).logits.float().numpy()
         if logits.ndim == 2:
             return list(logits)
@@ -91,12 +119,13 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
             link_checked_model(config, manifest, folder=Path(folder))
             model = _load_checked(Path(folder), manifest, task, max_windows=config.batching.max_queue)
     except _UNREADABLE as error:
-        logging.getLogger(__name__).debug("loading failed", exc_info=True)
+        _log.debug("loading failed", exc_info=True)
         reason = " ".join(str(error).split())[:300]
         message = f"{config.artifact_uri}: model/ cannot be loaded: {reason}"
         raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
     for texts in (1, config.batching.max_batch_size):
         model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+    _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
     return model
 
 

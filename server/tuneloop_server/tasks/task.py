@@ -6,8 +6,9 @@ Requests and responses have the shape that Hugging Face defines for the task id.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,33 @@ class Answer:
     predictions: Sequence[Prediction]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutputTensor:
+    """An output of the Open Inference Protocol. Its first dimension are the texts."""
+
+    name: str
+    datatype: Literal["BYTES", "FP32"]
+    row: Callable[[Any, Sequence[str]], Sequence[str | float]]
+    """(the value of a text's `Answer`, the model's labels) → the elements of the text's row."""
+    is_by_label: bool = False
+    """A row has an element for each label of the model, in the order of their ids: the shape is [n, k]. Else it has one, and the shape is [n]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensors:
+    """The responses for some texts as tensors of the Open Inference Protocol."""
+
+    outputs: tuple[OutputTensor, ...]
+    refused_parameters: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the task for which tensors have no place → why."""
+
+
+JSON_TENSOR = OutputTensor(
+    name="response", datatype="BYTES", row=lambda value, _: [json.dumps(value, ensure_ascii=False)]
+)
+"""The response for a text as JSON, the same as in the Hugging Face task API."""
+
+
 def one_window(_: object) -> None:
     """Cut long texts: a text is one window."""
 
@@ -71,6 +99,8 @@ class Task(Generic[Parameters]):
     """(text, its windows, parameters, facts) → what the text is answered with."""
     answer_format: AnswerFormat
     """How its answers are read back: what they chose, how sure they are, whether two of them agree. An entry of `tuneloop_server.answers.ANSWERS`."""
+    tensors: Tensors = Tensors(outputs=(JSON_TENSOR,))
+    """The response in the Open Inference Protocol."""
 
     def label_names(self, labels: Sequence[str]) -> list[str]:
         """Return every label that a `Prediction` may have; each gets a series in `tuneloop_predictions_total`. labels: the model's."""

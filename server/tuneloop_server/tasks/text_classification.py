@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number
-from tuneloop_server.tasks.task import Answer, Prediction, Task
+from tuneloop_server.tasks.task import Answer, OutputTensor, Prediction, Task, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +77,21 @@ def _scores(logits: list[float], probabilities: list[float], function: str) -> l
     return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in logits]  # sigmoid, without overflow
 
 
+def _scores_by_label(value: list[dict[str, Any]], labels: Sequence[str]) -> list[float]:
+    scores = {element["label"]: element["score"] for element in value}
+    return [scores[label] for label in labels]
+
+
+TENSORS = Tensors(
+    outputs=(
+        OutputTensor(name="label", datatype="BYTES", row=lambda value, _: [value[0]["label"]]),
+        OutputTensor(name="score", datatype="FP32", row=lambda value, _: [value[0]["score"]]),
+        OutputTensor(name="scores", datatype="FP32", row=_scores_by_label, is_by_label=True),
+    ),
+    refused_parameters={"top_k": "the tensor scores has all labels"},
+)
+"""The best label of each text, its score, and the scores of all labels."""
+
 TEXT_CLASSIFICATION = Task(
     name="text-classification",
     auto_class="AutoModelForSequenceClassification",
@@ -84,4 +99,5 @@ TEXT_CLASSIFICATION = Task(
     read_parameters=read_parameters,
     answer=answer,
     answer_format=TEXT_CLASSIFICATION_ANSWERS,
+    tensors=TENSORS,
 )

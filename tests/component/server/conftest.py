@@ -1,4 +1,4 @@
-"""An artifact with a tiny real model, and a server process over it, which the tests that change nothing share."""
+"""An artifact with a tiny real model, and a server process over it, which the tests that change nothing share. The same for a tagger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from artifact import make_artifact
 from server_process import Artifact, Server, configuration, running
 from tiny_models import tiny_bert
+from tiny_taggers import tiny_tagger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,5 +26,19 @@ def artifact(tmp_path_factory) -> Artifact:
 @pytest.fixture(scope="session")
 def server(artifact, tmp_path_factory) -> Iterator[Server]:
     config = configuration(artifact.folder, digest=artifact.manifest.digest())
+    with running(config, tmp_path_factory.mktemp("running")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tagger_artifact(tmp_path_factory) -> Artifact:
+    folder = tmp_path_factory.mktemp("tagger")
+    return Artifact(folder, tiny_tagger(folder, "bert"))
+
+
+@pytest.fixture(scope="session")
+def tagger(tagger_artifact, tmp_path_factory) -> Iterator[Server]:
+    """A server for token classification with a queue of 12 texts."""
+    config = configuration(tagger_artifact.folder, batching={"max_queue": 12})
     with running(config, tmp_path_factory.mktemp("running")) as server:
         yield server

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from app_clients import app_client, metric, wait_until
 from artifact import write_manifest
-from prometheus_client import generate_latest
 from server_process import configuration
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from tuneloop_server.answers.answer_format import AnswerFormat
-from tuneloop_server.app import create_app
-from tuneloop_server.lifecycle import ModelService
-from tuneloop_server.model import Encoded
-from tuneloop_server.monitoring import Monitoring
+from tuneloop_server.model import EmbeddingSupport, Encoded
 from tuneloop_server.protocols import PROTOCOLS
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
 from tuneloop_server.runtimes.runtime import Runtime
@@ -58,6 +52,7 @@ class WordCounter:
 
     max_tokens: int
     vocabulary: None = None
+    embeddings = EmbeddingSupport(refusal="this model makes no embeddings: it counts words")
 
     def encode(self, texts, *, stride=None):
         return [
@@ -82,7 +77,7 @@ COUNTER = Runtime(name="word-counter", load=load_word_counter)
 
 
 def plain_routes(service):
-    async def respond(body):
+    async def respond(_, body):
         (value,) = await service.answer([body.decode()], service.task.read_parameters({}))
         return value["label"].encode()
 
@@ -96,15 +91,10 @@ PLAIN = WireProtocol(name="plain", routes=plain_routes)
 def served(folder, *, runtime=COUNTER, **changes):
     (folder / "model").mkdir(exist_ok=True)
     manifest = write_manifest(folder, ["short", "long"], name="n", max_tokens=8, temperature=1.0, task="text-length")
+    protocols = {**PROTOCOLS, PLAIN.name: PLAIN}
     config = configuration(folder, **changes)
-    monitoring = Monitoring(config, manifest, label_names=LENGTH.label_names(manifest.labels))
-    failures = []
-    with ThreadPoolExecutor(1) as worker:
-        service = ModelService(config, manifest, task=LENGTH, runtime=runtime, monitoring=monitoring, worker=worker)
-        app = create_app(service, stop=failures.append, protocols={**PROTOCOLS, PLAIN.name: PLAIN})
-        with TestClient(app) as client:
-            client.failures, client.service = failures, service
-            yield client
+    with app_client(config, manifest, task=LENGTH, runtime=runtime, protocols=protocols) as client:
+        yield client
 
 
 @pytest.fixture
@@ -112,16 +102,6 @@ def client(tmp_path):
     with served(tmp_path) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-
-
-def metric(client, line):
-    return line in generate_latest(client.service.monitoring.registry).decode()
 
 
 def test_a_new_task_is_served_in_the_hugging_face_protocol(client):
@@ -154,9 +134,9 @@ def test_the_predictions_of_a_new_task_are_counted_by_its_labels(client):
 
 def test_a_wrong_path_names_the_routes_of_all_protocols(client):
     message = client.post("/nothing").json()["error"]
-    assert message == (
-        "there is no such page; there are: POST /, /predict, /plain; GET /healthz, /readyz, /metrics, /info"
-    )
+    assert message.startswith("there is no such page; there are: POST /, /predict, ")
+    assert "/v1/embeddings, /plain; GET /v2, " in message
+    assert message.endswith(", /healthz, /readyz, /metrics, /info")
 
 
 def test_a_wrong_method_names_the_right_one(client):
@@ -282,18 +262,8 @@ def test_a_damaged_file_stops_the_server_before_the_runtime_loads(tmp_path):
 
     manifest = write_manifest(tmp_path, ["a"], name="n", max_tokens=8, temperature=1.0, task="text-length")
     (tmp_path / "model/weights").write_bytes(b"wrong")
-    config = configuration(tmp_path)
-    failures = []
-    with ThreadPoolExecutor(1) as worker:
-        service = ModelService(
-            config,
-            manifest,
-            task=LENGTH,
-            runtime=Runtime(name="never", load=never),
-            monitoring=Monitoring(config, manifest, label_names=["a"]),
-            worker=worker,
-        )
-        with TestClient(create_app(service, stop=failures.append)):
-            wait_until(lambda: failures)
+    runtime = Runtime(name="never", load=never)
+    with app_client(configuration(tmp_path), manifest, task=LENGTH, runtime=runtime) as client:
+        wait_until(lambda: client.failures)
     assert loaded == []
-    assert "model/weights: found SHA-256" in str(failures[0])
+    assert "model/weights: found SHA-256" in str(client.failures[0])

@@ -6,30 +6,17 @@ import asyncio
 
 import httpx
 import pytest
-from server_process import DEADLINE, configuration, running
-from tiny_taggers import CORPUS, tiny_tagger
+from server_process import DEADLINE
+from tiny_taggers import CORPUS
 
 TYPES = ("PER", "LOC", "MISC")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tagger")
-    tiny_tagger(folder, "bert")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tagger(folder, tmp_path_factory):
-    with running(configuration(folder, batching={"max_queue": 12}), tmp_path_factory.mktemp("running")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def pipeline(folder):
+def pipeline(tagger_artifact):
     from transformers import pipeline
 
-    return pipeline("token-classification", model=str(folder / "model"), device="cpu")
+    return pipeline("token-classification", model=str(tagger_artifact.folder / "model"), device="cpu")
 
 
 def assert_same(served, expected):

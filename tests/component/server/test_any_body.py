@@ -1,0 +1,77 @@
+"""No body makes a 5xx, in no protocol: a real model answers it, or the client did something wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from app_clients import app_client, wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from server_process import configuration
+
+from tuneloop_server.runtimes import RUNTIMES
+from tuneloop_server.tasks import TASKS
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+ANY_TEXT = st.text() | st.lists(st.sampled_from(["a ", "\ud800", "\0", "é"]), max_size=3).map("".join)
+"""`st.text` alone makes no halves of surrogate pairs, which a JSON document can hold."""
+TEXTS = ANY_TEXT | st.lists(ANY_TEXT, min_size=1, max_size=4)
+PARAMETERS = st.dictionaries(
+    st.sampled_from(["top_k", "function_to_apply", "aggregation_strategy", "stride", "ignore_labels", "x"]),
+    st.integers(-1, 5) | st.sampled_from(["none", "sigmoid", "first"]) | JSON,
+)
+TENSORS = st.lists(ANY_TEXT, min_size=1, max_size=3).flatmap(
+    lambda data: st.fixed_dictionaries(
+        {
+            "name": st.just("text"),
+            "datatype": st.just("BYTES"),
+            "shape": st.sampled_from([[len(data)], [len(data), 1], [0]]),
+            "data": st.sampled_from([data, [[text] for text in data]]),
+        }
+    )
+)
+OUTPUTS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from(["label", "score", "scores", "response", "x"])}), max_size=3
+)
+DOCUMENTS = {
+    "/": st.fixed_dictionaries({"inputs": TEXTS | JSON}, optional={"parameters": PARAMETERS | JSON}),
+    "/v1/embeddings": st.fixed_dictionaries(
+        {"input": TEXTS | JSON},
+        optional={"encoding_format": st.sampled_from(["float", "base64"]) | JSON, "dimensions": st.just(16) | JSON},
+    ),
+    "/v2/models/reviews/infer": st.fixed_dictionaries(
+        {"inputs": st.lists(TENSORS | JSON, min_size=1, max_size=1)},
+        optional={"outputs": OUTPUTS | JSON, "parameters": PARAMETERS | JSON, "id": ANY_TEXT | JSON},
+    ),
+}
+"""What a client might mean, by the path; whatever else is JSON, or none, comes beside it."""
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def client(request, artifact, tagger_artifact):
+    served = {"text-classification": artifact, "token-classification": tagger_artifact}[request.param]
+    config = configuration(served.folder)
+    task, runtime = TASKS[request.param], RUNTIMES["torch"]
+    with app_client(config, served.manifest, task=task, runtime=runtime) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_body_is_answered_or_refused(client, path):
+    documents = DOCUMENTS[path] | JSON
+    wrong = 422 if path == "/" else 400
+
+    @settings(max_examples=200)
+    @given(body=documents.map(lambda document: json.dumps(document).encode()) | st.binary())
+    def answer(body):
+        response = client.post(path, content=body)
+        assert response.status_code in {200, 400, 404, wrong}
+        json.loads(response.content)
+
+    answer()

@@ -1,0 +1,18 @@
+"""The comparator knows the paths of the Hugging Face task API without knowing the protocol: the list is that of its routes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from tuneloop_server.protocols import PROTOCOLS
+from tuneloop_server.protocols.hf import HF
+from tuneloop_server.protocols.paths import HF_PATHS
+
+
+def test_the_paths_are_those_of_the_protocol_and_of_no_other():
+    def posted(protocol):
+        return {route.path for route in protocol.routes(SimpleNamespace()) if "POST" in route.methods}
+
+    others = [protocol for protocol in PROTOCOLS.values() if protocol is not HF]
+    assert posted(HF) == set(HF_PATHS)
+    assert not posted(HF) & set().union(*map(posted, others))
