@@ -83,7 +83,10 @@ class MemoryCluster:
         if self._key(manifest) not in self.objects:
             return self._wrote("apply", self.add(manifest))
         stored = self.objects[self._key(manifest)]
-        stored["metadata"]["labels"] = manifest["metadata"]["labels"]
+        stored["metadata"] |= {
+            "labels": manifest["metadata"]["labels"],
+            "annotations": manifest["metadata"].get("annotations", {}),
+        }
         return self._wrote("apply", self.change(stored, spec=manifest["spec"]))
 
     async def replace(self, manifest: Manifest) -> Manifest:

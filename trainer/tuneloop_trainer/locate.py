@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from tuneloop_api.wire.uris import FILE_SCHEME, claim_path
 from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.split_names import split_named, split_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,13 @@ _ALLOWED = (
     ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
     "or a folder written by datasets.save_to_disk"
 )
+_DESCRIPTIONS = frozenset({"dataset_infos.json", "dataset_info.json"})
+"""What `datasets` writes about a data set, beside its rows."""
 _SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/run/secrets", "/var/run/secrets")))
 """A pod's token and settings lie there."""
+LFS_HINT = "run in the clone: git lfs pull"
+_DEFAULT_SPLIT = "train"
+_SEVERAL = 2
 _NO_LINKS = "put the files themselves there, or give the path that they have"
 
 
@@ -72,7 +78,7 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
 def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:
     """Return the files of a source in reading order.
 
-    Raises DataError if there is no file of a known format, or if a file lies outside the source.
+    Raises DataError if there is no file of a known format, or if a file lies outside the source or is not there itself (Git LFS).
     """
     path = path_of_uri(source.uri, claims=claims, field=f"{field}.uri")
     files = _found(path, source=source, field=field)
@@ -80,7 +86,15 @@ def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -
     for file in files:
         if not lies_in(file.path, root):
             raise DataError(f"{field}.uri: {file.name} lies outside of {source.uri}", hint=_NO_LINKS)
+        if file.path.is_file() and is_lfs_pointer(file.path):
+            raise DataError(f"{field}.uri: {file.name} is a Git LFS pointer, not the rows", hint=LFS_HINT)
     return files
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what Git leaves in place of a large file, where Git LFS has not fetched it."""
+    with path.open("rb") as file:
+        return file.read(40).startswith(b"version https://git-lfs")
 
 
 def _found(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
@@ -88,31 +102,55 @@ def _found(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
         raise DataError(f"{field}.uri: {source.uri} does not exist", hint=_neighbours(path))
     if path.is_dir() and _is_saved_data_set(path):
         return _saved_data_set(path, source=source, field=field)
-    if source.split != "train":
-        raise ConfigError(
-            f"{field}.split: {source.split!r} is for folders written by datasets.save_to_disk; {source.uri} is none",
-            hint="leave split out, and give the file or folder of that split as the uri",
-        )
     if path.is_dir():
-        return _folder(path, uri=source.uri, field=field)
+        return _folder(path, source=source, field=field)
+    if source.split != _DEFAULT_SPLIT:
+        raise _without_splits(source, field=field)
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{field}.uri: {source.uri} has no known extension; allowed: {_ALLOWED}")
     return [DataFile(path=path, format=FORMATS[path.suffix.lower()], name=source.uri)]
 
 
-def _folder(path: Path, *, uri: str, field: str) -> list[DataFile]:
+def _without_splits(source: SourceSettings, *, field: str) -> ConfigError:
+    return ConfigError(
+        f"{field}.split: {source.split!r} is for a folder with splits; {source.uri} has none",
+        hint="leave split out, and give the file or folder of that split as the uri",
+    )
+
+
+def _folder(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
+    uri = source.uri
     found = sorted(
         file.relative_to(path) for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))
     )
-    files = [
-        DataFile(path=path / file, format=FORMATS[file.suffix.lower()], name=f"{uri.rstrip('/')}/{file.as_posix()}")
-        for file in found
-        if file.suffix.lower() in FORMATS
-    ]
+    files = [file for file in found if file.suffix.lower() in FORMATS and file.name not in _DESCRIPTIONS]
     if not files:
         there = ", ".join(file.as_posix() for file in found[:5]) or "nothing"
         raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {_ALLOWED}; there is {there}")
-    return files
+    return [
+        DataFile(path=path / file, format=FORMATS[file.suffix.lower()], name=f"{uri.rstrip('/')}/{file.as_posix()}")
+        for file in _of_split(files, source=source, field=field)
+    ]
+
+
+def _of_split(files: list[Path], *, source: SourceSettings, field: str) -> list[Path]:
+    """Return the files of the split: all of them, unless their names speak of several splits, or the spec names one."""
+    splits = {file: split_of(file) for file in files}
+    names = sorted({name for name in splits.values() if name is not None})
+    if len(names) < _SEVERAL and source.split == _DEFAULT_SPLIT:
+        return files
+    if not names:
+        raise _without_splits(source, field=field)
+    wanted = split_named(source.split)
+    if wanted not in names:
+        raise ConfigError(f"{field}.split: {source.uri} has no split {source.split!r}; it has {', '.join(names)}")
+    nameless = next((file for file in files if splits[file] is None), None)
+    if nameless is not None:
+        raise DataError(
+            f"{field}.uri: {source.uri} has files of the splits {', '.join(names)}, and {nameless.as_posix()}, whose name says no split",
+            hint=f"move it away, or give the files that are meant as sources, such as uri: {source.uri.rstrip('/')}/{nameless.as_posix()}",
+        )
+    return [file for file in files if splits[file] == wanted]
 
 
 def _hidden(path: Path) -> bool:
@@ -131,7 +169,7 @@ def _saved_data_set(path: Path, *, source: SourceSettings, field: str) -> list[D
         if source.split not in splits:
             raise DataError(f"{field}.split: {source.uri} has no split {source.split!r}; it has {', '.join(splits)}")
         path, name = path / source.split, f"{name}/{source.split}"
-    elif source.split != "train":
+    elif source.split != _DEFAULT_SPLIT:
         raise DataError(f"{field}.split: {source.uri} holds one data set without splits; leave split out")
     files = [str(file["filename"]) for file in _json(path / "state.json").get("_data_files", [])]
     if not files:

@@ -1,4 +1,4 @@
-"""What the pods of a run got from the administrator, for `status.resolved`: names, never the values of variables. Pure."""
+"""What the pods of an object get from the administrator, for `status.resolved`: names, never the values of variables. Pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import first_line
-from tuneloop_trainer.locate import path_of_uri
+from tuneloop_trainer.locate import LFS_HINT, is_lfs_pointer, path_of_uri
 from tuneloop_trainer.models.files import (
     WEIGHTS,
     WEIGHTS_INDEX,
@@ -135,12 +135,8 @@ def _check_weights(folder: Path, *, uri: str) -> list[Path]:
 def _check_whole(path: Path, *, uri: str) -> None:
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415  (loads numpy's part only here)
 
-    with path.open("rb") as file:
-        pointer = file.read(40).startswith(b"version https://git-lfs")
-    if pointer:
-        raise ModelAccessError(
-            f"model.uri: {uri}: {path.name} is a Git LFS pointer, not the weights", hint="run: git lfs pull"
-        )
+    if is_lfs_pointer(path):
+        raise ModelAccessError(f"model.uri: {uri}: {path.name} is a Git LFS pointer, not the weights", hint=LFS_HINT)
     try:
         with safe_open(path, framework="numpy"):
             pass

@@ -102,7 +102,8 @@ class Source(SpecModel):
     """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
     `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
-    """Split to read from a folder written by `datasets.save_to_disk` that holds several. Other sources have no splits. Default: `train`. For example `test`."""
+    """Split to read from a folder that holds several: one written by `datasets.save_to_disk`, or one whose files name their splits, such as a clone of a data set of the
+    hub. Other sources have no splits. Default: `train`. For example `test`."""
     columns: Columns | None = None
     """Names of the columns, where they differ from `text` and `label`, or `tokens` and `tags`. For example `{text: review_body, label: stars}`."""
     label_rule: LabelRule | None = None

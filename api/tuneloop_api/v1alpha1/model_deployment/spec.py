@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -138,6 +138,8 @@ class ModelDeploymentStatus(MessageModel):
     """Labels by which a HorizontalPodAutoscaler finds the server pods, as text; absent if `spec.replicas` is."""
     url: LongText | None = None
     """Address of the server inside the cluster; in local mode its address on this machine."""
+    resolved: Annotated[dict[str, Any], Field(max_length=64)] | None = None
+    """What the spec left to the administrator: `podDefaults` is what new server pods get from the chart. Of variables it has the names alone; absent if there is nothing."""
 
 
 class ModelDeployment(SpecModel):

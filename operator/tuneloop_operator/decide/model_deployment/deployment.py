@@ -11,7 +11,7 @@ from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
-from tuneloop_operator.desired.common.compare import covers
+from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
@@ -61,7 +61,7 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         return Decision(needs=MountFailures(pod_uids=uids))
     serving = _serving(observed, config)
     if observed.blocker is not None:
-        return _only_status(observed, shown(observed, serving, now=now))
+        return _only_status(observed, shown(observed, serving, now=now, settings=settings))
     decision = _decided(observed, config, serving, now=now, settings=settings)
     return replace(decision, requeue_after=mounts_in(pods, is_expected=has_volumes, now=now))
 
@@ -69,7 +69,7 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
 def _decided(
     observed: ObservedDeployment, config: ServerConfig, serving: Serving, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
-    status = shown(observed, serving, now=now)
+    status = shown(observed, serving, now=now, settings=settings)
     deployment, stable = observed.deployment, status.stable
     desired = [
         *([] if settings.local else [server_policy(deployment, settings=settings)]),
@@ -77,12 +77,12 @@ def _decided(
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
     ]
-    missing = tuple(manifest for manifest in desired if not covers(_stored(observed, manifest), manifest))
+    missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
     create = () if _stored(observed, config_map) else (config_map,)
     earlier = blocker_in(observed.deployment.status.conditions if observed.deployment.status else None)
     if (missing or create) and earlier is not None:  # the blocker stands in the status until what it blocks is there
-        status = shown(replace(observed, blocker=earlier), serving, now=now)
+        status = shown(replace(observed, blocker=earlier), serving, now=now, settings=settings)
     # the old revision is deleted only once requests go to the new revision
     is_switched = not missing and stable is not None and stable.revision == config.revision
     old = _other_revisions(observed, config.revision) if is_switched else ()

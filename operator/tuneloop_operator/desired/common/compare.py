@@ -1,15 +1,25 @@
-"""Whether a stored object has all desired fields."""
+"""Whether a stored object has all desired fields, and none that the operator no longer gives it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tuneloop_api.wire.quantities import amount_of
+from tuneloop_operator.names import POD_DEFAULTS
 
 _ATOMIC = frozenset({"selector", "podSelector", "ingress", "egress"})
 """Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
 _IDENTITIES = ("name", "uid", "mountPath")
 """Fields by which an apply finds the items of a list. Items of other owners stay in place, so that they are no difference."""
+
+
+def is_current(stored: Any, desired: dict[str, Any]) -> bool:
+    """Whether an apply would change nothing. A field that is no longer desired is known by the digest of the chart's defaults alone."""
+    return covers(stored, desired) and _defaults(stored) == _defaults(desired)
+
+
+def _defaults(manifest: dict[str, Any]) -> str | None:
+    return (manifest["metadata"].get("annotations") or {}).get(POD_DEFAULTS)
 
 
 def covers(stored: Any, desired: Any) -> bool:

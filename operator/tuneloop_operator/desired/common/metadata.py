@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_operator.names import (
     ATTEMPT_LABEL,
     DEPLOYMENT_LABEL,
     JOB_LABEL,
     MANAGED_BY,
     MANAGER,
+    POD_DEFAULTS,
     REVISION_LABEL,
     STAGE_LABEL,
 )
@@ -17,6 +19,7 @@ from tuneloop_operator.names import (
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+    from tuneloop_operator.settings.operator import OperatorSettings
 
 
 def job_labels(job: FineTuneJob, *, stage: Stage | None = None, attempt: int | None = None) -> dict[str, str]:
@@ -51,3 +54,9 @@ def owned_metadata(owner: FineTuneJob | ModelDeployment, *, name: str, labels: d
         "labels": labels,
         "ownerReferences": [reference],
     }
+
+
+def defaults_annotation(settings: OperatorSettings) -> dict[str, Any]:
+    """Return the part of the metadata that says what pods get from the chart; empty if they get nothing."""
+    given = [part.to_wire() for part in (settings.pod_defaults, settings.trusted_ca) if part is not None]
+    return {"annotations": {POD_DEFAULTS: digest_of(given)[:16]}} if any(given) else {}

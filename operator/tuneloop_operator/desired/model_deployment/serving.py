@@ -18,7 +18,7 @@ from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.environment import environment
-from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
+from tuneloop_operator.desired.common.metadata import defaults_annotation, deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import (
     identity_fields,
     placement_fields,
@@ -109,7 +109,8 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels),
+        "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels)
+        | defaults_annotation(settings),
         "spec": {
             "replicas": 1 if replicas is None else replicas,
             "progressDeadlineSeconds": _SCHEDULING_SECONDS + config.startup_seconds,

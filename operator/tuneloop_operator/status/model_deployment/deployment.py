@@ -1,4 +1,4 @@
-"""What the status of a ModelDeployment shows: phase, revision, conditions, number of pods, URL."""
+"""What the status of a ModelDeployment shows: phase, revision, conditions, number of pods, URL, defaults of its pods."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from tuneloop_api.wire.model import changed
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
+from tuneloop_operator.status.pod_defaults import with_pod_defaults
 from tuneloop_operator.status.tool_conditions import READY, short, with_neither, with_reconciling, with_stalled
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
 
 LOCAL_URL = "tuneloop.dev/local-url"
@@ -50,7 +52,9 @@ class Serving:
         return self.ready > 0 or self.replicas == 0
 
 
-def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> ModelDeploymentStatus:
+def shown(
+    observed: ObservedDeployment, serving: Serving, *, now: datetime, settings: OperatorSettings
+) -> ModelDeploymentStatus:
     """Return the status of a deployment whose artifact is known."""
     status = observed.deployment.status or ModelDeploymentStatus()
     stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
@@ -80,6 +84,7 @@ def shown(observed: ObservedDeployment, serving: Serving, *, now: datetime) -> M
         stable=stable,
         ready=f"{serving.ready}/{serving.replicas}",
         url=_url(observed),
+        resolved=with_pod_defaults(status.resolved, settings),
     )
 
 

@@ -133,7 +133,7 @@ def test_the_administrators_variables_reach_all_pods_and_those_of_the_object_win
             key,
         ]
     assert found["export"][0] == SECRET_NAMES | {"value": "WANDB,KEY"}
-    assert serving(settings)["metadata"] == serving()["metadata"]
+    assert serving(settings)["metadata"]["name"] == serving()["metadata"]["name"]
 
 
 def test_no_variable_of_others_takes_the_place_of_ours() -> None:

@@ -9,10 +9,12 @@ import pytest
 from stored_conditions import condition
 
 from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import Blocker, ObservedDeployment
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL, Serving, shown, waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SETTINGS = OperatorSettings()
 METADATA = {"name": "api", "namespace": "team-a", "uid": "u", "generation": 4}
 OLD = {"revision": "old", "digest": "sha256:aa", "uri": "pvc://models/old", "replicas": 1, "readyReplicas": 1}
 QUOTA = Blocker(reason="Refused", message="exceeded quota")
@@ -78,7 +80,7 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
         "url": "http://api.team-a.svc",
     }
     expected |= {"stable": OLD} if stable == "old" else {} if stable is None else {"stable": stable_now}
-    status = shown(observed({"stable": before} if before else None), made, now=NOW)
+    status = shown(observed({"stable": before} if before else None), made, now=NOW, settings=SETTINGS)
     assert status.to_wire() == expected
 
 
@@ -95,7 +97,9 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
     ],
 )  # fmt: skip
 def test_servers_that_do_not_come_up_say_why(given: dict[str, Any], before: dict[str, Any] | None, available: dict[str, Any], reason: str) -> None:  # fmt: skip
-    status = shown(observed({"stable": before} if before else None), serving(**given), now=NOW).to_wire()
+    status = shown(
+        observed({"stable": before} if before else None), serving(**given), now=NOW, settings=SETTINGS
+    ).to_wire()
     assert status["conditions"][1] == available
     assert status["conditions"][2]["reason"] == reason
 
@@ -103,19 +107,21 @@ def test_servers_that_do_not_come_up_say_why(given: dict[str, Any], before: dict
 @pytest.mark.parametrize("reason", ["NameConflict", "Refused"])
 def test_a_blocker_is_shown_until_it_is_gone(reason: Any) -> None:
     blocker = Blocker(reason=reason, message="it cannot be")
-    blocked = shown(observed(blocker=blocker), serving(ready=2, trouble="no room"), now=NOW).to_wire()
+    blocked = shown(
+        observed(blocker=blocker), serving(ready=2, trouble="no room"), now=NOW, settings=SETTINGS
+    ).to_wire()
     assert blocked["phase"] == "Degraded"
     assert blocked["conditions"][2:] == [
         condition("Ready", true=False, reason="Degraded", message="it cannot be"),
         condition(reason, reason=reason, message="it cannot be"),
         condition("Stalled", reason=reason, message="it cannot be"),
     ]
-    free = shown(observed(blocked), serving(ready=2), now=NOW).to_wire()
+    free = shown(observed(blocked), serving(ready=2), now=NOW, settings=SETTINGS).to_wire()
     assert [found["type"] for found in free["conditions"]] == ["Accepted", "ModelAvailable", "Ready"]
 
 
 def test_the_digest_of_the_artifact_is_shown() -> None:
-    status = shown(observed(), serving(ready=1, digest="sha256:bb"), now=NOW)
+    status = shown(observed(), serving(ready=1, digest="sha256:bb"), now=NOW, settings=SETTINGS)
     assert status.stable is not None
     assert status.stable.digest == "sha256:bb"
 
@@ -153,4 +159,4 @@ def test_a_deployment_waits_for_its_model_and_serves_the_old_one_meanwhile(
 )
 def test_the_url_is_that_of_the_service(service: dict[str, Any] | None, url: str) -> None:
     present = {("Service", "api"): service} if service else {}
-    assert shown(observed(present=present), serving(), now=NOW).url == url
+    assert shown(observed(present=present), serving(), now=NOW, settings=SETTINGS).url == url

@@ -33,6 +33,7 @@ SHOWN = {
     "env": ["HTTPS_PROXY", "KEY"],
     "trustedCA": "company-ca",
 }
+WITHOUT_CA = {name: value for name, value in SHOWN.items() if name != "trustedCA"}
 
 
 def settings(defaults: dict[str, Any], trusted: TrustedCa | None = None) -> OperatorSettings:
@@ -64,8 +65,26 @@ def test_each_run_shows_what_its_pods_got(harness: OperatorHarness) -> None:
         harness.restart_operator()
         harness.succeed("reviews-a1")
         await harness.settle()
-        assert harness.status["resolved"]["podDefaults"] == {
-            name: value for name, value in SHOWN.items() if name != "trustedCA"
-        }
+        assert harness.status["resolved"]["podDefaults"] == WITHOUT_CA
+
+    asyncio.run(life())
+
+
+def test_a_deployment_shows_what_its_servers_get_as_long_as_the_chart_gives_it(harness: OperatorHarness) -> None:
+    metadata = {"name": "api", "namespace": "team-a"}
+    manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+
+    async def resolved_under(found: OperatorSettings) -> Any:
+        harness.settings = found
+        harness.restart_operator()
+        await harness.settle()
+        status = harness.cluster.objects["ModelDeployment", "team-a", "api"]["status"]
+        (servers,) = harness.cluster.of_kind("Deployment").values()
+        return status.get("resolved"), servers["spec"]["template"]["spec"].get("nodeSelector")
+
+    async def life() -> None:
+        harness.cluster.add(manifest | {"spec": {"model": {"uri": "pvc://models/artifact"}}})
+        assert await resolved_under(settings(DEFAULTS)) == ({"podDefaults": WITHOUT_CA}, {"pool": "ml"})
+        assert await resolved_under(OperatorSettings()) == (None, None)
 
     asyncio.run(life())

@@ -28,8 +28,11 @@ def test_a_folder_is_read_file_by_file_in_order(tmp_path):
 
 def test_a_split_of_a_plain_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n")
-    with pytest.raises(ConfigError, match=r"data.train\[0\].split: 'dev' is for folders written by"):
-        located(tmp_path / "a.csv", split="dev")
+    for path in (tmp_path / "a.csv", tmp_path):
+        with pytest.raises(
+            ConfigError, match=rf"data.train\[0\].split: 'dev' is for a folder with splits; .*{path.name} has none"
+        ):
+            located(path, split="dev")
 
 
 def test_a_missing_file_shows_its_neighbours(tmp_path):
