@@ -51,6 +51,12 @@ def test_a_good_folder_is_opened(outcomes):
     assert outcomes["nothing"] == {"prepare": "opened", "train": "opened", "serve": "opened", "events": []}
 
 
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name.startswith("a kernel of a hub")])
+def test_the_attention_that_a_folder_names_is_not_used(outcomes, name):
+    """Without a choice of ours, transformers refuses such a folder where the library for kernels is absent, and fetches the code where it is there."""
+    assert outcomes[name] == outcomes["nothing"]
+
+
 @pytest.mark.parametrize("name", [name for name in PICKLES if name.startswith("pickle")])
 def test_the_payload_is_real(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
