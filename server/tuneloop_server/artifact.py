@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
 
 _MODEL = "model"
-_MERGE = "run the job with output.mergeAdapter: true"
+_MERGE = "run the job under another name with output.mergeAdapter: true, the default"
 _REMEDY = "publish the artifact again, or correct spec.model"
 
 

@@ -79,7 +79,7 @@ def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
         return _Verdict(f"spec.model.uri: {uri} is no artifact: there is no {manifest}")
     if (manifest.parent / "adapter").is_dir() and not (manifest.parent / "model").is_dir():
         return _Verdict(
-            f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: run the job with output.mergeAdapter: true"
+            f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: run the job under another name with output.mergeAdapter: true, the default"
         )
     return _Verdict()
 

@@ -58,7 +58,7 @@ def test_an_adapter_alone_is_no_model(copy):
     found = complaint(copy)
     assert found.exit_code == ExitCode.MODEL_ACCESS
     assert "holds an adapter alone (output.mergeAdapter: false)" in str(found)
-    assert str(found).endswith("run the job with output.mergeAdapter: true")
+    assert str(found).endswith("run the job under another name with output.mergeAdapter: true, the default")
 
 
 @pytest.mark.parametrize("name", ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])

@@ -123,7 +123,7 @@ def _artifact_of(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple
         alone = (
             f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to serve"
         )
-        return "AdapterAlone", f"{alone}: run the job with output.mergeAdapter: true"
+        return "AdapterAlone", f"{alone}: run the job under another name with output.mergeAdapter: true, the default"
     if status is None or status.artifact is None or not holds(status.conditions, "Complete"):
         if status is not None and holds(status.conditions, "Failed"):
             return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"

@@ -13,6 +13,8 @@ from transformers import BertConfig, BertModel, DebertaConfig, DebertaModel, MPN
 
 from tuneloop_trainer.check import check
 from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.prepare import prepare
+from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.tasks import TASKS
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 60}
@@ -37,11 +39,14 @@ def test_the_attention_is_that_of_the_class(tmp_path: Path, model: Any, attentio
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize(("kind", "attention"), [(BertModel, "sdpa"), (DebertaModel, "eager")])
-def test_the_plan_says_which_attention_is_used(tmp_path: Path, kind: Any, attention: str, method: str) -> None:
+def test_the_plan_and_the_job_say_which_attention_is_used(
+    tmp_path: Path, kind: Any, attention: str, method: str
+) -> None:
     tokenizer = tiny_tokenizer()
     sizes = SIZES | {"vocab_size": len(tokenizer), "max_position_embeddings": 64}
     kind(kind.config_class(**sizes)).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     write_csv(tmp_path / "train.csv", sentences(300))
-    found = check(run_config(tmp_path, model=tmp_path / "model", method={"type": method}))
-    assert found.resolved.attention == attention
+    config = run_config(tmp_path, model=tmp_path / "model", method={"type": method})
+    assert check(config).resolved.attention == attention
+    assert prepare(config, Reporter(config)).resolved.attention == attention
