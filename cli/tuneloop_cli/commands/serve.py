@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
+_A_RUN_HELPS = frozenset({"JobNotFound", "JobNotFinished", "JobFailed"})
+"""Reasons of ModelAvailable=False."""
+
+
 def serve_deployment(files: list[Path], *, folder: Path, port: int) -> None:
     """Serve until Ctrl-C. A model that cannot be served ends the command with an error."""
     loaded = only_manifest("ModelDeployment", files, command="serve")
@@ -62,7 +66,8 @@ def require_can_become_ready(deployment: Manifest) -> None:
     if ready.get("status") == "False" and ready["reason"] in SERVER_ENDED:
         raise TuneloopExit(Exit.FAILED, ready["message"])
     if available.get("status") == "False":
-        raise TuneloopExit(Exit.FAILED, f"{available['message']}. First: tuneloop run -f JOB.yaml")
+        advice = ". First: tuneloop run -f JOB.yaml" if available["reason"] in _A_RUN_HELPS else ""
+        raise TuneloopExit(Exit.FAILED, f"{available['message']}{advice}")
 
 
 def condition(manifest: Manifest, type_: str) -> Manifest:

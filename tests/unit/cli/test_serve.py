@@ -22,6 +22,22 @@ def test_a_server_that_ended_is_named_in_its_own_words_alone(reason):
     assert (str(ended.value), ended.value.code) == (WORDS, Exit.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("JobNotFound", ". First: tuneloop run -f JOB.yaml"),
+        ("JobNotFinished", ". First: tuneloop run -f JOB.yaml"),
+        ("JobFailed", ". First: tuneloop run -f JOB.yaml"),
+        ("JobNotReadable", ""),
+        ("AdapterAlone", ""),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_and_a_run_is_advised_where_it_helps(reason, advice):
+    with pytest.raises(TuneloopExit) as ended:
+        require_can_become_ready(deployment(("ModelAvailable", "False", reason)))
+    assert str(ended.value) == f"{WORDS}{advice}"
+
+
 @pytest.mark.parametrize("reason", ["Loading", "Progressing", "OOMKilled"])
 def test_a_server_that_may_come_is_waited_for(reason):
     require_can_become_ready(deployment(("ModelAvailable", "Unknown", "NotRead"), ("Ready", "False", reason)))
