@@ -209,4 +209,6 @@ BAD_MANIFESTS = (
     bad("B21", By.SCHEMA, "spec.checkpoint.every", 300, "must be of type string", advice="must be a string. Example: every: 10m"),
     bad_text("B21", "spec.lifecycle.drain", "45", f.DURATION, kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.lifecycle.startup", "0m", "must be longer than 0s", kind=DEPLOYMENT),
+    bad("B21", By.RULE, "spec.rollout.maxDuration", "0s", "must be longer than 0s", kind=DEPLOYMENT),
+    bad_text("B21", "spec.rollout.rollback.baking", "45", f.DURATION, kind=DEPLOYMENT),
 )  # fmt: skip

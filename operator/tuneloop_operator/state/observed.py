@@ -95,6 +95,8 @@ class ServerPod(ObservedPod):
     """One pod of a model server. Its container is started again whenever it ends."""
 
     revision: str
+    restarts: int = 0
+    """How often its container was started again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"deepspeed": {"stage": 0, "offloadOptimizer": "cpu"}}, "spec.deepspeed.offloadOptimizer: Forbidden: cannot be cpu with stage: 0, which shares nothing out"),
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"rollout": {"maxDuration": "0s"}}, "spec.rollout.maxDuration: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),
     (FineTuneJob, {"checkpoint": {"resume": "never", "resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.checkpoint.resumeFrom: Forbidden: applies only to resume: auto"),
     (FineTuneJob, {"model": {"uri": "pvc://models/bert", "revision": "main"}}, "spec.model.revision: Forbidden: applies only to hf:// models"),

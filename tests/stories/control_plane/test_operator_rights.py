@@ -193,6 +193,7 @@ def work(account, tmp_path_factory):
         go.set()
         client.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
         serve_another(client)
+        roll_out(client)
         client.wait_for_phase("paused", "Succeeded")
         slice_ = f"/apis/discovery.k8s.io/v1/namespaces/{account.home}/endpointslices/tuneloop-progress"
         until(
@@ -214,6 +215,17 @@ def serve_another(client: NamespaceClient) -> None:
     client.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}}})
     wait_until_served(client, "another")
     until(lambda: len(client.all("Deployment")) == 1, seconds=60, what="one revision")
+
+
+def roll_out(client: NamespaceClient) -> None:
+    """Let a third revision replace that one, whose servers go while its objects stay."""
+    before = deployment_status(client, "api")["stable"]["revision"]
+    spec = {"model": {"uri": "pvc://models/third"}, "rollout": {}}
+    client.patch("ModelDeployment", "api", {"spec": spec})
+    wait_until_served(client, "third")
+    until(
+        lambda: client.stored("Deployment", f"api-{before}")["spec"]["replicas"] == 0, seconds=60, what="no old server"
+    )
 
 
 def wait_until_served(client: NamespaceClient, model: str) -> None:

@@ -169,3 +169,24 @@ def test_describe_says_what_the_job_has_used_and_planned() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (75, "1m15s"), (700, "11m"), (7300, "2h"), (200000, "2d")])
 def test_spans_are_short(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
+    rejected = {"revision": "99ff0000", "reason": "Broken", "message": "no memory", "time": "2026-01-01T11:00:00Z"}
+    status = {
+        "phase": "Progressing",
+        "stable": {"revision": "03ab0000", "readyReplicas": 2},
+        "canary": {"revision": "7d1f0000", "readyReplicas": 1},
+        "rollout": {"phase": "Paused", "message": "a person must approve", "rejected": [rejected]},
+    }
+    lines = page(DEPLOYMENT | {"status": status}, now=NOW, has_session=True).splitlines()
+    for line in (
+        "Canary:",
+        "  revision:           7d1f0000",
+        "Roll-out:",
+        "  phase:              Paused",
+        "  why:                a person must approve",
+        "  rejected:           99ff0000, Broken: no memory",
+    ):
+        assert line in lines
+    assert "Roll-out:" not in page(DEPLOYMENT, now=NOW, has_session=True).splitlines()

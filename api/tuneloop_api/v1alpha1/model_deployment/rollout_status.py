@@ -27,7 +27,7 @@ class RevisionWeight(MessageModel):
     """The share of one revision."""
 
     revision: RevisionName
-    """Hash of the revision."""
+    """Hash of artifact and settings, as in `status.stable.revision`."""
     weight: int
     """Percentage of the requests that it gets, 1 to 100."""
 
@@ -47,7 +47,7 @@ class RouterStatus(MessageModel):
     """What one router follows."""
 
     name: ShortText
-    """Name of its pod."""
+    """Name of its pod; `service` where the Service itself leads to one revision."""
     generation: int | None = None
     """Generation of the split that it follows, as it last reported."""
 
@@ -69,7 +69,7 @@ class RolloutEnding(MessageModel):
     """How a roll-back ends once it is in force."""
 
     phase: Annotated[RolloutPhase, Open("RolledBack")]
-    """Phase that follows."""
+    """Where the roll-out is after that: Done, Aborted or RolledBack."""
     reason: Annotated[RejectionWord | None, Open("GateFailed")] = None
     """Why the revision is not offered again. Absent: it is."""
     message: LongText
@@ -80,7 +80,7 @@ class RejectedRevision(MessageModel):
     """A revision that is not offered again by itself."""
 
     revision: RevisionName
-    """Hash of the revision."""
+    """Hash of artifact and settings, as in `status.revisions`."""
     reason: Annotated[RejectionWord, Open("GateFailed")]
     """Why, as one word."""
     message: LongText
@@ -107,7 +107,7 @@ class RolloutStatus(MessageModel):
     previous: RevisionName | None = None
     """Revision before the promoted one, as long as a roll-back may use it."""
     step: int = 1
-    """Number of the step, from 1."""
+    """Which step of the strategy the roll-out has reached, counted from 1."""
     split: SplitStatus
     """How requests are to be divided."""
     earlier_splits: Annotated[list[SplitStatus] | None, Field(max_length=8)] = None

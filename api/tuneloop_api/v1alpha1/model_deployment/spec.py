@@ -19,6 +19,8 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
@@ -97,6 +99,9 @@ class ModelDeploymentSpec(PodOptions):
     """CPU, memory and devices of each server pod. Default: no request and no limit. For example `{cpu: 4, memory: 8Gi}`."""
     image: Image | None = None
     """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
+    rollout: RolloutOptions | None = None
+    """How a new revision takes over the requests. Default: at once, as soon as a server of it is ready; nothing is kept of the old revision.
+    For example `{approval: Manual}`."""
     scheduling: Placement | None = None
     """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
 
@@ -130,6 +135,12 @@ class ModelDeploymentStatus(MessageModel):
     """Aspects of the state, one entry each: Accepted, ModelAvailable, Ready and others. Accepted is False where the spec is refused, and says why."""
     stable: ServedRevision | None = None
     """The revision that answers requests now: one version of artifact and settings."""
+    canary: ServedRevision | None = None
+    """The revision that is to take over, with `spec.rollout`."""
+    revisions: Annotated[list[ServedRevision] | None, Field(max_length=64)] = None
+    """The revisions that have a Deployment, the oldest first, with `spec.rollout`."""
+    rollout: RolloutStatus | None = None
+    """Where its roll-out is, with `spec.rollout`."""
     ready: ShortText | None = None
     """How many of the server pods are ready, for example `1/1`."""
     replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None

@@ -53,6 +53,7 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
         mount_failure=mount_failure,
         revision=metadata["labels"][REVISION_LABEL],
         ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
+        restarts=containers.own.get("restartCount", 0),
         ended=container_end(containers.state.get("terminated") or last.get("terminated")),
         waiting=reason,
         waiting_message=with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),

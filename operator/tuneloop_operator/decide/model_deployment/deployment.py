@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
+from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
@@ -26,6 +28,8 @@ from tuneloop_operator.state.conditions import condition, holds
 from tuneloop_operator.state.mounts import mounts_in, unread_mounts
 from tuneloop_operator.status.blockers import blocker_in
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE, Serving, refused, shown, waiting
+from tuneloop_operator.status.model_deployment.rollout import shown as shown_with_rollout
+from tuneloop_operator.status.model_deployment.rollout import with_rollout
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,16 +58,29 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
     if isinstance(artifact, tuple):
         reason, message = artifact
         may_come = reason not in _NEVER_COMES
-        return _only_status(observed, waiting(observed, reason=reason, message=message, may_come=may_come, now=now))
-    config = _config(observed, artifact, settings)
+        status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
+        if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
+            return _only_status(observed, status)
+        return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
+    return _with_config(observed, _config(observed, artifact, settings), now=now, settings=settings)
+
+
+def _with_config(
+    observed: ObservedDeployment, config: ServerConfig, *, now: datetime, settings: OperatorSettings
+) -> Decision:
     pods, has_volumes = _pods(observed, config), has_given_volumes(observed.deployment.spec, settings)
     if observed.blocker is None and (uids := unread_mounts(pods, is_expected=has_volumes, now=now)):
         return Decision(needs=MountFailures(pod_uids=uids))
     serving = _serving(observed, config)
-    if observed.blocker is not None:
+    if observed.deployment.spec.rollout is not None:
+        show = partial(shown_with_rollout, observed, serving, now=now, settings=settings)
+        decision = rolled.decide(observed, config, show, now=now, settings=settings)
+    elif observed.blocker is not None:
         return _only_status(observed, shown(observed, serving, now=now, settings=settings))
-    decision = _decided(observed, config, serving, now=now, settings=settings)
-    return replace(decision, requeue_after=mounts_in(pods, is_expected=has_volumes, now=now))
+    else:
+        decision = _decided(observed, config, serving, now=now, settings=settings)
+    mounts = mounts_in(pods, is_expected=has_volumes, now=now)
+    return replace(decision, requeue_after=_sooner(decision.requeue_after, mounts))
 
 
 def _decided(
@@ -184,6 +201,10 @@ def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Delet
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
+
+
+def _sooner(first: float | None, second: float | None) -> float | None:
+    return min((wait for wait in (first, second) if wait is not None), default=None)
 
 
 def _only_status(observed: ObservedDeployment, status: ModelDeploymentStatus) -> Decision:

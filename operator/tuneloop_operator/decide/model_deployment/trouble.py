@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.state.observed import ContainerEnd, ServerPod
 
+DAMAGED = "ArtifactDamaged"
 _REASON_OF_ARTIFACT: dict[int, str] = {
     ExitCode.MODEL_ACCESS: "ArtifactNotReadable",
-    ExitCode.STORAGE: "ArtifactDamaged",
+    ExitCode.STORAGE: DAMAGED,
 }
 """Reason of Ready=False and of ModelAvailable=False by the exit code of a server."""
 SERVER_ENDED = frozenset({"ServerEnded", *_REASON_OF_ARTIFACT.values()})

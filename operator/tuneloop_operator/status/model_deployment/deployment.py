@@ -60,7 +60,7 @@ def shown(
     stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
     phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
-    conditions = _with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
+    conditions = with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
     reason = "AllReady" if phase == "Ready" else _reason(observed, serving) or phase
     message = (observed.blocker.message if observed.blocker else serving.trouble) or (
         f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer"
@@ -78,17 +78,20 @@ def shown(
         conditions = with_reconciling(conditions, reason=reason, message=message, now=now)
     return changed(
         status,
-        **_facts(observed),
+        **common_fields(observed),
         phase=phase,
         conditions=conditions,
         stable=stable,
+        canary=None,
+        revisions=None,
+        rollout=None,
         ready=f"{serving.ready}/{serving.replicas}",
-        url=_url(observed),
+        url=url_of(observed),
         resolved=with_pod_defaults(status.resolved, settings),
     )
 
 
-def _facts(observed: ObservedDeployment) -> dict[str, Any]:
+def common_fields(observed: ObservedDeployment) -> dict[str, Any]:
     """Return the fields that every status has: the generation, and what the scale subresource shows of the pods of all revisions.
 
     The API server gives the scale only if the spec names a number. Without one the operator of 0.1.0, which refuses fields that it does not
@@ -105,7 +108,7 @@ def _facts(observed: ObservedDeployment) -> dict[str, Any]:
     }
 
 
-def _with_model(conditions: Conditions, serving: Serving, *, is_read: bool, now: datetime) -> Conditions:
+def with_model(conditions: Conditions, serving: Serving, *, is_read: bool, now: datetime) -> Conditions:
     """Return the conditions with that of the artifact. is_read: a server of the revision has answered."""
     available: bool | None = True if is_read or serving.is_published else None
     reason = "ArtifactFound" if available else "NotRead"
@@ -135,7 +138,7 @@ def waiting(
     with_outlook = with_reconciling if may_come else with_stalled
     return changed(
         status,
-        **_facts(observed),
+        **common_fields(observed),
         phase=status.phase if status.stable else "Pending",
         conditions=with_outlook(conditions, reason=reason, message=message, now=now),
     )
@@ -148,7 +151,7 @@ def refused(observed: ObservedDeployment, *, reason: str, message: str, now: dat
     if status.stable is None:
         conditions = with_condition(conditions, READY, true=False, reason=reason, message=short(message), now=now)
     conditions = with_stalled(conditions, reason=reason, message=message, now=now)
-    return changed(status, **_facts(observed), phase=status.phase or "Pending", conditions=conditions)
+    return changed(status, **common_fields(observed), phase=status.phase or "Pending", conditions=conditions)
 
 
 def _is_stable(status: ModelDeploymentStatus, serving: Serving) -> bool:
@@ -173,7 +176,8 @@ def _phase(observed: ObservedDeployment, serving: Serving, stable: ServedRevisio
     return "Ready" if serving.ready >= serving.replicas and observed.blocker is None else "Degraded"
 
 
-def _url(observed: ObservedDeployment) -> str:
+def url_of(observed: ObservedDeployment) -> str:
+    """Return the address that users call; in local mode that of the server on this machine."""
     name, namespace = observed.deployment.metadata["name"], observed.deployment.metadata["namespace"]
     service = observed.present.get(("Service", name))
     annotations = (service or {}).get("metadata", {}).get("annotations") or {}

@@ -32,13 +32,18 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     rollout, command = moment.rollout, moment.facts.command
     if command is None or command.token in rollout.commands:
         return rollout, None
-    noted = replace(rollout, commands=(*rollout.commands, command.token)[-_MOST_TOKENS:])
+    noted = with_token(rollout, command.token)
     is_meant = command.revision in {"", _revision_of(moment, command.action)}
     after = _EFFECTS[command.action](replace(moment, rollout=noted)) if is_meant else None
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
     return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+
+
+def with_token(rollout: Rollout, token: str) -> Rollout:
+    """Return the memory of a command that was given, so that it is never carried out again."""
+    return replace(rollout, commands=(*rollout.commands, token)[-_MOST_TOKENS:])
 
 
 def _revision_of(moment: Moment, action: Action) -> str:

@@ -1,0 +1,198 @@
+"""What to do next for a ModelDeployment with `spec.rollout`: the roll-out decides, and its memory, the Service and the servers follow in this order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
+from tuneloop_api.wire.printable import printable_values
+from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, Scaling
+from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
+from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
+from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
+from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
+from tuneloop_operator.decide.model_deployment.rollout.rollout import decide as decide_rollout
+from tuneloop_operator.decide.model_deployment.rollout.story import story
+from tuneloop_operator.decide.model_deployment.rollout_facts import (
+    COMMAND,
+    MOST_TOKEN_CHARACTERS,
+    facts_of,
+    unknown_command,
+)
+from tuneloop_operator.desired.common.compare import is_current
+from tuneloop_operator.desired.model_deployment.network_policy import server_policy
+from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
+from tuneloop_operator.desired.model_deployment.serving import server_config_map, server_deployment
+from tuneloop_operator.names import REVISION_LABEL, revision_name
+from tuneloop_operator.status.model_deployment.rollout import ShownRollout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.decide.model_deployment.rollout.facts import Facts
+    from tuneloop_operator.decide.model_deployment.rollout.rollout import NextRollout
+    from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
+    from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.observed import ObservedDeployment
+
+Counts = dict[str, int]
+"""How many servers each revision is to have."""
+
+
+def decide(
+    observed: ObservedDeployment,
+    config: ServerConfig | None,
+    shown: Callable[[ShownRollout], ModelDeploymentStatus],
+    *,
+    now: datetime,
+    settings: OperatorSettings,
+) -> Decision:
+    """Return what to write next.
+
+    config: of the revision that the spec asks for; None while its artifact is not available. The others go on as they were meant to.
+    shown: returns the status with a roll-out in it.
+    """
+    now = now.replace(microsecond=0)  # the memory is kept in whole seconds
+    offered = config.revision if config else ""
+    facts = facts_of(observed, memory_of(observed), offered=offered)
+    following = _with_unknown_command(decide_rollout(memory_of(observed), facts, now=now), observed)
+    rollout = following.rollout
+    counts = {name: count or 0 for name, count in servers(rollout, facts, now=now).counts}
+    status = _if_changed(observed, shown(_shown_rollout(observed, config, rollout, facts, counts=counts, now=now)))
+    if observed.blocker is not None:
+        return Decision(status=status, events=following.events)
+    doomed = _children_of(observed, revisions_to_delete(rollout, facts, now=now))
+    if doomed and not observed.live:
+        return Decision(needs=LiveChildren())
+    return Decision(
+        status=status,
+        delete=doomed,
+        apply=_missing(observed, config, rollout, counts, settings=settings),
+        create=_config_maps(observed, config, counts),
+        scale=_scalings(observed, counts, without=offered),
+        events=following.events,
+        requeue_after=following.requeue_after,
+    )
+
+
+def memory_of(observed: ObservedDeployment) -> Rollout | None:
+    """Return what the status remembers of roll-outs; None if there was none."""
+    status = observed.deployment.status
+    return remembered(status.rollout) if status is not None and status.rollout is not None else None
+
+
+def _with_unknown_command(following: NextRollout, observed: ObservedDeployment) -> NextRollout:
+    """Return what follows with an Event about a command that nobody knows, once."""
+    annotations = observed.deployment.metadata.get("annotations") or {}
+    problem, token = unknown_command(annotations), annotations.get(COMMAND, "")[:MOST_TOKEN_CHARACTERS]
+    if not problem or token in following.rollout.commands:
+        return following
+    event = Event(type="Warning", reason="CommandUnknown", message=problem)
+    return replace(following, rollout=with_token(following.rollout, token), events=(*following.events, event))
+
+
+def _missing(
+    observed: ObservedDeployment,
+    config: ServerConfig | None,
+    rollout: Rollout,
+    counts: Counts,
+    *,
+    settings: OperatorSettings,
+) -> tuple[Manifest, ...]:
+    """Return what is not there as it should be. Of another revision than the spec asks for, only the number of servers can change."""
+    deployment = observed.deployment
+    desired = [] if settings.local else [server_policy(deployment, settings=settings)]
+    if config is not None and config.revision in counts:
+        made = server_deployment(deployment, config, settings=settings)
+        desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
+        desired.append(revision_service(deployment, revision=config.revision))
+    desired.append(stable_service(deployment, revision=_with_all_requests(rollout)))
+    return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
+
+
+def _config_maps(observed: ObservedDeployment, config: ServerConfig | None, counts: Counts) -> tuple[Manifest, ...]:
+    """Return the configuration of a revision that has none yet."""
+    if config is None or config.revision not in counts:
+        return ()
+    made = server_config_map(observed.deployment, config)
+    return () if _stored(observed, made) else (made,)
+
+
+def _with_all_requests(rollout: Rollout) -> str:
+    """Return the revision of the Service. Recreate gives all requests to one."""
+    return next((revision for revision, weight in rollout.split.weights if weight == 100), rollout.stable)
+
+
+def _scalings(observed: ObservedDeployment, counts: Counts, *, without: str) -> tuple[Scaling, ...]:
+    found = []
+    for revision, count in counts.items():
+        name = revision_name(observed.deployment, revision)
+        stored = observed.present.get(("Deployment", name))
+        if revision != without and stored is not None and stored["spec"].get("replicas", 1) != count:
+            found.append(Scaling(name=name, uid=stored["metadata"]["uid"], replicas=count))
+    return tuple(found)
+
+
+def _children_of(observed: ObservedDeployment, revisions: tuple[str, ...]) -> tuple[Deletion, ...]:
+    return tuple(
+        Deletion(kind=kind, name=name, uid=manifest["metadata"]["uid"])
+        for (kind, name), manifest in sorted(observed.present.items())
+        if manifest["metadata"]["labels"].get(REVISION_LABEL) in revisions
+    )
+
+
+def _shown_rollout(
+    observed: ObservedDeployment,
+    config: ServerConfig | None,
+    rollout: Rollout,
+    facts: Facts,
+    *,
+    counts: Counts,
+    now: datetime,
+) -> ShownRollout:
+    rejected = {found.revision for found in rollout.rejected if found.spec_digest == facts.spec.digest}
+    return ShownRollout(
+        memory=written(rollout),
+        story=story(rollout, facts.spec, now=now),
+        revisions=_revisions(observed, config, facts, counts),
+        is_rejected=facts.offered in rejected,
+    )
+
+
+def _revisions(
+    observed: ObservedDeployment, config: ServerConfig | None, facts: Facts, counts: Counts
+) -> tuple[ServedRevision, ...]:
+    """Return the revisions with what is known of them: a Deployment does not name its artifact, the status that saw it come does."""
+    status = observed.deployment.status
+    known = {found.revision: found for found in (status.revisions if status and status.revisions else ())}
+    if status is not None and status.stable is not None:
+        known.setdefault(status.stable.revision, status.stable)
+    if config is not None:
+        digest, uri = config.digest or "", config.artifact_uri
+        known[config.revision] = ServedRevision(revision=config.revision, digest=digest, uri=uri)
+    names = [*facts.revisions, *(name for name in counts if name not in facts.revisions)]
+    return tuple(
+        ServedRevision(
+            revision=name,
+            digest=known[name].digest if name in known else "",
+            uri=known[name].uri if name in known else "",
+            replicas=counts.get(name, count_of(facts, name)),
+            ready_replicas=ready_of(facts, name),
+        )
+        for name in names
+    )
+
+
+def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
+    return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
+
+
+def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
+    new: dict[str, Any] = printable_values(status.to_wire())
+    old = observed.deployment.status.to_wire() if observed.deployment.status else None
+    return None if new == old else new

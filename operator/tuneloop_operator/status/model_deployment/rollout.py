@@ -1,0 +1,117 @@
+"""What the status of a ModelDeployment with `spec.rollout` shows: the revisions, the roll-out as a story, and the conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
+from tuneloop_api.wire.model import changed
+from tuneloop_operator.state.conditions import with_condition
+from tuneloop_operator.status.blockers import with_blocker
+from tuneloop_operator.status.model_deployment.deployment import common_fields, url_of, with_model
+from tuneloop_operator.status.pod_defaults import with_pod_defaults
+from tuneloop_operator.status.tool_conditions import READY, with_neither, with_reconciling, with_stalled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
+    from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.observed import ObservedDeployment
+    from tuneloop_operator.status.model_deployment.deployment import Serving
+
+_WAITS_FOR_A_PERSON = frozenset({"Paused", "Held"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRollout:
+    """A roll-out as the status shows it."""
+
+    memory: RolloutStatus
+    story: str
+    """Where it is, as one sentence."""
+    revisions: tuple[ServedRevision, ...]
+    """Those that have a Deployment, and those that get one."""
+    is_rejected: bool
+    """Whether the revision that the spec asks for is not offered again."""
+
+    def revision(self, name: str | None) -> ServedRevision | None:
+        """Return one of the revisions."""
+        return next((found for found in self.revisions if found.revision == name), None)
+
+
+def shown(
+    observed: ObservedDeployment, offered: Serving, found: ShownRollout, *, now: datetime, settings: OperatorSettings
+) -> ModelDeploymentStatus:
+    """Return the status. offered: the servers of the revision that the spec asks for."""
+    status = observed.deployment.status or ModelDeploymentStatus()
+    stable = found.revision(found.memory.stable)
+    phase = _phase(observed, found, stable)
+    conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
+    is_read = offered.answers or (found.memory.stable == offered.revision and bool(found.memory.has_served))
+    conditions = with_model(conditions, offered, is_read=is_read, now=now)
+    conditions = _with_readiness(conditions, observed, offered, found, phase=phase, now=now)
+    status = changed(
+        status,
+        **common_fields(observed),
+        phase=phase,
+        conditions=conditions,
+        url=url_of(observed),
+        resolved=with_pod_defaults(status.resolved, settings),
+    )
+    return with_rollout(status, found)
+
+
+def with_rollout(status: ModelDeploymentStatus, found: ShownRollout) -> ModelDeploymentStatus:
+    """Return the status with the revisions and the memory of the roll-out."""
+    stable = found.revision(found.memory.stable)
+    ready, wanted = (stable.ready_replicas or 0, stable.replicas or 0) if stable else (0, 0)
+    return changed(
+        status,
+        stable=stable if found.memory.has_served else None,
+        canary=found.revision(found.memory.canary),
+        revisions=list(found.revisions),
+        rollout=found.memory,
+        ready=f"{ready}/{wanted}",
+    )
+
+
+def _with_readiness(
+    conditions: Conditions,
+    observed: ObservedDeployment,
+    offered: Serving,
+    found: ShownRollout,
+    *,
+    phase: DeploymentPhase,
+    now: datetime,
+) -> Conditions:
+    blocker = observed.blocker
+    reason = "AllReady" if phase == "Ready" else _reason(offered, found, phase)
+    message = blocker.message if blocker else "; ".join(filter(None, (found.story, offered.trouble)))
+    conditions = with_condition(conditions, READY, true=phase == "Ready", reason=reason, message=message, now=now)
+    conditions = with_blocker(conditions, blocker, is_gone=True, now=now)
+    if phase == "Ready":
+        return with_neither(conditions)
+    if blocker is not None:
+        return with_stalled(conditions, reason=blocker.reason, message=message, now=now)
+    needs_a_person = found.memory.phase in _WAITS_FOR_A_PERSON or (found.is_rejected and not found.memory.canary)
+    with_outlook = with_stalled if needs_a_person else with_reconciling
+    return with_outlook(conditions, reason=reason, message=message, now=now)
+
+
+def _reason(offered: Serving, found: ShownRollout, phase: DeploymentPhase) -> str:
+    """Return the reason of Ready=False: why servers do not come up, else where the roll-out is, else the phase."""
+    if found.is_rejected and not found.memory.canary:
+        return found.memory.phase
+    return offered.reason or (found.memory.phase if found.memory.canary else phase)
+
+
+def _phase(observed: ObservedDeployment, found: ShownRollout, stable: ServedRevision | None) -> DeploymentPhase:
+    if not found.memory.has_served and not (stable is not None and stable.replicas == 0):
+        return "Loading"
+    if found.memory.canary:
+        return "Progressing"
+    is_whole = stable is not None and (stable.ready_replicas or 0) >= (stable.replicas or 0)
+    return "Ready" if is_whole and not found.is_rejected and observed.blocker is None else "Degraded"

@@ -1,0 +1,111 @@
+"""Roll-outs with the real operator and real model servers, in one session: a good revision, one whose model is damaged, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from artifact import make_artifact
+from tiny_models import tiny_bert
+from workspace import Workspace, deployment_manifest
+
+from tuneloop_cli.local.session import LocalSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.local_story
+
+SECONDS = 120
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    made = Workspace(tmp_path)
+    make_artifact(made.claim / "good", tiny_bert(made.claim / "model"))
+    shutil.copytree(made.claim / "good", made.claim / "damaged")
+    with (made.claim / "damaged" / "model" / "model.safetensors").open("r+b") as weights:
+        weights.seek(-8, 2)
+        weights.write(b"damaged!")
+    return made
+
+
+class Deployed:
+    """The ModelDeployment of a session."""
+
+    def __init__(self, session: LocalSession, workspace: Workspace) -> None:
+        self._session, self._workspace = session, workspace
+
+    async def offer(self, artifact: str, *, command: str = "", **spec: Any) -> None:
+        manifest = deployment_manifest(
+            model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"}, rollout={}, **spec
+        )
+        manifest["metadata"] |= {"namespace": "default"}
+        manifest["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
+        await self._session.submit(manifest)
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the status once this holds for it."""
+        found = await self._session.wait_for(
+            "ModelDeployment",
+            deployment_manifest()["metadata"]["name"],
+            until=lambda manifest: has_address(manifest.get("status", {})) and holds(manifest["status"]),
+            seconds=SECONDS,
+        )
+        return found["status"]
+
+    async def answer(self, url: str) -> list[Any]:
+        return await asyncio.to_thread(_post, url)
+
+
+def _post(url: str) -> list[Any]:
+    request = urllib.request.Request(url, json.dumps({"inputs": "a good film"}).encode())
+    request.add_header("content-type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def has_address(status: dict[str, Any]) -> bool:
+    """Whether the address is that of a server of this machine, which comes a moment after the revision."""
+    return status.get("url", "").startswith("http://127.0.0.1:")
+
+
+def is_stable(revision: str | None = None) -> Callable[[dict[str, Any]], bool]:
+    def holds(status: dict[str, Any]) -> bool:
+        stable = (status.get("stable") or {}).get("revision")
+        return status.get("phase") == "Ready" and (stable == revision if revision else stable is not None)
+
+    return holds
+
+
+def test_a_good_revision_takes_over_a_damaged_one_is_rejected_and_a_person_goes_back(workspace: Workspace) -> None:
+    async def story(deployed: Deployed) -> None:
+        await deployed.offer("good")
+        first = await deployed.until(is_stable())
+        assert await deployed.answer(first["url"])
+        await deployed.offer("good", batching={"maxBatchSize": 1})
+        second = await deployed.until(lambda status: status["stable"]["revision"] != first["stable"]["revision"])
+        assert second["rollout"]["phase"] == "Baking"
+        assert await deployed.answer(second["url"])
+        await deployed.offer("damaged")
+        rejected = await deployed.until(lambda status: bool(status["rollout"].get("rejected")))
+        (found,) = rejected["rollout"]["rejected"]
+        assert (found["reason"], rejected["stable"]["revision"]) == ("Broken", second["stable"]["revision"])
+        assert "model.safetensors" in found["message"]
+        assert await deployed.answer(rejected["url"])
+        await deployed.offer("damaged", command="roll-back/1")
+        back = await deployed.until(lambda status: status["stable"]["revision"] == first["stable"]["revision"])
+        assert await deployed.answer(back["url"])
+
+    async def whole() -> None:
+        async with LocalSession(workspace.path / ".tuneloop") as session:
+            try:
+                await story(Deployed(session, workspace))
+            finally:
+                await session.abort()
+
+    asyncio.run(whole())

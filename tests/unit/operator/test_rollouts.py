@@ -1,0 +1,359 @@
+"""Whole roll-outs of a ModelDeployment with `spec.rollout`, on a cluster in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from operator_harness import OperatorHarness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+HOUR = 3600.0
+
+
+class Deployed:
+    """The ModelDeployment `api`, and the servers that the test lets come and go."""
+
+    def __init__(self, harness: OperatorHarness) -> None:
+        self.harness = harness
+
+    async def create(self, *, replicas: int = 2, **rollout: Any) -> str:
+        """Create it, let its servers be ready, and return its first revision."""
+        metadata = {"name": "api", "namespace": "team-a"}
+        manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+        spec = {"model": {"uri": "pvc://models/artifact"}, "replicas": replicas, "rollout": rollout}
+        self.harness.cluster.add(manifest | {"spec": spec})
+        await self.settle()
+        (revision,) = self.revisions
+        await self.ready(revision, replicas)
+        return revision
+
+    async def offer(self, number: int = 1) -> str:
+        """Change what is served, and return the revision that is new by that."""
+        before = set(self.revisions)
+        await self.change(batching={"maxBatchSize": number})
+        (new,) = set(self.revisions) - before
+        return new
+
+    async def change(self, **spec: Any) -> None:
+        self.harness.now += timedelta(minutes=1)
+        self.harness.cluster.change(self.stored, spec=self.stored["spec"] | spec)
+        await self.settle()
+
+    async def command(self, text: str) -> None:
+        metadata = self.stored["metadata"] | {"annotations": {"tuneloop.dev/rollout": text}}
+        self.harness.cluster.change(self.stored, metadata=metadata)
+        await self.settle()
+
+    async def settle(self, *, later: float = 0.0) -> None:
+        """Let the operator do all that it can; servers that are not wanted any more end."""
+        await self.harness.settle(later=later)
+        for revision, count in self.counts.items():
+            for pod in self.pods(revision)[count:]:
+                self.harness.cluster.remove(pod)
+        await self.harness.settle()
+
+    async def restart(self) -> None:
+        """Lose what only the operator knows, and let every later write have its answer."""
+        self.harness.cluster.fail_write = None
+        self.harness.restart_operator()
+        await self.settle(later=60.0)
+
+    async def ready(self, revision: str, count: int) -> None:
+        """Let so many servers of a revision answer."""
+        for pod in self.pods(revision):
+            self.harness.cluster.remove(pod)
+        for number in range(count):
+            self.harness.cluster.add(server_pod(revision, number))
+        self.harness.cluster.change(self.servers(revision), status={"readyReplicas": count})
+        await self.settle()
+
+    async def overdue(self, revision: str) -> None:
+        """Let no server of a revision come up within its time."""
+        for pod in self.pods(revision):
+            self.harness.cluster.remove(pod)
+        condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+        generation = self.servers(revision)["metadata"]["generation"]
+        status = {"observedGeneration": generation, "conditions": [condition]}
+        self.harness.cluster.change(self.servers(revision), status=status)
+        await self.settle()
+
+    def servers(self, revision: str) -> dict[str, Any]:
+        deployment: dict[str, Any] = self.harness.cluster.of_kind("Deployment")[f"api-{revision}"]
+        return deployment
+
+    def pods(self, revision: str) -> list[dict[str, Any]]:
+        pods = self.harness.cluster.of_kind("Pod").values()
+        return [pod for pod in pods if pod["metadata"]["labels"]["tuneloop.dev/revision"] == revision]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        stored: dict[str, Any] = self.harness.cluster.objects["ModelDeployment", "team-a", "api"]
+        return stored
+
+    @property
+    def revisions(self) -> list[str]:
+        return [name.removeprefix("api-") for name in self.harness.cluster.of_kind("Deployment")]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {revision: self.servers(revision)["spec"]["replicas"] for revision in self.revisions}
+
+    @property
+    def target(self) -> str:
+        """The revision that the Service leads to."""
+        selector: dict[str, str] = self.harness.cluster.of_kind("Service")["api"]["spec"]["selector"]
+        return selector["tuneloop.dev/revision"]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.stored.get("status", {})
+        return status
+
+    def condition(self, type_: str) -> tuple[str, str] | None:
+        found = (entry for entry in self.status["conditions"] if entry["type"] == type_)
+        return next(((entry["status"], entry["reason"]) for entry in found), None)
+
+
+def server_pod(revision: str, number: int) -> dict[str, Any]:
+    """Return a server that answers."""
+    labels = {"app.kubernetes.io/managed-by": "tuneloop", "tuneloop.dev/deployment": "api"}
+    labels |= {"tuneloop.dev/revision": revision}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"api-{revision}-{number}", "namespace": "team-a", "labels": labels},
+        "spec": {},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+@pytest.fixture
+def deployed(harness: OperatorHarness) -> Deployed:
+    return Deployed(harness)
+
+
+def live(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(story())
+
+
+def test_the_first_revision_is_served_as_soon_as_its_servers_are_ready(deployed: Deployed) -> None:
+    async def story() -> None:
+        first = await deployed.create()
+        assert (deployed.status["phase"], deployed.status["ready"], deployed.target) == ("Ready", "2/2", first)
+        assert deployed.condition("Ready") == ("True", "AllReady")
+        assert deployed.status["rollout"]["phase"] == "Done"
+
+    live(story)
+
+
+def test_a_new_revision_takes_over_once_all_its_servers_are_ready_and_the_old_one_is_kept(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        assert deployed.counts == {old: 2, new: 2}
+        assert (deployed.status["phase"], deployed.status["canary"]["revision"]) == ("Progressing", new)
+        assert deployed.condition("Reconciling") == ("True", "Starting")
+        await deployed.ready(new, 1)
+        assert deployed.target == old
+        await deployed.ready(new, 2)
+        assert deployed.target == new
+        assert deployed.counts == {old: 0, new: 2}
+        assert (deployed.status["stable"]["revision"], deployed.status["phase"]) == (new, "Ready")
+        assert deployed.status["rollout"]["phase"] == "Baking"
+        await deployed.settle(later=2 * HOUR)
+        assert deployed.status["rollout"]["phase"] == "Done"
+        assert [found["revision"] for found in deployed.status["revisions"]] == [old, new]
+
+    live(story)
+
+
+def test_a_revision_whose_servers_never_come_is_rejected_and_not_tried_again(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.overdue(new)
+        assert (deployed.target, deployed.counts) == (old, {old: 2, new: 0})
+        (rejected,) = deployed.status["rollout"]["rejected"]
+        assert (rejected["revision"], rejected["reason"]) == (new, "Broken")
+        assert deployed.condition("Ready") == ("False", "RolledBack")
+        assert deployed.condition("Stalled") == ("True", "RolledBack")
+        await deployed.settle(later=2 * HOUR)
+        assert deployed.counts == {old: 2, new: 0}
+        await deployed.command("retry/2026-01-01")
+        assert deployed.counts == {old: 2, new: 2}
+
+    live(story)
+
+
+def test_the_spec_as_it_was_before_ends_the_trouble(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        await deployed.overdue(await deployed.offer())
+        spec = {name: value for name, value in deployed.stored["spec"].items() if name != "batching"}
+        deployed.harness.cluster.change(deployed.stored, spec=spec)
+        await deployed.settle()
+        assert (deployed.status["phase"], deployed.target) == ("Ready", old)
+        assert deployed.condition("Stalled") is None
+
+    live(story)
+
+
+def test_a_person_approves_before_the_new_revision_gets_requests(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create(approval="Manual")
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        assert (deployed.target, deployed.status["rollout"]["phase"]) == (old, "Paused")
+        assert deployed.condition("Stalled") == ("True", "Paused")
+        await deployed.command("approve/first")
+        assert deployed.target == new
+        another = await deployed.offer(2)
+        await deployed.ready(another, 2)
+        assert deployed.target == new, "an approval is for one revision"
+
+    live(story)
+
+
+@pytest.mark.parametrize("word", ["RollBack", "rollback", "roll-back"])
+def test_a_person_goes_back_to_the_revision_before(deployed: Deployed, word: str) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        await deployed.command(f"{word}/1")
+        assert (deployed.counts, deployed.target) == ({old: 2, new: 2}, new)
+        await deployed.ready(old, 2)
+        assert (deployed.counts, deployed.target) == ({old: 2, new: 0}, old)
+        assert deployed.status["stable"]["uri"] == "pvc://models/artifact"
+
+    live(story)
+
+
+def test_servers_that_fail_after_the_promotion_bring_the_old_revision_back(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        await deployed.overdue(new)
+        await deployed.ready(old, 2)
+        assert (deployed.target, deployed.status["rollout"]["phase"]) == (old, "RolledBack")
+
+    live(story)
+
+
+def test_a_command_that_nobody_knows_is_named_once_with_those_that_there_are(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create()
+        await deployed.command("aprove/1")
+        await deployed.settle(later=HOUR)
+        (event,) = [event for event in deployed.harness.events if event.reason == "CommandUnknown"]
+        assert event.message == (
+            "annotation tuneloop.dev/rollout: 'aprove/1'; promote, abort, retry, approve or roll-back is allowed, "
+            "with a number of your own behind it; for example approve/1"
+        )
+
+    live(story)
+
+
+def test_a_command_is_for_the_revision_that_it_names(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create(approval="Manual")
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        await deployed.command(f"approve/1/{old}")
+        assert deployed.target == old
+        await deployed.command(f"approve/2/{new}")
+        assert deployed.target == new
+
+    live(story)
+
+
+def test_only_so_many_earlier_revisions_are_kept(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create(revisionHistoryLimit=1, rollback={"window": "1m", "baking": "0s"})
+        for number in (1, 2, 3):
+            new = await deployed.offer(number)
+            await deployed.ready(new, 2)
+            await deployed.settle(later=HOUR)
+        assert len(deployed.revisions) == 2
+        assert deployed.target in deployed.revisions
+        kept = {name.removeprefix("api-") for name in deployed.harness.cluster.of_kind("ConfigMap")}
+        assert kept == set(deployed.revisions)
+
+    live(story)
+
+
+def test_a_revision_can_be_taken_back_when_the_job_that_made_the_model_is_gone(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        await deployed.change(model={"fineTuneJobRef": {"name": "gone"}})
+        assert deployed.condition("ModelAvailable") == ("False", "JobNotFound")
+        assert (deployed.target, deployed.status["stable"]["revision"]) == (new, new)
+        await deployed.command("roll-back/1")
+        await deployed.ready(old, 2)
+        assert (deployed.target, deployed.counts) == (old, {old: 2, new: 0})
+        assert deployed.condition("ModelAvailable") == ("False", "JobNotFound")
+
+    live(story)
+
+
+def test_the_number_of_servers_follows_the_spec_without_a_roll_out(deployed: Deployed) -> None:
+    async def story() -> None:
+        first = await deployed.create()
+        await deployed.change(replicas=5)
+        assert deployed.counts == {first: 5}
+        await deployed.change(replicas=0)
+        assert deployed.counts == {first: 0}
+        assert deployed.status["rollout"]["phase"] == "Done"
+
+    live(story)
+
+
+def test_a_deployment_without_roll_outs_gets_them_without_a_new_server(deployed: Deployed) -> None:
+    async def story() -> None:
+        first = await deployed.create()
+        plain = {name: value for name, value in deployed.stored["spec"].items() if name != "rollout"}
+        deployed.harness.cluster.change(deployed.stored, spec=plain)
+        await deployed.settle()
+        assert "rollout" not in deployed.status
+        await deployed.change(rollout={})
+        assert (deployed.counts, deployed.target, deployed.status["phase"]) == ({first: 2}, first, "Ready")
+
+    live(story)
+
+
+def test_an_operator_that_is_killed_at_any_write_goes_on(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create(rollback={"baking": "0s", "window": "1s"})
+        cluster = deployed.harness.cluster
+        for number in range(1, 12):
+            before = set(deployed.revisions)
+            cluster.fail_write = len(cluster.writes) + number // 2
+            await deployed.change(batching={"maxBatchSize": number})
+            await deployed.restart()
+            (new,) = set(deployed.revisions) - before
+            cluster.fail_write = len(cluster.writes) + number // 2
+            await deployed.ready(new, 2)
+            await deployed.restart()
+            assert (deployed.target, deployed.counts[new]) == (new, 2)
+            assert sum(deployed.counts.values()) == 2
+
+    live(story)
+
+
+def test_a_roll_out_in_which_nothing_is_left_to_do_costs_no_call(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create()
+        await deployed.settle(later=25 * HOUR)
+        before = (len(deployed.harness.cluster.writes), deployed.harness.cluster.reads)
+        await deployed.settle(later=HOUR)
+        assert (len(deployed.harness.cluster.writes), deployed.harness.cluster.reads) == before
+
+    live(story)
