@@ -1,8 +1,8 @@
-"""The console of the live view: its own colours reach the terminal, the control characters of what it shows do not."""
+"""The console of the live view: its own colours reach the terminal; control characters and markup of what it shows do not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class PrintableConsole(Console):
-    """Writes control characters only where rich itself made them."""
+    """Writes control characters only where rich itself made them. Text is text: rich would make links of `[link=…]` in a label."""
+
+    def __init__(self, **options: Any) -> None:
+        """options: those of rich's console."""
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the parts of what is shown."""

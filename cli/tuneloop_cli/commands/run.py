@@ -44,7 +44,7 @@ class _FollowedJob:
 def run_job(files: list[Path], *, folder: Path, ranks: int | None, plain: bool) -> None:
     """Run the job. Exit code 0 means that the job has succeeded."""
     loaded = only_manifest("FineTuneJob", files, command="run")
-    console = PrintableConsole(highlight=False, soft_wrap=True)
+    console = PrintableConsole(soft_wrap=True)
     show = _show_lines if plain or not console.is_terminal else _show_live
     code = asyncio.run(_run(loaded.manifest, folder=folder, ranks=ranks, show=show, console=console))
     raise TuneloopExit(code)
@@ -71,7 +71,7 @@ async def _run(
             kind="FineTuneJob", namespace=manifest["metadata"]["namespace"], name=manifest["metadata"]["name"]
         )
     job = stored or followed.newest  # a finished job may be deleted already, by its ttlSecondsAfterFinished
-    console.print(result(job), markup=False)
+    console.print(result(job))
     if interrupts.first.is_set() and not is_finished(job):
         return Exit.INTERRUPTED
     return Exit.OK if at(job, "status.phase") == "Succeeded" else Exit.FAILED
@@ -79,11 +79,11 @@ async def _run(
 
 def _print_start(submitted: Submitted, console: Console) -> None:
     for line in submitted.overlay:
-        console.print(line, markup=False)
+        console.print(line)
     if submitted.action is Submission.UNCHANGED:
-        console.print("nothing to do: this job has succeeded already", markup=False)
+        console.print("nothing to do: this job has succeeded already")
     elif submitted.action is Submission.CONTINUE:
-        console.print("going on with the job as it was left", markup=False)
+        console.print("going on with the job as it was left")
 
 
 async def _show_lines(session: LocalSession, job: _FollowedJob, console: Console) -> None:
@@ -94,7 +94,7 @@ async def _show_lines(session: LocalSession, job: _FollowedJob, console: Console
             due = time.monotonic() - printed >= PLAIN_LINE_SECONDS
             if at(version, "status.phase") != phase or due or is_finished(version):
                 phase, printed = at(version, "status.phase"), time.monotonic()
-                console.print(plain_line(version), markup=False)
+                console.print(plain_line(version))
             if is_finished(version):
                 return
 
@@ -121,6 +121,6 @@ async def _versions(session: LocalSession, job: _FollowedJob, console: Console) 
             job.newest = version
             notes = data_notes(version)
             for note in notes if notes != noted else ():
-                console.print(note, markup=False)
+                console.print(note)
             noted = notes
             yield version

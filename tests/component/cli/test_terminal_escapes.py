@@ -93,15 +93,28 @@ def test_an_error_about_a_manifest_shows_escapes(tmp_path, monkeypatch, capsys, 
     assert r"\x1b" in out + err
 
 
+def test_an_error_about_a_folder_shows_escapes(tmp_path, monkeypatch, capsys) -> None:
+    out, err = called(monkeypatch, capsys, "get", "ftj", "gone", "--dir", str(tmp_path / HOSTILE))
+    assert steers(out + err) == set()
+    assert SHOWN in err
+
+
 def test_the_live_view_keeps_its_own_colours_only() -> None:
     written = io.StringIO()
     console = PrintableConsole(file=written, force_terminal=True, color_system="standard", width=400, soft_wrap=True)
     console.print(live(hostile_job(), elapsed="1m"))
-    console.print(result(hostile_job()), markup=False)
+    console.print(result(hostile_job()))
     assert "\x1b[1;31m" in written.getvalue()
     assert "\x1b]" not in written.getvalue()
     assert steers(written.getvalue()) == {"\x1b"}
     assert r"\x1b]0;title" in written.getvalue()
+
+
+def test_words_of_a_row_are_no_markup_of_the_console() -> None:
+    written = io.StringIO()
+    console = PrintableConsole(file=written, force_terminal=True, color_system="standard", width=400)
+    console.print("[red]label[/red] [link=https://evil.example]log[/link] :warning: 12 files")
+    assert written.getvalue() == "[red]label[/red] [link=https://evil.example]log[/link] :warning: 12 files\n"
 
 
 def write_log(folder: Path, content: bytes) -> None:
