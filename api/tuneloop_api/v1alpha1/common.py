@@ -107,6 +107,18 @@ def _namespace(name: str) -> str:
     return name
 
 
+_Given: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+
+
+class OwnerReference(MessageModel):
+    """An owner of an object, with the fields that the API server requires."""
+
+    api_version: _Given
+    kind: _Given
+    name: _Given
+    uid: _Given
+
+
 class ObjectMeta(SpecModel):
     """The metadata that the API server accepts. The fields that the API server fills in are not checked."""
 
@@ -118,7 +130,7 @@ class ObjectMeta(SpecModel):
         Annotated[dict[AnnotationKey, str], BeforeValidator(without_nulls), AfterValidator(_small_enough)] | None
     ) = None
     finalizers: list[str] | None = None
-    owner_references: list[dict[str, Any]] | None = None
+    owner_references: list[OwnerReference] | None = None
     uid: Any = None
     resource_version: Any = None
     generation: Any = None

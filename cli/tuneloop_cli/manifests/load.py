@@ -164,7 +164,8 @@ def _check(file: Path, document: Any, node: yaml.Node) -> LoadedManifest:
     except ValidationError as error:
         problems = [problem(*describe_error(detail, model)) for detail in error.errors()]
         raise ManifestError([*problems, *_wrong_name(document, model, error, problem)]) from error
-    manifest = document | {"metadata": {"namespace": "default"} | document["metadata"]}
+    given = {name: value for name, value in document["metadata"].items() if value is not None}
+    manifest = document | {"metadata": {"namespace": "default"} | given}
     manifest.pop("status", None)
     _require_storable(manifest, problem)
     return LoadedManifest(file=file, resource=resource, manifest=manifest)

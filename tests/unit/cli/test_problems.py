@@ -43,6 +43,13 @@ def test_a_good_manifest_loads_with_numbers_as_kubectl_reads_them(tmp_path: Path
     assert loaded.manifest["metadata"] == {"name": "reviews", "namespace": "default"}
 
 
+def test_metadata_that_is_null_counts_as_absent_as_the_api_server_reads_it(tmp_path: Path) -> None:
+    metadata = "{name: reviews, namespace: null, labels: null, ownerReferences: null}"
+    (tmp_path / "job.yaml").write_text(GOOD.replace("{name: reviews}", metadata))
+    (loaded,) = load_manifests([tmp_path / "job.yaml"])
+    assert loaded.manifest["metadata"] == {"name": "reviews", "namespace": "default"}
+
+
 @pytest.mark.parametrize(
     "text",
     [f"---\n---\n{GOOD}", f"{GOOD}---\n---\n# nothing\n", f"~\n---\n{GOOD}---\nnull\n"],
@@ -113,6 +120,12 @@ def test_a_mistake_behind_an_empty_document_is_reported_with_its_own_line(tmp_pa
             "name: reviews, namespace: ../..",
             "metadata.namespace: must be the name of a namespace",
             id="namespace",
+        ),
+        pytest.param(
+            "name: reviews",
+            "name: reviews, ownerReferences: [{apiVersion: batch/v1, kind: Job, name: nightly}]",
+            "job.yaml:3: metadata.ownerReferences[0].uid: is required",
+            id="an owner without a uid",
         ),
         pytest.param("name: reviews", "name: reviews, Labels: {}", "did you mean labels?", id="metadata"),
         pytest.param("{name: reviews}", "{}", "ending with a letter or digit", id="no name"),

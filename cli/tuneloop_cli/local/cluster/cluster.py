@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SET_BY_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "finalizers")
+_SET_BY_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 class LocalCluster:
@@ -71,6 +72,8 @@ class LocalCluster:
         metadata = created["metadata"]
         chosen = metadata.get("uid") if manifest["kind"] == "FineTuneJob" else None  # names the folder on the claim
         metadata |= {"uid": chosen or str(uuid.uuid4()), "generation": 1, "creationTimestamp": now()}
+        for name in _SET_BY_DELETION:
+            metadata.pop(name, None)
         return self._store(created, event="ADDED")
 
     async def apply(self, manifest: Manifest) -> Manifest:

@@ -96,6 +96,14 @@ def test_the_status_in_a_new_manifest_does_not_count(cluster):
     assert "status" not in run(cluster.create(fine_tune_job() | {"status": {"phase": "Succeeded"}}))
 
 
+def test_a_new_manifest_cannot_say_that_it_is_being_deleted(cluster):
+    """Nothing is done for an object that is being deleted: a job would be Pending for ever."""
+    given = fine_tune_job()
+    deleted = {"deletionTimestamp": "2026-01-01T12:00:00Z", "deletionGracePeriodSeconds": 0}
+    created = run(cluster.create(given | {"metadata": given["metadata"] | deleted}))
+    assert not created["metadata"].keys() & deleted.keys()
+
+
 def test_objects_are_listed_by_all_of_the_labels(cluster):
     for name, labels in (("one", {"a": "1"}), ("two", {"a": "1", "b": "2"}), ("three", {"b": "2"})):
         made = config_map(name)
