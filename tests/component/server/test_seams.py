@@ -14,6 +14,7 @@ from server_process import configuration
 from starlette.routing import Route
 
 from tuneloop_server.answers.answer_format import AnswerFormat
+from tuneloop_server.body_memory import SMALL_BYTES
 from tuneloop_server.model import EmbeddingSupport, Encoded
 from tuneloop_server.protocols import PROTOCOLS
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
@@ -217,6 +218,22 @@ def test_a_long_body_is_tokenized_beside_the_event_loop(client, characters, besi
     client.post("/", json={"inputs": ["x" * (characters - 1), "y"]})
     loop_thread = client.portal.call(lambda: threading.current_thread().name)
     assert (encoded_on != [loop_thread]) is beside
+
+
+def test_a_body_takes_memory_until_it_is_answered(client):
+    taken = []
+    model, memory = client.service._answerer._model, client.service.bodies
+    original = model.encode
+
+    def noticing(texts, *, stride=None):
+        taken.append(memory.taken)
+        return original(texts, stride=stride)
+
+    model.encode = noticing
+    body = b'{"inputs": "' + b"x" * 20_000 + b'"}'
+    assert client.post("/", content=body).status_code == 200
+    assert taken == [len(body) - SMALL_BYTES]
+    assert memory.taken == 0
 
 
 def test_cut_texts_and_tokens_are_counted(client):

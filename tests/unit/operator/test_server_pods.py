@@ -146,6 +146,18 @@ def test_an_artifact_that_is_not_there_is_named_in_the_words_of_the_server_and_i
     assert harness.errors == []
 
 
+def test_the_words_of_a_server_cannot_steer_a_terminal(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        deploy(harness)
+        await harness.settle()
+        name = start(harness)
+        change(harness, name, server({"terminated": {"exitCode": 66, "message": "row \x1b[2J\u202e"}}))
+        await harness.settle()
+        assert conditions(harness)["Ready"][2].endswith(r"row \x1b[2J\u202e")
+
+    asyncio.run(life())
+
+
 def test_an_image_that_is_tried_again_and_again_makes_one_event(harness: OperatorHarness) -> None:
     async def life() -> None:
         deploy(harness)

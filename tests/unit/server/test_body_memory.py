@@ -16,9 +16,9 @@ from tuneloop_server.protocols.body import read_body
 SIZES = st.lists(st.lists(st.integers(0, 3 * SMALL_BYTES), max_size=5), max_size=8)
 
 
-def read(parts: list[int], memory: BodyMemory) -> tuple[BodyShare, bytes]:
-    """Read a body that comes in parts of these sizes."""
-    messages = [{"type": "http.request", "body": b"x" * part, "more_body": True} for part in parts]
+def read(parts: list[int], memory: BodyMemory, *, letter: str = "x") -> tuple[BodyShare, bytes]:
+    """Read a body that comes in parts of so many letters."""
+    messages = [{"type": "http.request", "body": letter.encode() * part, "more_body": True} for part in parts]
     coming = iter([*messages, {"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict:
@@ -44,6 +44,24 @@ def test_the_first_8_kib_of_a_body_are_not_counted():
     assert memory.taken == 0
     read([8193], memory)
     assert memory.taken == 1
+
+
+def test_bytes_are_counted_and_not_letters():
+    memory = BodyMemory()
+    _, body = read([5000, 5000], memory, letter="語")
+    assert len(body) == 30_000
+    assert memory.taken == 30_000 - SMALL_BYTES
+    with pytest.raises(RequestError, match="at most 1048576 bytes") as refused:
+        read([349_525, 1], memory, letter="語")
+    assert refused.value.status == 413
+
+
+def test_the_last_byte_that_fits_is_taken():
+    memory = BodyMemory(most=100_000)
+    share = BodyShare(memory)
+    share.grow(SMALL_BYTES + 100_000)
+    with pytest.raises(RequestError):
+        share.grow(SMALL_BYTES + 100_001)
 
 
 def test_too_many_bytes_are_refused_with_retry_after():
