@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 from packaging.requirements import Requirement
 from supply_chain import pins, sbom
+from supply_chain.locks import LOCKS
 
 DATE = sbom.date_of(1_700_000_000)
 
@@ -44,6 +45,10 @@ def installed_for(extra: str) -> dict[str, str]:
             if requirement.marker is None or requirement.marker.evaluate({"extra": chosen}):
                 waiting += [(requirement.name, other) for other in ("", *requirement.extras)]
     return {name: version for name, version in found.items() if name != "tuneloop"}
+
+
+def test_every_program_that_has_a_lock_has_a_bill():
+    assert set(sbom.PROGRAMS) == {lock.name for lock in LOCKS if lock.extras} - {"dev"}
 
 
 def test_it_fits_the_schema(program):
