@@ -88,6 +88,31 @@ def test_a_job_ends_well_in_spite_of(operator, proxy, client, rules):
     assert operator.process.poll() is None
 
 
+def test_a_job_that_landed_although_the_answer_was_that_it_took_too_long_is_ours_before_any_watch_shows_it(
+    operator, proxy, client
+):
+    stalled = proxy.add(Rule(Match(verb="watch", resource="jobs", namespace=client.namespace), StallWatch()))
+    landed = proxy.add(
+        Rule(
+            Match(verb="create", resource="jobs", namespace=client.namespace, first=1),
+            Invoke(lambda _: Status(504), after=True),
+        )
+    )
+    client.submit()
+    landed.wait()
+    uid = client.stored("Job", "reviews-prepare")["metadata"]["uid"]
+    until(lambda: known_uid(client) == uid, seconds=60, what="the uid of the Job in the status")
+    assert warnings(operator) == []
+    stalled.remove()
+    client.wait_for_phase("reviews", "Succeeded", seconds=120)
+    assert client.names("Job") == {"reviews-prepare", "reviews-a1", "reviews-export"}
+
+
+def known_uid(client: NamespaceClient) -> str | None:
+    """Return the uid of the prepare Job as the operator has written it down."""
+    return client.status().get("children", {}).get("prepare", {}).get("uid")
+
+
 def test_an_operator_of_two_namespaces_reads_no_object_of_the_cluster(operator, proxy, client):
     """kopf would list and watch custom resource definitions and namespaces, to find out what else it could watch."""
     client.submit()
