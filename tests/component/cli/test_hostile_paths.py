@@ -62,6 +62,7 @@ def outside(root: Path, folder: Path) -> list[Path]:
     ("manifest", "path", "value"),
     [
         *((kind, f"metadata.{name}", "../..") for kind in (JOB, DEPLOYMENT) for name in ("name", "namespace")),
+        (JOB, "metadata.namespace", "team-a/../.."),
         (JOB, "spec.model.uri", "pvc://../model"),
         (JOB, "spec.model.uri", "pvc://work/../../model"),
         (JOB, "spec.model.uri", "file:///home/../etc"),
