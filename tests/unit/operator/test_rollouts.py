@@ -29,6 +29,7 @@ class Deployed:
         self.harness.cluster.add(manifest | {"spec": spec})
         await self.settle()
         (revision,) = self.revisions
+        assert "stable" not in self.status, "nothing has answered yet"
         await self.ready(revision, replicas)
         return revision
 
@@ -65,17 +66,19 @@ class Deployed:
 
     async def ready(self, revision: str, count: int) -> None:
         """Let so many servers of a revision answer."""
+        self.harness.cluster.change(self.servers(revision), status={"readyReplicas": count})
+        await self.replace_pods(revision, *(server_pod(revision, number) for number in range(count)))
+
+    async def replace_pods(self, revision: str, *pods: dict[str, Any]) -> None:
         for pod in self.pods(revision):
             self.harness.cluster.remove(pod)
-        for number in range(count):
-            self.harness.cluster.add(server_pod(revision, number))
-        self.harness.cluster.change(self.servers(revision), status={"readyReplicas": count})
+        for pod in pods:
+            self.harness.cluster.add(pod)
         await self.settle()
 
-    async def overdue(self, revision: str) -> None:
-        """Let no server of a revision come up within its time."""
-        for pod in self.pods(revision):
-            self.harness.cluster.remove(pod)
+    async def overdue(self, revision: str, *, ready: int = 0) -> None:
+        """Let the servers of a revision not come up within its time, but for some."""
+        await self.replace_pods(revision, *(server_pod(revision, number) for number in range(ready)))
         condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
         generation = self.servers(revision)["metadata"]["generation"]
         status = {"observedGeneration": generation, "conditions": [condition]}
@@ -119,8 +122,8 @@ class Deployed:
         return next(((entry["status"], entry["reason"]) for entry in found), None)
 
 
-def server_pod(revision: str, number: int) -> dict[str, Any]:
-    """Return a server that answers."""
+def server_pod(revision: str, number: int, *, ready: bool = True, **container: Any) -> dict[str, Any]:
+    """Return a server. container: what the kubelet says of its container."""
     labels = {"app.kubernetes.io/managed-by": "tuneloop", "tuneloop.dev/deployment": "api"}
     labels |= {"tuneloop.dev/revision": revision}
     return {
@@ -128,7 +131,10 @@ def server_pod(revision: str, number: int) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {"name": f"api-{revision}-{number}", "namespace": "team-a", "labels": labels},
         "spec": {},
-        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"name": "server"} | container],
+        },
     }
 
 
@@ -186,6 +192,72 @@ def test_a_revision_whose_servers_never_come_is_rejected_and_not_tried_again(dep
         assert deployed.counts == {old: 2, new: 0}
         await deployed.command("retry/2026-01-01")
         assert deployed.counts == {old: 2, new: 2}
+
+    live(story)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "exit_code", "is_rejected"),
+    [
+        pytest.param(2, 1, False, id="a server that may still come"),
+        pytest.param(3, 1, True, id="a server that crashes again and again"),
+        pytest.param(1, 74, True, id="an artifact that is damaged"),
+    ],
+)
+def test_servers_that_crash_are_given_up_after_a_while(
+    deployed: Deployed, restarts: int, exit_code: int, is_rejected: bool
+) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        ended = {"terminated": {"exitCode": exit_code, "message": "no model"}}
+        container = {"restartCount": restarts, "state": {"waiting": {}}, "lastState": ended}
+        await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
+        assert deployed.target == old
+        assert (new in [found["revision"] for found in deployed.status["rollout"].get("rejected", [])]) is is_rejected
+
+    live(story)
+
+
+def test_servers_that_are_there_and_not_ready_get_no_requests(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.replace_pods(new, *(server_pod(new, number, ready=False) for number in range(2)))
+        assert deployed.target == old
+
+    live(story)
+
+
+def test_a_revision_of_which_one_server_answers_is_not_broken(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create()
+        new = await deployed.offer()
+        await deployed.overdue(new, ready=1)
+        assert "rejected" not in deployed.status["rollout"]
+
+    live(story)
+
+
+def test_another_number_of_servers_offers_no_rejected_revision_again(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.overdue(new)
+        await deployed.change(replicas=3)
+        assert deployed.counts == {old: 3, new: 0}
+
+    live(story)
+
+
+def test_servers_of_the_revision_before_are_kept_for_a_while_where_the_spec_says_so(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create(rollback={"keepReplicas": 1, "window": "2h"})
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        assert deployed.counts == {old: 1, new: 2}
+        await deployed.settle(later=3 * HOUR)
+        assert deployed.counts == {old: 0, new: 2}
 
     live(story)
 
@@ -309,6 +381,7 @@ def test_the_number_of_servers_follows_the_spec_without_a_roll_out(deployed: Dep
         first = await deployed.create()
         await deployed.change(replicas=5)
         assert deployed.counts == {first: 5}
+        assert "scale" not in {verb for verb, _, _ in deployed.harness.cluster.writes}, "it is applied as a whole"
         await deployed.change(replicas=0)
         assert deployed.counts == {first: 0}
         assert deployed.status["rollout"]["phase"] == "Done"
@@ -325,6 +398,20 @@ def test_a_deployment_without_roll_outs_gets_them_without_a_new_server(deployed:
         assert "rollout" not in deployed.status
         await deployed.change(rollout={})
         assert (deployed.counts, deployed.target, deployed.status["phase"]) == ({first: 2}, first, "Ready")
+
+    live(story)
+
+
+def test_the_first_roll_out_knows_what_was_served_before(deployed: Deployed) -> None:
+    async def story() -> None:
+        first = await deployed.create()
+        plain = {name: value for name, value in deployed.stored["spec"].items() if name != "rollout"}
+        deployed.harness.cluster.change(deployed.stored, spec=plain)
+        await deployed.settle()
+        await deployed.change(rollout={}, model={"uri": "pvc://models/another"})
+        uris = {found["revision"]: found["uri"] for found in deployed.status["revisions"]}
+        assert uris.pop(first) == "pvc://models/artifact"
+        assert list(uris.values()) == ["pvc://models/another"]
 
     live(story)
 

@@ -57,7 +57,6 @@ def decide(
     config: of the revision that the spec asks for; None while its artifact is not available. The others go on as they were meant to.
     shown: returns the status with a roll-out in it.
     """
-    now = now.replace(microsecond=0)  # the memory is kept in whole seconds
     offered = config.revision if config else ""
     facts = facts_of(observed, memory_of(observed), offered=offered)
     following = _with_unknown_command(decide_rollout(memory_of(observed), facts, now=now), observed)
@@ -155,12 +154,11 @@ def _shown_rollout(
     counts: Counts,
     now: datetime,
 ) -> ShownRollout:
-    rejected = {found.revision for found in rollout.rejected if found.spec_digest == facts.spec.digest}
     return ShownRollout(
         memory=written(rollout),
         story=story(rollout, facts.spec, now=now),
         revisions=_revisions(observed, config, facts, counts),
-        is_rejected=facts.offered in rejected,
+        is_rejected=any(found.revision == facts.offered for found in rollout.rejected),
     )
 
 
