@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import InferenceClient
+from huggingface_hub import InferenceClient, constants
 from required import skip_or_fail
 from server_process import word_salads
 from tiny_taggers import CORPUS
@@ -21,6 +21,12 @@ PROGRAMS = re.findall(
 TEXTS = ["a good film", "", "¿Qué tal? 😀", *word_salads(5)]
 JSON = {"Content-Type": "application/json"}
 """A server on loopback wants it; Triton's client names no type by itself, and writes into the headers that it is given."""
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    """Let Hugging Face's client ask our server: the tests run offline, where it asks nobody."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
 def required(module):

@@ -139,6 +139,6 @@ def _without_token(row: Row, *, table: RowTable, index: int) -> DataError:
     text = " ".join(table.row_format.texts(row))
     first = f"U+{ord(text[0]):04X} {unicodedata.name(text[0], '')}".strip()
     return DataError(
-        f"{table.place(index)}: the model's tokenizer makes no token of the text: {len(text):,} characters, the first is {first}",
+        f"{table.place(index)}: the model's tokenizer makes no token of the text: it begins with {first}",
         hint="take the row out of the file",
     )
