@@ -199,7 +199,7 @@ def test_a_gang_without_room_for_all_of_it_runs_smaller_and_grows_back_at_the_ne
     job = stage.job("shrunk")
     job.hold("train")
     job.submit(resources=stage.nodes(job, "a"), scheduling=SHRINKS)
-    until(lambda: job.status.get("workers") == "1/1", seconds=60, what="a gang of one")
+    until(lambda: job.status.get("workers") == "1/1", seconds=150, what="a gang of one")
     assert (job.status["attempt"], job.status["nodes"], job.status["history"][0]["reason"]) == (2, 1, "Shrunk")
     assert job.stored("Job", "a2")["spec"]["completions"] == 1
     assert gang_size(job, 2) == 1
@@ -225,7 +225,7 @@ def test_a_gang_that_loses_a_pod_on_a_node_whose_accelerator_is_broken_goes_on_s
     _, broken = sorted(trains_on(stage, job, "a", "b", scheduling=SHRINKS))
     stage.kubelet.resize_node(broken, {job.accelerator: "0"})
     stage.evict(next(pod for pod in job.gang(1) if pod["spec"]["nodeName"] == broken))
-    until(lambda: job.status.get("workers") == "1/1", seconds=60, what="a gang of one")
+    until(lambda: job.status.get("workers") == "1/1", seconds=150, what="a gang of one")
     job.go_on("train")
     status = job.wait_for("Succeeded")
     assert [record["reason"] for record in status["history"]] == ["Failed", "Shrunk", "Succeeded"]
