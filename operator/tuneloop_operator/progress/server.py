@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from tuneloop_api.contract.progress import MAX_BODY_BYTES, ProgressMessage, progress_path
 from tuneloop_api.v1alpha1 import FineTuneJobStatus
 from tuneloop_operator.errors import ClusterError
+from tuneloop_operator.progress.bearer import LARGEST_NUMBER, Rejected, bearer_token
 from tuneloop_operator.status.fine_tune_job.progress import with_progress
 
 if TYPE_CHECKING:
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
 
 _LOG = logging.getLogger(__name__)
-_BEARER = "Bearer "
 _BODY_SECONDS = 10.0
 """For the body, once the sender is known."""
-_LARGEST = 2**53
-"""Largest whole number that every JSON reader keeps exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +95,7 @@ class ProgressServer:
             who = await self._sender(request, namespace=namespace, name=name)
             message = _message(await _body(request))
             _check_subject(who, message)
-        except _Rejected as rejected:
+        except Rejected as rejected:
             return _answer(rejected.status, error=str(rejected))
         except ClusterError as error:
             _LOG.warning("a post for %s/%s cannot be checked: %s", namespace, name, error)
@@ -111,39 +109,30 @@ class ProgressServer:
         return _answer(202)
 
     async def _sender(self, request: web.Request, *, namespace: str, name: str) -> Identity:
-        header = request.headers.get("Authorization", "")
-        token = header.removeprefix(_BEARER) if header.startswith(_BEARER) else ""
+        token = bearer_token(request)
         who = await self._authenticator.authenticate(token, namespace=namespace, name=name) if token else None
         if who is None:
-            raise _Rejected(401, "no valid bearer token")
+            raise Rejected(401, "no valid bearer token")
         if not who.may_report:
-            raise _Rejected(403, who.why_not or f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
+            raise Rejected(403, who.why_not or f"{who.name} is no pod of FineTuneJob {namespace}/{name}")
         if not self._knows_job(namespace, name):
-            raise _Rejected(404, f"there is no FineTuneJob {namespace}/{name}")
+            raise Rejected(404, f"there is no FineTuneJob {namespace}/{name}")
         return who
 
 
 async def _body(request: web.Request) -> bytes:
-    """Return the body. Raises _Rejected if it does not come in time."""
+    """Return the body. Raises Rejected if it does not come in time."""
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()
     except TimeoutError:
-        raise _Rejected(408, f"the message did not come within {_BODY_SECONDS:g} s") from None
-
-
-class _Rejected(Exception):  # noqa: N818  (an answer, not an error)
-    """A message that is not accepted."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+        raise Rejected(408, f"the message did not come within {_BODY_SECONDS:g} s") from None
 
 
 def _check_subject(who: Identity, message: ProgressMessage) -> None:
-    """Raise _Rejected if the message is of another stage or attempt than its sender."""
+    """Raise Rejected if the message is of another stage or attempt than its sender."""
     if who.stage not in {None, message.stage} or who.attempt not in {None, message.attempt}:
-        raise _Rejected(
+        raise Rejected(
             403,
             f"{who.name} is of {who.stage}, attempt {who.attempt}; the message is of {message.stage}, attempt {message.attempt}",
         )
@@ -155,7 +144,7 @@ def _message(body: bytes) -> ProgressMessage:
     if datetime.fromisoformat(message.sent_at).tzinfo is None:
         raise ValueError(f"sentAt: {message.sent_at} has no time zone; for example 2026-01-31T12:00:00Z")
     for name in ("sequence", "attempt", "step", "total_steps", "start_step", "eta_seconds"):
-        if abs(getattr(message, name) or 0) > _LARGEST:
+        if abs(getattr(message, name) or 0) > LARGEST_NUMBER:
             raise ValueError(f"{to_camel(name)}: {getattr(message, name)} is too large")
     # a message that does not fit into a status is rejected here: stored, it would make every later decision on the job fail
     with_progress(FineTuneJobStatus(attempt=message.attempt), message, stage=message.stage)

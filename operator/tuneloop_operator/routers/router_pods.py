@@ -46,5 +46,5 @@ class RouterPods:
         pod = next((pod for pod in pods if pod["metadata"]["uid"] == holder.pod_uid), None)
         is_router = pod is not None and pod["metadata"]["labels"].get(COMPONENT_LABEL) == ROUTER
         is_here = holder.username.startswith(f"system:serviceaccount:{namespace}:")
-        sender = f"{holder.pod_name}" if holder.pod_name else holder.username
+        sender = holder.pod_name or holder.username
         return RouterIdentity(name=sender, may_ask=is_router and is_here)

@@ -12,6 +12,7 @@ from aiohttp import web
 from tuneloop_api.contract.router import LONGEST_HOLD_SECONDS, LONGEST_REASON, split_path
 from tuneloop_api.wire.printable import printable
 from tuneloop_operator.errors import ClusterError
+from tuneloop_operator.progress.bearer import LARGEST_NUMBER, Rejected, bearer_token
 from tuneloop_operator.routers.polls import Polls
 from tuneloop_operator.routers.reports import RouterReport
 
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.routers.polls import Poll
 
 _LOG = logging.getLogger(__name__)
-_BEARER = "Bearer "
 _MOST_POLLS = 512
 """Each holds a connection with TLS, about a quarter of a megabyte. The routers of further deployments ask again every few seconds."""
-_LARGEST = 2**53
-"""Largest whole number that every JSON reader keeps exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +45,6 @@ class RouterAuthenticator(Protocol):
 
         Raises `ClusterError` if the token cannot be checked now.
         """
-
-
-class _Rejected(Exception):  # noqa: N818  (an answer, not an error)
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +97,7 @@ class RouterServer:
             self._current(namespace, name)
             self._note(namespace, name, router, question)
             split = await self._newer_split(namespace, name, router, question)
-        except _Rejected as rejected:
+        except Rejected as rejected:
             return web.json_response({"error": str(rejected)}, status=rejected.status)
         except ClusterError as error:
             _LOG.warning("the poll of a router of %s/%s cannot be checked: %s", namespace, name, error)
@@ -113,13 +105,12 @@ class RouterServer:
         return web.Response(status=304) if split is None else web.json_response(split.to_wire())
 
     async def _router(self, request: web.Request, *, namespace: str, name: str) -> str:
-        header = request.headers.get("Authorization", "")
-        token = header.removeprefix(_BEARER) if header.startswith(_BEARER) else ""
+        token = bearer_token(request)
         who = await self._authenticator.authenticate(token, namespace=namespace, name=name) if token else None
         if who is None:
-            raise _Rejected(401, "no valid bearer token")
+            raise Rejected(401, "no valid bearer token")
         if not who.may_ask:
-            raise _Rejected(403, f"{who.name} is no router of ModelDeployment {namespace}/{name}")
+            raise Rejected(403, f"{who.name} is no router of ModelDeployment {namespace}/{name}")
         return who.name
 
     def _note(self, namespace: str, name: str, router: str, question: _Question) -> None:
@@ -134,7 +125,7 @@ class RouterServer:
         with self._polls.waiting((namespace, name), router) as poll:
             while (split := self._current(namespace, name)).generation <= question.newest:
                 if poll is None:
-                    raise _Rejected(503, "too many routers wait; ask again in a few seconds")
+                    raise Rejected(503, "too many routers wait; ask again in a few seconds")
                 if not await _is_woken(poll, until=until):
                     return None
             return split
@@ -142,7 +133,7 @@ class RouterServer:
     def _current(self, namespace: str, name: str) -> RouterSplit:
         split = self._split_of(namespace, name)
         if split is None:
-            raise _Rejected(404, f"there is no split of ModelDeployment {namespace}/{name}")
+            raise Rejected(404, f"there is no split of ModelDeployment {namespace}/{name}")
         return split
 
 
@@ -153,11 +144,11 @@ async def _is_woken(poll: Poll, *, until: float) -> bool:
 
 
 def _question(query: Mapping[str, str]) -> _Question:
-    """Return what a query says. Raises _Rejected that names the field."""
+    """Return what a query says. Raises Rejected that names the field."""
     return _Question(
-        in_force=_whole(query, "inForce", most=_LARGEST),
+        in_force=_whole(query, "inForce", most=LARGEST_NUMBER),
         hold=min(_whole(query, "hold", most=3600), LONGEST_HOLD_SECONDS),
-        refused=_whole(query, "refused", most=_LARGEST) if "refused" in query else None,
+        refused=_whole(query, "refused", most=LARGEST_NUMBER) if "refused" in query else None,
         reason=printable(query.get("reason", ""))[:LONGEST_REASON],
     )
 
@@ -165,7 +156,7 @@ def _question(query: Mapping[str, str]) -> _Question:
 def _whole(query: Mapping[str, str], name: str, *, most: int) -> int:
     text = query.get(name, "")
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most):
-        raise _Rejected(
+        raise Rejected(
             422,
             f"{name}: {printable(text)[:40] or 'is missing'}; a whole number from 0 to {most} is allowed, for example 12",
         )
