@@ -29,6 +29,7 @@ from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.overlay import Hardware
+from tuneloop_cli.local.own_port import for_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
@@ -209,7 +210,9 @@ class LocalSession:
             knows_job=operator.knows_job,
             on_progress=operator.progress,
         )
-        runner = web.AppRunner(server.application(), access_log=None)
+        app = server.application()
+        app.middlewares.append(for_own_processes(port=listening.getsockname()[1]))
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listening).start()
