@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuneloop_operator.state.router_report import RouterReport
 
 _MOST_ROUTERS = 64
 """Of one deployment, with those that are gone. Beyond it the report that is oldest is forgotten."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RouterReport:
-    """What a router says with each poll."""
-
-    router: str
-    """Name of its pod; in local mode of its process."""
-    in_force: int
-    """Generation of the split that it follows; 0: it follows none yet."""
-    refused: int | None = None
-    """Generation that it did not take; 0: of that split no generation could be read."""
-    reason: str = ""
-    """Why not."""
 
 
 class RouterReports:

@@ -14,7 +14,7 @@ from tuneloop_api.wire.printable import printable
 from tuneloop_operator.errors import ClusterError
 from tuneloop_operator.progress.bearer import LARGEST_NUMBER, Rejected, bearer_token
 from tuneloop_operator.routers.polls import Polls
-from tuneloop_operator.routers.reports import RouterReport
+from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

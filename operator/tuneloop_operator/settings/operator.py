@@ -44,10 +44,17 @@ class OperatorSettings(BaseModel):
         pattern=r"^\S+$",
     )
     """Image of model servers if the deployment names none."""
+    router_image: str = setting(
+        "ghcr.io/tuneloop/router:0.1.0",
+        allowed=_IMAGE,
+        example="registry.example.com/tuneloop/router:0.1.0",
+        pattern=r"^\S+$",
+    )
+    """Image of the routers that divide the requests of a deployment."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = setting(
         None, allowed="Always, IfNotPresent or Never", example="IfNotPresent"
     )
-    """imagePullPolicy of trainer and server pods; unset, it is the cluster's choice."""
+    """imagePullPolicy of trainer, server and router pods; unset, it is the cluster's choice."""
     pod_defaults: PodDefaults | None = setting(
         None,
         allowed="JSON with any of nodeSelector, tolerations, imagePullSecrets, labels, annotations and env, and no key or variable of ours",
@@ -83,8 +90,15 @@ class OperatorSettings(BaseModel):
         pattern=r"^https?://[^\s/]+$",
     )
     """Address at which the pods reach the progress server."""
+    router_url: str = setting(
+        "https://tuneloop-progress.tuneloop-system.svc:8444",
+        allowed="an http or https address without a path",
+        example="https://tuneloop-progress.tuneloop-system.svc:8444",
+        pattern=r"^https?://[^\s/]+$",
+    )
+    """Address at which routers ask for their split."""
     progress_ca: str | None = None
-    """PEM text of the authority of an `https` address. The pods get it in their ConfigMap."""
+    """PEM text of the authority of both `https` addresses. The pods get it in their ConfigMap."""
     progress_interval_seconds: float = setting(
         10.0, allowed=_SECONDS, example="10", ge=0.1, le=86400, allow_inf_nan=False
     )

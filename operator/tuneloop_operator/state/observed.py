@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.state.router_report import RouterReport
 
 CREATING = "ContainerCreating"
 """Reason of a waiting container while the kubelet mounts volumes and pulls the image."""
@@ -97,6 +98,8 @@ class ServerPod(ObservedPod):
     revision: str
     restarts: int = 0
     """How often its container was started again."""
+    port: int | None = None
+    """Where it listens on this machine, in local mode; None: at the port of all servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,5 +201,7 @@ class ObservedDeployment:
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     pods: tuple[ServerPod, ...] = ()
     """The pods of all revisions, by name."""
+    routers: tuple[RouterReport, ...] = ()
+    """What each router last reported, by name; also of some that are gone."""
     live: bool = False
     blocker: Blocker | None = None

@@ -14,8 +14,8 @@ from waiting import eventually
 
 from tuneloop_api.contract.router import LONGEST_REASON, RoutedRevision, RouterSplit, split_path
 from tuneloop_operator.errors import ClusterUnavailable
-from tuneloop_operator.routers.reports import RouterReport
 from tuneloop_operator.routers.server import RouterIdentity, RouterServer
+from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,10 @@ from waiting import until
 
 from tuneloop_api.contract.router import RouterSplit, split_path
 from tuneloop_operator.routers.local_routers import LocalRouters
-from tuneloop_operator.routers.reports import RouterReport, RouterReports
+from tuneloop_operator.routers.reports import RouterReports
 from tuneloop_operator.routers.server import RouterServer
 from tuneloop_operator.serving import served
+from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -49,7 +49,7 @@ def router_settings(deployment: ModelDeployment, settings: OperatorSettings) -> 
         deployment=name,
         folder=_FOLDER,
         operator=OperatorAddress(
-            url=settings.progress_url.rstrip("/") + split_path(namespace, name),
+            url=settings.router_url.rstrip("/") + split_path(namespace, name),
             ca_path=f"{CONFIG_DIRECTORY}/{_CA_FILE}",
             token_path=settings.token_path,
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tuneloop_operator.routers.reports import RouterReport, RouterReports
+from tuneloop_operator.routers.reports import RouterReports
+from tuneloop_operator.state.router_report import RouterReport
 
 
 def report(router: str, in_force: int, *, refused: int | None = None) -> RouterReport:

@@ -1,0 +1,37 @@
+"""The split that the routers of a deployment are to follow now, as its status wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.model_deployment.split import router_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.contract.router import RouterSplit
+    from tuneloop_operator.desired.model_deployment.split import Address
+    from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.observed import ObservedDeployment
+
+_LOOPBACK = "127.0.0.1"
+_NOBODY = (_LOOPBACK, 9)
+"""Of a revision whose server has not started: the port on which nobody answers."""
+
+
+def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> RouterSplit | None:
+    """Return the split; None if the deployment has no routers."""
+    status = observed.deployment.status
+    if status is None or status.rollout is None or status.rollout.strategy == "Recreate":
+        return None
+    return router_split(
+        observed.deployment, status.rollout, address_of=_local_addresses(observed) if settings.local else None
+    )
+
+
+def _local_addresses(observed: ObservedDeployment) -> Callable[[str], Address]:
+    def address_of(revision: str) -> Address:
+        ports = [pod.port for pod in observed.pods if pod.revision == revision and pod.port is not None]
+        return (_LOOPBACK, ports[0]) if ports else _NOBODY
+
+    return address_of
