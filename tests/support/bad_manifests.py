@@ -171,7 +171,7 @@ BAD_MANIFESTS = (
     unknown_field("B16", "spec.model.namespace", "other", kind=DEPLOYMENT),
     # B17 the pods' templates are ours
     unknown_field("B17", "spec.hostNetwork", True),
-    unknown_field("B17", "spec.volumes[0].hostPath", {"path": "/"}, "known here: configMap, csi, mountPath", spec__volumes=_VOLUME),
+    unknown_field("B17", "spec.volumes[0].hostPath", {"path": "/"}, "put the files on a claim; known here: configMap, csi, mountPath", spec__volumes=_VOLUME),
     unknown_field("B17", "spec.volumes[0].emptyDir", {}, kind=DEPLOYMENT, spec__volumes=_VOLUME),
     bad("B17", By.RULE, "spec.volumes", [{"name": "a", "mountPath": "/a"}], "exactly one of secret, configMap, persistentVolumeClaim, projected and csi must be given", field="spec.volumes[0]"),
     bad("B17", By.RULE, "spec.volumes", [{"name": "a", "mountPath": "/a", "readOnly": False, "secret": {"secretName": "a"}}], "can be false only for persistentVolumeClaim and csi", field="spec.volumes[0].readOnly"),
@@ -196,7 +196,7 @@ BAD_MANIFESTS = (
     bad("B18", By.SCHEMA, "spec.env", "A=1", "must be of type array", advice="must be a list"),
     unknown_field("B18", "spec.training.env", {"RANK": "0"}),
     unknown_field("B18", "spec.envFrom", [{"secretRef": {"name": "token"}}]),
-    unknown_field("B18", "spec.env[0].valueFrom", {"secretKeyRef": {"name": "a", "key": "b"}}, "did you mean value?", spec__env=_VARIABLE),
+    unknown_field("B18", "spec.env[0].valueFrom", {"secretKeyRef": {"name": "a", "key": "b"}}, "write secretKeyRef or configMapKeyRef beside name", spec__env=_VARIABLE),
     bad("B18", By.OPERATOR, "spec.env", [{"name": "PYTHONPATH", "value": "/tmp"}], "any other name is allowed", field="spec.env[0].name", kind=DEPLOYMENT),
     # B21 durations
     bad_text("B21", "spec.checkpoint.every", "10", f.DURATION),

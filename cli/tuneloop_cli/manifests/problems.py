@@ -37,6 +37,12 @@ _TYPES = {
     "finite_number": "a finite number",
 }
 
+_INSTEAD = {
+    "valueFrom": "write secretKeyRef or configMapKeyRef beside name",
+    "hostPath": "pods get no folder of their node; put the files on a claim",
+}
+"""What to do in place of a field that pods of Kubernetes have and ours do not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -110,7 +116,8 @@ def dotted(path: Path) -> str:
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> str:
-    return f"unknown field{_nearest(name, known)}; known here: {', '.join(sorted(known))}"
+    advice = f"; {_INSTEAD[name]}" if name in _INSTEAD else _nearest(name, known)
+    return f"unknown field{advice}; known here: {', '.join(sorted(known))}"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
