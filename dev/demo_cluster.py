@@ -244,7 +244,7 @@ def _print_places(job: dict[str, Any], url: str) -> None:
     folder = CLAIM / artifact["uri"].removeprefix("pvc://demo/")
     print(f"\nartifact      {artifact['uri']}  {artifact['digest']}")
     print(f"              in this folder: {folder.relative_to(ROOT)}")
-    print(f"server        {url} (metrics: {url}metrics)")
+    print(f"server        {url} (/metrics: port 8081 of its pod; docs/install.md)")
     print(f"look further  {_environment()}")
     print(f"              kubectl config set-context --current --namespace {NAMESPACE}")
     print("              kubectl get ftj,mdep,pods; kubectl describe ftj reviews; kubectl logs deployment/tuneloop")
