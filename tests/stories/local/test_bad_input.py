@@ -247,4 +247,4 @@ def test_a_hub_that_is_not_reached_is_named_within_seconds(workspace: Workspace,
     assert ended.returncode == 2, ended.stderr
     problem, hint = ended.stdout.strip().splitlines()
     assert "model.uri: hf://org/name at revision 'main' cannot be fetched: " in problem
-    assert hint.startswith("hint: without access to huggingface.co, put the model's folder on a claim")
+    assert hint.startswith("hint: without access to 127.0.0.1, put the model's folder on a claim")

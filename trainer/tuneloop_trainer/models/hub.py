@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -20,6 +21,7 @@ from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of, first_line
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
+from tuneloop_trainer.models.hub_advice import advice
 from tuneloop_trainer.redaction import redact
 
 LOG = logging.getLogger(__name__)
@@ -85,5 +87,5 @@ def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
         return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
     return ModelAccessError(
         f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}",
-        hint="without access to huggingface.co, put the model's folder on a claim and use pvc://CLAIM/PATH",
+        hint=advice(error, endpoint=ENDPOINT),
     )
