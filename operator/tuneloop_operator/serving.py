@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
     import ssl
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 _LOG = logging.getLogger(__name__)
+REQUEST_LOG = logging.getLogger(f"{__name__}.requests")
+"""Of aiohttp, for the requests of a port. What is no HTTP is answered and not logged, or anybody who reaches the port could fill the log."""
+REQUEST_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 _SWEEP_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
 """After an error of `accept`, such as too many open files."""
@@ -163,6 +167,7 @@ async def served(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=REQUEST_LOG,
         shutdown_timeout=0.5,
         keepalive_timeout=limits.seconds,
         max_headers=_MOST_HEADERS,

@@ -37,6 +37,7 @@ from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
+from tuneloop_operator.serving import REQUEST_LOG
 from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class LocalSession:
         )
         app = server.application()
         app.middlewares.append(for_own_processes(port=listening.getsockname()[1]))
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, logger=REQUEST_LOG)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listening).start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from log_records import messages_of
 from operator_process import make_certificate
 from raw_http import connect, read_all
 
@@ -84,7 +85,11 @@ def application(slow: SlowRoute) -> web.Application:
     async def large(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * LARGE)
 
+    async def defect(_: web.Request) -> web.Response:
+        raise RuntimeError("a defect of ours")
+
     app = web.Application()
+    app.router.add_get("/defect", defect)
     app.router.add_get("/large", large)
     app.router.add_get("/", quick)
     app.router.add_get("/slow", slow.answer)
@@ -230,3 +235,37 @@ def test_what_is_no_tls_harms_nobody(tmp_path: Path) -> None:
             assert await port.asks()
 
     asyncio.run(life())
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no Host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two Hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", id="a name that is none"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: " + 9000 * b"a" + b"\r\n\r\n", id="a long line"),
+        pytest.param(b"\x16\x03\x01 no HTTP\r\n\r\n", id="no HTTP"),
+    ],
+)
+def test_what_is_no_http_is_refused_and_fills_no_log(request_bytes: bytes) -> None:
+    async def life() -> None:
+        async with serving(None) as port:
+            reader, writer = await port.connect()
+            writer.write(request_bytes)
+            assert (await asyncio.wait_for(reader.readline(), 10)).split()[1] == b"400"
+            assert await port.asks()
+
+    with messages_of("") as messages:
+        asyncio.run(life())
+    assert messages == []
+
+
+def test_a_defect_of_ours_is_logged() -> None:
+    async def life() -> None:
+        async with serving(None) as port:
+            assert not await answers(*await port.connect(), request=b"GET /defect HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    with messages_of("tuneloop_operator.serving.requests") as messages:
+        asyncio.run(life())
+    (message,) = messages
+    assert message.startswith("Error handling request from")
