@@ -113,7 +113,7 @@ def run_stage(config: RunConfig) -> ExitCode:
     except BaseException as error:  # noqa: BLE001  (this is the top: the operator must learn of every end)
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        return _report_failure(config, error)
+        return _report_failure(config, _preempted(error) if isinstance(error, _Stopped) else error)
     finally:
         reporter.close()
     return ExitCode.OK
@@ -165,8 +165,16 @@ def _rank(config: RunConfig) -> int | None:
     return int(os.environ.get("RANK", "0")) if config.stage == "train" else None
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal asks the stage to stop. No `except Exception` takes it for a fault of what it interrupts, and libraries clean up as after Ctrl-C."""
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
-    raise Preempted(f"stopped by {signal.Signals(number).name}", hint="the stage starts again from its beginning")
+    raise _Stopped(signal.Signals(number).name)
+
+
+def _preempted(stopped: _Stopped) -> Preempted:
+    return Preempted(f"stopped by {stopped}", hint="the stage starts again from its beginning")
 
 
 def uses_hub(config: RunConfig) -> bool:

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from tuneloop_api.contract.results import (
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.contract.termination import fit_termination_message
 from tuneloop_trainer import __main__ as program
-from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.errors import ConfigError, DataError, ModelAccessError
 from tuneloop_trainer.failures import failure_of
 from tuneloop_trainer.stage_result import RANK_MESSAGE_VARIABLE, succeeded
 
@@ -95,6 +97,21 @@ def test_an_unknown_exception_shows_its_traceback_in_the_log_and_its_last_line_t
     assert message.failure_class == "Unknown"
     assert message.last_lines[0].startswith("Traceback")
     assert message.last_lines[-1] == "EOFError: no such thing"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_no_fault_of_what_it_interrupts(tmp_path, monkeypatch, number):
+    def load_tokenizer():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except Exception as error:  # as libraries do, and as is done around them
+            raise ModelAccessError("the tokenizer cannot be loaded") from error
+
+    stage_that(monkeypatch, load_tokenizer)
+    assert program.run_stage(run_config(tmp_path)) == ExitCode.PREEMPTED
+    message = message_at(tmp_path / "termination.json")
+    assert (message.outcome, message.message) == ("Preempted", f"stopped by {number.name}")
 
 
 def test_secrets_stay_out_of_the_termination_message_and_the_log(tmp_path, monkeypatch, capsys):
