@@ -20,12 +20,14 @@ OLD = {"revision": "old", "digest": "sha256:aa", "uri": "pvc://models/old", "rep
 QUOTA = Blocker(reason="Refused", message="exceeded quota")
 
 
-def observed(status: dict[str, Any] | None = None, **fields: Any) -> ObservedDeployment:
+def observed(
+    status: dict[str, Any] | None = None, *, spec: dict[str, Any] | None = None, **fields: Any
+) -> ObservedDeployment:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
         "metadata": METADATA,
-        "spec": {"model": {"uri": "pvc://models/new"}},
+        "spec": {"model": {"uri": "pvc://models/new"}} | (spec or {}),
     } | ({"status": status} if status else {})
     given: dict[str, Any] = {"manifest": manifest, "present": {}} | fields
     return ObservedDeployment(deployment=ModelDeployment.from_wire(manifest), **given)
@@ -160,3 +162,13 @@ def test_a_deployment_waits_for_its_model_and_serves_the_old_one_meanwhile(
 def test_the_url_is_that_of_the_service(service: dict[str, Any] | None, url: str) -> None:
     present = {("Service", "api"): service} if service else {}
     assert shown(observed(present=present), serving(), now=NOW, settings=SETTINGS).url == url
+
+
+def test_the_scale_counts_the_pods_of_all_revisions() -> None:
+    servers = {
+        ("Deployment", f"api-{revision}"): {"status": {"replicas": count}}
+        for revision, count in (("old", 2), ("new", 3))
+    }
+    begun = {("Deployment", "api-next"): {}, ("Service", "api"): {"status": {"loadBalancer": {}}}}
+    found = observed(spec={"replicas": 3}, present=servers | begun)
+    assert shown(found, serving(), now=NOW, settings=SETTINGS).replicas == 5
