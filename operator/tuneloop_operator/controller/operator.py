@@ -12,6 +12,7 @@ from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.queue import Key, Share, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
+from tuneloop_operator.controller.splits import Splits
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
 from tuneloop_operator.names import NAMESPACE_LEASE
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.progress import ProgressMessage
+    from tuneloop_api.contract.router import RouterSplit
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.cluster.pages import Page, Scope
     from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,6 +104,7 @@ class Operator:
         self._reconciler = Reconciler(
             cluster=cluster, store=self.store, settings=settings, clock=clock, events=events, controllers=controllers
         )
+        self._splits = Splits(self.store, settings=lambda: self._reconciler.settings)
         self._workers = workers
         self._listing = Listing(expected)
         self._instruments = instruments or _NoInstruments()
@@ -139,6 +143,20 @@ class Operator:
     def knows_job(self, namespace: str, name: str) -> bool:
         """Whether there is a FineTuneJob of this name."""
         return self.store.get("FineTuneJob", namespace=namespace, name=name) is not None
+
+    def router_report(self, namespace: str, name: str, report: RouterReport) -> None:
+        """Take in what a router of a deployment reports. The deployment is reconciled if it is anything new."""
+        deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
+        if deployment is not None and self.store.put_router_report(deployment["metadata"]["uid"], report):
+            self._queue.add(Key("ModelDeployment", namespace, name))
+
+    def split_of(self, namespace: str, name: str) -> RouterSplit | None:
+        """Return the split that the stored status of a deployment wants; None if it is not there, cannot be read, or has no routers."""
+        return self._splits.of(namespace, name)
+
+    def on_split_change(self, notify: Callable[[str, str], None]) -> None:
+        """Call `notify` with namespace and name of each deployment whose split may be another one. It must not wait or raise."""
+        self._splits.listen(notify)
 
     @property
     def is_complete(self) -> bool:

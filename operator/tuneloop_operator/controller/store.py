@@ -10,6 +10,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.trim import Trim
+    from tuneloop_operator.state.router_report import RouterReport
 
 _REMEMBERED_DELETIONS = 20_000
 _LONGEST_SHARED = 100
@@ -29,7 +31,7 @@ ObjectKey = tuple[str, str, str]
 
 
 class Store:
-    """Objects by name, label and reference; the newest progress message of each job; pods that are gone."""
+    """Objects by name, label and reference; the newest progress message of each job; what routers report; pods that are gone."""
 
     def __init__(
         self,
@@ -54,6 +56,12 @@ class Store:
         """The last version of deleted objects, by uid: an event with an older version came late."""
         self._terminated_pods = TerminatedPods()
         self._progress: dict[str, ProgressMessage] = {}
+        self._router_reports = RouterReports()
+        self._listeners: list[Callable[[Manifest], None]] = []
+
+    def listen(self, on_change: Callable[[Manifest], None]) -> None:
+        """Call on_change with each object that is stored in a newer version, or was stored and is forgotten. It must not wait or raise."""
+        self._listeners.append(on_change)
 
     def put(self, manifest: Manifest) -> bool:
         """Store this version of an object; return whether it is newer than the stored one."""
@@ -68,6 +76,7 @@ class Store:
         self._by_kind.setdefault(key[0], {})[key] = None
         for index, entry in self._entries(manifest):
             index.setdefault(entry, {})[key] = None
+        self._report_change(manifest)
         return True
 
     def remove(self, manifest: Manifest) -> bool:
@@ -76,6 +85,7 @@ class Store:
         if uid is not None:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
+            self._router_reports.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)
@@ -88,6 +98,7 @@ class Store:
             self._terminated_pods.job_gone(uid, owner=owner if owner in self._objects else None)
         if manifest["kind"] == "Pod" and (job_uid := self._job_uid_of(manifest)) and shows_why(manifest):
             self._terminated_pods.add(self._trimmed(manifest, known=known), job_uid=job_uid)
+        self._report_change(known)
         return True
 
     def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest | None:
@@ -149,6 +160,14 @@ class Store:
         """Return the newest progress message of a job."""
         return self._progress.get(uid)
 
+    def put_router_report(self, uid: str, report: RouterReport) -> bool:
+        """Store what a router of a deployment reports; return whether it says anything new."""
+        return self._router_reports.put(uid, report)
+
+    def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
+        """Return the newest report of each router of a deployment, also of some that are gone; in the order of their names."""
+        return self._router_reports.of(uid)
+
     def owner_key(self, manifest: Manifest) -> ObjectKey | None:
         """Return the key of the object of ours whose child label this object carries; None if it carries none."""
         labels = manifest["metadata"].get("labels") or {}
@@ -166,6 +185,10 @@ class Store:
         job = self._objects.get(("Job", pod["metadata"]["namespace"], reference["name"]))
         exists = job is not None and job["metadata"].get("uid") == uid
         return uid if exists or self._terminated_pods.is_last_job(uid, owner=self.owner_key(pod)) else None
+
+    def _report_change(self, manifest: Manifest) -> None:
+        for on_change in self._listeners:
+            on_change(manifest)
 
     def _trimmed(self, manifest: Manifest, *, known: Manifest | None) -> Manifest:
         return trimmed(with_first_deletion(manifest, known), trims=self._trims)

@@ -13,8 +13,8 @@ from router_process import running, settings_file
 from waiting import until
 
 from tuneloop_api.contract.router import RouterSplit, split_path
+from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.routers.local_routers import LocalRouters
-from tuneloop_operator.routers.reports import RouterReports
 from tuneloop_operator.routers.server import RouterServer
 from tuneloop_operator.serving import served
 from tuneloop_operator.state.router_report import RouterReport

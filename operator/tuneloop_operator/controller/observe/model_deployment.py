@@ -35,6 +35,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source_problem=problem,
         present=present_children(children, uid=uid),
         pods=_server_pods(children, facts),
+        routers=store.router_reports(uid),
         live=facts.live,
         blocker=facts.blocker,
     )

@@ -11,6 +11,7 @@ from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.observe import fine_tune_job, model_deployment
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.state.observed import Blocker, Facts
+from tuneloop_operator.state.router_report import RouterReport
 
 JOB: dict[str, Any] = {
     "apiVersion": "tuneloop.dev/v1alpha1",
@@ -112,8 +113,13 @@ def test_the_observation_of_a_deployment(broken: bool, problem: str) -> None:
     for namespace, uid in (("team-a", "u-s"), ("team-b", "u-t")):
         labels = {"tuneloop.dev/deployment": "api"}
         store.put(bare("Service", "s", namespace=namespace, uid=uid, labels=labels, ownerReferences=owner))
+    reports = tuple(RouterReport(router=name, in_force=3) for name in ("router-a", "router-b"))
+    for report in reversed(reports):
+        store.put_router_report("u-api", report)
+    store.put_router_report("another", RouterReport(router="router-c", in_force=3))
     blocker = Blocker(reason="Refused", message="quota")
     found = model_deployment.observe(store, deployment, Facts(live=True, blocker=blocker))
     assert (found.source is None, found.source_problem.startswith(problem), found.source_problem == "") == (broken, True, not broken)  # fmt: skip
     assert [child["metadata"]["uid"] for child in found.present.values()] == ["u-s"]
     assert (found.live, found.blocker, found.manifest) == (True, blocker, deployment)
+    assert found.routers == reports

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneloop_operator.routers.reports import RouterReports
+from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.state.router_report import RouterReport
 
 

@@ -1,0 +1,65 @@
+"""What a router reports reaches the operator's memory, and lets its deployment be reconciled if it is news."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from deployed_in_memory import Deployed
+from routed_manifests import routed_deployment
+
+from tuneloop_operator.state.router_report import RouterReport
+
+if TYPE_CHECKING:
+    from operator_harness import OperatorHarness
+
+
+def test_news_alone_let_the_deployment_be_reconciled(harness: OperatorHarness) -> None:
+    async def life() -> list[int]:
+        await Deployed(harness).create()
+        depths = []
+        for in_force in (6, 7, 7):
+            harness.operator.router_report("team-a", "api", RouterReport(router="a", in_force=in_force))
+            depths.append(harness.operator.depth)
+            await harness.settle()
+        return depths
+
+    assert asyncio.run(life()) == [1, 1, 0]
+
+
+def test_a_report_about_a_deployment_that_is_not_there_is_dropped(harness: OperatorHarness) -> None:
+    async def life() -> int:
+        harness.operator.router_report("team-a", "reviews", RouterReport(router="a", in_force=1))
+        return harness.operator.depth
+
+    assert asyncio.run(life()) == 0
+    assert harness.operator.store.router_reports("u-reviews") == ()
+
+
+def test_reports_are_forgotten_with_their_deployment(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        harness.operator.on_event("ADDED", routed_deployment(7))
+        harness.operator.router_report("team-a", "reviews", RouterReport(router="a", in_force=7))
+        harness.operator.on_event("DELETED", routed_deployment(7))
+
+    asyncio.run(life())
+    assert harness.operator.store.router_reports("u-reviews") == ()
+
+
+def test_the_answer_to_the_operators_own_write_is_a_change_before_the_watch_reports_it(
+    harness: OperatorHarness,
+) -> None:
+    changed: list[int | None] = []
+
+    def note(namespace: str, name: str) -> None:
+        split = harness.operator.split_of(namespace, name)
+        changed.append(split.generation if split else None)
+
+    async def life() -> None:
+        harness.operator.on_split_change(note)
+        harness.operator.on_event("ADDED", routed_deployment(7))
+        harness.operator.store.put(routed_deployment(8))
+        harness.operator.on_event("MODIFIED", routed_deployment(8))
+
+    asyncio.run(life())
+    assert changed == [7, 8]
