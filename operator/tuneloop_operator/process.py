@@ -1,6 +1,6 @@
 """The operator as a process on an API server: the order in which it starts its parts, and how it ends.
 
-    servers for health and metrics → wait for the API server → are our CRDs there? → watch, progress server, election → work while leading
+    servers for health and metrics → wait for the API server → are our CRDs there? → watch, servers for pods, election → work while leading
 
 It ends with 0 after SIGTERM or SIGINT, and with 1 if it must not go on. An outage of the API server does not end it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.cluster import watch
@@ -18,23 +18,19 @@ from tuneloop_operator.cluster.api_server import ApiServer
 from tuneloop_operator.controller.controllers import CHILD_KINDS, KINDS, metrics_of
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
-from tuneloop_operator.desired.common.endpoint_slice import progress_endpoint_slice
+from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS, progress_endpoint_slice
 from tuneloop_operator.errors import ClusterError, OperatorError
 from tuneloop_operator.leader.leader import Leader
 from tuneloop_operator.leader.namespaces import NamespaceLeases
 from tuneloop_operator.metrics.process import Metrics
-from tuneloop_operator.names import JOB_LABEL
+from tuneloop_operator.pod_ports import PodPorts
 from tuneloop_operator.probes import health_application, metrics_application
-from tuneloop_operator.progress.reviewed_tokens import VALID_SECONDS, TokenReviews
-from tuneloop_operator.progress.server import ProgressServer
-from tuneloop_operator.progress.token_review import TokenReviewAuthenticator
-from tuneloop_operator.serving import served
+from tuneloop_operator.routers.server import ROUTER_LIMITS
+from tuneloop_operator.serving import allow_open_files, served
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine
 
-    from tuneloop_operator.cluster import Manifest
-    from tuneloop_operator.progress.reviewed_tokens import Reviewer
     from tuneloop_operator.progress.tls import ServerCertificate
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.settings.process import ProcessSettings
@@ -44,6 +40,8 @@ _FINISH_SECONDS = 0.7
 """For the writes in flight at SIGTERM. The next leader does what is left."""
 _RELEASE_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
+_OPEN_FILES = 2048
+"""All that clients may hold of the four ports is half of it."""
 _WATCHED = watch.Watched(ours=KINDS, children=CHILD_KINDS)
 
 
@@ -60,11 +58,13 @@ class OperatorProcess:
         self._stopping = asyncio.Event()
         self._leading = asyncio.Event()
         self._operator: Operator | None = None
+        self._ports: PodPorts | None = None
         self._owned: NamespaceLeases | None = None
 
     async def run(self) -> int:
         """Return the exit status. Raises NoConfiguration, CannotListen."""
         self._take_signals()
+        allow_open_files(_OPEN_FILES)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
                 served(
@@ -116,10 +116,11 @@ class OperatorProcess:
         )
         operator = self._new_operator(api, events, owned)
         operator.pause()
-        self._operator, self._owned = operator, owned
+        ports = PodPorts(operator=operator, api=api, settings=self._settings, leads=leader.leads)
+        self._operator, self._ports, self._owned = operator, ports, owned
         self._measure(api, operator, leader, owned)
-        progress = _progress_server(operator, api, self._settings).application()
-        async with served(progress, port=self._settings.progress_port, tls=self._certificate.context):
+        self._metrics.watch_router_polls(lambda: ports.routers.waiting)
+        async with self._serve_pods(ports):
             work = asyncio.create_task(operator.run(), name="work")
             others = [
                 asyncio.create_task(
@@ -146,6 +147,15 @@ class OperatorProcess:
                     await asyncio.wait_for(leader.release(), _RELEASE_SECONDS)
             await _cancel([work, *others])
         return status
+
+    @asynccontextmanager
+    async def _serve_pods(self, ports: PodPorts) -> AsyncIterator[None]:
+        settings, tls = self._settings, self._certificate.context
+        async with (
+            served(ports.progress.application(), port=settings.progress_port, tls=tls),
+            served(ports.routers.application(), port=settings.router_port, tls=tls, limits=ROUTER_LIMITS),
+        ):
+            yield
 
     def _new_operator(self, api: ApiServer, events: BackgroundEventRecorder, owned: NamespaceLeases) -> Operator:
         return Operator(
@@ -191,16 +201,17 @@ class OperatorProcess:
         return 0
 
     def _lead(self, leads: bool) -> None:  # noqa: FBT001  (the shape of `on_change`)
-        if self._operator is None:
+        if self._operator is None or self._ports is None:
             return
         if leads:
             self._operator.resume()
             self._leading.set()
         else:
             self._operator.pause()
+            self._ports.routers.look_again()  # so that they ask the next leader
 
     async def _publish_address(self, api: ApiServer) -> None:
-        """Point the progress Service to this replica, each time that it starts to lead."""
+        """Point the Service for pods to this replica, each time that it starts to lead."""
         while True:
             await self._leading.wait()
             self._leading.clear()
@@ -212,7 +223,7 @@ class OperatorProcess:
             service=self._settings.progress_service,
             pod=self._settings.pod_name,
             address=self._settings.pod_ip,
-            port=self._settings.progress_port,
+            ports={PROGRESS: self._settings.progress_port, ROUTERS: self._settings.router_port},
         )
         for wait in watch.backoffs():
             try:
@@ -240,32 +251,6 @@ class OperatorProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-
-
-def _progress_server(operator: Operator, api: ApiServer, settings: ProcessSettings) -> ProgressServer:
-    def job_of(namespace: str, name: str) -> Manifest | None:
-        return operator.store.get("FineTuneJob", namespace=namespace, name=name)
-
-    def children_of(namespace: str, name: str) -> Iterator[Manifest]:
-        return operator.store.labelled(JOB_LABEL, name, namespace=namespace)
-
-    asks = settings.progress_authentication == "TokenReview"
-    # a signature is checked at once, and so the end of a token holds to the second
-    reviews = TokenReviews(api if asks else _key_reviewer(api, settings), valid_seconds=VALID_SECONDS if asks else 0.0)
-    authenticator = TokenReviewAuthenticator(reviews=reviews, job_of=job_of, children_of=children_of)
-    return ProgressServer(authenticator=authenticator, knows_job=operator.knows_job, on_progress=operator.progress)
-
-
-def _key_reviewer(api: ApiServer, settings: ProcessSettings) -> Reviewer:
-    # imported here, because the library for signatures takes 10 MiB
-    from tuneloop_operator.progress.key_reviewer import KeyReviewer, keys_of_api_server, keys_of_file  # noqa: PLC0415
-
-    def wall() -> float:
-        return api.now().timestamp()
-
-    if settings.jwks_file is None or settings.token_issuer is None:
-        return KeyReviewer(read=keys_of_api_server(api), wall=wall)
-    return KeyReviewer(read=keys_of_file(settings.jwks_file, issuer=settings.token_issuer), wall=wall)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,6 +1,6 @@
 """Serves an aiohttp application on a port, with limits on connections: in all, for each address, and in time.
 
-aiohttp and asyncio limit sizes and the TLS handshake, but not how many are connected, and asyncio's TLS takes a quarter of a megabyte for each. So
+aiohttp and asyncio limit sizes and the TLS handshake, but not how many are connected, and each takes 70 KiB with TLS. So
 connections are accepted here, one in each turn of the event loop, and a further one takes the place of the one that has waited longest.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import socket
+from asyncio.sslproto import SSLProtocol
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ _RETRY_SECONDS = 0.5
 """After an error of `accept`, such as too many open files."""
 _BACKLOG = 512
 """Connections that the kernel keeps until they are accepted."""
+_TLS_BUFFER_BYTES = 32 * 1024
+"""Into which asyncio reads, for each connection. Its own 256 KiB, which it fills with zeros, are three quarters of a connection's memory."""
 _MOST_HEADERS = 32
 _MOST_LINE_BYTES = 8190
 """Of a header or of the first line; aiohttp's own default."""
@@ -162,6 +166,8 @@ async def served(
 ) -> AsyncIterator[int]:
     """Serve an application on all addresses of the pod; yields the port. Raises CannotListen."""
     limits = limits or ServingLimits()
+    if tls is not None:
+        SSLProtocol.max_size = _TLS_BUFFER_BYTES  # asyncio has no other way; it holds for the whole process
     connections = _Port(limits, tls)
     app.middlewares.append(connections.note_request)
     runner = web.AppRunner(
@@ -190,6 +196,13 @@ async def served(
                 await _cancel(tasks)  # before the listener is closed
     finally:
         await runner.cleanup()
+
+
+def allow_open_files(most: int) -> None:
+    """Let the process open so many files, as far as the system allows. Each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most if hard == resource.RLIM_INFINITY else min(hard, most), hard))
 
 
 def _listen(port: int) -> socket.socket:

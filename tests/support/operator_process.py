@@ -71,7 +71,7 @@ class RunningOperator:
         """
         config = kubeconfig or (plane.kubeconfig if plane else None)
         self.folder = folder / pod
-        self.health_port, self.metrics_port, self.progress_port = free_ports(3)
+        self.health_port, self.metrics_port, self.progress_port, self.router_port = free_ports(4)
         self.pod = pod
         self.log_file = self.folder / "log"
         self.certificate = make_certificate(self.folder / "tls")
@@ -84,7 +84,10 @@ class RunningOperator:
             "pod_namespace": NAMESPACE,
             "pod_name": pod,
             "pod_ip": "192.0.2.1",
-        } | settings
+        }
+        if python_path is None:  # release 0.1.0 knows no routers
+            ours |= {"router_port": self.router_port, "router_url": f"https://localhost:{self.router_port}"}
+        ours |= settings
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": python_path or os.pathsep.join(sys.path),

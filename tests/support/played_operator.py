@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 Manifest = dict[str, Any]
 _PREFIX = "TUNELOOP_"
-_OF_THE_MACHINE = ("tls_directory", "health_port", "metrics_port", "progress_port", "progress_url", "pod_ip")
+_OF_THE_MACHINE = (
+    "tls_directory",
+    "health_port",
+    "metrics_port",
+    "progress_port",
+    "progress_url",
+    "router_port",
+    "router_url",
+    "pod_ip",
+)
 """Settings that the process has of its own."""
 _SELECTOR = "app.kubernetes.io/component=operator"
 _PAUSE_SECONDS = 0.1

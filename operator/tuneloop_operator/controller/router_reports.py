@@ -31,6 +31,10 @@ class RouterReports:
         """Return the reports of a deployment's routers, also of some that are gone; in the order of their names."""
         return tuple(sorted(self._reports.get(deployment_uid, {}).values(), key=lambda report: report.router))
 
+    def forget_router(self, deployment_uid: str, router: str) -> None:
+        """Forget a router that is gone. It may still be heard of, if its last poll comes late."""
+        self._reports.get(deployment_uid, {}).pop(router, None)
+
     def forget(self, deployment_uid: str) -> None:
         """Forget a deployment that is gone."""
         self._reports.pop(deployment_uid, None)

@@ -96,8 +96,8 @@ class Store:
         if manifest["kind"] == "Job" and uid is not None:
             owner = self.owner_key(known)
             self._terminated_pods.job_gone(uid, owner=owner if owner in self._objects else None)
-        if manifest["kind"] == "Pod" and (job_uid := self._job_uid_of(manifest)) and shows_why(manifest):
-            self._terminated_pods.add(self._trimmed(manifest, known=known), job_uid=job_uid)
+        if manifest["kind"] == "Pod":
+            self._keep_end(manifest, known=known)
         self._report_change(known)
         return True
 
@@ -174,6 +174,14 @@ class Store:
         found = ((kind, labels[label]) for label, kind in self._child_labels.items() if label in labels)
         kind, name = next(found, (None, None))
         return (kind, manifest["metadata"]["namespace"], name) if kind and name else None
+
+    def _keep_end(self, pod: Manifest, *, known: Manifest) -> None:
+        """Keep the last version of a pod if it shows why the pod ended, and nothing that it reported as a router."""
+        if (job_uid := self._job_uid_of(pod)) and shows_why(pod):
+            self._terminated_pods.add(self._trimmed(pod, known=known), job_uid=job_uid)
+        owner = self.owner_key(known)
+        if owner in self._objects:
+            self._router_reports.forget_router(self._objects[owner]["metadata"]["uid"], pod["metadata"]["name"])
 
     def _job_uid_of(self, pod: Manifest) -> str | None:
         """Return the uid of a pod's Job if the Job exists, or is the last Job of its owner that is gone."""

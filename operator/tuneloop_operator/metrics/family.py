@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.state.router_report import RouterReport
 
 
 class Objects(Protocol):
-    """The stored objects, and the newest progress message of each job."""
+    """The stored objects, the newest progress message of each job, and what routers report."""
 
     def of_kind(self, kind: Kind, *, namespace: str | None) -> Iterator[Manifest]:
         """Yield the objects of a kind in a namespace; None: in all namespaces."""
@@ -28,6 +29,9 @@ class Objects(Protocol):
 
     def progress(self, uid: str) -> ProgressMessage | None:
         """Return the newest progress message of a job."""
+
+    def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
+        """Return what the routers of a deployment reported last."""
 
 
 class Family:

@@ -39,6 +39,7 @@ class Metrics:
         self._foreign = Gauge(
             "tuneloop_foreign_namespaces", "Namespaces that another release holds.", registry=self.registry
         )
+        self._polls = Gauge("tuneloop_router_polls", "Polls of routers that wait.", registry=self.registry)
         self._depth = Gauge("tuneloop_work_queue_depth", "Objects that wait for a worker.", registry=self.registry)
         self._waited = self._histogram("tuneloop_work_queue_wait_seconds", "From due to taken by a worker.")
         self._reconciles = self._histogram("tuneloop_reconcile_seconds", "Work on one object.", "kind")
@@ -53,6 +54,10 @@ class Metrics:
     def watch_depth(self, depth: Callable[[], int]) -> None:
         """Ask `depth` at each scrape."""
         self._depth.set_function(depth)
+
+    def watch_router_polls(self, count: Callable[[], int]) -> None:
+        """Ask `count` at each scrape."""
+        self._polls.set_function(count)
 
     def watch_leader(self, leads: Callable[[], bool]) -> None:
         """Ask `leads` at each scrape."""

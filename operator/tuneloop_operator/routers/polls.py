@@ -46,10 +46,20 @@ class Polls:
         self._waiting: dict[DeploymentKey, dict[str, Poll]] = {}
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """How many polls wait."""
+        return self._count
+
     def wake(self, key: DeploymentKey) -> None:
         """Let the polls of a deployment look again."""
         for poll in self._waiting.get(key, {}).values():
             poll.wake()
+
+    def wake_all(self) -> None:
+        """Let all polls look again."""
+        for key in self._waiting:
+            self.wake(key)
 
     @contextmanager
     def waiting(self, key: DeploymentKey, router: str) -> Iterator[Poll | None]:

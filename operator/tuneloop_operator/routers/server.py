@@ -14,6 +14,7 @@ from tuneloop_api.wire.printable import printable
 from tuneloop_operator.errors import ClusterError
 from tuneloop_operator.progress.bearer import LARGEST_NUMBER, Rejected, bearer_token
 from tuneloop_operator.routers.polls import Polls
+from tuneloop_operator.serving import ServingLimits
 from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MOST_POLLS = 512
-"""Each holds a connection with TLS, about a quarter of a megabyte. The routers of further deployments ask again every few seconds."""
+"""The routers of further deployments ask again every few seconds."""
+ROUTER_LIMITS = ServingLimits(connections=640, address_connections=128)
+"""A poll holds its connection; beside all polls there is room for those who are still to say who they are. A node has 110 pods, which may share its address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +74,18 @@ class RouterServer:
         authenticator: RouterAuthenticator,
         split_of: Callable[[str, str], RouterSplit | None],
         on_report: Callable[[str, str, RouterReport], None],
+        may_answer: Callable[[], bool] = lambda: True,
         most_polls: int = _MOST_POLLS,
     ) -> None:
-        """split_of and on_report get namespace and name. split_of returns None for a deployment that is not there or has no routers."""
+        """split_of and on_report get namespace and name. split_of returns None for a deployment that is not there or has no routers.
+
+        may_answer: whether this process knows what routers are to follow. Otherwise each poll is answered 503, which changes nothing for a
+        router: a 404 would say that there is no split, and a split might be an old one.
+        """
         self._authenticator = authenticator
         self._split_of = split_of
         self._on_report = on_report
+        self._may_answer = may_answer
         self._polls = Polls(most=most_polls)
 
     def application(self) -> web.Application:
@@ -89,9 +98,19 @@ class RouterServer:
         """Let the routers of a deployment have its split, if it is a newer one."""
         self._polls.wake((namespace, name))
 
+    def look_again(self) -> None:
+        """Let all polls see whether this process may still answer."""
+        self._polls.wake_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many polls wait."""
+        return self._polls.count
+
     async def _get(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         try:
+            self._check_may_answer()
             router = await self._router(request, namespace=namespace, name=name)
             question = _question(request.query)
             self._current(namespace, name)
@@ -130,7 +149,12 @@ class RouterServer:
                     return None
             return split
 
+    def _check_may_answer(self) -> None:
+        if not self._may_answer():
+            raise Rejected(503, "this operator does not lead, or does not know all objects yet; ask again")
+
     def _current(self, namespace: str, name: str) -> RouterSplit:
+        self._check_may_answer()
         split = self._split_of(namespace, name)
         if split is None:
             raise Rejected(404, f"there is no split of ModelDeployment {namespace}/{name}")

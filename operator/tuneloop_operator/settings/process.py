@@ -55,9 +55,11 @@ class ProcessSettings(BaseModel):
     )
     """Namespaces to watch, with commas between them; empty: all."""
     tls_directory: Path = setting(Path("/etc/tuneloop/tls"), allowed="a folder", example="/etc/tuneloop/tls")
-    """Folder with tls.crt, tls.key and ca.crt of the progress server; ca.crt is handed to the pods."""
+    """Folder with tls.crt, tls.key and ca.crt of both HTTPS ports; ca.crt is handed to the pods."""
     progress_port: int = setting(8443, allowed=_PORT, example="8443", ge=1, le=65535)
     """Port of the progress server (HTTPS)."""
+    router_port: int = setting(8444, allowed=_PORT, example="8444", ge=1, le=65535)
+    """Port at which routers ask for their split (HTTPS)."""
     health_port: int = setting(8081, allowed=_PORT, example="8081", ge=1, le=65535)
     """Port of /healthz and /readyz (plain HTTP)."""
     metrics_port: int = setting(8080, allowed=_PORT, example="8080", ge=1, le=65535)
@@ -67,7 +69,7 @@ class ProcessSettings(BaseModel):
     pod_name: str = setting(allowed=_NAME, example="tuneloop-operator-0", pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
     """Name of this pod, from the downward API: its identity in the Lease."""
     pod_ip: Annotated[str, AfterValidator(_address)] = setting(allowed="an IP address", example="10.0.0.7")
-    """Address of this pod, from the downward API: progress is posted to it while it leads."""
+    """Address of this pod, from the downward API: pods and routers turn to it while it leads."""
     lease_name: str = setting(
         "tuneloop-operator",
         allowed=f"{_NAME} other than {NAMESPACE_LEASE}",
@@ -86,7 +88,7 @@ class ProcessSettings(BaseModel):
     progress_authentication: Literal["TokenReview", "JWKS"] = setting(
         "TokenReview", allowed="TokenReview or JWKS", example="TokenReview"
     )
-    """How the token of a progress post is checked: the API server is asked, or its public keys are read, which needs no right in the cluster."""
+    """How the token of a progress post or of a router is checked: the API server is asked, or its public keys are read, which needs no right in the cluster."""
     jwks_file: Path | None = setting(
         None,
         allowed="a file with a JWK set, together with TUNELOOP_TOKEN_ISSUER",

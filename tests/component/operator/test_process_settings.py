@@ -36,6 +36,7 @@ def test_the_pod_alone_is_enough() -> None:
         ("TUNELOOP_NAMESPACES", "", "namespaces", ()),
         ("TUNELOOP_TLS_DIRECTORY", "/tls", "tls_directory", Path("/tls")),
         ("TUNELOOP_METRICS_PORT", "9090", "metrics_port", 9090),
+        ("TUNELOOP_ROUTER_PORT", "", "router_port", 8444),
         ("TUNELOOP_POD_IP", "fd00::7", "pod_ip", "fd00::7"),
         ("TUNELOOP_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("TUNELOOP_WORKERS", " 16 ", "workers", 16),

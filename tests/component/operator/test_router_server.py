@@ -45,9 +45,14 @@ class Operator:
 
     def __init__(self, *, most_polls: int = 8) -> None:
         self.split = split(3)
+        self.leads = True
         self.reports: list[RouterReport] = []
         self.server = RouterServer(
-            authenticator=Routers(), split_of=self._split_of, on_report=self._note, most_polls=most_polls
+            authenticator=Routers(),
+            split_of=self._split_of,
+            on_report=self._note,
+            may_answer=lambda: self.leads,
+            most_polls=most_polls,
         )
 
     async def is_asked(self) -> None:
@@ -61,6 +66,10 @@ class Operator:
     def publish(self, generation: int) -> None:
         self.split = split(generation)
         self.server.changed("team-a", "reviews")
+
+    def step_down(self) -> None:
+        self.leads = False
+        self.server.look_again()
 
     def _split_of(self, namespace: str, name: str) -> RouterSplit | None:
         return self.split if (namespace, name) == ("team-a", "reviews") else None
@@ -207,3 +216,47 @@ def test_a_router_that_asks_again_ends_its_earlier_poll() -> None:
         return [status for status, _ in first_ends]
 
     assert with_server(operator, life)[0] == 304
+
+
+NOT_LEADING = (503, {"error": "this operator does not lead, or does not know all objects yet; ask again"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="a router"),
+        pytest.param({"name": "mails"}, id="of a deployment that it does not know"),
+        pytest.param({"token": "wrong"}, id="whose token it cannot tell"),
+    ],
+)
+def test_an_operator_that_does_not_lead_gives_no_split_denies_none_and_takes_no_report(options: dict[str, str]) -> None:
+    operator = Operator()
+    operator.step_down()
+    assert answer({"inForce": 0, "hold": 0}, operator=operator, **options) == NOT_LEADING
+    assert not operator.reports
+
+
+def test_routers_that_wait_ask_again_as_soon_as_their_operator_leads_no_more() -> None:
+    operator = Operator()
+
+    async def life(ask: Any) -> tuple[Any, int, int]:
+        poll = asyncio.create_task(ask({"inForce": 3, "hold": 20}))
+        await operator.is_asked()
+        waiting = operator.server.waiting
+        operator.step_down()
+        return await asyncio.wait_for(poll, timeout=10), waiting, operator.server.waiting
+
+    assert with_server(operator, life) == (NOT_LEADING, 1, 0)
+
+
+def test_a_split_that_comes_after_it_leads_no_more_is_not_given() -> None:
+    operator = Operator()
+
+    async def life(ask: Any) -> Any:
+        poll = asyncio.create_task(ask({"inForce": 3, "hold": 20}))
+        await operator.is_asked()
+        operator.leads = False  # its Lease has run out, and nothing has reported it yet
+        operator.publish(4)
+        return await asyncio.wait_for(poll, timeout=10)
+
+    assert with_server(operator, life) == NOT_LEADING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ import pytest
 from aiohttp import web
 from log_records import messages_of
 from operator_process import make_certificate
-from raw_http import connect, read_all
+from raw_http import connect, open_files, read_all
 
 from tuneloop_operator.progress.tls import ServerCertificate
-from tuneloop_operator.serving import ServingLimits, served
+from tuneloop_operator.serving import ServingLimits, allow_open_files, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -269,3 +270,10 @@ def test_a_defect_of_ours_is_logged() -> None:
         asyncio.run(life())
     (message,) = messages
     assert message.startswith("Error handling request from")
+
+
+@pytest.mark.parametrize(("before", "after"), [(100, 300), (400, 400)], ids=["raised", "never lowered"])
+def test_the_process_may_open_a_file_for_each_connection(before: int, after: int) -> None:
+    with open_files(before):
+        allow_open_files(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == after

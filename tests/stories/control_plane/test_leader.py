@@ -162,13 +162,14 @@ def test_the_leader_writes_where_progress_goes(
     async def story() -> list[dict[str, Any]]:
         async with operator(control_plane, namespace, "first") as (first, _, api):
             await until(first.leads)
+            # the first one is of release 0.1.0, which knows no routers
             made = [
                 await api.apply(
                     progress_endpoint_slice(
-                        namespace=namespace, service="tuneloop-progress", pod=pod, address=address, port=8443
+                        namespace=namespace, service="tuneloop-progress", pod=pod, address=address, ports=ports
                     )
                 )
-                for pod in ("first", "second")
+                for pod, ports in (("first", {"https": 8443}), ("second", {"https": 8443, "routers": 8444}))
             ]
             found = await api.list(
                 kind="EndpointSlice", namespace=namespace, labels={"kubernetes.io/service-name": "tuneloop-progress"}
@@ -179,3 +180,4 @@ def test_the_leader_writes_where_progress_goes(
     (found,) = asyncio.run(story())
     assert found["addressType"] == family
     assert [endpoint["targetRef"]["name"] for endpoint in found["endpoints"]] == ["second"]
+    assert {port["name"]: port["port"] for port in found["ports"]} == {"https": 8443, "routers": 8444}

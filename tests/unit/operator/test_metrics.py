@@ -16,6 +16,7 @@ from tuneloop_operator.controller.controllers import metrics_of, new_store
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.metrics.process import Metrics
+from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +206,26 @@ def test_series_end_with_their_object() -> None:
     assert series() == []
 
 
+def test_routers_that_refuse_a_split_are_counted_for_deployments_that_have_routers() -> None:
+    store = new_store()
+    for name in ("reviews", "mails", "plain"):
+        store.put(manifest("ModelDeployment", name, {}))
+    for name, router, refused in (
+        ("reviews", "a", 8),
+        ("reviews", "b", None),
+        ("reviews", "c", 0),
+        ("mails", "a", None),
+    ):
+        store.put_router_report(f"uid-{name}", RouterReport(router=router, in_force=7, refused=refused))
+    found = parsed(metrics_of(store, now=NOW).encode())
+    counts = {
+        dict(labels)["name"]: count
+        for (name, labels), count in found.items()
+        if name == "tuneloop_model_deployment_refusing_routers"
+    }
+    assert counts == {"reviews": 2, "mails": 0}
+
+
 @pytest.mark.parametrize(
     ("act", "name", "labels", "expected"),
     [
@@ -221,8 +242,9 @@ def test_series_end_with_their_object() -> None:
          "tuneloop_reconcile_errors_total", {"kind": "FineTuneJob", "error": "ClusterUnavailable"}, 1),
         (lambda m: m.watch_leader(lambda: True), "tuneloop_leader", {}, 1),
         (lambda m: m.watch_depth(lambda: 7), "tuneloop_work_queue_depth", {}, 7),
+        (lambda m: m.watch_router_polls(lambda: 5), "tuneloop_router_polls", {}, 5),
     ],
-    ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue"],
+    ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue", "polls"],
 )  # fmt: skip
 def test_the_operator_measures_itself(
     act: Callable[[Metrics], None], name: str, labels: dict[str, str], expected: float

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from deployed_in_memory import Deployed
-from routed_manifests import routed_deployment
+from routed_manifests import pod_of_deployment, routed_deployment
 
 from tuneloop_operator.state.router_report import RouterReport
 
@@ -44,6 +44,18 @@ def test_reports_are_forgotten_with_their_deployment(harness: OperatorHarness) -
 
     asyncio.run(life())
     assert harness.operator.store.router_reports("u-reviews") == ()
+
+
+def test_what_a_router_reported_is_forgotten_with_its_pod(harness: OperatorHarness) -> None:
+    async def life() -> None:
+        harness.operator.on_event("ADDED", routed_deployment(7))
+        for name in ("a", "b"):
+            harness.operator.on_event("ADDED", pod_of_deployment(name, component="router"))
+            harness.operator.router_report("team-a", "reviews", RouterReport(router=name, in_force=7))
+        harness.operator.on_event("DELETED", pod_of_deployment("a", version=2, component="router"))
+
+    asyncio.run(life())
+    assert [report.router for report in harness.operator.store.router_reports("u-reviews")] == ["b"]
 
 
 def test_the_answer_to_the_operators_own_write_is_a_change_before_the_watch_reports_it(

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tuneloop_operator.cluster import Manifest
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-PORT_NAME = "https"
-"""Name of the port in the Service: the port of a slice belongs to the Service's port of the same name."""
+PROGRESS, ROUTERS = "https", "routers"
+"""Names of the ports in the Service: a port of a slice belongs to the Service's port of the same name."""
 
 
-def progress_endpoint_slice(*, namespace: str, service: str, pod: str, address: str, port: int) -> Manifest:
-    """Return the slice of the progress Service that names one operator pod. `address`: its IPv4 or IPv6 address.
+def progress_endpoint_slice(
+    *, namespace: str, service: str, pod: str, address: str, ports: Mapping[str, int]
+) -> Manifest:
+    """Return the slice of the progress Service that names one operator pod. address: its IPv4 or IPv6 address; ports: by name.
 
     Raises ValueError if `address` is no IP address.
     """
@@ -37,5 +41,5 @@ def progress_endpoint_slice(*, namespace: str, service: str, pod: str, address: 
                 "targetRef": {"kind": "Pod", "namespace": namespace, "name": pod},
             }
         ],
-        "ports": [{"name": PORT_NAME, "port": port, "protocol": "TCP"}],
+        "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
     }

@@ -35,6 +35,8 @@ def test_the_metrics_of_a_job_go_with_it(operator, place):
         "tuneloop_api_call_seconds",
         "tuneloop_jobs",
         "tuneloop_model_deployments",
+        "tuneloop_model_deployment_refusing_routers",
+        "tuneloop_router_polls",
         "tuneloop_job_progress_ratio",
         "process_resident_memory_bytes",
     ],

@@ -43,7 +43,8 @@ def test_the_leader_lets_the_progress_service_point_to_itself(operator, custom_r
 
     found = until(slice_, seconds=10, what="an EndpointSlice")
     (endpoint,) = found["endpoints"]
-    assert (endpoint["addresses"], found["ports"][0]["port"]) == (
-        [operator.environment["TUNELOOP_POD_IP"]],
-        operator.progress_port,
-    )
+    assert endpoint["addresses"] == [operator.environment["TUNELOOP_POD_IP"]]
+    assert {port["name"]: port["port"] for port in found["ports"]} == {
+        "https": operator.progress_port,
+        "routers": operator.router_port,
+    }

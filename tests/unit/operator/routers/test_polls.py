@@ -30,6 +30,18 @@ def test_a_change_wakes_the_routers_of_its_own_deployment() -> None:
     asyncio.run(life())
 
 
+def test_all_polls_are_woken_and_counted() -> None:
+    async def life() -> None:
+        polls = Polls(most=2)
+        with polls.waiting(REVIEWS, "a") as first, polls.waiting(MAILS, "a") as second, polls.waiting(MAILS, "b"):
+            assert polls.count == 2, "the third one is not let in"
+            polls.wake_all()
+            assert [await is_woken(poll) for poll in (first, second)] == [True, True]
+        assert polls.count == 0
+
+    asyncio.run(life())
+
+
 def test_a_change_while_a_poll_looks_is_not_lost() -> None:
     async def life() -> None:
         polls = Polls(most=9)
@@ -77,4 +89,4 @@ def test_nothing_is_kept_of_polls_that_have_ended() -> None:
         with polls.waiting(("team-a", f"d-{number}"), "a"), polls.waiting(("team-a", f"d-{number}"), "b"):
             pass
     assert not polls._waiting
-    assert polls._count == 0
+    assert polls.count == 0
