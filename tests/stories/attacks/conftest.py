@@ -1,4 +1,4 @@
-"""The programs that are attacked: the real model server over a tiny model, and the real progress server."""
+"""The programs that are attacked: the real model server over a tiny model, and the operator's real servers for pods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from artifact import make_artifact
 from operator_process import make_certificate
-from progress_process import RunningProgressServer, progress_process
+from pod_ports_process import RunningPodPorts, pod_ports_process
 from raw_http import open_files
 from server_process import Server, configuration, running
 from tiny_models import tiny_bert
@@ -29,7 +29,8 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def progress_server(tmp_path_factory) -> Iterator[RunningProgressServer]:
-    with progress_process(make_certificate(tmp_path_factory.mktemp("progress"))) as server:
-        server.post()
-        yield server
+def pod_ports(tmp_path_factory) -> Iterator[RunningPodPorts]:
+    with pod_ports_process(make_certificate(tmp_path_factory.mktemp("pod-ports"))) as ports:
+        ports.post()
+        ports.poll()
+        yield ports
