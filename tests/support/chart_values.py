@@ -67,6 +67,13 @@ VARIANTS = {
         "trainer": {
             "image": {"repository": "registry.example.com:5000/tuneloop/trainer", "digest": "sha256:" + 64 * "b"}
         },
+        "router": {
+            "image": {
+                "repository": "registry.example.com:5000/tuneloop/router",
+                "tag": "v1",
+                "digest": "sha256:" + 64 * "c",
+            }
+        },
         "imagePullSecrets": [{"name": "registry"}],
         "children": {"imagePullPolicy": "Always", "defaultClaim": "models"},
     },
@@ -127,6 +134,7 @@ VARIANTS = {
         "fullnameOverride": "ml-operator",
         "leaseName": "ml-operator",
         "progress": {"service": "ml-progress", "port": 9443, "intervalSeconds": 0.5, "writesPerSecond": 100},
+        "router": {"port": 9444},
         "ports": {"health": 9081, "metrics": 9080},
     },
     "rights in one namespace": {

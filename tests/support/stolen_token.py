@@ -28,6 +28,7 @@ NETWORK_POLICY = _golden("minimal.yaml", "NetworkPolicy")
 GANG = _golden("host-network.yaml", "Job", stage="train")
 """Training pods on the network of their nodes."""
 SERVICE, DEPLOYMENT = _golden("serving.yaml", "Service"), _golden("serving.yaml", "Deployment")
+ROUTERS, ROUTER_CONFIG = _golden("routed.yaml", "Deployment"), _golden("routed.yaml", "ConfigMap")
 LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tuneloop-operator"}, "spec": {}}
 SLICE = {
     "apiVersion": "discovery.k8s.io/v1",
@@ -78,6 +79,18 @@ def _token(**fields: Any) -> Callable[[Manifest], object]:
     token = {"audience": f"tuneloop.dev/{_UID}", "expirationSeconds": 3600, "path": "loot"} | fields
     given = {name: value for name, value in token.items() if value is not None}
     return _volume(projected={"sources": [{"serviceAccountToken": given}]})
+
+
+def _in_token(**fields: Any) -> Callable[[Manifest], object]:
+    """Change the token that the pods of routers have."""
+
+    def change(pod: Manifest) -> None:
+        (volume,) = (found for found in pod["volumes"] if "projected" in found)
+        token = volume["projected"]["sources"][0]["serviceAccountToken"] | fields
+        given = {name: value for name, value in token.items() if value is not None}
+        volume["projected"]["sources"][0]["serviceAccountToken"] = given
+
+    return _in_pod(change)
 
 
 def _owner(**fields: Any) -> Callable[[Manifest], object]:
@@ -151,6 +164,11 @@ ATTEMPTS = [
     _attempt("a token for the API server", JOB, _token(audience=None), _TOKEN),
     _attempt("a token for another job", JOB, _token(audience="tuneloop.dev/another"), _TOKEN),
     _attempt("a token for a day", JOB, _token(expirationSeconds=86400), _TOKEN),
+    _attempt("a token for the API server in a router", ROUTERS, _in_token(audience=None), _TOKEN),
+    _attempt("a token for another deployment in a router", ROUTERS, _in_token(audience="tuneloop.dev/another"), _TOKEN),
+    _attempt("a token for a day in a router", ROUTERS, _in_token(expirationSeconds=86400), _TOKEN),
+    _attempt("a folder of the node in a router", ROUTERS, _volume(hostPath={"path": "/"}), "volumes of the pods may be"),
+    _attempt("a configuration of routers beside the operator", ROUTER_CONFIG, _nothing, _ELSEWHERE, namespace="home"),
     _attempt("root", JOB, _secure(runAsUser=0), _ROOT),
     _attempt("root, for all containers", JOB, _in_pod(lambda pod: pod["securityContext"].update(runAsUser=0)), _ROOT),
     _attempt("perhaps root", JOB, _secure(runAsNonRoot=False), _ROOT),

@@ -34,6 +34,8 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
   value: {{ include "tuneloop.image" (list . .Values.trainer.image) | quote }}
 - name: TUNELOOP_SERVER_IMAGE
   value: {{ include "tuneloop.image" (list . .Values.server.image) | quote }}
+- name: TUNELOOP_ROUTER_IMAGE
+  value: {{ include "tuneloop.image" (list . .Values.router.image) | quote }}
 {{- with .Values.children.imagePullPolicy }}
 - name: TUNELOOP_IMAGE_PULL_POLICY
   value: {{ . | quote }}
@@ -73,9 +75,9 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
 {{- end }}
 {{- with .Values.children.networkPolicy.egress }}
 {{- if .enabled }}
-{{- $progress := dict "namespace" $.Release.Namespace "ports" (list (int64 $.Values.progress.port)) }}
+{{- $operator := dict "namespace" $.Release.Namespace "ports" (list (int64 $.Values.progress.port) (int64 $.Values.router.port)) }}
 - name: TUNELOOP_EGRESS
-  value: {{ prepend .to $progress | toJson | quote }}
+  value: {{ prepend .to $operator | toJson | quote }}
 {{- end }}
 {{- end }}
 - name: TUNELOOP_UID
@@ -90,6 +92,10 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
   value: {{ .Values.progress.service | quote }}
 - name: TUNELOOP_PROGRESS_PORT
   value: {{ .Values.progress.port | int64 | quote }}
+- name: TUNELOOP_ROUTER_URL
+  value: {{ printf "https://%s:%d" (include "tuneloop.progressHost" .) (int64 .Values.router.port) | quote }}
+- name: TUNELOOP_ROUTER_PORT
+  value: {{ .Values.router.port | int64 | quote }}
 - name: TUNELOOP_PROGRESS_INTERVAL_SECONDS
   value: {{ .Values.progress.intervalSeconds | quote }}
 - name: TUNELOOP_PROGRESS_WRITES_PER_SECOND

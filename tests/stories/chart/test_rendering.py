@@ -11,7 +11,7 @@ from helm_chart import CHART, ROOT, HelmError, environment_of, identity, of_kind
 from pod_security import offences
 
 from tuneloop_api.crd import generator as crd
-from tuneloop_operator.desired.common.endpoint_slice import PORT_NAME
+from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS
 from tuneloop_operator.desired.common.volumes import CA_DIRECTORY
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
@@ -105,7 +105,9 @@ def test_values_reach_the_program(helm):
     images = OperatorSettings.from_environment(_environment(helm, "images by digest"))
     assert (process.lease_name, process.progress_service, process.progress_port) == ("ml-operator", "ml-progress", 9443)
     assert own.progress_url == "https://ml-progress.tuneloop-system.svc:9443"
+    assert (process.router_port, own.router_url) == (9444, "https://ml-progress.tuneloop-system.svc:9444")
     assert images.trainer_image == f"registry.example.com:5000/tuneloop/trainer:0.1.0@sha256:{64 * 'b'}"
+    assert images.router_image == f"registry.example.com:5000/tuneloop/router:v1@sha256:{64 * 'c'}"
     assert (images.image_pull_policy, images.default_claim) == ("Always", "models")
     platform = OperatorSettings.from_environment(_environment(helm, "user and group chosen by the platform"))
     assert (platform.uid, platform.gid) == (None, None)
@@ -119,7 +121,7 @@ def test_the_network_of_the_nodes_is_allowed_by_its_switch_alone(helm):
 
 def test_destinations_of_pods_reach_the_program(helm):
     first, *others = OperatorSettings.from_environment(_environment(helm, "pods that connect to little")).egress or ()
-    assert first.to_wire() == {"namespace": "tuneloop-system", "ports": [8443]}, "the progress port"
+    assert first.to_wire() == {"namespace": "tuneloop-system", "ports": [8443, 8444]}, "the ports for pods"
     assert [found.to_wire() for found in others] == [
         {"cidr": "10.20.0.0/16", "except": ["10.20.1.0/24"], "ports": [443, 9000]},
         {"namespace": "minio", "ports": [9000]},
@@ -191,8 +193,9 @@ def test_ports_that_are_named_are_there(helm, variant):
     (container,) = operator_pod(objects)["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     environment = environment_of(operator_pod(objects))
+    variables = {"progress": "PROGRESS", "routers": "ROUTER", "metrics": "METRICS", "health": "HEALTH"}
     assert {name: str(number) for name, number in ports.items()} == {
-        name: environment[f"TUNELOOP_{name.upper()}_PORT"] for name in ("progress", "metrics", "health")
+        name: environment[f"TUNELOOP_{variable}_PORT"] for name, variable in variables.items()
     }
     (policy,) = of_kind(objects, "NetworkPolicy")
     assert {port["port"] for port in policy["spec"]["ingress"][0]["ports"]} == set(ports)
@@ -202,8 +205,9 @@ def test_ports_that_are_named_are_there(helm, variant):
     (metrics,) = services.values()
     (monitor,) = of_kind(objects, "ServiceMonitor")
     assert "selector" not in progress
-    assert progress["ports"][0]["port"] == ports["progress"]
-    assert progress["ports"][0]["name"] == PORT_NAME, "a slice's port belongs to the Service's port of the same name"
+    # a slice's port belongs to the Service's port of the same name
+    for_pods = {port["name"]: (port["port"], port["targetPort"]) for port in progress["ports"]}
+    assert for_pods == {name: (ports[own], ports[own]) for name, own in ((PROGRESS, "progress"), (ROUTERS, "routers"))}
     assert metrics["ports"][0]["targetPort"] in ports
     assert monitor["spec"]["endpoints"][0]["port"] == metrics["ports"][0]["name"]
 
@@ -282,6 +286,7 @@ def test_names_and_labels_are_good_for_any_release_name(helm, release):
             {"watchNamespaces": ["kube-system"]},
             "watchNamespaces: kube-system is watched, and admissionPolicy.neverIn names it",
         ),
+        ({"router": {"port": 8443}}, "router.port: 8443 is progress.port, too; give each a port of its own"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(helm, values, message):
