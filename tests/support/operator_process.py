@@ -16,6 +16,7 @@ import ctypes
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Self
 from forked_program import ForkedProgram, start_operator
 from free_ports import free_ports
 from self_signed import write_certificate
+
+from tuneloop_api.contract.router import split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +162,17 @@ class RunningOperator:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def poll_split(self, namespace: str, deployment: str, *, token: str = "made-up") -> int:
+        """Ask for the split of a ModelDeployment as a router does, without waiting; return the status."""
+        trusting = ssl.create_default_context(cafile=str(self.certificate / "ca.crt"))
+        url = f"https://localhost:{self.router_port}{split_path(namespace, deployment)}?inForce=0&hold=0"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request, context=trusting, timeout=10) as reply:
+                return reply.status
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def metrics(self) -> str:
         """Return /metrics; nothing where nobody answers."""

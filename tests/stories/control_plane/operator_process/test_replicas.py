@@ -22,6 +22,8 @@ def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_p
     first = replica("operator-0").wait_ready().wait_leading()
     second = replica("operator-1").wait_ready()
     assert not second.leads
+    # 401: it answers routers, and does not know this one
+    assert (first.poll_split("a", "b"), second.poll_split("a", "b")) == (401, 503)
     begun = time.monotonic()
     end(first)
     second.wait_leading(seconds=seconds)
@@ -29,6 +31,7 @@ def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_p
     record_property("takeover_seconds", taken)
     print(f"taken over after {taken:.1f} s")
     assert taken <= seconds
+    assert second.poll_split("a", "b") == 401
     own_place.submit()
     own_place.stored("Job", "reviews-prepare")
 
