@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -40,16 +41,18 @@ class Poll:
 class Polls:
     """All polls that wait, by deployment and router."""
 
-    def __init__(self, *, most: int) -> None:
-        """most: polls that may wait; a further one is answered at once."""
+    def __init__(self, *, most: int, most_of_namespace: int | None = None) -> None:
+        """most: polls that may wait, in all and of one namespace (None: as many); a further one is answered at once."""
         self._most = most
+        self._most_of_namespace = most if most_of_namespace is None else most_of_namespace
         self._waiting: dict[DeploymentKey, dict[str, Poll]] = {}
-        self._count = 0
+        self._count: Counter[str] = Counter()
+        """By namespace."""
 
     @property
     def count(self) -> int:
         """How many polls wait."""
-        return self._count
+        return self._count.total()
 
     def wake(self, key: DeploymentKey) -> None:
         """Let the polls of a deployment look again."""
@@ -68,15 +71,25 @@ class Polls:
         if (before := polls.pop(router, None)) is not None:
             before.is_superseded = True
             before.wake()
-        poll = None if self._count >= self._most else Poll()
+        poll = Poll() if self._has_room(key[0]) else None
         if poll is not None:
             polls[router] = poll
-            self._count += 1
+            self._count[key[0]] += 1
         try:
             yield poll
         finally:
-            self._count -= poll is not None
-            if polls.get(router) is poll:
-                polls.pop(router, None)
-            if not polls and self._waiting.get(key) is polls:
-                del self._waiting[key]
+            self._forget(key, router, poll)
+
+    def _has_room(self, namespace: str) -> bool:
+        return self.count < self._most and self._count[namespace] < self._most_of_namespace
+
+    def _forget(self, key: DeploymentKey, router: str, poll: Poll | None) -> None:
+        """Forget a poll that has ended."""
+        if poll is not None:
+            self._count[key[0]] -= 1
+            self._count += Counter()  # without the namespaces of which no poll waits
+        polls = self._waiting.get(key, {})
+        if polls.get(router) is poll:
+            polls.pop(router, None)
+        if not polls:
+            self._waiting.pop(key, None)

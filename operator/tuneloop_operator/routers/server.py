@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MOST_POLLS = 512
-"""The routers of further deployments ask again every few seconds."""
+"""Of one namespace half of it, so that no tenant keeps the others waiting. Routers beyond ask again every few seconds."""
 ROUTER_LIMITS = ServingLimits(connections=640, address_connections=128)
 """A poll holds its connection; beside all polls there is room for those who are still to say who they are. A node has 110 pods, which may share its address."""
 
@@ -86,7 +86,7 @@ class RouterServer:
         self._split_of = split_of
         self._on_report = on_report
         self._may_answer = may_answer
-        self._polls = Polls(most=most_polls)
+        self._polls = Polls(most=most_polls, most_of_namespace=max(most_polls // 2, 1))
 
     def application(self) -> web.Application:
         """Return a new application for one event loop."""

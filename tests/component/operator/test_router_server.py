@@ -206,6 +206,20 @@ def test_routers_beyond_the_limit_are_answered_at_once_and_still_get_a_newer_spl
     assert with_server(operator, life) == [(503, error), 200, 200]
 
 
+def test_routers_of_one_namespace_hold_half_of_the_polls() -> None:
+    operator = Operator(most_polls=4)
+
+    async def life(ask: Any) -> list[int]:
+        waiting = [asyncio.create_task(ask({"inForce": 3, "hold": 20}, token=f"{TOKEN}-{name}")) for name in "ab"]
+        while operator.server.waiting < 2:  # noqa: ASYNC110  (the count has no event)
+            await asyncio.sleep(0.01)
+        third = await ask({"inForce": 3, "hold": 20}, token=f"{TOKEN}-c")
+        operator.publish(4)
+        return [third[0], *(status for status, _ in await asyncio.gather(*waiting))]
+
+    assert with_server(operator, life) == [503, 200, 200]
+
+
 def test_a_router_that_asks_again_ends_its_earlier_poll() -> None:
     operator = Operator(most_polls=1)
 

@@ -83,6 +83,18 @@ def test_there_is_room_again_once_a_poll_has_ended(router: str) -> None:
         assert later is not None
 
 
+def test_the_routers_of_one_namespace_leave_room_for_others() -> None:
+    polls = Polls(most=4, most_of_namespace=2)
+    with polls.waiting(REVIEWS, "a") as first, polls.waiting(MAILS, "a") as second:
+        assert first is not None
+        assert second is not None
+        with polls.waiting(MAILS, "b") as third, polls.waiting(("team-b", "mails"), "a") as other:
+            assert third is None
+            assert other is not None
+    with polls.waiting(MAILS, "b") as later:
+        assert later is not None
+
+
 def test_nothing_is_kept_of_polls_that_have_ended() -> None:
     polls = Polls(most=1)
     for number in range(10):
