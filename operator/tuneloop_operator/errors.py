@@ -4,6 +4,7 @@ OperatorError
 ├── NameConflict            a child's name is taken by an object that is not ours
 ├── NoConfiguration         no API server is configured, or the configuration cannot be read
 ├── LostLeadership          another operator leads now
+├── InvalidQuery            a query of Prometheus names what it may not
 └── ClusterError
     ├── ClusterUnavailable   no answer, or an answer that asks to come later
     ├── NotLeading           the write was not sent: this operator does not lead
@@ -30,6 +31,10 @@ class NoConfiguration(OperatorError):  # noqa: N818  (named as the state that it
 
 class LostLeadership(OperatorError):  # noqa: N818
     """Another operator leads now. The message names it."""
+
+
+class InvalidQuery(OperatorError):  # noqa: N818
+    """A query of Prometheus has a name or a value that cannot stand there. The message says which, and what is allowed."""
 
 
 class ClusterError(OperatorError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 
 if TYPE_CHECKING:
-    from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
+    from tuneloop_operator.prometheus.answer import Unanswered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,11 @@ class Missing:
     verdict: Verdict
     reason: str
     sample: int = 0
+
+    @classmethod
+    def of(cls, unanswered: Unanswered) -> Self:
+        """Return what a gate makes of a query without a number."""
+        return cls(verdict=Verdict(unanswered.verdict), reason=unanswered.reason)
 
 
 def percent(share: float) -> str:
