@@ -21,6 +21,8 @@ PREFIX = "TUNELOOP_"
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?$")
 _SERVICE_LINK_HINT = "Kubernetes sets it for a Service of this namespace; set `enableServiceLinks: false` in the pod"
 _LONGEST_SHOWN = 100
+_CREDENTIAL = re.compile(r"(?<=//)\S*(?=@)|(?<=\?)\S+")
+"""What may be one in an address: user and password, and what follows a question mark."""
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
@@ -92,5 +94,6 @@ def _sentence(name: str, value: str, field: FieldInfo) -> str:
     if not value:
         return f"{variable_of(name)} is not set; {rule}"
     hint = f" ({_SERVICE_LINK_HINT})" if value.startswith("tcp://") else ""
-    shown = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"
+    shown = _CREDENTIAL.sub("…", value)
+    shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
     return f"{variable_of(name)}={shown!r}: {rule}{hint}"

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from tuneloop_operator.names import NAMESPACE_LEASE
+from tuneloop_operator.prometheus import address
 from tuneloop_operator.settings.environment import explained, read, refuse_unknown, setting
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -104,6 +105,22 @@ class ProcessSettings(BaseModel):
         validate_default=True,
     )
     """With a file of keys: who issues the tokens (`--service-account-issuer` of the API server)."""
+    prometheus_url: Annotated[str, AfterValidator(address.checked_address)] | None = setting(
+        None, allowed=address.ALLOWED, example=address.EXAMPLE
+    )
+    """Prometheus that gates and triggers ask; unset: those that need it have no data."""
+    prometheus_token_file: Path | None = setting(
+        None,
+        allowed="a file, together with TUNELOOP_PROMETHEUS_URL of https or of this machine (http would show the token to the network)",
+        example="/var/run/secrets/tuneloop-prometheus/token",
+    )
+    """File with the bearer token for Prometheus, read again for each query."""
+    prometheus_ca_file: Path | None = setting(
+        None,
+        allowed="a file, together with TUNELOOP_PROMETHEUS_URL of https",
+        example="/etc/tuneloop/prometheus/ca.crt",
+    )
+    """PEM file of the authorities that are trusted for Prometheus; unset: those of the image, or of `trustedCA`."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = setting(
         "INFO", allowed="DEBUG, INFO, WARNING or ERROR", example="INFO"
     )
@@ -128,6 +145,20 @@ class ProcessSettings(BaseModel):
     def _is_given_with_a_file(cls, value: str | None, info: ValidationInfo) -> str | None:
         if (value is None) is not (info.data.get("jwks_file") is None):
             raise ValueError("a file of keys and the issuer of tokens are given together")
+        return value
+
+    @field_validator("prometheus_token_file")
+    @classmethod
+    def _cannot_be_read_on_the_way(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not address.may_get_token(info.data.get("prometheus_url") or ""):
+            raise ValueError("a token is sent over https or to loopback only")
+        return value
+
+    @field_validator("prometheus_ca_file")
+    @classmethod
+    def _is_given_with_https(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not (info.data.get("prometheus_url") or "").startswith("https://"):
+            raise ValueError("only https has certificates")
         return value
 
     @classmethod

@@ -44,6 +44,8 @@ def test_the_pod_alone_is_enough() -> None:
         ("TUNELOOP_NAMESPACE_LEASE_SECONDS", "60", "namespace_lease_seconds", 60.0),
         ("TUNELOOP_PROGRESS_AUTHENTICATION", "JWKS", "progress_authentication", "JWKS"),
         ("TUNELOOP_LEASE_NAME", "second", "release", "tuneloop-system/second"),
+        ("TUNELOOP_PROMETHEUS_URL", "http://prometheus:9090/", "prometheus_url", "http://prometheus:9090"),
+        ("TUNELOOP_PROMETHEUS_URL", "", "prometheus_url", None),
     ],
 )
 def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: object) -> None:
@@ -98,6 +100,10 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_NAMESPACE_LEASE_SECONDS", "9"),
         ("TUNELOOP_PROGRESS_AUTHENTICATION", "none"),
         ("TUNELOOP_TOKEN_ISSUER", "https://kubernetes.default.svc"),
+        ("TUNELOOP_PROMETHEUS_URL", "prometheus:9090"),
+        ("TUNELOOP_PROMETHEUS_URL", "http://prometheus/#x"),
+        ("TUNELOOP_PROMETHEUS_TOKEN_FILE", "/token"),
+        ("TUNELOOP_PROMETHEUS_CA_FILE", "/ca.crt"),
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
         ("TUNELOOP_ALLOW_HOST_NETWORK", "perhaps"),
@@ -182,3 +188,39 @@ def test_a_file_of_keys_needs_the_issuer_of_tokens() -> None:
     with pytest.raises(SettingsError, match="TUNELOOP_TOKEN_ISSUER is not set; allowed is an https address, together"):
         process(**file)
     assert process(**file, TUNELOOP_TOKEN_ISSUER="https://issuer").token_issuer == "https://issuer"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:s3cret@prometheus", "https://…@prometheus"),
+        ("https://me:s3/cret@prometheus", "https://…@prometheus"),
+        ("https://s3cret@prometheus", "https://…@prometheus"),
+        ("https://prometheus/?token=s3cret", "https://prometheus/?…"),
+    ],
+)
+def test_a_credential_in_an_address_is_refused_and_not_repeated(address: str, shown: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        process(TUNELOOP_PROMETHEUS_URL=address)
+    assert str(caught.value).startswith(f"TUNELOOP_PROMETHEUS_URL={shown!r}: allowed is an http or https address")
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["https://prometheus", "http://127.0.0.1:9090"])
+def test_a_token_for_prometheus_may_go_where_nobody_reads_it(address: str) -> None:
+    settings = process(TUNELOOP_PROMETHEUS_URL=address, TUNELOOP_PROMETHEUS_TOKEN_FILE="/token")
+    assert settings.prometheus_token_file == Path("/token")
+
+
+def test_a_token_for_prometheus_is_not_sent_over_http() -> None:
+    with pytest.raises(
+        SettingsError, match=r"TUNELOOP_PROMETHEUS_TOKEN_FILE='/token': allowed is .* of https or of this machine"
+    ):
+        process(TUNELOOP_PROMETHEUS_URL="http://prometheus", TUNELOOP_PROMETHEUS_TOKEN_FILE="/token")
+
+
+def test_authorities_of_prometheus_need_https() -> None:
+    file = {"TUNELOOP_PROMETHEUS_CA_FILE": "/ca.crt"}
+    assert process(**file, TUNELOOP_PROMETHEUS_URL="https://prometheus").prometheus_ca_file == Path("/ca.crt")
+    with pytest.raises(SettingsError, match="TUNELOOP_PROMETHEUS_CA_FILE='/ca.crt': allowed is a file, together with"):
+        process(**file, TUNELOOP_PROMETHEUS_URL="http://127.0.0.1:9090")
