@@ -6,6 +6,7 @@ LocalError
 ├── PortInUse        the port to serve on is taken
 ├── ClaimMissing     a manifest names a claim that has no folder
 ├── NotAccepted      a valid manifest cannot run here
+├── NoPrometheus     there is no Prometheus, or it does not start
 └── SessionFailed    a part of the session ended unexpectedly: a defect
 """
 
@@ -34,6 +35,10 @@ class ClaimMissing(LocalError):  # noqa: N818
 
 class NotAccepted(LocalError):  # noqa: N818
     """A valid manifest cannot run here."""
+
+
+class NoPrometheus(LocalError):  # noqa: N818
+    """There is no Prometheus on this machine and none can be fetched, or it does not start."""
 
 
 class SessionFailed(LocalError):  # noqa: N818

@@ -1,0 +1,64 @@
+"""What the Prometheus of local mode is told: its command line, what it scrapes, and with which labels. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.processes.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONFIGURATION, TARGETS, LOG = "prometheus.json", "targets.json", "prometheus.log"
+"""Files in its folder, which is its working directory: a path in its configuration would be read as a pattern."""
+_RETENTION = ("--storage.tsdb.retention.time=2d", "--storage.tsdb.retention.size=256MB")
+_QUERIES = ("--query.timeout=10s", "--query.max-concurrency=4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A process whose `/metrics` is scraped: a model server, a router, a comparator."""
+
+    address: str
+    """HOST:PORT, of loopback."""
+    namespace: str
+    deployment: str
+    revision: str = ""
+    """Empty for what serves all revisions."""
+
+
+def command(program: str, *, port: int) -> list[str]:
+    """Return the command; its working directory has the files."""
+    listen = f"--web.listen-address={LOOPBACK}:{port}"
+    files = (f"--config.file={CONFIGURATION}", "--storage.tsdb.path=data")
+    return [program, *files, listen, *_RETENTION, *_QUERIES, "--log.level=warn"]
+
+
+def configuration_text(*, scrape_seconds: int) -> str:
+    """Return the configuration, as JSON, which is YAML."""
+    interval = f"{scrape_seconds}s"
+    job = {
+        "job_name": "tuneloop",
+        "honor_labels": True,  # a series that names its deployment and revision itself keeps them, as in a cluster
+        "file_sd_configs": [{"files": [TARGETS], "refresh_interval": "5s"}],
+    }
+    return json.dumps({"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": [job]})
+
+
+def targets_text(targets: Iterable[Target]) -> str:
+    """Return the file of targets."""
+    return json.dumps(
+        [
+            {
+                "targets": [target.address],
+                "labels": {
+                    "namespace": target.namespace,
+                    "deployment": target.deployment,
+                    "revision": target.revision,
+                },
+            }
+            for target in targets
+        ]
+    )
