@@ -26,7 +26,7 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _HAS_MEANING = re.compile(r"[\\.+*?()|\[\]{}^$]")
 """Characters that do not stand for themselves in RE2."""
-_VARIABLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_VARIABLE = re.compile(r"\{\{([^{}]*)\}\}")
 _PART = re.compile(
     r"""
     (?P<comment>\#[^\n]*)
@@ -49,12 +49,12 @@ def equals(label: str, value: str) -> Matcher:
 
 def any_of(label: str, *values: str) -> Matcher:
     """Return the matcher of these values. Raises InvalidQuery."""
-    return Matcher(f"{_name(_LABEL, label)}=~{_string(_alternatives(values))}")
+    return Matcher(f"{_name(_LABEL, label)}=~{_string(_alternatives(label, values))}")
 
 
 def none_of(label: str, *values: str) -> Matcher:
     """Return the matcher of all other values. Raises InvalidQuery."""
-    return Matcher(f"{_name(_LABEL, label)}!~{_string(_alternatives(values))}")
+    return Matcher(f"{_name(_LABEL, label)}!~{_string(_alternatives(label, values))}")
 
 
 def total(metric: str, *matchers: Matcher) -> PromQL:
@@ -128,8 +128,10 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\ufffd", "\\ufffd")
 
 
-def _alternatives(values: tuple[str, ...]) -> str:
+def _alternatives(label: str, values: tuple[str, ...]) -> str:
     """Return the expression of which each value is one alternative. Prometheus anchors it at both ends."""
+    if not values:  # an empty expression would match the series without this label
+        raise InvalidQuery(f"the matcher of {label} has no value; allowed is one or more")
     return "|".join(map(_literal, values))
 
 

@@ -125,7 +125,11 @@ def test_it_dies_with_a_session_that_is_killed(tmp_path):
         session.send_signal(signal.SIGKILL)
         session.wait()
         session.stdout.close()
-    until(lambda: not _runs(pid), seconds=30, what="the end of Prometheus")
+    try:
+        until(lambda: not _runs(pid), seconds=30, what="the end of Prometheus")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_what_keeps_it_from_starting_is_named(tmp_path):

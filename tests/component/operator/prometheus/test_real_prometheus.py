@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -10,6 +11,7 @@ from scraped_numbers import PER_SECOND, require_prometheus, scraped
 
 from tuneloop_cli.local.prometheus.configuration import Target
 from tuneloop_operator.prometheus.answer import Number, Unanswered
+from tuneloop_operator.prometheus.door import Place, PrometheusDoor
 from tuneloop_operator.prometheus.query import any_of, equals, increase, none_of, total, written
 
 NAMES = {"namespace": "team-a", "deployment": "reviews", "revision": "reviews.1a"}
@@ -108,6 +110,19 @@ def test_an_empty_result_is_no_data(numbers, query):
         "NoData",
         f"Prometheus at {numbers.prometheus.url}: the query has an empty result",
     )
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(3600, "behind"), (-3600, "ahead of")])
+def test_a_clock_that_is_wrong_shows(numbers, seconds, side):
+    async def life():
+        place = Place(address=numbers.prometheus.url)
+        async with PrometheusDoor(place, clock=lambda: time.time() + seconds) as door:
+            return await door.ask(total("up"))
+
+    answer = numbers.run(life())
+    assert isinstance(answer, Unanswered)
+    assert answer.verdict == "Error"
+    assert re.search(rf"of a time 3[56]\d\d s {side} this clock", answer.reason)
 
 
 def test_a_scalar_is_a_number(numbers):

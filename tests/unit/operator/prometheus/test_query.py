@@ -68,6 +68,12 @@ def test_half_of_a_surrogate_pair_is_no_label(text):
         equals("slice", text)
 
 
+@pytest.mark.parametrize("matcher", [any_of, none_of])
+def test_a_matcher_of_no_value_is_refused(matcher):
+    with pytest.raises(InvalidQuery, match="the matcher of slice has no value"):
+        matcher("slice")
+
+
 @pytest.mark.parametrize("name", ["", "a-b", "1a", "up{}", "up\n", "é", 'a"', "a b"])
 def test_only_a_name_is_a_metric_or_a_label(name):
     with pytest.raises(InvalidQuery, match="is no name of a metric or label"):
@@ -92,6 +98,7 @@ def test_a_window_is_a_second_at_least(seconds):
             'up{pod=~"{{deployment}}-.*"}', 'up{pod=~"reviews-.*"}', id="the rest of an expression keeps its meaning"
         ),
         pytest.param('a{x="{{namespace}}/{{namespace}}"}', 'a{x="team-a/team-a"}', id="twice in a string"),
+        pytest.param('a{x="{{{namespace}}}"}', 'a{x="{team-a}"}', id="in braces of its own"),
         pytest.param("sum(rate(up[5m])) # {{of}} 'us\n", "sum(rate(up[5m])) # {{of}} 'us\n", id="a comment stays"),
         pytest.param('a{x="\\"{{namespace}}"}', 'a{x="\\"team-a"}', id="behind an escaped quote"),
         pytest.param('a{x="}", y="{{namespace}}"}', 'a{x="}", y="team-a"}', id="a brace in a string ends nothing"),
