@@ -27,7 +27,7 @@ SECONDS = 10.0
 """For a query in all: the wait for its turn, name, connection, TLS, answer."""
 MOST_QUERIES = 8
 """At the same time. Prometheus runs 20 by default, and dashboards ask, too."""
-_TOKEN = re.compile(rb"[\x21-\x7e]{1,65536}")
+_TOKEN = re.compile(rb"[\x21-\x7e]{8,65536}")
 _NOT_SET = Unanswered(
     verdict="NoData", reason=f"no Prometheus is set: the operator needs TUNELOOP_PROMETHEUS_URL, for example {EXAMPLE}"
 )
@@ -110,8 +110,9 @@ class PrometheusDoor:
     async def _exchange(self, place: Place, query: PromQL) -> Reply:
         """Return the reply. Raises _Failed, and what aiohttp raises."""
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tuneloop-operator"}
-        if place.token_file is not None:
-            headers["Authorization"] = f"Bearer {await asyncio.to_thread(_token, place.token_file)}"
+        token = None if place.token_file is None else await asyncio.to_thread(_token, place.token_file)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         async with self._session.post(
             f"{place.address.removesuffix('/')}/api/v1/query",
             data={"query": query, "timeout": f"{self._seconds:g}"},
@@ -123,11 +124,11 @@ class PrometheusDoor:
                 raise _Failed(f"HTTP {response.status}, a redirect, which is not followed: give the final address")
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _Failed("the answer is compressed, which was not asked for")
-            return Reply(
-                status=response.status,
-                content_type=response.headers.get("Content-Type", ""),
-                body=await _read(response.content, most=MOST_BYTES + 1),
-            )
+            body = await _read(response.content, most=MOST_BYTES + 1)
+            content_type = response.headers.get("Content-Type", "")
+            if token is not None and (token.encode() in body or token in content_type):
+                raise _Failed(f"HTTP {response.status} with an answer that repeats the token, and is not shown")
+            return Reply(status=response.status, content_type=content_type, body=body)
 
 
 class _Failed(Exception):  # noqa: N818  (named as the state that it reports)
@@ -172,7 +173,7 @@ def _token(path: Path) -> str:
     except OSError as error:
         raise _Failed(f"the file with the token {path} cannot be read ({_cause(error)})") from error
     if not _TOKEN.fullmatch(token):
-        raise _Failed(f"the file with the token {path} holds no token: one line of visible ASCII characters")
+        raise _Failed(f"the file with the token {path} holds no token: one line of 8 or more visible ASCII characters")
     return token.decode()
 
 

@@ -152,16 +152,19 @@ def test_a_token_is_read_again_for_each_query(tmp_path):
         address = await servers.answering(good())
         token = tmp_path / "token"
         async with PrometheusDoor(Place(address=address, token_file=token)) as door:
-            for text in ("first\n", "second"):
+            for text in ("first-token\n", "second-token"):
                 token.write_text(text)
                 assert isinstance(await door.ask(QUERY), Number)
         sent = [headers["Authorization"] for _, _, headers, _ in servers.asked.requests]
-        assert sent == ["Bearer first", "Bearer second"]
+        assert sent == ["Bearer first-token", "Bearer second-token"]
 
     with_servers(life)
 
 
-@pytest.mark.parametrize("content", [None, b"", b" \n", b"two\nlines", b"a b", b"\xff", b"x\r\nEvil: 1", b"x" * 65537])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b" \n", b"7-bytes", b"two\nlines", b"two words", b"\xff" * 8, b"a-token\r\nEvil: 1", b"x" * 65537],
+)
 def test_without_a_token_nothing_is_sent(tmp_path, content):
     token = tmp_path / "token"
     if content is not None:
@@ -169,11 +172,29 @@ def test_without_a_token_nothing_is_sent(tmp_path, content):
 
     async def life(servers: Servers) -> None:
         address = await servers.answering(good())
-        complaint = "holds no token: one line of visible ASCII characters"
+        complaint = "holds no token: one line of 8 or more visible ASCII characters"
         if content is None:
             complaint = "cannot be read (No such file or directory)"
         refuses(await ask(address, token_file=token), address, f"the file with the token {token} {complaint}")
         assert not servers.asked.requests
+
+    with_servers(life)
+
+
+@pytest.mark.parametrize("place", ["body", "content_type"])
+def test_a_token_that_comes_back_is_not_shown(tmp_path, place):
+    async def echo(request: web.Request) -> web.Response:
+        sent = request.headers["Authorization"]
+        body = json.dumps({"status": "error", "error": sent}).encode()
+        if place == "body":
+            return web.Response(status=401, body=body, content_type="application/json")
+        return web.Response(status=401, body=b"", headers={"Content-Type": f"text/{sent}"})
+
+    async def life(servers: Servers) -> None:
+        (tmp_path / "token").write_text("a-secret")
+        address = await servers.answering(echo)
+        answer = await ask(address, token_file=tmp_path / "token")
+        refuses(answer, address, "HTTP 401 with an answer that repeats the token, and is not shown")
 
     with_servers(life)
 
@@ -191,7 +212,7 @@ def test_a_credential_is_no_part_of_an_address():
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(tmp_path, status):
     async def life(servers: Servers) -> None:
-        (tmp_path / "token").write_text("secret")
+        (tmp_path / "token").write_text("a-secret")
         elsewhere = Servers(servers._stack)
         other = (await elsewhere.answering(good())).replace("127.0.0.1", "127.0.0.2")
         address = await servers.answering(replying(status=status, headers={"Location": other}))
@@ -366,13 +387,13 @@ def certificate(folder: Path, name: str, *, names: str = "IP:127.0.0.1") -> tupl
 def test_a_certificate_is_trusted_by_the_file_of_authorities_alone(tmp_path):
     async def life(servers: Servers) -> None:
         trusted, tls = certificate(tmp_path, "own")
-        (tmp_path / "token").write_text("secret")
+        (tmp_path / "token").write_text("a-secret")
         address = await servers.answering(good(), tls)
         token = {"token_file": tmp_path / "token"}
         refuses(await ask(address, **token), address, "its certificate is not trusted (self-signed certificate)")
         assert not servers.asked.requests
         assert isinstance(await ask(address, ca_file=trusted, **token), Number)
-        assert servers.asked.requests[0][2]["Authorization"] == "Bearer secret"
+        assert servers.asked.requests[0][2]["Authorization"] == "Bearer a-secret"
 
     with_servers(life)
 
