@@ -18,10 +18,9 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Facts,
     Measurements,
     RolloutSpec,
-    Router,
     StepSpec,
 )
-from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split, Strategy
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Router, Split, Strategy
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TICK = timedelta(minutes=1)

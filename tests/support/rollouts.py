@@ -13,13 +13,12 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     Facts,
     Measurements,
     RolloutSpec,
-    Router,
     StepSpec,
     measured_step,
 )
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
-from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split, Strategy
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Router, Split, Strategy
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 STEPS = (

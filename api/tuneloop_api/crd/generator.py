@@ -91,7 +91,7 @@ RESOURCES = (
         columns=(
             Column(name="Phase", path=".status.phase"),
             Column(name="Stable", path=".status.stable.revision"),
-            Column(name="Canary", path=".status.canary.revision"),
+            Column(name="Canary", path=".status.rollout.share"),
             Column(name="Ready", path=".status.ready"),
             Column(name="Reason", path=_REASON.format("Ready")),
             _AGE,

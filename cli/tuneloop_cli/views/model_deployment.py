@@ -42,7 +42,7 @@ MODEL_DEPLOYMENT = KindView(
     columns=(
         ("PHASE", "status.phase"),
         ("STABLE", "status.stable.revision"),
-        ("CANARY", "status.canary.revision"),
+        ("CANARY", "status.rollout.share"),
         ("READY", "status.ready"),
         ("REASON", "status.conditions[Ready].reason"),
     ),

@@ -103,6 +103,11 @@ class ServerPod(ObservedPod):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RouterPod(ObservedPod):
+    """One pod that divides the requests of a deployment."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobView:
     """The Job of one stage."""
 
@@ -201,6 +206,8 @@ class ObservedDeployment:
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     pods: tuple[ServerPod, ...] = ()
     """The pods of all revisions, by name."""
+    router_pods: tuple[RouterPod, ...] = ()
+    """The pods of the routers in which a process may run, by name."""
     routers: tuple[RouterReport, ...] = ()
     """What each router last reported, by name; also of some that are gone."""
     live: bool = False

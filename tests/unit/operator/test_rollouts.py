@@ -202,7 +202,7 @@ def test_a_command_that_nobody_knows_is_named_once_with_those_that_there_are(dep
         await deployed.settle(later=HOUR)
         (event,) = [event for event in deployed.harness.events if event.reason == "CommandUnknown"]
         assert event.message == (
-            "annotation tuneloop.dev/rollout: 'aprove/1'; promote, abort, retry, approve or roll-back is allowed, "
+            "annotation tuneloop.dev/rollout: 'aprove/1'; promote, abort, retry, skip, approve or roll-back is allowed, "
             "with a number of your own behind it; for example approve/1"
         )
 

@@ -41,6 +41,8 @@ class SplitStatus(MessageModel):
     """Shares of the revisions, the newest revision first; those that get nothing are left out."""
     shadow: int | None = None
     """Percentage of requests that are copied to the comparator. Absent: none."""
+    settings: ShortText | None = None
+    """Digest of what routers are told beside the shares. Absent: nothing."""
 
 
 class RouterStatus(MessageModel):
@@ -50,6 +52,10 @@ class RouterStatus(MessageModel):
     """Name of its pod; `service` where the Service itself leads to one revision."""
     generation: int | None = None
     """Generation of the split that it follows, as it last reported."""
+    refused: int | None = None
+    """Generation of a split that it does not take."""
+    reason: LongText | None = None
+    """Why it does not take that split."""
 
 
 class GateStatus(MessageModel):
@@ -104,6 +110,8 @@ class RolloutStatus(MessageModel):
     """Revision that takes over where another one fails."""
     canary: RevisionName | None = None
     """Revision that is on its way."""
+    share: ShortText | None = None
+    """That revision with its percentage of the requests, for people: `7d1f0b2c 25%`."""
     previous: RevisionName | None = None
     """Revision before the promoted one, as long as a roll-back may use it."""
     step: int = 1

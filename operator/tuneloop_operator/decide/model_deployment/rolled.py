@@ -20,9 +20,15 @@ from tuneloop_operator.decide.model_deployment.rollout_facts import (
     facts_of,
     unknown_command,
 )
+from tuneloop_operator.decide.model_deployment.routing import (
+    front_service,
+    router_objects,
+    shown_routers,
+    surplus_router_objects,
+)
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
-from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
+from tuneloop_operator.desired.model_deployment.service import revision_service
 from tuneloop_operator.desired.model_deployment.serving import server_config_map, server_deployment
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.status.model_deployment.rollout import ShownRollout
@@ -58,14 +64,19 @@ def decide(
     shown: returns the status with a roll-out in it.
     """
     offered = config.revision if config else ""
-    facts = facts_of(observed, memory_of(observed), offered=offered)
+    facts = facts_of(observed, memory_of(observed), offered=offered, is_local=settings.local)
     following = _with_unknown_command(decide_rollout(memory_of(observed), facts, now=now), observed)
     rollout = following.rollout
     counts = {name: count or 0 for name, count in servers(rollout, facts, now=now).counts}
-    status = _if_changed(observed, shown(_shown_rollout(observed, config, rollout, facts, counts=counts, now=now)))
+    found = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
+    found = replace(found, routers=shown_routers(observed, rollout, settings=settings))
+    status = _if_changed(observed, shown(found))
     if observed.blocker is not None:
         return Decision(status=status, events=following.events)
-    doomed = _children_of(observed, revisions_to_delete(rollout, facts, now=now))
+    doomed = (
+        *_children_of(observed, revisions_to_delete(rollout, facts, now=now)),
+        *surplus_router_objects(observed, rollout),
+    )
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
     return Decision(
@@ -110,8 +121,14 @@ def _missing(
         made = server_deployment(deployment, config, settings=settings)
         desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
         desired.append(revision_service(deployment, revision=config.revision))
-    desired.append(stable_service(deployment, revision=_with_all_requests(rollout)))
-    return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
+    desired += router_objects(observed, rollout, settings=settings)
+    desired.append(front_service(observed, rollout, settings=settings))
+    return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), _compared(manifest)))
+
+
+def _compared(manifest: Manifest) -> Manifest:
+    """Return what is compared with the stored object. The store has no data of a ConfigMap; a digest stands for them."""
+    return {key: value for key, value in manifest.items() if (manifest["kind"], key) != ("ConfigMap", "data")}
 
 
 def _config_maps(observed: ObservedDeployment, config: ServerConfig | None, counts: Counts) -> tuple[Manifest, ...]:
@@ -120,11 +137,6 @@ def _config_maps(observed: ObservedDeployment, config: ServerConfig | None, coun
         return ()
     made = server_config_map(observed.deployment, config)
     return () if _stored(observed, made) else (made,)
-
-
-def _with_all_requests(rollout: Rollout) -> str:
-    """Return the revision of the Service. Recreate gives all requests to one."""
-    return next((revision for revision, weight in rollout.split.weights if weight == 100), rollout.stable)
 
 
 def _scalings(observed: ObservedDeployment, counts: Counts, *, without: str) -> tuple[Scaling, ...]:

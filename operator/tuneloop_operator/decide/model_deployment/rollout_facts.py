@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.rollout import Rollback, RolloutOptions
-from tuneloop_api.wire.canonical import digest_of
-from tuneloop_api.wire.durations import seconds
-from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Command, Facts, RolloutSpec, Router
+from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Capacity, Command, Facts
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
+from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
+from tuneloop_operator.decide.model_deployment.router_facts import (
+    carrying_routers,
+    routing_digest,
+    serving_revision,
+    standby_routers,
+)
 from tuneloop_operator.decide.model_deployment.trouble import DAMAGED, trouble_of
 from tuneloop_operator.names import REVISION_LABEL
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE
@@ -16,57 +21,41 @@ from tuneloop_operator.status.model_deployment.deployment import OVERDUE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.v1alpha1 import ModelDeployment
     from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
     from tuneloop_operator.state.observed import ObservedDeployment, ServerPod
 
 COMMAND = "tuneloop.dev/rollout"
 """Annotation of a ModelDeployment: `ACTION`, `ACTION/TOKEN` or `ACTION/TOKEN/REVISION`. Another value is another command."""
 _ACTIONS = {action.lower(): action for action in Action}
-_WORDS = "promote, abort, retry, approve or roll-back"
+_WORDS = "promote, abort, retry, skip, approve or roll-back"
 _MANY_RESTARTS = 3
 """A server that was started again so often, and ends with an error each time, fails for good. One start more is enough for a damaged artifact, which stays so."""
 MOST_TOKEN_CHARACTERS = 256
-SERVICE = "service"
-"""Name of the Service where it stands for the only router."""
 
 
-def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
-    """Return `spec.rollout` with its defaults."""
-    spec = deployment.spec
-    options = spec.rollout or RolloutOptions()
-    rollback = options.rollback or Rollback()
-    return RolloutSpec(
-        strategy=Strategy.RECREATE,
-        max_duration=seconds(options.max_duration or "1d"),
-        manual_approval=options.approval == "Manual",
-        automatic_rollback=rollback.automatic is not False,
-        baking=seconds(rollback.baking or "1h"),
-        window=seconds(rollback.window or "1d"),
-        keep_replicas=rollback.keep_replicas or 0,
-        history_limit=5 if options.revision_history_limit is None else options.revision_history_limit,
-        replicas=1 if spec.replicas is None else spec.replicas,
-        digest=digest_of(spec.to_wire() | {"replicas": None}),
-    )
+def facts_of(observed: ObservedDeployment, rollout: Rollout | None, *, offered: str, is_local: bool) -> Facts:
+    """Return the facts of a roll-out.
 
-
-def facts_of(observed: ObservedDeployment, rollout: Rollout | None, *, offered: str) -> Facts:
-    """Return the facts of a roll-out. rollout: the memory, by which the revision of the Service is read as a split; offered: as in `Facts`."""
+    rollout: the memory, by which the revision of the Service is read as a split; offered: as in `Facts`; is_local: whether servers are found
+    by their ports on this machine.
+    """
     servers = _deployments(observed)
     pods = {name: [pod for pod in observed.pods if pod.revision == name] for name in servers}
     broken = {name: _breakage(pods[name], manifest) for name, manifest in servers.items()}
-    serving = _revision_of_service(observed)
     return Facts(
-        spec=rollout_spec(observed.deployment),
+        spec=_spec(observed, rollout),
         offered=offered,
-        serving=serving,
+        serving=serving_revision(observed),
         revisions=tuple(servers),
         counts=tuple((name, manifest["spec"].get("replicas", 1)) for name, manifest in servers.items()),
         # not of the Deployment's status, which may be older than its number of servers
         ready=tuple((name, sum(pod.ready for pod in pods[name])) for name in servers),
         broken=tuple((name, why) for name, why in broken.items() if why),
-        routers=_routers(rollout, serving),
+        routers=carrying_routers(observed, rollout, is_local=is_local),
+        standby=standby_routers(observed, rollout, is_local=is_local),
+        settings=routing_digest(observed, rollout, is_local=is_local),
         command=_command(observed.deployment.metadata.get("annotations") or {}),
     )
 
@@ -77,6 +66,13 @@ def unknown_command(annotations: Mapping[str, str]) -> str:
     if not text or _command(annotations) is not None:
         return ""
     return f"annotation {COMMAND}: {text[:64]!r}; {_WORDS} is allowed, with a number of your own behind it; for example approve/1"
+
+
+def _spec(observed: ObservedDeployment, rollout: Rollout | None) -> RolloutSpec:
+    """Return the spec. Until a roll-out with Recreate is over, its servers come beside: the Service cannot give them a share of the requests."""
+    spec = rollout_spec(observed.deployment)
+    is_recreating = rollout is not None and rollout.canary and rollout.strategy is Strategy.RECREATE
+    return replace(spec, capacity=Capacity.SURGE) if is_recreating else spec
 
 
 def _deployments(observed: ObservedDeployment) -> dict[str, Manifest]:
@@ -100,20 +96,6 @@ def _breakage(pods: list[ServerPod], manifest: Manifest) -> str:
     is_new = status.get("observedGeneration", 0) >= manifest["metadata"].get("generation", 0)
     is_overdue = is_new and any(found.get("reason") == OVERDUE for found in status.get("conditions") or ())
     return trouble.message if crashes or is_overdue else ""
-
-
-def _revision_of_service(observed: ObservedDeployment) -> str:
-    service = observed.present.get(("Service", observed.deployment.metadata["name"]))
-    selector: dict[str, str] = ((service or {}).get("spec") or {}).get("selector") or {}
-    return selector.get(REVISION_LABEL, "")
-
-
-def _routers(rollout: Rollout | None, serving: str) -> tuple[Router, ...]:
-    """Return the Service as a router that follows the newest split in which its revision has all requests."""
-    if rollout is None or not serving:
-        return ()
-    splits = [split for split in (*rollout.earlier, rollout.split) if split.weight_of(serving) == 100]
-    return (Router(name=SERVICE, generation=splits[-1].generation if splits else None),)
 
 
 def _command(annotations: Mapping[str, str]) -> Command | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
 from tuneloop_operator.desired.model_deployment.split import router_split
 
 if TYPE_CHECKING:
@@ -20,16 +21,23 @@ _NOBODY = (_LOOPBACK, 9)
 
 
 def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> RouterSplit | None:
-    """Return the split; None if the deployment has no routers."""
+    """Return the split; None if no router is to follow one."""
     status = observed.deployment.status
     if status is None or status.rollout is None or status.rollout.strategy == "Recreate":
         return None
     return router_split(
-        observed.deployment, status.rollout, address_of=_local_addresses(observed) if settings.local else None
+        observed.deployment,
+        status.rollout,
+        sticky_header=sticky_header_of(observed.deployment),
+        address_of=addresses_of(observed, settings=settings),
     )
 
 
-def _local_addresses(observed: ObservedDeployment) -> Callable[[str], Address]:
+def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Callable[[str], Address] | None:
+    """Return the address of each revision, where servers are processes of this machine; None: each has a name."""
+    if not settings.local:
+        return None
+
     def address_of(revision: str) -> Address:
         ports = [pod.port for pod in observed.pods if pod.revision == revision and pod.port is not None]
         return (_LOOPBACK, ports[0]) if ports else _NOBODY

@@ -11,7 +11,7 @@ from tuneloop_operator.status.waiting import why_waiting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tuneloop_operator.state.observed import ContainerEnd, ServerPod
+    from tuneloop_operator.state.observed import ContainerEnd, ObservedPod
 
 DAMAGED = "ArtifactDamaged"
 _REASON_OF_ARTIFACT: dict[int, str] = {
@@ -36,7 +36,7 @@ class Trouble:
     """Reason of ModelAvailable=False, if the server finds fault with the artifact."""
 
 
-def trouble_of(pods: Iterable[ServerPod], status: Mapping[str, Any]) -> Trouble:
+def trouble_of(pods: Iterable[ObservedPod], status: Mapping[str, Any]) -> Trouble:
     """Return the trouble of a revision's pods, or else of its Deployment with this status; an empty one if there is none.
 
     How a server ended says more than that the kubelet waits before it starts the server again.

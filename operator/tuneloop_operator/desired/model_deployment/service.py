@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.server_config import SERVER_PORT
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
-from tuneloop_operator.names import revision_name, router_labels
+from tuneloop_operator.names import STABLE_REVISION, revision_name, router_labels
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
@@ -25,11 +25,12 @@ def stable_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
     return _serving(deployment, name=deployment.metadata["name"], labels=labels, revision=revision)
 
 
-def routed_service(deployment: ModelDeployment) -> Manifest:
-    """Return the Service that users call where routers divide the requests."""
+def routed_service(deployment: ModelDeployment, *, stable: str) -> Manifest:
+    """Return the Service that users call where routers divide the requests. It says which revision is stable behind them."""
     labels = deployment_labels(deployment)
     front = _serving(deployment, name=deployment.metadata["name"], labels=labels, revision="")
-    return front | {"spec": front["spec"] | {"selector": router_labels(deployment)}}
+    metadata = front["metadata"] | {"annotations": {STABLE_REVISION: stable}}
+    return front | {"metadata": metadata, "spec": front["spec"] | {"selector": router_labels(deployment)}}
 
 
 def endpoints_name(deployment: ModelDeployment, revision: str) -> str:

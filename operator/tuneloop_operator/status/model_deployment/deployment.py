@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
 from tuneloop_api.wire.model import changed
-from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL
+from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, router_name
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
 from tuneloop_operator.status.pod_defaults import with_pod_defaults
@@ -100,10 +100,14 @@ def common_fields(observed: ObservedDeployment) -> dict[str, Any]:
     metadata = observed.deployment.metadata
     if observed.deployment.spec.replicas is None:
         return {"observed_generation": metadata.get("generation"), "replicas": None, "selector": None}
-    children = [manifest for (kind, _), manifest in observed.present.items() if kind == "Deployment"]
+    servers = [
+        manifest
+        for (kind, name), manifest in observed.present.items()
+        if kind == "Deployment" and name != router_name(observed.deployment)
+    ]
     return {
         "observed_generation": metadata.get("generation"),
-        "replicas": sum((child.get("status") or {}).get("replicas", 0) for child in children),
+        "replicas": sum((child.get("status") or {}).get("replicas", 0) for child in servers),
         "selector": f"{DEPLOYMENT_LABEL}={metadata['name']},{REVISION_LABEL}",
     }
 

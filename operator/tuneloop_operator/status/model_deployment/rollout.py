@@ -26,6 +26,26 @@ _WAITS_FOR_A_PERSON = frozenset({"Paused", "Held"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownRouters:
+    """The routers of a deployment as the status shows them."""
+
+    carry: bool
+    """Whether the Service leads to them."""
+    ready: int
+    count: int
+    """How many there are to be."""
+    trouble: str = ""
+    """Why they do not come up."""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the routers, as a sentence; empty if nothing is."""
+        if self.carry and self.ready < self.count:
+            return f"{self.ready} of {self.count} routers are ready{f': {self.trouble}' if self.trouble else ''}"
+        return f"no router carries requests yet: {self.trouble}" if self.trouble and not self.carry else ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShownRollout:
     """A roll-out as the status shows it."""
 
@@ -36,6 +56,12 @@ class ShownRollout:
     """Those that have a Deployment, and those that get one."""
     is_rejected: bool
     """Whether the revision that the spec asks for is not offered again."""
+    routers: ShownRouters | None = None
+
+    @property
+    def has_its_routers(self) -> bool:
+        """Whether requests need no router that is not ready."""
+        return self.routers is None or not self.routers.carry or self.routers.ready >= self.routers.count
 
     def revision(self, name: str | None) -> ServedRevision | None:
         """Return one of the revisions."""
@@ -89,7 +115,8 @@ def _with_readiness(
 ) -> Conditions:
     blocker = observed.blocker
     reason = "AllReady" if phase == "Ready" else _reason(offered, found, phase)
-    message = blocker.message if blocker else "; ".join(filter(None, (found.story, offered.trouble)))
+    problem = found.routers.problem if found.routers else ""
+    message = blocker.message if blocker else "; ".join(filter(None, (problem, found.story, offered.trouble)))
     conditions = with_condition(conditions, READY, true=phase == "Ready", reason=reason, message=message, now=now)
     conditions = with_blocker(conditions, blocker, is_gone=True, now=now)
     if phase == "Ready":
@@ -103,6 +130,8 @@ def _with_readiness(
 
 def _reason(offered: Serving, found: ShownRollout, phase: DeploymentPhase) -> str:
     """Return the reason of Ready=False: why servers do not come up, else where the roll-out is, else the phase."""
+    if not found.has_its_routers:
+        return "RoutersNotReady"
     if found.is_rejected and not found.memory.canary:
         return found.memory.phase
     return offered.reason or (found.memory.phase if found.memory.canary else phase)
@@ -113,5 +142,5 @@ def _phase(observed: ObservedDeployment, found: ShownRollout, stable: ServedRevi
         return "Loading"
     if found.memory.canary:
         return "Progressing"
-    is_whole = stable is not None and (stable.ready_replicas or 0) >= (stable.replicas or 0)
+    is_whole = stable is not None and (stable.ready_replicas or 0) >= (stable.replicas or 0) and found.has_its_routers
     return "Ready" if is_whole and not found.is_rejected and observed.blocker is None else "Degraded"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tuneloop_api.v1alpha1 import ModelDeployment
-from tuneloop_operator.decide.model_deployment.rollout.facts import Router
-from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Split, Strategy
-from tuneloop_operator.decide.model_deployment.rollout_facts import SERVICE, facts_of
+from tuneloop_operator.decide.model_deployment.rollout.facts import SERVICE
+from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Router, Split, Strategy
+from tuneloop_operator.decide.model_deployment.rollout_facts import facts_of
 from tuneloop_operator.state.observed import ObservedDeployment
 
 
@@ -43,11 +43,11 @@ def rollout(*revisions: str) -> Rollout:
 def test_the_service_follows_the_newest_split_that_leads_where_it_leads(
     wanted: tuple[str, ...], serving: str, generation: int | None
 ) -> None:
-    facts = facts_of(observed({"tuneloop.dev/revision": serving}), rollout(*wanted), offered="new")
+    facts = facts_of(observed({"tuneloop.dev/revision": serving}), rollout(*wanted), offered="new", is_local=False)
     assert facts.routers == (Router(name=SERVICE, generation=generation),)
 
 
 @pytest.mark.parametrize("selector", [None, {}, {"app": "mine"}])
 def test_a_service_that_leads_to_no_revision_is_no_router(selector: dict[str, str] | None) -> None:
-    facts = facts_of(observed(selector), rollout("old", "new"), offered="new")
+    facts = facts_of(observed(selector), rollout("old", "new"), offered="new", is_local=False)
     assert (facts.routers, facts.serving) == ((), "")

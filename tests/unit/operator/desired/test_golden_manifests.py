@@ -291,7 +291,7 @@ def routed_children() -> list[dict[str, Any]]:
         router_config_map(deployment, router_split(deployment, rollout, sticky_header="x-user"), settings=settings),
         router_deployment(deployment, image="registry.example/router:1", replicas=2, settings=settings),
         router_policy(deployment, settings=settings),
-        routed_service(deployment),
+        routed_service(deployment, stable="03ab0000"),
         endpoints_service(deployment, revision="7d1f0000"),
     ]
 

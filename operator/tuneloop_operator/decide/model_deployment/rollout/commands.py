@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.model_deployment.rollout.capacity import is_in_window
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, target_of
+from tuneloop_operator.decide.model_deployment.rollout.in_force import refusing_routers, renewed
 from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason
 from tuneloop_operator.decide.model_deployment.rollout.strategies import steps_of
 from tuneloop_operator.decide.model_deployment.rollout.transitions import reverting, rolling_back
@@ -38,6 +39,8 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
+    if after.split == rollout.split and refusing_routers(rollout, moment.facts):
+        after = renewed(after, moment.facts)  # a person wants the routers to try again
     return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
 
 

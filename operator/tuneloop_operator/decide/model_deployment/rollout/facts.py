@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
-    from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Strategy
+    from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Router, Strategy
+
+SERVICE = "service"
+"""Name of the Service where it stands for the only router."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +36,6 @@ class Measurements:
     replayed: int = 0
     """Golden requests that were replayed."""
     gates: tuple[GateSummary, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Router:
-    """A replica that divides requests. Without a router (Recreate) the Service is one: its generation is that of the split that it follows."""
-
-    name: str
-    generation: int | None
-    """In force, as it last reported; None: it has not reported yet."""
 
 
 class Action(StrEnum):
@@ -150,6 +144,11 @@ class Facts:
     broken: tuple[tuple[str, str], ...] = ()
     """Revision whose servers fail for good, and why: they cannot load the model, or crash again and again."""
     routers: tuple[Router, ...] = ()
+    """Those that carry requests: the Service while it leads to a revision itself, else every router."""
+    standby: tuple[Router, ...] = ()
+    """Routers that carry nothing yet, because the Service does not lead to them."""
+    settings: str = ""
+    """What routers are told beside the shares, as a digest. Another one needs another generation."""
     measured: Measurements | None = None
     command: Command | None = None
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.decide.model_deployment.rollout.state import Split, updated
 
 if TYPE_CHECKING:
-    from tuneloop_operator.decide.model_deployment.rollout.facts import Facts, Router
-    from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
+    from tuneloop_operator.decide.model_deployment.rollout.facts import Facts
+    from tuneloop_operator.decide.model_deployment.rollout.state import Rollout, Router
 
 _MOST_EARLIER = 8
 """Splits that are remembered beside the wanted one. What follows an older one may send requests to any revision."""
@@ -23,6 +23,18 @@ def is_in_force(rollout: Rollout, facts: Facts) -> bool:
 def late_routers(rollout: Rollout, facts: Facts) -> tuple[str, ...]:
     """Return the names of the routers that do not follow the split that is wanted."""
     return tuple(router.name for router in facts.routers if router.generation != rollout.split.generation)
+
+
+def refusing_routers(rollout: Rollout, facts: Facts) -> tuple[Router, ...]:
+    """Return the routers that do not take the split that is wanted. They are given no split again before its generation is another."""
+    return tuple(router for router in _all(facts) if router.refused == rollout.split.generation)
+
+
+def new_refusals(before: Rollout, after: Rollout) -> tuple[Router, ...]:
+    """Return the routers whose refusal is not in the memory of before: people read of it once."""
+    known = {(router.name, router.refused, router.reason) for router in before.in_force}
+    refusing = (router for router in after.in_force if router.refused is not None)
+    return tuple(router for router in refusing if (router.name, router.refused, router.reason) not in known)
 
 
 def weights_in_force(rollout: Rollout, facts: Facts, revision: str) -> tuple[int, int]:
@@ -49,26 +61,31 @@ def with_split(rollout: Rollout, facts: Facts, *, weights: tuple[tuple[str, int]
 def noted_reports(rollout: Rollout, facts: Facts) -> Rollout:
     """Return the memory with what the routers report, and without splits that none of them can follow any more.
 
-    A router that follows a newer split than is wanted would take no older one: the memory was lost. The split gets a generation above.
+    A router that knows a newer split than is wanted would take no older one: the memory was lost. The split gets a generation above, and so does
+    one with which routers are to be told something else.
     """
-    reported = tuple((router.name, router.generation) for router in facts.routers)
     generations = [router.generation for router in facts.routers]
-    if max((number for number in generations if number is not None), default=0) > rollout.split.generation:
-        split, since = rollout.split, rollout.step_started
-        rollout = _with_new_generation(rollout, facts, weights=split.weights, shadow=split.shadow)
+    if _newest(facts) > rollout.split.generation or facts.settings != rollout.split.settings:
+        since = rollout.step_started
+        rollout = renewed(rollout, facts)
         rollout = rollout if rollout.canary else replace(rollout, step_started=since)
     earlier = rollout.earlier
     if generations and None not in generations:
         oldest = min(number for number in generations if number is not None)
         earlier = tuple(split for split in earlier if split.generation >= oldest)
-    return updated(rollout, in_force=reported, earlier=earlier)
+    return updated(rollout, in_force=_all(facts), earlier=earlier)
+
+
+def renewed(rollout: Rollout, facts: Facts) -> Rollout:
+    """Return the memory in which the same split has a new generation, so that routers take it in anew."""
+    return _with_new_generation(rollout, facts, weights=rollout.split.weights, shadow=rollout.split.shadow)
 
 
 def _with_new_generation(
     rollout: Rollout, facts: Facts, *, weights: tuple[tuple[str, int], ...], shadow: int
 ) -> Rollout:
-    reported = [router.generation for router in facts.routers if router.generation is not None]
-    split = Split(generation=max(rollout.split.generation, *reported, 0) + 1, weights=weights, shadow=shadow)
+    generation = max(rollout.split.generation, _newest(facts)) + 1
+    split = Split(generation=generation, weights=weights, shadow=shadow, settings=facts.settings)
     earlier = (*rollout.earlier, rollout.split)[-_MOST_EARLIER:]
     return replace(rollout, split=split, earlier=earlier, step_started=None)
 
@@ -82,6 +99,15 @@ def _weights(rollout: Rollout, router: Router, revision: str) -> tuple[int, ...]
     if oldest < splits[0].generation:  # one that is not remembered
         return (0, 100)
     return tuple(split.weight_of(revision) for split in splits if split.generation >= oldest) or (0, 100)
+
+
+def _all(facts: Facts) -> tuple[Router, ...]:
+    return (*facts.routers, *facts.standby)
+
+
+def _newest(facts: Facts) -> int:
+    """Return the newest generation that some router knows, whether it took it or not."""
+    return max((max(router.generation or 0, router.refused or 0) for router in _all(facts)), default=0)
 
 
 def _remembered(rollout: Rollout) -> tuple[Split, ...]:

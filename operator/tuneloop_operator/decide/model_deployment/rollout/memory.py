@@ -21,6 +21,7 @@ from tuneloop_operator.decide.model_deployment.rollout.state import (
     Rejection,
     RejectionReason,
     Rollout,
+    Router,
     Split,
     Strategy,
 )
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 4096
 """Characters of a sentence that the API server takes."""
+_MOST_ROUTERS = 16
+"""Of which it takes reports."""
 
 
 def written(rollout: Rollout) -> RolloutStatus:
@@ -43,11 +46,12 @@ def written(rollout: Rollout) -> RolloutStatus:
         message=_sentence(rollout.why) or None,
         stable=rollout.stable,
         canary=rollout.canary or None,
+        share=f"{rollout.canary} {rollout.split.weight_of(rollout.canary)}%" if rollout.canary else None,
         previous=rollout.previous or None,
         step=rollout.step + 1,
         split=_split(rollout.split),
         earlier_splits=[*map(_split, rollout.earlier)] or None,
-        routers=[RouterStatus(name=name, generation=generation) for name, generation in rollout.in_force] or None,
+        routers=[*map(_router, rollout.in_force[:_MOST_ROUTERS])] or None,
         requests=rollout.requests or None,
         gates=[*map(_gate, rollout.gates)] or None,
         started_at=_stamp(rollout.started),
@@ -77,7 +81,7 @@ def remembered(status: RolloutStatus) -> Rollout:
         phase=Phase(status.phase),
         split=_read_split(status.split),
         earlier=tuple(map(_read_split, status.earlier_splits or ())),
-        in_force=tuple((router.name, router.generation) for router in status.routers or ()),
+        in_force=tuple(map(_read_router, status.routers or ())),
         step=status.step - 1,
         started=_moment(status.started_at),
         step_started=_moment(status.step_started_at),
@@ -99,12 +103,24 @@ def remembered(status: RolloutStatus) -> Rollout:
 
 def _split(split: Split) -> SplitStatus:
     weights = [RevisionWeight(revision=revision, weight=weight) for revision, weight in split.weights]
-    return SplitStatus(generation=split.generation, weights=weights, shadow=split.shadow or None)
+    shadow, settings = split.shadow or None, split.settings or None
+    return SplitStatus(generation=split.generation, weights=weights, shadow=shadow, settings=settings)
 
 
 def _read_split(status: SplitStatus) -> Split:
     weights = tuple((share.revision, share.weight) for share in status.weights)
-    return Split(generation=status.generation, weights=weights, shadow=status.shadow or 0)
+    shadow, settings = status.shadow or 0, status.settings or ""
+    return Split(generation=status.generation, weights=weights, shadow=shadow, settings=settings)
+
+
+def _router(router: Router) -> RouterStatus:
+    reason = _sentence(router.reason) or None
+    return RouterStatus(name=router.name, generation=router.generation, refused=router.refused, reason=reason)
+
+
+def _read_router(status: RouterStatus) -> Router:
+    reason = status.reason or ""
+    return Router(name=status.name, generation=status.generation, refused=status.refused, reason=reason)
 
 
 def _gate(gate: GateSummary) -> GateStatus:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import servers_for
-from tuneloop_operator.decide.model_deployment.rollout.facts import breakage_of, ready_of, target_of
-from tuneloop_operator.decide.model_deployment.rollout.in_force import late_routers
+from tuneloop_operator.decide.model_deployment.rollout.facts import SERVICE, breakage_of, ready_of, target_of
+from tuneloop_operator.decide.model_deployment.rollout.in_force import late_routers, refusing_routers
 from tuneloop_operator.decide.model_deployment.rollout.situation import (
     Situation,
     counted_requests,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_operator.decide.model_deployment.rollout.situation import Moment
+    from tuneloop_operator.decide.model_deployment.rollout.state import Router
 
 
 def why(moment: Moment, situation: Situation) -> str:
@@ -99,7 +100,18 @@ def _not_in_force(moment: Moment) -> str:
     late = late_routers(moment.rollout, moment.facts)
     if not late:
         return "there is no router"
+    if late == (SERVICE,) and len(moment.rollout.split.weights) > 1:
+        return f"no router that is ready follows generation {moment.rollout.split.generation} yet"
     return f"{', '.join(late)} {'does' if len(late) == 1 else 'do'} not follow generation {moment.rollout.split.generation} yet"
+
+
+def _refused(moment: Moment) -> str:
+    return "; ".join(refusal(router) for router in refusing_routers(moment.rollout, moment.facts))
+
+
+def refusal(router: Router) -> str:
+    """Return which split a router does not take, and why."""
+    return f"router {router.name} refuses generation {router.refused}: {router.reason or 'it does not say why'}"
 
 
 def _too_early(moment: Moment) -> str:
@@ -147,6 +159,7 @@ _SENTENCES: dict[Situation, Callable[[Moment], str]] = {
     Situation.TOO_LONG: _too_long,
     Situation.NOT_READY: _not_ready,
     Situation.NOT_IN_FORCE: _not_in_force,
+    Situation.REFUSED: _refused,
     Situation.TOO_EARLY: _too_early,
     Situation.THIN: _thin,
     Situation.UNDECIDED: _undecided,

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.model_deployment.rollout.capacity import full_count
 from tuneloop_operator.decide.model_deployment.rollout.commands import obeyed
 from tuneloop_operator.decide.model_deployment.rollout.facts import ready_of
-from tuneloop_operator.decide.model_deployment.rollout.in_force import noted_reports
+from tuneloop_operator.decide.model_deployment.rollout.in_force import new_refusals, noted_reports
+from tuneloop_operator.decide.model_deployment.rollout.reasons import refusal
 from tuneloop_operator.decide.model_deployment.rollout.situation import Moment, counted_requests, measurements_of
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split, updated
 from tuneloop_operator.decide.model_deployment.rollout.state_machine import transition_of
@@ -22,7 +24,6 @@ from tuneloop_operator.decide.model_deployment.rollout.transitions import TRANSI
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.decide.model_deployment.rollout.facts import Facts
 
 _MOST_TRANSITIONS = 32
@@ -41,10 +42,15 @@ class NextRollout:
 
 def decide(rollout: Rollout | None, facts: Facts, *, now: datetime) -> NextRollout:
     """Return what follows from the memory and the facts. rollout: None if nothing is remembered."""
-    moment = Moment(rollout=_noted(rollout or begun(facts), facts, now=now), facts=facts, now=now)
+    before = rollout or begun(facts)
+    moment = Moment(rollout=_noted(before, facts, now=now), facts=facts, now=now)
+    events = [
+        Event(type="Warning", reason="SplitRefused", message=refusal(router))
+        for router in new_refusals(before, moment.rollout)
+    ]
     after, event = obeyed(moment)
     after = _noted(after, facts, now=now) if event else after
-    events = [event] if event else []
+    events += [event] if event else []
     for _ in range(_MOST_TRANSITIONS):
         moment = Moment(rollout=after, facts=facts, now=now)
         transition, situation = transition_of(moment)
@@ -62,7 +68,7 @@ def begun(facts: Facts) -> Rollout:
     A memory that was lost in the middle of a roll-out is found again in this way: the canary starts anew, and nothing is promoted blindly.
     """
     stable = facts.serving or facts.pinned or facts.offered
-    split = Split(generation=1, weights=((stable, 100),))
+    split = Split(generation=1, weights=((stable, 100),), settings=facts.settings)
     return Rollout(strategy=facts.spec.strategy, stable=stable, has_served=bool(facts.serving), split=split)
 
 
@@ -72,6 +78,8 @@ def _noted(rollout: Rollout, facts: Facts, *, now: datetime) -> Rollout:
     is_awake = rollout.canary and full_count(rollout, facts) > 0
     rollout = updated(
         rollout,
+        # a strategy that the spec names in the middle waits for the next roll-out
+        strategy=rollout.strategy if rollout.canary else facts.spec.strategy,
         has_served=rollout.has_served or ready_of(facts, rollout.stable) > 0,
         started=now if is_awake and rollout.started is None else rollout.started,
     )

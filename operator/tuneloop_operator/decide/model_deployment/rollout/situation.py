@@ -16,7 +16,7 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import (
     ready_of,
     target_of,
 )
-from tuneloop_operator.decide.model_deployment.rollout.in_force import is_in_force
+from tuneloop_operator.decide.model_deployment.rollout.in_force import is_in_force, refusing_routers
 from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase
 from tuneloop_operator.decide.model_deployment.rollout.strategies import goal_of, is_last_step, step_of
 
@@ -54,6 +54,8 @@ class Situation(StrEnum):
     READY = "Ready"
     """The canary has its servers and may get its weight."""
     NOT_IN_FORCE = "NotInForce"
+    REFUSED = "Refused"
+    """A router does not take the split that is wanted."""
     IN_FORCE = "InForce"
     TOO_EARLY = "TooEarly"
     THIN = "Thin"
@@ -177,8 +179,12 @@ def _to_the_goal(moment: Moment) -> Situation:
         return Situation.NOT_READY
     is_there = (split.weight_of(rollout.canary), split.shadow) == (affordable, goal.shadow)
     if rollout.phase is Phase.STARTING or not is_there:
-        return Situation.READY if is_in_force(rollout, facts) else Situation.NOT_IN_FORCE
-    return Situation.IN_FORCE if is_in_force(rollout, facts) else Situation.NOT_IN_FORCE
+        return Situation.READY if is_in_force(rollout, facts) else _waiting_for_routers(moment)
+    return Situation.IN_FORCE if is_in_force(rollout, facts) else _waiting_for_routers(moment)
+
+
+def _waiting_for_routers(moment: Moment) -> Situation:
+    return Situation.REFUSED if refusing_routers(moment.rollout, moment.facts) else Situation.NOT_IN_FORCE
 
 
 def _in_the_step(moment: Moment) -> Situation:
@@ -211,7 +217,7 @@ def _on_the_way_back(moment: Moment) -> Situation:
     if weight or rollout.split.shadow:
         has_way = not weight or ready_of(facts, rollout.stable)
         return Situation.READY if has_way else Situation.NO_WAY_BACK
-    return Situation.IN_FORCE if is_in_force(rollout, facts) else Situation.NOT_IN_FORCE
+    return Situation.IN_FORCE if is_in_force(rollout, facts) else _waiting_for_routers(moment)
 
 
 def _while_reverting(moment: Moment) -> Situation:

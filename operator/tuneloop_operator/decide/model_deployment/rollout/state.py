@@ -77,6 +77,19 @@ class Rejection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Router:
+    """A replica that divides requests. The Service is one while it leads to a revision itself: it follows the split in which that has everything."""
+
+    name: str
+    generation: int | None
+    """In force, as it last reported; None: it has not reported yet."""
+    refused: int | None = None
+    """Generation that it does not take."""
+    reason: str = ""
+    """Why not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """How the routers are to divide requests."""
 
@@ -86,6 +99,8 @@ class Split:
     """Revision and percentage; the newest revision first and stable last, none with 0. The sum is 100."""
     shadow: int = 0
     """Percentage of requests of which the comparator gets a copy."""
+    settings: str = ""
+    """What routers are told beside the shares, as a digest: it belongs to the generation."""
 
     def weight_of(self, revision: str) -> int:
         """Return the percentage of requests that this revision gets."""
@@ -120,8 +135,8 @@ class Rollout:
     """What is wanted. It is written here before any router sees it."""
     earlier: tuple[Split, ...] = ()
     """Older splits that some router may still follow, oldest first."""
-    in_force: tuple[tuple[str, int | None], ...] = ()
-    """Router replica and the generation that it last reported."""
+    in_force: tuple[Router, ...] = ()
+    """What each router last reported."""
     step: int = 0
     started: datetime | None = None
     step_started: datetime | None = None

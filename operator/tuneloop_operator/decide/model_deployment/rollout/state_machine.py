@@ -83,6 +83,7 @@ _ROWS: dict[Situation, tuple[Transition, ...]] = {
     Situation.READY: (
         Transition.BEGIN, Transition.SHIFT, _W, Transition.SHIFT, Transition.TAKE_BACK, Transition.SHIFT, _W, _W),
     Situation.NOT_IN_FORCE: (_W, _W, _W, _W, _W, _W, _W, _W),
+    Situation.REFUSED: (Transition.HOLD, Transition.HOLD, _W, Transition.HOLD, _W, _W, _W, _W),
     Situation.IN_FORCE: (
         _W, Transition.START_CLOCK, Transition.START_CLOCK, Transition.CONFIRM, Transition.END, Transition.CONFIRM, _W, _W),
     Situation.TOO_EARLY: (_W, _W, _W, _W, _W, _W, _W, _W),

@@ -97,11 +97,10 @@ def _advance(moment: Moment, _: Situation) -> Outcome:
     if is_last_step(rollout, spec):
         promoting = replace(rollout, phase=Phase.PROMOTING, is_skipped=False, replays=False)
         return _told(promoting, "Promoting", f"{rollout.canary} has passed all steps")
-    step = rollout.step + 1
+    step, steps = rollout.step + 1, steps_of(rollout, spec)
     advanced = replace(rollout, phase=Phase.PROGRESSING, step=step, step_started=None, is_skipped=False, replays=False)
-    return _told(
-        advanced, "StepReached", f"{rollout.canary} goes on to step {step + 1} of {len(steps_of(rollout, spec))}"
-    )
+    message = f"{rollout.canary} goes on to step {step + 1} of {len(steps)}, {steps[step].weight} %"
+    return _told(advanced, "StepReached", message)
 
 
 def _pause(moment: Moment, situation: Situation) -> Outcome:

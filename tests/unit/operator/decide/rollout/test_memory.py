@@ -29,6 +29,7 @@ from tuneloop_operator.decide.model_deployment.rollout.state import (
     Rejection,
     RejectionReason,
     Rollout,
+    Router,
     Split,
     Strategy,
 )
@@ -42,7 +43,10 @@ FULL = Rollout(
     phase=Phase.ROLLING_BACK,
     split=Split(generation=12, weights=(("7d1f", 5), ("03ab", 95)), shadow=10),
     earlier=(Split(generation=11, weights=(("03ab", 100),)),),
-    in_force=(("reviews-router-a", 12), ("reviews-router-b", None)),
+    in_force=(
+        Router(name="reviews-router-a", generation=12),
+        Router(name="reviews-router-b", generation=None, refused=12, reason="no room"),
+    ),
     step=2,
     started=NOW - timedelta(hours=1),
     step_started=NOW - timedelta(minutes=5),

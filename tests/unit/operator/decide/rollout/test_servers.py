@@ -8,8 +8,8 @@ import pytest
 from rollouts import NOW, a_spec, after, baking, facts_for, following, in_step, serving
 
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
-from tuneloop_operator.decide.model_deployment.rollout.facts import Autoscaling, Capacity, Facts, Router, StepSpec
-from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Split
+from tuneloop_operator.decide.model_deployment.rollout.facts import Autoscaling, Capacity, Facts, StepSpec
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Router, Split
 
 REPLACE = a_spec(capacity=Capacity.REPLACE)
 

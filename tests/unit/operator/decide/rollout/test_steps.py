@@ -10,16 +10,10 @@ import pytest
 from rollouts import NOW, STEPS, a_spec, after, facts_for, following, in_step, measured, serving
 
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
-from tuneloop_operator.decide.model_deployment.rollout.facts import (
-    Measurements,
-    RolloutSpec,
-    Router,
-    StepSpec,
-    ThinTraffic,
-)
+from tuneloop_operator.decide.model_deployment.rollout.facts import Measurements, RolloutSpec, StepSpec, ThinTraffic
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
 from tuneloop_operator.decide.model_deployment.rollout.situation import Situation
-from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Split, Strategy
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Router, Split, Strategy
 from tuneloop_operator.decide.model_deployment.rollout.state_machine import TABLE, Transition
 from tuneloop_operator.decide.model_deployment.rollout.strategies import POLICIES, step_of
 from tuneloop_operator.decide.model_deployment.rollout.transitions import TRANSITIONS

@@ -1,0 +1,43 @@
+"""What the spec of a ModelDeployment says about roll-outs, with its defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.model_deployment.rollout import Rollback, RolloutOptions
+from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.durations import seconds
+from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
+from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import ModelDeployment
+
+
+def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
+    """Return `spec.rollout` with its defaults."""
+    spec = deployment.spec
+    options = spec.rollout or RolloutOptions()
+    rollback = options.rollback or Rollback()
+    return RolloutSpec(
+        strategy=strategy_of(deployment),
+        max_duration=seconds(options.max_duration or "1d"),
+        manual_approval=options.approval == "Manual",
+        automatic_rollback=rollback.automatic is not False,
+        baking=seconds(rollback.baking or "1h"),
+        window=seconds(rollback.window or "1d"),
+        keep_replicas=rollback.keep_replicas or 0,
+        history_limit=5 if options.revision_history_limit is None else options.revision_history_limit,
+        replicas=1 if spec.replicas is None else spec.replicas,
+        digest=digest_of(spec.to_wire() | {"replicas": None}),
+    )
+
+
+def strategy_of(deployment: ModelDeployment) -> Strategy:  # noqa: ARG001  (the only one of this release)
+    """Return the strategy of the next roll-out."""
+    return Strategy.RECREATE
+
+
+def sticky_header_of(deployment: ModelDeployment) -> str | None:  # noqa: ARG001  (no field has it yet)
+    """Return the header by which requests stay with a revision; None: each request is on its own."""
+    return None
