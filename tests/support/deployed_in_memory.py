@@ -19,6 +19,7 @@ class Deployed:
         """Create it, let its servers be ready, and return its first revision."""
         metadata = {"name": "api", "namespace": "team-a"}
         manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+        rollout = {"strategy": "Recreate"} | rollout
         spec = {"model": {"uri": "pvc://models/artifact"}, "replicas": replicas, "rollout": rollout}
         self.harness.cluster.add(manifest | {"spec": spec})
         await self.settle()
@@ -85,7 +86,7 @@ class Deployed:
 
     def pods(self, revision: str) -> list[dict[str, Any]]:
         pods = self.harness.cluster.of_kind("Pod").values()
-        return [pod for pod in pods if pod["metadata"]["labels"]["tuneloop.dev/revision"] == revision]
+        return [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/revision") == revision]
 
     @property
     def stored(self) -> dict[str, Any]:
@@ -94,7 +95,9 @@ class Deployed:
 
     @property
     def revisions(self) -> list[str]:
-        return [name.removeprefix("api-") for name in self.harness.cluster.of_kind("Deployment")]
+        deployments = self.harness.cluster.of_kind("Deployment").values()
+        labels = [deployment["metadata"]["labels"] for deployment in deployments]
+        return [found["tuneloop.dev/revision"] for found in labels if "tuneloop.dev/revision" in found]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -102,14 +105,18 @@ class Deployed:
 
     @property
     def target(self) -> str:
-        """The revision that the Service leads to."""
+        """The revision that the Service leads to; `routers` if it leads to those."""
         selector: dict[str, str] = self.harness.cluster.of_kind("Service")["api"]["spec"]["selector"]
-        return selector["tuneloop.dev/revision"]
+        return selector.get("tuneloop.dev/revision", "routers")
 
     @property
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.stored.get("status", {})
         return status
+
+    def message(self, type_: str) -> str:
+        """Return the message of a condition."""
+        return next(entry["message"] for entry in self.status["conditions"] if entry["type"] == type_)
 
     def condition(self, type_: str) -> tuple[str, str] | None:
         found = (entry for entry in self.status["conditions"] if entry["type"] == type_)

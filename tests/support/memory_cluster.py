@@ -87,7 +87,8 @@ class MemoryCluster:
             "labels": manifest["metadata"]["labels"],
             "annotations": manifest["metadata"].get("annotations", {}),
         }
-        return self._wrote("apply", self.change(stored, spec=manifest["spec"]))
+        fields = {field: manifest[field] for field in ("spec", "data") if field in manifest}
+        return self._wrote("apply", self.change(stored, **fields))
 
     async def replace(self, manifest: Manifest) -> Manifest:
         self._answer()

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from memory_cluster import MemoryCluster, copied
 
+from tuneloop_operator.controller.controllers import CONTROLLERS
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -64,9 +68,10 @@ SUMMARIES: dict[str, Manifest] = {
 class OperatorHarness:
     """The operator on a memory cluster, with a clock that a test moves."""
 
-    def __init__(self, settings: OperatorSettings) -> None:
+    def __init__(self, settings: OperatorSettings, *, controllers: Mapping[str, Controller] = CONTROLLERS) -> None:
         self.now = START
         self.settings = settings
+        self.controllers = controllers
         self.cluster = MemoryCluster(lambda: self.now)
         self.cluster.watchers.append(self._report)
         self.events: list[Event] = []
@@ -76,7 +81,7 @@ class OperatorHarness:
         self._start_operator()
 
     def _start_operator(self) -> None:
-        queue = WorkQueue(
+        self.queue = WorkQueue(
             clock=lambda: (self.now - START).total_seconds(),  # noqa: PLW0108  (`now` moves)
             random=lambda: 0.0,
         )
@@ -85,7 +90,8 @@ class OperatorHarness:
             settings=self.settings,
             clock=lambda: self.now,
             workers=2,
-            queue=queue,
+            queue=self.queue,
+            controllers=self.controllers,
             events=self,
             instruments=self,
         )

@@ -225,7 +225,7 @@ def serve_another(client: NamespaceClient) -> None:
 def roll_out(client: NamespaceClient) -> None:
     """Let a third revision replace that one, whose servers go while its objects stay."""
     before = deployment_status(client, "api")["stable"]["revision"]
-    spec = {"model": {"uri": "pvc://models/third"}, "rollout": {}}
+    spec = {"model": {"uri": "pvc://models/third"}, "rollout": {"strategy": "Recreate"}}
     client.patch("ModelDeployment", "api", {"spec": spec})
     wait_until_served(client, "third")
     until(

@@ -81,7 +81,7 @@ def test_a_roll_out_goes_on_where_its_operator_was_killed_and_a_person_takes_it_
 
     with operator("operator-0") as first:
         first.wait_ready().wait_leading()
-        old = place.deploy(replicas=2, rollout={"approval": "Manual"})
+        old = place.deploy(replicas=2, rollout={"strategy": "Recreate", "approval": "Manual"})
         template = place.servers(old)["spec"]["template"]
         new = place.offer(batching={"maxBatchSize": 8})
         first.kill()

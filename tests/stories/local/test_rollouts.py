@@ -42,7 +42,7 @@ class Deployed:
 
     async def offer(self, artifact: str, *, command: str = "", **spec: Any) -> None:
         manifest = deployment_manifest(
-            model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"}, rollout={}, **spec
+            model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"}, rollout={"strategy": "Recreate"}, **spec
         )
         manifest["metadata"] |= {"namespace": "default"}
         manifest["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}

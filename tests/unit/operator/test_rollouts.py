@@ -273,7 +273,7 @@ def test_a_deployment_without_roll_outs_gets_them_without_a_new_server(deployed:
         deployed.harness.cluster.change(deployed.stored, spec=plain)
         await deployed.settle()
         assert "rollout" not in deployed.status
-        await deployed.change(rollout={})
+        await deployed.change(rollout={"strategy": "Recreate"})
         assert (deployed.counts, deployed.target, deployed.status["phase"]) == ({first: 2}, first, "Ready")
 
     live(story)
@@ -285,7 +285,7 @@ def test_the_first_roll_out_knows_what_was_served_before(deployed: Deployed) -> 
         plain = {name: value for name, value in deployed.stored["spec"].items() if name != "rollout"}
         deployed.harness.cluster.change(deployed.stored, spec=plain)
         await deployed.settle()
-        await deployed.change(rollout={}, model={"uri": "pvc://models/another"})
+        await deployed.change(rollout={"strategy": "Recreate"}, model={"uri": "pvc://models/another"})
         uris = {found["revision"]: found["uri"] for found in deployed.status["revisions"]}
         assert uris.pop(first) == "pvc://models/artifact"
         assert list(uris.values()) == ["pvc://models/another"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -11,22 +11,15 @@ from tuneloop_operator.controller.observe.common import present_children, time_o
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
+from tuneloop_operator.controller.observe.router_pods import router_pods
 from tuneloop_operator.decide.unreadable import problems_of
-from tuneloop_operator.names import (
-    COMPONENT_LABEL,
-    DEPLOYMENT_LABEL,
-    REVISION_LABEL,
-    ROUTER,
-    ROUTER_CONTAINER,
-    SERVER_CONTAINER,
-)
-from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, RouterPod, ServerPod
+from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
+from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tuneloop_operator.cluster import Kind, Manifest
-    from tuneloop_operator.controller.observe.containers import Containers
     from tuneloop_operator.controller.store import Store
 
 
@@ -41,7 +34,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         manifest=manifest,
         source=source,
         source_problem=problem,
-        router_pods=_router_pods(children, facts),
+        router_pods=router_pods(children),
         present=present_children(children, uid=uid),
         pods=_server_pods(children, facts),
         routers=store.router_reports(uid),
@@ -52,18 +45,23 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
 
 def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> ServerPod:
     """Return the view of a server's pod. mount_failure: as in the view."""
-    containers = containers_of(manifest.get("status") or {}, own=SERVER_CONTAINER)
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    containers = containers_of(status, own=SERVER_CONTAINER)
+    last = containers.own.get("lastState") or {}
+    reason, message = containers.waiting()
     return ServerPod(
-        **_common_fields(manifest, containers, mount_failure),
-        revision=manifest["metadata"]["labels"][REVISION_LABEL],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created=time_of(metadata.get("creationTimestamp")) or LONG_AGO,
+        mount_failure=mount_failure,
+        revision=metadata["labels"][REVISION_LABEL],
+        ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
         restarts=containers.own.get("restartCount", 0),
+        ended=container_end(containers.state.get("terminated") or last.get("terminated")),
+        waiting=reason,
+        waiting_message=with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),
+        unschedulable=unschedulable(status),
     )
-
-
-def router_pod(manifest: Manifest, *, mount_failure: str | None = None) -> RouterPod:
-    """Return the view of a router's pod. mount_failure: as in the view."""
-    containers = containers_of(manifest.get("status") or {}, own=ROUTER_CONTAINER)
-    return RouterPod(**_common_fields(manifest, containers, mount_failure))
 
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
@@ -71,38 +69,6 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
     model = (manifest.get("spec") or {}).get("model") or {}
     if name := (model.get("fineTuneJobRef") or {}).get("name"):
         yield "FineTuneJob", name
-
-
-def _common_fields(manifest: Manifest, containers: Containers, mount_failure: str | None) -> dict[str, Any]:
-    metadata, status = manifest["metadata"], manifest.get("status") or {}
-    last = containers.own.get("lastState") or {}
-    reason, message = containers.waiting()
-    return {
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "created": time_of(metadata.get("creationTimestamp")) or LONG_AGO,
-        "mount_failure": mount_failure,
-        "ready": any(
-            found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()
-        ),
-        "ended": container_end(containers.state.get("terminated") or last.get("terminated")),
-        "waiting": reason,
-        "waiting_message": with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),
-        "unschedulable": unschedulable(status),
-    }
-
-
-def _router_pods(children: Iterable[Manifest], facts: Facts) -> tuple[RouterPod, ...]:
-    """Return the pods that stay. One that was evicted, or has ended otherwise, stays in the cluster, and divides no request any more."""
-    views = [
-        router_pod(child, mount_failure=facts.mount_failures.get(child["metadata"]["uid"]))
-        for child in children
-        if child["kind"] == "Pod"
-        and child["metadata"]["labels"].get(COMPONENT_LABEL) == ROUTER
-        and "deletionTimestamp" not in child["metadata"]
-        and (child.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
-    ]
-    return tuple(sorted(views, key=lambda pod: pod.name))
 
 
 def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:

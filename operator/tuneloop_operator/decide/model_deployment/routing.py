@@ -90,7 +90,10 @@ def shown_routers(observed: ObservedDeployment, rollout: Rollout, *, settings: O
 
 
 def surplus_router_objects(observed: ObservedDeployment, rollout: Rollout | None) -> tuple[Deletion, ...]:
-    """Return what belongs to routers that no request needs any more. rollout: None for a deployment without `spec.rollout`."""
+    """Return what belongs to routers that no request needs any more. rollout: None for a deployment without `spec.rollout`.
+
+    Their NetworkPolicy stays, and selects nothing: the operator has no right to delete any.
+    """
     is_needed = rollout is not None and has_routers(observed.deployment, rollout.strategy)
     if is_needed or leads_to_routers(observed):
         return ()
@@ -126,6 +129,6 @@ def _named(rollout: Rollout) -> Iterator[str]:
 def _is_of_routers(observed: ObservedDeployment, kind: str, name: str, manifest: Manifest) -> bool:
     labels = manifest["metadata"]["labels"]
     if labels.get(COMPONENT_LABEL) == ROUTER:
-        return True
+        return kind != "NetworkPolicy"
     revision = labels.get(REVISION_LABEL)
     return kind == "Service" and revision is not None and name == endpoints_name(observed.deployment, revision)

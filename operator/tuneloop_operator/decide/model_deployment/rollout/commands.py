@@ -35,13 +35,20 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
         return rollout, None
     noted = with_token(rollout, command.token)
     is_meant = command.revision in {"", _revision_of(moment, command.action)}
-    after = _EFFECTS[command.action](replace(moment, rollout=noted)) if is_meant else None
+    after = _effect(replace(moment, rollout=noted), command.action) if is_meant else None
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
-    if after.split == rollout.split and refusing_routers(rollout, moment.facts):
-        after = renewed(after, moment.facts)  # a person wants the routers to try again
     return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+
+
+def _effect(moment: Moment, action: Action) -> Rollout | None:
+    """Return the memory after a command; None if it does not apply. Whatever a person does, routers try a split again that they refused."""
+    after = _EFFECTS[action](moment)
+    if not refusing_routers(moment.rollout, moment.facts) or (after is None and action is not Action.RETRY):
+        return after
+    after = after or moment.rollout
+    return renewed(after, moment.facts) if after.split == moment.rollout.split else after
 
 
 def with_token(rollout: Rollout, token: str) -> Rollout:

@@ -73,7 +73,7 @@ def noted_reports(rollout: Rollout, facts: Facts) -> Rollout:
     if generations and None not in generations:
         oldest = min(number for number in generations if number is not None)
         earlier = tuple(split for split in earlier if split.generation >= oldest)
-    return updated(rollout, in_force=_all(facts), earlier=earlier)
+    return updated(rollout, in_force=_as_last_reported(rollout, facts), earlier=earlier)
 
 
 def renewed(rollout: Rollout, facts: Facts) -> Rollout:
@@ -99,6 +99,15 @@ def _weights(rollout: Rollout, router: Router, revision: str) -> tuple[int, ...]
     if oldest < splits[0].generation:  # one that is not remembered
         return (0, 100)
     return tuple(split.weight_of(revision) for split in splits if split.generation >= oldest) or (0, 100)
+
+
+def _as_last_reported(rollout: Rollout, facts: Facts) -> tuple[Router, ...]:
+    """Return the routers for people. After a restart of the operator they have reported nothing yet: what they said before stands until then."""
+    known = {router.name: router for router in rollout.in_force}
+    return tuple(
+        known.get(router.name, router) if router.generation is None and router.refused is None else router
+        for router in _all(facts)
+    )
 
 
 def _all(facts: Facts) -> tuple[Router, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.model_deployment.rollout.blue_green import BLUE_GREEN
@@ -46,4 +47,8 @@ def goal_of(rollout: Rollout, spec: RolloutSpec) -> Step:
     """Return where the canary is to go now."""
     if rollout.is_forced or rollout.phase in {Phase.PROMOTING, Phase.REVERTING}:
         return EVERYTHING
-    return step_of(rollout, spec)
+    step, share = step_of(rollout, spec), rollout.split.weight_of(rollout.canary)
+    if rollout.strategy is Strategy.CANARY and not spec.steps and step.weight < share:
+        # the steps were deleted in the middle, with the strategy for instance: nobody asked for a step back
+        return replace(step, weight=share, servers=share)
+    return step
