@@ -121,8 +121,9 @@ def _missing(
         made = server_deployment(deployment, config, settings=settings)
         desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
         desired.append(revision_service(deployment, revision=config.revision))
-    desired += router_objects(observed, rollout, settings=settings)
+    # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))
+    desired += router_objects(observed, rollout, settings=settings)
     return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), _compared(manifest)))
 
 

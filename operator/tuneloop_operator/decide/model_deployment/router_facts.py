@@ -51,10 +51,8 @@ def carrying_routers(observed: ObservedDeployment, rollout: Rollout | None, *, i
 
 
 def standby_routers(observed: ObservedDeployment, rollout: Rollout | None, *, is_local: bool) -> tuple[Router, ...]:
-    """Return the routers to which the Service does not lead yet. Under Recreate they are given no split, and nobody waits for them."""
-    if leads_to_routers(observed) or rollout is None or rollout.strategy is Strategy.RECREATE:
-        return ()
-    return reporting_routers(observed, rollout, is_local=is_local)
+    """Return the routers to which the Service does not lead yet: nobody waits for them."""
+    return () if leads_to_routers(observed) else reporting_routers(observed, rollout, is_local=is_local)
 
 
 def reporting_routers(observed: ObservedDeployment, rollout: Rollout | None, *, is_local: bool) -> tuple[Router, ...]:

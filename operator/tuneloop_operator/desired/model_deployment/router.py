@@ -17,7 +17,7 @@ from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.names import token_audience
-from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
+from tuneloop_operator.desired.common.metadata import defaults_annotation, deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.network_policy import network_policy
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY, container_security, image_of, pod_security
@@ -85,7 +85,8 @@ def router_deployment(
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": owned_metadata(deployment, name=router_name(deployment), labels=labels),
+        "metadata": owned_metadata(deployment, name=router_name(deployment), labels=labels)
+        | defaults_annotation(settings),
         "spec": {
             "replicas": replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

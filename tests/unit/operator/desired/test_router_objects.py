@@ -14,6 +14,7 @@ from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
 from tuneloop_operator.desired.model_deployment.split import router_split
 from tuneloop_operator.settings.operator import OperatorSettings
+from tuneloop_operator.settings.pod_defaults import PodDefaults
 from tuneloop_router.settings import Settings
 from tuneloop_router.split import Split
 
@@ -109,6 +110,13 @@ def test_other_settings_of_the_routers_replace_their_pods(settings: OperatorSett
     before, after = routers(), routers(settings, **spec)
     templates = [manifest["spec"]["template"]["metadata"]["annotations"] for manifest in (before, after)]
     assert templates[0] != templates[1]
+
+
+def test_what_the_chart_gives_no_longer_is_known_by_a_digest() -> None:
+    given = SETTINGS.model_copy(update={"pod_defaults": PodDefaults.from_wire({"nodeSelector": {"pool": "ml"}})})
+    found = [routers(settings)["metadata"].get("annotations") for settings in (SETTINGS, given)]
+    assert found[0] is None
+    assert found[1]
 
 
 def test_routers_are_restricted_and_hold_no_secret_on_disk() -> None:
