@@ -210,5 +210,13 @@ BAD_MANIFESTS = (
     bad_text("B21", "spec.lifecycle.drain", "45", f.DURATION, kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.lifecycle.startup", "0m", "must be longer than 0s", kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.rollout.maxDuration", "0s", "must be longer than 0s", kind=DEPLOYMENT),
+    bad_text("B21", "spec.rollout.steps[0].minDuration", "45", f.DURATION, kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
+    bad("B21", By.SCHEMA, "spec.rollout.strategy", "canary", "supported values:", advice="must be one of", kind=DEPLOYMENT),
+    bad("B21", By.SCHEMA, "spec.rollout.steps[0].weight", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
+    bad("B21", By.RULE, "spec.rollout.steps", [{"weight": 25}, {"weight": 5}], "the weight of each step must be larger than that of the step before", kind=DEPLOYMENT),
+    bad_text("B21", "spec.expose.stickyHeader", "X-User", f.HEADER, kind=DEPLOYMENT, spec__rollout={}),
+    bad("B21", By.RULE, "spec.expose.stickyHeader", "authorization", "must be a header of the client's own", kind=DEPLOYMENT, spec__rollout={}),
+    bad("B21", By.RULE, "spec.expose.stickyHeader", "x-user", "applies only to rollout.strategy: Canary and BlueGreen", kind=DEPLOYMENT),
+    unknown_field("B21", "spec.rollout.steps[0].minRequests", 100, kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
     bad_text("B21", "spec.rollout.rollback.baking", "45", f.DURATION, kind=DEPLOYMENT),
 )  # fmt: skip

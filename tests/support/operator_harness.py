@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from memory_cluster import MemoryCluster, copied
 
-from tuneloop_operator.controller.controllers import CONTROLLERS
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -68,10 +64,9 @@ SUMMARIES: dict[str, Manifest] = {
 class OperatorHarness:
     """The operator on a memory cluster, with a clock that a test moves."""
 
-    def __init__(self, settings: OperatorSettings, *, controllers: Mapping[str, Controller] = CONTROLLERS) -> None:
+    def __init__(self, settings: OperatorSettings) -> None:
         self.now = START
         self.settings = settings
-        self.controllers = controllers
         self.cluster = MemoryCluster(lambda: self.now)
         self.cluster.watchers.append(self._report)
         self.events: list[Event] = []
@@ -81,7 +76,7 @@ class OperatorHarness:
         self._start_operator()
 
     def _start_operator(self) -> None:
-        self.queue = WorkQueue(
+        queue = WorkQueue(
             clock=lambda: (self.now - START).total_seconds(),  # noqa: PLW0108  (`now` moves)
             random=lambda: 0.0,
         )
@@ -90,8 +85,7 @@ class OperatorHarness:
             settings=self.settings,
             clock=lambda: self.now,
             workers=2,
-            queue=self.queue,
-            controllers=self.controllers,
+            queue=queue,
             events=self,
             instruments=self,
         )

@@ -147,6 +147,11 @@ INTERFACE = TextFormat(
     allowed="must be the name of a network interface: letters, digits, ., _ and -, beginning with a letter or digit",
     example="net1",
 )
+HEADER = TextFormat(
+    pattern="^[a-z0-9]([-a-z0-9]{0,62}[a-z0-9])?$",
+    allowed="must be the name of a header in lower case, of 1 to 64 letters, digits and dashes",
+    example="x-user",
+)
 DIGEST = TextFormat(
     pattern="^sha256:[0-9a-f]{64}$",
     allowed="must be sha256: and 64 hexadecimal digits in lower case",
@@ -161,6 +166,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, INTERFACE, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, INTERFACE, HEADER, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
+from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS
+from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.names import HUB_TOKEN
 from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
 from tuneloop_operator.decide.accept_pods import pod_refusals, resource_refusals
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
     from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
     from tuneloop_api.v1alpha1.model_deployment.spec import ServerResources
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -48,7 +51,12 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
 
 def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the deployment cannot run here; empty if it can."""
-    return (*_no_artifact(spec, settings), *pod_refusals(spec, spec.scheduling), *_resources(spec.resources))
+    return (
+        *_no_artifact(spec, settings),
+        *pod_refusals(spec, spec.scheduling),
+        *_resources(spec.resources),
+        *_long_steps(spec.rollout),
+    )
 
 
 def _resources(resources: Resources | ServerResources | None) -> Iterator[Refusal]:
@@ -71,6 +79,21 @@ def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Itera
         )
     elif not settings.local:
         yield from _local("spec.model.uri", uri)
+
+
+def _long_steps(options: RolloutOptions | None) -> Iterator[Refusal]:
+    """Yield a time for the whole roll-out in which its steps have no room: it would always be held."""
+    if options is None or options.strategy not in {None, "Canary"}:
+        return
+    least = sum(seconds(step.min_duration or "0s") for step in options.steps or DEFAULT_STEPS)
+    if least >= seconds(options.max_duration or "1d"):
+        yield Refusal(
+            reason="StepsTooLong",
+            field="spec.rollout.maxDuration",
+            given=options.max_duration or "1d, the default",
+            allowed=f"the steps last {least / 3600:.3g} hours at least, so a longer time is needed for the whole roll-out",
+            example=f"maxDuration: {2 * least // 3600 + 1}h",
+        )
 
 
 def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:

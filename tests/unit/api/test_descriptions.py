@@ -35,6 +35,8 @@ NEEDS: dict[str, Node] = {
     "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.taskOptions": {"spec.task": "token-classification"},
+    "spec.expose": {"spec.rollout": {}},
+    "spec.expose.stickyHeader": {"spec.rollout": {}},
 }
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",
@@ -54,6 +56,7 @@ BLOCKS: dict[str, Node] = {
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
     "spec.imagePullSecrets": {"name": "registry"},
     "spec.env": {"name": "A", "value": "b"},
+    "spec.rollout.steps": {"weight": 5},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Duration, positive_duration
 from tuneloop_api.wire.model import SpecModel
+from tuneloop_api.wire.rules import Rule, applies_only
 
 
 class Rollback(SpecModel):
@@ -23,14 +25,36 @@ class Rollback(SpecModel):
     """Number of its servers that keep running in that time, 0 to 1000. Default: 0, they start again when they are needed. For example `1`."""
 
 
+class RolloutStep(SpecModel):
+    """A stretch of a canary's way."""
+
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """Percentage of the requests that the new revision gets in this step, 1 to 100. For example `25`."""
+    min_duration: Duration | None = None
+    """Time that the step lasts at least, counted from when every router follows it. Whole numbers with the units d, h, m, s. Default: 0s. For example `30m`."""
+    pause: bool | None = None
+    """Whether a person must approve the end of the step (annotation `tuneloop.dev/rollout`). Default: false. For example `true`."""
+
+
+DEFAULT_STEPS = tuple(RolloutStep(weight=weight, min_duration="10m") for weight in (5, 25, 50, 100))
+"""Of a canary where the spec names none."""
+
+
 class RolloutOptions(SpecModel):
     """How a new revision takes over the requests, what is remembered of it, and what a person must approve."""
 
-    strategy: Literal["Recreate"] | None = None
-    """Recreate: the Service goes over to the new revision at once, as soon as all its servers are ready; those of the old revision stay until then. Default: Recreate."""
+    strategy: Literal["Canary", "BlueGreen", "Recreate"] | None = None
+    """Canary: the new revision gets a growing share of the requests, step by step. BlueGreen: it starts with all its servers, and gets all requests at once. Both have routers before
+    the servers. Recreate: as BlueGreen, by the plain Service without a router. Default: Canary."""
+    steps: Annotated[list[RolloutStep], Field(min_length=1, max_length=32)] | None = None
+    """Shares of the requests that the new revision gets one after another, each larger than the one before; the promotion follows the last step. Applies only to `strategy: Canary`.
+    Default: 5, 25, 50 and 100 %, each for 10 minutes. For example `[{weight: 10, minDuration: 1h}, {weight: 50, pause: true}]`."""
+    capacity: Literal["Surge", "Replace"] | None = None
+    """Where the servers of a new revision find room. Surge: beside all those of the old revision. Replace: in their place, one by one, with the requests that they carried; a single
+    server is replaced beside itself. Applies only to `strategy: Canary` and `BlueGreen`. Default: Surge."""
     max_duration: Duration | None = None
-    """Time that the servers of a new revision get to be ready; after that the revision is rejected. Whole numbers with the units d, h, m, s, longer than 0s. Default: 1d.
-    For example `1h`."""
+    """Time that a roll-out may take until its promotion, without time in which it waits for a person. After that a revision without a ready server is rejected; another one waits for
+    a person. Whole numbers with the units d, h, m, s, longer than 0s. Default: 1d. For example `6h`."""
     approval: Literal["Automatic", "Manual"] | None = None
     """Whether a person must approve the promotion (annotation `tuneloop.dev/rollout`). Default: Automatic. For example `Manual`."""
     rollback: Rollback | None = None
@@ -38,4 +62,34 @@ class RolloutOptions(SpecModel):
     revision_history_limit: Annotated[int, Field(ge=1, le=50)] | None = None
     """Number of earlier revisions that are kept without servers, 1 to 50. Default: 5. For example `10`."""
 
-    rules = (positive_duration("max_duration"),)
+    @property
+    def has_routers(self) -> bool:
+        """Whether routers divide the requests."""
+        return self.strategy != "Recreate"
+
+    rules = (
+        positive_duration("max_duration"),
+        applies_only(
+            "steps",
+            to="strategy: Canary",
+            cel="!has(self.strategy) || self.strategy == 'Canary'",
+            holds=lambda options: options.strategy in {None, "Canary"},
+        ),
+        Rule(
+            field="steps",
+            cel="!has(self.steps) || self.steps.map(step, step.weight).isSorted()"
+            " && self.steps.all(step, self.steps.exists_one(other, other.weight == step.weight))",
+            holds=lambda options: _grows([step.weight for step in options.steps or ()]),
+            message="the weight of each step must be larger than that of the step before; for example [{weight: 10}, {weight: 50}]",
+        ),
+        applies_only(
+            "capacity",
+            to="strategy: Canary and BlueGreen",
+            cel="!has(self.strategy) || self.strategy != 'Recreate'",
+            holds=lambda options: options.has_routers,
+        ),
+    )
+
+
+def _grows(weights: list[int]) -> bool:
+    return all(first < second for first, second in pairwise(weights))

@@ -19,12 +19,13 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
-from tuneloop_api.wire.rules import applies_only, exactly_one
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
 from tuneloop_api.wire.text_formats import DIGEST
 
 
@@ -101,9 +102,26 @@ class ModelDeploymentSpec(PodOptions):
     """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
     rollout: RolloutOptions | None = None
     """How a new revision takes over the requests. Default: at once, as soon as a server of it is ready; nothing is kept of the old revision.
-    For example `{approval: Manual}`."""
+    For example `{strategy: Canary, approval: Manual}`."""
+    expose: Expose | None = None
+    """How clients reach the servers. For example `{stickyHeader: x-user}`."""
     scheduling: Placement | None = None
     """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
+
+    rules = (
+        Rule(
+            field="expose.stickyHeader",
+            reason="FieldValueForbidden",
+            cel="!has(self.expose) || !has(self.expose.stickyHeader)"
+            " || (has(self.rollout) && (!has(self.rollout.strategy) || self.rollout.strategy != 'Recreate'))",
+            holds=lambda spec: _has_routers(spec) or spec.expose is None or spec.expose.sticky_header is None,
+            message="applies only to rollout.strategy: Canary and BlueGreen (without a rollout all requests go to one revision)",
+        ),
+    )
+
+
+def _has_routers(spec: ModelDeploymentSpec) -> bool:
+    return spec.rollout is not None and spec.rollout.has_routers
 
 
 DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.model_deployment.rollout import Rollback, RolloutOptions
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
-from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
+from tuneloop_operator.decide.model_deployment.rollout.facts import Capacity, RolloutSpec, StepSpec
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutStep
 
 
 def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
@@ -21,6 +22,8 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
     rollback = options.rollback or Rollback()
     return RolloutSpec(
         strategy=strategy_of(deployment),
+        steps=tuple(map(_step, options.steps or ())),
+        capacity=Capacity(options.capacity or "Surge"),
         max_duration=seconds(options.max_duration or "1d"),
         manual_approval=options.approval == "Manual",
         automatic_rollback=rollback.automatic is not False,
@@ -33,11 +36,17 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
     )
 
 
-def strategy_of(deployment: ModelDeployment) -> Strategy:  # noqa: ARG001  (the only one of this release)
-    """Return the strategy of the next roll-out."""
-    return Strategy.RECREATE
+def strategy_of(deployment: ModelDeployment) -> Strategy:
+    """Return the strategy of the next roll-out. Without `spec.rollout` there is no router."""
+    options = deployment.spec.rollout
+    return Strategy.RECREATE if options is None else Strategy(options.strategy or "Canary")
 
 
-def sticky_header_of(deployment: ModelDeployment) -> str | None:  # noqa: ARG001  (no field has it yet)
+def sticky_header_of(deployment: ModelDeployment) -> str | None:
     """Return the header by which requests stay with a revision; None: each request is on its own."""
-    return None
+    expose = deployment.spec.expose
+    return expose.sticky_header if expose is not None else None
+
+
+def _step(step: RolloutStep) -> StepSpec:
+    return StepSpec(weight=step.weight, min_duration=seconds(step.min_duration or "0s"), pause=bool(step.pause))

@@ -83,3 +83,22 @@ def test_of_very_many_refusals_the_first_are_named_and_the_rest_counted() -> Non
     assert lines[:20] == [str(refusal) for refusal in refusals[:20]]
     assert lines[20:] == ["and 979 more"]
     assert message_of(refusals[:20]).count("\n") == 19
+
+
+@pytest.mark.parametrize(
+    ("rollout", "fields"),
+    [
+        pytest.param({}, [], id="the default steps within a day"),
+        pytest.param({"maxDuration": "40m"}, ["spec.rollout.maxDuration"], id="the default steps"),
+        pytest.param({"maxDuration": "40m", "strategy": "BlueGreen"}, [], id="no steps"),
+        pytest.param({"steps": [{"weight": 5, "minDuration": "23h"}, {"weight": 9}]}, [], id="a long step"),
+        pytest.param(
+            {"steps": [{"weight": 5, "minDuration": "12h"}, {"weight": 9, "minDuration": "12h"}]},
+            ["spec.rollout.maxDuration"],
+            id="steps of a whole day",
+        ),
+    ],
+)
+def test_steps_have_room_in_the_time_of_the_whole_roll_out(rollout: dict[str, Any], fields: list[str]) -> None:
+    spec = ModelDeploymentSpec.from_wire({"model": {"uri": "pvc://models/artifact"}, "rollout": rollout})
+    assert [refusal.field for refusal in deployment_refusals(spec, CLUSTER)] == fields

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.model_deployment import rollout
+from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.decide.model_deployment.rollout.facts import StepSpec
 from tuneloop_operator.decide.model_deployment.rollout.policy import Policy, Step
 
 if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
 
-DEFAULT_STEPS = tuple(StepSpec(weight=weight, min_duration=600.0, min_requests=200) for weight in (5, 25, 50, 100))
+DEFAULT_STEPS = tuple(
+    StepSpec(weight=step.weight, min_duration=seconds(step.min_duration or "0s")) for step in rollout.DEFAULT_STEPS
+)
 """Where the spec names none. A spec whose steps were deleted in the middle must not mean a promotion at once."""
 
 
