@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 
 
-def deploy(client: NamespaceClient, name: str, *, model: str = "pvc://models/artifact") -> None:
-    """Create a ModelDeployment of an artifact."""
+def deploy(client: NamespaceClient, name: str, *, model: str = "pvc://models/artifact", **spec: Any) -> None:
+    """Create a ModelDeployment of an artifact. spec: further fields."""
     metadata = {"name": name}
     body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
-    client.create("ModelDeployment", body | {"spec": {"model": {"uri": model}}})
+    client.create("ModelDeployment", body | {"spec": {"model": {"uri": model}} | spec})
 
 
 def deployment_status(client: NamespaceClient, name: str) -> Manifest:

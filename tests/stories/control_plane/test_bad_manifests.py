@@ -279,7 +279,12 @@ def post(plane, namespace, bad, **query):
 
 
 def given(bad):
-    """Return how the server repeats what was given: the value, but for a wrong type and for what nobody could read only the type or its name."""
+    """Return how the server repeats what was given: the value, but for a wrong type and for what nobody could read only the type or its name.
+
+    Of a field that does not belong there the server repeats the name alone.
+    """
+    if bad.says.startswith("applies only"):
+        return ""
     if bad.by is not By.RULE or not isinstance(bad.value, str | int) or not str(bad.value).isascii():
         return ""
     return json.dumps(bad.value).strip('"') if str(bad.value).isprintable() else ""

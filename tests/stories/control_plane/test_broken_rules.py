@@ -46,7 +46,7 @@ BROKEN_RULES = [
     *((ModelDeployment, {"rollout": {"strategy": strategy, "steps": [{"weight": 5}]}}, "spec.rollout.steps: Forbidden: applies only to strategy: Canary") for strategy in ("BlueGreen", "Recreate")),
     *((ModelDeployment, {"rollout": {"steps": [{"weight": weight} for weight in weights]}}, "spec.rollout.steps: Invalid value: the weight of each step must be larger than that of the step before") for weights in ((25, 5), (5, 25, 25))),
     (ModelDeployment, {"rollout": {"strategy": "Recreate", "capacity": "Surge"}}, "spec.rollout.capacity: Forbidden: applies only to strategy: Canary and BlueGreen"),
-    *((ModelDeployment, {"rollout": {}, "expose": {"stickyHeader": header}}, "spec.expose.stickyHeader: Invalid value: must be a header of the client's own") for header in ("authorization", "host", "x-envoy-user", "x-tuneloop-user")),
+    *((ModelDeployment, {"rollout": {}, "expose": {"stickyHeader": header}}, "spec.expose.stickyHeader: Invalid value: must be a header of the client's own, none that carries a key or the connection's state, and none that begins with x-envoy- or x-tuneloop-") for header in ("authorization", "host", "x-envoy-user", "x-tuneloop-user")),
     *((ModelDeployment, {"expose": {"stickyHeader": "x-user"}} | spec, "spec.expose.stickyHeader: Forbidden: applies only to rollout.strategy: Canary and BlueGreen") for spec in ({}, {"rollout": {"strategy": "Recreate"}})),
     (ModelDeployment, {"rollout": {"maxDuration": "0s"}}, "spec.rollout.maxDuration: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"checkpoint": {"every": "5m", "everySteps": 5}}, "spec.checkpoint.everySteps: Forbidden: cannot be combined with every"),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tuneloop_operator.cluster import Manifest
+
 ACCOUNT = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 NOT_ASKED = {
@@ -38,7 +40,6 @@ NOT_ASKED = {
         Right("watched", "tuneloop.dev", f"{kind}/finalizers", "update")
         for kind in ("finetunejobs", "modeldeployments")
     ),
-    Right("watched", "", "configmaps", "patch"),  # until a deployment of this test has routers
 }
 """Rights that no request of this test needs."""
 NO_ROOM = {"scheduling": {"priorityClassName": "no-room"}, "failurePolicy": {"startDeadline": "5s"}}
@@ -199,6 +200,7 @@ def work(account, tmp_path_factory):
         client.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
         serve_another(client)
         roll_out(client)
+        assert poll_as_router(other, client, "routed") == 200
         client.wait_for_phase("paused", "Succeeded")
         slice_ = f"/apis/discovery.k8s.io/v1/namespaces/{account.home}/endpointslices/tuneloop-progress"
         until(
@@ -233,6 +235,19 @@ def roll_out(client: NamespaceClient) -> None:
     )
 
 
+def poll_as_router(operator: RunningOperator, client: NamespaceClient, name: str) -> int:
+    """Create a deployment with routers, ask for its split with the token of its router's pod, and return the answer's status."""
+    deploy(client, name, model="pvc://models/one", rollout={})
+
+    def router() -> Manifest | None:
+        pods = (pod["metadata"] for pod in client.all("Pod"))
+        return next((pod for pod in pods if pod["labels"].get("tuneloop.dev/component") == "router"), None)
+
+    pod = until(router, seconds=60, what="a router")
+    until(lambda: deployment_status(client, name).get("rollout"), seconds=60, what="a split")
+    return operator.poll_split(client.namespace, name, token=token_of(client, pod, kind="ModelDeployment", name=name))
+
+
 def wait_until_served(client: NamespaceClient, model: str) -> None:
     def is_served() -> bool:
         status = deployment_status(client, "api")
@@ -241,15 +256,20 @@ def wait_until_served(client: NamespaceClient, model: str) -> None:
     until(is_served, seconds=60, what=model)
 
 
+def token_of(client: NamespaceClient, pod: Manifest, *, kind: str, name: str) -> str:
+    """Return the token that a pod has for what belongs to this object. pod: its metadata."""
+    uid = client.stored(kind, name)["metadata"]["uid"]
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
+    spec = {"audiences": [token_audience(uid)], "expirationSeconds": 600, "boundObjectRef": bound}
+    path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/default/token"
+    token: str = client.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
+    return token
+
+
 def post_progress(operator: RunningOperator, client: NamespaceClient, name: str) -> int:
     """Post as the first pod of a gang does, with its own token; return the answer's status."""
-    job = client.get("FineTuneJob", name)
-    assert job is not None
     pod = next(pod["metadata"] for pod in client.all("Pod") if pod["metadata"]["name"].startswith(f"{name}-a1-0"))
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
-    spec = {"audiences": [token_audience(job["metadata"]["uid"])], "expirationSeconds": 600, "boundObjectRef": bound}
-    path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/default/token"
-    token = client.plane.request("POST", path, {"spec": spec}).body["status"]["token"]
+    token = token_of(client, pod, kind="FineTuneJob", name=name)
     message = {"version": 1, "stage": "train", "attempt": 1, "sequence": 1, "sentAt": "2026-01-01T00:00:00Z"}
     url = f"https://localhost:{operator.progress_port}/v1/namespaces/{client.namespace}/finetunejobs/{name}/progress"
     headers = {"Authorization": f"Bearer {token}"}
