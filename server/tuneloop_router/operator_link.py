@@ -21,6 +21,8 @@ from tuneloop_router.errors import Unreachable
 from tuneloop_router.fields import LARGEST_DOCUMENT
 
 if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
     from tuneloop_router.settings import Operator
 
 HOLD_SECONDS = 20
@@ -51,11 +53,7 @@ def ask(operator: Operator, *, in_force: int, refusal: Refusal | None) -> bytes 
 
 def _get(operator: Operator, query: str) -> bytes | None:
     url = urlsplit(operator.url)
-    trusted = ssl.create_default_context(cafile=operator.ca_path)  # checks the name, too
-    connection = http.client.HTTPSConnection(
-        url.hostname or "", url.port, timeout=HOLD_SECONDS + _SECONDS_BEYOND_HOLD, context=trusted
-    )
-    with closing(connection):
+    with closing(_connection(operator, url)) as connection:
         connection.request("GET", f"{url.path or '/'}?{query}", headers={"authorization": f"Bearer {_token(operator)}"})
         answer = connection.getresponse()
         body = answer.read(LARGEST_DOCUMENT + 1)
@@ -64,6 +62,14 @@ def _get(operator: Operator, query: str) -> bytes | None:
         if answer.status != http.client.OK:
             raise Unreachable(f"{operator.url}: the operator answers {answer.status}")
         return body
+
+
+def _connection(operator: Operator, url: SplitResult) -> http.client.HTTPConnection:
+    host, seconds = url.hostname or "", HOLD_SECONDS + _SECONDS_BEYOND_HOLD
+    if operator.ca_path is None:
+        return http.client.HTTPConnection(host, url.port, timeout=seconds)
+    trusted = ssl.create_default_context(cafile=operator.ca_path)  # checks the name, too
+    return http.client.HTTPSConnection(host, url.port, timeout=seconds, context=trusted)
 
 
 def _token(operator: Operator) -> str:

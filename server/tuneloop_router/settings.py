@@ -7,7 +7,8 @@
      "apiKeysPath": "/etc/tuneloop/api-keys/key",
      "drainSeconds": 45, "quietSeconds": 5, "uploadSeconds": 30, "maxConnections": 10000, "threads": 1}
 
-Needed are `deployment`, `folder`, `splitPath`, `host`, `port` and `metricsPort`.
+Needed are `deployment`, `folder`, `splitPath`, `host`, `port` and `metricsPort`. An operator on loopback may have an `http://` address; then no
+`caPath` is needed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 from tuneloop_router.envoy_config import Places
 from tuneloop_router.errors import BadMessage, CannotRun
 from tuneloop_router.fields import Fields, TextRule
+from tuneloop_router.loopback import is_loopback
 from tuneloop_router.split import NAME
 
 if TYPE_CHECKING:
@@ -52,15 +54,19 @@ def _is_url(text: str) -> bool:
     except ValueError:
         return False
     printable = text.isascii() and text.isprintable() and " " not in text
-    return (
-        printable and url.scheme == "https" and bool(url.hostname) and good_port and not url.query and "@" not in text
-    )
+    # a token in plain text may not leave this machine; a name could be made to lead elsewhere
+    good_scheme = url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or ""))
+    return printable and good_scheme and bool(url.hostname) and good_port and not url.query and "@" not in text
 
 
 FOLDER = TextRule(f"an absolute path of at most {LONGEST_FOLDER} bytes", "/run/tuneloop", _is_folder)
 PATH = TextRule("an absolute path", "/etc/tuneloop/split.json", _is_path)
 ADDRESS = TextRule("an IP address to listen on", "0.0.0.0", _is_address)  # noqa: S104  (an example)
-URL = TextRule("an https:// address without a query", "https://operator.tuneloop.svc:8443/v1/routers/a/b", _is_url)
+URL = TextRule(
+    "an https:// address without a query, or an http:// one of a loopback address",
+    "https://operator.tuneloop.svc:8443/v1/routers/a/b",
+    _is_url,
+)
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Operator:
     """Where the operator is, and how each proves who it is."""
 
     url: str
-    ca_path: str
-    """The authority that the operator's certificate comes from."""
+    ca_path: str | None
+    """The authority that the operator's certificate comes from. None: the address is `http://`, on loopback."""
     token_path: str
     """A projected token, read for each request: the kubelet renews it."""
 
@@ -133,4 +139,6 @@ class Settings:
 
 
 def _operator(part: Fields) -> Operator:
-    return Operator(part.text("url", URL), part.text("caPath", PATH), part.text("tokenPath", PATH))
+    url = part.text("url", URL)
+    ca_path = part.text("caPath", PATH) if urlsplit(url).scheme == "https" else None
+    return Operator(url, ca_path, part.text("tokenPath", PATH))

@@ -71,11 +71,22 @@ def test_fields_of_a_newer_operator_are_ignored(tmp_path):
         ({"operator": OPERATOR | {"url": "https://a:99999"}}, "operator.url"),
         ({"operator": OPERATOR | {"url": "https://a /"}}, "operator.url"),
         ({"operator": OPERATOR | {"caPath": None}}, "operator.caPath"),
+        ({"operator": OPERATOR | {"url": "http://operator.tuneloop.svc:8443/a"}}, "operator.url"),
+        ({"operator": OPERATOR | {"url": "http://localhost:8443/a"}}, "operator.url"),
+        ({"operator": OPERATOR | {"url": "http://10.0.0.7:8443/a"}}, "operator.url"),
+        ({"operator": OPERATOR | {"url": "http://127.0.0.1.example:8443/a"}}, "operator.url"),
     ],
 )
 def test_settings_that_cannot_work_are_named(tmp_path, changes, field):
     with pytest.raises(CannotRun, match=rf"router\.json: {field} is .*; allowed: "):
         settings(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8443/v1/a", "http://[::1]:8443/v1/a"])
+def test_an_operator_on_loopback_needs_no_tls_and_no_authority(tmp_path, url):
+    found = settings(tmp_path, operator={"url": url, "caPath": "/etc/tuneloop/ca.crt", "tokenPath": "/token"}).operator
+    assert (found.url, found.ca_path) == (url, None)
+    assert settings(tmp_path, operator={"url": url, "tokenPath": "/token"}).operator == found
 
 
 def started(tmp_path, *, mounted: object, kept: object) -> int:
