@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_router.admin import Admin
 from tuneloop_router.envoy_config import bootstrap, cluster_names, clusters, routes
@@ -47,7 +47,7 @@ class Configuration:
             most_connections=settings.most_connections,
         )
         write_json(self._places.clusters, clusters(self.split, version=self._next_version(self.split)))
-        write_json(self._places.routes, routes(self.split))
+        write_json(self._places.routes, self._routes(self.split))
         write_json(self._places.bootstrap, start)
 
     def wait_for_start(self) -> None:
@@ -65,7 +65,7 @@ class Configuration:
             self._put_clusters(split, also=old)
             self._put_routes(split)
         except (Refused, OSError):
-            write_json(self._places.routes, routes(old))
+            write_json(self._places.routes, self._routes(old))
             write_json(self._places.clusters, clusters(old, version=self._next_version(old)))
             raise
         self.split = split
@@ -88,7 +88,7 @@ class Configuration:
 
     def _put_routes(self, split: Split) -> None:
         before = self._stats(ROUTES_REFUSED)
-        write_json(self._places.routes, routes(split))
+        write_json(self._places.routes, self._routes(split))
         self._wait_for(ROUTES_VERSION, str(split.generation), refused=ROUTES_REFUSED, before=before)
 
     def _wait_for(
@@ -120,6 +120,9 @@ class Configuration:
             return self._admin.stats(names)
         except (OSError, http.client.HTTPException):
             return {}
+
+    def _routes(self, split: Split) -> dict[str, Any]:
+        return routes(split, hosts=self._places.hosts)
 
     def _next_version(self, split: Split) -> str:
         """Return a version of the clusters that was never written before."""

@@ -30,7 +30,7 @@ class Backend:
         return {"name": self.name, "host": "127.0.0.1", "port": self.port, "weight": weight}
 
     def last(self) -> dict[str, Any]:
-        """Return the last request: path, headers (names in lower case), bytes and digest of its body; and the count of all."""
+        """Return the last request: path, headers (names in lower case), bytes and digest of its body; the count of all; Host of the last health check."""
         return json.loads(self._get("/last"))
 
     def answer_with(self, status: int) -> None:
@@ -87,6 +87,7 @@ class _Model:
     def __init__(self, name: str) -> None:
         self._name, self._status, self._count = name, 200, 0
         self._last: dict[str, Any] = {}
+        self._checked_as: str | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -102,12 +103,15 @@ class _Model:
         path, _, query = target.partition("?")
         options = {name: value for name, _, value in (part.partition("=") for part in query.split("&"))}
         if path == "/readyz":
+            self._checked_as = headers.get("host")
             _send(writer, 200, b"")
         elif path == "/set":
             self._status = int(options["status"])
             _send(writer, 200, b"")
         elif path == "/last":
-            _send(writer, 200, json.dumps({"count": self._count, **self._last}).encode())
+            _send(
+                writer, 200, json.dumps({"count": self._count, "checked_as": self._checked_as, **self._last}).encode()
+            )
         elif path == "/sse":
             await _stream(writer, int(options["n"]), int(options["gap_ms"]) / 1000)
         else:

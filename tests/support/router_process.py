@@ -211,7 +211,7 @@ def _exchange_all(url: str, requests: list[Mapping[str, str]]) -> list[tuple[str
             group = requests[start : start + _AT_ONCE]
             for link, headers in zip(links, group, strict=False):
                 lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                link.sendall(f"POST / HTTP/1.1\r\nhost: a\r\n{lines}content-length: 2\r\n\r\n{{}}".encode())
+                link.sendall(f"POST / HTTP/1.1\r\nhost: {host}:{port}\r\n{lines}content-length: 2\r\n\r\n{{}}".encode())
             found += [_read_answer(answer) for answer in answers[: len(group)]]
     return found
 

@@ -78,16 +78,19 @@ def _by_name(split: Split) -> dict[str, Json]:
 def _revision_cluster(split: Split, revision: Revision) -> Json:
     name = revision_cluster_name(split, revision)
     metadata = {"filter_metadata": {"tuneloop": {"revision": revision.name}}}
+    host = f"{revision.host}:{revision.port}"
+    load_assignment = endpoints(name, tcp_address(revision.host, revision.port), hostname=host, metadata=metadata)
     return message(
         _CLUSTER,
         name=name,
         cluster_type=_DNS,
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy="LEAST_REQUEST",
-        load_assignment=endpoints(name, tcp_address(revision.host, revision.port), metadata=metadata),
+        load_assignment=load_assignment,
         # no panic: a revision without a healthy endpoint has none, and the fallback takes over
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
-        health_checks=[_HEALTH_CHECK],
+        # without `host` it is the cluster's name, and servers answer 400 to a Host header with a `/`
+        health_checks=[_HEALTH_CHECK | {"http_health_check": {"path": "/readyz", "host": host}}],
         outlier_detection=_OUTLIERS,
         circuit_breakers=_LIMITS,
         typed_extension_protocol_options={
@@ -108,8 +111,6 @@ _HEALTH_CHECK: Json = {
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
     "reuse_connection": True,
-    # without `host` it is the cluster's name, and servers answer 400 to a Host header with a `/`
-    "http_health_check": {"path": "/readyz", "host": "tuneloop-router"},
 }
 _OUTLIERS: Json = {
     "split_external_local_origin_errors": True,

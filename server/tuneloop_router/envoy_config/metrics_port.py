@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_router.envoy_config.hosts import virtual_hosts
 from tuneloop_router.envoy_config.listener import listener
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _PAGES = {"/metrics": "/stats/prometheus?usedonly", "/readyz": "/ready"}
 def metrics_port(places: Places) -> Json:
     """Return the listener for probes and metrics."""
     routes = [_page(path, target) for path, target in _PAGES.items()]
-    table = {"name": "metrics", "virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": routes}]}
+    table = {"name": "metrics", "virtual_hosts": virtual_hosts("metrics", routes, places.metrics_hosts)}
     return listener(
         "metrics", host=places.host, port=places.metrics_port, routes={"route_config": table}, upload_seconds=10
     )

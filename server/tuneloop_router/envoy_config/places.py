@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tuneloop_router.envoy_config.hosts import own_hosts
+
 
 @dataclass(frozen=True)
 class Places:
@@ -16,6 +18,16 @@ class Places:
     """For the model's requests."""
     metrics_port: int
     """For GET /metrics and GET /readyz."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The values of Host that the port for requests answers to; empty: to all."""
+        return own_hosts(self.host, self.port)
+
+    @property
+    def metrics_hosts(self) -> tuple[str, ...]:
+        """The same of the port for metrics."""
+        return own_hosts(self.host, self.metrics_port)
 
     @property
     def bootstrap(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_router.envoy_config.clusters import comparator_cluster_name, target_cluster_name
+from tuneloop_router.envoy_config.hosts import virtual_hosts
 from tuneloop_router.envoy_config.limits import filter_overrides
 from tuneloop_router.envoy_config.typed import Json, message, percent, typed
 from tuneloop_router.split import KEY_HEADERS
@@ -21,25 +22,20 @@ REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
 """Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
 
 
-def routes(split: Split) -> Json:
-    """Return the file of routes. Its version is the generation of the split."""
-    everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None)}
-    sticky = [_sticky_route(split, split.sticky)] if split.sticky else []
+def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
+    """Return the file of routes. Its version is the generation of the split. hosts: the values of Host that are answered; empty: all."""
+    own_host = bool(hosts)
+    everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None, own_host=own_host)}
+    sticky = [_sticky_route(split, split.sticky, own_host=own_host)] if split.sticky else []
+    name = f"generation-{split.generation}"  # with an equal body Envoy would keep the old version
+    filters = filter_overrides(split.limits)
     return {
         "version_info": str(split.generation),
         "resources": [
             message(
                 "envoy.config.route.v3.RouteConfiguration",
                 name=ROUTES,
-                virtual_hosts=[
-                    {
-                        # with an equal body Envoy would keep the old version
-                        "name": f"generation-{split.generation}",
-                        "domains": ["*"],
-                        "routes": [*sticky, everybody],
-                        "typed_per_filter_config": filter_overrides(split.limits),
-                    }
-                ],
+                virtual_hosts=virtual_hosts(name, [*sticky, everybody], hosts, typed_per_filter_config=filters),
                 request_headers_to_remove=[REVISION_HEADER],
                 response_headers_to_remove=[RETRY_HEADER],
                 response_headers_to_add=[
@@ -54,7 +50,7 @@ def routes(split: Split) -> Json:
     }
 
 
-def _sticky_route(split: Split, sticky: Sticky) -> Json:
+def _sticky_route(split: Split, sticky: Sticky, *, own_host: bool) -> Json:
     # an empty header would send all who have one to the same revision
     has_value = {
         "name": sticky.header,
@@ -62,16 +58,19 @@ def _sticky_route(split: Split, sticky: Sticky) -> Json:
         "treat_missing_header_as_empty": True,
         "invert_match": True,
     }
-    return {"match": {"prefix": "/", "headers": [has_value]}, "route": _action(split, sticky=sticky)}
+    return {"match": {"prefix": "/", "headers": [has_value]}, "route": _action(split, sticky=sticky, own_host=own_host)}
 
 
-def _action(split: Split, *, sticky: Sticky | None) -> Json:
+def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
+    """Return what becomes of a request. own_host: a revision gets its own address as Host, not the client's value."""
     action: Json = {
         "weighted_clusters": _weights(split, sticky=sticky is not None),
         "timeout": "0s",  # a generation may take minutes; what is stuck ends by the idle time-out
         "idle_timeout": f"{split.limits.idle_seconds}s",
         "retry_policy": _retries(split.limits.per_try_idle_seconds),
     }
+    if own_host:
+        action["auto_host_rewrite"] = True
     if sticky:
         salted = {"pattern": {"regex": "^(.*)$"}, "substitution": f"{sticky.salt}:\\1"}
         action["hash_policy"] = [{"header": {"header_name": sticky.header, "regex_rewrite": salted}}]

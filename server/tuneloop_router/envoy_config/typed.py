@@ -25,9 +25,10 @@ def tcp_address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def endpoints(cluster: str, address: Json, **fields: Any) -> Json:
-    """Return the load assignment of a cluster with one address; `fields` stand beside the endpoint."""
-    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}, **fields}]}]}
+def endpoints(cluster: str, address: Json, *, hostname: str | None = None, **fields: Any) -> Json:
+    """Return the load assignment of a cluster with one address. hostname: Host of requests that get a new one; `fields` stand beside the endpoint."""
+    endpoint = {"address": address, **({"hostname": hostname} if hostname else {})}
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, **fields}]}]}
 
 
 def always() -> Json:

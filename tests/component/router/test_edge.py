@@ -13,6 +13,11 @@ from waiting import until
 FIRST, SECOND = {"x-api-key": "first-key"}, {"authorization": "Bearer second-key"}
 
 
+def begun(stage, path: bytes = b"/") -> bytes:
+    """Return the begin of a request."""
+    return b"POST %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (path, stage.router.port)
+
+
 def test_a_stream_is_passed_on_event_by_event(stage):
     stage.publish(stable=100)
     found = asyncio.run(stream(stage.router.url, events=8, gap_ms=150))
@@ -39,7 +44,7 @@ def test_a_body_that_is_too_large_is_413_and_one_at_the_limit_is_not(stage, chun
     def status(size: int) -> int:
         length = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % size
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size) if chunked else b"x" * size
-        head = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + length + b"\r\n\r\n"
+        head = begun(stage) + b"connection: close\r\n" + length + b"\r\n\r\n"
         return exchange_all(stage.router.port, [head, body])[0]
 
     assert (status(10_000), status(10_001)) == (200, 413)
@@ -62,7 +67,7 @@ def test_headers_that_are_too_many_or_too_large_are_431(stage, headers):
 
 def test_a_client_that_does_not_finish_its_request_is_408(stage):
     stage.publish(stable=100)
-    head = b"POST / HTTP/1.1\r\nhost: a\r\n"
+    head = begun(stage)
     with connect(stage.router.port) as in_headers, connect(stage.router.port) as in_body:
         in_headers.sendall(head)
         in_body.sendall(head + b"content-length: 10\r\n\r\nx")
@@ -71,13 +76,11 @@ def test_a_client_that_does_not_finish_its_request_is_408(stage):
 
 
 @pytest.mark.parametrize(
-    "request_line",
-    [b"POST /a%2Fb HTTP/1.1\r\nhost: a\r\n\r\n", b"POST / HTTP/1.1\r\nhost: a\r\nx_a: 1\r\n\r\n"],
-    ids=["an escaped slash", "an underscore"],
+    ("path", "header"), [(b"/a%2Fb", b""), (b"/", b"x_a: 1\r\n")], ids=["an escaped slash", "an underscore"]
 )
-def test_what_servers_read_in_different_ways_is_400(stage, request_line):
+def test_what_servers_read_in_different_ways_is_400(stage, path, header):
     stage.publish(stable=100)
-    assert exchange_all(stage.router.port, [request_line])[0] == 400
+    assert exchange_all(stage.router.port, [begun(stage, path) + header + b"\r\n"])[0] == 400
 
 
 def test_a_rate_limit_answers_429_and_says_when_to_come_back(stage):
@@ -147,6 +150,49 @@ def test_the_access_log_says_who_answered_and_holds_no_query_body_or_key(stage):
     assert (found["method"], found["status"], found["revision"], found["bytes_in"]) == ("POST", 200, "stable", 11)
     log = stage.router.log.read_text()
     assert not [secret for secret in ("s3cret", "first-key") if secret in log]
+
+
+FOREIGN = [
+    "rebound.example:{port}",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "localhost.:{port}",
+    "127.0.0.1:{port},rebound.example",
+    "[::]:{port}",
+]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_on_loopback_a_foreign_host_gets_neither_a_prediction_nor_metrics(stage, host):
+    stage.publish(stable=100)
+    before = stage.models["stable"].last()["count"]
+    for port, path in (
+        (stage.router.port, "/"),
+        (stage.router.metrics_port, "/metrics"),
+        (stage.router.metrics_port, "/readyz"),
+    ):
+        assert exchange(port, "GET", path, headers={"host": host.format(port=port)})[0] == 403
+    assert stage.models["stable"].last()["count"] == before
+
+
+def test_on_loopback_two_values_of_host_are_refused(stage):
+    stage.publish(stable=100)
+    twice = begun(stage) + b"host: rebound.example\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    assert exchange_all(stage.router.port, [twice])[0] == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
+def test_on_loopback_a_revision_gets_its_own_address_as_host(stage, host):
+    stage.publish(stable=100)
+    assert stage.router.get(host=host.format(port=stage.router.port))[0] == 200
+    stable = stage.models["stable"]
+    assert stable.last()["headers"]["host"] == f"127.0.0.1:{stable.port}"
+
+
+def test_a_health_check_names_the_server_that_it_asks(stage):
+    stage.publish(stable=100)
+    stable = stage.models["stable"]
+    until(lambda: stable.last().get("checked_as") == f"127.0.0.1:{stable.port}", seconds=10, what="a health check")
 
 
 @pytest.mark.parametrize(

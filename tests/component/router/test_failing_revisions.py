@@ -90,6 +90,15 @@ def test_without_any_revision_the_answer_is_json(stage):
     assert '"type":"router"' in text
 
 
+def test_on_loopback_a_revision_that_takes_over_gets_its_own_address_as_host(stage):
+    split = stage.models.split(generation=next(stage.generations), canary=100, stable=0)
+    split["revisions"][0]["port"] = 9
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "stable"
+    assert stage.models["stable"].last()["headers"]["host"] == f"127.0.0.1:{stage.models['stable'].port}"
+
+
 def shadow(stage, percent: int) -> dict:
     return {"host": "127.0.0.1", "port": stage.models["comparator"].port, "percent": percent}
 
@@ -104,9 +113,10 @@ def test_a_copy_is_whole_and_carries_no_key(stage):
     original, copy = stage.models["stable"].last(), stage.models["comparator"].last()
     assert (copy["path"], copy["sha256"]) == ("/v1/x?q=1", hashlib.sha256(body).hexdigest())
     assert "s3cret" not in str(copy)
-    assert {name: copy["headers"][name] for name in ("host", "x-user", "x-request-id")} == {
-        name: original["headers"][name] for name in ("host", "x-user", "x-request-id")
+    assert {name: copy["headers"][name] for name in ("x-user", "x-request-id")} == {
+        name: original["headers"][name] for name in ("x-user", "x-request-id")
     }
+    assert copy["headers"]["host"] == f"127.0.0.1:{stage.router.port}"  # the client's
 
 
 def test_a_share_of_the_requests_is_copied(stage):

@@ -13,11 +13,14 @@ from tuneloop_router.envoy_config import Places, api_keys, bootstrap, clusters, 
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "router"
 PLACES = Places("/run/tuneloop", host="0.0.0.0", port=8080, metrics_port=8081)
+LOCAL = Places("/run/tuneloop", host="127.0.0.1", port=18080, metrics_port=18081)
 ONE = parsed(document(100))
 CANARY = parsed(FULL)
 THREE = parsed(document(25, 75, 0, generation=13, sticky={"header": "x-user"}))
 FILES = {
     "bootstrap": lambda: bootstrap("reviews", PLACES, upload_seconds=30, most_connections=10_000),
+    "on-loopback.bootstrap": lambda: bootstrap("reviews", LOCAL, upload_seconds=30, most_connections=10_000),
+    "on-loopback.routes": lambda: routes(CANARY, hosts=LOCAL.hosts),
     "api-keys": lambda: api_keys(["first-key", "second-key"]),
     "one-revision.clusters": lambda: clusters(ONE, version="1"),
     "one-revision.routes": lambda: routes(ONE),
