@@ -6,16 +6,36 @@ first, as long as the content type is one of a form: then the type is not JSON. 
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_operator.serving import REQUEST_LOG
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
     from aiohttp.typedefs import Handler, Middleware
 
 _JSON = "application/json"
+_SHUTDOWN_SECONDS = 0.2
+"""For answers that are under way when the port closes. A long poll is not waited for."""
+
+
+@asynccontextmanager
+async def served_to_own_processes(app: web.Application, listening: socket.socket) -> AsyncIterator[None]:
+    """Serve an application on a socket that listens on loopback, by the rules of `for_own_processes`."""
+    app.middlewares.append(for_own_processes(port=listening.getsockname()[1]))
+    runner = web.AppRunner(app, access_log=None, logger=REQUEST_LOG, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 def for_own_processes(*, port: int) -> Middleware:

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import web
-
 from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.local import references
 from tuneloop_cli.local.cluster.cluster import key_of
@@ -29,7 +27,7 @@ from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.node import LocalNode, is_finished
 from tuneloop_cli.local.overlay import Hardware
-from tuneloop_cli.local.own_port import for_own_processes
+from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
@@ -37,7 +35,6 @@ from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
-from tuneloop_operator.serving import REQUEST_LOG
 from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
@@ -211,12 +208,7 @@ class LocalSession:
             knows_job=operator.knows_job,
             on_progress=operator.progress,
         )
-        app = server.application()
-        app.middlewares.append(for_own_processes(port=listening.getsockname()[1]))
-        runner = web.AppRunner(app, access_log=None, logger=REQUEST_LOG)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listening).start()
+        await stack.enter_async_context(served_to_own_processes(server.application(), listening))
 
     def _has_stopped(self, job: Manifest) -> bool:
         """Whether a job has stopped. A finished job may be deleted already, by its ttlSecondsAfterFinished."""
