@@ -19,10 +19,10 @@ from tuneloop_cli.local.cluster.object_files import KINDS
 from tuneloop_cli.local.controllers.controller_manager import ControllerManager
 from tuneloop_cli.local.errors import PortInUse, SessionFailed
 from tuneloop_cli.local.kubelet.kubelet import Kubelet
-from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_lost
+from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_lost, remove_routers
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.kubelet.pod_run import Machine
-from tuneloop_cli.local.processes import machine, ports, processes
+from tuneloop_cli.local.processes import machine, ports, processes, runtime_folders
 from tuneloop_cli.local.processes.warm_trainer import WarmTrainer
 from tuneloop_cli.local.processes.watchdog import Watchdog
 
@@ -54,6 +54,7 @@ class LocalNode:
             root = self.folders.root
             stack.enter_context(writer_lock(root))
             await asyncio.to_thread(processes.kill_survivors, root)
+            runtime_folders.remove_all(root)
             _require_free_port(self._serve_port)
             self.cluster = LocalCluster(root)
             reserved, watchdog, gpus = ports.Ports(), Watchdog(), machine.gpus()
@@ -62,6 +63,7 @@ class LocalNode:
             stack.callback(watchdog.close)
             if warm is not None:
                 stack.push_async_callback(warm.close)
+            await remove_routers(self.cluster)
             mark_pods_lost(self.cluster, folders=self.folders)
             clear_server_status(self.cluster)
             self._held = {manifest["metadata"]["uid"] for kind in RESOURCES for manifest in self.cluster.all(kind)}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PROBE = {
     "httpGet.path": "requested on the pod's own port",
-    "httpGet.port": "whatever it is: the pod has one port",
+    "httpGet.port": "the name of the container's port: the probe goes to the port that stands for it",
     "periodSeconds": "between two probes, once the pod has been ready",
     "timeoutSeconds": "of one probe",
     "failureThreshold": "failed probes in a row that count",
@@ -39,7 +39,7 @@ _POD_HONOURED = (
         "containers[].env[].name": "set",
         "containers[].env[].value": "set; $(NAME) is an earlier variable; a mount path at its start becomes the local folder",
         "containers[].env[].valueFrom.fieldRef.fieldPath": "read from the pod's metadata",
-        "containers[].ports[]": "the first stands for the server's port on 127.0.0.1",
+        "containers[].ports[]": "for each name a port on 127.0.0.1; requests go to the first",
         "containers[].resources.requests.*": "see limits",
         "containers[].resources.limits.*": "a device: that many GPUs are visible to the pod",
         "containers[].terminationMessagePath": "a file of the pod's own",
@@ -70,6 +70,7 @@ _POD_INERT = {
     "securityContext": "the process runs as you",
     "subdomain": "the rendezvous is on 127.0.0.1",
     "tolerations": "there is one node",
+    "topologySpreadConstraints": "there is one node",
     "containers[].image": "the installed packages are used",
     "containers[].imagePullPolicy": "there is no image",
     "containers[].securityContext": "the process runs as you",
@@ -120,6 +121,7 @@ INERT: dict[str, dict[str, str]] = {
     "Job": _below("spec.template.spec", _POD_INERT),
     "Deployment": {
         "spec.selector": "pods are found by their owner",
+        "spec.strategy": "all pods are replaced at once",
         "spec.progressDeadlineSeconds": "servers that do not come up are shown as they are",
     }
     | _below("spec.template.spec", _POD_INERT),

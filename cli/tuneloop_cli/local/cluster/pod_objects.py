@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_operator.names import COMPONENT_LABEL, ROUTER
+
 if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
@@ -61,6 +63,11 @@ def is_active(pod: Manifest) -> bool:
 def is_ready(pod: Manifest) -> bool:
     """Whether the condition Ready holds."""
     return is_true(pod["status"].get("conditions"), "Ready")
+
+
+def is_router(pod: Manifest) -> bool:
+    """Whether the pod carries the requests of a deployment to its servers."""
+    return bool((pod["metadata"].get("labels") or {}).get(COMPONENT_LABEL) == ROUTER)
 
 
 def is_true(conditions: list[Condition] | None, kind: str) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
+from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_router, is_terminal
 from tuneloop_cli.local.kubelet.pod_run import PodRun
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Kubelet:
         self._machine = machine
         self._tasks = tasks
         self._runs: dict[str, PodRun] = {}
-        self._ends: set[asyncio.Task[None]] = set()
+        self._ends: dict[PodRun, asyncio.Task[None]] = {}
         self._closing = False
 
     def on_event(self, event: EventType, manifest: Manifest) -> None:
@@ -40,25 +40,38 @@ class Kubelet:
             self._start(manifest)
 
     async def close(self, *, grace: bool) -> None:
-        """Stop every pod because the session ends, and wait for their ends. Without `grace`, pods are killed at once."""
+        """Stop every pod because the session ends, and wait for their ends. Without `grace`, pods are killed at once.
+
+        Routers end first: a server answers what they have still passed on.
+        """
         self._closing = True
-        for run in self._runs.values():
+        if grace:
+            await self._stop([run for run in self._runs.values() if run.is_router])
+        await self._stop(list(self._runs.values()), kill_now=not grace)
+
+    async def _stop(self, runs: list[PodRun], *, kill_now: bool = False) -> None:
+        for run in runs:
             run.session_closing.set()
             run.stop.set()
-            if not grace:
+            if kill_now:
                 run.kill_now.set()
-        await asyncio.gather(*self._ends, return_exceptions=True)  # the task group raises their errors
+        ends = [self._ends[run] for run in runs]
+        await asyncio.gather(*ends, return_exceptions=True)  # the task group raises their errors
 
     def _start(self, pod: Manifest) -> None:
         metadata = pod["metadata"]
-        run = PodRun(machine=self._machine, namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+        run = PodRun(
+            machine=self._machine,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            is_router=is_router(pod),
+        )
         self._runs[run.uid] = run
-        task = self._tasks.create_task(self._run_to_its_end(run))
-        self._ends.add(task)
-        task.add_done_callback(self._ends.discard)
+        self._ends[run] = self._tasks.create_task(self._run_to_its_end(run))
 
     async def _run_to_its_end(self, run: PodRun) -> None:
         try:
             await run.run()
         finally:
-            del self._runs[run.uid]
+            del self._runs[run.uid], self._ends[run]

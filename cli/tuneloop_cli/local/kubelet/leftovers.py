@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.kubelet import pod_status
+from tuneloop_operator.names import COMPONENT_LABEL, ROUTER
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
     from tuneloop_cli.local.cluster.cluster import LocalCluster
     from tuneloop_cli.local.kubelet.pod_plan import Folders
-    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.cluster import Kind, Manifest
+
+_OF_ROUTERS: tuple[Kind, ...] = ("Deployment", "ConfigMap")
 
 
 def mark_pods_lost(cluster: LocalCluster, *, folders: Folders) -> None:
@@ -28,6 +31,17 @@ def mark_pods_lost(cluster: LocalCluster, *, folders: Folders) -> None:
     for folder in folders.root.glob("pods/*/*"):
         if folder not in known:
             shutil.rmtree(folder)
+
+
+async def remove_routers(cluster: LocalCluster) -> None:
+    """Remove every router with its configuration, which names ports of an earlier session. The operator makes what is needed anew."""
+    for kind in _OF_ROUTERS:
+        for manifest in cluster.all(kind):
+            metadata = manifest["metadata"]
+            if (metadata.get("labels") or {}).get(COMPONENT_LABEL) == ROUTER:
+                await cluster.delete(
+                    kind=kind, namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
+                )
 
 
 def clear_server_status(cluster: LocalCluster) -> None:

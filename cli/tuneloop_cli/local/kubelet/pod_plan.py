@@ -1,6 +1,6 @@
 """From a pod and its ConfigMaps to a process: command, environment, files. Pure.
 
-There are no mounts. The trainer and the server take every path from their configuration file, so the mount paths are replaced by local
+There are no mounts. Trainer, server and router take every path from their configuration file, so the mount paths are replaced by local
 folders in that file, in the command and in the environment. Where several mount paths are a prefix of a path, the longest one counts.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.contract.router import ROUTER_SETTINGS_PATH
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
 from tuneloop_api.wire.names import COMPLETION_INDEX
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 _TERMINATION_MESSAGE = "/dev/termination-log"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 _FIELD = re.compile(r"metadata\.(name|namespace|uid|labels|annotations)(?:\['([^']+)'\])?")
-_RUN_JSON, _SERVER_JSON = Path(RUN_CONFIG_PATH).name, Path(SERVER_CONFIG_PATH).name
+_RUN_JSON, _SERVER_JSON, _ROUTER_JSON = (
+    Path(path).name for path in (RUN_CONFIG_PATH, SERVER_CONFIG_PATH, ROUTER_SETTINGS_PATH)
+)
+RENDEZVOUS, _HTTP, _METRICS = "rendezvous", "http", "metrics"
+"""Names of ports: that of a Job, and those of the containers of servers and routers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,8 @@ class ProcessPlan:
     files: dict[Path, str]
     folders: tuple[Path, ...]
     termination_message: Path
+    ports: Mapping[str, int]
+    """Of this machine, by name."""
 
 
 def config_maps_of(pod: Manifest) -> list[str]:
@@ -75,22 +82,23 @@ def plan_process(
     *,
     config_maps: Mapping[str, Manifest],
     folders: Folders,
-    port: int,
+    ports: Mapping[str, int],
     devices: str,
     inherited: Mapping[str, str],
+    runtime: Path | None = None,
 ) -> ProcessPlan:
     """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field, or whose value is nowhere.
 
-    `port` is the rendezvous port of its Job, or the port of a server; `devices` is CUDA_VISIBLE_DEVICES. The pod's
-    environment is added to the `inherited` one and wins over it.
+    `ports` has the rendezvous port of its Job, or the port that stands for each port of its container; `devices` is CUDA_VISIBLE_DEVICES. The
+    pod's environment is added to the `inherited` one and wins over it. `runtime` is the folder of a router that stands for its volume in memory.
     """
     container = pod["spec"]["containers"][0]
     own = folders.pod(pod)
     message = own / "termination-message"
-    scratch, fixed = _mounts(pod, folders=folders)
+    scratch, fixed = _mounts(pod, folders=folders, runtime=runtime)
     fixed[container.get("terminationMessagePath", _TERMINATION_MESSAGE)] = message
     files = {
-        own / volume["name"] / name: _file(name, text, mounts=fixed, port=port)
+        own / volume["name"] / name: _file(name, text, mounts=fixed, ports=ports)
         for volume in pod["spec"].get("volumes", ())
         if "configMap" in volume
         for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
@@ -105,6 +113,7 @@ def plan_process(
         files=files,
         folders=tuple(scratch.values()),
         termination_message=message,
+        ports=ports,
     )
 
 
@@ -116,16 +125,19 @@ def devices_of(pod: Manifest, gpus: tuple[str, ...]) -> str:
     return ",".join(gpus[first : first + count])
 
 
-def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[str, Path]]:
+def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[dict[str, Path], dict[str, Path]]:
     """Return the mount paths of scratch volumes, and those of all others, with the folders behind them.
 
-    Scratch paths are not rewritten in configuration files: there, `file:///tmp/…` means the /tmp of this machine.
+    Scratch paths are not rewritten in configuration files: there, `file:///tmp/…` means the /tmp of this machine. A router's has one: the folder
+    `runtime`, for its volume in memory.
     """
     scratch, fixed = {}, {}
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
     for mount in pod["spec"]["containers"][0].get("volumeMounts", ()):
         volume, path = volumes[mount["name"]], mount["mountPath"]
-        if "emptyDir" in volume:
+        if runtime is not None and volume.get("emptyDir", {}).get("medium") == "Memory":
+            fixed[path] = runtime
+        elif "emptyDir" in volume:
             scratch[path] = folders.pod(pod) / volume["name"]
         elif "configMap" in volume:
             fixed[path] = folders.pod(pod) / volume["name"]
@@ -136,16 +148,20 @@ def _mounts(pod: Manifest, *, folders: Folders) -> tuple[dict[str, Path], dict[s
     return scratch, fixed
 
 
-def _file(name: str, text: str, *, mounts: Mapping[str, Path], port: int) -> str:
-    if name not in {_RUN_JSON, _SERVER_JSON}:
+def _file(name: str, text: str, *, mounts: Mapping[str, Path], ports: Mapping[str, int]) -> str:
+    if name not in {_RUN_JSON, _SERVER_JSON, _ROUTER_JSON}:
         return text
     config = on_this_machine(json.loads(text), mounts)
-    if name == _SERVER_JSON:
-        config |= {"host": LOOPBACK, "port": port}
-    else:
+    if name == _RUN_JSON:
         config["paths"].setdefault("terminationMessage", str(mounts[_TERMINATION_MESSAGE]))
         if "rendezvous" in config:
-            config["rendezvous"] = {"address": LOOPBACK, "port": port}
+            config["rendezvous"] = {"address": LOOPBACK, "port": ports[RENDEZVOUS]}
+    else:
+        config |= {"host": LOOPBACK, "port": ports[_HTTP]}
+        if _METRICS in ports:
+            config["metricsPort"] = ports[_METRICS]
+        if name == _ROUTER_JSON:
+            config["quietSeconds"] = 0  # no proxy before this one has to learn that it goes
     return json.dumps(config, indent=1, ensure_ascii=False)
 
 

@@ -14,13 +14,16 @@ from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.kubelet import pod_status
 from tuneloop_cli.local.kubelet.container import Container, first_of
-from tuneloop_cli.local.kubelet.pod_plan import ProcessPlan, config_maps_of, devices_of, plan_process
+from tuneloop_cli.local.kubelet.pod_plan import RENDEZVOUS, ProcessPlan, config_maps_of, devices_of, plan_process
 from tuneloop_cli.local.kubelet.probe import watch_probes
+from tuneloop_cli.local.processes import runtime_folders
 from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_cli.local.routing import answers_users
+from tuneloop_operator.names import DEPLOYMENT_LABEL
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from tuneloop_cli.local.cluster.cluster import LocalCluster
@@ -47,7 +50,7 @@ class Machine:
     """Starts the stages of jobs in less time; None on a machine with GPUs."""
     gpus: tuple[str, ...]
     serve_port: int
-    """Port of the first server; 0: any free port."""
+    """Port of the first pod that answers users; 0: any free port."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,6 +61,8 @@ class PodRun:
     namespace: str
     name: str
     uid: str
+    is_router: bool
+    """Whether it carries the requests of a deployment."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """The pod is to stop."""
     session_closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,6 +82,7 @@ class PodRun:
             if self.session_closing.is_set():
                 self._write(_stopped_unless_done)
         self.machine.ports.release(self.uid)
+        runtime_folders.remove(self.machine.folders.root, self.uid)
         pod = self._pod()
         if pod is not None and is_deleted(pod):
             pod["metadata"]["deletionGracePeriodSeconds"] = 0
@@ -99,9 +105,10 @@ class PodRun:
             pod,
             config_maps=config_maps,
             folders=self.machine.folders,
-            port=self._port(pod),
+            ports=self._ports(pod),
             devices=devices_of(pod, self.machine.gpus),
             inherited=os.environ,
+            runtime=runtime_folders.make(self.machine.folders.root, self.uid) if self.is_router else None,
         )
         for folder in plan.folders:
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,17 +117,28 @@ class PodRun:
             path.write_text(text, encoding="utf-8")
         return plan
 
-    def _port(self, pod: Manifest) -> int:
-        """Return the port of the pod: a server's own port, or for the rendezvous the port that all pods of a Job share."""
-        ports = self.machine.ports
-        if not _container(pod).get("ports"):
+    def _ports(self, pod: Manifest) -> dict[str, int]:
+        """Return the pod's ports by name: one for each port of its container, or for the rendezvous the port that all pods of a Job share.
+
+        The first is the one for requests: it is shown in the annotation of the pod.
+        """
+        ports, names = self.machine.ports, [port["name"] for port in _container(pod).get("ports", ())]
+        if not names:
             (owner,) = pod["metadata"].get("ownerReferences") or [{"uid": self.uid}]
-            return ports.reserve(owner["uid"])
-        wanted = self.machine.serve_port
-        port = ports.reserve(self.uid, wanted=0 if ports.holds(wanted) else wanted)
-        pod["metadata"].setdefault("annotations", {})[LOCAL_URL] = f"http://{LOOPBACK}:{port}"
+            return {RENDEZVOUS: ports.reserve(owner["uid"])}
+        front, *others = names
+        found = {front: ports.reserve(self.uid, front, wanted=self._wanted_port(pod))}
+        found |= {name: ports.reserve(self.uid, name) for name in others}
+        pod["metadata"].setdefault("annotations", {})[LOCAL_URL] = f"http://{LOOPBACK}:{found[front]}"
         self.machine.cluster.update(pod)
-        return port
+        return found
+
+    def _wanted_port(self, pod: Manifest) -> int:
+        """Return the port that the user asked for, if the pod answers users and is the first; else 0."""
+        wanted = self.machine.serve_port
+        name = pod["metadata"].get("labels", {}).get(DEPLOYMENT_LABEL, "")
+        deployment = self.machine.cluster.peek(kind="ModelDeployment", namespace=self.namespace, name=name)
+        return 0 if self.machine.ports.holds(wanted) or not answers_users(pod, deployment) else wanted
 
     async def _run_until_stopped(self, plan: ProcessPlan) -> None:
         """Run the process once. Restart policy `Always`: start it again and again, with growing pauses."""
@@ -145,7 +163,7 @@ class PodRun:
         )
         self.machine.watchdog.guard(container.record)
         try:
-            await self._wait_for_end(container, pod, started=started)
+            await self._wait_for_end(container, pod, ports=plan.ports, started=started)
         finally:
             code = await container.reap(root=folders.root, watchdog=self.machine.watchdog)
         message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
@@ -156,7 +174,9 @@ class PodRun:
             )
         )
 
-    async def _wait_for_end(self, container: Container, pod: Manifest, *, started: str) -> None:
+    async def _wait_for_end(
+        self, container: Container, pod: Manifest, *, ports: Mapping[str, int], started: str
+    ) -> None:
         """Return when the process has ended, when its grace period after a stop is over, or when a probe has failed."""
 
         def ready(holds: bool) -> None:  # noqa: FBT001  (the probe calls it with its result)
@@ -166,8 +186,7 @@ class PodRun:
         ready(not probed)
         waits: list[Coroutine[Any, Any, object]] = [container.ended(), self.stop.wait()]
         if probed:
-            port = self.machine.ports.reserve(self.uid)
-            waits.append(watch_probes(_container(pod), port=port, ready=ready))
+            waits.append(watch_probes(_container(pod), ports=ports, ready=ready))
         await first_of(*waits)
         grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
         await container.end(grace_seconds=grace, kill_now=self.kill_now)

@@ -11,16 +11,16 @@ LOOPBACK = "127.0.0.1"
 
 
 class Ports:
-    """The reserved ports, by the uid of the object that uses the port."""
+    """The reserved ports, by the uid of the object that uses the port, and a name of its own."""
 
     def __init__(self) -> None:
-        self._held: dict[str, socket.socket] = {}
+        self._held: dict[tuple[str, str], socket.socket] = {}
 
-    def reserve(self, uid: str, *, wanted: int = 0) -> int:
-        """Return the port of this object. Its first call reserves `wanted`, or a free port for 0. Raises OSError if the port is taken."""
-        if uid not in self._held:
-            self._held[uid] = _bound(wanted)
-        port: int = self._held[uid].getsockname()[1]
+    def reserve(self, uid: str, name: str = "", *, wanted: int = 0) -> int:
+        """Return a port of this object. Its first call reserves `wanted`, or a free port for 0. Raises OSError if the port is taken."""
+        if (uid, name) not in self._held:
+            self._held[uid, name] = _bound(wanted)
+        port: int = self._held[uid, name].getsockname()[1]
         return port
 
     def holds(self, port: int) -> bool:
@@ -28,13 +28,13 @@ class Ports:
         return any(held.getsockname()[1] == port for held in self._held.values())
 
     def release(self, uid: str) -> None:
-        """Release the port of an object."""
-        if held := self._held.pop(uid, None):
-            held.close()
+        """Release all ports of an object."""
+        for key in [key for key in self._held if key[0] == uid]:
+            self._held.pop(key).close()
 
     def close(self) -> None:
         """Release all ports."""
-        for uid in list(self._held):
+        for uid, _ in list(self._held):
             self.release(uid)
 
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
-import node_process
 import pytest
-import waiting
 from local_manifests import config_map, fine_tune_job, job
 from local_node import POLITE, SECONDS, alive, eventually, only_pod, play, printing_pod, terminated
+from node_sessions import all_running, running, running_session, start, stored, until
 
 from tuneloop_cli.local.cluster.cluster import LocalCluster
-from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.cluster.pod_objects import is_true
 from tuneloop_cli.local.errors import FolderInUse, PortInUse, SessionFailed
 from tuneloop_cli.local.node import LocalNode
@@ -34,47 +28,6 @@ subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
 time.sleep(600)
 """
 TREE = ("python", "-S", "-c", TREE_CODE)
-
-
-def until(condition, what: str):
-    return waiting.until(condition, seconds=SECONDS, what=what)
-
-
-def start(folder, *manifests, writes=0):
-    """Start a session in a process of its own. With `writes`, it kills itself after that many writes."""
-    return subprocess.Popen(
-        [sys.executable, node_process.__file__, str(folder), json.dumps(manifests), str(writes)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def running_session(folder, *manifests):
-    """A session in a process of its own that is ready; it is killed at the end."""
-    process = start(folder, *manifests)
-    try:
-        line = process.stdout.readline()
-        assert line == "ready\n", process.stderr.read()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def stored(folder, kind="Pod"):
-    return ObjectFiles(folder).read_all(kind)
-
-
-def running(folder):
-    return [pod["metadata"]["uid"] for pod in stored(folder) if pod["status"]["phase"] == "Running"]
-
-
-def all_running(folder, *, pods):
-    """Return the uids of the running pods once there are `pods` of them."""
-    return until(lambda: len(uids := running(folder)) == pods and uids, f"{pods} pods that run")
 
 
 # ---- who may start a session ----------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,13 @@ def test_an_object_keeps_its_port(ports):
     assert ports.reserve("one") != ports.reserve("two")
 
 
+def test_an_object_may_have_several_ports_which_are_released_together(ports):
+    found = [ports.reserve("one", name) for name in ("http", "metrics")]
+    assert len(set(found)) == 2
+    ports.release("one")
+    assert not any(map(ports.holds, found))
+
+
 def test_its_own_process_can_listen_there_again_and_again(ports):
     port = ports.reserve("one")
     for _ in range(2):

@@ -86,6 +86,7 @@ def test_no_field_is_both_honoured_and_without_effect():
 
 
 def test_every_manifest_of_the_operator_is_taken():
+    from tuneloop_api.contract.router import RouterSplit
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.desired.common import storage
     from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
@@ -95,7 +96,8 @@ def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_operator.desired.fine_tune_job.train_job import train_job
     from tuneloop_operator.desired.model_deployment import serving
     from tuneloop_operator.desired.model_deployment.network_policy import server_policy
-    from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
+    from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment
+    from tuneloop_operator.desired.model_deployment.service import revision_service, routed_service, stable_service
     from tuneloop_operator.settings.operator import OperatorSettings
 
     settings = OperatorSettings(default_claim="default")
@@ -113,6 +115,7 @@ def test_every_manifest_of_the_operator_is_taken():
         }
     )
     config = serving.server_config(served, serving.ArtifactReference(uri="pvc://demo/artifact", digest=None))
+    split = RouterSplit(generation=1, deployment="reviews", revisions=[])
     made = [
         *(stage_job(tuned, stage=stage, storage=store, settings=settings) for stage in ("prepare", "export")),
         train_job(tuned, attempt=1, storage=store, settings=settings),
@@ -124,6 +127,9 @@ def test_every_manifest_of_the_operator_is_taken():
         serving.server_deployment(served, config, settings=settings),
         revision_service(served, revision="abc"),
         stable_service(served, revision="abc"),
+        routed_service(served, stable="abc"),
+        router_config_map(served, split, settings=settings),
+        router_deployment(served, image="none", replicas=1, settings=settings),
     ]
     for manifest in made:
         check_fields(manifest)

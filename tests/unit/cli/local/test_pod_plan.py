@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from local_manifests import config_map
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
@@ -58,15 +59,16 @@ def run_json(**fields):
     } | fields
 
 
-def plan(given=None, *, data=None, inherited=None, port=40000):
+def plan(given=None, *, data=None, inherited=None, ports=None, runtime=None):
     maps = {"settings": config_map(data=data or {"run.json": json.dumps(run_json())})}
     return plan_process(
         given or pod(),
         config_maps=maps,
         folders=Folders(root=ROOT),
-        port=port,
+        ports={"rendezvous": 40000} if ports is None else ports,
         devices="",
         inherited=inherited or {},
+        runtime=runtime,
     )
 
 
@@ -99,7 +101,7 @@ def test_paths_of_the_configuration_lead_to_this_machine():
 
 
 def test_the_rendezvous_is_on_loopback_at_the_jobs_port():
-    assert read(plan(port=41234), "run.json")["rendezvous"] == {"address": "127.0.0.1", "port": 41234}
+    assert read(plan(ports={"rendezvous": 41234}), "run.json")["rendezvous"] == {"address": "127.0.0.1", "port": 41234}
 
 
 def test_a_stage_without_rendezvous_gets_none():
@@ -114,12 +116,43 @@ def test_a_server_listens_on_loopback_at_its_port():
         "artifactPath": f"{CLAIM}/artifact",
         "artifactUri": "pvc://demo/artifact",
     }
-    assert read(plan(data={"server.json": json.dumps(config)}, port=8081), "server.json") == {
+    assert read(plan(data={"server.json": json.dumps(config)}, ports={"http": 8081}), "server.json") == {
         "host": "127.0.0.1",
         "port": 8081,
         "artifactPath": "/folder/claims/demo/artifact",
         "artifactUri": "pvc://demo/artifact",
     }
+
+
+def router_json():
+    """Return the router's pod and its ConfigMap, as the operator writes them."""
+    golden = Path(__file__).parents[3] / "golden/operator/routed.yaml"
+    found = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(golden.read_text())}
+    return found["Deployment"]["spec"]["template"]["spec"], found["ConfigMap"]["data"]
+
+
+def test_a_router_finds_its_files_on_this_machine_and_listens_on_loopback():
+    spec, data = router_json()
+    spec["volumes"][0]["configMap"]["name"] = "settings"
+    runtime = Path("/run/user/1000/tuneloop-0123456789abcdef")
+    made = plan(pod() | {"spec": spec}, data=data, ports={"http": 8000, "metrics": 8001}, runtime=runtime)
+    own = "/folder/pods/default/gang-1-abcde/config"
+    assert made.command == (sys.executable, "-m", "tuneloop_router", f"{own}/router.json")
+    settings = read(made, "router.json")
+    assert settings["operator"].pop("url").startswith("https://")
+    assert settings == {
+        "version": 1,
+        "deployment": "reviews",
+        "folder": str(runtime),
+        "splitPath": f"{own}/split.json",
+        "host": "127.0.0.1",
+        "port": 8000,
+        "metricsPort": 8001,
+        "operator": {"caPath": f"{own}/ca.crt", "tokenPath": "/folder/secrets/token"},
+        "drainSeconds": 30,
+        "quietSeconds": 0,
+    }
+    assert read(made, "split.json") == json.loads(data["split.json"])
 
 
 @pytest.mark.parametrize(

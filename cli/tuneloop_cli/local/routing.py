@@ -1,0 +1,30 @@
+"""Which deployments have a router in front of their servers, and which pods answer users. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.cluster.pod_objects import is_router
+from tuneloop_operator.names import COMPONENT_LABEL
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Manifest
+
+_WITHOUT_ROUTER = "Recreate"
+
+
+def strategy_of(deployment: Manifest) -> str:
+    """Return how a ModelDeployment goes over to a new revision."""
+    return str((deployment["spec"].get("rollout") or {}).get("strategy") or _WITHOUT_ROUTER)
+
+
+def has_router(deployment: Manifest) -> bool:
+    """Whether requests to a ModelDeployment go by a router, which divides them."""
+    return strategy_of(deployment) != _WITHOUT_ROUTER
+
+
+def answers_users(pod: Manifest, deployment: Manifest | None) -> bool:
+    """Whether users call this pod: the router if its ModelDeployment has one, else a server."""
+    if deployment is not None and has_router(deployment):
+        return is_router(pod)
+    return COMPONENT_LABEL not in (pod["metadata"].get("labels") or {})

@@ -1,0 +1,48 @@
+"""Which pod users call: a router where the deployment has one, else a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuneloop_cli.local.routing import answers_users, has_router
+
+
+def deployment(rollout=None):
+    return {"spec": {"model": {"uri": "pvc://demo/artifact"}} | ({} if rollout is None else {"rollout": rollout})}
+
+
+def pod(**labels):
+    return {"metadata": {"labels": labels}}
+
+
+SERVER = pod(**{"tuneloop.dev/revision": "7d1f"})
+ROUTER = pod(**{"tuneloop.dev/component": "router"})
+COMPARATOR = pod(**{"tuneloop.dev/component": "comparator"})
+
+
+@pytest.mark.parametrize(
+    ("rollout", "routed"),
+    [(None, False), ({}, False), ({"strategy": None}, False), ({"strategy": "Recreate"}, False), ({"strategy": "Canary"}, True), ({"strategy": "Shadow"}, True)],
+)  # fmt: skip
+def test_every_strategy_but_recreate_has_a_router(rollout, routed):
+    assert has_router(deployment(rollout)) is routed
+
+
+@pytest.mark.parametrize("without", [None, deployment(), deployment({"strategy": "Recreate"})])
+def test_without_a_router_users_call_a_server(without):
+    assert [answers_users(found, without) for found in (SERVER, pod(), ROUTER, COMPARATOR)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_with_a_router_users_call_it_alone():
+    canary = deployment({"strategy": "Canary"})
+    assert [answers_users(found, canary) for found in (SERVER, pod(), ROUTER, COMPARATOR)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
