@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
+from tuneloop_operator.controller.observe.local_ports import local_port
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
 from tuneloop_operator.controller.observe.router_pods import router_pods
@@ -57,6 +58,7 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
         revision=metadata["labels"][REVISION_LABEL],
         ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
         restarts=containers.own.get("restartCount", 0),
+        port=local_port(manifest),
         ended=container_end(containers.state.get("terminated") or last.get("terminated")),
         waiting=reason,
         waiting_message=with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),
