@@ -112,7 +112,10 @@ def logs(
     name: Annotated[str, typer.Argument(help="A FineTuneJob or ModelDeployment.")],
     folder: Folder = DEFAULT_DIR,
     stage: Annotated[
-        str | None, typer.Option("--stage", help="prepare, train, export or serve. Default: the newest.")
+        str | None,
+        typer.Option(
+            "--stage", help="prepare, train, export, serve or router. Default: the newest; serve and router together."
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with new lines until Ctrl-C.")] = False,
 ) -> None:

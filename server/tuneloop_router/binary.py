@@ -1,9 +1,10 @@
-"""Finds Envoy."""
+"""Finds Envoy: `python -m tuneloop_router.binary` prints its path, or ends with exit code 2."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,3 +34,17 @@ def _of_package() -> str | None:
         if os.access(program, os.X_OK):
             return str(program)
     return None
+
+
+def main() -> int:
+    """Print where Envoy is; return the exit code."""
+    try:
+        print(find_envoy(None))
+    except CannotRun as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,9 @@ from tuneloop_cli.terminal import Output, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-STAGES = ("prepare", "train", "export", "serve")
+STAGES = ("prepare", "train", "export", "serve", "router")
+_SERVING = ("serve", "router")
+"""What is shown together if no stage is asked for."""
 FOLLOW_SECONDS = 0.2
 
 
@@ -36,6 +38,7 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
         "train": rf"{own}-a[0-9]+-[0-9]+-[a-z0-9]+",
         "export": rf"{own}-export-[a-z0-9]+",
         "serve": rf"{own}-[0-9a-f]{{8}}-[a-z0-9]{{5}}",  # hash of the revision, then the pod's random suffix
+        "router": rf"{own}-router-[a-z0-9]{{5}}",
     }
     found = [
         PodLog(path=path, stage=stage, changed=path.stat().st_mtime)
@@ -47,12 +50,13 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
 
 
 def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> None:
-    """Print the logs of one stage, pod after pod. With `follow`, print new lines until Ctrl-C."""
+    """Print the logs of one stage, pod after pod; without a stage, of the last one, or of servers and router. With `follow`, print new lines until Ctrl-C."""
     if stage is not None:
         require_choice("--stage", stage, STAGES)
     logs = logs_of(name, folder)
-    wanted = stage or (logs[-1].stage if logs else "")
-    chosen = [log for log in logs if log.stage == wanted]
+    last = logs[-1].stage if logs else ""
+    wanted = (stage,) if stage else _SERVING if last in _SERVING else (last,)
+    chosen = [log for log in logs if log.stage in wanted]
     if not chosen:
         raise TuneloopExit(
             Exit.FAILED, f"no log of {name!r}{f' for stage {stage}' if stage else ''} in {folder / 'logs'}"

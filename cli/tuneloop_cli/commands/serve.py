@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.local.routing import has_router, leads_to_router
 from tuneloop_cli.terminal import say
 from tuneloop_cli.views.values import at
 from tuneloop_operator.decide.model_deployment.trouble import SERVER_ENDED
@@ -49,13 +50,19 @@ async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
                 continue
             require_can_become_ready(version)
             ready = condition(version, "Ready")
-            if ready.get("status") == "True":
+            if ready.get("status") == "True" and _has_address(session, version):
                 say(f"{metadata['name']} answers at {at(version, 'status.url')}")
                 return
             message = ready.get("message", "")
             if message and message != printed:
                 printed = message
                 say(message)
+
+
+def _has_address(session: LocalSession, deployment: Manifest) -> bool:
+    """Whether the status has the address that stays: that of the router, if there is one."""
+    pods = session.node.cluster.all("Pod", namespace=deployment["metadata"]["namespace"])
+    return not has_router(deployment) or leads_to_router(deployment, pods)
 
 
 def require_can_become_ready(deployment: Manifest) -> None:

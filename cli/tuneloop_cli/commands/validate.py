@@ -15,9 +15,10 @@ from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.errors import ClaimMissing
+from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable
 from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
+from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
 from tuneloop_operator.decide.accept import refusals_of
@@ -86,12 +87,13 @@ def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
-    """Return the operator's refusals, or else the missing claim; None for a manifest that can run."""
-    if refusals := refusals_of(loaded.resource, settings):
-        return "\n".join(str(refusal) for refusal in refusals)
+    """Return the operator's refusals, or else what is missing on this machine: a claim, Envoy; None for a manifest that can run."""
     try:
+        refusals = refusals_of(loaded.resource, settings) or missing_for_router(loaded.manifest)
+        if refusals:
+            return "\n".join(str(refusal) for refusal in refusals)
         require_claims(loaded.manifest, folders=folders)
-    except ClaimMissing as error:
+    except (ClaimMissing, FolderUnusable) as error:
         return str(error)
     return None
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from tuneloop_cli.local.cluster.pod_objects import is_router
 from tuneloop_operator.names import COMPONENT_LABEL
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tuneloop_operator.cluster import Manifest
 
 _WITHOUT_ROUTER = "Recreate"
@@ -28,3 +31,10 @@ def answers_users(pod: Manifest, deployment: Manifest | None) -> bool:
     if deployment is not None and has_router(deployment):
         return is_router(pod)
     return COMPONENT_LABEL not in (pod["metadata"].get("labels") or {})
+
+
+def leads_to_router(deployment: Manifest, pods: Iterable[Manifest]) -> bool:
+    """Whether the address in the status of a ModelDeployment is that of its router. Until a router is ready, it is that of a server."""
+    url = (deployment.get("status") or {}).get("url", "")
+    routers = (pod["metadata"].get("annotations") or {} for pod in pods if is_router(pod))
+    return url in [annotations[LOCAL_URL] for annotations in routers if LOCAL_URL in annotations]

@@ -30,11 +30,14 @@ from tuneloop_cli.local.overlay import Hardware
 from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
+from tuneloop_operator.routers.local_routers import LocalRouters
+from tuneloop_operator.routers.server import RouterServer
 from tuneloop_operator.settings.operator import OperatorSettings
 
 if TYPE_CHECKING:
@@ -74,10 +77,10 @@ class LocalSession:
         """Lock the folder and start. Raises FolderInUse, PortInUse."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.node)
-            listening = socket.create_server((LOOPBACK, 0))
-            self._settings = _settings(progress_port=listening.getsockname()[1])
+            progress, routers = (socket.create_server((LOOPBACK, 0)) for _ in range(2))
+            self._settings = _settings(progress_port=progress.getsockname()[1], router_port=routers.getsockname()[1])
             operator = Operator(cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC))
-            await self._serve_progress(operator, stack=stack, listening=listening)
+            await self._serve_pods(operator, stack=stack, progress=progress, routers=routers)
             self.node.listen(operator.on_event)
             self.node.cluster.subscribe(self._notify_watchers)
             self._operator_task = self.node.tasks.create_task(operator.run())
@@ -93,7 +96,7 @@ class LocalSession:
         return await self._stack.__aexit__(kind, error, trace)
 
     async def submit(self, *manifests: Manifest) -> list[Submitted]:
-        """Store validated manifests, jobs first. Raises NotAccepted, ClaimMissing before anything is changed.
+        """Store validated manifests, jobs first. Raises NotAccepted, ClaimMissing, FolderUnusable before anything is changed.
 
         A FineTuneJob that has failed starts again and resumes from its checkpoints. A FineTuneJob that has succeeded stays as it is.
         """
@@ -198,17 +201,24 @@ class LocalSession:
         finally:
             self._watchers.discard(queue)
 
-    async def _serve_progress(self, operator: Operator, *, stack: AsyncExitStack, listening: socket.socket) -> None:
-        """Serve progress posts of the stages on loopback, with a token that only this user can read."""
+    async def _serve_pods(
+        self, operator: Operator, *, stack: AsyncExitStack, progress: socket.socket, routers: socket.socket
+    ) -> None:
+        """Serve progress posts of the stages, and polls of the routers, on loopback, with a token that only this user can read."""
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
-        server = ProgressServer(
+        posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
             knows_job=operator.knows_job,
             on_progress=operator.progress,
         )
-        await stack.enter_async_context(served_to_own_processes(server.application(), listening))
+        polls = RouterServer(
+            authenticator=LocalRouters(token), split_of=operator.split_of, on_report=operator.router_report
+        )
+        operator.on_split_change(polls.changed)
+        for app, listening in ((posts.application(), progress), (polls.application(), routers)):
+            await stack.enter_async_context(served_to_own_processes(app, listening))
 
     def _has_stopped(self, job: Manifest) -> bool:
         """Whether a job has stopped. A finished job may be deleted already, by its ttlSecondsAfterFinished."""
@@ -234,15 +244,16 @@ def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None
     """Raise NotAccepted with what the operator and this machine refuse, before the command waits for a job that would never run."""
     kind: CustomKind = manifest["kind"]
     refused = refusals_of(RESOURCES[kind].from_wire(manifest), settings)
-    if refusals := [*refused, *references.missing(manifest["spec"], os.environ)]:
+    if refusals := [*refused, *references.missing(manifest["spec"], os.environ), *missing_for_router(manifest)]:
         raise NotAccepted("\n".join(map(str, refusals)))
 
 
-def _settings(*, progress_port: int) -> OperatorSettings:
+def _settings(*, progress_port: int, router_port: int) -> OperatorSettings:
     return OperatorSettings(
         local=True,
         default_claim=DEFAULT_CLAIM,
         progress_url=f"http://{LOOPBACK}:{progress_port}",
+        router_url=f"http://{LOOPBACK}:{router_port}",
         progress_interval_seconds=_PROGRESS_INTERVAL_SECONDS,
     )
 

@@ -54,6 +54,15 @@ def test_a_name_is_no_pattern(tmp_path) -> None:
     assert logs_of("r.views", tmp_path) == []
 
 
+def test_a_router_is_shown_with_the_servers_and_alone_if_asked_for(tmp_path, capsys) -> None:
+    write_log(tmp_path, "reviews-0123abcd-fghjk", "a server\n")
+    write_log(tmp_path, "reviews-router-klmnp", "a router\n")
+    print_logs("reviews", folder=tmp_path, stage=None, follow=False)
+    assert {"a server", "a router"} <= set(capsys.readouterr().out.splitlines())
+    print_logs("reviews", folder=tmp_path, stage="router", follow=False)
+    assert capsys.readouterr().out == "a router\n"
+
+
 def test_logs_of_several_pods_have_their_names_above(tmp_path, capsys) -> None:
     write_log(tmp_path, "reviews-a1-0-bcdfg", "one\n")
     write_log(tmp_path, "reviews-a1-1-bcdfg", "two\n")

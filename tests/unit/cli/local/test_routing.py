@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop_cli.local.routing import answers_users, has_router
+from tuneloop_cli.local.routing import answers_users, has_router, leads_to_router
 
 
 def deployment(rollout=None):
@@ -46,3 +46,20 @@ def test_with_a_router_users_call_it_alone():
         True,
         False,
     ]
+
+
+def at(url, pod):
+    return {"metadata": pod["metadata"] | {"annotations": {"tuneloop.dev/local-url": url}}}
+
+
+@pytest.mark.parametrize(("url", "leads"), [("http://127.0.0.1:1", False), ("http://127.0.0.1:2", True), ("http://reviews.default.svc", False), (None, False)])  # fmt: skip
+def test_the_address_of_a_deployment_leads_to_its_router_once_it_is_that_of_the_routers_pod(url, leads):
+    pods = [at("http://127.0.0.1:1", SERVER), at("http://127.0.0.1:2", ROUTER)]
+    assert leads_to_router(deployment({"strategy": "Canary"}) | {"status": {"url": url}}, pods) is leads
+
+
+def test_a_router_that_is_not_started_has_no_address():
+    assert not leads_to_router(
+        deployment({"strategy": "Canary"}),
+        [ROUTER | {"metadata": {"labels": ROUTER["metadata"]["labels"], "annotations": {}}}],
+    )

