@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tuneloop_cli.local.own_port import for_own_processes
+from tuneloop_cli.local.own_port import for_own_processes, served_to_own_processes
 
 
 def status_of(*, host: str = "127.0.0.1:{port}", content_type: str = "application/json") -> int:
@@ -59,3 +59,26 @@ def test_another_host_is_refused(host):
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_what_a_form_can_send_is_refused(kind):
     assert status_of(content_type=kind) == 415
+
+
+def test_the_end_of_a_port_does_not_wait_for_a_long_poll():
+    async def story() -> None:
+        begun = asyncio.Event()
+
+        async def held(_: web.Request) -> web.Response:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nothing sets this event")
+
+        app = web.Application()
+        app.router.add_get("/", held)
+        listening = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(20):  # aiohttp itself would wait for a minute
+            async with served_to_own_processes(app, listening):
+                poll = asyncio.create_task(session.get(url))
+                await begun.wait()
+            with pytest.raises(aiohttp.ClientError):
+                await poll
+
+    asyncio.run(story())
