@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+import time
+from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+import aiohttp
 
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 _A_RUN_HELPS = frozenset({"JobNotFound", "JobNotFinished", "JobFailed"})
 """Reasons of ModelAvailable=False."""
+_ROUTER_SECONDS, _PAUSE_SECONDS = 10.0, 0.05
 
 
 def serve_deployment(files: list[Path], *, folder: Path, port: int) -> None:
@@ -51,12 +56,26 @@ async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
             require_can_become_ready(version)
             ready = condition(version, "Ready")
             if ready.get("status") == "True" and _has_address(session, version):
+                if has_router(version):
+                    await _until_it_answers(at(version, "status.url"))
                 say(f"{metadata['name']} answers at {at(version, 'status.url')}")
                 return
             message = ready.get("message", "")
             if message and message != printed:
                 printed = message
                 say(message)
+
+
+async def _until_it_answers(url: str) -> None:
+    """Return once requests to this address reach a server: a router finds a server that has come up by asking it every now and then."""
+    deadline = time.monotonic() + _ROUTER_SECONDS
+    async with aiohttp.ClientSession() as http:
+        while time.monotonic() < deadline:
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with http.get(f"{url}/readyz", timeout=aiohttp.ClientTimeout(total=1)) as reply:
+                    if reply.status == HTTPStatus.OK:
+                        return
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _has_address(session: LocalSession, deployment: Manifest) -> bool:

@@ -106,7 +106,10 @@ def _revision_cluster(split: Split, revision: Revision) -> Json:
 _HEALTH_CHECK: Json = {
     "timeout": "1s",
     "interval": "1s",
-    "no_traffic_interval": "1s",
+    "no_traffic_healthy_interval": "1s",
+    # somebody waits for a server that comes up
+    "unhealthy_interval": "0.2s",
+    "no_traffic_interval": "0.2s",
     "interval_jitter_percent": 10,
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
