@@ -46,24 +46,35 @@ async def _serve(manifest: Manifest, *, folder: Path, port: int) -> None:
 
 
 async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
-    """Return once the server is ready. Raises TuneloopExit if waiting cannot make it ready."""
-    metadata = deployment["metadata"]
-    printed = ""
+    """Return once the servers are ready. Raises TuneloopExit if waiting cannot make them ready.
+
+    The address is printed before that if a router answers there: by the servers of the old revision, until the new one has its share.
+    """
+    printed, is_announced = "", False
     async with aclosing(versions_of(session, deployment)) as versions:
         async for version in versions:
             if _is_stale(version):
                 continue
-            require_can_become_ready(version)
+            if not is_announced:
+                require_can_become_ready(version)
             ready = condition(version, "Ready")
-            if ready.get("status") == "True" and _has_address(session, version):
-                if has_router(version):
-                    await _until_it_answers(at(version, "status.url"))
-                say(f"{metadata['name']} answers at {at(version, 'status.url')}")
+            is_ready = ready.get("status") == "True"
+            if not is_announced and (is_ready or _stable_answers(version)) and _has_address(session, version):
+                await _announce(version)
+                is_announced = True
+            if is_ready and is_announced:
                 return
             message = ready.get("message", "")
-            if message and message != printed:
+            if message and message != printed and not is_ready:
                 printed = message
                 say(message)
+
+
+async def _announce(deployment: Manifest) -> None:
+    url = at(deployment, "status.url")
+    if has_router(deployment):
+        await _until_it_answers(url)
+    say(f"{deployment['metadata']['name']} answers at {url}")
 
 
 async def _until_it_answers(url: str) -> None:
@@ -76,6 +87,11 @@ async def _until_it_answers(url: str) -> None:
                     if reply.status == HTTPStatus.OK:
                         return
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _stable_answers(deployment: Manifest) -> bool:
+    """Whether a router has ready servers of the old revision, while a new one gets its share."""
+    return has_router(deployment) and bool(at(deployment, "status.stable.readyReplicas"))
 
 
 def _has_address(session: LocalSession, deployment: Manifest) -> bool:
