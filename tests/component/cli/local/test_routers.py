@@ -144,7 +144,8 @@ def test_a_router_that_is_killed_starts_again_in_the_same_place(tmp_path):
             await eventually(lambda: not psutil.pid_exists(first.pid), "the end of Envoy")
 
             def restarted():
-                return found.pod("router")["status"]["containerStatuses"][0]["restartCount"] == 1
+                (status,) = found.pod("router")["status"]["containerStatuses"]
+                return status["restartCount"] == 1 and status["ready"]
 
             await eventually(restarted, "the restart")
             await eventually(lambda: found.url == url, "the same address")
