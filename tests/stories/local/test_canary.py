@@ -1,0 +1,146 @@
+"""A canary on one machine: the operator's own roll-out, real model servers, and Envoy before them."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import signal
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from artifact import make_artifact
+from free_ports import free_port
+from required import skip_or_fail
+from tiny_models import tiny_bert
+from waiting import eventually
+from workspace import CLAIM, Workspace, deployment_manifest, processes_of, until
+
+from tuneloop_cli.local.session import LocalSession
+from tuneloop_router.binary import find_envoy
+from tuneloop_router.errors import CannotRun
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+pytestmark = pytest.mark.local_story
+
+SECONDS = 120
+STEPS = [{"weight": 50, "pause": True}, {"weight": 100}]
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    try:
+        find_envoy(None)
+    except CannotRun as error:
+        skip_or_fail(str(error))
+    made = Workspace(tmp_path)
+    for name, seed in (("first", 0), ("second", 1)):
+        make_artifact(made.claim / name, tiny_bert(made.claim / "model"), seed=seed)
+    return made
+
+
+def manifest(artifact: str, *, command: str = "") -> dict[str, Any]:
+    made = deployment_manifest(
+        model={"uri": f"pvc://{CLAIM}/{artifact}"},
+        rollout={"strategy": "Canary", "steps": STEPS, "rollback": {"baking": "0s"}},
+    )
+    made["metadata"] |= {"namespace": "default"}
+    made["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
+    return made
+
+
+async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the status of the deployment once this holds for it."""
+    found = await session.wait_for(
+        "ModelDeployment", "reviews", until=lambda stored: holds(stored.get("status", {})), seconds=SECONDS
+    )
+    return found["status"]
+
+
+def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
+    """Whether the deployment is ready, and its address that of its router."""
+
+    def holds(status: dict[str, Any]) -> bool:
+        pods = session.node.cluster.all("Pod")
+        routers = [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/component") == "router"]
+        addresses = [pod["metadata"]["annotations"].get("tuneloop.dev/local-url") for pod in routers]
+        return status.get("phase") == "Ready" and status.get("url") in addresses
+
+    return holds
+
+
+def ask(url: str, **headers: str) -> tuple[int, str]:
+    """Ask for a prediction; return the status, and the revision that answered."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        body = json.dumps({"inputs": "a good film"})
+        connection.request("POST", "/predict", body, {"content-type": "application/json"} | headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.getheader("x-tuneloop-revision", "").removeprefix("reviews-")
+    finally:
+        connection.close()
+
+
+async def answers(url: str) -> bool:
+    return (await asyncio.to_thread(ask, url))[0] == 200
+
+
+async def answers_of(url: str, count: int) -> Counter[tuple[int, str]]:
+    """Return how often each status and revision came back."""
+    return Counter([await asyncio.to_thread(ask, url) for _ in range(count)])
+
+
+def test_a_canary_gets_half_of_the_requests_until_a_person_lets_it_have_all_and_the_next_session_serves_it(
+    workspace: Workspace,
+) -> None:
+    async def story(session: LocalSession) -> str:
+        await session.submit(manifest("first"))
+        first = await status_once(session, is_routed(session))
+        url, stable = first["url"], first["stable"]["revision"]
+        await eventually(partial(answers, url), seconds=20, what="the router finds the server")
+        assert await answers_of(url, 3) == {(200, stable): 3}
+        await session.submit(manifest("second"))
+        half = await status_once(session, lambda status: status["rollout"].get("phase") == "Paused")
+        canary = half["canary"]["revision"]
+        found = await answers_of(url, 60)
+        assert set(found) == {(200, stable), (200, canary)}
+        assert ask(url, host="rebound.example") == (403, "")
+        await session.submit(manifest("second", command="approve/1"))
+        done = await status_once(session, lambda status: status["stable"]["revision"] == canary)
+        assert done["url"] == url
+        assert await answers_of(url, 10) == {(200, canary): 10}
+        return canary
+
+    canary = asyncio.run(whole(workspace, story))
+    serves_at_its_port(workspace, canary)
+
+
+async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[str]]) -> str:
+    async with LocalSession(workspace.path / ".tuneloop") as session:
+        try:
+            return await story(session)
+        finally:
+            await session.abort()
+
+
+def serves_at_its_port(workspace: Workspace, revision: str) -> None:
+    """The next session, of the command line, begins with what the one before has left in the folder."""
+    workspace.write("deployment.yaml", manifest("second"))
+    port, log = free_port(), workspace.path / "serve.log"
+    server = workspace.start("serve", "-f", "deployment.yaml", "--port", str(port), log=log.name)
+    try:
+        until(lambda: "answers at" in log.read_text(), seconds=SECONDS, what="the address", process=server)
+        assert f"reviews answers at http://127.0.0.1:{port}\n" in log.read_text()
+        assert ask(f"http://127.0.0.1:{port}") == (200, revision)
+        assert workspace.tuneloop("describe", "mdep", "reviews").returncode == 0
+        assert '"router"' in workspace.tuneloop("logs", "reviews", "--stage", "router").stdout
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0
+    assert processes_of(workspace.path) == []
