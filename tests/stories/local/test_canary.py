@@ -96,7 +96,7 @@ async def answers_of(url: str, count: int) -> Counter[tuple[int, str]]:
     return Counter([await asyncio.to_thread(ask, url) for _ in range(count)])
 
 
-def test_a_canary_gets_half_of_the_requests_until_a_person_lets_it_have_all_and_the_next_session_serves_it(
+def test_a_canary_gets_half_of_the_requests_until_a_person_approves_and_the_next_session_begins_from_it(
     workspace: Workspace,
 ) -> None:
     async def story(session: LocalSession) -> str:
@@ -118,7 +118,7 @@ def test_a_canary_gets_half_of_the_requests_until_a_person_lets_it_have_all_and_
         return canary
 
     canary = asyncio.run(whole(workspace, story))
-    serves_at_its_port(workspace, canary)
+    goes_back_in_the_next_session(workspace, stable=canary)
 
 
 async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[str]]) -> str:
@@ -129,16 +129,18 @@ async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[
             await session.abort()
 
 
-def serves_at_its_port(workspace: Workspace, revision: str) -> None:
-    """The next session, of the command line, begins with what the one before has left in the folder."""
-    workspace.write("deployment.yaml", manifest("second"))
+def goes_back_in_the_next_session(workspace: Workspace, *, stable: str) -> None:
+    """The next session, of the command line, begins with the revision that was stable at the end of the one before."""
+    workspace.write("deployment.yaml", manifest("first"))
     port, log = free_port(), workspace.path / "serve.log"
     server = workspace.start("serve", "-f", "deployment.yaml", "--port", str(port), log=log.name)
     try:
-        until(lambda: "answers at" in log.read_text(), seconds=SECONDS, what="the address", process=server)
+        until(lambda: "must approve" in log.read_text(), seconds=SECONDS, what="the first step", process=server)
         assert f"reviews answers at http://127.0.0.1:{port}\n" in log.read_text()
-        assert ask(f"http://127.0.0.1:{port}") == (200, revision)
-        assert workspace.tuneloop("describe", "mdep", "reviews").returncode == 0
+        found = asyncio.run(answers_of(f"http://127.0.0.1:{port}", 60))
+        assert (len(found), (200, stable) in found, {status for status, _ in found}) == (2, True, {200})
+        assert " 50% " in workspace.tuneloop("get", "mdep", "reviews").stdout
+        assert "must approve" in workspace.tuneloop("describe", "mdep", "reviews").stdout
         assert '"router"' in workspace.tuneloop("logs", "reviews", "--stage", "router").stdout
     finally:
         server.send_signal(signal.SIGINT)

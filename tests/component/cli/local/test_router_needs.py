@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -9,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop_cli.local.errors import FolderUnusable
+from tuneloop_cli.commands.validate import check_files
+from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.local.errors import FolderUnusable, NotAccepted
 from tuneloop_cli.local.processes import runtime_folders
 from tuneloop_cli.local.router_needs import missing_for_router
+from tuneloop_cli.local.session import LocalSession
 
 
 def deployment(**spec):
@@ -89,3 +94,27 @@ def test_no_place_at_all_is_an_error_that_names_the_places(monkeypatch):
         FolderUnusable, match=r"no folder for the sockets of a router: .*/tmp; one that can be written to"
     ):
         missing_for_router(deployment(rollout={"strategy": "Canary"}))
+
+
+def written(tmp_path, rollout) -> Path:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(json.dumps(deployment(rollout=rollout)))
+    return path
+
+
+def test_validate_says_what_is_missing(without_envoy, tmp_path, capsys):
+    with pytest.raises(TuneloopExit) as ended:
+        check_files([written(tmp_path, {"strategy": "BlueGreen"})], folder=tmp_path / "folder")
+    assert ended.value.code == Exit.BAD_INPUT
+    assert "spec.rollout.strategy: found BlueGreen; this strategy divides requests by Envoy" in capsys.readouterr().out
+
+
+def test_a_session_begins_nothing_that_lacks_a_router(without_envoy, tmp_path):
+    async def submit() -> int:
+        (tmp_path / "folder/claims/demo").mkdir(parents=True)
+        async with LocalSession(tmp_path / "folder") as session:
+            with pytest.raises(NotAccepted, match="Envoy, which is not installed on this machine"):
+                await session.submit(deployment(rollout={"strategy": "Canary"}))
+            return len(session.node.cluster.all("ModelDeployment"))
+
+    assert asyncio.run(submit()) == 0

@@ -1,0 +1,87 @@
+"""The port of a session at which routers ask for their split: an answer comes as soon as the operator wants another one, to holders of the token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from local_node import eventually
+from required import skip_or_fail
+
+from tuneloop_cli.local.session import LocalSession
+from tuneloop_router.binary import find_envoy
+from tuneloop_router.errors import CannotRun
+
+
+@pytest.fixture(autouse=True)
+def envoy() -> None:
+    try:
+        find_envoy(None)
+    except CannotRun as error:
+        skip_or_fail(str(error))
+
+
+def deployment(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "default"},
+        "spec": {"model": {"uri": "pvc://demo/artifact"}, "rollout": {"strategy": "Canary"}} | spec,
+    }
+
+
+class Polls:
+    """Asks as a router does."""
+
+    def __init__(self, session: LocalSession, http: aiohttp.ClientSession) -> None:
+        (found,) = [
+            found for found in session.node.cluster.all("ConfigMap") if found["metadata"]["name"] == "reviews-router"
+        ]
+        self._url = json.loads(found["data"]["router.json"])["operator"]["url"]
+        self._token = (session.node.folders.secrets / "token").read_text()
+        self._http = http
+
+    async def ask(self, in_force: int, *, token: str = "", **headers: str) -> tuple[int, dict[str, Any]]:
+        """Return status and document of a poll that may be held for 30 s."""
+        sent = {"authorization": f"Bearer {token or self._token}"} | headers
+        query = {"inForce": str(in_force), "hold": "30"}
+        async with self._http.get(self._url, params=query, headers=sent) as answer:
+            return answer.status, await answer.json() if answer.status == 200 else {}
+
+
+def test_a_router_gets_each_split_as_soon_as_it_is_wanted(tmp_path):
+    async def story(session: LocalSession, http: aiohttp.ClientSession) -> None:
+        await session.submit(deployment())
+
+        def has_its_port() -> bool:
+            (stored,) = session.node.cluster.all("ModelDeployment")
+            routers = stored.get("status", {}).get("rollout", {}).get("routers", [])
+            return any(router.get("generation", 0) >= 2 for router in routers)
+
+        await eventually(has_its_port, "a split with the server's port is in force, and is reported")
+        polls = Polls(session, http)
+        _, first = await polls.ask(1)
+        assert first["revisions"][0]["host"] == "127.0.0.1"
+        assert first["revisions"][0]["port"] != 9
+        assert (await polls.ask(1, token="another"))[0] == 401
+        assert (await polls.ask(1, host="rebound.example"))[0] == 403
+        held = asyncio.create_task(polls.ask(first["generation"]))
+        await asyncio.sleep(0)
+        await session.submit(deployment(expose={"stickyHeader": "x-user"}))
+        async with asyncio.timeout(15):  # without a word of the operator it is held for 30 s
+            status, second = await held
+        assert (status, second["sticky"]["header"]) == (200, "x-user")
+        assert second["generation"] > first["generation"]
+
+    async def whole() -> None:
+        (tmp_path / "claims/demo").mkdir(parents=True)
+        async with LocalSession(tmp_path) as session, aiohttp.ClientSession() as http:
+            try:
+                await story(session, http)
+            finally:
+                await session.abort()
+
+    asyncio.run(whole())
