@@ -111,6 +111,9 @@ def test_a_canary_gets_half_of_the_requests_until_a_person_approves_and_the_next
         found = await answers_of(url, 60)
         assert set(found) == {(200, stable), (200, canary)}
         assert ask(url, host="rebound.example") == (403, "")
+        assert (
+            ask(url, **{"content-type": "text/plain"})[0] == 415
+        )  # what a form of a web page can send: refused by the servers
         await session.submit(manifest("second", command="approve/1"))
         done = await status_once(session, lambda status: status["stable"]["revision"] == canary)
         assert done["url"] == url
