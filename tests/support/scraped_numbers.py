@@ -76,7 +76,7 @@ def scraped(folder: Path, registry: CollectorRegistry) -> Iterator[Scraped]:
     )
     server, thread = start_http_server(0, "127.0.0.1", registry=registry)
     with asyncio.Runner() as runner:
-        prometheus = LocalPrometheus(folder, scrape_seconds=1)
+        prometheus = LocalPrometheus(folder, say=print, scrape_seconds=1)
         runner.run(prometheus.__aenter__())
         door = PrometheusDoor(Place(address=prometheus.url))
         runner.run(door.__aenter__())

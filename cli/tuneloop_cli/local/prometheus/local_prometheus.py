@@ -1,6 +1,6 @@
 """LocalPrometheus: a Prometheus of the session, on loopback. It ends with the session, and its data lie in the session's folder.
 
-async with LocalPrometheus(folder) as prometheus:
+async with LocalPrometheus(folder, say=print) as prometheus:
     prometheus.targets([Target(address="127.0.0.1:8000", namespace="default", deployment="reviews", revision="reviews-1a2b")])
     PrometheusDoor(Place(address=prometheus.url))
 """
@@ -45,10 +45,6 @@ _NAMES_AN_ERROR = re.compile(r"\blevel=error\b", re.IGNORECASE)
 """After a panic, the last lines of the log are a stack."""
 
 
-def _to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
 class LocalPrometheus:
     """One Prometheus, as an async context manager. Must be entered in the main thread: the program ends with the thread that starts it."""
 
@@ -56,11 +52,11 @@ class LocalPrometheus:
         self,
         folder: Path,
         *,
+        say: Callable[[str], None],
         scrape_seconds: int = 5,
         cache: Path | None = None,
-        say: Callable[[str], None] = _to_stderr,
     ) -> None:
-        """`folder`: for configuration, data and log; `cache`: of fetched programs; `say`: gets a sentence before something is fetched."""
+        """`folder`: for configuration, data and log; `say`: gets a sentence before something is fetched; `cache`: of fetched programs."""
         self._folder = folder
         self._scrape_seconds = scrape_seconds
         self._cache = cache

@@ -78,7 +78,7 @@ def test_its_data_lie_in_the_folder_and_the_log_names_no_error(numbers):
 
 def test_it_ends_with_its_session_and_begins_again_with_the_old_data(tmp_path):
     async def life() -> tuple[int, str]:
-        async with LocalPrometheus(tmp_path) as prometheus:
+        async with LocalPrometheus(tmp_path, say=print) as prometheus:
             return _pid(tmp_path), prometheus.url
 
     first, _ = asyncio.run(life())
@@ -91,7 +91,7 @@ def test_it_ends_when_the_body_raises(tmp_path):
     found = []
 
     async def life() -> None:
-        async with LocalPrometheus(tmp_path):
+        async with LocalPrometheus(tmp_path, say=print):
             found.append(_pid(tmp_path))
             raise RuntimeError("a defect")
 
@@ -106,7 +106,7 @@ from pathlib import Path
 from tuneloop_cli.local.prometheus.local_prometheus import LocalPrometheus
 
 async def life():
-    async with LocalPrometheus(Path(sys.argv[1])):
+    async with LocalPrometheus(Path(sys.argv[1]), say=print):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
@@ -136,7 +136,7 @@ def test_what_keeps_it_from_starting_is_named(tmp_path):
     (tmp_path / "data").write_text("no folder")
 
     async def life() -> None:
-        async with LocalPrometheus(tmp_path):
+        async with LocalPrometheus(tmp_path, say=print):
             raise AssertionError("it started")
 
     with pytest.raises(
