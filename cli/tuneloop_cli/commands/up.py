@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
 
 
+_PRINTED = ("status.phase", "status.url", "status.rollout.share")
+
+
 def keep_up(files: list[Path], *, folder: Path, ranks: int | None) -> None:
     """Submit all manifests and print changes until Ctrl-C; then every job saves a checkpoint and stops."""
     loaded = manifests_in(files)
@@ -45,12 +48,12 @@ async def _print_all_changes(session: LocalSession, manifests: list[Manifest]) -
 
 
 async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
-    """Print a line at each change of phase."""
+    """Print a line at each change of phase, and of what users of a deployment notice: its address, and the share of a new revision."""
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
-    printed = ""
+    printed: tuple[object, ...] = ()
     async with aclosing(versions_of(session, manifest)) as versions:
         async for version in versions:
-            phase = at(version, "status.phase")
-            if phase and phase != printed:
-                printed = phase
+            found = tuple(at(version, path) for path in _PRINTED)
+            if found[0] and found != printed:
+                printed = found
                 say(f"{name}: {view_of(version).line(version)}")

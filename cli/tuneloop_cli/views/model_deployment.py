@@ -25,16 +25,31 @@ def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
 
 
 def _rollout(rollout: Manifest) -> Iterator[str]:
-    """Yield where the roll-out is, and which revisions are not offered again."""
+    """Yield where the roll-out is, what each router follows, and which revisions are not offered again."""
     yield from pair("phase", rollout.get("phase"))
+    yield from pair("step", rollout.get("step") if rollout.get("canary") else None)
+    yield from pair("requests", _shares(rollout))
     yield from pair("why", rollout.get("message"))
+    for router in rollout.get("routers") or ():
+        yield from pair("router", f"{router['name']} follows {_generation(router)}")
     for rejected in rollout.get("rejected") or ():
         yield from pair("rejected", f"{rejected['revision']}, {rejected['reason']}: {rejected['message']}")
 
 
+def _generation(router: Manifest) -> str:
+    return f"generation {router['generation']}" if "generation" in router else "nothing yet"
+
+
+def _shares(rollout: Manifest) -> str | None:
+    """Return the shares of the revisions as the routers are to divide them: `834ce382 20%, 8aeb6ba5 80%`; None if there is no roll-out."""
+    weights = at(rollout, "split.weights") or ()
+    return ", ".join(f"{share['revision']} {share['weight']}%" for share in weights) or None
+
+
 def deployment_line(deployment: Manifest) -> str:
-    """Return one line of the present state: phase and address."""
-    return f"{at(deployment, 'status.phase')}  {at(deployment, 'status.url') or ''}"
+    """Return one line of the present state: phase, a new revision with its share of the requests, address."""
+    parts = (at(deployment, path) for path in ("status.phase", "status.rollout.share", "status.url"))
+    return "  ".join(str(part) for part in parts if part)
 
 
 MODEL_DEPLOYMENT = KindView(

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from stored_conditions import condition
 
+from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.progress import live, plain_line
 from tuneloop_cli.views.result import result
@@ -177,7 +178,16 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         "phase": "Progressing",
         "stable": {"revision": "03ab0000", "readyReplicas": 2},
         "canary": {"revision": "7d1f0000", "readyReplicas": 1},
-        "rollout": {"phase": "Paused", "message": "a person must approve", "rejected": [rejected]},
+        "rollout": {
+            "phase": "Paused",
+            "message": "a person must approve",
+            "canary": "7d1f0000",
+            "share": "7d1f0000 25%",
+            "step": 2,
+            "split": {"weights": [{"revision": "7d1f0000", "weight": 25}, {"revision": "03ab0000", "weight": 75}]},
+            "routers": [{"name": "api-router-x", "generation": 4}, {"name": "api-router-y"}],
+            "rejected": [rejected],
+        },
     }
     lines = page(DEPLOYMENT | {"status": status}, now=NOW, has_session=True).splitlines()
     for line in (
@@ -185,8 +195,13 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         "  revision:           7d1f0000",
         "Roll-out:",
         "  phase:              Paused",
+        "  step:               2",
+        "  requests:           7d1f0000 25%, 03ab0000 75%",
         "  why:                a person must approve",
+        "  router:             api-router-x follows generation 4",
+        "  router:             api-router-y follows nothing yet",
         "  rejected:           99ff0000, Broken: no memory",
     ):
         assert line in lines
     assert "Roll-out:" not in page(DEPLOYMENT, now=NOW, has_session=True).splitlines()
+    assert view_of(DEPLOYMENT).line(DEPLOYMENT | {"status": status}) == "Progressing  7d1f0000 25%"

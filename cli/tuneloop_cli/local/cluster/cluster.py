@@ -14,6 +14,7 @@ from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.fields import check_fields
 from tuneloop_cli.local.cluster.object_files import KINDS, ObjectFiles
 from tuneloop_operator.errors import AlreadyExists, Conflict, Refused
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +78,7 @@ class LocalCluster:
         return self._store(created, event="ADDED")
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Create the object, or make the stored object equal to this manifest. Its status and the fields that the server sets stay. Raises `Refused`."""
+        """Create the object, or make the stored object equal to this manifest. Its status, and what server and node set, stay. Raises `Refused`."""
         old = self._objects.get(key_of(manifest))
         if old is None:
             return await self.create(manifest)
@@ -85,6 +86,8 @@ class LocalCluster:
         _refuse_change(old, manifest)
         wanted = copy.deepcopy(manifest)
         wanted["metadata"] |= {name: old["metadata"][name] for name in _SET_BY_SERVER if name in old["metadata"]}
+        if url := old["metadata"].get("annotations", {}).get(LOCAL_URL):  # of the node, until the node writes another
+            wanted["metadata"]["annotations"] = wanted["metadata"].get("annotations", {}) | {LOCAL_URL: url}
         wanted.pop("status", None)
         if "status" in old:
             wanted["status"] = old["status"]

@@ -10,6 +10,7 @@ from tuneloop_cli.local.cluster.cluster import LocalCluster
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.errors import LocalError
 from tuneloop_operator.errors import AlreadyExists, Conflict, Refused
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 
 def run(coroutine):
@@ -51,6 +52,16 @@ def test_a_deployment_is_scaled_by_its_uid_and_nothing_else_of_it_changes(tmp_pa
     assert scaled["spec"] == spec | {"replicas": 0}
     assert scaled["metadata"]["generation"] == made["metadata"]["generation"] + 1
     assert asyncio.run(cluster.get(kind="Deployment", **place)) == scaled
+
+
+def test_the_address_that_the_node_writes_stays_when_the_operator_changes_the_service(cluster):
+    metadata = {"name": "web", "namespace": "default", "labels": {}, "annotations": {"a": "1"}}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "one"}}}
+    made = run(cluster.apply(service))
+    address = {LOCAL_URL: "http://127.0.0.1:1"}
+    cluster.update(made | {"metadata": made["metadata"] | {"annotations": {"a": "1"} | address}})
+    changed = run(cluster.apply(service | {"metadata": metadata | {"annotations": {"b": "2"}}}))
+    assert changed["metadata"]["annotations"] == {"b": "2"} | address
 
 
 def test_what_is_created_can_be_read_by_a_reader_without_the_lock(cluster, tmp_path):
