@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from fork_server import Fork, fork
 from free_ports import free_ports
 from waiting import until
 
@@ -22,7 +23,7 @@ from tuneloop_api.contract.comparison import ComparisonCounts, PairCounts
 from tuneloop_server.comparator.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
@@ -32,7 +33,7 @@ DEADLINE = 60.0
 class Comparator:
     """A comparator process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Fork
     config: ComparatorConfig
     log: Path
 
@@ -102,9 +103,8 @@ def comparator_config(stable: int, canary: int, **changes: object) -> Comparator
 
 
 def start_comparator(config: ComparatorConfig, folder: Path) -> Comparator:
-    """Start a comparator without waiting for it."""
-    path, log = folder / "comparator.json", folder / "comparator.log"
-    path.write_text(json.dumps(config.to_wire()), encoding="utf-8")
+    """Start a comparator as a pod does, without waiting for it."""
+    path, log = _write(config, folder), folder / "comparator.log"
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/api:{ROOT}/server"}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -116,10 +116,24 @@ def start_comparator(config: ComparatorConfig, folder: Path) -> Comparator:
     return Comparator(process, config, log)
 
 
+def fork_comparator(config: ComparatorConfig, folder: Path) -> Comparator:
+    """Start a comparator that has imported what it needs, without waiting for it."""
+    path, log = _write(config, folder), folder / "comparator.log"
+    return Comparator(fork("tuneloop_server.comparator.__main__", "--config", str(path), log=log), config, log)
+
+
+def _write(config: ComparatorConfig, folder: Path) -> Path:
+    path = folder / "comparator.json"
+    path.write_text(json.dumps(config.to_wire()), encoding="utf-8")
+    return path
+
+
 @contextmanager
-def comparing(config: ComparatorConfig, folder: Path) -> Iterator[Comparator]:
+def comparing(
+    config: ComparatorConfig, folder: Path, *, start: Callable[[ComparatorConfig, Path], Comparator] = fork_comparator
+) -> Iterator[Comparator]:
     """A comparator that is ready; killed at the end if it still runs."""
-    comparator = start_comparator(config, folder)
+    comparator = start(config, folder)
     try:
         until(lambda: is_ready(comparator), seconds=DEADLINE, what="the comparator is ready")
         yield comparator

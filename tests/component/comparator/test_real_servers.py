@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 from artifact import make_artifact
-from comparator_process import DEADLINE, comparator_config, comparing, pairs_of
+from comparator_process import DEADLINE, comparator_config, comparing, pairs_of, start_comparator
 from required import skip_or_fail
 from router_process import running as running_router
 from router_process import settings_file
-from server_process import configuration, running, word_salads
+from server_process import configuration, running_fork, word_salads
 from tiny_models import tiny_bert
 from waiting import until
 
@@ -45,7 +45,7 @@ def listen_to_words(weights):
 
 def serving(artifacts, name, folder):
     # as in a pod: on loopback a server refuses Envoy's probes, whose Host is the name of a cluster
-    return running(configuration(artifacts / name, revision=name, host="0.0.0.0"), folder)
+    return running_fork(configuration(artifacts / name, revision=name, host="0.0.0.0"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,8 @@ def test_the_counts_of_copies_that_envoy_sends_are_what_a_client_computes(server
     texts = word_salads(60, longest=12)
     bodies = [{"inputs": text} for text in texts] + [{"inputs": texts[place : place + 3]} for place in range(0, 60, 6)]
     bodies += [{"inputs": text, "parameters": {"top_k": 1, "function_to_apply": "none"}} for text in texts[:10]]
-    with comparing(comparator_config(port_of(stable), port_of(canary)), tmp_path) as comparator:
+    config = comparator_config(port_of(stable), port_of(canary))
+    with comparing(config, tmp_path, start=start_comparator) as comparator:  # as in a pod
         split = {
             "generation": 1,
             "deployment": "reviews",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from artifact import make_artifact
-from server_process import Artifact, Server, configuration, running
+from server_process import Artifact, Server, configuration, running, running_fork
 from tiny_models import tiny_bert
 from tiny_taggers import tiny_tagger
 
@@ -40,5 +40,5 @@ def tagger_artifact(tmp_path_factory) -> Artifact:
 def tagger(tagger_artifact, tmp_path_factory) -> Iterator[Server]:
     """A server for token classification with a queue of 12 texts."""
     config = configuration(tagger_artifact.folder, batching={"max_queue": 12})
-    with running(config, tmp_path_factory.mktemp("running")) as server:
+    with running_fork(config, tmp_path_factory.mktemp("running")) as server:
         yield server

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from free_ports import free_port
 from raw_http import SECONDS, connect, exchange, is_open, many_open, read_all
-from server_process import DEADLINE, Server, configuration, run_to_its_end, running
+from server_process import DEADLINE, Server, configuration, run_to_its_end, running_fork
 from waiting import until
 
 from tuneloop_api.contract.exit_codes import ExitCode
@@ -60,7 +60,7 @@ class TwoPorts:
 def serving(artifact: Path, folder: Path) -> Iterator[TwoPorts]:
     """A server with both ports, and few connections."""
     config = configuration(artifact, metrics_port=free_port(), batching=HELD)
-    with running(config, folder, files=FEW_FILES) as server:
+    with running_fork(config, folder, files=FEW_FILES) as server:
         yield TwoPorts(server, config)
 
 

@@ -17,7 +17,7 @@ from server_process import (
     Server,
     configuration,
     run_to_its_end,
-    running,
+    running_fork,
     start_process,
     wait_for_status,
     word_salads,
@@ -28,7 +28,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 
 def test_drain_under_load_loses_nothing(artifact, tmp_path):
     config = configuration(artifact.folder, batching={"max_queue": 4096}, drain_seconds=30)
-    with running(config, tmp_path) as server:
+    with running_fork(config, tmp_path) as server:
         statuses, long = asyncio.run(load_until_stopped(server))
         assert server.process.wait(timeout=DEADLINE) == 0
         assert set(statuses) == {200}
