@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 MIB = 2**20
+ROWS = 600
+"""Of a MiB each: three times as much as the memory may grow."""
 READ_EACH = """
 import json, os, resource, sys
 from pathlib import Path
@@ -82,12 +84,12 @@ def endless(path: Path, beginning: bytes, end: bytes = b"") -> None:
 def read(tmp_path_factory) -> dict[str, dict[str, Any]]:
     """What became of each file, by its name: rows, problems, and by how many MiB the memory grew."""
     folder = tmp_path_factory.mktemp("bombs")
-    wide = repeated("x" * MIB, 2000)
+    wide = repeated("x" * MIB, ROWS)
     parquet(folder / "dictionary.parquet", wide)
     parquet(folder / "page.parquet", pa.array(["x" * (129 * MIB)]), use_dictionary=False)
     delta = {"column_encoding": {"text": "DELTA_BYTE_ARRAY"}, "use_dictionary": False}
     parquet(folder / "delta.parquet", pa.array(["x" * MIB] * 250), **delta)
-    parquet(folder / "tokens-dictionary.parquet", one_row(repeated("x" * MIB, 2000)), tokens=True)
+    parquet(folder / "tokens-dictionary.parquet", one_row(repeated("x" * MIB, ROWS)), tokens=True)
     parquet(folder / "tokens-long.parquet", one_row(repeated("x", 17 * MIB)), tokens=True)
     arrow(folder / "dictionary.arrow", wide)
     arrow(folder / "compressed.arrow", pa.array(["x" * (64 * MIB)] * 4), compression="zstd")
@@ -109,10 +111,10 @@ def read(tmp_path_factory) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "rows", "problems"),
     [
-        ("dictionary.parquet", 2000, {}),
+        ("dictionary.parquet", ROWS, {}),
         ("delta.parquet", 250, {}),
         ("tokens-dictionary.parquet", 1, {"TOO_LONG": 1}),
-        ("dictionary.arrow", 2000, {}),
+        ("dictionary.arrow", ROWS, {}),
         ("tokens-nulls.arrow", 1, {"TOO_LONG": 1}),
         ("line.jsonl", 1, {"TOO_LONG": 1}),
         ("cell.csv", 1, {"TOO_LONG": 1}),

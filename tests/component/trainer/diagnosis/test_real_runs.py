@@ -81,7 +81,7 @@ def on_slow_volume(split: Any) -> Any:
 def findings_of(
     place: Path, folder: Path, *, model: str = "bert", data: str, slow: bool = False, **settings: Any
 ) -> dict:
-    usual = {"globalBatchSize": 16, "microBatchSize": 8, "learningRate": 3e-3, "evaluateEvery": {"steps": 20}}
+    usual = {"globalBatchSize": 16, "microBatchSize": 16, "learningRate": 3e-3, "evaluateEvery": {"steps": 20}}
     training = usual | {"maxSteps": 60} | settings.pop("training", {})
     config = training_run(
         place,
@@ -119,7 +119,7 @@ def findings_of(
             id="forty rows with labels drawn by lot",
         ),
         pytest.param(
-            "UnderFitting", {"data": "noise", "method": {"type": "lora", "rank": 2}, "training": {"learningRate": 1e-3}},
+            "UnderFitting", {"data": "noise", "method": {"type": "lora", "rank": 2}, "training": {"learningRate": 1e-3, "microBatchSize": 8}},
             "after 60 steps", id="labels that have nothing to do with the texts",
         ),
         pytest.param(

@@ -34,7 +34,7 @@ def learnable(tmp_path_factory, tiny_model):
 @pytest.fixture
 def make_run(tmp_path, tiny_model, learnable):
     def make(*, ranks: int = 1, steps: int = STEPS) -> RunConfig:
-        training = {"maxSteps": steps, "globalBatchSize": 16, "microBatchSize": 8, "learningRate": 3e-3}
+        training = {"maxSteps": steps, "globalBatchSize": 16, "microBatchSize": 16 // ranks, "learningRate": 3e-3}
         return training_run(
             tmp_path,
             model=tiny_model,
@@ -138,10 +138,10 @@ def test_a_bad_state_is_never_saved(make_run, fault, ranks, message):
 
 
 def test_the_same_run_without_a_fault_ends_well(make_run):
-    config = make_run(ranks=2)
+    config = make_run(ranks=2, steps=80)
     codes, _ = train(config)
     assert codes == (0, 0)
-    assert saved_steps(config) == list(range(10, STEPS + 1, 10))
+    assert saved_steps(config) == list(range(10, 81, 10))
 
 
 def test_a_save_that_falls_due_in_a_spike_is_made_as_soon_as_the_spike_is_over(make_run):
