@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 # of the time. Set before torch is imported; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-_SERVER, _RANKS, _ROUTER = "one model server", "one process from which ranks are forked", "one router"
+_SERVER, _RANKS, _ROUTER = (
+    "one process from which model servers are forked",
+    "one process from which ranks are forked",
+    "one router",
+)
 TOGETHER = {
     "tests/component/server/": _SERVER,
+    "tests/component/comparator/test_real_servers.py": _SERVER,
     "tests/component/router/": _ROUTER,
     "tests/component/trainer/train/": _RANKS,
     "tests/component/trainer/diagnosis/": _RANKS,
