@@ -20,6 +20,8 @@ REVISION_LABEL = "tuneloop.dev/revision"
 COMPONENT_LABEL = "tuneloop.dev/component"
 ROUTER = "router"
 """Value of that label of the pods that carry a deployment's requests."""
+COMPARATOR = "comparator"
+"""Value of that label of the pod that compares two revisions."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Kueue admits the Jobs with this label."""
 STABLE_REVISION = "tuneloop.dev/stable"
@@ -29,6 +31,7 @@ DATA_DIGEST = "tuneloop.dev/data-digest"
 POD_DEFAULTS = "tuneloop.dev/pod-defaults"
 """Annotation of a revision's Deployment: digest of what its pods get from the chart. It shows that the chart gives something no longer."""
 TRAINER_CONTAINER, SERVER_CONTAINER, ROUTER_CONTAINER = "trainer", "server", "router"
+COMPARATOR_CONTAINER = "comparator"
 """Our own container in a pod. Others may put containers of theirs beside it."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
 """Annotation of a FineTuneJob. With `"true"`, training may restart at step 0 although its checkpoints are gone."""
@@ -60,8 +63,13 @@ def router_name(deployment: ModelDeployment) -> str:
 
 
 def comparator_name(deployment: ModelDeployment) -> str:
-    """Return the name of the comparator's Deployment and Service."""
-    return f"{deployment.metadata['name']}-comparator"
+    """Return the name of the comparator's Deployment, Service and NetworkPolicy. No revision has it: revisions are hexadecimal."""
+    return f"{deployment.metadata['name']}-{COMPARATOR}"
+
+
+def comparator_labels(deployment: ModelDeployment) -> dict[str, str]:
+    """Return the labels of the comparator, and of what belongs to it. Without a revision: no Service of servers selects it, no count of servers has it."""
+    return {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: deployment.metadata["name"], COMPONENT_LABEL: COMPARATOR}
 
 
 def router_labels(deployment: ModelDeployment) -> dict[str, str]:

@@ -20,6 +20,14 @@ from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.desired.model_deployment.comparator import (
+    ComparedPair,
+    comparator_config,
+    comparator_config_map,
+    comparator_deployment,
+    comparator_policy,
+    comparator_service,
+)
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
 from tuneloop_operator.desired.model_deployment.service import (
@@ -296,6 +304,30 @@ def routed_children() -> list[dict[str, Any]]:
     ]
 
 
+def compared_children() -> list[dict[str, Any]]:
+    """The comparator of a canary, with a golden set, where the egress is limited."""
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
+        "spec": SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]},
+    }
+    deployment = ModelDeployment.from_wire(manifest)
+    pair = ComparedPair(
+        stable="03ab0000", canary="7d1f0000", task="text-classification", labels=("negative", "positive")
+    )
+    golden_set = "pvc://golden/reviews.jsonl"
+    config = comparator_config(deployment, pair, golden_set=golden_set)
+    egress = (Destination.from_wire({"namespace": "tuneloop-system", "ports": [8443]}),)
+    settings = SETTINGS.model_copy(update={"egress": egress})
+    return [
+        comparator_config_map(deployment, config),
+        comparator_deployment(deployment, config, golden_set=golden_set, settings=settings),
+        comparator_service(deployment),
+        comparator_policy(deployment, settings=settings),
+    ]
+
+
 def policies_with_egress() -> list[dict[str, Any]]:
     destinations = [
         {"namespace": "tuneloop-system", "ports": [8443]},
@@ -319,6 +351,7 @@ EXAMPLES = {
     "serving": lambda: serving_children(metrics_port=METRICS_PORT),
     "serving-one-port": serving_children,  # a revision keeps the name that release 0.1.0 gave it
     "routed": routed_children,
+    "compared": compared_children,
     "placed": placed_children,
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,
