@@ -92,7 +92,7 @@ def comparator_config_map(deployment: ModelDeployment, config: ComparatorConfig)
 
 def config_map_name(deployment: ModelDeployment, config: ComparatorConfig) -> str:
     """Return the name of the ConfigMap of this configuration: another configuration has another one."""
-    return f"{comparator_name(deployment)}-{digest_of(config.to_wire())[:_DIGEST_LENGTH]}"
+    return f"{comparator_name(deployment)}-{digest_of(config.non_defaults())[:_DIGEST_LENGTH]}"
 
 
 def comparator_deployment(

@@ -1,0 +1,47 @@
+"""A gate as the spec asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tuneloop_operator.decide.model_deployment.gates.limits import Limits
+
+
+class Metric(StrEnum):
+    """What a gate measures of the comparator's counts."""
+
+    ERRORS = "errors"
+    """Requests without an answer, of both revisions on the same requests. The margin is a share of the requests."""
+    LATENCY = "latency"
+    """Median of canary's time / stable's time on the same requests, minus 1."""
+    AGREEMENT = "agreement"
+    """Share of the requests on which the canary chose another class; the margin is the bound of that share."""
+    GOLDEN_ACCURACY = "goldenAccuracy"
+    """Wrong answers on the golden set. The margin is a share of its rows."""
+    CALIBRATION = "calibration"
+    """Confidence against correctness on the golden set."""
+
+
+ON_GOLDEN_ROWS = frozenset({Metric.GOLDEN_ACCURACY, Metric.CALIBRATION})
+"""Their rows are fixed, so they have one look in a roll-out, with all of alpha."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """A gate with its margin and its limits."""
+
+    name: str
+    metric: Metric
+    margin: float
+    """A share: 0.01 is one point of a proportion, or 1 % more time."""
+    alpha: float = 0.05
+    """Most probability of either error over all looks of the roll-out."""
+    limits: Limits = field(default_factory=Limits)
+    dry_run: bool = False
+    """On trial: what it finds is shown, and nothing follows."""
+
+    @property
+    def is_on_golden_rows(self) -> bool:
+        """Whether its rows are those of the golden set."""
+        return self.metric in ON_GOLDEN_ROWS

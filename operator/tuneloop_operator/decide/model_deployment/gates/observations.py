@@ -1,0 +1,137 @@
+"""From the comparator's counts to what a gate can look at: how much there is, and the evidence at the levels of a look."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.decide.model_deployment.gates.calibration import GapSums, calibration_loss
+from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
+from tuneloop_operator.decide.model_deployment.gates.gate_spec import Metric
+from tuneloop_operator.decide.model_deployment.gates.latency import EDGES, RatioHistogram, median_ratio
+from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
+from tuneloop_operator.decide.model_deployment.gates.proportions import Share, against_bound
+from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.contract.comparison import ComparisonCounts, LabelledCounts, PairCounts
+    from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """Everything that was counted for one gate since the counts began."""
+
+    sample: int
+    """Requests, pairs or rows."""
+    waits_for: str = ""
+    """What is not there yet, in words, where the sample does not say it."""
+    evidence_at: Callable[[Levels], Evidence | Missing]
+
+
+def observed(metric: Metric, counts: ComparisonCounts) -> Observation | Missing:
+    """Return what a gate sees of the counts."""
+    match metric:
+        case Metric.ERRORS:
+            return _errors(counts.live)
+        case Metric.AGREEMENT:
+            return _agreement(counts.live)
+        case Metric.LATENCY:
+            return _latency(counts.live)
+    return _golden(metric, counts)
+
+
+def _errors(pairs: PairCounts) -> Observation | Missing:
+    """Whatever is no answer, on the same requests. Those that both refuse, and those that found no room, are not among the rows."""
+    paired = PairedCounts(
+        rows=pairs.rows,
+        both_wrong=pairs.both_failed,
+        canary_only=pairs.canary_failed,
+        stable_only=pairs.stable_failed,
+    )
+    return _of_paired("errors", paired)
+
+
+def _agreement(pairs: PairCounts) -> Observation | Missing:
+    share = Share(events=pairs.disagree, trials=pairs.agree + pairs.disagree)
+    if not share.makes_sense:
+        return _senseless(f"{share.events} disagreements of {share.trials} requests")
+    evidence = functools.partial(_bounded, share)
+    return Observation(sample=share.trials, evidence_at=evidence)
+
+
+def _latency(pairs: PairCounts) -> Observation | Missing:
+    ratios = tuple(pairs.latency_ratios) or (0,) * (len(EDGES) + 1)
+    histogram = RatioHistogram(counts=ratios)
+    if len(ratios) != len(EDGES) + 1 or min(ratios) < 0:
+        return _senseless(f"{len(ratios)} counts of time ratios, expected {len(EDGES) + 1} from 0 on")
+    return Observation(sample=histogram.pairs, evidence_at=lambda levels: median_ratio(histogram, levels=levels))
+
+
+def _golden(metric: Metric, counts: ComparisonCounts) -> Observation | Missing:
+    """Of the last complete replay: each row once."""
+    golden = counts.golden
+    if golden is None:
+        return Missing(verdict=Verdict.NO_DATA, reason="the comparator has no golden set")
+    if golden.problem is not None:
+        return Missing(verdict=Verdict.ERROR, reason=f"the golden set is not used: {golden.problem}")
+    if golden.last_labelled is None or golden.last_pairs is None:
+        if golden.failure is not None:
+            return Missing(
+                verdict=Verdict.NO_DATA, reason=f"the replay of the golden set ended early: {golden.failure}"
+            )
+        done = f"{golden.rows_done} of {golden.rows} golden rows are replayed"
+        nothing = Missing(verdict=Verdict.NO_DATA, reason=done)
+        return Observation(sample=0, waits_for=done, evidence_at=lambda _: nothing)
+    if metric is Metric.CALIBRATION:
+        return _calibration(golden.last_labelled)
+    return _golden_accuracy(golden.last_labelled, golden.last_pairs)
+
+
+def _golden_accuracy(labelled: LabelledCounts, pairs: PairCounts) -> Observation | Missing:
+    """A row that a revision does not answer is one that it does not get right: a canary must not pass by failing on hard rows."""
+    if labelled.rows == 0 and pairs.agree + pairs.disagree > 0:
+        return Missing(
+            verdict=Verdict.ERROR,
+            reason='no row of the golden set has a label; example of one: {"inputs": "A fine film.", "label": "positive"}',
+        )
+    paired = PairedCounts(
+        rows=labelled.rows + pairs.both_failed + pairs.canary_failed + pairs.stable_failed,
+        both_wrong=labelled.both_wrong + pairs.both_failed,
+        canary_only=labelled.canary_only + pairs.canary_failed,
+        stable_only=labelled.stable_only + pairs.stable_failed,
+    )
+    if paired.rows == 0:
+        return Missing(verdict=Verdict.NO_DATA, reason="no golden row was evidence: no revision had room for them")
+    return _of_paired("wrong answers", paired)
+
+
+def _calibration(labelled: LabelledCounts) -> Observation:
+    gaps = labelled.gaps
+    sums = GapSums(
+        rows=gaps.rows,
+        canary=gaps.canary,
+        stable=gaps.stable,
+        canary_squared=gaps.canary_squared,
+        stable_squared=gaps.stable_squared,
+        product=gaps.product,
+    )
+    # a set with too few rows must end as NoData, not wait: it will not grow
+    return Observation(sample=max(gaps.rows, 1), evidence_at=lambda levels: calibration_loss(sums, levels=levels))
+
+
+def _of_paired(noun: str, paired: PairedCounts) -> Observation | Missing:
+    if not paired.makes_sense:
+        return _senseless(f"more {noun} than {paired.rows} rows, or fewer than 0")
+    return Observation(sample=paired.rows, evidence_at=lambda levels: paired_difference(noun, paired, levels=levels))
+
+
+def _bounded(share: Share, levels: Levels) -> Evidence | Missing:
+    return against_bound("disagreements", canary=share, levels=levels)
+
+
+def _senseless(what: str) -> Missing:
+    return Missing(verdict=Verdict.ERROR, reason=f"the comparator's counts make no sense: {what}")

@@ -1,0 +1,172 @@
+"""Thousands of roll-outs over three steps, whose counts grow over the steps of a pair: equal models are promoted, worse ones are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from comparator_counts import STARTED, counts, ratios
+from scipy import stats
+
+from tuneloop_api.contract.comparison import ComparisonCounts, PairCounts
+from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
+from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
+from tuneloop_operator.decide.model_deployment.gates.power import REQUIRED_POWER
+from tuneloop_operator.decide.model_deployment.gates.readings import GatePlan, gate_results, looks_of
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
+
+ROLLOUTS = 2_000
+STEPS = 3
+REQUESTS = 800
+ALPHA = 0.05
+BASE = 0.003
+"""Requests that only stable fails, and with equal models as many that only the canary fails."""
+ERRORS = GateSpec(name="errors", metric=Metric.ERRORS, margin=0.01, alpha=ALPHA)
+LATENCY = GateSpec(name="latency", metric=Metric.LATENCY, margin=0.1, alpha=ALPHA)
+AGREEMENT = GateSpec(name="agreement", metric=Metric.AGREEMENT, margin=0.05, alpha=ALPHA)
+BEGAN = datetime.fromisoformat(STARTED)
+ANOTHER_START = "2026-11-29T10:40:00Z"
+
+
+def most(share: float) -> int:
+    """Return what a count of this share exceeds in 1 of 10,000 tries."""
+    return int(stats.binom.ppf(1 - 1e-4, ROLLOUTS, share))
+
+
+class Traffic:
+    """Requests of one roll-out as the comparator counts them. It may be restarted, which takes its counts away."""
+
+    def __init__(self, gate: GateSpec, worse: float, rng: np.random.Generator) -> None:
+        self.gate, self.worse, self.rng = gate, worse, rng
+        self.started_at = STARTED
+        self.rows = self.canary_only = self.stable_only = 0
+
+    def grow(self, requests: int) -> None:
+        canary = {Metric.ERRORS: BASE + self.worse, Metric.LATENCY: 0.5 + self.worse, Metric.AGREEMENT: self.worse}
+        stable = BASE if self.gate.metric is Metric.ERRORS else 0.0
+        share = canary[self.gate.metric]
+        drawn = self.rng.multinomial(requests, [share, stable, 1 - share - stable])
+        self.rows += requests
+        self.canary_only += int(drawn[0])
+        self.stable_only += int(drawn[1])
+
+    def restart(self) -> None:
+        self.started_at = ANOTHER_START
+        self.rows = self.canary_only = self.stable_only = 0
+
+    def counts(self) -> ComparisonCounts:
+        worse, rest = self.canary_only, self.rows - self.canary_only - self.stable_only
+        match self.gate.metric:
+            case Metric.ERRORS:
+                live = PairCounts(agree=rest, canary_failed=worse, stable_failed=self.stable_only)
+            case Metric.AGREEMENT:
+                live = PairCounts(agree=rest, disagree=worse)
+            case _:
+                live = PairCounts(agree=self.rows, latency_ratios=ratios(at_0=rest, slow=worse))
+        return counts(live=live, started_at=self.started_at)
+
+
+def promoted(gate: GateSpec, traffic: Traffic, *, restart_at: tuple[int, int] | None = None) -> GateAction:
+    """Return what becomes of one roll-out: Advance if every step passes."""
+    memory: GateMemory | None = None
+    sizes = sorted({look.samples for look in looks_of(gate, (REQUESTS,) * STEPS)})
+    for step in range(1, STEPS + 1):
+        plan = GatePlan(
+            deployment="reviews",
+            stable="03ab",
+            canary="7d1f",
+            min_requests=(REQUESTS,) * STEPS,
+            step=step,
+            step_began=BEGAN + timedelta(minutes=30 * (step - 1)),
+            now=BEGAN + timedelta(minutes=30 * step),
+        )
+        # the step begins: the counts are read before its first request
+        action, grown = GateAction.HOLD, 0
+        for place, size in enumerate([0, *sizes, *sizes]):
+            traffic.grow(max(size - grown, 0))
+            grown = max(size, grown)
+            if restart_at == (step, place):
+                traffic.restart()
+                grown = 0
+            (reading,) = gate_results([gate], traffic.counts(), plan, [memory] if memory else [])
+            memory, action = reading.memory, reading.summary.action
+            if action is not GateAction.HOLD:
+                break
+        if action is not GateAction.ADVANCE:
+            return action
+    return GateAction.ADVANCE
+
+
+def shares(gate: GateSpec, worse: float, *, restart_at: tuple[int, int] | None = None) -> dict[GateAction, int]:
+    rng = np.random.default_rng(29)
+    found = [promoted(gate, Traffic(gate, worse, rng), restart_at=restart_at) for _ in range(ROLLOUTS)]
+    return {action: found.count(action) for action in GateAction}
+
+
+EQUAL = [
+    pytest.param(ERRORS, 0.0, id="errors"),
+    pytest.param(LATENCY, -0.13, id="latency"),  # P(ratio > 1.1) = 0.37 of equal models with a noise of 0.3
+    pytest.param(AGREEMENT, 0.025, id="agreement"),
+]
+AT_MARGIN = [
+    pytest.param(ERRORS, 0.01, id="errors"),
+    pytest.param(LATENCY, 0.0, id="latency"),
+    pytest.param(AGREEMENT, 0.05, id="agreement"),
+]
+
+
+@pytest.mark.parametrize(("gate", "worse"), EQUAL)
+def test_equal_models_are_promoted_at_least_as_often_as_is_promised(gate: GateSpec, worse: float) -> None:
+    found = shares(gate, worse)
+    assert found[GateAction.ADVANCE] >= REQUIRED_POWER * ROLLOUTS
+    assert found[GateAction.ROLL_BACK] <= most(ALPHA)
+
+
+@pytest.mark.parametrize(("gate", "worse"), AT_MARGIN)
+def test_at_the_margin_neither_error_is_more_frequent_than_alpha(gate: GateSpec, worse: float) -> None:
+    found = shares(gate, worse)
+    assert found[GateAction.ADVANCE] <= most(ALPHA)
+    assert found[GateAction.ROLL_BACK] <= most(ALPHA)
+
+
+@pytest.mark.parametrize("restart_at", [(1, 2), (2, 2), (3, 1)], ids=str)
+def test_a_comparator_that_is_restarted_makes_neither_error_more_frequent(restart_at: tuple[int, int]) -> None:
+    found = shares(ERRORS, ERRORS.margin, restart_at=restart_at)
+    assert found[GateAction.ADVANCE] <= most(ALPHA)
+    assert found[GateAction.ROLL_BACK] <= most(ALPHA)
+
+
+def test_a_model_far_beyond_the_margin_is_rolled_back() -> None:
+    assert shares(ERRORS, 0.05)[GateAction.ROLL_BACK] > 0.99 * ROLLOUTS
+
+
+def test_evidence_that_grows_promotes_more_equal_models_than_each_step_alone() -> None:
+    """What each step alone would promote: the chance to pass one step, three times."""
+    alone = shares_of_one_step(ERRORS)
+    assert shares(ERRORS, 0.0)[GateAction.ADVANCE] / ROLLOUTS > alone**STEPS
+
+
+def shares_of_one_step(gate: GateSpec) -> float:
+    rng = np.random.default_rng(29)
+    passed = 0
+    for _ in range(ROLLOUTS):
+        traffic, memory = Traffic(gate, 0.0, rng), None
+        plan = GatePlan(
+            deployment="reviews",
+            stable="03ab",
+            canary="7d1f",
+            min_requests=(REQUESTS,) * STEPS,
+            step=1,
+            step_began=BEGAN,
+            now=BEGAN,
+        )
+        for look in looks_of(gate, plan.min_requests)[:5]:
+            traffic.grow(look.samples - traffic.rows)
+            (reading,) = gate_results([gate], traffic.counts(), replace(plan), [memory] if memory else [])
+            memory = reading.memory
+            if reading.summary.action is not GateAction.HOLD:
+                passed += reading.summary.action is GateAction.ADVANCE
+                break
+    return passed / ROLLOUTS
