@@ -1,0 +1,124 @@
+"""Which `minRequests` cannot decide a gate, before the roll-out: what acceptance refuses.
+
+The evidence of a pair grows over the steps, so a step decides with all requests up to its last end. The golden set's gates are not among these: how
+many rows it has is known once the comparator has read it.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.decide.model_deployment.gates.evidence import percent
+from tuneloop_operator.decide.model_deployment.gates.gate_spec import Metric
+from tuneloop_operator.decide.model_deployment.gates.latency import EDGES
+from tuneloop_operator.decide.model_deployment.gates.looks import planned_looks
+from tuneloop_operator.decide.model_deployment.gates.power import (
+    REQUIRED_POWER,
+    Bounding,
+    Expected,
+    Pairing,
+    Power,
+    Timing,
+    power_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
+    from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
+
+_DISCORDANT_ERRORS = 0.006
+"""Two equal servers that each fail 0.3 % of the requests, and seldom the same ones."""
+_LATENCY_NOISE = 0.3
+"""Standard deviation of log(canary's time / stable's time) of equal models on the same request, as in docs/results.md."""
+_EQUAL_DISAGREEMENT = 0.5
+"""Of the bound: a canary that is as good as is asked for disagrees half as often as it may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSize:
+    """`minRequests` of a step that gates test, and its field."""
+
+    field: str
+    """For example `spec.rollout.steps[0].minRequests`."""
+    requests: int
+
+
+def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[str, ...]:
+    """Return a sentence for each step and gate for which even the last end of the step would pass an equal model too seldom. Gates on trial are let be."""
+    return tuple(
+        sentence
+        for gate in gates
+        if not gate.dry_run and not gate.is_on_golden_rows
+        for sentence in _of_gate(gate, steps)
+    )
+
+
+def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
+    if not steps:
+        return []
+    ends = gate.limits.inconclusive
+    levels = planned_looks([step.requests for step in steps], alpha=gate.alpha, inconclusive_limit=ends)[0].levels
+    sentences, before = [], 0
+    for step in steps:
+        power = _power(gate, before + ends * step.requests, levels=levels)
+        if step.requests < 1:
+            sentences.append(
+                f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
+            )
+        elif power.passes_equal < REQUIRED_POWER:
+            sentences.append(_sentence(gate, step, power, before=before))
+        before += step.requests
+    return sentences
+
+
+def _power(gate: GateSpec, sample: int, *, levels: Levels) -> Power:
+    margin = _margin(gate)
+    return power_of(_expected(gate), sample=sample, ends=1, margin=margin, worse_by=2 * margin, levels=levels)
+
+
+def _margin(gate: GateSpec) -> float:
+    """Return the margin that the gate can use: the limit of a median is an edge of the histogram, so the edge below decides."""
+    if gate.metric is not Metric.LATENCY:
+        return gate.margin
+    place = bisect_right(EDGES, gate.margin)
+    return EDGES[place - 1] if place else gate.margin
+
+
+def _expected(gate: GateSpec) -> Expected:
+    match gate.metric:
+        case Metric.LATENCY:
+            return Timing(noise=_LATENCY_NOISE)
+        case Metric.AGREEMENT:
+            return Bounding(base_rate=_EQUAL_DISAGREEMENT * gate.margin)
+    return Pairing(discordant=_DISCORDANT_ERRORS)
+
+
+def _sentence(gate: GateSpec, step: StepSize, power: Power, *, before: int) -> str:
+    ends = gate.limits.inconclusive
+    what = f"{step.field}: {step.requests} was given, which cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
+    if power.least is None:
+        return f"{what}, and no number can; set a wider margin; example: margin: {_wider(gate):g}"
+    least = max(1, math.ceil((power.least - before) / ends))
+    return (
+        f"{what}: an equal model would pass with {_chance(power.passes_equal)} by the last of {ends} ends; at least {least} is needed, "
+        f"and {max(1, power.least - before)} decides at the first end; example: {_round_up(max(1, power.least - before))}"
+    )
+
+
+def _wider(gate: GateSpec) -> float:
+    return max(2 * gate.margin, 0.01)
+
+
+def _chance(probability: float) -> str:
+    return "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+
+
+def _round_up(number: int) -> int:
+    """Return a number that people would write: 812 → 900."""
+    unit = 10 ** max(0, len(str(number)) - 1)
+    return math.ceil(number / unit) * unit
