@@ -1,7 +1,4 @@
-"""What is remembered of a gate between two readings: the looks that were taken, and where the counts stood when the step began.
-
-A few numbers and sentences: the evidence itself is in the comparator's counts.
-"""
+"""What is remembered of a gate between two readings: the looks that were taken, and where the counts stood when the step began."""
 
 from __future__ import annotations
 
@@ -30,8 +27,8 @@ class GateMemory:
     """The tested step that `base` and `results` belong to, from 1."""
     started_at: str = ""
     """`startedAt` of the counts as they were last read."""
-    base: int | None = None
-    """Sample when the step began; None: not read yet."""
+    base: tuple[int, ...] | None = None
+    """The gate's counts when the step began (`observations.tally_of`), empty for zero; None: not read yet."""
     look: int = 0
     """Number of the last look that was taken."""
     results: tuple[GateResult, ...] = ()
@@ -45,13 +42,14 @@ def in_step(memory: GateMemory, step: int) -> GateMemory:
     return memory if memory.step == step else replace(memory, step=step, base=None, results=(), counted=None)
 
 
-def at_counts(memory: GateMemory, *, sample: int, started_at: str, all_of_step: bool) -> GateMemory:
+def at_counts(memory: GateMemory, tally: tuple[int, ...], *, started_at: str, all_of_step: bool) -> GateMemory:
     """Return the memory after the counts were read. all_of_step: nothing in them is older than the step."""
-    base = memory.base
-    if base is None:
-        base = 0 if all_of_step else sample
-    elif started_at != memory.started_at:
-        base = 0
+    if memory.base is None:
+        base = () if all_of_step else tally
+    elif started_at == memory.started_at and len(memory.base) in {0, len(tally)}:
+        base = memory.base
+    else:  # they began anew: all that is there was counted in the step
+        base = ()
     return replace(memory, base=base, started_at=started_at)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """Everything that was counted for one gate since the counts began."""
+    """What was counted for one gate since the step began."""
 
     sample: int
     """Requests, pairs or rows."""
@@ -32,39 +32,46 @@ class Observation:
     evidence_at: Callable[[Levels], Evidence | Missing]
 
 
-def observed(metric: Metric, counts: ComparisonCounts) -> Observation | Missing:
-    """Return what a gate sees of the counts."""
+def tally_of(metric: Metric, counts: ComparisonCounts) -> tuple[int, ...]:
+    """Return the counts of live requests that a gate is about; they only grow. Empty for the golden set's gates, whose rows belong to no step."""
+    live = counts.live
     match metric:
         case Metric.ERRORS:
-            return _errors(counts.live)
+            return live.rows, live.both_failed, live.canary_failed, live.stable_failed
         case Metric.AGREEMENT:
-            return _agreement(counts.live)
+            return live.agree + live.disagree, live.disagree
         case Metric.LATENCY:
-            return _latency(counts.live)
+            return tuple(live.latency_ratios) or (0,) * (len(EDGES) + 1)
+    return ()
+
+
+def observed(metric: Metric, counts: ComparisonCounts, *, since: tuple[int, ...] = ()) -> Observation | Missing:
+    """Return what a gate sees of the counts. since: its tally when the step began; empty for zero."""
+    tally = tally_of(metric, counts)
+    new = tuple(now - before for now, before in zip(tally, since, strict=True)) if since else tally
+    match metric:
+        case Metric.ERRORS:
+            return _errors(*new)
+        case Metric.AGREEMENT:
+            return _agreement(*new)
+        case Metric.LATENCY:
+            return _latency(new)
     return _golden(metric, counts)
 
 
-def _errors(pairs: PairCounts) -> Observation | Missing:
+def _errors(rows: int, both: int, canary: int, stable: int) -> Observation | Missing:
     """Whatever is no answer, on the same requests. Those that both refuse, and those that found no room, are not among the rows."""
-    paired = PairedCounts(
-        rows=pairs.rows,
-        both_wrong=pairs.both_failed,
-        canary_only=pairs.canary_failed,
-        stable_only=pairs.stable_failed,
-    )
-    return _of_paired("errors", paired)
+    return _of_paired("errors", PairedCounts(rows=rows, both_wrong=both, canary_only=canary, stable_only=stable))
 
 
-def _agreement(pairs: PairCounts) -> Observation | Missing:
-    share = Share(events=pairs.disagree, trials=pairs.agree + pairs.disagree)
+def _agreement(rows: int, disagree: int) -> Observation | Missing:
+    share = Share(events=disagree, trials=rows)
     if not share.makes_sense:
-        return _senseless(f"{share.events} disagreements of {share.trials} requests")
-    evidence = functools.partial(_bounded, share)
-    return Observation(sample=share.trials, evidence_at=evidence)
+        return _senseless(f"{disagree} disagreements of {rows} requests")
+    return Observation(sample=rows, evidence_at=functools.partial(_bounded, share))
 
 
-def _latency(pairs: PairCounts) -> Observation | Missing:
-    ratios = tuple(pairs.latency_ratios) or (0,) * (len(EDGES) + 1)
+def _latency(ratios: tuple[int, ...]) -> Observation | Missing:
     histogram = RatioHistogram(counts=ratios)
     if len(ratios) != len(EDGES) + 1 or min(ratios) < 0:
         return _senseless(f"{len(ratios)} counts of time ratios, expected {len(EDGES) + 1} from 0 on")

@@ -1,7 +1,7 @@
 """Which `minRequests` cannot decide a gate, before the roll-out: what acceptance refuses.
 
-The evidence of a pair grows over the steps, so a step decides with all requests up to its last end. The golden set's gates are not among these: how
-many rows it has is known once the comparator has read it.
+A step decides with the requests up to its last end. The golden set's gates are not among these: how many rows it has is known once the comparator has
+read it.
 """
 
 from __future__ import annotations
@@ -63,16 +63,15 @@ def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
         return []
     ends = gate.limits.inconclusive
     levels = planned_looks([step.requests for step in steps], alpha=gate.alpha, inconclusive_limit=ends)[0].levels
-    sentences, before = [], 0
+    sentences = []
     for step in steps:
-        power = _power(gate, before + ends * step.requests, levels=levels)
+        power = _power(gate, ends * step.requests, levels=levels)
         if step.requests < 1:
             sentences.append(
                 f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
             )
         elif power.passes_equal < REQUIRED_POWER:
-            sentences.append(_sentence(gate, step, power, before=before))
-        before += step.requests
+            sentences.append(_sentence(gate, step, power))
     return sentences
 
 
@@ -98,15 +97,15 @@ def _expected(gate: GateSpec) -> Expected:
     return Pairing(discordant=_DISCORDANT_ERRORS)
 
 
-def _sentence(gate: GateSpec, step: StepSize, power: Power, *, before: int) -> str:
+def _sentence(gate: GateSpec, step: StepSize, power: Power) -> str:
     ends = gate.limits.inconclusive
     what = f"{step.field}: {step.requests} was given, which cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
     if power.least is None:
         return f"{what}, and no number can; set a wider margin; example: margin: {_wider(gate):g}"
-    least = max(1, math.ceil((power.least - before) / ends))
+    least = math.ceil(power.least / ends)
     return (
         f"{what}: an equal model would pass with {_chance(power.passes_equal)} by the last of {ends} ends; at least {least} is needed, "
-        f"and {max(1, power.least - before)} decides at the first end; example: {_round_up(max(1, power.least - before))}"
+        f"and {power.least} decides at the first end; example: {_round_up(power.least)}"
     )
 
 
@@ -120,5 +119,5 @@ def _chance(probability: float) -> str:
 
 def _round_up(number: int) -> int:
     """Return a number that people would write: 812 → 900."""
-    unit = 10 ** max(0, len(str(number)) - 1)
+    unit = int(10 ** (len(str(number)) - 1))
     return math.ceil(number / unit) * unit

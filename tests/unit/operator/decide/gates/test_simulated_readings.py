@@ -1,4 +1,4 @@
-"""4,000 roll-outs over three steps, whose counts grow over the steps of a pair: equal models are promoted, worse ones are not."""
+"""4,000 roll-outs over three steps, whose counts grow over all of them: equal models are promoted, worse ones are not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from comparator_counts import STARTED, counts, ratios
 from scipy import stats
 
 from tuneloop_api.contract.comparison import ComparisonCounts, PairCounts
+from tuneloop_operator.decide.model_deployment.gate_readings import GatePlan, gate_results, looks_of
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
 from tuneloop_operator.decide.model_deployment.gates.power import REQUIRED_POWER
-from tuneloop_operator.decide.model_deployment.gates.readings import GatePlan, gate_results, looks_of
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 
 ROLLOUTS = 400
@@ -139,3 +139,20 @@ def test_a_comparator_that_is_restarted_makes_neither_error_more_frequent(restar
 
 def test_a_model_far_beyond_the_margin_is_rolled_back() -> None:
     assert shares(ERRORS, 0.05)[GateAction.ROLL_BACK] > 0.99 * ROLLOUTS
+
+
+@pytest.mark.parametrize(("gate", "worse"), AT_MARGIN)
+def test_what_is_at_the_margin_in_the_last_step_alone_does_not_hide_behind_the_earlier_ones(
+    gate: GateSpec, worse: float
+) -> None:
+    rng = np.random.default_rng(29)
+    good = {Metric.ERRORS: 0.0, Metric.LATENCY: -0.5, Metric.AGREEMENT: 0.0}[gate.metric]
+
+    class Late(Traffic):
+        def grow(self, requests: int) -> None:
+            # no canary that is promoted takes fewer requests: each good step ends at its first end
+            self.worse = worse if self.rows >= (STEPS - 1) * REQUESTS else good
+            super().grow(requests)
+
+    found = [promoted(gate, Late(gate, good, rng)) for _ in range(ROLLOUTS)]
+    assert found.count(GateAction.ADVANCE) <= most(ALPHA)

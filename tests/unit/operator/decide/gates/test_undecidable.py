@@ -48,12 +48,14 @@ def test_what_the_sentence_names_is_enough_and_much_less_is_not(gate: GateSpec) 
     assert least <= at_once <= example
 
 
-def test_the_requests_of_earlier_steps_count() -> None:
-    assert undecidable([ERRORS], steps(50))
-    refused = undecidable([ERRORS], steps(2000, 50))
-    assert refused == ()
-    (sentence,) = undecidable([ERRORS], steps(50, 2000))
-    assert "steps[0]" in sentence
+def test_each_step_must_decide_by_itself() -> None:
+    (sentence,) = undecidable([ERRORS], steps(2000, 50, 2000))
+    assert sentence.startswith("spec.rollout.steps[1].minRequests: 50 was given")
+
+
+def test_more_steps_take_nothing_from_the_power_to_pass() -> None:
+    """Only the ends of one step share alpha for Pass."""
+    assert undecidable([ERRORS], steps(400)) == undecidable([ERRORS], steps(*[400] * 10)) == ()
 
 
 def test_more_ends_let_a_step_gather_more() -> None:

@@ -1,7 +1,7 @@
-"""From the comparator's counts to what each gate asks for: the gates of a step, read again and again.
+"""From the comparator's counts to what the gates of a roll-out ask for, read again and again. Pure.
 
-The counts grow over all steps of a pair of revisions, and so does the evidence; looks come as the step brings new requests. The reasons are in
-docs/decisions/0047-evidence-of-a-pair-grows-over-the-steps.md.
+The counts grow over all steps of a pair of revisions; each step is judged by what came in it. The reasons are in
+docs/decisions/0047-each-step-has-its-own-evidence.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
 from tuneloop_operator.decide.model_deployment.gates.judge import judged
 from tuneloop_operator.decide.model_deployment.gates.limits import Outcome, outcome_of
 from tuneloop_operator.decide.model_deployment.gates.looks import Look, due_look, planned_looks, single_look
-from tuneloop_operator.decide.model_deployment.gates.observations import observed
+from tuneloop_operator.decide.model_deployment.gates.observations import observed, tally_of
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 
@@ -86,7 +86,7 @@ def looks_of(gate: GateSpec, min_requests: tuple[int, ...]) -> tuple[Look, ...]:
 def _reading(gate: GateSpec, counts: ComparisonCounts | Missing, plan: GatePlan, memory: GateMemory) -> GateReading:
     memory = in_step(memory, _GOLDEN_STEP if gate.is_on_golden_rows else plan.step)
     if _outcome(gate, memory).action in FINAL:
-        return GateReading(summary=_summary(gate, memory, current=None), memory=memory)
+        return GateReading(summary=_summary(gate, memory, current=""), memory=memory)
     memory, current = _read(gate, counts, plan, memory)
     if isinstance(current, Missing):
         limit = gate.limits.no_data if current.verdict is Verdict.NO_DATA else gate.limits.error
@@ -100,23 +100,21 @@ def _read(
     """Return the memory after the counts were read; and what is missing, or in words what the gate waits for."""
     if isinstance(counts, Missing):
         return memory, counts
-    seen = observed(gate.metric, counts)
-    if isinstance(seen, Missing):
-        return memory, seen
     began = began_at(counts)
-    # what was counted before the first step, such as in a shadow phase, is evidence of the same pair
+    # what was counted before the first step, while the canary started, is evidence of the same pair
     all_of_step = memory.step == 1 or (began is not None and began >= plan.step_began)
-    memory = at_counts(memory, sample=seen.sample, started_at=counts.started_at, all_of_step=all_of_step)
-    return _looked(gate, seen, plan, memory)
+    tally = tally_of(gate.metric, counts)
+    memory = at_counts(memory, tally, started_at=counts.started_at, all_of_step=all_of_step)
+    seen = observed(gate.metric, counts, since=memory.base or ())
+    return (memory, seen) if isinstance(seen, Missing) else _looked(gate, seen, plan, memory)
 
 
 def _looked(gate: GateSpec, seen: Observation, plan: GatePlan, memory: GateMemory) -> tuple[GateMemory, Missing | str]:
     """Take the next look if it is due."""
     looks = looks_of(gate, plan.min_requests)
-    new = seen.sample - (memory.base or 0)
-    look = due_look(looks, step=memory.step, samples=new, last_taken=memory.look)
+    look = due_look(looks, step=memory.step, samples=seen.sample, last_taken=memory.look)
     if look is None:
-        return readable_again(memory), _wait(seen, looks, memory, new=new)
+        return readable_again(memory), _wait(seen, looks, memory)
     evidence = seen.evidence_at(look.levels)
     if isinstance(evidence, Missing):
         return memory, evidence
@@ -124,11 +122,11 @@ def _looked(gate: GateSpec, seen: Observation, plan: GatePlan, memory: GateMemor
     return replace(memory, look=look.number, results=(*memory.results, result)), ""
 
 
-def _wait(seen: Observation, looks: tuple[Look, ...], memory: GateMemory, *, new: int) -> str:
+def _wait(seen: Observation, looks: tuple[Look, ...], memory: GateMemory) -> str:
     if seen.waits_for:
         return seen.waits_for
     following = next((look for look in looks if look.step == memory.step and look.number > memory.look), None)
-    return f"{max(new, 0)} of {following.samples} requests for the next look" if following else ""
+    return f"{seen.sample} of {following.samples} requests for the next look" if following else ""
 
 
 def _outcome(gate: GateSpec, memory: GateMemory) -> Outcome:
@@ -137,19 +135,25 @@ def _outcome(gate: GateSpec, memory: GateMemory) -> Outcome:
     return outcome_of(memory.results, {gate.name: limits})
 
 
-def _summary(gate: GateSpec, memory: GateMemory, *, current: Missing | str | None) -> GateSummary:
+def _summary(gate: GateSpec, memory: GateMemory, *, current: Missing | str) -> GateSummary:
     outcome = _outcome(gate, memory)
     shown = _shown(memory, outcome)
+    action = GateAction.ADVANCE if gate.dry_run else outcome.action
+    verdict, reason = _verdict_and_reason(outcome, shown, current)
+    return GateSummary(
+        name=gate.name, verdict=verdict, action=action, reason=f"on trial: {reason}" if gate.dry_run else reason
+    )
+
+
+def _verdict_and_reason(outcome: Outcome, shown: GateResult | None, current: Missing | str) -> tuple[Verdict, str]:
     if outcome.action is GateAction.HOLD and isinstance(current, Missing):
-        verdict, reason = current.verdict, current.reason
-    elif shown is None:
-        verdict, reason = Verdict.NO_DATA, current or ""
-    else:
-        waits = f"; {current}" if outcome.action is GateAction.HOLD and current else ""
-        verdict, reason = shown.verdict, (outcome.reason if outcome.action in FINAL else shown.reason + waits)
-    if gate.dry_run:
-        return GateSummary(name=gate.name, verdict=verdict, action=GateAction.ADVANCE, reason=f"on trial: {reason}")
-    return GateSummary(name=gate.name, verdict=verdict, action=outcome.action, reason=str(reason))
+        return current.verdict, current.reason
+    waits = current if isinstance(current, str) else current.reason
+    if shown is None:
+        return Verdict.NO_DATA, waits
+    if outcome.action is GateAction.HOLD:
+        return shown.verdict, f"{shown.reason}; {waits}" if waits else shown.reason
+    return shown.verdict, outcome.reason if outcome.action in FINAL else shown.reason
 
 
 def _shown(memory: GateMemory, outcome: Outcome) -> GateResult | None:
