@@ -167,16 +167,29 @@ class Power:
     sample: int
     ends: int
     least: int | None
-    """Least sample at which the first end passes an equal model with `REQUIRED_POWER`; None: no sample does."""
+    """Least sample at which the first end passes an equal model with `required`; None: no sample does."""
+    required: float = REQUIRED_POWER
 
     @property
     def decides(self) -> bool:
         """Whether the gate is worth its looks."""
-        return self.passes_equal_at_last >= REQUIRED_POWER
+        return self.passes_equal_at_last >= self.required
 
 
-def power_of(expected: Expected, *, sample: int, ends: int, margin: float, worse_by: float, levels: Levels) -> Power:
-    """Return the power with `sample` observations at the first of `ends` ends of a step. `levels` are those of one look."""
+def power_of(
+    expected: Expected,
+    *,
+    sample: int,
+    ends: int,
+    margin: float,
+    worse_by: float,
+    levels: Levels,
+    required: float = REQUIRED_POWER,
+) -> Power:
+    """Return the power with `sample` observations at the first of `ends` ends of a step. `levels` are those of one look.
+
+    required: the chance to pass an equal model that `least` is to have.
+    """
 
     def equal(samples: int) -> float:
         return expected.chances(samples, 0.0, margin=margin, levels=levels).to_pass
@@ -188,7 +201,8 @@ def power_of(expected: Expected, *, sample: int, ends: int, margin: float, worse
         worse_by=worse_by,
         sample=sample,
         ends=ends,
-        least=_least(equal),
+        least=_least(equal, required),
+        required=required,
     )
 
 
@@ -217,17 +231,17 @@ def _chance(probability: float) -> str:
     return "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
 
 
-def _least(equal: Callable[[int], float]) -> int | None:
+def _least(equal: Callable[[int], float], required: float) -> int | None:
     """Return the least sample with the required power, to 1 %. The power of discrete tests has teeth, so a slightly smaller sample may do as well."""
     high = 8
-    while equal(high) < REQUIRED_POWER:
+    while equal(high) < required:
         high *= 2
         if high > _MOST_SAMPLES:
             return None
     low = high // 2
     while high - low > max(1, high // 100):
         middle = (low + high) // 2
-        low, high = (low, middle) if equal(middle) >= REQUIRED_POWER else (middle, high)
+        low, high = (low, middle) if equal(middle) >= required else (middle, high)
     return high
 
 

@@ -49,7 +49,10 @@ class StepSize:
 
 
 def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[str, ...]:
-    """Return a sentence for each step and gate for which even the last end of the step would pass an equal model too seldom. Gates on trial are let be."""
+    """Return a sentence for each step and gate for which even the last end of the step would pass an equal model too seldom.
+
+    All steps together are to pass it with `REQUIRED_POWER`, so each of more steps must do so more often. Gates on trial are let be.
+    """
     return tuple(
         sentence
         for gate in gates
@@ -63,21 +66,24 @@ def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
         return []
     ends = gate.limits.inconclusive
     levels = planned_looks([step.requests for step in steps], alpha=gate.alpha, inconclusive_limit=ends)[0].levels
+    required = REQUIRED_POWER ** (1 / len(steps))
     sentences = []
     for step in steps:
-        power = _power(gate, ends * step.requests, levels=levels)
+        power = _power(gate, ends * step.requests, levels=levels, required=required)
         if step.requests < 1:
             sentences.append(
                 f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
             )
-        elif power.passes_equal < REQUIRED_POWER:
+        elif not power.decides:
             sentences.append(_sentence(gate, step, power))
     return sentences
 
 
-def _power(gate: GateSpec, sample: int, *, levels: Levels) -> Power:
+def _power(gate: GateSpec, sample: int, *, levels: Levels, required: float) -> Power:
     margin = _margin(gate)
-    return power_of(_expected(gate), sample=sample, ends=1, margin=margin, worse_by=2 * margin, levels=levels)
+    return power_of(
+        _expected(gate), sample=sample, ends=1, margin=margin, worse_by=2 * margin, levels=levels, required=required
+    )
 
 
 def _margin(gate: GateSpec) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tuneloop_operator.decide.model_deployment.gate_readings import GatePlan, ga
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
 from tuneloop_operator.decide.model_deployment.gates.power import REQUIRED_POWER
+from tuneloop_operator.decide.model_deployment.gates.undecidable import StepSize, undecidable
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 
 ROLLOUTS = 400
@@ -67,16 +70,18 @@ class Traffic:
         return counts(live=live, started_at=self.started_at)
 
 
-def promoted(gate: GateSpec, traffic: Traffic, *, restart_at: tuple[int, int] | None = None) -> GateAction:
+def promoted(
+    gate: GateSpec, traffic: Traffic, *, requests: int = REQUESTS, restart_at: tuple[int, int] | None = None
+) -> GateAction:
     """Return what becomes of one roll-out: Advance if every step passes."""
     memory: GateMemory | None = None
-    sizes = sorted({look.samples for look in looks_of(gate, (REQUESTS,) * STEPS)})
+    sizes = sorted({look.samples for look in looks_of(gate, (requests,) * STEPS)})
     for step in range(1, STEPS + 1):
         plan = GatePlan(
             deployment="reviews",
             stable="03ab",
             canary="7d1f",
-            min_requests=(REQUESTS,) * STEPS,
+            min_requests=(requests,) * STEPS,
             step=step,
             step_began=BEGAN + timedelta(minutes=30 * (step - 1)),
             now=BEGAN + timedelta(minutes=30 * step),
@@ -98,9 +103,9 @@ def promoted(gate: GateSpec, traffic: Traffic, *, restart_at: tuple[int, int] | 
     return GateAction.ADVANCE
 
 
-def shares(gate: GateSpec, worse: float, *, restart_at: tuple[int, int] | None = None) -> dict[GateAction, int]:
+def shares(gate: GateSpec, worse: float, **given: Any) -> dict[GateAction, int]:
     rng = np.random.default_rng(29)
-    found = [promoted(gate, Traffic(gate, worse, rng), restart_at=restart_at) for _ in range(ROLLOUTS)]
+    found = [promoted(gate, Traffic(gate, worse, rng), **given) for _ in range(ROLLOUTS)]
     return {action: found.count(action) for action in GateAction}
 
 
@@ -121,6 +126,16 @@ def test_equal_models_are_promoted_at_least_as_often_as_is_promised(gate: GateSp
     found = shares(gate, worse)
     assert found[GateAction.ADVANCE] >= REQUIRED_POWER * ROLLOUTS
     assert found[GateAction.ROLL_BACK] <= most(ALPHA)
+
+
+@pytest.mark.parametrize(("gate", "worse"), EQUAL)
+def test_the_least_requests_that_are_not_refused_promote_as_many_equal_models_as_is_promised(
+    gate: GateSpec, worse: float
+) -> None:
+    sentence, *_ = undecidable([gate], [StepSize(field="minRequests", requests=1)] * STEPS)
+    (least,) = map(int, re.findall(r"at least (\d+) is needed", sentence))
+    found = shares(gate, worse, requests=least)[GateAction.ADVANCE]
+    assert found >= stats.binom.ppf(1e-4, ROLLOUTS, REQUIRED_POWER)
 
 
 @pytest.mark.parametrize(("gate", "worse"), AT_MARGIN)

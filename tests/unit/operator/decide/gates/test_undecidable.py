@@ -53,9 +53,11 @@ def test_each_step_must_decide_by_itself() -> None:
     assert sentence.startswith("spec.rollout.steps[1].minRequests: 50 was given")
 
 
-def test_more_steps_take_nothing_from_the_power_to_pass() -> None:
-    """Only the ends of one step share alpha for Pass."""
-    assert undecidable([ERRORS], steps(400)) == undecidable([ERRORS], steps(*[400] * 10)) == ()
+def test_each_of_more_steps_must_pass_an_equal_model_more_often() -> None:
+    (one,) = undecidable([ERRORS], steps(5))
+    three = undecidable([ERRORS], steps(5, 5, 5))
+    numbers = [int(re.findall(r"at least (\d+)", sentence)[0]) for sentence in (one, *three)]
+    assert numbers[1] == numbers[2] == numbers[3] > numbers[0]
 
 
 def test_more_ends_let_a_step_gather_more() -> None:
