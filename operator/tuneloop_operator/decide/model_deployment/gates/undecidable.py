@@ -124,6 +124,6 @@ def _chance(probability: float) -> str:
 
 
 def _round_up(number: int) -> int:
-    """Return a number that people would write: 812 → 900."""
-    unit = int(10 ** (len(str(number)) - 1))
+    """Return a number that people would write: 1224 → 1300."""
+    unit = int(10 ** max(0, len(str(number)) - 2))
     return math.ceil(number / unit) * unit

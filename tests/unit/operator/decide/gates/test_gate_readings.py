@@ -269,6 +269,11 @@ def test_counts_that_began_within_the_step_are_all_of_the_step() -> None:
     assert found.memory.results[-1].sample == 250
 
 
+def test_what_was_counted_before_the_first_step_counts_in_it() -> None:
+    walk = Walk(ERRORS, replace(PLAN, step_began=BEGAN + timedelta(minutes=10)))
+    assert walk.read(good(250)).memory.results[-1].sample == 250
+
+
 def test_counts_that_began_anew_take_nothing_back() -> None:
     walk = after_the_first_step()
     assert walk.read(good(0, started_at=ANOTHER_START)).summary.action is GateAction.ADVANCE
@@ -348,10 +353,12 @@ def test_a_golden_set_without_labels_cannot_say_who_is_wrong() -> None:
     assert '"label": "positive"' in found.reason
 
 
-def test_too_few_golden_rows_for_calibration_end_as_no_data() -> None:
+@pytest.mark.parametrize("rows", [0, 20])
+def test_too_few_golden_rows_for_calibration_end_as_no_data(rows: int) -> None:
     walk = Walk(CALIBRATION, replace(PLAN, now=BEGAN))
-    found = [walk.read(replayed(right(20)), after=COUNTED_EVERY).summary for _ in range(5)]
-    assert found[0].reason == "20 golden rows, at least 50 are needed"
+    without_confidence = replayed(right(rows), PairCounts(agree=500))
+    found = [walk.read(without_confidence, after=COUNTED_EVERY).summary for _ in range(5)]
+    assert found[0].reason == f"{rows} golden rows, at least 50 are needed"
     assert [summary.action for summary in found] == [GateAction.HOLD] * 4 + [GateAction.GIVE_UP]
 
 
