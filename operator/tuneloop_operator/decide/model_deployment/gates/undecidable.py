@@ -6,6 +6,7 @@ read it.
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from tuneloop_operator.decide.model_deployment.gates.power import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
     from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
 
 _DISCORDANT_ERRORS = 0.006
@@ -62,27 +62,33 @@ def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[s
 
 
 def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
-    if not steps:
-        return []
-    ends = gate.limits.inconclusive
-    levels = planned_looks([step.requests for step in steps], alpha=gate.alpha, inconclusive_limit=ends)[0].levels
-    required = REQUIRED_POWER ** (1 / len(steps))
     sentences = []
     for step in steps:
-        power = _power(gate, ends * step.requests, levels=levels, required=required)
         if step.requests < 1:
             sentences.append(
                 f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
             )
-        elif not power.decides:
+        elif (power := _lacking(gate, step.requests, steps=len(steps))) is not None:
             sentences.append(_sentence(gate, step, power))
     return sentences
 
 
-def _power(gate: GateSpec, sample: int, *, levels: Levels, required: float) -> Power:
-    margin = _margin(gate)
+@functools.lru_cache(maxsize=1024)  # a spec is looked at again and again, and an answer takes up to a second
+def _lacking(gate: GateSpec, requests: int, *, steps: int) -> Power | None:
+    """Return the power of a step by its last end if it is too little; None if it is enough."""
+    ends, margin, expected = gate.limits.inconclusive, _margin(gate), _expected(gate)
+    levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=ends)[0].levels
+    required = REQUIRED_POWER ** (1 / steps)
+    if expected.chances(ends * requests, 0.0, margin=margin, levels=levels).to_pass >= required:
+        return None
     return power_of(
-        _expected(gate), sample=sample, ends=1, margin=margin, worse_by=2 * margin, levels=levels, required=required
+        expected,
+        sample=ends * requests,
+        ends=1,
+        margin=margin,
+        worse_by=2 * margin,
+        levels=levels,
+        required=required,
     )
 
 
