@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,9 @@ FILES = 400
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("attacked")
     make_artifact(folder / "artifact", tiny_bert(folder / "bert"), ("bad", "good"), max_tokens=16)
-    with open_files(FILES), running(configuration(folder / "artifact"), folder) as server:
+    with ExitStack() as stack:
+        with open_files(FILES):  # for the server alone: the attackers need more
+            server = stack.enter_context(running(configuration(folder / "artifact"), folder))
         server.ask({"inputs": ["a good film"] * 64})
         yield server
 
