@@ -68,7 +68,7 @@ def test_a_job_that_is_restarted_very_often_with_long_messages_keeps_a_small_sta
         sizes.append(size_of(job))
         return job.status.get("phase") in {"Succeeded", "Failed"}
 
-    until(is_over, seconds=30 + 2.5 * restarts, what="the end of a job that is restarted so often")
+    until(is_over, seconds=120 + 2.5 * restarts, what="the end of a job that is restarted so often")
     status = job.status
     assert (status["phase"], status["restarts"]["total"]) == ("Succeeded", restarts)
     newest_ten = list(range(restarts - 8, restarts + 2))
