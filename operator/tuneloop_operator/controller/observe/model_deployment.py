@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_operator.controller.observe.common import present_children, time_of
-from tuneloop_operator.controller.observe.containers import container_end, containers_of, unschedulable
+from tuneloop_operator.controller.observe.common import present_children
+from tuneloop_operator.controller.observe.containers import containers_of
 from tuneloop_operator.controller.observe.local_ports import local_port
-from tuneloop_operator.controller.observe.missing_keys import with_keys
-from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
 from tuneloop_operator.controller.observe.router_pods import router_pods
+from tuneloop_operator.controller.observe.steady_pods import common_fields
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
-from tuneloop_operator.state.observed import LONG_AGO, Facts, ObservedDeployment, ServerPod
+from tuneloop_operator.state.observed import Facts, ObservedDeployment, ServerPod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,23 +45,13 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
 
 def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> ServerPod:
     """Return the view of a server's pod. mount_failure: as in the view."""
-    metadata, status = manifest["metadata"], manifest.get("status") or {}
-    containers = containers_of(status, own=SERVER_CONTAINER)
-    last = containers.own.get("lastState") or {}
-    reason, message = containers.waiting()
+    own = containers_of(manifest.get("status") or {}, own=SERVER_CONTAINER).own
     return ServerPod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        created=time_of(metadata.get("creationTimestamp")) or LONG_AGO,
+        **common_fields(manifest, own=SERVER_CONTAINER),
         mount_failure=mount_failure,
-        revision=metadata["labels"][REVISION_LABEL],
-        ready=any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()),
-        restarts=containers.own.get("restartCount", 0),
+        revision=manifest["metadata"]["labels"][REVISION_LABEL],
+        restarts=own.get("restartCount", 0),
         port=local_port(manifest),
-        ended=container_end(containers.state.get("terminated") or last.get("terminated")),
-        waiting=reason,
-        waiting_message=with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),
-        unschedulable=unschedulable(status),
     )
 
 
