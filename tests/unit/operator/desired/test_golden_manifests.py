@@ -274,15 +274,19 @@ def serving_children(
     ]
 
 
-def routed_children() -> list[dict[str, Any]]:
-    """The routers of a canary at 5 %, with the Services by which they find the pods, where the egress is limited."""
+def with_note_and_pull_secret() -> ModelDeployment:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
         "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
         "spec": SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]},
     }
-    deployment = ModelDeployment.from_wire(manifest)
+    return ModelDeployment.from_wire(manifest)
+
+
+def routed_children() -> list[dict[str, Any]]:
+    """The routers of a canary at 5 %, with the Services by which they find the pods, where the egress is limited."""
+    deployment = with_note_and_pull_secret()
     weights = [{"revision": "7d1f0000", "weight": 5}, {"revision": "03ab0000", "weight": 95}]
     rollout = RolloutStatus.from_wire(
         {
@@ -306,13 +310,7 @@ def routed_children() -> list[dict[str, Any]]:
 
 def compared_children() -> list[dict[str, Any]]:
     """The comparator of a canary, with a golden set, where the egress is limited."""
-    manifest = {
-        "apiVersion": "tuneloop.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
-        "spec": SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]},
-    }
-    deployment = ModelDeployment.from_wire(manifest)
+    deployment = with_note_and_pull_secret()
     pair = ComparedPair(
         stable="03ab0000", canary="7d1f0000", task="text-classification", labels=("negative", "positive")
     )
