@@ -105,8 +105,8 @@ def test_a_router_keeps_its_split_while_the_operator_does_not_lead(followed, rou
     in_force, before = followed.report.in_force, revision(router)
     followed.step_down()
     followed.write_status(canary=50, stable=50)
-    said = f"the operator answers 503; requests go on with generation {in_force}"
-    until(lambda: said in router.log.read_text(), seconds=10, what="the router is told so", pause=0.005)
+    line = f"the operator answers 503; requests go on with generation {in_force}"
+    until(lambda: line in router.log.read_text(), seconds=10, what="the router is told so", pause=0.005)
     assert {revision(router) for _ in range(20)} == {before}
     followed.leads = True
     until(lambda: followed.report.in_force == followed.generation, seconds=20, what="it leads again", pause=0.005)

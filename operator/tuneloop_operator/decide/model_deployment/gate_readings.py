@@ -105,28 +105,30 @@ def _read(
     all_of_step = memory.step == 1 or (began is not None and began >= plan.step_began)
     tally = tally_of(gate.metric, counts)
     memory = at_counts(memory, tally, started_at=counts.started_at, all_of_step=all_of_step)
-    seen = observed(gate.metric, counts, since=memory.base or ())
-    return (memory, seen) if isinstance(seen, Missing) else _looked(gate, seen, plan, memory)
+    observation = observed(gate.metric, counts, since=memory.base or ())
+    return (memory, observation) if isinstance(observation, Missing) else _looked(gate, observation, plan, memory)
 
 
-def _looked(gate: GateSpec, seen: Observation, plan: GatePlan, memory: GateMemory) -> tuple[GateMemory, Missing | str]:
+def _looked(
+    gate: GateSpec, observation: Observation, plan: GatePlan, memory: GateMemory
+) -> tuple[GateMemory, Missing | str]:
     """Take the next look if it is due."""
     looks = looks_of(gate, plan.min_requests)
-    look = due_look(looks, step=memory.step, samples=seen.sample, last_taken=memory.look)
+    look = due_look(looks, step=memory.step, samples=observation.sample, last_taken=memory.look)
     if look is None:
-        return readable_again(memory), _wait(seen, looks, memory)
-    evidence = seen.evidence_at(look.levels)
+        return readable_again(memory), _wait(observation, looks, memory)
+    evidence = observation.evidence_at(look.levels)
     if isinstance(evidence, Missing):
         return memory, evidence
     result = judged(gate.name, evidence, margin=gate.margin, look=look)
     return replace(memory, look=look.number, results=(*memory.results, result)), ""
 
 
-def _wait(seen: Observation, looks: tuple[Look, ...], memory: GateMemory) -> str:
-    if seen.waits_for:
-        return seen.waits_for
+def _wait(observation: Observation, looks: tuple[Look, ...], memory: GateMemory) -> str:
+    if observation.waits_for:
+        return observation.waits_for
     following = next((look for look in looks if look.step == memory.step and look.number > memory.look), None)
-    return f"{seen.sample} of {following.samples} requests for the next look" if following else ""
+    return f"{observation.sample} of {following.samples} requests for the next look" if following else ""
 
 
 def _outcome(gate: GateSpec, memory: GateMemory) -> Outcome:

@@ -24,8 +24,8 @@ def test_no_path_is_a_pattern():
 
 
 def test_a_scrape_ends_before_the_next_one():
-    told = yaml.safe_load(configuration_text(scrape_seconds=5))
-    assert told["global"] == {"scrape_interval": "5s", "scrape_timeout": "5s"}
+    written = yaml.safe_load(configuration_text(scrape_seconds=5))
+    assert written["global"] == {"scrape_interval": "5s", "scrape_timeout": "5s"}
 
 
 def test_each_target_has_its_own_labels():
