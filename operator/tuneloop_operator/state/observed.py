@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.state.gate_inputs import ComparatorReply, QueryAnswer
     from tuneloop_operator.state.router_report import RouterReport
 
 CREATING = "ContainerCreating"
@@ -210,5 +211,9 @@ class ObservedDeployment:
     """The pods of the routers in which a process may run, by name."""
     routers: tuple[RouterReport, ...] = ()
     """What each router last reported, by name; also of some that are gone."""
+    comparison: ComparatorReply | None = None
+    """What the comparator last said; None: nothing yet."""
+    query_answers: tuple[QueryAnswer, ...] = ()
+    """What Prometheus last answered to the queries of gates."""
     live: bool = False
     blocker: Blocker | None = None

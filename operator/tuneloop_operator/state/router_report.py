@@ -17,3 +17,5 @@ class RouterReport:
     """Generation that it did not take; 0: of that split no generation could be read."""
     reason: str = ""
     """Why not."""
+    requests: tuple[tuple[str, int], ...] = ()
+    """Revision and the number of requests that it has answered through this router since the split was in force here. Empty: none yet, or not reported."""

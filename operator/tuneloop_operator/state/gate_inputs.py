@@ -1,0 +1,35 @@
+"""What was measured of a roll-out outside of Kubernetes: what the comparator said, and what Prometheus answered. It is not stored anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from tuneloop_operator.prometheus.answer import Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparatorReply:
+    """What the comparator of a deployment said when it was last asked for its counts."""
+
+    document: Mapping[str, Any] | None = None
+    """The JSON document of `contract.comparison`, as it came; None: it did not answer with a document."""
+    problem: str = ""
+    """Why not, as a sentence without a full stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryAnswer:
+    """What Prometheus answered to the query of a gate."""
+
+    gate: str
+    """Name of the gate."""
+    revision: str
+    """Name of the revision that the query was about; empty for a query about none."""
+    answer: Answer
+    at: datetime
+    """When it was asked."""
