@@ -14,6 +14,7 @@ _DEPLOYMENT_NAME = "must be a DNS label of at most 36 characters"
 _ACUTE = "\u0301"
 _VARIABLE = [{"name": "A", "value": "1"}]
 _VOLUME = [{"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}}]
+_GATE: dict[str, Any] = {"name": "errors", "metric": "Errors", "margin": 0.01}
 _SECRET = [{"name": "A", "secretKeyRef": {"name": "a", "key": "b"}}]
 
 BAD_MANIFESTS = (
@@ -216,7 +217,17 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.rollout.steps", [{"weight": 25}, {"weight": 5}], "the weight of each step must be larger than that of the step before", kind=DEPLOYMENT),
     bad_text("B21", "spec.expose.stickyHeader", "X-User", f.HEADER, kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.RULE, "spec.expose.stickyHeader", "authorization", "must be a header of the client's own", kind=DEPLOYMENT, spec__rollout={}),
-    bad("B21", By.RULE, "spec.expose.stickyHeader", "x-user", "applies only to rollout.strategy: Canary and BlueGreen", kind=DEPLOYMENT),
-    unknown_field("B21", "spec.rollout.steps[0].minRequests", 100, kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
+    bad("B21", By.RULE, "spec.expose.stickyHeader", "x-user", "applies only to rollout.strategy: Canary, BlueGreen and Shadow", kind=DEPLOYMENT),
+    unknown_field("B21", "spec.rollout.steps[0].requests", 100, kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
+    bad("B21", By.SCHEMA, "spec.rollout.steps[0].minRequests", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
+    bad("B21", By.SCHEMA, "spec.rollout.gates[0].metric", "errors", "supported values:", advice="must be one of", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad_text("B21", "spec.rollout.gates[0].name", "Errors", f.GATE_NAME, kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad("B21", By.RULE, "spec.rollout.gates[0].margin", 5, "must be a share of more than 0 and less than 1 for a metric", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad("B21", By.SCHEMA, "spec.rollout.gates[0].alpha", 0.5, "should be less than 0.5", advice="must be less than 0.5", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad("B21", By.SCHEMA, "spec.rollout.gates[0].noDataLimit", 61, "should be less than or equal to 60", advice="must be at most 60", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "Calibration"}], "GoldenAccuracy and Calibration apply only with a golden set", kind=DEPLOYMENT),
+    bad("B21", By.RULE, "spec.rollout.shadow", {"percent": 50}, "applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement", kind=DEPLOYMENT),
+    bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
+    bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),
     bad_text("B21", "spec.rollout.rollback.baking", "45", f.DURATION, kind=DEPLOYMENT),
 )  # fmt: skip

@@ -137,6 +137,11 @@ VOLUME_NAME = TextFormat(
     allowed="must be a-z, 0-9 and -, beginning and ending with a letter or digit",
     example="trackers",
 )
+GATE_NAME = TextFormat(
+    pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+    allowed="must be a-z, 0-9 and -, beginning with a letter, ending with a letter or digit",
+    example="errors",
+)
 MOUNT_PATH = TextFormat(
     pattern=r"^(/\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
     allowed="must be an absolute path of letters, digits, ., _ and -: no empty part, no . or .. as a part, no / at its end",
@@ -166,6 +171,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, MOUNT_PATH, INTERFACE, HEADER, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, INTERFACE, HEADER, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

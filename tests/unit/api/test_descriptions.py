@@ -35,6 +35,10 @@ NEEDS: dict[str, Node] = {
     "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.taskOptions": {"spec.task": "token-classification"},
+    "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
+    "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
+    "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},
+    "spec.rollout.shadow.minRequests": {"spec.rollout.strategy": "Shadow"},
     "spec.expose": {"spec.rollout": {}},
     "spec.expose.stickyHeader": {"spec.rollout": {}},
 }
@@ -47,6 +51,7 @@ INSTEAD = {
     },
     "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",
     "spec.model.fineTuneJobRef": "spec.model.uri",
+    "spec.rollout.gates[0].query": "spec.rollout.gates[0].metric",
     "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
 }
 """Of two fields of which exactly one is given, the other."""
@@ -57,6 +62,7 @@ BLOCKS: dict[str, Node] = {
     "spec.imagePullSecrets": {"name": "registry"},
     "spec.env": {"name": "A", "value": "b"},
     "spec.rollout.steps": {"weight": 5},
+    "spec.rollout.gates": {"name": "errors", "metric": "Errors", "margin": 0.01},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }

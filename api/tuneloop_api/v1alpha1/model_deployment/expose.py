@@ -29,7 +29,7 @@ class Expose(SpecModel):
 
     sticky_header: Annotated[str, HEADER.text(most=64)] | None = None
     """Name of a request header in lower case: in a roll-out, requests with the same value go to the same revision, and none goes back while the share of the new revision grows.
-    Applies only to `rollout.strategy: Canary` and `BlueGreen`. Default: each request is on its own. For example `x-user`."""
+    Applies only to `rollout.strategy: Canary`, `BlueGreen` and `Shadow`. Default: each request is on its own. For example `x-user`."""
 
     rules = (
         Rule(

@@ -71,6 +71,54 @@ class GateStatus(MessageModel):
     """The numbers behind the verdict."""
 
 
+class GateLookStatus(MessageModel):
+    """One result that a gate has had in this step."""
+
+    verdict: Annotated[GateVerdict, Open("Error")]
+    """Pass, Fail, Inconclusive, NoData or Error."""
+    look: int
+    """Number of the look in the roll-out, counted from 1; of NoData and Error, that of the look before."""
+    at_step_end: bool | None = None
+    """Whether Pass could be given and Inconclusive counts."""
+    margin: float
+    """How much worse the canary may be, in the unit of the gate."""
+    sample: int | None = None
+    """Number of requests or rows that were judged."""
+    harm: float | None = None
+    """Estimate of canary minus stable; positive is worse. Absent: there were no numbers."""
+    low: float | None = None
+    """Lower limit of the harm. Absent beside `harm`: there is none."""
+    high: float | None = None
+    """Upper limit of the harm. Absent beside `harm`: there is none."""
+    canary: float | None = None
+    """What was measured of the canary."""
+    stable: float | None = None
+    """What was measured of the stable revision. Absent: it was not asked."""
+    reason: LongText
+    """The numbers as a sentence."""
+    times: int | None = None
+    """Number of times that this result came in a row. Absent: once."""
+
+
+class GateMemoryStatus(MessageModel):
+    """What the operator must remember of a gate, so that no look is taken twice."""
+
+    gate: ShortText
+    """Name of the gate in the spec."""
+    step: int | None = None
+    """The tested step that the results belong to, counted from 1. Absent: none yet."""
+    look: int | None = None
+    """Number of the last look that was taken in this roll-out. Absent: none yet."""
+    counts_started_at: Time | None = None
+    """When the counts began that were last read. Absent: none were read."""
+    base: Annotated[list[int] | None, Field(max_length=64)] = None
+    """The counts of this gate when the step began; empty for zero. Absent: they were not read yet."""
+    results: Annotated[list[GateLookStatus] | None, Field(max_length=128)] = None
+    """Results in this step, oldest first."""
+    counted_at: Time | None = None
+    """When NoData or Error last counted."""
+
+
 class RolloutEnding(MessageModel):
     """How a roll-back ends once it is in force."""
 
@@ -126,6 +174,10 @@ class RolloutStatus(MessageModel):
     """Requests that count for this step."""
     gates: Annotated[list[GateStatus] | None, Field(max_length=32)] = None
     """What each gate has found in this step."""
+    gate_memory: Annotated[list[GateMemoryStatus] | None, Field(max_length=16)] = None
+    """What the operator must remember of each gate."""
+    replayed_before: int | None = None
+    """Golden requests that had been replayed when this step began. Absent: they were not counted yet."""
     started_at: Time | None = None
     """When the servers of the canary began to start."""
     step_started_at: Time | None = None

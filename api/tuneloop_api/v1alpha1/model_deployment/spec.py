@@ -20,6 +20,7 @@ from tuneloop_api.v1alpha1.common import (
     positive_duration,
 )
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
+from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
@@ -85,6 +86,9 @@ class ServerResources(PodResources, ResourceAmounts):
     """Name of the extended resource that stands for one GPU: `DOMAIN/NAME`. Default: `nvidia.com/gpu`. For example `amd.com/gpu`."""
 
 
+_HAS_GOLDEN_SET = "(has(self.evaluation) && has(self.evaluation.goldenSet))"
+
+
 class ModelDeploymentSpec(PodOptions):
     """Which model to serve, and how."""
 
@@ -103,6 +107,8 @@ class ModelDeploymentSpec(PodOptions):
     rollout: RolloutOptions | None = None
     """How a new revision takes over the requests. Default: at once, as soon as a server of it is ready; nothing is kept of the old revision.
     For example `{strategy: Canary, approval: Manual}`."""
+    evaluation: Evaluation | None = None
+    """What revisions are judged on beside the requests of clients. For example `{goldenSet: {uri: pvc://models/golden.jsonl}}`."""
     expose: Expose | None = None
     """How clients reach the servers. For example `{stickyHeader: x-user}`."""
     scheduling: Placement | None = None
@@ -115,9 +121,35 @@ class ModelDeploymentSpec(PodOptions):
             cel="!has(self.expose) || !has(self.expose.stickyHeader)"
             " || (has(self.rollout) && (!has(self.rollout.strategy) || self.rollout.strategy != 'Recreate'))",
             holds=lambda spec: _has_routers(spec) or spec.expose is None or spec.expose.sticky_header is None,
-            message="applies only to rollout.strategy: Canary and BlueGreen (without a rollout all requests go to one revision)",
+            message="applies only to rollout.strategy: Canary, BlueGreen and Shadow (without a rollout all requests go to one revision)",
+        ),
+        Rule(
+            field="rollout.gates",
+            reason="FieldValueForbidden",
+            cel=f"!has(self.rollout) || !has(self.rollout.gates) || {_HAS_GOLDEN_SET}"
+            f" || !self.rollout.gates.exists(gate, has(gate.metric) && gate.metric in {sorted(ON_GOLDEN_SET)})",
+            holds=lambda spec: (
+                _has_golden_set(spec)
+                or spec.rollout is None
+                or not any(gate.is_on_golden_set for gate in spec.rollout.gates or ())
+            ),
+            message="GoldenAccuracy and Calibration apply only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
+        ),
+        Rule(
+            field="rollout.onThinTraffic",
+            reason="FieldValueForbidden",
+            cel="!has(self.rollout) || !has(self.rollout.onThinTraffic) || self.rollout.onThinTraffic != 'Replay'"
+            f" || {_HAS_GOLDEN_SET}",
+            holds=lambda spec: (
+                _has_golden_set(spec) or spec.rollout is None or spec.rollout.on_thin_traffic != "Replay"
+            ),
+            message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
     )
+
+
+def _has_golden_set(spec: ModelDeploymentSpec) -> bool:
+    return spec.evaluation is not None and spec.evaluation.golden_set is not None
 
 
 def _has_routers(spec: ModelDeploymentSpec) -> bool:

@@ -1,0 +1,70 @@
+"""The rules of gates, copies and the golden set at their borders: what they just allow, and what they just refuse, with the field that is called wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tuneloop_api.v1alpha1.model_deployment.gates import Gate
+from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
+from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentSpec
+from tuneloop_api.wire.model import SpecModel
+
+Given = dict[str, Any]
+ERRORS: Given = {"name": "errors", "metric": "Errors", "margin": 0.01}
+GOLDEN: Given = {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03}
+QUERY: Given = {"name": "query", "query": 'sum(a{revision="{{revision}}"})', "margin": -2}
+SPEC: Given = {"model": {"uri": "pvc://models/a"}}
+GOLDEN_SET: Given = {"evaluation": {"goldenSet": {"uri": "pvc://models/golden.jsonl"}}}
+
+RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
+    (Gate, ERRORS, []),
+    (Gate, QUERY, []),
+    (Gate, ERRORS | {"query": QUERY["query"]}, [""]),
+    (Gate, {"name": "a", "margin": 0.01}, [""]),
+    (Gate, ERRORS | {"margin": 0.999}, []),
+    (Gate, ERRORS | {"margin": 1}, ["margin"]),
+    (Gate, ERRORS | {"margin": 0}, ["margin"]),
+    (Gate, QUERY | {"query": 'sum(a{revision="{{ revision }}"})'}, []),
+    (Gate, QUERY | {"query": "sum(a)"}, ["query"]),
+    (Gate, QUERY | {"query": "sum(a)", "compare": "Stable"}, ["query"]),
+    (Gate, QUERY | {"query": "sum(a)", "compare": "Absolute"}, []),
+    (Gate, ERRORS | {"compare": "Stable"}, ["compare"]),
+    (Gate, QUERY | {"alpha": 0.05}, ["alpha"]),
+    (RolloutOptions, {"gates": [ERRORS, GOLDEN]}, []),
+    (RolloutOptions, {"gates": [ERRORS, GOLDEN | {"name": "errors"}]}, ["gates"]),
+    (RolloutOptions, {"strategy": "Recreate", "gates": [GOLDEN, QUERY]}, []),
+    (RolloutOptions, {"strategy": "Recreate", "gates": [GOLDEN, ERRORS]}, ["gates"]),
+    (RolloutOptions, {"strategy": "BlueGreen", "gates": [ERRORS], "shadow": {"minRequests": 500}}, []),
+    (RolloutOptions, {"gates": [ERRORS], "shadow": {"percent": 50}}, []),
+    (RolloutOptions, {"gates": [ERRORS], "shadow": {"minRequests": 500}}, ["shadow.minRequests"]),
+    (RolloutOptions, {"gates": [GOLDEN, QUERY], "shadow": {}}, ["shadow"]),
+    (RolloutOptions, {"strategy": "BlueGreen", "shadow": {}}, ["shadow"]),
+    (RolloutOptions, {"strategy": "Shadow", "shadow": {"minRequests": 1}, "steps": [{"weight": 100}]}, []),
+    (RolloutOptions, {"strategy": "Shadow", "capacity": "Replace"}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [ERRORS]}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [ERRORS, GOLDEN]}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [GOLDEN]}, "evaluation": {}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | GOLDEN_SET | {"rollout": {"gates": [GOLDEN], "onThinTraffic": "Replay"}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Replay"}}, ["rollout.onThinTraffic"]),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Hold"}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"strategy": "Shadow"}, "expose": {"stickyHeader": "x-user"}}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "given", "wrong"), RULES)
+def test_a_rule_of_gates_calls_one_field_wrong_just_behind_its_border(
+    model: type[SpecModel], given: Given, wrong: list[str]
+) -> None:
+    assert wrong_fields(model, given) == wrong
+
+
+def wrong_fields(model: type[SpecModel], given: Given) -> list[str]:
+    """Return the paths of the fields that are called wrong."""
+    try:
+        model.from_wire(given)
+    except ValidationError as error:
+        return [".".join(map(str, details["loc"])) for details in error.errors()]
+    return []
