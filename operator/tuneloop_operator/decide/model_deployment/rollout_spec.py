@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.model_deployment.rollout import Rollback, RolloutOptions
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
-from tuneloop_operator.decide.model_deployment.rollout.facts import Capacity, RolloutSpec, StepSpec
+from tuneloop_operator.decide.model_deployment.gate_plan import (
+    default_min_requests,
+    shadow_min_requests,
+    shadow_percent,
+)
+from tuneloop_operator.decide.model_deployment.rollout.facts import Capacity, RolloutSpec, StepSpec, ThinTraffic
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 
 if TYPE_CHECKING:
@@ -20,9 +25,15 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
     spec = deployment.spec
     options = spec.rollout or RolloutOptions()
     rollback = options.rollback or Rollback()
+    min_requests = default_min_requests(options)
     return RolloutSpec(
         strategy=strategy_of(deployment),
-        steps=tuple(map(_step, options.steps or ())),
+        steps=tuple(_step(step, min_requests) for step in options.steps or ()),
+        min_requests=min_requests,
+        gates=tuple(gate.name for gate in options.gates or () if not gate.dry_run),
+        shadow_percent=shadow_percent(options),
+        shadow_min_requests=shadow_min_requests(options),
+        on_thin_traffic=ThinTraffic(options.on_thin_traffic or "Hold"),
         capacity=Capacity(options.capacity or "Surge"),
         max_duration=seconds(options.max_duration or "1d"),
         manual_approval=options.approval == "Manual",
@@ -48,5 +59,10 @@ def sticky_header_of(deployment: ModelDeployment) -> str | None:
     return expose.sticky_header if expose is not None else None
 
 
-def _step(step: RolloutStep) -> StepSpec:
-    return StepSpec(weight=step.weight, min_duration=seconds(step.min_duration or "0s"), pause=bool(step.pause))
+def _step(step: RolloutStep, min_requests: int) -> StepSpec:
+    return StepSpec(
+        weight=step.weight,
+        min_duration=seconds(step.min_duration or "0s"),
+        min_requests=step.min_requests or min_requests,
+        pause=bool(step.pause),
+    )

@@ -9,17 +9,17 @@ from tuneloop_operator.decide.model_deployment.gates.limits import Limits
 
 
 class Metric(StrEnum):
-    """What a gate measures of the comparator's counts."""
+    """What a gate measures of the comparator's counts, in the words of the spec."""
 
-    ERRORS = "errors"
+    ERRORS = "Errors"
     """Requests without an answer, of both revisions on the same requests. The margin is a share of the requests."""
-    LATENCY = "latency"
+    LATENCY = "Latency"
     """Median of canary's time / stable's time on the same requests, minus 1."""
-    AGREEMENT = "agreement"
+    AGREEMENT = "Agreement"
     """Share of the requests on which the canary chose another class; the margin is the bound of that share."""
-    GOLDEN_ACCURACY = "goldenAccuracy"
+    GOLDEN_ACCURACY = "GoldenAccuracy"
     """Wrong answers on the golden set. The margin is a share of its rows."""
-    CALIBRATION = "calibration"
+    CALIBRATION = "Calibration"
     """Confidence against correctness on the golden set."""
 
 

@@ -201,7 +201,7 @@ def power_of(
         worse_by=worse_by,
         sample=sample,
         ends=ends,
-        least=_least(equal, required),
+        least=least_sample(equal, required),
         required=required,
     )
 
@@ -231,8 +231,8 @@ def _chance(probability: float) -> str:
     return "under 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
 
 
-def _least(equal: Callable[[int], float], required: float) -> int | None:
-    """Return the least sample with the required power, to 1 %. The power of discrete tests has teeth, so a slightly smaller sample may do as well."""
+def least_sample(equal: Callable[[int], float], required: float) -> int | None:
+    """Return the least sample at which the chance is as required, to 1 %; None: no sample is enough. The power of discrete tests has teeth, so a slightly smaller sample may do as well."""
     high = 8
     while equal(high) < required:
         high *= 2

@@ -21,9 +21,8 @@ from tuneloop_operator.decide.model_deployment.gates.power import (
     Bounding,
     Expected,
     Pairing,
-    Power,
     Timing,
-    power_of,
+    least_sample,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ _DISCORDANT_ERRORS = 0.006
 """Two equal servers that each fail 0.3 % of the requests, and seldom the same ones."""
 _LATENCY_NOISE = 0.3
 """Standard deviation of log(canary's time / stable's time) of equal models on the same request, as in docs/results.md."""
+_MANY = 100_000
+"""Samples that are tried before more, which take longer to count."""
 _EQUAL_DISAGREEMENT = 0.5
 """Of the bound: a canary that is as good as is asked for disagrees half as often as it may."""
 
@@ -46,6 +47,8 @@ class StepSize:
     field: str
     """For example `spec.rollout.steps[0].minRequests`."""
     requests: int
+    is_default: bool = False
+    """Whether the spec does not name it."""
 
 
 def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[str, ...]:
@@ -62,34 +65,46 @@ def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[s
 
 
 def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
+    enough = _first_enough(gate, steps)
     sentences = []
     for step in steps:
         if step.requests < 1:
             sentences.append(
                 f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
             )
-        elif (power := _lacking(gate, step.requests, steps=len(steps))) is not None:
-            sentences.append(_sentence(gate, step, power))
+        elif enough is None or step.requests < enough:
+            sentences.append(_sentence(gate, step, steps=len(steps)))
     return sentences
 
 
-@functools.lru_cache(maxsize=1024)  # a spec is looked at again and again, and an answer takes up to a second
-def _lacking(gate: GateSpec, requests: int, *, steps: int) -> Power | None:
-    """Return the power of a step by its last end if it is too little; None if it is enough."""
-    ends, margin, expected = gate.limits.inconclusive, _margin(gate), _expected(gate)
-    levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=ends)[0].levels
-    required = REQUIRED_POWER ** (1 / steps)
-    if expected.chances(ends * requests, 0.0, margin=margin, levels=levels).to_pass >= required:
-        return None
-    return power_of(
-        expected,
-        sample=ends * requests,
-        ends=1,
-        margin=margin,
-        worse_by=2 * margin,
-        levels=levels,
-        required=required,
+def _first_enough(gate: GateSpec, steps: Sequence[StepSize]) -> int | None:
+    """Return the least of the given numbers that decides: what decides in one step decides with more."""
+    numbers = sorted({step.requests for step in steps if step.requests >= 1})
+    return next((number for number in numbers if _decides(gate, number, steps=len(steps))), None)
+
+
+def _decides(gate: GateSpec, requests: int, *, steps: int) -> bool:
+    sample = gate.limits.inconclusive * requests
+    # what decides with fewer decides with more
+    return any(
+        _passes_equal(gate, number, steps=steps) >= _required(steps) for number in sorted({min(sample, _MANY), sample})
     )
+
+
+@functools.lru_cache(maxsize=4096)  # a spec is looked at again and again
+def _passes_equal(gate: GateSpec, sample: int, *, steps: int) -> float:
+    """Return the chance that a step with so many requests by its last end passes an equal model."""
+    levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=gate.limits.inconclusive)[0].levels
+    return _expected(gate).chances(sample, 0.0, margin=_margin(gate), levels=levels).to_pass
+
+
+@functools.lru_cache(maxsize=256)  # it takes up to a few seconds
+def _least(gate: GateSpec, *, steps: int) -> int | None:
+    return least_sample(functools.partial(_passes_equal, gate, steps=steps), _required(steps))
+
+
+def _required(steps: int) -> float:
+    return REQUIRED_POWER ** (1 / steps)
 
 
 def _margin(gate: GateSpec) -> float:
@@ -109,15 +124,16 @@ def _expected(gate: GateSpec) -> Expected:
     return Pairing(discordant=_DISCORDANT_ERRORS)
 
 
-def _sentence(gate: GateSpec, step: StepSize, power: Power) -> str:
-    ends = gate.limits.inconclusive
-    what = f"{step.field}: {step.requests} was given, which cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
-    if power.least is None:
+def _sentence(gate: GateSpec, step: StepSize, *, steps: int) -> str:
+    ends, least = gate.limits.inconclusive, _least(gate, steps=steps)
+    given = "is the default" if step.is_default else "was given"
+    what = f"{step.field}: {step.requests} {given}, which cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
+    if least is None:
         return f"{what}, and no number can; set a wider margin; example: margin: {_wider(gate):g}"
-    least = math.ceil(power.least / ends)
+    passes = _passes_equal(gate, ends * step.requests, steps=steps)
     return (
-        f"{what}: an equal model would pass with {_chance(power.passes_equal)} by the last of {ends} ends; at least {least} is needed, "
-        f"and {power.least} decides at the first end; example: {_round_up(power.least)}"
+        f"{what}: an equal model would pass with {_chance(passes)} by the last of {ends} ends; at least {math.ceil(least / ends)} is needed, "
+        f"and {least} decides at the first end; example: {_round_up(least)}"
     )
 
 

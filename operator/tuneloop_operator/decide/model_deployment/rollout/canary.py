@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment import rollout
@@ -20,15 +21,16 @@ DEFAULT_STEPS = tuple(
 
 def steps(spec: RolloutSpec) -> tuple[Step, ...]:
     """Return the steps of the spec."""
-    return weighted_steps(spec.steps or DEFAULT_STEPS, shadow=spec.shadow_percent)
+    default = tuple(replace(step, min_requests=spec.min_requests) for step in DEFAULT_STEPS)
+    return weighted_steps(spec.steps or default, shadow=spec.shadow_percent)
 
 
 def weighted_steps(given: tuple[StepSpec, ...], *, shadow: int) -> tuple[Step, ...]:
-    """Return steps in which the canary has as many servers as its weight needs."""
+    """Return steps in which the canary has as many servers as its weight and its copies need: a client must not find them full of copies."""
     return tuple(
         Step(
             weight=step.weight,
-            servers=step.weight,
+            servers=min(100, step.weight + shadow),
             shadow=shadow,
             min_duration=step.min_duration,
             min_requests=step.min_requests,

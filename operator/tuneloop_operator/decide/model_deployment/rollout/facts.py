@@ -102,6 +102,8 @@ class RolloutSpec:
 
     strategy: Strategy
     steps: tuple[StepSpec, ...] = ()
+    min_requests: int = 0
+    """Of a step that names none."""
     gates: tuple[str, ...] = ()
     """Names of the gates that must advance. Those on trial are not among them."""
     shadow_percent: int = 0

@@ -25,7 +25,6 @@ class Step:
     """Seconds, from when the split is in force on every router."""
     min_requests: int = 0
     pause: bool = False
-    is_gated: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def steps(spec: RolloutSpec) -> tuple[Step, ...]:  # noqa: ARG001  (the same for every spec)
-    """Return the start of all servers. The servers of stable stay until the Service has gone over, whatever the name says elsewhere."""
-    return (Step(weight=0, servers=100, is_gated=False),)
+    """Return the start of all servers, on which gates look at golden requests alone. The servers of stable stay until the Service has gone over, whatever the name says elsewhere."""
+    return (Step(weight=0, servers=100),)
 
 
 RECREATE = Policy(steps=steps)

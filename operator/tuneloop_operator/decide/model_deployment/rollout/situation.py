@@ -197,7 +197,7 @@ def _in_the_step(moment: Moment) -> Situation:
         return Situation.TOO_EARLY
     if counted_requests(moment) < step.min_requests:
         return Situation.THIN
-    if step.is_gated and undecided_gates(moment):
+    if undecided_gates(moment):
         return Situation.UNDECIDED
     return Situation.NEEDS_APPROVAL if _needs_approval(moment) else Situation.COMPLETE
 

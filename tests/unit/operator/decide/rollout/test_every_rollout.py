@@ -146,11 +146,11 @@ def check_progress(old: Rollout, new: Rollout, facts: Facts) -> None:
     assert (NOW - old.step_started).total_seconds() >= step.min_duration, "too early"
     assert facts.routers
     assert all(router.generation == old.split.generation for router in facts.routers), "not in force"
-    if step.min_requests or (step.is_gated and facts.spec.gates):
+    if step.min_requests or facts.spec.gates:
         assert measured is not None
         assert measured.step == measured_step(old), "advanced on what was measured in another step"
         assert measured.requests >= step.min_requests, "too few requests"
-    if step.is_gated and facts.spec.gates:
+    if facts.spec.gates:
         assert [gate.action for gate in measured.gates] == [GateAction.ADVANCE], "a gate did not advance"
     approves = is_commanded and facts.command.action is Action.APPROVE
     assert not step.pause or old.step in old.approved_steps or approves, "nobody approved"
