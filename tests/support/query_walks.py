@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.query_gates import Compare, QueryGate
+from tuneloop_operator.decide.gate_query import Compare
+from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
 from tuneloop_operator.decide.model_deployment.query_readings import query_results
 from tuneloop_operator.prometheus.answer import Number, Unanswered
 from tuneloop_operator.state.gate_inputs import QueryAnswer
@@ -21,7 +22,9 @@ BEGAN = datetime(2026, 11, 29, 12, tzinfo=UTC)
 CANARY, STABLE = "7d1f0b2c", "03ab11f0"
 EMPTY = Unanswered(verdict="NoData", reason="the query has an empty result")
 BROKEN = Unanswered(verdict="Error", reason="no connection (Connection refused)")
-GATE = QueryGate(name="truncated", query='sum(rate(t{revision="{{revision}}"}[1m]))', margin=1.0, compare=Compare.ABSOLUTE)
+GATE = QueryGate(
+    name="truncated", query='sum(rate(t{revision="{{revision}}"}[1m]))', margin=1.0, compare=Compare.ABSOLUTE
+)
 
 
 def after(seconds: float) -> datetime:

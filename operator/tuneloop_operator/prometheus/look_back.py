@@ -38,7 +38,9 @@ def look_back(text: str) -> float:
 def _seconds(text: str) -> float:
     duration = text.strip()
     if not _DURATION.fullmatch(duration) or not (length := _length(duration)):
-        raise InvalidQuery(f"the query has the window [{text}]; allowed is a duration above 0, for example [5m] or [1h30m]")
+        raise InvalidQuery(
+            f"the query has the window [{text}]; allowed is a duration above 0, for example [5m] or [1h30m]"
+        )
     return length
 
 

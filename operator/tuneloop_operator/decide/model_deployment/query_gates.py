@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.gate_query import DEPLOYMENT, NAMESPACE, REVISION, Compare, query_problem
 from tuneloop_operator.decide.model_deployment.gates.limits import Limits
 from tuneloop_operator.decide.model_deployment.rollout.facts import measured_step
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase
-from tuneloop_operator.errors import InvalidQuery
-from tuneloop_operator.prometheus.look_back import look_back
-from tuneloop_operator.prometheus.query import PromQL, code_of, variables_of, written
+from tuneloop_operator.prometheus.query import PromQL, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
 
-NAMESPACE, DEPLOYMENT, REVISION = "namespace", "deployment", "revision"
-"""Variables of a query."""
 _WATCHED = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.HELD, Phase.PROMOTING, Phase.BAKING})
 """Phases in which a gate may bring stable back."""
-
-
-class Compare(StrEnum):
-    """What a gate holds against its margin."""
-
-    STABLE = "Stable"
-    """The number of the canary minus that of stable."""
-    ABSOLUTE = "Absolute"
-    """The number of the canary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +57,24 @@ class Queried:
     is_baking: bool
 
 
+def query_gates_of(options: RolloutOptions | None) -> tuple[QueryGate, ...]:
+    """Return the gates of the spec that have a query, with their defaults."""
+    return tuple(
+        QueryGate(
+            name=gate.name,
+            query=gate.query,
+            margin=gate.margin,
+            compare=Compare(gate.compare or "Stable"),
+            limits=Limits(
+                no_data=gate.no_data_limit or 5, inconclusive=gate.inconclusive_limit or 3, error=gate.error_limit or 5
+            ),
+            dry_run=bool(gate.dry_run),
+        )
+        for gate in (options.gates if options else None) or ()
+        if gate.query is not None
+    )
+
+
 def queried(rollout: Rollout) -> Queried | None:
     """Return the revisions to ask about now; None: none is judged."""
     if rollout.phase not in _WATCHED or measured_step(rollout) is None:
@@ -102,21 +108,3 @@ def revisions_of(gate: QueryGate, about: Queried) -> tuple[str, ...]:
     if gate.compare is Compare.ABSOLUTE:
         return (about.canary,)
     return (about.canary, about.stable) if about.stable else ()
-
-
-def query_problem(text: str, compare: Compare = Compare.ABSOLUTE) -> str:
-    """Return why a query cannot be a gate's, as a sentence without a full stop; empty if it can."""
-    names = {NAMESPACE: "namespace", DEPLOYMENT: "deployment", REVISION: "revision"}
-    try:
-        written(text, names)
-        look_back(text)
-    except InvalidQuery as problem:
-        return str(problem)
-    if not code_of(text).strip():
-        return 'the query is empty; for example sum(up{revision="{{revision}}"})'
-    if compare is Compare.STABLE and REVISION not in variables_of(text):
-        return (
-            "the query is the same for both revisions, so their difference is always 0: it must name {{revision}}, "
-            'for example {revision="{{revision}}"}; or compare: Absolute'
-        )
-    return ""

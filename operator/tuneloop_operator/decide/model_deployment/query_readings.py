@@ -9,17 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem, spacing
 from tuneloop_operator.decide.model_deployment.gate_readings import FINAL, GateReading
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
-    COUNTED_EVERY,
     NO_LOOK,
     GateMemory,
     readable_again,
     with_missing,
 )
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
-from tuneloop_operator.decide.model_deployment.query_gates import Compare, QueryGate
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.prometheus.answer import Number, Unanswered
 from tuneloop_operator.prometheus.look_back import look_back
@@ -28,10 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
     from tuneloop_operator.state.gate_inputs import QueryAnswer
 
-IN_A_ROW = 3
-"""Numbers on one side of the margin that decide. One burst is in two neighbouring windows at most; three that share no sample show that it lasts."""
 STALE = 180.0
 """Seconds. An answer that is older says nothing of now: a query is asked every 30 s."""
 
@@ -118,10 +116,10 @@ def _in_step(memory: GateMemory, step: int) -> GateMemory:
     return memory if memory.step == step else GateMemory(gate=memory.gate, step=step)
 
 
-def _current(
-    gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step
-) -> Missing | _Sample:
+def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step) -> Missing | _Sample:
     """Return the newest number of this step, or why there is none."""
+    if problem := query_problem(gate.query, gate.compare):  # it was not accepted, and the roll-out began with another one
+        return Missing(verdict=Verdict.ERROR, reason=problem)
     of_canary = answers.get(place.canary, {})
     of_stable = answers.get(place.stable, {}) if gate.compare is Compare.STABLE else of_canary
     times = [at for at in of_canary.keys() & of_stable.keys() if at >= place.began]
@@ -153,12 +151,11 @@ def _with_missing(gate: QueryGate, memory: GateMemory, missing: Missing, place: 
 def _waits(gate: QueryGate, sample: _Sample, memory: GateMemory, place: _Step) -> str:
     """Return why a number does not count yet: it shares samples with the time before the step, or with the number before."""
     window = look_back(gate.query)
-    if (age := (sample.at - place.began).total_seconds()) < window:
-        return f"{_facts(gate, sample)}; the query looks back {window:.0f} s, and the step is {age:.0f} s old"
-    if memory.read_at is None:
+    if (sample.at - place.began).total_seconds() < window:
+        return f"the first number counts once the step is as old as the query looks back ({window:.0f} s)"
+    if memory.read_at is None or (sample.at - memory.read_at).total_seconds() >= spacing(gate.query):
         return ""
-    wait = max(window, COUNTED_EVERY) - (sample.at - memory.read_at).total_seconds()
-    return f"{_facts(gate, sample)}; the next number counts in {wait:.0f} s" if wait > 0 else ""
+    return f"{_facts(gate, sample)}, and not counted yet"
 
 
 def _counted(gate: QueryGate, memory: GateMemory, sample: _Sample) -> GateMemory:
@@ -238,7 +235,7 @@ def _verdict_and_reason(
         return Verdict.NO_DATA, current
     if newest.verdict is Verdict.PASS and action is GateAction.HOLD:
         return Verdict.INCONCLUSIVE, current
-    return newest.verdict, current or newest.reason
+    return newest.verdict, newest.reason
 
 
 def _without_comparison(gate: QueryGate, memory: GateMemory) -> GateReading:
@@ -263,4 +260,6 @@ def _facts(gate: QueryGate, sample: _Sample) -> str:
     side = "within" if sample.harm <= gate.margin else "more than"
     if sample.stable is None:
         return f"{sample.canary:.4g} is {side} the margin {gate.margin:g}"
-    return f"canary {sample.canary:.4g}, stable {sample.stable:.4g}: the difference is {side} the margin {gate.margin:g}"
+    return (
+        f"canary {sample.canary:.4g}, stable {sample.stable:.4g}: the difference is {side} the margin {gate.margin:g}"
+    )
