@@ -70,11 +70,13 @@ class Queries:
         """Ask until the task is cancelled. A round waits for nothing: what has not been answered yet is not asked again."""
         async with asyncio.TaskGroup() as group:
             while True:
-                if self._leads():
-                    self._begin_round(group)
+                self.begin_round(group)
                 await asyncio.sleep(self._every)
 
-    def _begin_round(self, group: asyncio.TaskGroup) -> None:
+    def begin_round(self, group: asyncio.TaskGroup) -> None:
+        """Begin to ask for every gate of which no question is on its way, in tasks of this group; nothing while another operator leads."""
+        if not self._leads():
+            return
         store = self._operator.store
         for manifest in store.of_kind("ModelDeployment", namespace=None):
             gates = _wanted_by_gate(manifest)

@@ -118,7 +118,9 @@ def _in_step(memory: GateMemory, step: int) -> GateMemory:
 
 def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step) -> Missing | _Sample:
     """Return the newest number of this step, or why there is none."""
-    if problem := query_problem(gate.query, gate.compare):  # it was not accepted, and the roll-out began with another one
+    if problem := query_problem(
+        gate.query, gate.compare
+    ):  # it was not accepted, and the roll-out began with another one
         return Missing(verdict=Verdict.ERROR, reason=problem)
     of_canary = answers.get(place.canary, {})
     of_stable = answers.get(place.stable, {}) if gate.compare is Compare.STABLE else of_canary
