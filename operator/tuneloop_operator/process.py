@@ -18,6 +18,7 @@ from tuneloop_operator.cluster.api_server import ApiServer
 from tuneloop_operator.controller.controllers import CHILD_KINDS, KINDS, metrics_of
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.controller.queries import Queries
 from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS, progress_endpoint_slice
 from tuneloop_operator.errors import ClusterError, OperatorError
 from tuneloop_operator.leader.leader import Leader
@@ -25,6 +26,7 @@ from tuneloop_operator.leader.namespaces import NamespaceLeases
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.pod_ports import PodPorts
 from tuneloop_operator.probes import health_application, metrics_application
+from tuneloop_operator.prometheus.door import Place, PrometheusDoor
 from tuneloop_operator.routers.server import ROUTER_LIMITS
 from tuneloop_operator.serving import allow_open_files, served
 
@@ -120,7 +122,10 @@ class OperatorProcess:
         self._operator, self._ports, self._owned = operator, ports, owned
         self._measure(api, operator, leader, owned)
         self._metrics.watch_router_polls(lambda: ports.routers.waiting)
-        async with self._serve_pods(ports):
+        async with self._serve_pods(ports), PrometheusDoor(self._prometheus()) as door:
+            queries = Queries(
+                operator, ask=door.ask, clock=api.now, leads=leader.leads, on_answer=self._metrics.queried
+            )
             work = asyncio.create_task(operator.run(), name="work")
             others = [
                 asyncio.create_task(
@@ -136,6 +141,7 @@ class OperatorProcess:
                 asyncio.create_task(leader.run(), name="election"),
                 asyncio.create_task(owned.keep(operator.namespaces, leads=leader.leads), name="namespaces"),
                 asyncio.create_task(events.run(), name="events"),
+                asyncio.create_task(queries.run(), name="queries"),
                 asyncio.create_task(self._publish_address(api), name="address"),
                 asyncio.create_task(self._certificate.keep_fresh(self._use_authority), name="certificate"),
             ]
@@ -167,6 +173,16 @@ class OperatorProcess:
             events=events,
             instruments=self._metrics,
             ownership=owned,
+        )
+
+    def _prometheus(self) -> Place | None:
+        settings = self._settings
+        if settings.prometheus_url is None:
+            return None
+        return Place(
+            address=settings.prometheus_url,
+            token_file=settings.prometheus_token_file,
+            ca_file=settings.prometheus_ca_file,
         )
 
     def _measure(self, api: ApiServer, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:

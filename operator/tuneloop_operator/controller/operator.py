@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.gate_inputs import QueryAnswer
     from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
@@ -149,6 +150,14 @@ class Operator:
         deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
         if deployment is not None and self.store.put_router_report(deployment["metadata"]["uid"], report):
             self._queue.add(Key("ModelDeployment", namespace, name))
+
+    def query_answered(self, manifest: Manifest, gate: str, answers: tuple[QueryAnswer, ...]) -> None:
+        """Take in what Prometheus answered for a gate of a deployment, which is reconciled unless it is gone."""
+        metadata = manifest["metadata"]
+        stored = self.store.get("ModelDeployment", namespace=metadata["namespace"], name=metadata["name"])
+        if stored is not None and stored["metadata"]["uid"] == metadata["uid"]:
+            self.store.query_answers.put(metadata["uid"], gate, answers)
+            self._queue.add(Key("ModelDeployment", metadata["namespace"], metadata["name"]))
 
     def split_of(self, namespace: str, name: str) -> RouterSplit | None:
         """Return the split that the stored status of a deployment wants; None if it is not there, cannot be read, or has no routers."""

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from tuneloop_operator.controller.query_answers import QueryAnswers
 from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
@@ -57,6 +58,8 @@ class Store:
         self._terminated_pods = TerminatedPods()
         self._progress: dict[str, ProgressMessage] = {}
         self._router_reports = RouterReports()
+        self.query_answers = QueryAnswers()
+        """What Prometheus answered to the queries of gates, by uid of the deployment."""
         self._listeners: list[Callable[[Manifest], None]] = []
 
     def listen(self, on_change: Callable[[Manifest], None]) -> None:
@@ -86,6 +89,7 @@ class Store:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
             self._router_reports.forget(uid)
+            self.query_answers.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)

@@ -13,6 +13,7 @@ from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.names import HUB_TOKEN
 from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
 from tuneloop_operator.decide.accept_pods import pod_refusals, resource_refusals
+from tuneloop_operator.decide.accept_queries import query_refusals
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *pod_refusals(spec, spec.scheduling),
         *_resources(spec.resources),
         *_long_steps(spec.rollout),
+        *query_refusals(spec.rollout),
     )
 
 

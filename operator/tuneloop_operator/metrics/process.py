@@ -40,6 +40,9 @@ class Metrics:
             "tuneloop_foreign_namespaces", "Namespaces that another release holds.", registry=self.registry
         )
         self._polls = Gauge("tuneloop_router_polls", "Polls of routers that wait.", registry=self.registry)
+        self._queries = self._counter(
+            "tuneloop_prometheus_queries", "Queries of gates; Number, NoData or Error.", "result"
+        )
         self._depth = Gauge("tuneloop_work_queue_depth", "Objects that wait for a worker.", registry=self.registry)
         self._waited = self._histogram("tuneloop_work_queue_wait_seconds", "From due to taken by a worker.")
         self._reconciles = self._histogram("tuneloop_reconcile_seconds", "Work on one object.", "kind")
@@ -85,6 +88,10 @@ class Metrics:
         """Count a request to the API server."""
         self._calls.labels(call.verb, call.resource, str(call.code)).inc()
         self._call_seconds.labels(call.verb, call.resource).observe(call.seconds)
+
+    def queried(self, result: str) -> None:
+        """Count a query of a gate by its result: Number, NoData or Error."""
+        self._queries.labels(result).inc()
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

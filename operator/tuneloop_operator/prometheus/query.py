@@ -96,6 +96,18 @@ def written(text: str, variables: Mapping[str, str]) -> PromQL:
     return PromQL("".join(parts))
 
 
+def code_of(text: str) -> str:
+    """Return a query without its comments and without what stands in its strings."""
+    parts = ((part.lastgroup, part[0]) for part in _PART.finditer(text))
+    return "".join('""' if kind == "string" else text for kind, text in parts if kind != "comment")
+
+
+def variables_of(text: str) -> frozenset[str]:
+    """Return the names of the variables in the strings of a query."""
+    strings = (part[0] for part in _PART.finditer(text) if part.lastgroup == "string")
+    return frozenset(found[1].strip() for string in strings for found in _VARIABLE.finditer(string))
+
+
 def _filled(string: str, variables: Mapping[str, str], *, is_expression: bool) -> str:
     def value(found: re.Match[str]) -> str:
         name = found[1].strip()

@@ -243,8 +243,9 @@ def test_routers_that_refuse_a_split_are_counted_for_deployments_that_have_route
         (lambda m: m.watch_leader(lambda: True), "tuneloop_leader", {}, 1),
         (lambda m: m.watch_depth(lambda: 7), "tuneloop_work_queue_depth", {}, 7),
         (lambda m: m.watch_router_polls(lambda: 5), "tuneloop_router_polls", {}, 5),
+        (lambda m: m.queried("NoData"), "tuneloop_prometheus_queries_total", {"result": "NoData"}, 1),
     ],
-    ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue", "polls"],
+    ids=["a call", "a call without an answer", "its time", "a wait", "a reconcile", "an error", "leading", "the queue", "polls", "a query"],
 )  # fmt: skip
 def test_the_operator_measures_itself(
     act: Callable[[Metrics], None], name: str, labels: dict[str, str], expected: float

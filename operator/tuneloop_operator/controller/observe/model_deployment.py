@@ -38,6 +38,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         present=present_children(children, uid=uid),
         pods=_server_pods(children, facts),
         routers=store.router_reports(uid),
+        query_answers=store.query_answers.of(uid),
         live=facts.live,
         blocker=facts.blocker,
     )

@@ -37,6 +37,7 @@ def test_the_metrics_of_a_job_go_with_it(operator, place):
         "tuneloop_model_deployments",
         "tuneloop_model_deployment_refusing_routers",
         "tuneloop_router_polls",
+        "tuneloop_prometheus_queries",
         "tuneloop_job_progress_ratio",
         "process_resident_memory_bytes",
     ],

@@ -35,6 +35,8 @@ class GateMemory:
     """Of the step, oldest first."""
     counted: datetime | None = None
     """When the newest NoData or Error was counted."""
+    read_at: datetime | None = None
+    """Of a gate with a query: when the newest number that counted was asked for."""
 
 
 def in_step(memory: GateMemory, step: int) -> GateMemory:
