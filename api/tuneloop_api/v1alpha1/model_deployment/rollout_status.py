@@ -87,9 +87,9 @@ class GateLookStatus(MessageModel):
     harm: float | None = None
     """Estimate of canary minus stable; positive is worse. Absent: there were no numbers."""
     low: float | None = None
-    """Lower limit of the harm. Absent beside `harm`: there is none."""
+    """Lower limit of the harm. Absent: there is none."""
     high: float | None = None
-    """Upper limit of the harm. Absent beside `harm`: there is none."""
+    """Upper limit of the harm. Absent: there is none."""
     canary: float | None = None
     """What was measured of the canary."""
     stable: float | None = None
@@ -117,6 +117,8 @@ class GateMemoryStatus(MessageModel):
     """Results in this step, oldest first."""
     counted_at: Time | None = None
     """When NoData or Error last counted."""
+    read_at: Time | None = None
+    """When the newest number of a query was asked for that counted."""
 
 
 class RolloutEnding(MessageModel):

@@ -52,6 +52,8 @@ class GatePlan:
     step: int
     """From 1, among these."""
     step_began: datetime
+    rollout_began: datetime
+    """When the canary began to start, or was offered again. What was counted before belongs to no step."""
     now: datetime
 
 
@@ -102,7 +104,8 @@ def _read(
         return memory, counts
     began = began_at(counts)
     # what was counted before the first step, while the canary started, is evidence of the same pair
-    all_of_step = memory.step == 1 or (began is not None and began >= plan.step_began)
+    since = plan.rollout_began if memory.step == 1 else plan.step_began
+    all_of_step = began is not None and began >= since
     tally = tally_of(gate.metric, counts)
     memory = at_counts(memory, tally, started_at=counts.started_at, all_of_step=all_of_step)
     observation = observed(gate.metric, counts, since=memory.base or ())
@@ -121,7 +124,7 @@ def _looked(
     if isinstance(evidence, Missing):
         return memory, evidence
     result = judged(gate.name, evidence, margin=gate.margin, look=look)
-    return replace(memory, look=look.number, results=(*memory.results, result)), ""
+    return replace(memory, look=look.number, results=(*readable_again(memory).results, result)), ""
 
 
 def _wait(observation: Observation, looks: tuple[Look, ...], memory: GateMemory) -> str:

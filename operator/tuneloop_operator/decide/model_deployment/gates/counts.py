@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VERSION = 1
+MOST_COUNT = 2**53
+"""What every reader of JSON takes as it is: a part of the counts is kept in the status."""
 
 
 def counts_of(document: dict[str, Any]) -> ComparisonCounts | Missing:
@@ -33,6 +35,11 @@ def counts_of(document: dict[str, Any]) -> ComparisonCounts | Missing:
         return Missing(
             verdict=Verdict.ERROR, reason=f"the comparator's counts cannot be read: {field}: {first['msg'].lower()}"
         )
+    if (field := _too_large(counts.to_wire())) is not None:
+        return Missing(
+            verdict=Verdict.ERROR,
+            reason=f"the comparator's counts cannot be read: {field}: at most {MOST_COUNT} can be counted",
+        )
     if began_at(counts) is None:
         return Missing(
             verdict=Verdict.ERROR,
@@ -40,6 +47,17 @@ def counts_of(document: dict[str, Any]) -> ComparisonCounts | Missing:
             "example: 2026-11-29T10:00:00Z",
         )
     return counts
+
+
+def _too_large(value: Any, field: str = "") -> str | None:
+    """Return the path of the first count that is too large; None if there is none."""
+    if isinstance(value, dict):
+        parts = [(f"{field}.{name}" if field else name, part) for name, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(f"{field}[{number}]", part) for number, part in enumerate(value)]
+    else:
+        return field if isinstance(value, int) and abs(value) > MOST_COUNT else None
+    return next((found for name, part in parts if (found := _too_large(part, name)) is not None), None)
 
 
 def of_pair(

@@ -69,6 +69,8 @@ def with_missing(
     """Return the memory after a reading without counts. since: when the step began. Without a limit nothing is kept: it would grow for ever."""
     if limit is None or (now - (memory.counted or since)).total_seconds() < COUNTED_EVERY:
         return memory
+    if memory.results and memory.results[-1].verdict in NO_LOOK - {missing.verdict}:
+        memory = readable_again(memory)  # only those in a row count, and the others would grow for ever
     result = GateResult(
         gate=memory.gate,
         verdict=missing.verdict,

@@ -89,6 +89,8 @@ def _retry(moment: Moment) -> Rollout | None:
             started=moment.now,
             step_started=None,
             outages=0,
+            gate_memories=(),
+            replayed_before=None,
             approved_steps=(),
             is_approved=False,
             is_forced=False,

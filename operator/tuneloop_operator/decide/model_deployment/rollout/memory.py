@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
-    GateStatus,
     RejectedRevision,
     RevisionWeight,
     RolloutEnding,
@@ -13,8 +12,13 @@ from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
     RouterStatus,
     SplitStatus,
 )
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
-from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
+from tuneloop_operator.decide.model_deployment.rollout.gate_records import (
+    read_gate,
+    read_gate_memory,
+    sentence,
+    written_gate,
+    written_gate_memory,
+)
 from tuneloop_operator.decide.model_deployment.rollout.state import (
     Ending,
     Phase,
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.model_deployment.rollout_status import RejectionWord
 
-_LONGEST_TEXT = 4096
-"""Characters of a sentence that the API server takes."""
 _MOST_ROUTERS = 16
 """Of which it takes reports."""
 
@@ -43,7 +45,7 @@ def written(rollout: Rollout) -> RolloutStatus:
     return RolloutStatus(
         strategy=rollout.strategy.value,
         phase=rollout.phase.value,
-        message=_sentence(rollout.why) or None,
+        message=sentence(rollout.why) or None,
         stable=rollout.stable,
         canary=rollout.canary or None,
         share=f"{rollout.canary} {rollout.split.weight_of(rollout.canary)}%" if rollout.canary else None,
@@ -53,7 +55,9 @@ def written(rollout: Rollout) -> RolloutStatus:
         earlier_splits=[*map(_split, rollout.earlier)] or None,
         routers=[*map(_router, rollout.in_force[:_MOST_ROUTERS])] or None,
         requests=rollout.requests or None,
-        gates=[*map(_gate, rollout.gates)] or None,
+        gates=[*map(written_gate, rollout.gates)] or None,
+        gate_memory=[*map(written_gate_memory, rollout.gate_memories)] or None,
+        replayed_before=rollout.replayed_before,
         started_at=_stamp(rollout.started),
         step_started_at=_stamp(rollout.step_started),
         promoted_at=_stamp(rollout.promoted),
@@ -87,7 +91,9 @@ def remembered(status: RolloutStatus) -> Rollout:
         step_started=_moment(status.step_started_at),
         promoted=_moment(status.promoted_at),
         requests=status.requests or 0,
-        gates=tuple(map(_read_gate, status.gates or ())),
+        gates=tuple(map(read_gate, status.gates or ())),
+        gate_memories=tuple(map(read_gate_memory, status.gate_memory or ())),
+        replayed_before=status.replayed_before,
         replays=bool(status.replays),
         outages=status.outages or 0,
         approved_steps=tuple(step - 1 for step in status.approved_steps or ()),
@@ -114,7 +120,7 @@ def _read_split(status: SplitStatus) -> Split:
 
 
 def _router(router: Router) -> RouterStatus:
-    reason = _sentence(router.reason) or None
+    reason = sentence(router.reason) or None
     return RouterStatus(name=router.name, generation=router.generation, refused=router.refused, reason=reason)
 
 
@@ -123,21 +129,9 @@ def _read_router(status: RouterStatus) -> Router:
     return Router(name=status.name, generation=status.generation, refused=status.refused, reason=reason)
 
 
-def _gate(gate: GateSummary) -> GateStatus:
-    return GateStatus(
-        name=gate.name, verdict=gate.verdict.value, action=gate.action.value, reason=_sentence(gate.reason)
-    )
-
-
-def _read_gate(status: GateStatus) -> GateSummary:
-    return GateSummary(
-        name=status.name, verdict=Verdict(status.verdict), action=GateAction(status.action), reason=status.reason
-    )
-
-
 def _ending(ending: Ending) -> RolloutEnding:
     reason: RejectionWord | None = ending.reason.value if ending.reason else None
-    return RolloutEnding(phase=ending.phase.value, reason=reason, message=_sentence(ending.message))
+    return RolloutEnding(phase=ending.phase.value, reason=reason, message=sentence(ending.message))
 
 
 def _read_ending(status: RolloutEnding) -> Ending:
@@ -149,7 +143,7 @@ def _rejection(rejection: Rejection) -> RejectedRevision:
     return RejectedRevision(
         revision=rejection.revision,
         reason=rejection.reason.value,
-        message=_sentence(rejection.message),
+        message=sentence(rejection.message),
         time=stamp(rejection.at),
         spec_digest=rejection.spec_digest,
     )
@@ -163,10 +157,6 @@ def _read_rejection(status: RejectedRevision) -> Rejection:
         at=moment(status.time),
         spec_digest=status.spec_digest,
     )
-
-
-def _sentence(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 
 
 def _stamp(time: datetime | None) -> str | None:

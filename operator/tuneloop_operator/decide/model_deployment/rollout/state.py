@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
     from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 
 
@@ -146,6 +147,10 @@ class Rollout:
     requests: int = 0
     """Requests that count for the step."""
     gates: tuple[GateSummary, ...] = ()
+    gate_memories: tuple[GateMemory, ...] = ()
+    """What gates have shown in this roll-out, so that no look is taken twice."""
+    replayed_before: int | None = None
+    """Golden requests that had been replayed when the step began; None: they were not counted yet."""
     replays: bool = False
     """Whether the comparator is to replay golden requests."""
     outages: int = 0

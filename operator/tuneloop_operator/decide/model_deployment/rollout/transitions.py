@@ -98,7 +98,15 @@ def _advance(moment: Moment, _: Situation) -> Outcome:
         promoting = replace(rollout, phase=Phase.PROMOTING, is_skipped=False, replays=False)
         return _told(promoting, "Promoting", f"{rollout.canary} has passed all steps")
     step, steps = rollout.step + 1, steps_of(rollout, spec)
-    advanced = replace(rollout, phase=Phase.PROGRESSING, step=step, step_started=None, is_skipped=False, replays=False)
+    advanced = replace(
+        rollout,
+        phase=Phase.PROGRESSING,
+        step=step,
+        step_started=None,
+        replayed_before=None,
+        is_skipped=False,
+        replays=False,
+    )
     message = f"{rollout.canary} goes on to step {step + 1} of {len(steps)}, {steps[step].weight} %"
     return _told(advanced, "StepReached", message)
 
@@ -232,6 +240,8 @@ def without_canary(rollout: Rollout) -> Rollout:
         step_started=None,
         replays=False,
         outages=0,
+        gate_memories=(),
+        replayed_before=None,
         approved_steps=(),
         is_approved=False,
         is_forced=False,

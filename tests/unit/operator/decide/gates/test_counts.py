@@ -50,3 +50,9 @@ def test_an_empty_document_is_an_error() -> None:
     found = counts_of({})
     assert isinstance(found, Missing)
     assert found.verdict is Verdict.ERROR
+
+
+def test_a_count_that_the_status_could_not_hold_is_named() -> None:
+    found = counts_of(DOCUMENT | {"live": {"agree": 2**53 + 1}})
+    assert isinstance(found, Missing)
+    assert "live.agree: at most 9007199254740992 can be counted" in found.reason

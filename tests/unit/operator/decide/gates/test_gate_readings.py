@@ -33,6 +33,7 @@ PLAN = GatePlan(
     min_requests=(1000, 1000, 1000),
     step=1,
     step_began=BEGAN,
+    rollout_began=BEGAN,
     now=BEGAN + timedelta(seconds=30),
 )
 ANOTHER_START = "2026-11-29T11:00:00Z"
@@ -272,6 +273,26 @@ def test_counts_that_began_within_the_step_are_all_of_the_step() -> None:
 def test_what_was_counted_before_the_first_step_counts_in_it() -> None:
     walk = Walk(ERRORS, replace(PLAN, step_began=BEGAN + timedelta(minutes=10)))
     assert walk.read(good(250)).memory.results[-1].sample == 250
+
+
+def test_a_canary_that_is_offered_again_is_judged_by_what_is_counted_from_then_on() -> None:
+    """The comparator is the same process: what it counted before let the gate give up."""
+    again = BEGAN + timedelta(hours=1)
+    walk = Walk(ERRORS, replace(PLAN, rollout_began=again, step_began=again, now=again))
+    walk.read(bad(ERRORS, 250))
+    assert walk.memory is not None
+    assert walk.memory.results == ()
+    assert walk.read(bad(ERRORS, 500)).summary.action is GateAction.ROLL_BACK
+
+
+def test_a_single_no_data_between_errors_is_kept_no_longer_than_it_counts() -> None:
+    walk = Walk(ERRORS)
+    unreadable = Missing(verdict=Verdict.ERROR, reason="no counts")
+    for _ in range(20):
+        walk.read(None, after=COUNTED_EVERY)
+        reading = walk.read(unreadable, after=COUNTED_EVERY)
+    assert len(reading.memory.results) == 1
+    assert reading.summary.action is GateAction.HOLD
 
 
 def test_counts_that_began_anew_take_nothing_back() -> None:

@@ -84,6 +84,7 @@ def promoted(
             min_requests=(requests,) * STEPS,
             step=step,
             step_began=BEGAN + timedelta(minutes=30 * (step - 1)),
+            rollout_began=BEGAN,
             now=BEGAN + timedelta(minutes=30 * step),
         )
         # the step begins: the counts are read before its first request

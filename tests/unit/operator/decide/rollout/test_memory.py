@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rollout_moves import decided, moves
 from rollout_worlds import NOW, World, random_world
 
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
     GateActionWord,
+    GateMemoryStatus,
     GateVerdict,
     RejectionWord,
     RolloutPhase,
     RolloutStatus,
 )
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import Strategy as StrategyWord
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_records import read_gate_memory, written_gate_memory
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
 from tuneloop_operator.decide.model_deployment.rollout.state import (
@@ -34,6 +40,23 @@ from tuneloop_operator.decide.model_deployment.rollout.state import (
     Strategy,
 )
 
+RESULT = GateResult(
+    gate="errors",
+    verdict=Verdict.INCONCLUSIVE,
+    harm=0.0,
+    low=-0.002,
+    high=math.inf,
+    margin=0.01,
+    canary=0.003,
+    stable=0.003,
+    sample=1000,
+    look=7,
+    at_step_end=True,
+    reason="canary errors 0.3 %, stable 0.3 %",
+)
+NOTHING = GateResult(
+    gate="errors", verdict=Verdict.NO_DATA, margin=0.01, look=7, at_step_end=False, reason="no answer yet"
+)
 FULL = Rollout(
     strategy=Strategy.SHADOW,
     stable="03ab",
@@ -53,6 +76,20 @@ FULL = Rollout(
     promoted=NOW - timedelta(days=2),
     requests=312,
     gates=(GateSummary(name="errors", verdict=Verdict.NO_DATA, action=GateAction.HOLD, reason="12 of 400 requests"),),
+    gate_memories=(
+        GateMemory(
+            gate="errors",
+            step=3,
+            look=7,
+            started_at="2026-11-29T10:00:00.123Z",
+            base=(1200, 2, 0, 1),
+            results=(RESULT, NOTHING, NOTHING, replace(NOTHING, verdict=Verdict.ERROR)),
+            counted=NOW,
+            read_at=NOW,
+        ),
+        GateMemory(gate="latency", base=()),
+    ),
+    replayed_before=0,
     replays=True,
     outages=2,
     approved_steps=(0, 1),
@@ -132,3 +169,54 @@ def test_a_sentence_that_is_too_long_is_cut() -> None:
     status = written(replace(FULL, why="x" * 5000))
     assert status.message is not None
     assert len(status.message) == 4096
+
+
+def test_a_result_that_came_often_is_written_once() -> None:
+    memory = GateMemory(gate="errors", step=1, results=(RESULT, *60 * (NOTHING,)))
+    status = written_gate_memory(memory)
+    assert [look.times for look in status.results or ()] == [None, 60]
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    lambda time: time.replace(microsecond=0)
+)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> GateResult:
+    """A result as a gate gives it: where there is an interval, its upper end may be infinite."""
+    low = draw(NUMBERS)
+    return GateResult(
+        gate="errors",
+        verdict=draw(st.sampled_from(Verdict)),
+        harm=draw(NUMBERS),
+        low=low,
+        high=None if low is None else draw(st.floats(allow_nan=False, min_value=-1)),
+        margin=draw(st.floats(0, 10)),
+        canary=draw(NUMBERS),
+        stable=draw(NUMBERS),
+        sample=draw(st.integers(0, 2**53)),
+        look=draw(st.integers(0, 100)),
+        at_step_end=draw(st.booleans()),
+        reason=draw(st.text(max_size=20)),
+    )
+
+
+@given(
+    memory=st.builds(
+        GateMemory,
+        gate=st.just("errors"),
+        step=st.integers(0, 33),
+        look=st.integers(0, 500),
+        started_at=st.sampled_from(["", "2026-11-29T10:00:00Z"]),
+        base=st.none() | st.lists(st.integers(0, 2**53), max_size=44).map(tuple),
+        results=st.lists(results(), max_size=4).map(lambda found: (*found, *found[-1:])),
+        counted=TIMES,
+        read_at=TIMES,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_gate_remembers_is_read_as_it_was_written(memory: GateMemory) -> None:
+    wire = json.loads(json.dumps(written_gate_memory(memory).to_wire()))
+    assert read_gate_memory(GateMemoryStatus.from_wire(wire)) == memory
