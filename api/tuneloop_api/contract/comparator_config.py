@@ -59,9 +59,9 @@ class ComparatorConfig(MessageModel):
     namespace: str
     name: str
     """The ModelDeployment."""
-    task: str
-    """Hugging Face task id of both revisions."""
-    labels: list[str]
+    task: str = ""
+    """Hugging Face task id of both revisions. Empty: the comparator asks their servers for task and labels before it begins."""
+    labels: list[str] = []
     """Labels of the models, in the order of their ids."""
     stable: RevisionAddress
     canary: RevisionAddress

@@ -19,6 +19,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.printable import log_to_stderr, printable
 from tuneloop_server.comparator.config_check import check_config
 from tuneloop_server.comparator.control import create_control_app
+from tuneloop_server.comparator.served_models import with_served_models
 from tuneloop_server.comparator.service import ComparatorService
 from tuneloop_server.config_file import read_config
 from tuneloop_server.connections import ConnectionLimits, Connections, uvicorn_config
@@ -61,7 +62,9 @@ def main() -> int:
 
 
 async def _compare(config: ComparatorConfig, copies: socket.socket, control: socket.socket) -> int:
-    """Serve both ports until the process is stopped; return the exit code."""
+    """Serve both ports until the process is stopped; return the exit code. Raises CannotServe where the revisions cannot be compared."""
+    config = await with_served_models(config)
+    check_config(config)
     service = ComparatorService(config)
     failures: list[BaseException] = []
 

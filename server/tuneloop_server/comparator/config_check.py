@@ -26,10 +26,10 @@ MOST_WARM_UP_PAIRS = 10_000
 
 
 def check_config(config: ComparatorConfig) -> None:
-    """Raise CannotServe naming field, value, what is allowed and an example."""
-    if config.task not in ANSWERS:
+    """Raise CannotServe naming field, value, what is allowed and an example. Task and labels may be left to the servers."""
+    if config.task and config.task not in ANSWERS:
         raise _wrong("task", config.task, f"allowed: {', '.join(ANSWERS)}; example: {next(iter(ANSWERS))}")
-    if not config.labels:
+    if config.task and not config.labels:
         raise _wrong("labels", [], 'at least one is needed; example: ["negative", "positive"]')
     if config.stable.name == config.canary.name:
         raise _wrong(

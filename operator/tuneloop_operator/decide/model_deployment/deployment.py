@@ -11,6 +11,7 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
+from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
@@ -103,8 +104,8 @@ def _decided(
         status = shown(replace(observed, blocker=earlier), serving, now=now, settings=settings)
     # the old revision is deleted only once requests go to the new revision
     is_switched = not missing and stable is not None and stable.revision == config.revision
-    routers = surplus_router_objects(observed, None)
-    old = (*_other_revisions(observed, config.revision), *routers) if is_switched else ()
+    surplus = (*surplus_router_objects(observed, None), *surplus_comparator_objects(observed, None, None))
+    old = (*_other_revisions(observed, config.revision), *surplus) if is_switched else ()
     if old and not observed.live:
         return Decision(needs=LiveChildren())
     events = _events(observed, status)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, Scaling
+from tuneloop_operator.decide.model_deployment.comparison import comparator_objects, surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.measured import look_again, measured
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
 from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
@@ -34,7 +36,7 @@ from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.status.model_deployment.rollout import ShownRollout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
@@ -65,28 +67,33 @@ def decide(
     """
     offered = config.revision if config else ""
     facts = facts_of(observed, memory_of(observed), offered=offered, is_local=settings.local)
-    following = _with_unknown_command(decide_rollout(memory_of(observed), facts, now=now), observed)
+    found = measured(observed, memory_of(observed), facts.spec, now=now)
+    facts = replace(facts, measured=found.measurements)
+    following = _with_unknown_command(decide_rollout(found.rollout, facts, now=now), observed)
     rollout = following.rollout
     counts = {name: count or 0 for name, count in servers(rollout, facts, now=now).counts}
-    found = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
-    found = replace(found, routers=shown_routers(observed, rollout, settings=settings))
-    status = _if_changed(observed, shown(found))
+    rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
+    rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
+    status = _if_changed(observed, shown(rollout_shown))
     if observed.blocker is not None:
         return Decision(status=status, events=following.events)
     doomed = (
         *_children_of(observed, revisions_to_delete(rollout, facts, now=now)),
         *surplus_router_objects(observed, rollout),
+        *surplus_comparator_objects(observed, rollout, facts),
     )
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
+    comparator = comparator_objects(observed, rollout, facts, settings=settings)
     return Decision(
         status=status,
         delete=doomed,
-        apply=_missing(observed, config, rollout, counts, settings=settings),
-        create=_config_maps(observed, config, counts),
+        # the comparator last: trouble with it must keep nothing back that requests need
+        apply=(*_missing(observed, config, rollout, counts, settings=settings), *_not_current(observed, comparator.apply)),
+        create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
         scale=_scalings(observed, counts, without=offered),
         events=following.events,
-        requeue_after=following.requeue_after,
+        requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
     )
 
 
@@ -124,7 +131,15 @@ def _missing(
     # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))
     desired += router_objects(observed, rollout, settings=settings)
+    return _not_current(observed, desired)
+
+
+def _not_current(observed: ObservedDeployment, desired: Iterable[Manifest]) -> tuple[Manifest, ...]:
     return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), _compared(manifest)))
+
+
+def _not_there(observed: ObservedDeployment, desired: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    return tuple(manifest for manifest in desired if not _stored(observed, manifest))
 
 
 def _compared(manifest: Manifest) -> Manifest:
@@ -136,8 +151,7 @@ def _config_maps(observed: ObservedDeployment, config: ServerConfig | None, coun
     """Return the configuration of a revision that has none yet."""
     if config is None or config.revision not in counts:
         return ()
-    made = server_config_map(observed.deployment, config)
-    return () if _stored(observed, made) else (made,)
+    return _not_there(observed, [server_config_map(observed.deployment, config)])
 
 
 def _scalings(observed: ObservedDeployment, counts: Counts, *, without: str) -> tuple[Scaling, ...]:
@@ -201,6 +215,10 @@ def _revisions(
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
+
+
+def _sooner(first: float | None, second: float | None) -> float | None:
+    return min((wait for wait in (first, second) if wait is not None), default=None)
 
 
 def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:

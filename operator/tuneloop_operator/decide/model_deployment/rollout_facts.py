@@ -69,10 +69,14 @@ def unknown_command(annotations: Mapping[str, str]) -> str:
 
 
 def _spec(observed: ObservedDeployment, rollout: Rollout | None) -> RolloutSpec:
-    """Return the spec. Until a roll-out with Recreate is over, its servers come beside: the Service cannot give them a share of the requests."""
-    spec = rollout_spec(observed.deployment)
-    is_recreating = rollout is not None and rollout.canary and rollout.strategy is Strategy.RECREATE
-    return replace(spec, capacity=Capacity.SURGE) if is_recreating else spec
+    """Return the spec. Until a roll-out with Recreate is over, its servers come beside, and no gate waits for copies: the Service cannot divide or copy requests."""
+    spec, options = rollout_spec(observed.deployment), observed.deployment.spec.rollout
+    if rollout is None or not rollout.canary or rollout.strategy is not Strategy.RECREATE:
+        return spec
+    blind = {gate.name for gate in (options.gates if options else None) or () if gate.is_on_copies}
+    return replace(
+        spec, capacity=Capacity.SURGE, gates=tuple(name for name in spec.gates if name not in blind)
+    )
 
 
 def _deployments(observed: ObservedDeployment) -> dict[str, Manifest]:

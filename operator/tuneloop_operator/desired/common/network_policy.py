@@ -18,16 +18,20 @@ def network_policy(
     metadata: dict[str, Any],
     *,
     pods: dict[str, str],
+    having: str = "",
     ingress: list[dict[str, Any]],
     egress: tuple[Destination, ...] | None = None,
     peers: dict[str, str] | None = None,
 ) -> Manifest:
-    """Return a policy for the pods with these labels.
+    """Return a policy for the pods with these labels; having: and with some value of this one.
 
     ingress: the rules by which connections are let in. egress: where the pods may connect to, beside DNS and the pods with the labels `peers`;
     None: everywhere. Policies add up: whoever needs more makes another policy for the same pods.
     """
-    spec: dict[str, Any] = {"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress"], "ingress": ingress}
+    selector: dict[str, Any] = {"matchLabels": pods}
+    if having:
+        selector["matchExpressions"] = [{"key": having, "operator": "Exists"}]
+    spec: dict[str, Any] = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": ingress}
     if egress is not None:
         own = [{"to": [{"podSelector": {"matchLabels": peers}}]}] if peers else []
         spec["policyTypes"] = ["Ingress", "Egress"]

@@ -7,7 +7,6 @@ and the counts of two pairs cannot mix.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.comparator_config import (
@@ -50,29 +49,24 @@ _RESOURCES = {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory"
 waiting bodies (16 MiB), two answers of 2 MiB for each of 4 pairs, and what JSON makes of them come on top."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ComparedPair:
-    """The revisions to compare, and what both models do."""
-
-    stable: str
-    canary: str
-    task: str
-    """Hugging Face task id."""
-    labels: tuple[str, ...]
-    """Labels of the models, in the order of their ids."""
+def golden_set_of(deployment: ModelDeployment) -> str | None:
+    """Return the address of the golden set; None: there is none."""
+    evaluation = deployment.spec.evaluation
+    return evaluation.golden_set.uri if evaluation is not None and evaluation.golden_set is not None else None
 
 
 def comparator_config(
-    deployment: ModelDeployment, pair: ComparedPair, *, golden_set: str | None = None
+    deployment: ModelDeployment, *, stable: str, canary: str, golden_set: str | None = None
 ) -> ComparatorConfig:
-    """Return what the comparator of a pair is told. golden_set: `pvc://CLAIM/PATH` of the JSON lines; another kind of URI raises ValueError."""
+    """Return what the comparator of two revisions is told. It asks their servers for the task and the labels, which the operator need not know.
+
+    golden_set: `pvc://CLAIM/PATH` of the JSON lines, or `file:///PATH` in local mode; another kind of URI raises ValueError.
+    """
     return ComparatorConfig(
         namespace=deployment.metadata["namespace"],
         name=deployment.metadata["name"],
-        task=pair.task,
-        labels=list(pair.labels),
-        stable=_address(deployment, pair.stable),
-        canary=_address(deployment, pair.canary),
+        stable=_address(deployment, stable),
+        canary=_address(deployment, canary),
         golden=GoldenSet(path=path_of(golden_set), times=_REPLAYS) if golden_set else None,
     )
 
@@ -143,10 +137,7 @@ def comparator_service(deployment: ModelDeployment) -> Manifest:
 
 
 def comparator_policy(deployment: ModelDeployment, *, settings: OperatorSettings) -> Manifest:
-    """Return a policy by which routers send copies, everybody reads counts, and the comparator reaches the servers of its own deployment.
-
-    Policies add up: that of all servers (`network_policy.server_policy`) selects this pod as well.
-    """
+    """Return a policy by which routers send copies, everybody reads counts, and the comparator reaches the servers of its own deployment."""
     labels = comparator_labels(deployment)
     routers = {"podSelector": {"matchLabels": router_labels(deployment)}}
     return network_policy(

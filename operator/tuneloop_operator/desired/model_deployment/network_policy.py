@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.server_config import METRICS_PORT, SERVER_PORT
 from tuneloop_operator.desired.common.metadata import deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.network_policy import network_policy
-from tuneloop_operator.names import servers_name
+from tuneloop_operator.names import REVISION_LABEL, servers_name
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
@@ -19,12 +19,13 @@ def server_policy(deployment: ModelDeployment, *, settings: OperatorSettings) ->
     """Return a policy by which everybody reaches the two ports of the servers, and nobody another port.
 
     Everybody: gateways on the network of a node, the kubelet, and a Prometheus beside the cluster, have no labels by which a policy could
-    select them. The policy is for all revisions, with one port or two.
+    select them. The policy is for all revisions, with one port or two; pods of routers and of the comparator have policies of their own.
     """
     labels = deployment_labels(deployment)
     return network_policy(
         owned_metadata(deployment, name=servers_name(deployment), labels=labels),
         pods=labels,
+        having=REVISION_LABEL,
         ingress=[{"ports": [{"port": port, "protocol": "TCP"} for port in (SERVER_PORT, METRICS_PORT)]}],
         egress=settings.egress,
     )

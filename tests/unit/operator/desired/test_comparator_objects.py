@@ -13,13 +13,13 @@ from pod_security import offences
 from tuneloop_api.contract.comparator_config import COMPARATOR_CONFIG_PATH, ComparatorConfig
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_operator.desired.model_deployment.comparator import (
-    ComparedPair,
     comparator_config,
     comparator_config_map,
     comparator_deployment,
     comparator_policy,
     comparator_service,
 )
+from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.router import router_policy
 from tuneloop_operator.desired.model_deployment.service import (
     endpoints_service,
@@ -35,12 +35,10 @@ from tuneloop_server.config_file import read_config
 GOLDEN_SET = "pvc://golden/reviews/golden.jsonl"
 
 
-def a_pair(canary: str = "7d1f0000", stable: str = "03ab0000") -> ComparedPair:
-    return ComparedPair(stable=stable, canary=canary, task="text-classification", labels=("negative", "positive"))
-
-
-def config_of(pair: ComparedPair | None = None, golden_set: str | None = GOLDEN_SET) -> ComparatorConfig:
-    return comparator_config(a_deployment(), pair or a_pair(), golden_set=golden_set)
+def config_of(
+    *, canary: str = "7d1f0000", stable: str = "03ab0000", golden_set: str | None = GOLDEN_SET
+) -> ComparatorConfig:
+    return comparator_config(a_deployment(), stable=stable, canary=canary, golden_set=golden_set)
 
 
 def manifest_of(config: ComparatorConfig, golden_set: str | None = GOLDEN_SET) -> dict[str, Any]:
@@ -111,6 +109,8 @@ def test_no_service_of_revisions_or_routers_selects_its_pod_and_no_selector_coun
     assert not [selector for selector in selectors if selects(selector, labels)]
     assert REVISION_LABEL not in labels  # status.selector asks for it
     assert not selects(router_policy(deployment, settings=SETTINGS)["spec"]["podSelector"]["matchLabels"], labels)
+    (expression,) = server_policy(deployment, settings=SETTINGS)["spec"]["podSelector"]["matchExpressions"]
+    assert expression == {"key": REVISION_LABEL, "operator": "Exists"}, "the ports of servers are not opened on other pods"
 
 
 def test_labels_of_the_spec_do_not_replace_ours() -> None:
@@ -124,8 +124,8 @@ def test_labels_of_the_spec_do_not_replace_ours() -> None:
 @pytest.mark.parametrize(
     "another",
     [
-        pytest.param(config_of(a_pair(canary="99000000")), id="another canary"),
-        pytest.param(config_of(a_pair(stable="99000000")), id="another stable"),
+        pytest.param(config_of(canary="99000000"), id="another canary"),
+        pytest.param(config_of(stable="99000000"), id="another stable"),
         pytest.param(config_of(golden_set="pvc://golden/reviews/other.jsonl"), id="another golden set"),
         pytest.param(config_of(golden_set=None), id="no golden set"),
     ],

@@ -21,7 +21,6 @@ from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
 from tuneloop_operator.desired.model_deployment.comparator import (
-    ComparedPair,
     comparator_config,
     comparator_config_map,
     comparator_deployment,
@@ -311,11 +310,8 @@ def routed_children() -> list[dict[str, Any]]:
 def compared_children() -> list[dict[str, Any]]:
     """The comparator of a canary, with a golden set, where the egress is limited."""
     deployment = with_note_and_pull_secret()
-    pair = ComparedPair(
-        stable="03ab0000", canary="7d1f0000", task="text-classification", labels=("negative", "positive")
-    )
     golden_set = "pvc://golden/reviews.jsonl"
-    config = comparator_config(deployment, pair, golden_set=golden_set)
+    config = comparator_config(deployment, stable="03ab0000", canary="7d1f0000", golden_set=golden_set)
     egress = (Destination.from_wire({"namespace": "tuneloop-system", "ports": [8443]}),)
     settings = SETTINGS.model_copy(update={"egress": egress})
     return [

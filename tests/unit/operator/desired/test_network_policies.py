@@ -66,7 +66,9 @@ def with_egress(text: str) -> OperatorSettings:
 
 
 def selects(selector: dict[str, Any], template: dict[str, Any]) -> bool:
-    return bool(selector["matchLabels"].items() <= template["metadata"]["labels"].items())
+    labels = template["metadata"]["labels"]
+    has_all = all(expression["key"] in labels for expression in selector.get("matchExpressions", ()))
+    return has_all and bool(selector["matchLabels"].items() <= labels.items())
 
 
 def selected(selector: dict[str, Any]) -> list[str]:

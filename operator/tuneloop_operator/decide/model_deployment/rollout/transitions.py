@@ -223,7 +223,7 @@ def _drop(moment: Moment, situation: Situation) -> Outcome:
 
 
 def _finish(moment: Moment, _: Situation) -> Outcome:
-    return Outcome(rollout=replace(moment.rollout, phase=Phase.DONE, why=""))
+    return Outcome(rollout=replace(moment.rollout, phase=Phase.DONE, gate_memories=(), why=""))
 
 
 def _forget(moment: Moment, _: Situation) -> Outcome:
