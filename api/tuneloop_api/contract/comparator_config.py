@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from tuneloop_api.contract.server_config import METRICS_PORT, SERVER_PORT
 from tuneloop_api.wire.model import MessageModel
 
@@ -61,7 +63,7 @@ class ComparatorConfig(MessageModel):
     """The ModelDeployment."""
     task: str = ""
     """Hugging Face task id of both revisions. Empty: the comparator asks their servers for task and labels before it begins."""
-    labels: list[str] = []
+    labels: list[str] = Field(default=[])
     """Labels of the models, in the order of their ids."""
     stable: RevisionAddress
     canary: RevisionAddress

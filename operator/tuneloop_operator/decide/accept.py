@@ -6,23 +6,17 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
-from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS
-from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.names import HUB_TOKEN
-from tuneloop_api.wire.uris import FILE_SCHEME, HUB_SCHEME
-from tuneloop_operator.decide.accept_pods import pod_refusals, resource_refusals
-from tuneloop_operator.decide.accept_queries import query_refusals
+from tuneloop_operator.decide.accept_addresses import local_address
+from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
+from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment, ModelDeploymentSpec
-    from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
-    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
-    from tuneloop_api.v1alpha1.model_deployment.spec import ServerResources
+    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment
     from tuneloop_operator.settings.operator import OperatorSettings
 
 
@@ -44,58 +38,10 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *_missing_claim(spec, settings),
         *_two_tokens(spec),
         *pod_refusals(spec, spec.scheduling),
-        *_resources(spec.resources),
+        *resources_refusals(spec.resources),
         *_network(spec),
         *_host_network(spec, settings),
     )
-
-
-def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
-    """Return why the deployment cannot run here; empty if it can."""
-    return (
-        *_no_artifact(spec, settings),
-        *pod_refusals(spec, spec.scheduling),
-        *_resources(spec.resources),
-        *_long_steps(spec.rollout),
-        *query_refusals(spec.rollout),
-    )
-
-
-def _resources(resources: Resources | ServerResources | None) -> Iterator[Refusal]:
-    if resources is not None:
-        limits = ResourceAmounts(cpu=resources.cpu, memory=resources.memory)
-        yield from resource_refusals(resources, limits=limits, gpu=resources.gpu_resource)
-
-
-def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
-    uri = spec.model.uri
-    if uri is None:
-        return
-    if uri.startswith(HUB_SCHEME):
-        yield Refusal(
-            reason="NotAnArtifact",
-            field="spec.model.uri",
-            given=uri,
-            allowed="the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest",
-            example="pvc://models/jobs/reviews-1a2b3c4d/artifact",
-        )
-    elif not settings.local:
-        yield from _local("spec.model.uri", uri)
-
-
-def _long_steps(options: RolloutOptions | None) -> Iterator[Refusal]:
-    """Yield a time for the whole roll-out in which its steps have no room: it would always be held."""
-    if options is None or options.strategy not in {None, "Canary"}:
-        return
-    least = sum(seconds(step.min_duration or "0s") for step in options.steps or DEFAULT_STEPS)
-    if least >= seconds(options.max_duration or "1d"):
-        yield Refusal(
-            reason="StepsTooLong",
-            field="spec.rollout.maxDuration",
-            given=options.max_duration or "1d, the default",
-            allowed=f"the steps last {least / 3600:.3g} hours at least, so a longer time is needed for the whole roll-out",
-            example=f"maxDuration: {2 * least // 3600 + 1}h",
-        )
 
 
 def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:
@@ -117,21 +63,10 @@ def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:
 def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
     if settings.local:
         return
-    yield from _local("spec.model.uri", spec.model.uri)
+    yield from local_address("spec.model.uri", spec.model.uri)
     for split in ("train", "validation", "test"):
         for number, source in enumerate(getattr(spec.data, split) or ()):
-            yield from _local(f"spec.data.{split}[{number}].uri", source.uri)
-
-
-def _local(field: str, uri: str) -> Iterator[Refusal]:
-    if uri.startswith(FILE_SCHEME):
-        yield Refusal(
-            reason="LocalAddress",
-            field=field,
-            given=uri,
-            allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub",
-            example="pvc://models/" + uri.removeprefix(FILE_SCHEME).strip("/"),
-        )
+            yield from local_address(f"spec.data.{split}[{number}].uri", source.uri)
 
 
 def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:

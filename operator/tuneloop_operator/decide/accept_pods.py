@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tuneloop_api.v1alpha1.common import ResourceAmounts
 from tuneloop_api.v1alpha1.pod_env import refused_variables
 from tuneloop_api.v1alpha1.pod_keys import refused_annotations, refused_labels, refused_node_labels
 from tuneloop_api.v1alpha1.pod_objects import (
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from tuneloop_api.v1alpha1.common import ResourceAmounts
+    from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+    from tuneloop_api.v1alpha1.model_deployment.spec import ServerResources
     from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pod_keys import KeyRefusal
     from tuneloop_api.v1alpha1.pod_volumes import Volume
@@ -63,6 +65,13 @@ def pod_refusals(options: PodOptions, placement: Placement | None) -> Iterator[R
     yield from _affinity(placement.affinity)
     for number, constraint in enumerate(placement.topology_spread_constraints or ()):
         yield from _shape(f"spec.scheduling.topologySpreadConstraints[{number}]", constraint, SpreadConstraint)
+
+
+def resources_refusals(resources: Resources | ServerResources | None) -> Iterator[Refusal]:
+    """Yield why the resources of a spec cannot be used."""
+    if resources is not None:
+        limits = ResourceAmounts(cpu=resources.cpu, memory=resources.memory)
+        yield from resource_refusals(resources, limits=limits, gpu=resources.gpu_resource)
 
 
 def resource_refusals(resources: PodResources, *, limits: ResourceAmounts, gpu: str | None) -> Iterator[Refusal]:

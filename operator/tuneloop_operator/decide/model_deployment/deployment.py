@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.wire.printable import printable_values
-from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
+from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of

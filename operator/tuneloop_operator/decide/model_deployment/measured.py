@@ -55,7 +55,7 @@ def measured(observed: ObservedDeployment, rollout: Rollout | None, spec: Rollou
     if rollout is None or step is None or options is None:
         return Measured(rollout=rollout)
     counts = _counts(observed, rollout)
-    rollout = _with_replays_before(rollout, counts, step)
+    rollout = _with_replays_before(rollout, counts)
     readings = (
         *_comparator_readings(observed, rollout, options, spec, counts, now=now),
         *_query_readings(observed, rollout, options, now=now),
@@ -164,8 +164,8 @@ def _pairs(reports: Iterable[tuple[tuple[str, int], ...]]) -> Iterable[tuple[str
     return (pair for report in reports for pair in report)
 
 
-def _with_replays_before(rollout: Rollout, counts: ComparisonCounts | Missing, step: MeasuredStep) -> Rollout:
-    """Return the memory in which it stands how many golden requests were replayed before the step: those of the first step, and of counts that began in it, all count."""
+def _with_replays_before(rollout: Rollout, counts: ComparisonCounts | Missing) -> Rollout:
+    """Return the memory with the golden requests that were replayed before the step. In the first step all count, and after a restart of the comparator."""
     if isinstance(counts, Missing) or counts.golden is None:
         return rollout
     done, before = _replayed(counts), rollout.replayed_before

@@ -89,7 +89,10 @@ def decide(
         status=status,
         delete=doomed,
         # the comparator last: trouble with it must keep nothing back that requests need
-        apply=(*_missing(observed, config, rollout, counts, settings=settings), *_not_current(observed, comparator.apply)),
+        apply=(
+            *_missing(observed, config, rollout, counts, settings=settings),
+            *_not_current(observed, comparator.apply),
+        ),
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
         scale=_scalings(observed, counts, without=offered),
         events=following.events,

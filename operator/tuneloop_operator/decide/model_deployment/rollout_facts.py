@@ -74,9 +74,7 @@ def _spec(observed: ObservedDeployment, rollout: Rollout | None) -> RolloutSpec:
     if rollout is None or not rollout.canary or rollout.strategy is not Strategy.RECREATE:
         return spec
     blind = {gate.name for gate in (options.gates if options else None) or () if gate.is_on_copies}
-    return replace(
-        spec, capacity=Capacity.SURGE, gates=tuple(name for name in spec.gates if name not in blind)
-    )
+    return replace(spec, capacity=Capacity.SURGE, gates=tuple(name for name in spec.gates if name not in blind))
 
 
 def _deployments(observed: ObservedDeployment) -> dict[str, Manifest]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "127.0.0.1"
 _NOBODY = (_LOOPBACK, 9)
-"""Of a revision whose server has not started: the port on which nobody answers."""
+"""Of a process that has not started: the port on which nobody answers."""
 
 
 def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> RouterSplit | None:
@@ -30,7 +30,16 @@ def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Rou
         status.rollout,
         sticky_header=sticky_header_of(observed.deployment),
         address_of=addresses_of(observed, settings=settings),
+        comparator=comparator_address(observed, settings=settings),
     )
+
+
+def comparator_address(observed: ObservedDeployment, *, settings: OperatorSettings) -> Address | None:
+    """Return where copies go, where the comparator is a process of this machine; None: it has a name."""
+    if not settings.local:
+        return None
+    ports = [pod.port for pod in observed.comparator_pods if pod.port is not None]
+    return (_LOOPBACK, ports[-1]) if ports else _NOBODY
 
 
 def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Callable[[str], Address] | None:

@@ -12,7 +12,7 @@ from tuneloop_operator.decide.decision import Deletion
 from tuneloop_operator.decide.model_deployment.rollout.memory import written
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
-from tuneloop_operator.decide.model_deployment.routed import addresses_of
+from tuneloop_operator.decide.model_deployment.routed import addresses_of, comparator_address
 from tuneloop_operator.decide.model_deployment.router_facts import has_routers, leads_to_routers, reporting_routers
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
@@ -55,6 +55,7 @@ def router_objects(
         status,
         sticky_header=sticky_header_of(deployment),
         address_of=addresses_of(observed, settings=settings),
+        comparator=comparator_address(observed, settings=settings),
     )
     policies = () if settings.local else (router_policy(deployment, settings=settings),)
     return (

@@ -110,7 +110,9 @@ def test_no_service_of_revisions_or_routers_selects_its_pod_and_no_selector_coun
     assert REVISION_LABEL not in labels  # status.selector asks for it
     assert not selects(router_policy(deployment, settings=SETTINGS)["spec"]["podSelector"]["matchLabels"], labels)
     (expression,) = server_policy(deployment, settings=SETTINGS)["spec"]["podSelector"]["matchExpressions"]
-    assert expression == {"key": REVISION_LABEL, "operator": "Exists"}, "the ports of servers are not opened on other pods"
+    assert expression == {"key": REVISION_LABEL, "operator": "Exists"}, (
+        "the ports of servers are not opened on other pods"
+    )
 
 
 def test_labels_of_the_spec_do_not_replace_ours() -> None:

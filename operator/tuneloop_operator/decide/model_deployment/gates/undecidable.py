@@ -51,35 +51,35 @@ class StepSize:
     """Whether the spec does not name it."""
 
 
-def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[str, ...]:
-    """Return a sentence for each step and gate for which even the last end of the step would pass an equal model too seldom.
+@dataclass(frozen=True, kw_only=True)
+class Undecidable:
+    """A number of requests that decides too little."""
+
+    field: str
+    given: str
+    why: str
+    """What it cannot decide, and which number can."""
+    example: str
+
+
+def undecidable(gates: Sequence[GateSpec], steps: Sequence[StepSize]) -> tuple[Undecidable, ...]:
+    """Return an entry for each step and gate for which even the last end of the step would pass an equal model too seldom.
 
     All steps together are to pass it with `REQUIRED_POWER`, so each of more steps must do so more often. Gates on trial are let be.
     """
     return tuple(
-        sentence
-        for gate in gates
-        if not gate.dry_run and not gate.is_on_golden_rows
-        for sentence in _of_gate(gate, steps)
+        found for gate in gates if not gate.dry_run and not gate.is_on_golden_rows for found in _of_gate(gate, steps)
     )
 
 
-def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[str]:
+def _of_gate(gate: GateSpec, steps: Sequence[StepSize]) -> list[Undecidable]:
     enough = _first_enough(gate, steps)
-    sentences = []
-    for step in steps:
-        if step.requests < 1:
-            sentences.append(
-                f"{step.field}: {step.requests} was given, gate {gate.name} needs at least 1; example: 1000"
-            )
-        elif enough is None or step.requests < enough:
-            sentences.append(_sentence(gate, step, steps=len(steps)))
-    return sentences
+    return [_undecidable(gate, step, steps=len(steps)) for step in steps if enough is None or step.requests < enough]
 
 
 def _first_enough(gate: GateSpec, steps: Sequence[StepSize]) -> int | None:
     """Return the least of the given numbers that decides: what decides in one step decides with more."""
-    numbers = sorted({step.requests for step in steps if step.requests >= 1})
+    numbers = sorted({step.requests for step in steps})
     return next((number for number in numbers if _decides(gate, number, steps=len(steps))), None)
 
 
@@ -124,17 +124,20 @@ def _expected(gate: GateSpec) -> Expected:
     return Pairing(discordant=_DISCORDANT_ERRORS)
 
 
-def _sentence(gate: GateSpec, step: StepSize, *, steps: int) -> str:
+def _undecidable(gate: GateSpec, step: StepSize, *, steps: int) -> Undecidable:
     ends, least = gate.limits.inconclusive, _least(gate, steps=steps)
-    given = "is the default" if step.is_default else "was given"
-    what = f"{step.field}: {step.requests} {given}, which cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
+    given = f"{step.requests}, the default" if step.is_default else f"{step.requests}"
+    what = f"it cannot decide gate {gate.name} with a margin of {percent(gate.margin)}"
     if least is None:
-        return f"{what}, and no number can; set a wider margin; example: margin: {_wider(gate):g}"
-    passes = _passes_equal(gate, ends * step.requests, steps=steps)
-    return (
-        f"{what}: an equal model would pass with {_chance(passes)} by the last of {ends} ends; at least {math.ceil(least / ends)} is needed, "
-        f"and {least} decides at the first end; example: {_round_up(least)}"
-    )
+        why, example = f"{what}, and no number can: set a wider margin", f"margin: {_wider(gate):g}"
+    else:
+        passes = _passes_equal(gate, ends * step.requests, steps=steps)
+        why = (
+            f"{what}: an equal model would pass with {_chance(passes)} by the last of {ends} ends; at least {math.ceil(least / ends)} is needed, "
+            f"and {least} decides at the first end"
+        )
+        example = f"{_round_up(least)}"
+    return Undecidable(field=step.field, given=given, why=why, example=example)
 
 
 def _wider(gate: GateSpec) -> float:

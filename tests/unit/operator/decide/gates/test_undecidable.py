@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
 from tuneloop_operator.decide.model_deployment.gates.limits import Limits
-from tuneloop_operator.decide.model_deployment.gates.undecidable import StepSize, undecidable
+from tuneloop_operator.decide.model_deployment.gates.undecidable import StepSize
+from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable as found_undecidable
 
 ERRORS = GateSpec(name="errors", metric=Metric.ERRORS, margin=0.01)
 LATENCY = GateSpec(name="latency", metric=Metric.LATENCY, margin=0.1)
 AGREEMENT = GateSpec(name="agreement", metric=Metric.AGREEMENT, margin=0.05)
+
+
+def undecidable(gates: list[GateSpec], sizes: list[StepSize]) -> tuple[str, ...]:
+    """Return what acceptance says of each step and gate."""
+    return tuple(
+        f"{found.field}: found {found.given}; {found.why}; for example {found.example}"
+        for found in found_undecidable(gates, sizes)
+    )
 
 
 def steps(*requests: int) -> list[StepSize]:
@@ -33,14 +42,14 @@ def test_enough_requests_are_not_refused(gate: GateSpec) -> None:
 @pytest.mark.parametrize("gate", [ERRORS, LATENCY, AGREEMENT], ids=lambda gate: gate.name)
 def test_a_handful_of_requests_is_refused_by_field_value_what_is_enough_and_an_example(gate: GateSpec) -> None:
     (sentence,) = undecidable([gate], steps(5))
-    assert sentence.startswith(f"spec.rollout.steps[0].minRequests: 5 was given, which cannot decide gate {gate.name}")
-    assert re.search(r"at least \d+ is needed, and \d+ decides at the first end; example: \d+$", sentence)
+    assert sentence.startswith(f"spec.rollout.steps[0].minRequests: found 5; it cannot decide gate {gate.name}")
+    assert re.search(r"at least \d+ is needed, and \d+ decides at the first end; for example \d+$", sentence)
 
 
 @pytest.mark.parametrize("gate", [ERRORS, LATENCY, AGREEMENT], ids=lambda gate: gate.name)
 def test_what_the_sentence_names_is_enough_and_much_less_is_not(gate: GateSpec) -> None:
     (sentence,) = undecidable([gate], steps(5))
-    least, at_once, example = map(int, re.findall(r"at least (\d+) .*?and (\d+) .*example: (\d+)", sentence)[0])
+    least, at_once, example = map(int, re.findall(r"at least (\d+) .*?and (\d+) .*for example (\d+)", sentence)[0])
     assert undecidable([gate], steps(least)) == ()
     assert undecidable([gate], steps(at_once)) == ()
     assert undecidable([gate], steps(example)) == ()
@@ -50,7 +59,7 @@ def test_what_the_sentence_names_is_enough_and_much_less_is_not(gate: GateSpec) 
 
 def test_each_step_must_decide_by_itself() -> None:
     (sentence,) = undecidable([ERRORS], steps(2000, 50, 2000))
-    assert sentence.startswith("spec.rollout.steps[1].minRequests: 50 was given")
+    assert sentence.startswith("spec.rollout.steps[1].minRequests: found 50;")
 
 
 def test_each_of_more_steps_must_pass_an_equal_model_more_often() -> None:
@@ -68,7 +77,7 @@ def test_more_ends_let_a_step_gather_more() -> None:
 
 def test_a_margin_that_no_number_decides_says_so() -> None:
     (sentence,) = undecidable([replace(LATENCY, margin=0.0)], steps(1000))
-    assert sentence.endswith("and no number can; set a wider margin; example: margin: 0.01")
+    assert sentence.endswith("and no number can: set a wider margin; for example margin: 0.01")
 
 
 def test_a_latency_margin_between_two_edges_is_as_hard_as_the_one_below() -> None:
@@ -78,9 +87,10 @@ def test_a_latency_margin_between_two_edges_is_as_hard_as_the_one_below() -> Non
     assert numbers[0] == numbers[1]
 
 
-def test_no_requests_at_all_are_refused_even_after_enough() -> None:
-    (sentence,) = undecidable([ERRORS], steps(5000, 0))
-    assert sentence == "spec.rollout.steps[1].minRequests: 0 was given, gate errors needs at least 1; example: 1000"
+def test_a_default_that_cannot_decide_is_called_one() -> None:
+    sizes = [StepSize(field="spec.rollout.steps[0].minRequests", requests=5, is_default=True)]
+    (sentence,) = undecidable([ERRORS], sizes)
+    assert sentence.startswith("spec.rollout.steps[0].minRequests: found 5, the default; it cannot decide")
 
 
 def test_gates_on_trial_and_those_of_the_golden_set_are_let_be() -> None:

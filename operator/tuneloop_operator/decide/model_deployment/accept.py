@@ -1,0 +1,89 @@
+"""Whether a ModelDeployment that fits the schema can run here, with these settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS
+from tuneloop_api.wire.durations import seconds
+from tuneloop_api.wire.uris import HUB_SCHEME
+from tuneloop_operator.decide.accept_addresses import local_address
+from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
+from tuneloop_operator.decide.accept_queries import query_refusals
+from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
+from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable
+from tuneloop_operator.decide.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneloop_api.v1alpha1 import ModelDeploymentSpec
+    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
+    from tuneloop_operator.settings.operator import OperatorSettings
+
+
+def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
+    """Return why the deployment cannot run here; empty if it can."""
+    return (
+        *_no_artifact(spec, settings),
+        *pod_refusals(spec, spec.scheduling),
+        *resources_refusals(spec.resources),
+        *_long_steps(spec.rollout),
+        *query_refusals(spec.rollout),
+        *_golden_set(spec, settings),
+        *_gates(spec.rollout),
+    )
+
+
+def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    uri = spec.model.uri
+    if uri is None:
+        return
+    if uri.startswith(HUB_SCHEME):
+        yield Refusal(
+            reason="NotAnArtifact",
+            field="spec.model.uri",
+            given=uri,
+            allowed="the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest",
+            example="pvc://models/jobs/reviews-1a2b3c4d/artifact",
+        )
+    elif not settings.local:
+        yield from local_address("spec.model.uri", uri)
+
+
+def _golden_set(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    golden_set = spec.evaluation.golden_set if spec.evaluation else None
+    if golden_set is not None and not settings.local:
+        yield from local_address("spec.evaluation.goldenSet.uri", golden_set.uri)
+
+
+def _long_steps(options: RolloutOptions | None) -> Iterator[Refusal]:
+    """Yield a time for the whole roll-out in which its steps have no room: it would always be held."""
+    if options is None or options.strategy not in {None, "Canary"}:
+        return
+    least = sum(seconds(step.min_duration or "0s") for step in options.steps or DEFAULT_STEPS)
+    if least >= seconds(options.max_duration or "1d"):
+        yield Refusal(
+            reason="StepsTooLong",
+            field="spec.rollout.maxDuration",
+            given=options.max_duration or "1d, the default",
+            allowed=f"the steps last {least / 3600:.3g} hours at least, so a longer time is needed for the whole roll-out",
+            example=f"maxDuration: {2 * least // 3600 + 1}h",
+        )
+
+
+def _gates(options: RolloutOptions | None) -> Iterator[Refusal]:
+    """Yield why the first gate that cannot decide cannot: to find a number that is enough takes up to some seconds, and a spec may have 16 gates."""
+    if options is None:
+        return
+    for gate in comparator_gates(options):
+        if found := undecidable([gate], step_sizes(options)):
+            for step in found:
+                yield Refusal(
+                    reason="GateCannotDecide",
+                    field=step.field,
+                    given=step.given,
+                    allowed=step.why,
+                    example=step.example,
+                )
+            return
