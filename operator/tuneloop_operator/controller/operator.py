@@ -12,6 +12,7 @@ from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.queue import Key, Share, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
+from tuneloop_operator.controller.router_reports import News
 from tuneloop_operator.controller.splits import Splits
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
+_COUNTS_SECONDS = 1.0
+"""From new counts to the reconciliation: all that come meanwhile are one, however often they come."""
 
 
 def share_of_one_namespace(workers: int) -> Share:
@@ -145,10 +148,14 @@ class Operator:
         return self.store.get("FineTuneJob", namespace=namespace, name=name) is not None
 
     def router_report(self, namespace: str, name: str, report: RouterReport) -> None:
-        """Take in what a router of a deployment reports. The deployment is reconciled if it is anything new."""
+        """Take in what a router of a deployment reports. The deployment is reconciled if it is anything new, for counts a little later."""
         deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
-        if deployment is not None and self.store.put_router_report(deployment["metadata"]["uid"], report):
-            self._queue.add(Key("ModelDeployment", namespace, name))
+        if deployment is None:
+            return
+        news = self.store.put_router_report(deployment["metadata"]["uid"], report)
+        if news:
+            after = _COUNTS_SECONDS if news is News.COUNTS else 0.0
+            self._queue.add(Key("ModelDeployment", namespace, name), after=after)
 
     def split_of(self, namespace: str, name: str) -> RouterSplit | None:
         """Return the split that the stored status of a deployment wants; None if it is not there, cannot be read, or has no routers."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.controller.router_reports import News
     from tuneloop_operator.controller.trim import Trim
     from tuneloop_operator.state.router_report import RouterReport
 
@@ -160,8 +161,8 @@ class Store:
         """Return the newest progress message of a job."""
         return self._progress.get(uid)
 
-    def put_router_report(self, uid: str, report: RouterReport) -> bool:
-        """Store what a router of a deployment reports; return whether it says anything new."""
+    def put_router_report(self, uid: str, report: RouterReport) -> News:
+        """Store what a router of a deployment reports; return what is new."""
         return self._router_reports.put(uid, report)
 
     def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
