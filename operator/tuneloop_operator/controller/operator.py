@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
+    from tuneloop_operator.state.gate_inputs import ComparatorReply
     from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
@@ -156,6 +157,12 @@ class Operator:
         if news:
             after = _COUNTS_SECONDS if news is News.COUNTS else 0.0
             self._queue.add(Key("ModelDeployment", namespace, name), after=after)
+
+    def comparator_said(self, namespace: str, name: str, reply: ComparatorReply) -> None:
+        """Take in what the comparator of a deployment says. The deployment is reconciled if it is anything new."""
+        deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
+        if deployment is not None and self.store.put_comparison(deployment["metadata"]["uid"], reply):
+            self._queue.add(Key("ModelDeployment", namespace, name))
 
     def split_of(self, namespace: str, name: str) -> RouterSplit | None:
         """Return the split that the stored status of a deployment wants; None if it is not there, cannot be read, or has no routers."""

@@ -10,9 +10,12 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from tuneloop_operator.cluster.owners import owner_uid
+from tuneloop_operator.controller.comparisons import Comparisons
 from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
+from tuneloop_operator.names import is_comparator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.router_reports import News
     from tuneloop_operator.controller.trim import Trim
+    from tuneloop_operator.state.gate_inputs import ComparatorReply
     from tuneloop_operator.state.router_report import RouterReport
 
 _REMEMBERED_DELETIONS = 20_000
@@ -58,6 +62,7 @@ class Store:
         self._terminated_pods = TerminatedPods()
         self._progress: dict[str, ProgressMessage] = {}
         self._router_reports = RouterReports()
+        self._comparisons = Comparisons()
         self._listeners: list[Callable[[Manifest], None]] = []
 
     def listen(self, on_change: Callable[[Manifest], None]) -> None:
@@ -87,6 +92,7 @@ class Store:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
             self._router_reports.forget(uid)
+            self._comparisons.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)
@@ -99,6 +105,8 @@ class Store:
             self._terminated_pods.job_gone(uid, owner=owner if owner in self._objects else None)
         if manifest["kind"] == "Pod":
             self._keep_end(manifest, known=known)
+        if manifest["kind"] == "Deployment" and is_comparator(known):
+            self._comparisons.forget(owner_uid(known) or "")
         self._report_change(known)
         return True
 
@@ -168,6 +176,18 @@ class Store:
     def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
         """Return the newest report of each router of a deployment, also of some that are gone; in the order of their names."""
         return self._router_reports.of(uid)
+
+    def put_comparison(self, uid: str, reply: ComparatorReply) -> bool:
+        """Store what the comparator of a deployment says; return whether it says anything new."""
+        return self._comparisons.put(uid, reply)
+
+    def comparison(self, uid: str) -> ComparatorReply | None:
+        """Return what the comparator of a deployment last said; None: nothing yet."""
+        return self._comparisons.of(uid)
+
+    def forget_comparisons(self) -> None:
+        """Forget what all comparators said."""
+        self._comparisons.forget_all()
 
     def owner_key(self, manifest: Manifest) -> ObjectKey | None:
         """Return the key of the object of ours whose child label this object carries; None if it carries none."""

@@ -38,6 +38,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         present=present_children(children, uid=uid),
         pods=_server_pods(children, facts),
         routers=store.router_reports(uid),
+        comparison=store.comparison(uid),
         live=facts.live,
         blocker=facts.blocker,
     )
