@@ -109,6 +109,14 @@ class RouterPod(ObservedPod):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparatorPod(ObservedPod):
+    """The pod that compares two revisions."""
+
+    port: int | None = None
+    """Where it takes copies of requests on this machine, in local mode; None: at the port of all comparators."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobView:
     """The Job of one stage."""
 
@@ -209,6 +217,8 @@ class ObservedDeployment:
     """The pods of all revisions, by name."""
     router_pods: tuple[RouterPod, ...] = ()
     """The pods of the routers in which a process may run, by name."""
+    comparator_pods: tuple[ComparatorPod, ...] = ()
+    """The pods of the comparator in which a process may run, by name."""
     routers: tuple[RouterReport, ...] = ()
     """What each router last reported, by name; also of some that are gone."""
     comparison: ComparatorReply | None = None

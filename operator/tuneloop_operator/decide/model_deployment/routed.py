@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "127.0.0.1"
 _NOBODY = (_LOOPBACK, 9)
-"""Of a revision whose server has not started: the port on which nobody answers."""
+"""Of a revision whose server has not started, and of such a comparator: the port on which nobody answers."""
 
 
 def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> RouterSplit | None:
@@ -30,6 +30,7 @@ def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Rou
         status.rollout,
         sticky_header=sticky_header_of(observed.deployment),
         address_of=addresses_of(observed, settings=settings),
+        comparator=comparator_address(observed, settings=settings),
     )
 
 
@@ -43,3 +44,11 @@ def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) ->
         return (_LOOPBACK, ports[0]) if ports else _NOBODY
 
     return address_of
+
+
+def comparator_address(observed: ObservedDeployment, *, settings: OperatorSettings) -> Address | None:
+    """Return the address at which the comparator takes copies, where it is a process of this machine; None: it has a name."""
+    if not settings.local:
+        return None
+    ports = [pod.port for pod in observed.comparator_pods if pod.port is not None]
+    return (_LOOPBACK, ports[0]) if ports else _NOBODY
