@@ -114,7 +114,8 @@ def logs(
     stage: Annotated[
         str | None,
         typer.Option(
-            "--stage", help="prepare, train, export, serve or router. Default: the newest; serve and router together."
+            "--stage",
+            help="prepare, train, export, serve, router or comparator. Default: the newest; the last three together.",
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with new lines until Ctrl-C.")] = False,

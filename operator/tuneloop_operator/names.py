@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage
@@ -28,6 +28,8 @@ STABLE_REVISION = "tuneloop.dev/stable"
 """Annotation of a Service that leads to routers: the revision that is stable behind them."""
 DATA_DIGEST = "tuneloop.dev/data-digest"
 """Annotation of a stage's ConfigMap: the digest of its data. The store leaves the data out."""
+LOCAL_METRICS_URL = "tuneloop.dev/local-metrics-url"
+"""Annotation of a pod in local mode: the address of its second port, with probes, metrics and counts."""
 POD_DEFAULTS = "tuneloop.dev/pod-defaults"
 """Annotation of a revision's Deployment: digest of what its pods get from the chart. It shows that the chart gives something no longer."""
 TRAINER_CONTAINER, SERVER_CONTAINER, ROUTER_CONTAINER = "trainer", "server", "router"
@@ -70,6 +72,11 @@ def comparator_name(deployment: ModelDeployment) -> str:
 def comparator_labels(deployment: ModelDeployment) -> dict[str, str]:
     """Return the labels of the comparator, and of what belongs to it. Without a revision: no Service of servers selects it, no count of servers has it."""
     return {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: deployment.metadata["name"], COMPONENT_LABEL: COMPARATOR}
+
+
+def is_comparator(manifest: dict[str, Any]) -> bool:
+    """Whether this object belongs to a comparator, by its labels."""
+    return (manifest["metadata"].get("labels") or {}).get(COMPONENT_LABEL) == COMPARATOR
 
 
 def router_labels(deployment: ModelDeployment) -> dict[str, str]:

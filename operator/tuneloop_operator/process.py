@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from tuneloop_operator.cluster import watch
 from tuneloop_operator.cluster.api_server import ApiServer
+from tuneloop_operator.comparators.client import ComparatorClient
+from tuneloop_operator.comparators.poller import ComparatorPoller
 from tuneloop_operator.controller.controllers import CHILD_KINDS, KINDS, metrics_of
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
@@ -122,9 +124,19 @@ class OperatorProcess:
         self._operator, self._ports, self._owned = operator, ports, owned
         self._measure(api, operator, leader, owned)
         self._metrics.watch_router_polls(lambda: ports.routers.waiting)
-        async with self._serve_pods(ports), PrometheusDoor(self._prometheus()) as door:
+        async with (
+            self._serve_pods(ports),
+            PrometheusDoor(self._prometheus()) as door,
+            ComparatorClient() as comparators,
+        ):
             queries = Queries(
                 operator, ask=door.ask, clock=api.now, leads=leader.leads, on_answer=self._metrics.queried
+            )
+            poller = ComparatorPoller(
+                operator=operator,
+                client=comparators,
+                leads=lambda: leader.leads() and operator.is_complete,
+                acts_in=lambda namespace: not owned.holder(namespace),
             )
             work = asyncio.create_task(operator.run(), name="work")
             others = [
@@ -142,6 +154,7 @@ class OperatorProcess:
                 asyncio.create_task(owned.keep(operator.namespaces, leads=leader.leads), name="namespaces"),
                 asyncio.create_task(events.run(), name="events"),
                 asyncio.create_task(queries.run(), name="queries"),
+                asyncio.create_task(poller.run(), name="comparators"),
                 asyncio.create_task(self._publish_address(api), name="address"),
                 asyncio.create_task(self._certificate.keep_fresh(self._use_authority), name="certificate"),
             ]

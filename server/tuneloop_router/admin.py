@@ -29,8 +29,11 @@ class Admin:
 
     def stats(self, names: Iterable[str]) -> dict[str, str]:
         """Return the values of these statistics; one that Envoy has not made yet is missing."""
-        wanted = "|".join(re.escape(name) for name in names)
-        lines = self._request("GET", f"/stats?filter={quote(f'^({wanted})$')}").splitlines()
+        return self.matching("|".join(re.escape(name) for name in names))
+
+    def matching(self, pattern: str) -> dict[str, str]:
+        """Return the values of all statistics whose whole name matches a regular expression."""
+        lines = self._request("GET", f"/stats?filter={quote(f'^({pattern})$')}").splitlines()
         values = (line.partition(": ") for line in lines)
         return {name: value.strip('"') for name, _, value in values}
 

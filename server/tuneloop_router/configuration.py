@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_router.admin import Admin
+from tuneloop_router.answered import AnsweredRequests
 from tuneloop_router.envoy_config import bootstrap, cluster_names, clusters, routes
 from tuneloop_router.envoy_config.stats import (
     CLUSTERS_REFUSED,
@@ -34,6 +35,7 @@ class Configuration:
     def __init__(self, settings: Settings, split: Split) -> None:
         self._settings, self._places = settings, settings.places
         self._admin = Admin(settings.places.admin_socket)
+        self._answered = AnsweredRequests(self._admin)
         self._writes = 0
         self.split = split
 
@@ -68,10 +70,15 @@ class Configuration:
             write_json(self._places.routes, self._routes(old))
             write_json(self._places.clusters, clusters(old, version=self._next_version(old)))
             raise
+        self._answered.begin()
         self.split = split
         self._remember()
         if cluster_names(old) - cluster_names(split):
             self._drop_old_clusters()
+
+    def answered(self) -> dict[str, int] | None:
+        """Return how many requests each revision of the split has answered since the split came into force; None where Envoy does not say."""
+        return self._answered.of(revision.name for revision in self.split.revisions)
 
     def _drop_old_clusters(self) -> None:
         try:

@@ -50,7 +50,8 @@ class Follower:
     def _step(self, operator: Operator) -> bool:
         """Ask once, and use the answer. Return False if the next time should come later."""
         try:
-            document = ask(operator, in_force=self._in_force, refusal=self._refusal)
+            answered = self._configuration.answered() if self._in_force else None
+            document = ask(operator, in_force=self._in_force, refusal=self._refusal, answered=answered)
         except Unreachable as error:
             self._report(f"{error}; requests go on with generation {self._configuration.split.generation}")
             return False

@@ -2,6 +2,7 @@
 
     GET URL?inForce=12&hold=20                                   → 200 and a split, or 304 after at most `hold` seconds
     GET URL?inForce=12&hold=20&refused=13&reason=…               the router did not take generation 13 (0: no generation could be read)
+    GET URL?inForce=12&hold=20&requests=reviews-7d1f:5,reviews-03ab:95    what each revision has answered since generation 12 was in force here
 
 The operator answers 200 as soon as it has a generation beyond both numbers.
 """
@@ -21,6 +22,7 @@ from tuneloop_router.errors import Unreachable
 from tuneloop_router.fields import LARGEST_DOCUMENT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from urllib.parse import SplitResult
 
     from tuneloop_router.settings import Operator
@@ -40,15 +42,27 @@ class Refusal:
     reason: str
 
 
-def ask(operator: Operator, *, in_force: int, refusal: Refusal | None) -> bytes | None:
-    """Return the document that the operator wants to be used; None if there is nothing new. Raises Unreachable."""
-    query: dict[str, int | str] = {"inForce": in_force, "hold": HOLD_SECONDS}
-    if refusal is not None:
-        query |= {"refused": refusal.generation, "reason": ascii(refusal.reason)[1:-1][:_LONGEST_REASON]}
+def ask(
+    operator: Operator, *, in_force: int, refusal: Refusal | None, answered: Mapping[str, int] | None = None
+) -> bytes | None:
+    """Return the document that the operator wants to be used; None if there is nothing new. Raises Unreachable.
+
+    answered: requests by revision; None: not known.
+    """
     try:
-        return _get(operator, urlencode(query))
+        return _get(operator, query_of(in_force=in_force, refusal=refusal, answered=answered))
     except (OSError, http.client.HTTPException) as error:  # an error of TLS is an OSError
         raise Unreachable(f"{operator.url}: {error or type(error).__name__}") from error
+
+
+def query_of(*, in_force: int, refusal: Refusal | None, answered: Mapping[str, int] | None) -> str:
+    """Return the query of a poll. An operator ignores the fields that it does not know."""
+    query: dict[str, int | str] = {"inForce": in_force, "hold": HOLD_SECONDS}
+    if answered:
+        query["requests"] = ",".join(f"{revision}:{count}" for revision, count in answered.items())
+    if refusal is not None:
+        query |= {"refused": refusal.generation, "reason": ascii(refusal.reason)[1:-1][:_LONGEST_REASON]}
+    return urlencode(query)
 
 
 def _get(operator: Operator, query: str) -> bytes | None:

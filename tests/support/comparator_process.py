@@ -150,6 +150,12 @@ def is_ready(comparator: Comparator) -> bool:
         return False
 
 
+def head_of_copy(port: int, length: int, *, target: str = "/predict") -> bytes:
+    """Return the lines before the body of a copy, as the router of local mode sends it."""
+    own = f"host: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+    return f"POST {target} HTTP/1.1\r\n{own}content-length: {length}\r\n\r\n".encode()
+
+
 async def send_all(port: int, contents: Iterable[bytes], *, at_once: int = 16, target: str = "/predict") -> list[int]:
     """POST bodies over kept connections, as many at once as Envoy has connections to a comparator; return the statuses in order."""
     statuses: list[int] = []
@@ -158,8 +164,7 @@ async def send_all(port: int, contents: Iterable[bytes], *, at_once: int = 16, t
     async def sender() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for body in waiting:
-            head = f"POST {target} HTTP/1.1\r\nhost: models.example\r\ncontent-length: {len(body)}\r\n\r\n"
-            writer.write(head.encode() + body)
+            writer.write(head_of_copy(port, len(body), target=target) + body)
             await writer.drain()
             answer = await reader.readuntil(b"\r\n\r\n")
             assert b"content-length: 0" in answer.lower()

@@ -73,6 +73,7 @@ class OperatorHarness:
         """The Kubernetes Events that all its operators record, one after another."""
         self.errors: list[Exception] = []
         """What their reconciliations raised."""
+        self.reconciliations = 0
         self._start_operator()
 
     def _start_operator(self) -> None:
@@ -95,7 +96,8 @@ class OperatorHarness:
         self.events.append(event)
 
     def taken(self, *, waited: float) -> None:
-        """Do nothing, as one of the operator's `Instruments`."""
+        """Count a reconciliation, as one of the operator's `Instruments`."""
+        self.reconciliations += 1
 
     def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
         """Keep an error, as one of the operator's `Instruments`."""

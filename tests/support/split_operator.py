@@ -40,6 +40,8 @@ class SplitOperator:
     refused_polls: int = 0
     """Polls with another token."""
     changed: threading.Condition = field(default_factory=threading.Condition)
+    rounds: int = 0
+    """How often all polls were answered at once, with nothing new."""
 
     @property
     def in_force(self) -> int:
@@ -51,6 +53,16 @@ class SplitOperator:
             self.document = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.generation = json.loads(self.document)["generation"] if generation is None else generation
             self.changed.notify_all()
+
+    def requests(self) -> dict[str, int]:
+        """Let the router report now; return how many requests it says that each revision has answered."""
+        with self.changed:
+            known, self.rounds = len(self.reports), self.rounds + 1
+            self.changed.notify_all()
+        # the poll that is answered now began before: the next one reports what is counted since
+        until(lambda: len(self.reports) > known, seconds=SECONDS, what="the next report", pause=0.005)
+        counts = (part.split(":") for part in self.reports[-1].get("requests", "").split(",") if part)
+        return {revision: int(count) for revision, count in counts}
 
     def wait_until_in_force(self, generation: int) -> None:
         until(
@@ -77,7 +89,9 @@ class SplitOperator:
         beyond = max(int(report["inForce"]), int(report.get("refused", 0)))
         with self.changed:
             self.reports.append(report)
-            newer = self.changed.wait_for(lambda: self.generation > beyond, float(report["hold"]))
+            rounds = self.rounds
+            self.changed.wait_for(lambda: self.generation > beyond or self.rounds > rounds, float(report["hold"]))
+            newer = self.generation > beyond
             body = self.document if newer else b""
         request.send_response(200 if newer else 304)
         request.send_header("content-length", str(len(body)))

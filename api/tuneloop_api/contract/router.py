@@ -15,6 +15,10 @@ ROUTER_PORT = 8080
 ROUTER_METRICS_PORT = 8081
 LONGEST_HOLD_SECONDS = 30
 """For an answer to a poll if there is nothing new."""
+CANARY_HOLD_SECONDS = 5
+"""The same while a canary gets requests: each poll reports how many it has answered."""
+MOST_COUNTED_REVISIONS = 8
+"""Of which a poll may report requests. A split has four at most."""
 LONGEST_REASON = 1024
 """Characters of the reason why a router refuses a split."""
 

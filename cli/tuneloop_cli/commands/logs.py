@@ -14,8 +14,8 @@ from tuneloop_cli.terminal import Output, say
 if TYPE_CHECKING:
     from pathlib import Path
 
-STAGES = ("prepare", "train", "export", "serve", "router")
-_SERVING = ("serve", "router")
+STAGES = ("prepare", "train", "export", "serve", "router", "comparator")
+_SERVING = ("serve", "router", "comparator")
 """What is shown together if no stage is asked for."""
 FOLLOW_SECONDS = 0.2
 
@@ -39,6 +39,7 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
         "export": rf"{own}-export-[a-z0-9]+",
         "serve": rf"{own}-[0-9a-f]{{8}}-[a-z0-9]{{5}}",  # hash of the revision, then the pod's random suffix
         "router": rf"{own}-router-[a-z0-9]{{5}}",
+        "comparator": rf"{own}-comparator-[a-z0-9]{{5}}",
     }
     found = [
         PodLog(path=path, stage=stage, changed=path.stat().st_mtime)
@@ -50,7 +51,7 @@ def logs_of(name: str, folder: Path) -> list[PodLog]:
 
 
 def print_logs(name: str, *, folder: Path, stage: str | None, follow: bool) -> None:
-    """Print the logs of one stage, pod after pod; without a stage, of the last one, or of servers and router. With `follow`, print new lines until Ctrl-C."""
+    """Print the logs of one stage, pod after pod; without a stage, of the last one, or of servers, router and comparator. With `follow`, print new lines until Ctrl-C."""
     if stage is not None:
         require_choice("--stage", stage, STAGES)
     logs = logs_of(name, folder)

@@ -19,7 +19,7 @@ from tuneloop_cli.local.cluster.object_files import KINDS
 from tuneloop_cli.local.controllers.controller_manager import ControllerManager
 from tuneloop_cli.local.errors import PortInUse, SessionFailed
 from tuneloop_cli.local.kubelet.kubelet import Kubelet
-from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_lost, remove_routers
+from tuneloop_cli.local.kubelet.leftovers import clear_server_status, mark_pods_lost, remove_routers_and_comparators
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.local.kubelet.pod_run import Machine
 from tuneloop_cli.local.processes import machine, ports, processes, runtime_folders
@@ -63,7 +63,7 @@ class LocalNode:
             stack.callback(watchdog.close)
             if warm is not None:
                 stack.push_async_callback(warm.close)
-            await remove_routers(self.cluster)
+            await remove_routers_and_comparators(self.cluster)
             mark_pods_lost(self.cluster, folders=self.folders)
             clear_server_status(self.cluster)
             self._held = {manifest["metadata"]["uid"] for kind in RESOURCES for manifest in self.cluster.all(kind)}

@@ -32,6 +32,8 @@ from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
+from tuneloop_operator.comparators.client import ComparatorClient
+from tuneloop_operator.comparators.poller import ComparatorPoller
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
@@ -85,6 +87,10 @@ class LocalSession:
             self.node.cluster.subscribe(self._notify_watchers)
             self._operator_task = self.node.tasks.create_task(operator.run())
             stack.callback(self._operator_task.cancel)
+            poller = ComparatorPoller(
+                operator=operator, client=await stack.enter_async_context(ComparatorClient()), local=True
+            )
+            stack.callback(self.node.tasks.create_task(poller.run()).cancel)
             self.node.start()
             self._stack = stack.pop_all()
         return self

@@ -12,6 +12,7 @@ from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
 from tuneloop_operator.controller.listing import Listing
 from tuneloop_operator.controller.queue import Key, Share, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
+from tuneloop_operator.controller.router_reports import News
 from tuneloop_operator.controller.splits import Splits
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.errors import ClusterUnavailable, OperatorError
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.controllers import Controller
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.gate_inputs import QueryAnswer
+    from tuneloop_operator.state.gate_inputs import ComparatorReply, QueryAnswer
     from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
+_COUNTS_SECONDS = 1.0
+"""From new counts to the reconciliation: all that come meanwhile are one, however often they come."""
 
 
 def share_of_one_namespace(workers: int) -> Share:
@@ -146,9 +149,19 @@ class Operator:
         return self.store.get("FineTuneJob", namespace=namespace, name=name) is not None
 
     def router_report(self, namespace: str, name: str, report: RouterReport) -> None:
-        """Take in what a router of a deployment reports. The deployment is reconciled if it is anything new."""
+        """Take in what a router of a deployment reports. The deployment is reconciled if it is anything new, for counts a little later."""
         deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
-        if deployment is not None and self.store.put_router_report(deployment["metadata"]["uid"], report):
+        if deployment is None:
+            return
+        news = self.store.put_router_report(deployment["metadata"]["uid"], report)
+        if news:
+            after = _COUNTS_SECONDS if news is News.COUNTS else 0.0
+            self._queue.add(Key("ModelDeployment", namespace, name), after=after)
+
+    def comparator_said(self, namespace: str, name: str, reply: ComparatorReply) -> None:
+        """Take in what the comparator of a deployment says. The deployment is reconciled if it is anything new."""
+        deployment = self.store.get("ModelDeployment", namespace=namespace, name=name)
+        if deployment is not None and self.store.put_comparison(deployment["metadata"]["uid"], reply):
             self._queue.add(Key("ModelDeployment", namespace, name))
 
     def query_answered(self, manifest: Manifest, gate: str, answers: tuple[QueryAnswer, ...]) -> None:

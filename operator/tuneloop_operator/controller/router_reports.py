@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +13,15 @@ _MOST_ROUTERS = 64
 """Of one deployment, with those that are gone. Beyond it the report that is oldest is forgotten."""
 
 
+class News(IntEnum):
+    """What a report says that the one before did not."""
+
+    NOTHING = 0
+    COUNTS = 1
+    """More requests, and nothing else."""
+    MORE = 2
+
+
 class RouterReports:
     """The newest report of each router."""
 
@@ -18,14 +29,14 @@ class RouterReports:
         self._reports: dict[str, dict[str, RouterReport]] = {}
         """By uid of the deployment and name of the router, the latest last."""
 
-    def put(self, deployment_uid: str, report: RouterReport) -> bool:
-        """Take in a report; return whether it says anything new."""
+    def put(self, deployment_uid: str, report: RouterReport) -> News:
+        """Take in a report; return what is new."""
         known = self._reports.setdefault(deployment_uid, {})
-        is_new = known.pop(report.router, None) != report
+        before = known.pop(report.router, None)
         known[report.router] = report
         if len(known) > _MOST_ROUTERS:
             known.pop(next(iter(known)))
-        return is_new
+        return _news(before, report)
 
     def of(self, deployment_uid: str) -> tuple[RouterReport, ...]:
         """Return the reports of a deployment's routers, also of some that are gone; in the order of their names."""
@@ -38,3 +49,11 @@ class RouterReports:
     def forget(self, deployment_uid: str) -> None:
         """Forget a deployment that is gone."""
         self._reports.pop(deployment_uid, None)
+
+
+def _news(before: RouterReport | None, report: RouterReport) -> News:
+    if before == report:
+        return News.NOTHING
+    if before is not None and replace(before, requests=report.requests) == report:
+        return News.COUNTS
+    return News.MORE

@@ -10,17 +10,22 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from tuneloop_operator.cluster.owners import owner_uid
+from tuneloop_operator.controller.comparisons import Comparisons
 from tuneloop_operator.controller.query_answers import QueryAnswers
 from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
+from tuneloop_operator.names import is_comparator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.controller.router_reports import News
     from tuneloop_operator.controller.trim import Trim
+    from tuneloop_operator.state.gate_inputs import ComparatorReply
     from tuneloop_operator.state.router_report import RouterReport
 
 _REMEMBERED_DELETIONS = 20_000
@@ -60,6 +65,7 @@ class Store:
         self._router_reports = RouterReports()
         self.query_answers = QueryAnswers()
         """What Prometheus answered to the queries of gates, by uid of the deployment."""
+        self._comparisons = Comparisons()
         self._listeners: list[Callable[[Manifest], None]] = []
 
     def listen(self, on_change: Callable[[Manifest], None]) -> None:
@@ -90,6 +96,7 @@ class Store:
             self._progress.pop(uid, None)
             self._router_reports.forget(uid)
             self.query_answers.forget(uid)
+            self._comparisons.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)
@@ -102,6 +109,8 @@ class Store:
             self._terminated_pods.job_gone(uid, owner=owner if owner in self._objects else None)
         if manifest["kind"] == "Pod":
             self._keep_end(manifest, known=known)
+        if manifest["kind"] == "Deployment" and is_comparator(known):
+            self._comparisons.forget(owner_uid(known) or "")
         self._report_change(known)
         return True
 
@@ -164,13 +173,25 @@ class Store:
         """Return the newest progress message of a job."""
         return self._progress.get(uid)
 
-    def put_router_report(self, uid: str, report: RouterReport) -> bool:
-        """Store what a router of a deployment reports; return whether it says anything new."""
+    def put_router_report(self, uid: str, report: RouterReport) -> News:
+        """Store what a router of a deployment reports; return what is new."""
         return self._router_reports.put(uid, report)
 
     def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
         """Return the newest report of each router of a deployment, also of some that are gone; in the order of their names."""
         return self._router_reports.of(uid)
+
+    def put_comparison(self, uid: str, reply: ComparatorReply) -> bool:
+        """Store what the comparator of a deployment says; return whether it says anything new."""
+        return self._comparisons.put(uid, reply)
+
+    def comparison(self, uid: str) -> ComparatorReply | None:
+        """Return what the comparator of a deployment last said; None: nothing yet."""
+        return self._comparisons.of(uid)
+
+    def forget_comparisons(self) -> None:
+        """Forget what all comparators said."""
+        self._comparisons.forget_all()
 
     def owner_key(self, manifest: Manifest) -> ObjectKey | None:
         """Return the key of the object of ours whose child label this object carries; None if it carries none."""

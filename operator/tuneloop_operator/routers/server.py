@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from tuneloop_api.contract.router import LONGEST_HOLD_SECONDS, LONGEST_REASON, split_path
-from tuneloop_api.wire.printable import printable
+from tuneloop_api.contract.router import CANARY_HOLD_SECONDS, LONGEST_HOLD_SECONDS, split_path
 from tuneloop_operator.errors import ClusterError
-from tuneloop_operator.progress.bearer import LARGEST_NUMBER, Rejected, bearer_token
+from tuneloop_operator.progress.bearer import Rejected, bearer_token
 from tuneloop_operator.routers.polls import Polls
+from tuneloop_operator.routers.question import question_of
 from tuneloop_operator.serving import ServingLimits
 from tuneloop_operator.state.router_report import RouterReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tuneloop_api.contract.router import RouterSplit
     from tuneloop_operator.routers.polls import Poll
+    from tuneloop_operator.routers.question import Question
 
 _LOG = logging.getLogger(__name__)
 _MOST_POLLS = 512
@@ -48,21 +49,6 @@ class RouterAuthenticator(Protocol):
 
         Raises `ClusterError` if the token cannot be checked now.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Question:
-    """The query of a poll."""
-
-    in_force: int
-    hold: int
-    refused: int | None
-    reason: str
-
-    @property
-    def newest(self) -> int:
-        """The newest generation of which the router need not be told."""
-        return max(self.in_force, self.refused or 0)
 
 
 class RouterServer:
@@ -112,7 +98,7 @@ class RouterServer:
         try:
             self._check_may_answer()
             router = await self._router(request, namespace=namespace, name=name)
-            question = _question(request.query)
+            question = question_of(request.query)
             self._current(namespace, name)
             self._note(namespace, name, router, question)
             split = await self._newer_split(namespace, name, router, question)
@@ -132,20 +118,27 @@ class RouterServer:
             raise Rejected(403, f"{who.name} is no router of ModelDeployment {namespace}/{name}")
         return who.name
 
-    def _note(self, namespace: str, name: str, router: str, question: _Question) -> None:
+    def _note(self, namespace: str, name: str, router: str, question: Question) -> None:
+        own = f"{name}-"
         report = RouterReport(
-            router=router, in_force=question.in_force, refused=question.refused, reason=question.reason
+            router=router,
+            in_force=question.in_force,
+            refused=question.refused,
+            reason=question.reason,
+            requests=tuple(
+                (revision.removeprefix(own), count) for revision, count in question.requests if revision.startswith(own)
+            ),
         )
         self._on_report(namespace, name, report)
 
-    async def _newer_split(self, namespace: str, name: str, router: str, question: _Question) -> RouterSplit | None:
+    async def _newer_split(self, namespace: str, name: str, router: str, question: Question) -> RouterSplit | None:
         """Return the split once it is newer than what the router knows; None if it is not within the time that the router waits."""
-        until = asyncio.get_running_loop().time() + question.hold
+        begun = asyncio.get_running_loop().time()
         with self._polls.waiting((namespace, name), router) as poll:
             while (split := self._current(namespace, name)).generation <= question.newest:
                 if poll is None:
                     raise Rejected(503, "too many routers wait; ask again in a few seconds")
-                if not await _is_woken(poll, until=until):
+                if not await _is_woken(poll, until=begun + min(question.hold, _longest_hold(split))):
                     return None
             return split
 
@@ -167,21 +160,7 @@ async def _is_woken(poll: Poll, *, until: float) -> bool:
     return woken and not poll.is_superseded
 
 
-def _question(query: Mapping[str, str]) -> _Question:
-    """Return what a query says. Raises Rejected that names the field."""
-    return _Question(
-        in_force=_whole(query, "inForce", most=LARGEST_NUMBER),
-        hold=min(_whole(query, "hold", most=3600), LONGEST_HOLD_SECONDS),
-        refused=_whole(query, "refused", most=LARGEST_NUMBER) if "refused" in query else None,
-        reason=printable(query.get("reason", ""))[:LONGEST_REASON],
-    )
-
-
-def _whole(query: Mapping[str, str], name: str, *, most: int) -> int:
-    text = query.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most):
-        raise Rejected(
-            422,
-            f"{name}: {printable(text)[:40] or 'is missing'}; a whole number from 0 to {most} is allowed, for example 12",
-        )
-    return int(text)
+def _longest_hold(split: RouterSplit) -> int:
+    """Return the seconds after which a poll is answered although nothing is new. A router reports by asking again, and a canary's step waits for its counts."""
+    has_canary = len(split.revisions) > 1
+    return CANARY_HOLD_SECONDS if has_canary else LONGEST_HOLD_SECONDS

@@ -110,10 +110,10 @@ class RouterPod(ObservedPod):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparatorPod(ObservedPod):
-    """The pod that compares two revisions of a deployment."""
+    """The pod that compares two revisions."""
 
     port: int | None = None
-    """Where it takes copies on this machine, in local mode; None: at the port of all."""
+    """Where it takes copies of requests on this machine, in local mode; None: at the port of all comparators."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +218,7 @@ class ObservedDeployment:
     router_pods: tuple[RouterPod, ...] = ()
     """The pods of the routers in which a process may run, by name."""
     comparator_pods: tuple[ComparatorPod, ...] = ()
-    """The pods of the comparator in which a process may run, by name; two for a moment, where one takes the place of the other."""
+    """The pods of the comparator in which a process may run, by name."""
     routers: tuple[RouterReport, ...] = ()
     """What each router last reported, by name; also of some that are gone."""
     comparison: ComparatorReply | None = None

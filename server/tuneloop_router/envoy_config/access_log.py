@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from tuneloop_router.envoy_config.routes import REVISION
 from tuneloop_router.envoy_config.typed import Json, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LINE = {
     "time": "%START_TIME%",
@@ -36,6 +42,9 @@ _ANSWERED = {
     }
 }
 """A client that leaves before the first byte has status 0."""
+ANSWERED = r"router\.requests\..*\.revision\.[^.]+\.code\.[1-5][0-9][0-9]"
+"""Pattern of the names of counters of requests that had an answer. Envoy writes the labels into the name, one after another."""
+_OF_REVISION = re.compile(r".*\.revision\.([^.]+)\.code\.[0-9]+")
 
 
 def access_log(deployment: str) -> list[Json]:
@@ -72,3 +81,15 @@ def _tags(deployment: str, *names: str) -> list[Json]:
         {"name": "deployment", "value_format": deployment},
         *({"name": n, "value_format": _VALUES[n]} for n in names),
     ]
+
+
+def answered_by_revision(counters: Mapping[str, str]) -> dict[str, int]:
+    """Return how many requests each revision has answered since Envoy started. counters: those whose names match `ANSWERED`.
+
+    A request that was tried again counts once, for the revision that answered in the end.
+    """
+    answered: dict[str, int] = {}
+    for name, value in counters.items():
+        if found := _OF_REVISION.fullmatch(name):
+            answered[found[1]] = answered.get(found[1], 0) + int(value)
+    return answered

@@ -62,7 +62,7 @@ def _sticky_route(split: Split, sticky: Sticky, *, own_host: bool) -> Json:
 
 
 def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
-    """Return what becomes of a request. own_host: a revision gets its own address as Host, not the client's value."""
+    """Return what becomes of a request. own_host: a revision or the comparator gets its own address as Host, not the client's value."""
     action: Json = {
         "weighted_clusters": _weights(split, sticky=sticky is not None),
         "timeout": "0s",  # a generation may take minutes; what is stuck ends by the idle time-out
@@ -75,7 +75,7 @@ def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
         salted = {"pattern": {"regex": "^(.*)$"}, "substitution": f"{sticky.salt}:\\1"}
         action["hash_policy"] = [{"header": {"header_name": sticky.header, "regex_rewrite": salted}}]
     if split.shadow and split.shadow.percent:
-        action["request_mirror_policies"] = [_mirror(split, split.shadow)]
+        action["request_mirror_policies"] = [_mirror(split, split.shadow, own_host=own_host)]
     return action
 
 
@@ -115,8 +115,10 @@ def _retries(per_try_idle_seconds: int | None) -> Json:
     return policy
 
 
-def _mirror(split: Split, shadow: Shadow) -> Json:
+def _mirror(split: Split, shadow: Shadow, *, own_host: bool) -> Json:
+    host = {"host_rewrite_literal": f"{shadow.host}:{shadow.port}"} if own_host else {}
     return {
+        **host,
         "cluster": comparator_cluster_name(split),
         "runtime_fraction": percent(shadow.percent),
         "disable_shadow_host_suffix_append": True,

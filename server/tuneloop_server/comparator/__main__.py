@@ -85,7 +85,7 @@ async def _compare(config: ComparatorConfig, copies: socket.socket, control: soc
             failures.append(error)
             server.should_exit = True
 
-    app = Starlette(routes=[Mount("/", app=service.copies)], lifespan=lifespan)
+    app = Starlette(routes=[Mount("/", app=guarded(service.copies, copies))], lifespan=lifespan)
     connections = Connections(_CONNECTIONS)
     server = DrainingServer(
         uvicorn_config(app, connections, drain_seconds=_LAST_ANSWERS_SECONDS),

@@ -8,7 +8,7 @@ import json
 
 import httpx
 import pytest
-from comparator_process import DEADLINE, comparator_config, comparing, pairs_of
+from comparator_process import DEADLINE, comparator_config, comparing, head_of_copy, pairs_of
 from odd_revisions import (
     cut,
     drip,
@@ -26,6 +26,8 @@ from raw_http import connect, resident_mib
 from waiting import until
 
 COPY = {"inputs": "a fine film"}
+
+JSON = {"content-type": "application/json"}
 
 
 def by_text(**answers: str):
@@ -196,6 +198,17 @@ def test_an_answer_that_nobody_asked_for_does_not_pass_for_the_next_one(odd):
     assert comparator.counts().live.agree == before.live.agree + 3
 
 
+def test_a_page_in_a_browser_cannot_send_copies_or_ask_for_replays(odd):
+    comparator, _ = odd
+    before = comparator.counts()
+    for port, path in ((comparator.config.port, "/predict"), (comparator.config.control_port, "/v1/golden")):
+        url = f"http://127.0.0.1:{port}{path}"
+        rebound = {"host": f"rebound.example:{port}"} | JSON
+        assert httpx.post(url, content=b"{}", headers=rebound).status_code == 403
+        assert httpx.post(url, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    assert comparator.counts() == before
+
+
 def test_a_client_of_the_copies_port_gets_202_whatever_it_sends_and_the_rest_is_counted(odd):
     comparator, _ = odd
     before = comparator.counts()
@@ -203,14 +216,14 @@ def test_a_client_of_the_copies_port_gets_202_whatever_it_sends_and_the_rest_is_
     answers = [
         httpx.get(f"{base}/predict"),
         httpx.put(f"{base}/predict", content=b"{}"),
-        httpx.post(f"{base}/v1/feedback", content=b"{}"),
-        httpx.post(f"{base}/metrics", content=b"{}"),
-        httpx.post(f"{base}/predict", content=b"x" * (1024 * 1024 + 1)),
+        httpx.post(f"{base}/v1/feedback", content=b"{}", headers=JSON),
+        httpx.post(f"{base}/metrics", content=b"{}", headers=JSON),
+        httpx.post(f"{base}/predict", content=b"x" * (1024 * 1024 + 1), headers=JSON),
         httpx.get(f"{base}/readyz"),
     ]
     assert [(answer.status_code, answer.content) for answer in answers] == [(202, b"")] * 6
     with connect(comparator.config.port) as half:
-        half.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345")
+        half.sendall(head_of_copy(comparator.config.port, 10) + b"12345")
     until(lambda: comparator.counts().copies.incomplete > before.copies.incomplete, seconds=DEADLINE, what="the half")
     after = comparator.counts().copies
     assert after.not_a_prediction - before.copies.not_a_prediction == 5

@@ -89,7 +89,10 @@ def test_the_counts_of_copies_that_envoy_sends_are_what_a_client_computes(server
         }
         with running_router(settings_file(tmp_path, split)) as router:
             until(lambda: router.get("/info")[0] == 200, seconds=DEADLINE, what="stable is healthy for Envoy")
-            answers = [router.send("POST", "/predict", body=json.dumps(body).encode()) for body in bodies]
+            headers = {"content-type": "application/json"}  # on loopback the comparator takes no other
+            answers = [
+                router.send("POST", "/predict", body=json.dumps(body).encode(), headers=headers) for body in bodies
+            ]
             found = comparator.wait_for_pairs(len(bodies))
     assert {status for status, _, _ in answers} == {200}
     flips, agree = Counter(), 0

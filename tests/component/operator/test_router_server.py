@@ -13,6 +13,7 @@ from aiohttp import web
 from waiting import eventually
 
 from tuneloop_api.contract.router import LONGEST_REASON, RoutedRevision, RouterSplit, split_path
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.routers.server import RouterIdentity, RouterServer
 from tuneloop_operator.state.router_report import RouterReport
@@ -145,6 +146,24 @@ def test_each_poll_is_a_report() -> None:
     assert len(report.reason) == LONGEST_REASON
 
 
+def test_a_report_has_the_requests_of_the_revisions_of_its_deployment() -> None:
+    operator = Operator()
+    requests = "reviews-7d1f:5,reviews-03ab:95,mails-7d1f:3,reviews-canary-x:0"
+    answer({"inForce": 3, "hold": 0, "requests": requests}, operator=operator)
+    (report,) = operator.reports
+    assert report.requests == (("03ab", 95), ("7d1f", 5), ("canary-x", 0))
+
+
+def test_with_a_canary_a_poll_is_held_for_a_shorter_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneloop_operator.routers.server.CANARY_HOLD_SECONDS", 0)
+    operator = Operator()
+    canary = RoutedRevision(name="reviews-3c4d", host="reviews-3c4d.team-a.svc", port=80, weight=0)
+    operator.split = changed(operator.split, revisions=[canary, *operator.split.revisions])
+    begun = time.monotonic()
+    assert answer({"inForce": 3, "hold": 20}, operator=operator) == (304, None)
+    assert time.monotonic() - begun < 10
+
+
 @pytest.mark.parametrize(
     ("token", "status", "error"),
     [
@@ -178,10 +197,25 @@ def test_a_deployment_without_a_split_has_none_to_give() -> None:
         ({"inForce": "9" * 5000, "hold": 1}, f"inForce: {'9' * 40}; a whole number"),
         ({"inForce": 2**53 + 1, "hold": 1}, "inForce: 9007199254740993; a whole number"),
         ({"inForce": 1, "hold": 1, "refused": "x\x1b"}, r"refused: x\x1b; a whole number"),
+        (
+            {"requests": "reviews-7d1f:-1"},
+            "requests: reviews-7d1f:-1; up to 8 revisions, each once with a whole number",
+        ),
+        ({"requests": "reviews-7d1f:1.5"}, "requests: reviews-7d1f:1.5; up to 8"),
+        ({"requests": "reviews-7d1f:٣"}, "requests: reviews-7d1f:٣; up to 8"),
+        ({"requests": f"reviews-7d1f:{2**53 + 1}"}, "requests: reviews-7d1f:9007199254740993; up to 8"),
+        ({"requests": f"reviews-7d1f:{'9' * 5000}"}, f"requests: reviews-7d1f:{'9' * 27}; up to 8"),
+        ({"requests": "reviews-7d1f"}, "requests: reviews-7d1f; up to 8"),
+        ({"requests": "../7d1f:1"}, "requests: ../7d1f:1; up to 8"),
+        ({"requests": f"{'a' * 64}:1"}, f"requests: {'a' * 40}; up to 8"),
+        ({"requests": "a:1,a:2"}, "requests: a:1,a:2; up to 8"),
+        ({"requests": "a:1,"}, "requests: a:1,; up to 8"),
+        ({"requests": ",".join(f"r{number}:1" for number in range(9))}, "requests: r0:1,r1:1,"),
     ],
 )
 def test_a_query_that_cannot_be_read_is_refused_by_its_field(query: dict[str, Any], error: str) -> None:
-    status, document = answer(query)
+    rest = {"inForce": 1, "hold": 1} if "requests" in query else {}
+    status, document = answer(query | rest)
     assert status == 422
     assert document["error"].startswith(error)
 

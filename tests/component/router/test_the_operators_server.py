@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from router_process import running, settings_file
+from router_process import answers_of, running, settings_file
 from routing_operator import TOKEN, RoutingOperator
 from waiting import until
 
@@ -66,6 +66,18 @@ def test_a_status_that_was_written_is_followed_and_reported_within_a_second(foll
     print(f"from the status to the first answer: {(time.monotonic() - begun) * 1000:.0f} ms")
     until(lambda: followed.report.in_force == generation, seconds=1, what="the report", pause=0.005)
     assert followed.report.router == "reviews-router-x"
+
+
+def test_the_requests_of_each_revision_reach_the_operator(followed, router, monkeypatch):
+    monkeypatch.setattr("tuneloop_operator.routers.server.CANARY_HOLD_SECONDS", 0.2)
+    generation = followed.write_status(canary=30, stable=70)
+    until(lambda: followed.report.in_force == generation, seconds=10, what="the split is in force", pause=0.005)
+    answers = answers_of(router.url, 100)
+    until(
+        lambda: {f"reviews-{revision}": count for revision, count in followed.report.requests} == answers.revisions,
+        seconds=10,
+        what="the counts",
+    )
 
 
 def test_a_router_that_refuses_a_split_says_why_and_is_not_asked_again(followed, router):

@@ -10,9 +10,11 @@ from chart_values import PROMETHEUS, VARIANTS
 from helm_chart import CHART, ROOT, HelmError, environment_of, identity, of_kind, operator_pod
 from pod_security import offences
 
+from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd import generator as crd
 from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS
 from tuneloop_operator.desired.common.volumes import CA_DIRECTORY
+from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
 
@@ -210,6 +212,14 @@ def test_ports_that_are_named_are_there(helm, variant):
     assert for_pods == {name: (ports[own], ports[own]) for name, own in ((PROGRESS, "progress"), (ROUTERS, "routers"))}
     assert metrics["ports"][0]["targetPort"] in ports
     assert monitor["spec"]["endpoints"][0]["port"] == metrics["ports"][0]["name"]
+
+
+def test_the_operator_may_connect_to_the_counts_of_comparators_alone(helm):
+    (policy,) = of_kind(helm.rendered(VARIANTS["the defaults"], served=[PROMETHEUS]), "NetworkPolicy")
+    *_, counts = policy["spec"]["egress"]
+    (peer,) = counts["to"]
+    assert peer == {"namespaceSelector": {}, "podSelector": {"matchLabels": {COMPONENT_LABEL: COMPARATOR}}}
+    assert counts["ports"] == [{"port": METRICS_PORT, "protocol": "TCP"}]
 
 
 @EACH_VARIANT

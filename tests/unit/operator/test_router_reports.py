@@ -27,6 +27,21 @@ def test_news_alone_let_the_deployment_be_reconciled(harness: OperatorHarness) -
     assert asyncio.run(life()) == [1, 1, 0]
 
 
+def test_counts_that_come_often_are_one_reconciliation_a_second(harness: OperatorHarness) -> None:
+    async def life() -> int:
+        await Deployed(harness).create()
+        harness.operator.router_report("team-a", "api", RouterReport(router="a", in_force=7))
+        await harness.settle()
+        before = harness.reconciliations
+        for count in range(30):
+            report = RouterReport(router="a", in_force=7, requests=(("7d1f", count),))
+            harness.operator.router_report("team-a", "api", report)
+            await harness.settle(later=0.1)
+        return harness.reconciliations - before
+
+    assert asyncio.run(life()) == 3
+
+
 def test_a_report_about_a_deployment_that_is_not_there_is_dropped(harness: OperatorHarness) -> None:
     async def life() -> int:
         harness.operator.router_report("team-a", "reviews", RouterReport(router="a", in_force=1))

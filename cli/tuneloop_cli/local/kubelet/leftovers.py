@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.kubelet import pod_status
-from tuneloop_operator.names import COMPONENT_LABEL, ROUTER
+from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL, ROUTER
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Kind, Manifest
 
 _OF_ROUTERS: tuple[Kind, ...] = ("Deployment", "ConfigMap")
+"""And of comparators: roll-outs begin anew with a session, and so do the counts of two revisions."""
 
 
 def mark_pods_lost(cluster: LocalCluster, *, folders: Folders) -> None:
@@ -33,12 +34,12 @@ def mark_pods_lost(cluster: LocalCluster, *, folders: Folders) -> None:
             shutil.rmtree(folder)
 
 
-async def remove_routers(cluster: LocalCluster) -> None:
-    """Remove every router with its configuration, which names ports of an earlier session. The operator makes what is needed anew."""
+async def remove_routers_and_comparators(cluster: LocalCluster) -> None:
+    """Remove every router and comparator with its configuration, which is for an earlier session. The operator makes what is needed anew."""
     for kind in _OF_ROUTERS:
         for manifest in cluster.all(kind):
             metadata = manifest["metadata"]
-            if (metadata.get("labels") or {}).get(COMPONENT_LABEL) == ROUTER:
+            if (metadata.get("labels") or {}).get(COMPONENT_LABEL) in {ROUTER, COMPARATOR}:
                 await cluster.delete(
                     kind=kind, namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
                 )

@@ -1,6 +1,6 @@
 """From a pod and its ConfigMaps to a process: command, environment, files. Pure.
 
-There are no mounts. Trainer, server and router take every path from their configuration file, so the mount paths are replaced by local
+There are no mounts. Trainer, server, router and comparator take every path from their configuration file, so the mount paths are replaced by local
 folders in that file, in the command and in the environment. Where several mount paths are a prefix of a path, the longest one counts.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.contract.comparator_config import COMPARATOR_CONFIG_PATH
 from tuneloop_api.contract.router import ROUTER_SETTINGS_PATH
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
@@ -21,18 +22,19 @@ from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tuneloop_operator.cluster import Manifest
 
 _TERMINATION_MESSAGE = "/dev/termination-log"
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 _FIELD = re.compile(r"metadata\.(name|namespace|uid|labels|annotations)(?:\['([^']+)'\])?")
-_RUN_JSON, _SERVER_JSON, _ROUTER_JSON = (
-    Path(path).name for path in (RUN_CONFIG_PATH, SERVER_CONFIG_PATH, ROUTER_SETTINGS_PATH)
+_RUN_JSON, _SERVER_JSON, _ROUTER_JSON, _COMPARATOR_JSON = (
+    Path(path).name for path in (RUN_CONFIG_PATH, SERVER_CONFIG_PATH, ROUTER_SETTINGS_PATH, COMPARATOR_CONFIG_PATH)
 )
-RENDEZVOUS, _HTTP, _METRICS = "rendezvous", "http", "metrics"
-"""Names of ports: that of a Job, and those of the containers of servers and routers."""
+_COMPARED = ("stable", "canary")
+RENDEZVOUS, _HTTP, METRICS = "rendezvous", "http", "metrics"
+"""Names of ports: that of a Job, and those of the containers of servers, routers and comparators."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,19 @@ class ProcessPlan:
     termination_message: Path
     ports: Mapping[str, int]
     """Of this machine, by name."""
+    services: Mapping[str, int]
+    """Ports of this machine that stand for the Services that its configuration names, by host."""
 
 
 def config_maps_of(pod: Manifest) -> list[str]:
     """Return the names of the ConfigMaps that the pod reads."""
     return [volume["configMap"]["name"] for volume in pod["spec"].get("volumes", ()) if "configMap" in volume]
+
+
+def service_hosts_of(config_maps: Iterable[Manifest]) -> set[str]:
+    """Return the hosts of Services to which a pod with these ConfigMaps connects: a comparator asks two revisions."""
+    texts = [text for found in config_maps if (text := (found.get("data") or {}).get(_COMPARATOR_JSON))]
+    return {config[side]["host"] for config in map(json.loads, texts) for side in _COMPARED}
 
 
 def plan_process(
@@ -86,19 +96,22 @@ def plan_process(
     devices: str,
     inherited: Mapping[str, str],
     runtime: Path | None = None,
+    services: Mapping[str, int] | None = None,
 ) -> ProcessPlan:
     """Return the process of a pod. Raises ValueError for an environment variable that reads an unknown field, or whose value is nowhere.
 
     `ports` has the rendezvous port of its Job, or the port that stands for each port of its container; `devices` is CUDA_VISIBLE_DEVICES. The
     pod's environment is added to the `inherited` one and wins over it. `runtime` is the folder of a router that stands for its volume in memory.
+    `services` has a port for each of `service_hosts_of`.
     """
+    services = services or {}
     container = pod["spec"]["containers"][0]
     own = folders.pod(pod)
     message = own / "termination-message"
     scratch, fixed = _mounts(pod, folders=folders, runtime=runtime)
     fixed[container.get("terminationMessagePath", _TERMINATION_MESSAGE)] = message
     files = {
-        own / volume["name"] / name: _file(name, text, mounts=fixed, ports=ports)
+        own / volume["name"] / name: _file(name, text, mounts=fixed, ports=ports, services=services)
         for volume in pod["spec"].get("volumes", ())
         if "configMap" in volume
         for name, text in (config_maps[volume["configMap"]["name"]].get("data") or {}).items()
@@ -114,6 +127,7 @@ def plan_process(
         folders=tuple(scratch.values()),
         termination_message=message,
         ports=ports,
+        services=services,
     )
 
 
@@ -148,18 +162,24 @@ def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[d
     return scratch, fixed
 
 
-def _file(name: str, text: str, *, mounts: Mapping[str, Path], ports: Mapping[str, int]) -> str:
-    if name not in {_RUN_JSON, _SERVER_JSON, _ROUTER_JSON}:
+def _file(
+    name: str, text: str, *, mounts: Mapping[str, Path], ports: Mapping[str, int], services: Mapping[str, int]
+) -> str:
+    if name not in {_RUN_JSON, _SERVER_JSON, _ROUTER_JSON, _COMPARATOR_JSON}:
         return text
     config = on_this_machine(json.loads(text), mounts)
     if name == _RUN_JSON:
         config["paths"].setdefault("terminationMessage", str(mounts[_TERMINATION_MESSAGE]))
         if "rendezvous" in config:
             config["rendezvous"] = {"address": LOOPBACK, "port": ports[RENDEZVOUS]}
+    elif name == _COMPARATOR_JSON:
+        config |= {"host": LOOPBACK, "port": ports[_HTTP], "controlPort": ports[METRICS]}
+        for side in _COMPARED:
+            config[side] |= {"host": LOOPBACK, "port": services[config[side]["host"]]}
     else:
         config |= {"host": LOOPBACK, "port": ports[_HTTP]}
-        if _METRICS in ports:
-            config["metricsPort"] = ports[_METRICS]
+        if METRICS in ports:
+            config["metricsPort"] = ports[METRICS]
         if name == _ROUTER_JSON:
             config["quietSeconds"] = 0  # no proxy before this one has to learn that it goes
     return json.dumps(config, indent=1, ensure_ascii=False)

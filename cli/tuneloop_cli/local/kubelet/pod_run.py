@@ -14,16 +14,25 @@ from tuneloop_cli.local.cluster.clock import now
 from tuneloop_cli.local.cluster.pod_objects import is_deleted, is_terminal
 from tuneloop_cli.local.kubelet import pod_status
 from tuneloop_cli.local.kubelet.container import Container, first_of
-from tuneloop_cli.local.kubelet.pod_plan import RENDEZVOUS, ProcessPlan, config_maps_of, devices_of, plan_process
+from tuneloop_cli.local.kubelet.pod_plan import (
+    METRICS,
+    RENDEZVOUS,
+    ProcessPlan,
+    config_maps_of,
+    devices_of,
+    plan_process,
+    service_hosts_of,
+)
 from tuneloop_cli.local.kubelet.probe import watch_probes
 from tuneloop_cli.local.processes import runtime_folders
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.routing import answers_users
-from tuneloop_operator.names import DEPLOYMENT_LABEL
+from tuneloop_cli.local.service_ports import has_moved, service_ports
+from tuneloop_operator.names import DEPLOYMENT_LABEL, LOCAL_METRICS_URL
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from tuneloop_cli.local.cluster.cluster import LocalCluster
@@ -89,18 +98,22 @@ class PodRun:
             self.machine.cluster.update(pod)
 
     async def _planned(self) -> ProcessPlan | None:
-        """Return the process once every ConfigMap of the pod is there; None if the pod is to stop before."""
+        """Return the process once every ConfigMap of the pod is there, and every Service that it names has an address; None if the pod is to stop before."""
         while not self.stop.is_set():
             pod = self._existing_pod()
             found = {name: self._config_map(name) for name in config_maps_of(pod)}
             maps = {name: manifest for name, manifest in found.items() if manifest is not None}
-            if len(maps) == len(found):
-                return self._prepared(pod, maps)
-            self._write(partial(_missing_config_maps, missing=sorted(found.keys() - maps.keys())))
+            hosts = service_hosts_of(maps.values())
+            services = service_ports(self.machine.cluster, hosts)
+            if len(maps) == len(found) and len(services) == len(hosts):
+                return self._prepared(pod, maps, services)
+            missing = [f"ConfigMap {name} not found" for name in sorted(found.keys() - maps.keys())]
+            missing += [f"Service {host} has no ready pod" for host in sorted(hosts - services.keys())]
+            self._write(partial(_not_startable, why=", ".join(missing)))
             await first_of(self.stop.wait(), seconds=0.5)
         return None
 
-    def _prepared(self, pod: Manifest, config_maps: dict[str, Manifest]) -> ProcessPlan:
+    def _prepared(self, pod: Manifest, config_maps: dict[str, Manifest], services: dict[str, int]) -> ProcessPlan:
         plan = plan_process(
             pod,
             config_maps=config_maps,
@@ -109,6 +122,7 @@ class PodRun:
             devices=devices_of(pod, self.machine.gpus),
             inherited=os.environ,
             runtime=runtime_folders.make(self.machine.folders.root, self.uid) if self.is_router else None,
+            services=services,
         )
         for folder in plan.folders:
             folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +143,10 @@ class PodRun:
         front, *others = names
         found = {front: ports.reserve(self.uid, front, wanted=self._wanted_port(pod))}
         found |= {name: ports.reserve(self.uid, name) for name in others}
-        pod["metadata"].setdefault("annotations", {})[LOCAL_URL] = f"http://{LOOPBACK}:{found[front]}"
+        annotations = pod["metadata"].setdefault("annotations", {})
+        annotations[LOCAL_URL] = f"http://{LOOPBACK}:{found[front]}"
+        if METRICS in found:
+            annotations[LOCAL_METRICS_URL] = f"http://{LOOPBACK}:{found[METRICS]}"
         self.machine.cluster.update(pod)
         return found
 
@@ -140,10 +157,10 @@ class PodRun:
         deployment = self.machine.cluster.peek(kind="ModelDeployment", namespace=self.namespace, name=name)
         return 0 if self.machine.ports.holds(wanted) or not answers_users(pod, deployment) else wanted
 
-    async def _run_until_stopped(self, plan: ProcessPlan) -> None:
+    async def _run_until_stopped(self, plan: ProcessPlan | None) -> None:
         """Run the process once. Restart policy `Always`: start it again and again, with growing pauses."""
         pause = _FIRST_PAUSE_SECONDS
-        while not self.stop.is_set():
+        while plan is not None and not self.stop.is_set():
             began = time.monotonic()
             await self._run_once(plan)
             if is_terminal(self._existing_pod()):
@@ -151,6 +168,8 @@ class PodRun:
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _FORGIVEN_AFTER_SECONDS else pause
             await first_of(self.stop.wait(), seconds=pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if plan.services:  # they may have other addresses by now
+                plan = await self._planned()
 
     async def _run_once(self, plan: ProcessPlan) -> None:
         started, pod, folders = now(), self._existing_pod(), self.machine.folders
@@ -163,7 +182,7 @@ class PodRun:
         )
         self.machine.watchdog.guard(container.record)
         try:
-            await self._wait_for_end(container, pod, ports=plan.ports, started=started)
+            await self._wait_for_end(container, pod, plan=plan, started=started)
         finally:
             code = await container.reap(root=folders.root, watchdog=self.machine.watchdog)
         message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
@@ -174,10 +193,11 @@ class PodRun:
             )
         )
 
-    async def _wait_for_end(
-        self, container: Container, pod: Manifest, *, ports: Mapping[str, int], started: str
-    ) -> None:
-        """Return when the process has ended, when its grace period after a stop is over, or when a probe has failed."""
+    async def _wait_for_end(self, container: Container, pod: Manifest, *, plan: ProcessPlan, started: str) -> None:
+        """Return when the process has ended, when its grace period after a stop is over, or when a probe has failed.
+
+        It is stopped as well when a Service that it connects to has moved.
+        """
 
         def ready(holds: bool) -> None:  # noqa: FBT001  (the probe calls it with its result)
             self._write(lambda pod: pod_status.running(pod, started=started, ready=holds, now=now()))
@@ -186,7 +206,9 @@ class PodRun:
         ready(not probed)
         waits: list[Coroutine[Any, Any, object]] = [container.ended(), self.stop.wait()]
         if probed:
-            waits.append(watch_probes(_container(pod), ports=ports, ready=ready))
+            waits.append(watch_probes(_container(pod), ports=plan.ports, ready=ready))
+        if plan.services:
+            waits.append(has_moved(self.machine.cluster, plan.services))
         await first_of(*waits)
         grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
         await container.end(grace_seconds=grace, kill_now=self.kill_now)
@@ -213,9 +235,8 @@ def _container(pod: Manifest) -> dict[str, Any]:
     return container
 
 
-def _missing_config_maps(pod: Manifest, *, missing: list[str]) -> pod_status.Status:
-    message = f"ConfigMap {', '.join(missing)} not found"
-    return pod_status.waiting(pod, reason="CreateContainerConfigError", message=message, now=now())
+def _not_startable(pod: Manifest, *, why: str) -> pod_status.Status:
+    return pod_status.waiting(pod, reason="CreateContainerConfigError", message=why, now=now())
 
 
 def _stopped_unless_done(pod: Manifest) -> pod_status.Status:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_operator.controller.observe.attendant_pods import comparator_pods, router_pods
 from tuneloop_operator.controller.observe.common import present_children
 from tuneloop_operator.controller.observe.containers import containers_of
 from tuneloop_operator.controller.observe.local_ports import local_port
-from tuneloop_operator.controller.observe.router_pods import comparator_pods, router_pods
 from tuneloop_operator.controller.observe.steady_pods import common_fields
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
@@ -40,6 +40,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         pods=_server_pods(children, facts),
         routers=store.router_reports(uid),
         query_answers=store.query_answers.of(uid),
+        comparison=store.comparison(uid),
         live=facts.live,
         blocker=facts.blocker,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "127.0.0.1"
 _NOBODY = (_LOOPBACK, 9)
-"""Of a process that has not started: the port on which nobody answers."""
+"""Of a revision whose server has not started, and of such a comparator: the port on which nobody answers."""
 
 
 def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> RouterSplit | None:
@@ -34,14 +34,6 @@ def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Rou
     )
 
 
-def comparator_address(observed: ObservedDeployment, *, settings: OperatorSettings) -> Address | None:
-    """Return where copies go, where the comparator is a process of this machine; None: it has a name."""
-    if not settings.local:
-        return None
-    ports = [pod.port for pod in observed.comparator_pods if pod.port is not None]
-    return (_LOOPBACK, ports[-1]) if ports else _NOBODY
-
-
 def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Callable[[str], Address] | None:
     """Return the address of each revision, where servers are processes of this machine; None: each has a name."""
     if not settings.local:
@@ -52,3 +44,11 @@ def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) ->
         return (_LOOPBACK, ports[0]) if ports else _NOBODY
 
     return address_of
+
+
+def comparator_address(observed: ObservedDeployment, *, settings: OperatorSettings) -> Address | None:
+    """Return the address at which the comparator takes copies, where it is a process of this machine; None: it has a name."""
+    if not settings.local:
+        return None
+    ports = [pod.port for pod in observed.comparator_pods if pod.port is not None]
+    return (_LOOPBACK, ports[0]) if ports else _NOBODY

@@ -65,7 +65,7 @@ def reporting_routers(observed: ObservedDeployment, rollout: Rollout | None, *, 
 
 
 def routing_digest(observed: ObservedDeployment, rollout: Rollout | None, *, is_local: bool) -> str:
-    """Return what routers are told beside the shares, as a digest; empty: nothing. In local mode the ports of servers and comparator are among it.
+    """Return what routers are told beside the shares, as a digest; empty: nothing. In local mode the ports of the servers and of the comparator are among it.
 
     A router takes only growing generations: what has another digest needs another generation.
     """
@@ -76,8 +76,11 @@ def routing_digest(observed: ObservedDeployment, rollout: Rollout | None, *, is_
     ports = sorted(
         {(pod.revision, pod.port) for pod in observed.pods if pod.revision in named and pod.port is not None}
     )
-    copies = [pod.port for pod in observed.comparator_pods if is_local and pod.port is not None][-1:]
-    return digest_of([header, ports, *copies])[:16] if header or ports or copies else ""
+    copies = sorted(pod.port for pod in observed.comparator_pods if is_local and pod.port is not None)
+    parts = (
+        [header, ports, copies] if copies else [header, ports]
+    )  # without a comparator the digest is that of earlier releases
+    return digest_of(parts)[:16] if header or ports or copies else ""
 
 
 def _router(name: str, report: RouterReport | None, *, wanted: int | None) -> Router:

@@ -30,8 +30,8 @@ def router_split(
 ) -> RouterSplit:
     """Return the split that the status wants, the newest revision first and stable last, also with a share of 0: it takes over where another one fails.
 
-    address_of: address of a revision's servers, where they are no pods; None: the name by which each pod is found. comparator: where copies go,
-    where it is no pod; None: to its Service.
+    address_of: address of a revision's servers, where they are no pods; None: the name by which each pod is found.
+    comparator: its address, where it is no pod; None: the name of its Service.
     """
     address_of = address_of or _pods_of(deployment)
     shares = {share.revision: share.weight for share in rollout.split.weights}
@@ -48,7 +48,7 @@ def router_split(
             for host, port in [address_of(name)]
         ],
         sticky=sticky,
-        shadow=_shadow(comparator or _service_of_comparator(deployment), percent) if percent else None,
+        shadow=_copies(comparator or _service_of_comparator(deployment), percent) if percent else None,
         limits=limits or RouterLimits(),
     )
 
@@ -66,6 +66,6 @@ def _service_of_comparator(deployment: ModelDeployment) -> Address:
     return f"{comparator_name(deployment)}.{deployment.metadata['namespace']}.svc", SERVER_PORT
 
 
-def _shadow(address: Address, percent: int) -> ShadowTarget:
+def _copies(address: Address, percent: int) -> ShadowTarget:
     host, port = address
     return ShadowTarget(host=host, port=port, percent=percent)

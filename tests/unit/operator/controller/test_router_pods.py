@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.controller.observe.router_pods import router_pods
+from tuneloop_operator.controller.observe.attendant_pods import router_pods
 
 LABELS = {"tuneloop.dev/deployment": "api", "tuneloop.dev/component": "router"}
 

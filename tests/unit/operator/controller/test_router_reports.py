@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneloop_operator.controller.router_reports import RouterReports
+from tuneloop_operator.controller.router_reports import News, RouterReports
 from tuneloop_operator.state.router_report import RouterReport
 
 
@@ -24,6 +24,14 @@ def test_the_same_report_again_is_no_news() -> None:
     assert not reports.put("uid", report("a", 1))
     assert reports.put("uid", report("a", 1, refused=2))
     assert reports.put("another", report("a", 1))
+
+
+def test_more_requests_are_small_news() -> None:
+    reports = RouterReports()
+    counted = [RouterReport(router="a", in_force=1, requests=(("7d1f", count),)) for count in (1, 2)]
+    found = [reports.put("uid", new) for new in (*counted, counted[1], RouterReport(router="a", in_force=2))]
+    assert found == [News.MORE, News.COUNTS, News.NOTHING, News.MORE]
+    assert reports.of("uid") == (RouterReport(router="a", in_force=2),)
 
 
 def test_routers_that_are_gone_are_forgotten_before_those_that_ask() -> None:

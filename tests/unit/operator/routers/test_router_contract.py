@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from hypothesis import given
 from hypothesis import strategies as st
 from splits import FULL
 
-from tuneloop_api.contract.router import LONGEST_HOLD_SECONDS, OperatorAddress, RouterSettings, RouterSplit, split_path
-from tuneloop_router.operator_link import HOLD_SECONDS
+from tuneloop_api.contract.router import (
+    LONGEST_HOLD_SECONDS,
+    MOST_COUNTED_REVISIONS,
+    OperatorAddress,
+    RouterSettings,
+    RouterSplit,
+    split_path,
+)
+from tuneloop_operator.routers.question import question_of
+from tuneloop_router.operator_link import HOLD_SECONDS, Refusal, query_of
 from tuneloop_router.settings import Settings
-from tuneloop_router.split import Split
-
-if TYPE_CHECKING:
-    pass
+from tuneloop_router.split import MOST_REVISIONS, Split
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
 
@@ -77,3 +82,20 @@ def test_the_defaults_of_both_are_the_same(tmp_path: Path) -> None:
 
 def test_a_router_waits_no_longer_than_the_operator_holds() -> None:
     assert HOLD_SECONDS <= LONGEST_HOLD_SECONDS
+
+
+@given(st.dictionaries(NAMES, st.integers(0, 2**53), max_size=MOST_REVISIONS), st.integers(0, 2**53 - 1))
+def test_what_a_router_reports_arrives(answered: dict[str, int], in_force: int) -> None:
+    query = query_of(in_force=in_force, refusal=Refusal(3, "no"), answered=answered)
+    found = question_of(dict(parse_qsl(query, strict_parsing=True)))
+    assert dict(found.requests) == answered
+    assert (found.in_force, found.refused, found.reason) == (in_force, 3, "no")
+
+
+def test_an_older_router_reports_no_requests_and_a_newer_one_may_say_more() -> None:
+    assert question_of({"inForce": "1", "hold": "20"}).requests == ()
+    assert question_of({"inForce": "1", "hold": "20", "mood": "good"}).in_force == 1
+
+
+def test_all_revisions_of_a_split_may_be_counted() -> None:
+    assert MOST_REVISIONS <= MOST_COUNTED_REVISIONS
