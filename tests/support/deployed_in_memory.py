@@ -14,13 +14,15 @@ class Deployed:
 
     def __init__(self, harness: OperatorHarness) -> None:
         self.harness = harness
+        self.besides: dict[str, Any] = {}
+        """Further fields of the spec that it is created with."""
 
     async def create(self, *, replicas: int = 2, **rollout: Any) -> str:
         """Create it, let its servers be ready, and return its first revision."""
         metadata = {"name": "api", "namespace": "team-a"}
         manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
         rollout = {"strategy": "Recreate"} | rollout
-        spec = {"model": {"uri": "pvc://models/artifact"}, "replicas": replicas, "rollout": rollout}
+        spec = {"model": {"uri": "pvc://models/artifact"}, "replicas": replicas, "rollout": rollout} | self.besides
         self.harness.cluster.add(manifest | {"spec": spec})
         await self.settle()
         (revision,) = self.revisions

@@ -19,10 +19,8 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import Measurements
 from tuneloop_operator.decide.model_deployment.rollout.shadow import DEFAULT_MIN_REQUESTS
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 from tuneloop_operator.decide.model_deployment.rollout.strategies import step_of, steps_of
-from tuneloop_operator.names import revision_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from tuneloop_api.contract.comparison import ComparisonCounts
@@ -154,14 +152,8 @@ def _requests(
     """Return the requests that the revision has answered in this step; in one without a share, the copies that were compared."""
     if rollout.canary and rollout.split.weight_of(rollout.canary) == 0:
         return 0 if isinstance(counts, Missing) else counts.live.rows
-    # a report names the revision as the routers do, by its Deployment
-    names = {step.revision, revision_name(observed.deployment, step.revision)}
-    reports = [report.requests for report in observed.routers if report.in_force == step.generation]
-    return min(sum(count for name, count in _pairs(reports) if name in names), MOST_COUNT)
-
-
-def _pairs(reports: Iterable[tuple[tuple[str, int], ...]]) -> Iterable[tuple[str, int]]:
-    return (pair for report in reports for pair in report)
+    reports = [dict(report.requests) for report in observed.routers if report.in_force == step.generation]
+    return min(sum(report.get(step.revision, 0) for report in reports), MOST_COUNT)
 
 
 def _with_replays_before(rollout: Rollout, counts: ComparisonCounts | Missing) -> Rollout:

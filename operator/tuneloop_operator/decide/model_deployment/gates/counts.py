@@ -35,10 +35,10 @@ def counts_of(document: dict[str, Any]) -> ComparisonCounts | Missing:
         return Missing(
             verdict=Verdict.ERROR, reason=f"the comparator's counts cannot be read: {field}: {first['msg'].lower()}"
         )
-    if (field := _too_large(counts.to_wire())) is not None:
+    if (too_large := _too_large(counts.to_wire())) is not None:
         return Missing(
             verdict=Verdict.ERROR,
-            reason=f"the comparator's counts cannot be read: {field}: at most {MOST_COUNT} can be counted",
+            reason=f"the comparator's counts cannot be read: {too_large}: at most {MOST_COUNT} can be counted",
         )
     if began_at(counts) is None:
         return Missing(

@@ -19,6 +19,7 @@ from tuneloop_operator.decide.model_deployment.gates.looks import planned_looks
 from tuneloop_operator.decide.model_deployment.gates.power import (
     REQUIRED_POWER,
     Bounding,
+    Chances,
     Expected,
     Pairing,
     Timing,
@@ -95,7 +96,8 @@ def _decides(gate: GateSpec, requests: int, *, steps: int) -> bool:
 def _passes_equal(gate: GateSpec, sample: int, *, steps: int) -> float:
     """Return the chance that a step with so many requests by its last end passes an equal model."""
     levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=gate.limits.inconclusive)[0].levels
-    return _expected(gate).chances(sample, 0.0, margin=_margin(gate), levels=levels).to_pass
+    chances: Chances = _expected(gate).chances(sample, 0.0, margin=_margin(gate), levels=levels)
+    return chances.to_pass
 
 
 @functools.lru_cache(maxsize=256)  # it takes up to a few seconds
