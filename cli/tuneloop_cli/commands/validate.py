@@ -21,6 +21,7 @@ from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
 from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
+from tuneloop_cli.views.gate_power import gate_notes
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
@@ -69,11 +70,12 @@ def _verdict(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSett
 
 
 def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> _Verdict:
-    """Look for the artifact of a ModelDeployment."""
+    """Look for the artifact of a ModelDeployment, and say what its gates can decide."""
     assert isinstance(loaded.resource, ModelDeployment)
     uri = loaded.resource.spec.model.uri
+    notes = tuple(gate_notes(loaded.resource.spec.rollout))
     if uri is None:
-        return _Verdict()
+        return _Verdict(notes=notes)
     claim = claim_of(uri)
     mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
     manifest = Path(on_this_machine(path_of(uri), mounts)) / "manifest.json"
@@ -83,7 +85,7 @@ def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
         return _Verdict(
             f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: run the job under another name with output.mergeAdapter: true, the default"
         )
-    return _Verdict()
+    return _Verdict(notes=notes)
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:

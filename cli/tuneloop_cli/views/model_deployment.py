@@ -25,11 +25,13 @@ def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
 
 
 def _rollout(rollout: Manifest) -> Iterator[str]:
-    """Yield where the roll-out is, what each router follows, and which revisions are not offered again."""
+    """Yield where the roll-out is, what each gate has found, what each router follows, and which revisions are not offered again."""
     yield from pair("phase", rollout.get("phase"))
     yield from pair("step", rollout.get("step") if rollout.get("canary") else None)
     yield from pair("requests", _shares(rollout))
     yield from pair("why", rollout.get("message"))
+    for gate in rollout.get("gates") or ():
+        yield from pair("gate", f"{gate['name']} {gate['verdict']}: {gate['reason']}")
     for router in rollout.get("routers") or ():
         yield from pair("router", f"{router['name']} follows {_generation(router)}")
     for rejected in rollout.get("rejected") or ():

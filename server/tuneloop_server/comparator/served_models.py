@@ -51,7 +51,8 @@ async def _served(address: RevisionAddress, *, deadline: float) -> dict[str, Any
         except (OSError, ConnectionBroke) as error:
             answer, problem = None, f"no connection ({error})"
         if not problem:
-            return json.loads(answer or b"")  # type: ignore[no-any-return]  (checked by `_problem`)
+            served: dict[str, Any] = json.loads(answer or b"")
+            return served
         if clock() + _PAUSE_SECONDS >= deadline:
             raise CannotServe(
                 f"{address.name} at {address.host}:{address.port} does not say at {_PAGE} what it serves: {problem}; "

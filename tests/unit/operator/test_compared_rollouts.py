@@ -79,7 +79,8 @@ def test_a_worse_model_is_brought_back_and_not_offered_again(deployed: Compared,
         assert (deployed.rollout["phase"], deployed.weights) == ("RolledBack", {old: 100})
         (rejected,) = deployed.rollout["rejected"]
         assert (rejected["revision"], rejected["reason"]) == (new, "GateFailed")
-        assert f"gate {gate['name']} Fail (gate {gate['name']} failed: canary" in rejected["message"]
+        assert rejected["message"].startswith(f"gate {gate['name']} Fail (canary")
+        assert "harm" in rejected["message"]
         assert deployed.comparator_objects <= {("NetworkPolicy", "api-comparator")}
         await deployed.settle(later=10 * MINUTE)
         assert deployed.weights == {old: 100}
@@ -92,7 +93,7 @@ def test_a_worse_model_is_brought_back_and_not_offered_again(deployed: Compared,
 def test_a_model_that_gets_golden_rows_wrong_is_brought_back(deployed: Compared) -> None:
     async def story() -> None:
         deployed.wrong_golden_rows = 300
-        old, new = await with_canary(deployed, gates=[GOLDEN])
+        old, _ = await with_canary(deployed, gates=[GOLDEN])
         assert (deployed.rollout["phase"], deployed.weights) == ("RolledBack", {old: 100})
         assert deployed.rollout["rejected"][0]["reason"] == "GateFailed"
 
@@ -120,7 +121,7 @@ def test_without_counts_a_canary_waits_and_gives_up_only_by_its_limit(deployed: 
         await deployed.serve(20_000, later=MINUTE + 1)
         await deployed.settle(later=MINUTE)
         assert (deployed.rollout["phase"], deployed.weights) == ("Held", {old: 100})
-        assert "gate errors NoData (gate errors had no data 3 times in a row" in deployed.rollout["message"]
+        assert "gate errors NoData (had no data 3 times in a row" in deployed.rollout["message"]
         assert "rejected" not in deployed.rollout
         assert deployed.condition("Stalled") == ("True", "Held")
 
@@ -168,7 +169,7 @@ def test_whenever_the_operator_dies_the_canary_is_judged_as_if_nothing_had_happe
     """The memory of the gates is in the status alone."""
 
     async def story() -> None:
-        old, new = await with_canary(deployed)
+        old, _ = await with_canary(deployed)
         deployed.harness.cluster.fail_write = writes
         await deployed.serve(10_000)
         await deployed.restart()
@@ -182,7 +183,7 @@ def test_whenever_the_operator_dies_the_canary_is_judged_as_if_nothing_had_happe
 
 def test_a_step_with_too_few_requests_waits(deployed: Compared) -> None:
     async def story() -> None:
-        _, new = await with_canary(deployed, gates=[ERRORS], shadow={"percent": 100})
+        await with_canary(deployed, gates=[ERRORS], shadow={"percent": 100})
         await deployed.serve(5_000)
         assert deployed.verdicts == {"errors": "Pass"}
         assert (deployed.rollout["step"], deployed.rollout["requests"]) == (1, 500)

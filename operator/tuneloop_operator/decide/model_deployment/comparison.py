@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.decision import Deletion
 from tuneloop_operator.decide.model_deployment.measured import judging_gates
-from tuneloop_operator.decide.model_deployment.rollout.facts import ThinTraffic, ready_of
+from tuneloop_operator.decide.model_deployment.rollout.facts import ready_of
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Strategy
 from tuneloop_operator.desired.model_deployment.comparator import (
     comparator_config,
@@ -88,7 +88,7 @@ def is_compared(deployment: ModelDeployment, rollout: Rollout) -> bool:
     return (
         bool(judging_gates(options, rollout.strategy))
         or rollout.strategy is Strategy.SHADOW
-        or options.on_thin_traffic == ThinTraffic.REPLAY
+        or options.on_thin_traffic == "Replay"
     )
 
 

@@ -158,7 +158,8 @@ def _verdict_and_reason(outcome: Outcome, shown: GateResult | None, current: Mis
         return Verdict.NO_DATA, waits
     if outcome.action is GateAction.HOLD:
         return shown.verdict, f"{shown.reason}; {waits}" if waits else shown.reason
-    return shown.verdict, outcome.reason if outcome.action in FINAL else shown.reason
+    given_up = outcome.reason.removeprefix(f"gate {shown.gate} ")  # whoever shows a reason names the gate
+    return shown.verdict, given_up if outcome.action is GateAction.GIVE_UP else shown.reason
 
 
 def _shown(memory: GateMemory, outcome: Outcome) -> GateResult | None:

@@ -1,4 +1,4 @@
-"""Which `minRequests` cannot decide a gate, before the roll-out: what acceptance refuses.
+"""What `minRequests` can decide of a gate, before the roll-out: what acceptance refuses, and what `validate` says.
 
 A step decides with the requests up to its last end. The golden set's gates are not among these: how many rows it has is known once the comparator has
 read it.
@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.decide.model_deployment.gates.evidence import percent
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import Metric
 from tuneloop_operator.decide.model_deployment.gates.latency import EDGES
-from tuneloop_operator.decide.model_deployment.gates.looks import planned_looks
+from tuneloop_operator.decide.model_deployment.gates.looks import planned_looks, single_look
 from tuneloop_operator.decide.model_deployment.gates.power import (
     REQUIRED_POWER,
     Bounding,
+    Calibrating,
     Chances,
     Expected,
     Pairing,
+    Power,
     Timing,
     least_sample,
+    power_of,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
 
 _DISCORDANT_ERRORS = 0.006
 """Two equal servers that each fail 0.3 % of the requests, and seldom the same ones."""
+_DISCORDANT_ANSWERS = 0.1
+"""Of two equal models on the same labelled rows: one row in ten is wrong in one of them alone."""
+_GAP_NOISE = 0.3
+"""Standard deviation of the difference of two equal models' gaps of confidence and correctness on a row."""
 _LATENCY_NOISE = 0.3
 """Standard deviation of log(canary's time / stable's time) of equal models on the same request, as in docs/results.md."""
 _MANY = 100_000
@@ -103,6 +110,32 @@ def _passes_equal(gate: GateSpec, sample: int, *, steps: int) -> float:
 @functools.lru_cache(maxsize=256)  # it takes up to a few seconds
 def _least(gate: GateSpec, *, steps: int) -> int | None:
     return least_sample(functools.partial(_passes_equal, gate, steps=steps), _required(steps))
+
+
+def power_in_a_step(gate: GateSpec, requests: int, *, steps: int) -> Power:
+    """Return what a gate on copies of requests can decide in one of so many steps."""
+    levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=gate.limits.inconclusive)[0].levels
+    margin = _margin(gate)
+    return power_of(
+        _expected(gate),
+        sample=requests,
+        ends=gate.limits.inconclusive,
+        margin=margin,
+        worse_by=2 * margin,
+        levels=levels,
+        required=_required(steps),
+    )
+
+
+def golden_rows_needed(gate: GateSpec) -> int | None:
+    """Return how many golden rows pass an equal model with `REQUIRED_POWER` at the only look; None: no number does."""
+    (look,) = single_look(1, alpha=gate.alpha)
+    expected = (
+        Calibrating(noise=_GAP_NOISE) if gate.metric is Metric.CALIBRATION else Pairing(discordant=_DISCORDANT_ANSWERS)
+    )
+    return least_sample(
+        lambda rows: expected.chances(rows, 0.0, margin=gate.margin, levels=look.levels).to_pass, REQUIRED_POWER
+    )
 
 
 def _required(steps: int) -> float:

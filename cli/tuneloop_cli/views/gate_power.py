@@ -1,0 +1,36 @@
+"""What the gates of a ModelDeployment can decide, as `validate` prints it: a sentence for each gate and each number of requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
+from tuneloop_operator.decide.model_deployment.gates.evidence import percent
+from tuneloop_operator.decide.model_deployment.gates.power import sentence
+from tuneloop_operator.decide.model_deployment.gates.undecidable import golden_rows_needed, power_in_a_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
+    from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
+
+
+def gate_notes(options: RolloutOptions | None) -> Iterator[str]:
+    """Yield what each gate on the comparator's counts can decide. A gate with a query has no such number: nobody knows how its result varies."""
+    if options is None:
+        return
+    sizes = step_sizes(options)
+    for gate in comparator_gates(options):
+        if gate.is_on_golden_rows:
+            yield _of_golden_set(gate)
+            continue
+        for requests in sorted({size.requests for size in sizes}):
+            power = power_in_a_step(gate, requests, steps=len(sizes))
+            yield sentence(gate.name, power, margin=gate.margin)
+
+
+def _of_golden_set(gate: GateSpec) -> str:
+    rows = golden_rows_needed(gate)
+    needed = f"{rows} rows pass an equal model with 80 %" if rows is not None else "no number of rows decides it"
+    return f"gate {gate.name}, margin {percent(gate.margin)}, the golden set: looks once; {needed}"
