@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compared_in_memory import AGREEMENT, ERRORS, GOLDEN, LATENCY, Compared
 
+from tuneloop_operator.state.router_report import RouterReport
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -43,7 +45,7 @@ def test_an_equal_model_passes_every_step_and_its_numbers_are_shown(deployed: Co
         assert deployed.verdicts["errors"] == "NoData", "each step asks for its own evidence"
         await deployed.serve(10_000)
         assert (deployed.status["stable"]["revision"], deployed.rollout["phase"]) == (new, "Baking")
-        assert "gate_memory" not in deployed.rollout
+        assert "gateMemory" not in deployed.rollout
         assert "StepReached" in deployed.reasons()
 
     live(story)
@@ -124,6 +126,46 @@ def test_without_counts_a_canary_waits_and_gives_up_only_by_its_limit(deployed: 
         assert "gate errors NoData (had no data 3 times in a row" in deployed.rollout["message"]
         assert "rejected" not in deployed.rollout
         assert deployed.condition("Stalled") == ("True", "Held")
+
+    live(story)
+
+
+def test_time_alone_counts_where_nobody_reports_anything(deployed: Compared) -> None:
+    async def story() -> None:
+        deployed.is_comparator_away = True
+        old, _ = await with_canary(deployed, gates=[ERRORS | {"noDataLimit": 1}])
+        for _ in range(7):
+            await deployed.harness.settle(later=10.0)
+        assert (deployed.rollout["phase"], deployed.weights) == ("Held", {old: 100})
+
+    live(story)
+
+
+def test_requests_of_an_earlier_split_do_not_count(deployed: Compared) -> None:
+    async def story() -> None:
+        _, new = await with_canary(deployed)
+        generation = deployed.rollout["split"]["generation"]
+        gone = RouterReport(router="api-router-gone", in_force=generation - 1, requests=((new, 5_000),))
+        deployed.harness.operator.router_report("team-a", "api", gone)
+        await deployed.serve(2_500)
+        assert deployed.rollout["requests"] == 250
+
+    live(story)
+
+
+def test_recreate_waits_for_no_gate_that_can_see_nothing(deployed: Compared) -> None:
+    """Another strategy in the middle waits for the next roll-out; its gates are read at once."""
+
+    async def story() -> None:
+        deployed.is_comparator_away = True
+        await deployed.create(replicas=1, strategy="Recreate", gates=[GOLDEN])
+        new = await deployed.offer()
+        await deployed.ready(new, 1)
+        await deployed.change(rollout={"strategy": "Canary", "gates": [GOLDEN, ERRORS]})
+        assert list(deployed.verdicts) == ["golden"]
+        deployed.is_comparator_away = False
+        await deployed.settle()
+        assert deployed.status["stable"]["revision"] == new
 
     live(story)
 
@@ -230,6 +272,15 @@ def test_shadow_gives_no_request_before_enough_copies_are_compared(deployed: Com
     live(story)
 
 
+def test_a_canary_has_servers_for_its_share_and_its_copies(deployed: Compared) -> None:
+    async def story() -> None:
+        old = await deployed.create(replicas=4, steps=STEPS, gates=[ERRORS], shadow={"percent": 50})
+        new = await deployed.offer()
+        assert deployed.counts == {old: 4, new: 3}
+
+    live(story)
+
+
 def test_the_comparator_comes_with_a_canary_that_answers_and_goes_with_the_rollout(deployed: Compared) -> None:
     async def story() -> None:
         await deployed.create(replicas=1, steps=STEPS, gates=[ERRORS])
@@ -241,6 +292,20 @@ def test_the_comparator_comes_with_a_canary_that_answers_and_goes_with_the_rollo
         assert kinds == {"ConfigMap", "Deployment", "Service", "NetworkPolicy"}
         await deployed.command("promote/1")
         assert deployed.comparator_objects == {("NetworkPolicy", "api-comparator")}
+
+    live(story)
+
+
+def test_a_revision_that_comes_back_within_the_window_is_not_compared(deployed: Compared) -> None:
+    async def story() -> None:
+        old, new = await with_canary(deployed)
+        await deployed.command("promote/1")
+        await deployed.change(batching={"maxBatchSize": 16})
+        await deployed.change(batching=None)
+        assert deployed.rollout["canary"] == old
+        await deployed.ready(old, 1)
+        assert deployed.comparator_objects == {("NetworkPolicy", "api-comparator")}
+        assert (deployed.status["stable"]["revision"], deployed.rollout["previous"]) == (old, new)
 
     live(story)
 

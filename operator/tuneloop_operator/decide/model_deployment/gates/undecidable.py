@@ -139,7 +139,7 @@ def golden_rows_needed(gate: GateSpec) -> int | None:
 
 
 def _required(steps: int) -> float:
-    return REQUIRED_POWER ** (1 / steps)
+    return float(REQUIRED_POWER ** (1 / steps))
 
 
 def _margin(gate: GateSpec) -> float:
