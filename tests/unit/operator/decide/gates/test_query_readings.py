@@ -109,6 +109,12 @@ def test_the_same_answer_counts_once_however_often_it_is_read():
     assert found.memory.look == 1
 
 
+def test_a_number_without_a_window_counts_once_a_minute():
+    walk = Walk(replace(GATE, query='max(t{revision="{{revision}}"})'))
+    looks = [walk.read(answered(BAD, at=at, gate=walk.gate), at=at).memory.look for at in (0, 30, 59, 60, 90, 119)]
+    assert looks == [1, 1, 1, 2, 2, 2]
+
+
 def test_numbers_that_share_samples_are_one_number():
     walk = Walk(replace(GATE, query='sum(rate(t{revision="{{revision}}"}[5m]))'))
     burst = [walk.read(answered(BAD, at=at, gate=walk.gate), at=at) for at in range(300, 870, 30)]
@@ -246,11 +252,17 @@ def test_a_pass_begins_the_count_of_undecided_numbers_anew():
     assert "GiveUp" not in actions(Walk(), [GOOD, GOOD, GOOD, BAD, GOOD] * 12)
 
 
-@given(VALUES)
-def test_what_is_remembered_has_a_bound(values):
-    walk = Walk()
+@given(VALUES, st.booleans())
+def test_what_is_remembered_has_a_bound(values, is_baking):
+    walk = Walk(is_baking=is_baking)
     actions(walk, values * 4)
     assert walk.memory is None or len(walk.memory.results) <= IN_A_ROW + 5
+
+
+def test_an_outage_while_baking_is_not_remembered():
+    walk = Walk(is_baking=True)
+    actions(walk, [BROKEN] * 100)
+    assert walk.memory.results == ()
 
 
 # on trial, and while baking
