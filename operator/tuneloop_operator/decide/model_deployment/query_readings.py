@@ -7,6 +7,7 @@ margin pass, three beyond it fail. The reasons are in docs/decisions/0049-a-quer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem, spacing
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
     from tuneloop_operator.state.gate_inputs import QueryAnswer
 
+_WHOLE_SECOND = timedelta(seconds=1)
+"""A time in the status is written without its fraction: the step has begun less than this later."""
 STALE = 180.0
 """Seconds. An answer that is older says nothing of now: a query is asked every 30 s."""
 
@@ -78,7 +81,8 @@ def query_results(
     was in force. While baking a gate may only roll back: whatever else it finds ends nothing.
     """
     known = {memory.gate: memory for memory in memories}
-    place = _Step(canary=canary, stable=stable, step=step, began=step_began, now=now, is_baking=is_baking)
+    began = step_began + _WHOLE_SECOND
+    place = _Step(canary=canary, stable=stable, step=step, began=began, now=now, is_baking=is_baking)
     given = tuple(answers)
     return tuple(
         _reading(gate, _by_revision(gate, given), place, known.get(gate.name) or GateMemory(gate=gate.name))

@@ -139,8 +139,8 @@ def test_what_has_passed_does_not_advance_while_the_newest_number_is_harm():
 
 
 def test_an_answer_asked_before_the_step_says_nothing():
-    walk = Walk(began=100)
-    found = walk.read(answered(GOOD, at=99), at=130).summary
+    walk = Walk(began=100)  # its status says 99, in whole seconds
+    found = walk.read(answered(GOOD, at=99.9), at=130).summary
     assert (found.verdict, found.action) == (Verdict.NO_DATA, GateAction.HOLD)
     assert found.reason == "Prometheus has not answered since the step began"
 
