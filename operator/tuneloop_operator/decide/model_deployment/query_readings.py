@@ -14,7 +14,6 @@ from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem
 from tuneloop_operator.decide.model_deployment.gate_readings import FINAL, GateReading
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
-    NO_LOOK,
     GateMemory,
     readable_again,
     with_missing,
@@ -122,9 +121,8 @@ def _in_step(memory: GateMemory, step: int) -> GateMemory:
 
 def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step) -> Missing | _Sample:
     """Return the newest number of this step, or why there is none."""
-    if problem := query_problem(
-        gate.query, gate.compare
-    ):  # it was not accepted, and the roll-out began with another one
+    # not accepted: the roll-out began with another one
+    if problem := query_problem(gate.query, gate.compare):
         return Missing(verdict=Verdict.ERROR, reason=problem)
     of_canary = answers.get(place.canary, {})
     of_stable = answers.get(place.stable, {}) if gate.compare is Compare.STABLE else of_canary
@@ -146,8 +144,6 @@ def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswe
 
 def _with_missing(gate: QueryGate, memory: GateMemory, missing: Missing, place: _Step) -> GateMemory:
     """Return the memory after a reading without a number. It says nothing of the numbers before, which stay."""
-    if memory.results and memory.results[-1].verdict in NO_LOOK - {missing.verdict}:
-        memory = readable_again(memory)
     limit = gate.limits.no_data if missing.verdict is Verdict.NO_DATA else gate.limits.error
     if place.is_baking:
         limit = None

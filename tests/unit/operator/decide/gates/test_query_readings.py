@@ -138,6 +138,16 @@ def test_what_has_passed_does_not_advance_while_the_newest_number_is_harm():
     assert found.summary.reason == "2 is more than the margin 1, and not counted yet"
 
 
+def test_what_has_passed_does_not_advance_while_there_is_no_number():
+    walk = Walk()
+    walk.read_each_minute(GOOD, GOOD)
+    walk.read(answered(EMPTY, at=150), at=150)
+    assert walk.read(answered(GOOD, at=180), at=180).summary.action is GateAction.ADVANCE
+    found = walk.read(answered(EMPTY, at=200), at=200)
+    assert (found.summary.verdict, found.summary.action) == (Verdict.NO_DATA, GateAction.HOLD)
+    assert len(found.memory.results) == IN_A_ROW, "it is not counted yet"
+
+
 def test_an_answer_asked_before_the_step_says_nothing():
     walk = Walk(began=100)  # its status says 99, in whole seconds
     found = walk.read(answered(GOOD, at=99.9), at=130).summary
@@ -168,6 +178,13 @@ def test_order_and_copies_of_answers_change_nothing(values, random):
 def test_answers_of_other_gates_and_revisions_say_nothing():
     others = [answered(BAD, at=60, revision=STABLE), answered(BAD, at=60, gate=replace(GATE, name="other"))]
     assert Walk().read(*others, at=60).summary.verdict is Verdict.NO_DATA
+
+
+def test_a_query_that_was_not_accepted_is_an_error():
+    walk = Walk(replace(GATE, query="rate(t[$__interval])"))
+    found = walk.read(answered(GOOD, at=60, gate=walk.gate), at=60).summary
+    assert (found.verdict, found.action) == (Verdict.ERROR, GateAction.HOLD)
+    assert "[$__interval]" in found.reason
 
 
 # beside stable
