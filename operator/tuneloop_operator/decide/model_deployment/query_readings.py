@@ -6,6 +6,7 @@ margin pass, three beyond it fail. The reasons are in docs/decisions/0049-a-quer
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -139,7 +140,10 @@ def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswe
         if isinstance(answer, Unanswered):
             return replace(Missing.of(answer), reason=f"{role}: {answer.reason}")
     numbers = {role: answer.value for role, answer in found.items() if isinstance(answer, Number)}
-    return _Sample(canary=numbers["canary"], stable=numbers.get("stable"), at=at)
+    sample = _Sample(canary=numbers["canary"], stable=numbers.get("stable"), at=at)
+    if not math.isfinite(sample.harm):
+        return Missing(verdict=Verdict.ERROR, reason=f"{sample.canary:g} - {sample.stable:g} is no finite number")
+    return sample
 
 
 def _with_missing(gate: QueryGate, memory: GateMemory, missing: Missing, place: _Step) -> GateMemory:

@@ -213,6 +213,11 @@ def test_a_pair_without_one_of_its_numbers_says_whose_is_missing(canary, stable,
     assert (found.verdict, found.reason) == (Verdict.ERROR, f"{role}: no connection (Connection refused)")
 
 
+def test_a_difference_that_no_number_holds_is_an_error():
+    found = Walk(COMPARED).read(*pair(-1e308, 1e308, at=60), at=60).summary
+    assert (found.verdict, found.reason) == (Verdict.ERROR, "-1e+308 - 1e+308 is no finite number")
+
+
 def test_without_another_revision_there_is_nothing_to_compare_and_nothing_to_wait_for():
     walk = Walk(COMPARED)
     walk.stable = ""
