@@ -149,6 +149,18 @@ VARIANTS = {
             "jwks": {"configMap": "issuer-keys", "issuer": "https://kubernetes.default.svc"},
         }
     },
+    "a Prometheus with a token and an authority": {
+        "prometheus": {
+            "url": "https://prometheus.monitoring.svc:9090/tenant",
+            "tokenSecret": "prometheus-reader",
+            "tokenKey": "bearer",
+            "caConfigMap": "prometheus-ca",
+        }
+    },
+    "a Prometheus behind a Service of another port": {
+        "prometheus": {"url": "http://prometheus.monitoring.svc"},
+        "networkPolicy": {"prometheusPorts": [9090]},
+    },
     "the longest name": {"nameOverride": 40 * "a"},
     "the largest numbers": {
         "children": {"uid": 2147483647, "gid": 2147483647, "startDeadlineSeconds": 86400},

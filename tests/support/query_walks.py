@@ -56,7 +56,7 @@ class Walk:
             canary=CANARY,
             stable=self.stable,
             step=self.step,
-            step_began=after(self.began),
+            step_began=after(self.began - 1),  # the status has whole seconds: it may have begun a second later
             now=after(at),
             memories=[self.memory] if self.memory else [],
             is_baking=self.is_baking,

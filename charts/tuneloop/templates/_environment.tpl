@@ -108,6 +108,18 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
 - name: TUNELOOP_TOKEN_ISSUER
   value: {{ $.Values.progress.jwks.issuer | quote }}
 {{- end }}
+{{- with .Values.prometheus }}
+{{- if .url }}
+- name: TUNELOOP_PROMETHEUS_URL
+  value: {{ .url | quote }}
+{{- if .tokenSecret }}
+- {name: TUNELOOP_PROMETHEUS_TOKEN_FILE, value: /etc/tuneloop/prometheus-token/token}
+{{- end }}
+{{- if .caConfigMap }}
+- {name: TUNELOOP_PROMETHEUS_CA_FILE, value: /etc/tuneloop/prometheus-ca/ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: TUNELOOP_TLS_DIRECTORY
   value: /etc/tuneloop/tls
 - name: TUNELOOP_HEALTH_PORT
@@ -122,4 +134,10 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
   value: {{ .Values.logLevel | quote }}
 - name: TUNELOOP_WORKERS
   value: {{ .Values.workers | int64 | quote }}
+{{- end }}
+
+{{/* Port of the address of Prometheus. */}}
+{{- define "tuneloop.prometheusPort" -}}
+{{- $url := .Values.prometheus.url }}
+{{- regexFind ":[0-9]+$" (urlParse $url).host | trimPrefix ":" | default (hasPrefix "https" $url | ternary "443" "80") }}
 {{- end }}

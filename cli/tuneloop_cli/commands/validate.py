@@ -18,6 +18,7 @@ from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable
 from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
+from tuneloop_cli.local.query_needs import missing_for_queries
 from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
@@ -89,9 +90,12 @@ def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSetti
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
-    """Return the operator's refusals, or else what is missing on this machine: a claim, Envoy; None for a manifest that can run."""
+    """Return the operator's refusals, or else what is missing on this machine: a claim, Envoy, Prometheus; None for a manifest that can run."""
     try:
-        refusals = refusals_of(loaded.resource, settings) or missing_for_router(loaded.manifest)
+        refusals = refusals_of(loaded.resource, settings) or (
+            *missing_for_router(loaded.manifest),
+            *missing_for_queries(loaded.manifest),
+        )
         if refusals:
             return "\n".join(str(refusal) for refusal in refusals)
         require_claims(loaded.manifest, folders=folders)

@@ -30,11 +30,14 @@ from tuneloop_cli.local.overlay import Hardware
 from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
+from tuneloop_cli.local.query_needs import has_query, missing_for_queries
 from tuneloop_cli.local.router_needs import missing_for_router
+from tuneloop_cli.local.session_prometheus import SessionPrometheus
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.comparators.client import ComparatorClient
 from tuneloop_operator.comparators.poller import ComparatorPoller
 from tuneloop_operator.controller.operator import Operator
+from tuneloop_operator.controller.queries import Queries
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
@@ -91,6 +94,11 @@ class LocalSession:
                 operator=operator, client=await stack.enter_async_context(ComparatorClient()), local=True
             )
             stack.callback(self.node.tasks.create_task(poller.run()).cancel)
+            self._prometheus = await stack.enter_async_context(
+                SessionPrometheus(directory=self.node.folders.root / "prometheus", pods=self._pods)
+            )
+            queries = Queries(operator, ask=self._prometheus.ask, clock=lambda: datetime.now(UTC))
+            stack.callback(self.node.tasks.create_task(queries.run()).cancel)
             self.node.start()
             self._stack = stack.pop_all()
         return self
@@ -102,7 +110,7 @@ class LocalSession:
         return await self._stack.__aexit__(kind, error, trace)
 
     async def submit(self, *manifests: Manifest) -> list[Submitted]:
-        """Store validated manifests, jobs first. Raises NotAccepted, ClaimMissing, FolderUnusable before anything is changed.
+        """Store validated manifests, jobs first. Raises NotAccepted, ClaimMissing, FolderUnusable, NoPrometheus before anything is changed.
 
         A FineTuneJob that has failed starts again and resumes from its checkpoints. A FineTuneJob that has succeeded stays as it is.
         """
@@ -112,6 +120,8 @@ class LocalSession:
             _require_accepted(manifest, settings=self._settings)
             written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)
             prepare_claims(manifest, written=written, folders=self.node.folders)
+        if any(map(has_query, ordered)):
+            await self._prometheus.start()
         return [await self._submit(manifest) for manifest in ordered]
 
     async def watch(
@@ -241,6 +251,9 @@ class LocalSession:
             and pod["metadata"]["labels"].get(JOB_LABEL) == job["name"]
         )
 
+    def _pods(self) -> list[Manifest]:
+        return self.node.cluster.all("Pod")
+
     def _notify_watchers(self, event: EventType, manifest: Manifest) -> None:
         for queue in self._watchers:
             queue.put_nowait((event, manifest))
@@ -250,7 +263,8 @@ def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None
     """Raise NotAccepted with what the operator and this machine refuse, before the command waits for a job that would never run."""
     kind: CustomKind = manifest["kind"]
     refused = refusals_of(RESOURCES[kind].from_wire(manifest), settings)
-    if refusals := [*refused, *references.missing(manifest["spec"], os.environ), *missing_for_router(manifest)]:
+    missing = [*references.missing(manifest["spec"], os.environ), *missing_for_router(manifest)]
+    if refusals := [*refused, *missing, *missing_for_queries(manifest)]:
         raise NotAccepted("\n".join(map(str, refusals)))
 
 

@@ -174,6 +174,32 @@ def test_the_operator_trusts_the_authorities_and_gives_them_to_all_pods(helm, va
         assert environment[name] == f"{CA_DIRECTORY}/ca.crt"
 
 
+def test_the_operator_asks_the_prometheus_of_the_values_with_its_token_and_authority(helm):
+    pod = operator_pod(helm.rendered(VARIANTS["a Prometheus with a token and an authority"]))
+    process = ProcessSettings.from_environment(environment_of(pod))
+    assert process.prometheus_url == "https://prometheus.monitoring.svc:9090/tenant"
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    mounts = {mount["name"]: mount for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert volumes["prometheus-token"]["secret"]["items"] == [{"key": "bearer", "path": "token"}]
+    assert volumes["prometheus-ca"]["configMap"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    assert str(process.prometheus_token_file) == f"{mounts['prometheus-token']['mountPath']}/token"
+    assert str(process.prometheus_ca_file) == f"{mounts['prometheus-ca']['mountPath']}/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("variant", "ports"),
+    [
+        ("the defaults", []),
+        ("a Prometheus with a token and an authority", [9090]),
+        ("a Prometheus behind a Service of another port", [9090]),
+    ],
+)
+def test_the_operator_may_connect_to_the_prometheus_of_the_values(helm, variant, ports):
+    (policy,) = of_kind(helm.rendered(VARIANTS[variant]), "NetworkPolicy")
+    _dns, _api_server, _comparators, *others = policy["spec"]["egress"]
+    assert [port["port"] for rule in others for port in rule["ports"]] == ports
+
+
 @pytest.mark.parametrize(
     ("variant", "namespaces"),
     [("the defaults", "tuneloop-system"), ("two namespaces", "team-a,team-b"), ("all namespaces", "")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,14 +63,17 @@ class Stage:
         self.is_open = asyncio.Event()
         self.is_open.set()
         self.answer: Answer | Exception = number(0.5)
+        self.now = BEGAN
 
     def query_answered(self, manifest: dict[str, Any], gate: str, answers: tuple[QueryAnswer, ...]) -> None:
         self.answered.append((manifest["metadata"]["name"], answers))
         self.store.query_answers.put(manifest["metadata"]["uid"], gate, answers)
 
     async def ask(self, query: str) -> Answer:
+        """Each question takes a second."""
         self.asked.append(query)
         await self.is_open.wait()
+        self.now += timedelta(seconds=1)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -77,7 +81,7 @@ class Stage:
     async def rounds(self, number: int = 1) -> None:
         """Begin so many rounds, and let everything happen that can happen without time."""
         queries = Queries(
-            self, ask=self.ask, clock=lambda: BEGAN, leads=lambda: self.leads, on_answer=self.results.append
+            self, ask=self.ask, clock=lambda: self.now, leads=lambda: self.leads, on_answer=self.results.append
         )
         with suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as group:
@@ -138,6 +142,17 @@ def test_slow_queries_of_one_namespace_leave_turns_to_another():
         await stage.rounds()
         assert sum('"greedy"' in query for query in stage.asked) == 2 * OF_ONE_NAMESPACE
         assert sum('"modest"' in query for query in stage.asked) == 2
+
+    run(life)
+
+
+def test_an_answer_has_the_time_at_which_its_turn_came():
+    async def life() -> None:
+        stage = Stage(deployment(gates=OF_ONE_NAMESPACE + 1))
+        await stage.rounds()
+        times = sorted((answers[0].at - BEGAN).total_seconds() for _, answers in stage.answered)
+        assert times[:OF_ONE_NAMESPACE] == [0.0] * OF_ONE_NAMESPACE
+        assert times[-1] > 0
 
     run(life)
 

@@ -32,7 +32,7 @@ class Gate(SpecModel):
     revision chooses another class. GoldenAccuracy: wrong answers on the golden set. Calibration: confidence against correctness on the golden set. Not together with `query`."""
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """PromQL whose result is one number, greater where it is worse. `{{namespace}}`, `{{deployment}}` and `{{revision}}` stand for the names inside its strings. Not together with
-    `metric`. For example `sum(rate(tuneloop_truncated_requests_total{revision="{{revision}}"}[10m]))`."""
+    `metric`. Three numbers in a row decide, each a window of the query after the one before. For example `sum(rate(tuneloop_truncated_requests_total{revision="{{revision}}"}[2m]))`."""
     margin: float
     """How much worse the new revision may be. Of a metric a share, more than 0 and less than 1: 0.01 is one point of the requests or rows, or 1 % more time; of Agreement the
     most requests that may get another class. Of a query a number in the unit of its result. For example `0.01`."""
@@ -45,8 +45,8 @@ class Gate(SpecModel):
     """Number of times in a row, one a minute, that there may be no data before the roll-out waits for a person, 1 to 60. Too few requests are no such time. Default: 5. For
     example `30`."""
     inconclusive_limit: Annotated[int, Field(ge=1, le=10)] | None = None
-    """Number of ends of a step at which the numbers may decide nothing before the roll-out waits for a person, 1 to 10; an end comes with each `minRequests`. The golden set is looked
-    at once. Default: 3. For example `5`."""
+    """Number of ends of a step at which the numbers may decide nothing before the roll-out waits for a person, 1 to 10; an end comes with each `minRequests`; of a query, with
+    three numbers. The golden set is looked at once. Default: 3. For example `5`."""
     error_limit: Annotated[int, Field(ge=1, le=60)] | None = None
     """Number of times in a row, one a minute, that the numbers may be unreadable before the roll-out waits for a person, 1 to 60. Default: 5. For example `30`."""
     dry_run: bool | None = None

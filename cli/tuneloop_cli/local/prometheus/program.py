@@ -20,9 +20,14 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return root / "tuneloop" / "prometheus"
 
 
-def find_program(cache: Path, *, say: Callable[[str], None]) -> Path:
-    """Return the program; `say` is called before anything is fetched. Blocks. Raises NoPrometheus."""
+def present_program(cache: Path) -> Path | None:
+    """Return the program that is on PATH or was kept; None if it would have to be fetched."""
     if found := shutil.which(PROGRAM):
         return Path(found)
     kept = [path for path in cache.glob(f"[0-9]*/{PROGRAM}") if os.access(path, os.X_OK)]
-    return max(kept, key=lambda path: path.stat().st_mtime) if kept else unpack(cache, say=say)
+    return max(kept, key=lambda path: path.stat().st_mtime) if kept else None
+
+
+def find_program(cache: Path, *, say: Callable[[str], None]) -> Path:
+    """Return the program; `say` is called before anything is fetched. Blocks. Raises NoPrometheus."""
+    return present_program(cache) or unpack(cache, say=say)

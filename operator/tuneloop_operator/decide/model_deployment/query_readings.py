@@ -6,14 +6,15 @@ margin pass, three beyond it fail. The reasons are in docs/decisions/0049-a-quer
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem, spacing
 from tuneloop_operator.decide.model_deployment.gate_readings import FINAL, GateReading
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
-    NO_LOOK,
     GateMemory,
     readable_again,
     with_missing,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
     from tuneloop_operator.state.gate_inputs import QueryAnswer
 
+_WHOLE_SECOND = timedelta(seconds=1)
+"""A time in the status is written without its fraction: the step has begun less than this later."""
 STALE = 180.0
 """Seconds. An answer that is older says nothing of now: a query is asked every 30 s."""
 
@@ -78,7 +81,8 @@ def query_results(
     was in force. While baking a gate may only roll back: whatever else it finds ends nothing.
     """
     known = {memory.gate: memory for memory in memories}
-    place = _Step(canary=canary, stable=stable, step=step, began=step_began, now=now, is_baking=is_baking)
+    began = step_began + _WHOLE_SECOND
+    place = _Step(canary=canary, stable=stable, step=step, began=began, now=now, is_baking=is_baking)
     given = tuple(answers)
     return tuple(
         _reading(gate, _by_revision(gate, given), place, known.get(gate.name) or GateMemory(gate=gate.name))
@@ -118,9 +122,8 @@ def _in_step(memory: GateMemory, step: int) -> GateMemory:
 
 def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step) -> Missing | _Sample:
     """Return the newest number of this step, or why there is none."""
-    if problem := query_problem(
-        gate.query, gate.compare
-    ):  # it was not accepted, and the roll-out began with another one
+    # not accepted: the roll-out began with another one
+    if problem := query_problem(gate.query, gate.compare):
         return Missing(verdict=Verdict.ERROR, reason=problem)
     of_canary = answers.get(place.canary, {})
     of_stable = answers.get(place.stable, {}) if gate.compare is Compare.STABLE else of_canary
@@ -137,13 +140,14 @@ def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswe
         if isinstance(answer, Unanswered):
             return replace(Missing.of(answer), reason=f"{role}: {answer.reason}")
     numbers = {role: answer.value for role, answer in found.items() if isinstance(answer, Number)}
-    return _Sample(canary=numbers["canary"], stable=numbers.get("stable"), at=at)
+    sample = _Sample(canary=numbers["canary"], stable=numbers.get("stable"), at=at)
+    if not math.isfinite(sample.harm):
+        return Missing(verdict=Verdict.ERROR, reason=f"{sample.canary:g} - {sample.stable:g} is no finite number")
+    return sample
 
 
 def _with_missing(gate: QueryGate, memory: GateMemory, missing: Missing, place: _Step) -> GateMemory:
     """Return the memory after a reading without a number. It says nothing of the numbers before, which stay."""
-    if memory.results and memory.results[-1].verdict in NO_LOOK - {missing.verdict}:
-        memory = readable_again(memory)
     limit = gate.limits.no_data if missing.verdict is Verdict.NO_DATA else gate.limits.error
     if place.is_baking:
         limit = None

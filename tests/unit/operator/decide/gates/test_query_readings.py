@@ -109,6 +109,12 @@ def test_the_same_answer_counts_once_however_often_it_is_read():
     assert found.memory.look == 1
 
 
+def test_a_number_without_a_window_counts_once_a_minute():
+    walk = Walk(replace(GATE, query='max(t{revision="{{revision}}"})'))
+    looks = [walk.read(answered(BAD, at=at, gate=walk.gate), at=at).memory.look for at in (0, 30, 59, 60, 90, 119)]
+    assert looks == [1, 1, 1, 2, 2, 2]
+
+
 def test_numbers_that_share_samples_are_one_number():
     walk = Walk(replace(GATE, query='sum(rate(t{revision="{{revision}}"}[5m]))'))
     burst = [walk.read(answered(BAD, at=at, gate=walk.gate), at=at) for at in range(300, 870, 30)]
@@ -132,9 +138,19 @@ def test_what_has_passed_does_not_advance_while_the_newest_number_is_harm():
     assert found.summary.reason == "2 is more than the margin 1, and not counted yet"
 
 
+def test_what_has_passed_does_not_advance_while_there_is_no_number():
+    walk = Walk()
+    walk.read_each_minute(GOOD, GOOD)
+    walk.read(answered(EMPTY, at=150), at=150)
+    assert walk.read(answered(GOOD, at=180), at=180).summary.action is GateAction.ADVANCE
+    found = walk.read(answered(EMPTY, at=200), at=200)
+    assert (found.summary.verdict, found.summary.action) == (Verdict.NO_DATA, GateAction.HOLD)
+    assert len(found.memory.results) == IN_A_ROW, "it is not counted yet"
+
+
 def test_an_answer_asked_before_the_step_says_nothing():
-    walk = Walk(began=100)
-    found = walk.read(answered(GOOD, at=99), at=130).summary
+    walk = Walk(began=100)  # its status says 99, in whole seconds
+    found = walk.read(answered(GOOD, at=99.9), at=130).summary
     assert (found.verdict, found.action) == (Verdict.NO_DATA, GateAction.HOLD)
     assert found.reason == "Prometheus has not answered since the step began"
 
@@ -164,6 +180,13 @@ def test_answers_of_other_gates_and_revisions_say_nothing():
     assert Walk().read(*others, at=60).summary.verdict is Verdict.NO_DATA
 
 
+def test_a_query_that_was_not_accepted_is_an_error():
+    walk = Walk(replace(GATE, query="rate(t[$__interval])"))
+    found = walk.read(answered(GOOD, at=60, gate=walk.gate), at=60).summary
+    assert (found.verdict, found.action) == (Verdict.ERROR, GateAction.HOLD)
+    assert "[$__interval]" in found.reason
+
+
 # beside stable
 
 
@@ -188,6 +211,11 @@ def test_numbers_of_two_moments_are_not_compared():
 def test_a_pair_without_one_of_its_numbers_says_whose_is_missing(canary, stable, role):
     found = Walk(COMPARED).read(*pair(canary, stable, at=60), at=60).summary
     assert (found.verdict, found.reason) == (Verdict.ERROR, f"{role}: no connection (Connection refused)")
+
+
+def test_a_difference_that_no_number_holds_is_an_error():
+    found = Walk(COMPARED).read(*pair(-1e308, 1e308, at=60), at=60).summary
+    assert (found.verdict, found.reason) == (Verdict.ERROR, "-1e+308 - 1e+308 is no finite number")
 
 
 def test_without_another_revision_there_is_nothing_to_compare_and_nothing_to_wait_for():
@@ -246,11 +274,17 @@ def test_a_pass_begins_the_count_of_undecided_numbers_anew():
     assert "GiveUp" not in actions(Walk(), [GOOD, GOOD, GOOD, BAD, GOOD] * 12)
 
 
-@given(VALUES)
-def test_what_is_remembered_has_a_bound(values):
-    walk = Walk()
+@given(VALUES, st.booleans())
+def test_what_is_remembered_has_a_bound(values, is_baking):
+    walk = Walk(is_baking=is_baking)
     actions(walk, values * 4)
     assert walk.memory is None or len(walk.memory.results) <= IN_A_ROW + 5
+
+
+def test_an_outage_while_baking_is_not_remembered():
+    walk = Walk(is_baking=True)
+    actions(walk, [BROKEN] * 100)
+    assert walk.memory.results == ()
 
 
 # on trial, and while baking

@@ -1,0 +1,100 @@
+"""The Prometheus that the gates of a session ask. It starts with the first manifest that has a gate with a query, and scrapes what serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from tuneloop_cli.local.cluster.pod_objects import is_terminal
+from tuneloop_cli.local.prometheus.configuration import Target
+from tuneloop_cli.local.prometheus.local_prometheus import LocalPrometheus
+from tuneloop_operator.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, LOCAL_METRICS_URL, REVISION_LABEL
+from tuneloop_operator.prometheus.door import Place, PrometheusDoor
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.prometheus.answer import Answer
+    from tuneloop_operator.prometheus.query import PromQL
+
+_LOOK_SECONDS = 2.0
+"""How often pods are looked at. Prometheus itself reads its targets every 5 s."""
+_LOG = logging.getLogger(__name__)
+
+
+class SessionPrometheus:
+    """No Prometheus, or one, as an async context manager."""
+
+    def __init__(self, *, directory: Path, pods: Callable[[], Iterable[Manifest]]) -> None:
+        """directory: for its data; pods: those of the session."""
+        self._directory = directory
+        self._pods = pods
+        self._stack = AsyncExitStack()
+        self._door: PrometheusDoor | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start nothing."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what was started."""
+        await self._stack.aclose()
+
+    async def start(self) -> None:
+        """Start Prometheus unless it runs. Raises NoPrometheus."""
+        if self._door is not None:
+            return
+        prometheus = await self._stack.enter_async_context(LocalPrometheus(self._directory, say=_LOG.info))
+        self._door = await self._stack.enter_async_context(PrometheusDoor(Place(address=prometheus.url)))
+        self._stack.callback(asyncio.create_task(self._follow(prometheus)).cancel)
+
+    async def ask(self, query: PromQL) -> Answer:
+        """Return the number, or why there is none."""
+        if self._door is None:
+            async with PrometheusDoor(None) as closed:
+                return await closed.ask(query)
+        return await self._door.ask(query)
+
+    async def _follow(self, prometheus: LocalPrometheus) -> None:
+        known: list[Target] = []
+        while True:
+            if (found := targets_of(self._pods())) != known:
+                try:
+                    prometheus.targets(found)
+                    known = found
+                except OSError as error:  # as when the disk is full; the session goes on
+                    _LOG.warning("Prometheus scrapes what it scraped before: %s", error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def targets_of(pods: Iterable[Manifest]) -> list[Target]:
+    """Return what is scraped: each server, and each router and comparator at its second port."""
+    found = [(pod, address) for pod in pods if not is_terminal(pod) and (address := _address(pod))]
+    return [
+        Target(
+            address=address,
+            namespace=pod["metadata"]["namespace"],
+            deployment=pod["metadata"]["labels"][DEPLOYMENT_LABEL],
+            revision=pod["metadata"]["labels"].get(REVISION_LABEL, ""),
+        )
+        for pod, address in found
+    ]
+
+
+def _address(pod: Manifest) -> str:
+    """Return where the metrics of a pod are; empty for a pod of a job, and before its process starts."""
+    metadata = pod["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if DEPLOYMENT_LABEL not in labels:
+        return ""
+    own: str = "" if COMPONENT_LABEL in labels else annotations.get(LOCAL_URL, "")
+    url: str = annotations.get(LOCAL_METRICS_URL, own)
+    return url.removeprefix("http://")
