@@ -149,7 +149,7 @@ def remove_crds(plane: Any) -> None:
     if plane.kubectl("get", "crd", *CRD_NAMES).returncode != 0:
         return
     wait_for_storage(plane)
-    deleted = plane.kubectl("delete", "crd", *CRD_NAMES, "--timeout=30s")
+    deleted = plane.kubectl("delete", "crd", *CRD_NAMES, "--timeout=120s")
     assert deleted.returncode == 0, deleted.stderr
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from free_ports import free_port
+from waiting import deadline_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,12 +74,12 @@ def scraping(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = deadline_after(30)
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError:
             assert process.poll() is None, f"prometheus ended with {process.returncode}"
-            assert time.monotonic() < deadline, "prometheus is not ready after 30 s"
+            assert time.monotonic() < deadline, "prometheus is not ready in time"
             time.sleep(0.1)

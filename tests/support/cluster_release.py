@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from helm_chart import CHART, Helm
 from tiny_models import sentences, tiny_bert
+from waiting import deadline_after
 from workspace import CLAIM, Workspace
 
 if TYPE_CHECKING:
@@ -147,11 +148,11 @@ class Tenant:
 
     def until(self, condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
         """Return the first true value; fail at the deadline, or as soon as a job has failed, with all that says why."""
-        deadline = time.monotonic() + seconds
+        deadline = deadline_after(seconds)
         while not (found := condition()):
             failed = [name for name, phase in self._phases().items() if phase == "Failed"]
             assert not failed, f"{failed} failed while waiting for {what}\n{self.report()}"
-            assert time.monotonic() < deadline, f"{what}: not within {seconds} s\n{self.report()}"
+            assert time.monotonic() < deadline, f"{what}: not in time\n{self.report()}"
             time.sleep(0.1)
         return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster_watch import watching
+from waiting import deadline_after
 from workspace import deployment_manifest, job_manifest
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ def first_checkpoint(tenant: Tenant, *, seconds: float = 120.0) -> int:
     """Return the step of the newest checkpoint of the job as soon as there is one on the claim."""
     uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
     folder = tenant.release.claim / "jobs" / f"reviews-{uid[:8]}" / "checkpoints"
-    deadline = time.monotonic() + seconds
+    deadline = deadline_after(seconds)
     while time.monotonic() < deadline:
         committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
         if committed:
             return max(int(name.split("-")[1]) for name in committed)
         time.sleep(0.01)
-    raise AssertionError(f"no checkpoint after {seconds} s\n{tenant.report()}")
+    raise AssertionError(f"no checkpoint in time\n{tenant.report()}")
 
 
 def kill_processes(pod: dict[str, Any]) -> None:

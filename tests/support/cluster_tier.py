@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from cluster import binaries
 from cluster.errors import ClusterError
+from waiting import deadline_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ def sayer(config: pytest.Config) -> Callable[[str], None]:
 
 def install_crds(cluster: RunningCluster) -> None:
     """Install the CRDs of `crds/` and return once they are established."""
-    for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
+    for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=120s")):
         done = cluster.kubectl(*arguments, "-f", str(CRDS))
         assert done.returncode == 0, done.stderr
 
@@ -79,9 +80,9 @@ def fresh_namespace(cluster: RunningCluster, *, labels: Mapping[str, str] | None
     reply = cluster.request("POST", "/api/v1/namespaces", body)
     assert reply.status == 201, reply.body
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    deadline = time.monotonic() + 20
+    deadline = deadline_after(20)
     while cluster.request("GET", account).status != 200:
-        assert time.monotonic() < deadline, f"no default service account in {name} after 20 s"
+        assert time.monotonic() < deadline, f"no default service account in {name} in time"
         time.sleep(0.02)
     yield name
     cluster.request("DELETE", f"/api/v1/namespaces/{name}")

@@ -67,7 +67,7 @@ class OldLists:
         active = [self._proxy.add(rule) for what, how in old.items() for rule in self._rules(what, how)]
         before = len(self._calls())
         self.operator.start()
-        self.operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        self.operator.wait_ready().wait_leading()
         self._wait_until_quiet()
         assert all(rule.fired for rule in active)
         cached = [call for call in self._calls()[before:] if call.verb in {"get", "list"} and call.version_in]

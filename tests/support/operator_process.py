@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from forked_program import ForkedProgram, start_operator
 from free_ports import free_ports
 from self_signed import write_certificate
+from waiting import LEAST_SECONDS, deadline_after
 
 from tuneloop_api.contract.router import split_path
 
@@ -138,14 +139,14 @@ class RunningOperator:
         assert self._process is not None
         return self._process
 
-    def wait_ready(self, *, seconds: float = 30.0) -> Self:
+    def wait_ready(self) -> Self:
         """Return once /readyz says so."""
-        self._until(lambda: self.get("/readyz")[0] == 200, seconds=seconds, what="ready")
+        self._until(lambda: self.get("/readyz")[0] == 200, what="ready")
         return self
 
-    def wait_leading(self, *, seconds: float = 30.0) -> Self:
+    def wait_leading(self) -> Self:
         """Return once it leads."""
-        self._until(lambda: self.leads, seconds=seconds, what="leading")
+        self._until(lambda: self.leads, what="leading")
         return self
 
     @property
@@ -178,10 +179,10 @@ class RunningOperator:
         """Return /metrics; nothing where nobody answers."""
         return self.get("/metrics", port=self.metrics_port)[1]
 
-    def terminate(self, *, seconds: float = 10.0) -> int:
+    def terminate(self) -> int:
         """Send SIGTERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(LEAST_SECONDS)
 
     def kill(self) -> None:
         """Send SIGKILL, if it still runs, and return once it is gone."""
@@ -189,9 +190,9 @@ class RunningOperator:
             self._process.kill()
             self._process.wait()
 
-    def wait(self, *, seconds: float = 30.0) -> int:
+    def wait(self) -> int:
         """Return the exit status once it has ended by itself."""
-        return self.process.wait(seconds)
+        return self.process.wait(LEAST_SECONDS)
 
     @property
     def log(self) -> str:
@@ -213,9 +214,9 @@ class RunningOperator:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def _until(self, condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-        deadline = time.monotonic() + seconds
+    def _until(self, condition: Callable[[], bool], *, what: str) -> None:
+        deadline = deadline_after(LEAST_SECONDS)
         while not condition():
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
-            assert time.monotonic() < deadline, f"not {what} within {seconds} s:\n{self.log}"
+            assert time.monotonic() < deadline, f"not {what} in time:\n{self.log}"
             time.sleep(0.05)

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fault_proxy import tally, writes
+from waiting import deadline_after
 
 if TYPE_CHECKING:
     from fault_proxy import Call, FaultProxy
@@ -65,7 +66,7 @@ class Traffic:
 
     def come_to_rest(self, *, seconds: float = 60.0) -> None:
         """Return once nothing was written for `REST_SECONDS`. Raises AssertionError with the last writes at the deadline."""
-        deadline = time.monotonic() + seconds
+        deadline = deadline_after(seconds)
         before, since = self.writes, time.monotonic()
         while time.monotonic() - since < REST_SECONDS:
             time.sleep(0.1)

@@ -135,7 +135,7 @@ class PlanRunner:
             operator = stack.enter_context(
                 self._operator(folder, proxy, pod_namespace=home, namespaces=",".join(names))
             )
-            operator.wait_ready(seconds=60).wait_leading(seconds=60)
+            operator.wait_ready().wait_leading()
             clients = [NamespaceClient(self._plane, name) for name in names]
             for client in clients:
                 stack.callback(client.close)
@@ -211,7 +211,7 @@ def _outcome(plan: Plan, run: Run, rule: ActiveRule, judge: _Judge, began: float
     """Wait for the end and compare it."""
     try:
         _wait_for_the_end(run, plan.scenario)
-        run.operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        run.operator.wait_ready().wait_leading()
         run.wait_until_quiet()
         deadline = time.monotonic() + _CONVERGE_SECONDS
         while (problems := judge.problems(run)) and time.monotonic() < deadline:

@@ -23,6 +23,7 @@ from fake_nodes import FakeNodes
 from kubeconfigs import connection_of
 from pod_scripts import NAMED, Bind, End, PodLifecycle, Script, Until, Wait, hang, succeed
 from pod_status import is_terminal, patch_after
+from waiting import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -125,7 +126,7 @@ class PodStatusPatcher:
         self._in_loop(self._restore(name))
 
     @staticmethod
-    def wait_for(holds: Callable[[], bool], *, timeout_seconds: float = 30.0) -> None:
+    def wait_for(holds: Callable[[], bool], *, timeout_seconds: float = LEAST_SECONDS) -> None:
         """Return once it holds. Raises AssertionError at the deadline."""
         deadline = time.monotonic() + timeout_seconds
         while not holds():

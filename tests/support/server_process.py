@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 60.0
+DEADLINE = 120.0
 _OF_A_MODEL = (
     "tuneloop_server.runtimes.torch_model",
     "tuneloop_server.runtimes.embedding",

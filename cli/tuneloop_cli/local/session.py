@@ -84,7 +84,9 @@ class LocalSession:
             await stack.enter_async_context(self.node)
             progress, routers = (socket.create_server((LOOPBACK, 0)) for _ in range(2))
             self._settings = _settings(progress_port=progress.getsockname()[1], router_port=routers.getsockname()[1])
-            operator = Operator(cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC))
+            self._operator = operator = Operator(
+                cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC)
+            )
             await self._serve_pods(operator, stack=stack, progress=progress, routers=routers)
             self.node.listen(operator.on_event)
             self.node.cluster.subscribe(self._notify_watchers)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0
 """For a request in all: name, connection, answer."""
-MOST_BYTES = 1024 * 1024
-"""Of an answer. Honest ones have some kilobytes."""
+MOST_BYTES = 256 * 1024
+MOST_VALUES = 4000
+"""Of an answer. Honest ones have some kilobytes and some hundred values; the last one of each comparator is kept, and in memory a value takes a hundred times its text."""
 _JSON = "application/json"
 _HEADERS = {"Accept": _JSON, "Accept-Encoding": "identity", "User-Agent": "tuneloop-operator"}
 
@@ -109,6 +110,8 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
 
 
 def _document(body: bytes) -> dict[str, Any]:
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
+        raise _Failed(f"the answer has more than {MOST_VALUES} values")
     try:
         document = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):

@@ -81,11 +81,9 @@ def _address(store: Store, owner: Manifest) -> str:
     service = store.get("Service", namespace=namespace, name=f"{name}-{COMPARATOR}")
     if service is None or not _is_own(service, owner):
         return ""
-    spec, selector = (
-        service.get("spec") or {},
-        {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: name, COMPONENT_LABEL: COMPARATOR},
-    )
-    is_ours = spec.get("type", "ClusterIP") == "ClusterIP" and spec.get("selector") == selector
+    spec = service.get("spec") or {}
+    pods = {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: name, COMPONENT_LABEL: COMPARATOR}
+    is_ours = spec.get("type", "ClusterIP") == "ClusterIP" and spec.get("selector") == pods
     return f"http://{name}-{COMPARATOR}.{namespace}.svc:{METRICS_PORT}" if is_ours else ""
 
 

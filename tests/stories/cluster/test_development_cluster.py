@@ -183,7 +183,7 @@ def _serve(cluster, namespace, *, headless):
         service["spec"]["clusterIP"] = "None"
     pod = _pod(namespace, "server", "serve", ":8080", "hello from the server", labels={"app": "server"})
     _apply(cluster, service, pod)
-    ready = cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=30s", "pod/server")
+    ready = cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=120s", "pod/server")
     assert ready.returncode == 0, ready.stderr
     return cluster.request("GET", f"/api/v1/namespaces/{namespace}/pods/server").body["status"]["podIP"]
 

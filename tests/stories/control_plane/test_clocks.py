@@ -35,7 +35,7 @@ def test_the_operator_writes_the_time_of_the_api_server(custom_resources, namesp
             None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=namespace, namespaces=namespace
         ) as operator,
     ):
-        operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        operator.wait_ready().wait_leading()
         client.submit()
         begun = until(lambda: client.status().get("startTime"), seconds=60, what="a job that has begun")
         ahead = datetime.fromisoformat(begun) - datetime.now(UTC)
@@ -54,9 +54,9 @@ def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_r
     other_clock.set(hours=1)
     scripts = {"train": before_the_end(succeed, Until(go))}
     with PodStatusPatcher(custom_resources, namespace=namespace, scripts=scripts), first:
-        first.wait_ready(seconds=60).wait_leading(seconds=60)
+        first.wait_ready().wait_leading()
         with second:
-            second.wait_ready(seconds=60)
+            second.wait_ready()
             submitted = datetime.now(UTC)
             client.submit(activeDeadlineSeconds=1800, failurePolicy={"startDeadline": "30m"})
             client.wait_for_phase("reviews", "Running")
@@ -70,7 +70,7 @@ def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_r
             killed, looks = time.monotonic(), looks_at_lease(custom_resources, namespace)
             until(lambda: looks_at_lease(custom_resources, namespace) >= looks + 2, seconds=30, what="two looks")
             other_clock.set(hours=3)
-            second.wait_leading(seconds=60)
+            second.wait_leading()
             assert time.monotonic() - killed > 10, "the Lease lasts 15 s"
             go.set()
             client.wait_for_phase("reviews", "Succeeded")

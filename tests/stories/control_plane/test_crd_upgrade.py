@@ -111,7 +111,7 @@ def stage(plane: ControlPlane, namespace: str, folder: Path, go: threading.Event
 def apply(plane: ControlPlane, folder: Path, crds: list[Manifest]) -> None:
     path = folder / "crds.yaml"
     path.write_text(yaml.safe_dump_all(crds))
-    for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
+    for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=120s")):
         done = plane.kubectl(*arguments, "-f", str(path))
         assert done.returncode == 0, done.stderr
 

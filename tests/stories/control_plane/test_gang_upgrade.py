@@ -123,7 +123,7 @@ def story(custom_resources, tmp_path_factory):
             ):
                 operator = RunningOperator(custom_resources, folder, pod=name, python_path=python, **common)
                 with operator:
-                    operator.wait_ready(seconds=120).wait_leading(seconds=60)
+                    operator.wait_ready().wait_leading()
                     act(scene)
                     for job in ("carried", "returned"):
                         story.jobs[f"{job} under {name}"] = client.stored("FineTuneJob", job)

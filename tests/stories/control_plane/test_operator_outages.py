@@ -112,7 +112,7 @@ def test_the_operator_outlives_an_api_server_that_is_away(own_plane, tmp_path, o
         RunningOperator(own_plane, tmp_path, namespaces=namespace, pod_namespace=namespace) as operator,
     ):
         client = NamespaceClient(own_plane, namespace)
-        operator.wait_ready(seconds=60)
+        operator.wait_ready()
         client.submit()
         client.wait_for_phase("reviews", "Running")
         before = uids(client)
@@ -171,22 +171,22 @@ def test_what_a_sleeping_leader_has_sent_lands_too_late_to_do_harm(custom_resour
         FaultProxy(custom_resources, folder=tmp_path / "second") as before_second,
         RunningOperator(None, tmp_path, pod="a", kubeconfig=before_first.kubeconfig, **settings) as first,
     ):
-        first.wait_ready(seconds=60).wait_leading(seconds=60)
+        first.wait_ready().wait_leading()
         held = [before_first.add(hold(match, clients[what].namespace, go)) for what, match in HELD.items()]
         with RunningOperator(None, tmp_path, pod="b", kubeconfig=before_second.kubeconfig, **settings) as second:
-            second.wait_ready(seconds=60)
+            second.wait_ready()
             for client in clients.values():
                 client.submit("restarted")
             for rule in held:
                 rule.wait(timeout_seconds=60)
             first.process.send_signal(signal.SIGSTOP)
-            second.wait_leading(seconds=60)
+            second.wait_leading()
             for what, client in clients.items():
                 until(lambda client=client: client.phase("restarted") in OVER, seconds=90, what=what)
                 until(client.is_idle, seconds=60, what=what)
             fence = len(before_first.trace)
             first.process.send_signal(signal.SIGCONT)
-            assert first.wait(seconds=60) == 1, first.log[-2000:]
+            assert first.wait() == 1, first.log[-2000:]
             assert "b leads now" in first.log
             # a write for which it was just connecting when it fell asleep is sent when it wakes up, and refused
             awake = [call for call in writes(before_first.trace[fence:]) if call.is_applied and not call.faults]

@@ -55,7 +55,7 @@ def operator(proxy, client, other, tmp_path):
     with RunningOperator(
         None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=client.namespace, namespaces=namespaces
     ) as running:
-        yield running.wait_ready(seconds=60).wait_leading(seconds=60)
+        yield running.wait_ready().wait_leading()
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_list_that_is_not_allowed_is_named_in_the_log(custom_resources, namesp
         assert operator.get("/readyz")[0] == 503
         assert operator.process.poll() is None
         allow(custom_resources, namespace, name="pods", resources=["pods"])
-        operator.wait_ready(seconds=60)
+        operator.wait_ready()
 
 
 def lines_about_the_list(operator: RunningOperator, namespace: str) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_right_that_is_taken_away_stops_that_namespace_alone_until_it_is_given
             None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=client.namespace, namespaces=namespaces
         ) as operator,
     ):
-        operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        operator.wait_ready().wait_leading()
         roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{client.namespace}"
         assert custom_resources.request("DELETE", f"{roles}/rolebindings/jobs").status == 200
         client.submit()

@@ -176,11 +176,11 @@ def upgraded(plane: ControlPlane, namespace: str, folder: Path, *, end: Callable
     with scene(plane, namespace, folder) as stage:
         client = stage.client
         with stage.start(OLD, pod="old", counted=False) as old:
-            old.wait_ready(seconds=120).wait_leading(seconds=60)
+            old.wait_ready().wait_leading()
             before = stage.begin()
             end(old)
         with stage.start(NEW, pod="new") as new:
-            new.wait_ready(seconds=120).wait_leading(seconds=60)
+            new.wait_ready().wait_leading()
             job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
             after, written = stage.serve_again(servers, image=NEW["server_image"]), job.writes
             stage.go.set()
@@ -200,13 +200,13 @@ def rolled_back(plane: ControlPlane, namespace: str, folder: Path) -> Rollback:
     """Upgrade the operator while a gang trains and a server serves, go back to the old version, and return what both did."""
     with scene(plane, namespace, folder) as stage:
         with stage.start(OLD, pod="old", counted=False) as old:
-            old.wait_ready(seconds=120).wait_leading(seconds=60)
+            old.wait_ready().wait_leading()
             before = stage.begin()
             old.terminate()
         job, servers = Traffic(stage.proxy, namespace, "reviews"), Traffic(stage.proxy, namespace, "api")
         for version, pod in ((NEW, "new"), (OLD, "old-again")):
             with stage.start(version, pod=pod) as operator:
-                operator.wait_ready(seconds=120).wait_leading(seconds=60)
+                operator.wait_ready().wait_leading()
                 after, written = stage.serve_again(servers, image=version["server_image"]), job.writes
                 if version is OLD:
                     stage.go.set()

@@ -67,7 +67,7 @@ def newer(control_plane, tmp_path_factory) -> Iterator[Newer]:
     with ControlPlane(tmp_path_factory.mktemp("newer-plane")) as plane:
         path = folder / "crds.yaml"
         path.write_text(yaml.safe_dump_all(newer_crds()))
-        for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=30s")):
+        for arguments in (("apply", "--server-side"), ("wait", "--for=condition=Established", "--timeout=120s")):
             done = plane.kubectl(*arguments, "-f", str(path))
             assert done.returncode == 0, done.stderr
         with cluster_tier.fresh_namespace(plane) as namespace:

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from waiting import LEAST_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -29,7 +31,7 @@ class ActiveRule:
         """Take it out of force; returns when that is so. What it stalled goes on."""
         self._remove(self)
 
-    def wait(self, times: int = 1, *, timeout_seconds: float = 30.0) -> None:
+    def wait(self, times: int = 1, *, timeout_seconds: float = LEAST_SECONDS) -> None:
         """Return once it has acted so often. Raises AssertionError at the deadline."""
         deadline = time.monotonic() + timeout_seconds
         with self._changed:

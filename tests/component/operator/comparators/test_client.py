@@ -47,10 +47,15 @@ MISBEHAVING = {
     "a list": (replying(text="[1]", content_type=JSON), "the answer is no JSON object"),
     "no JSON": (replying(text="{secret", content_type=JSON), "the answer is no JSON object"),
     "no number": (replying(text='{"version": NaN}', content_type=JSON), "the answer is no JSON object"),
-    "a deep nest": (replying(text="[" * 500_000, content_type=JSON), "the answer is no JSON object"),
-    "a long number": (replying(text=f'{{"a": {"9" * 900_000}}}', content_type=JSON), "the answer is no JSON object"),
+    "a deep nest": (replying(text="[" * 3000, content_type=JSON), "the answer is no JSON object"),
+    "a long number": (replying(text=f'{{"a": {"9" * 200_000}}}', content_type=JSON), "the answer is no JSON object"),
+    "a list of many": (
+        replying(text=f'{{"a": [{"0," * 5000}0]}}', content_type=JSON),
+        "the answer has more than 4000 values",
+    ),
+    "many objects": (replying(text="{}" * 5000, content_type=JSON), "the answer has more than 4000 values"),
     "no text": (replying(body=b'{"a": "\xff"}', content_type=JSON), "the answer is no JSON object"),
-    "2 MB": (replying(body=b"{}".ljust(2_000_000), content_type=JSON), "the answer has more than 1048576 bytes"),
+    "1 MB": (replying(body=b"{}".ljust(1_000_000), content_type=JSON), "the answer has more than 262144 bytes"),
     "a gzip bomb": (
         replying(body=gzip.compress(bytes(100_000_000), 1), content_type=JSON, headers={"Content-Encoding": "gzip"}),
         "the answer is compressed, which was not asked for",
@@ -118,7 +123,7 @@ def test_what_is_no_whole_response_is_a_problem(parts):
 def test_a_body_without_an_end_is_not_read_on():
     async def life(servers: Servers) -> None:
         address = await servers.sending(an_endless_body)
-        assert (await ask(address)).problem.endswith("the answer has more than 1048576 bytes")
+        assert (await ask(address)).problem.endswith("the answer has more than 262144 bytes")
 
     with_servers(life)
 

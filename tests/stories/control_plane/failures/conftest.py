@@ -37,7 +37,7 @@ def environment(control_plane, tmp_path_factory):
             FaultProxy(plane, folder=folder / "proxy") as proxy,
             RunningOperator(None, folder, kubeconfig=proxy.kubeconfig, pod_namespace=namespace) as operator,
         ):
-            operator.wait_ready(seconds=60).wait_leading(seconds=60)
+            operator.wait_ready().wait_leading()
             shared = SharedEnvironment(
                 plane=plane, namespace=namespace, kubelet=kubelet, proxy=proxy, operator=operator
             )

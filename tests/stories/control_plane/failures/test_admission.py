@@ -12,15 +12,15 @@ from stage_messages import success
 from stories_at_once import at_once
 from waiting import until
 
-IMPATIENT = {"startDeadline": "30s"}
-AFTER_EVENTS = {"startDeadline": "60s"}
+IMPATIENT = {"startDeadline": "60s"}
+AFTER_EVENTS = {"startDeadline": "90s"}
 """For pods that are not created: Events of the Job controller are all that says why, and come late on a busy machine."""
 CORE = "/api/v1/namespaces"
 
 
 def fails_to_start(job: Job, kind: str, *words: str):
     """Wait for the end of the job, require its class, that it says these words, and that nothing of it runs; return its status."""
-    status = job.wait_for("Failed", seconds=180)
+    status = job.wait_for("Failed", seconds=240)
     message = f"{status['failure']['message']}\n{job.client.condition(job.name, 'Failed')['message']}"
     assert status["failure"]["class"] == kind, message
     assert [word for word in words if word not in message] == [], message

@@ -104,7 +104,7 @@ def test_a_secret_that_goes_and_comes_is_named_and_no_value_is_read_or_written(c
             None, tmp_path, kubeconfig=proxy.kubeconfig, pod_namespace=client.namespace, namespaces=client.namespace
         ) as operator,
     ):
-        operator.wait_ready(seconds=60).wait_leading(seconds=60)
+        operator.wait_ready().wait_leading()
         client.submit(**SPEC_WITH_SECRETS)
         # a job that waits in its first stage
         assert named(client, "hub").endswith(f"{MISSING['hub']}; needed: key token for HF_TOKEN")

@@ -26,7 +26,7 @@ def environment(custom_resources, tmp_path_factory):
         with RunningOperator(
             None, folder, kubeconfig=proxy.kubeconfig, pod_namespace=namespace, namespaces=namespace
         ) as operator:
-            operator.wait_ready(seconds=60).wait_leading(seconds=60)
+            operator.wait_ready().wait_leading()
             yield SharedEnvironment(plane=custom_resources, namespace=namespace, kubelet=kubelet, proxy=proxy)
             assert operator.process.poll() is None, operator.log
             assert "unexpected error" not in operator.log

@@ -17,7 +17,7 @@ def kubectl(job: Story, *arguments: str) -> str:
 
 
 def wait(job: Story, kind: str, condition: str) -> None:
-    kubectl(job, "wait", f"{kind}/{job.name}", f"--for=condition={condition}", "--timeout=50s")
+    kubectl(job, "wait", f"{kind}/{job.name}", f"--for=condition={condition}", "--timeout=120s")
 
 
 @at_once
@@ -42,7 +42,7 @@ def test_a_deployment_is_scaled_by_kubectl_and_by_an_autoscaler(stage):
     wait(job, "modeldeployment", "Ready")
     assert job.client.get("ModelDeployment", f"{job.name}/scale") is None  # as long as nobody has set spec.replicas
     kubectl(job, "scale", "mdep", job.name, "--replicas=3")
-    kubectl(job, "wait", f"mdep/{job.name}", "--for=jsonpath={.status.ready}=3/3", "--timeout=50s")
+    kubectl(job, "wait", f"mdep/{job.name}", "--for=jsonpath={.status.ready}=3/3", "--timeout=120s")
     wait(job, "modeldeployment", "Ready")
     scale = job.client.get("ModelDeployment", f"{job.name}/scale")
     assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)

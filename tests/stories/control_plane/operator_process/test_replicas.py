@@ -14,8 +14,8 @@ from waiting import until
 @pytest.mark.parametrize(
     ("end", "seconds"),
     [
-        pytest.param(RunningOperator.terminate, 3.0, id="SIGTERM"),
-        pytest.param(RunningOperator.kill, 20.0, id="SIGKILL"),
+        pytest.param(RunningOperator.terminate, 12.0, id="SIGTERM"),
+        pytest.param(RunningOperator.kill, 60.0, id="SIGKILL"),
     ],
 )
 def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_property):
@@ -26,7 +26,7 @@ def test_the_other_replica_takes_over(replica, own_place, end, seconds, record_p
     assert (first.poll_split("a", "b"), second.poll_split("a", "b")) == (401, 503)
     begun = time.monotonic()
     end(first)
-    second.wait_leading(seconds=seconds)
+    second.wait_leading()
     taken = time.monotonic() - begun
     record_property("takeover_seconds", taken)
     print(f"taken over after {taken:.1f} s")
@@ -50,8 +50,8 @@ def test_a_leader_that_was_asleep_ends_once_another_leads(replica):
     first = replica("operator-0").wait_ready().wait_leading()
     second = replica("operator-1").wait_ready()
     first.process.send_signal(signal.SIGSTOP)
-    second.wait_leading(seconds=20)
+    second.wait_leading()
     first.process.send_signal(signal.SIGCONT)
-    assert first.wait(seconds=10) == 1
+    assert first.wait() == 1
     assert "operator-1 leads now" in first.log
     assert second.leads

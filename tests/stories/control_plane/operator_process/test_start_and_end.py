@@ -15,7 +15,7 @@ def holder(plane: ControlPlane, home: str) -> str | None:
 
 def test_sigterm_ends_it_well_and_long_before_its_lease(replica, custom_resources):
     operator = replica(fresh=True).wait_ready().wait_leading()
-    assert operator.terminate(seconds=10) == 0, operator.log
+    assert operator.terminate() == 0, operator.log
     assert not holder(custom_resources, operator.environment["TUNELOOP_POD_NAMESPACE"])
 
 
@@ -58,4 +58,4 @@ def test_it_waits_for_an_api_server_that_is_away(tmp_path, custom_resources):
         until(lambda: "waiting for the API server" in operator.log, seconds=20, what="a line that says so")
         assert operator.get("/healthz")[0] == 200
         assert operator.get("/readyz")[0] == 503
-        assert operator.terminate(seconds=3) == 0
+        assert operator.terminate() == 0

@@ -9,7 +9,7 @@ import yaml
 from local_manifests import config_map
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
-from tuneloop_cli.local.kubelet.pod_plan import Folders, devices_of, plan_process
+from tuneloop_cli.local.kubelet.pod_plan import Folders, devices_of, plan_process, service_hosts_of
 
 ROOT = Path("/folder")
 CLAIM = "/tuneloop/claims/demo"
@@ -59,7 +59,7 @@ def run_json(**fields):
     } | fields
 
 
-def plan(given=None, *, data=None, inherited=None, ports=None, runtime=None):
+def plan(given=None, *, data=None, inherited=None, ports=None, runtime=None, services=None):
     maps = {"settings": config_map(data=data or {"run.json": json.dumps(run_json())})}
     return plan_process(
         given or pod(),
@@ -69,6 +69,7 @@ def plan(given=None, *, data=None, inherited=None, ports=None, runtime=None):
         devices="",
         inherited=inherited or {},
         runtime=runtime,
+        services=services,
     )
 
 
@@ -122,6 +123,35 @@ def test_a_server_listens_on_loopback_at_its_port():
         "artifactPath": "/folder/claims/demo/artifact",
         "artifactUri": "pvc://demo/artifact",
     }
+
+
+COMPARATOR = {
+    "stable": {"name": "03ab", "host": "reviews-03ab.default.svc", "port": 80},
+    "canary": {"name": "7d1f", "host": "reviews-7d1f.default.svc", "port": 80},
+    "golden": {"path": f"{CLAIM}/golden.jsonl", "times": 1},
+}
+
+
+def test_a_comparator_listens_on_loopback_and_asks_the_servers_of_both_revisions_there():
+    made = plan(
+        data={"comparator.json": json.dumps(COMPARATOR)},
+        ports={"http": 8000, "metrics": 8001},
+        services={"reviews-03ab.default.svc": 8002, "reviews-7d1f.default.svc": 8003},
+    )
+    assert read(made, "comparator.json") == {
+        "host": "127.0.0.1",
+        "port": 8000,
+        "controlPort": 8001,
+        "stable": {"name": "03ab", "host": "127.0.0.1", "port": 8002},
+        "canary": {"name": "7d1f", "host": "127.0.0.1", "port": 8003},
+        "golden": {"path": "/folder/claims/demo/golden.jsonl", "times": 1},
+    }
+
+
+def test_a_comparator_alone_connects_to_services():
+    maps = [config_map(data={"comparator.json": json.dumps(COMPARATOR)}), config_map(data={"server.json": "{}"}), {}]
+    assert service_hosts_of(maps) == {"reviews-03ab.default.svc", "reviews-7d1f.default.svc"}
+    assert service_hosts_of(maps[1:]) == set()
 
 
 def router_json():

@@ -37,7 +37,7 @@ def test_there_are_never_more_at_once_than_allowed() -> None:
 
 
 def test_with_more_than_can_be_asked_at_once_all_get_their_turn() -> None:
-    turns, asked = Turns(most=4, most_of_namespace=2), set()
+    turns, asked = Turns(every=1, most=4, most_of_namespace=2), set()
     for second in range(5):
         begun = turns.begin(MINE, now=float(second))
         asked |= set(begun)

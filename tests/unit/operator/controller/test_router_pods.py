@@ -1,4 +1,4 @@
-"""Which pods are routers that divide requests."""
+"""Which pods are routers that divide requests, and which compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_operator.controller.observe.attendant_pods import router_pods
+from tuneloop_operator.controller.observe.attendant_pods import comparator_pods, router_pods
 
 LABELS = {"tuneloop.dev/deployment": "api", "tuneloop.dev/component": "router"}
 
@@ -39,3 +39,13 @@ def test_a_router_is_seen_with_its_readiness_and_what_keeps_it_from_running() ->
     first, second = router_pods([pod("b", status=ready), pod("a", status={"containerStatuses": [beside, waiting]})])
     assert (first.name, first.ready, first.waiting, first.waiting_message) == ("a", False, "ErrImagePull", "no such image")  # fmt: skip
     assert (second.name, second.ready, second.waiting) == ("b", True, "")
+
+
+def test_the_pod_of_a_comparator_is_none_of_a_router_and_has_its_port_in_local_mode() -> None:
+    labels = LABELS | {"tuneloop.dev/component": "comparator"}
+    annotations = {"tuneloop.dev/local-url": "http://127.0.0.1:5009"}
+    beside = pod("api-comparator-a", labels=labels, metadata={"annotations": annotations})
+    ended = pod("api-comparator-b", labels=labels, status={"phase": "Failed"})
+    (found,) = comparator_pods([beside, ended, pod()])
+    assert (found.name, found.port) == ("api-comparator-a", 5009)
+    assert [router.name for router in router_pods([beside, pod()])] == ["api-router-a"]

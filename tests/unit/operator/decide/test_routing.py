@@ -18,7 +18,7 @@ from tuneloop_operator.decide.model_deployment.router_facts import reporting_rou
 from tuneloop_operator.decide.model_deployment.routing import front_service, router_count, router_objects
 from tuneloop_operator.desired.model_deployment.service import routed_service
 from tuneloop_operator.settings.operator import OperatorSettings
-from tuneloop_operator.state.observed import ObservedDeployment, RouterPod, ServerPod
+from tuneloop_operator.state.observed import ComparatorPod, ObservedDeployment, RouterPod, ServerPod
 from tuneloop_operator.state.router_report import RouterReport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,6 +72,34 @@ def test_in_a_cluster_routers_find_the_pods_of_a_revision_by_its_name() -> None:
 
 def test_on_one_machine_routers_find_a_server_at_its_port_and_nobody_where_there_is_none() -> None:
     assert addresses(observed(pods=servers(old=5001)), LOCAL) == [("127.0.0.1", 9), ("127.0.0.1", 5001)]
+
+
+COPIED = replace(CANARY, split=replace(CANARY.split, shadow=10))
+
+
+@pytest.mark.parametrize(("settings", "ports", "address"), [
+    pytest.param(CLUSTER, [None], ("api-comparator.team-a.svc", 8080), id="in a cluster by its Service"),
+    pytest.param(LOCAL, [5009], ("127.0.0.1", 5009), id="on one machine at its port"),
+    pytest.param(LOCAL, [None], ("127.0.0.1", 9), id="before it has one to nobody"),
+    pytest.param(LOCAL, [], ("127.0.0.1", 9), id="without one to nobody"),
+])  # fmt: skip
+def test_copies_go_to_the_comparator(settings: OperatorSettings, ports: list[int | None], address: Any) -> None:
+    pods = tuple(ComparatorPod(name="api-comparator-x", port=port) for port in ports)
+    split = split_of(observed(COPIED, comparator_pods=pods), settings=settings)
+    assert split is not None
+    assert split.shadow is not None
+    assert (split.shadow.host, split.shadow.port, split.shadow.percent) == (*address, 10)
+
+
+def test_on_one_machine_a_comparator_that_gets_a_port_is_another_digest() -> None:
+    def digest(*ports: int | None, is_local: bool) -> str:
+        pods = tuple(ComparatorPod(name="api-comparator-x", port=port) for port in ports)
+        return routing_digest(observed(COPIED, comparator_pods=pods), COPIED, is_local=is_local)
+
+    local = [digest(*ports, is_local=True) for ports in ([], [None], [5009], [5010])]
+    assert local[0] == local[1]
+    assert len(set(local)) == 3
+    assert digest(5009, is_local=False) == digest(is_local=False)
 
 
 def test_a_server_at_another_port_is_another_generation_and_at_the_same_one_is_none() -> None:
