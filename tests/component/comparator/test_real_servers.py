@@ -161,3 +161,14 @@ def test_a_canary_that_is_killed_in_the_middle_is_counted_and_stable_is_not(serv
     assert (before.canary_failed, before.stable_failed) == (0, 0)
     assert (after.canary_failed, after.stable_failed, after.both_failed) == (50, 0, 0)
     assert after.canary_failures.connection == 50
+
+
+def test_the_servers_say_what_is_compared(servers, tmp_path):
+    stable, canary = servers
+    config = comparator_config(port_of(stable), port_of(canary), task="", labels=[])
+    with comparing(config, tmp_path) as comparator:
+        assert comparator.counts().task == "text-classification"
+        comparator.send([{"inputs": text} for text in word_salads(20, longest=12)])
+        live = comparator.wait_for_pairs(20).live
+        assert live.agree + live.disagree == 20
+        assert {flip.stable for flip in live.flips} <= set(LABELS)
