@@ -10,8 +10,8 @@ from local_manifests import config_map
 from local_node import eventually
 
 from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.model_deployment.comparator import (
-    ComparedPair,
     comparator_config,
     comparator_config_map,
     comparator_deployment,
@@ -92,8 +92,11 @@ def revision(owner: ModelDeployment, name: str, *, label: str) -> list[Manifest]
 
 def comparator(owner: ModelDeployment) -> list[Manifest]:
     """Return the objects that the operator makes for the comparator of both."""
-    pair = ComparedPair(stable=STABLE, canary=CANARY, task="text-classification", labels=("negative", "positive"))
-    config = comparator_config(owner, pair, golden_set=GOLDEN_SET)
+    config = changed(
+        comparator_config(owner, stable=STABLE, canary=CANARY, golden_set=GOLDEN_SET),
+        task="text-classification",
+        labels=["negative", "positive"],
+    )
     return [
         comparator_config_map(owner, config),
         comparator_deployment(owner, config, golden_set=GOLDEN_SET, settings=SETTINGS),

@@ -16,16 +16,7 @@ from waiting import eventually
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of
 
 from tuneloop_api.contract.comparison import ComparisonCounts
-from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_cli.local.session import LocalSession
-from tuneloop_operator.desired.model_deployment.comparator import (
-    ComparedPair,
-    comparator_config,
-    comparator_config_map,
-    comparator_deployment,
-    comparator_service,
-)
-from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_router.binary import find_envoy
 from tuneloop_router.errors import CannotRun
 
@@ -36,8 +27,12 @@ pytestmark = pytest.mark.local_story
 
 SECONDS = 120
 LABELS = ("negative", "neutral", "positive")
-SETTINGS = OperatorSettings(local=True, default_claim=CLAIM, server_image="none")
 GOLDEN_SET = f"pvc://{CLAIM}/golden.jsonl"
+GATES = [
+    {"name": "errors", "metric": "Errors", "margin": 0.01, "dryRun": True},
+    {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03, "dryRun": True},
+]
+"""On trial: two models that learned nothing differ on the rows."""
 ROWS = 40
 
 
@@ -58,7 +53,9 @@ def workspace(tmp_path) -> Workspace:
 def manifest(artifact: str) -> dict[str, Any]:
     steps = [{"weight": 50, "pause": True}, {"weight": 100}]
     made = deployment_manifest(
-        model={"uri": f"pvc://{CLAIM}/{artifact}"}, rollout={"strategy": "Canary", "steps": steps}
+        model={"uri": f"pvc://{CLAIM}/{artifact}"},
+        rollout={"strategy": "Canary", "steps": steps, "gates": GATES, "shadow": {"percent": 100}},
+        evaluation={"goldenSet": {"uri": GOLDEN_SET}},
     )
     made["metadata"] |= {"namespace": "default"}
     return made
@@ -70,23 +67,10 @@ async def stored_once(session: LocalSession, holds: Callable[[dict[str, Any]], b
     )
 
 
-async def compare(session: LocalSession, stored: dict[str, Any]) -> None:
-    """Apply what the operator makes for a comparator of this pair."""
-    owner = ModelDeployment.from_wire(stored)
-    status = stored["status"]
-    pair = ComparedPair(
-        stable=status["stable"]["revision"],
-        canary=status["canary"]["revision"],
-        task="text-classification",
-        labels=LABELS,
-    )
-    config = comparator_config(owner, pair, golden_set=GOLDEN_SET)
-    for made in (
-        comparator_config_map(owner, config),
-        comparator_deployment(owner, config, golden_set=GOLDEN_SET, settings=SETTINGS),
-        comparator_service(owner),
-    ):
-        await session.node.cluster.apply(made)
+def reason_of(status: dict[str, Any], gate: str) -> str:
+    """Return what a gate says; empty where it says nothing yet."""
+    gates = (status.get("rollout") or {}).get("gates") or ()
+    return next((found["reason"] for found in gates if found["name"] == gate), "")
 
 
 def counts_of(session: LocalSession, stored: dict[str, Any]) -> ComparisonCounts | None:
@@ -100,7 +84,6 @@ def test_the_sessions_operator_reads_what_a_comparator_counts_of_two_real_server
         await stored_once(session, lambda status: status.get("phase") == "Ready")
         await session.submit(manifest("second"))
         stored = await stored_once(session, lambda status: (status.get("rollout") or {}).get("phase") == "Paused")
-        await compare(session, stored)
 
         async def replayed() -> ComparisonCounts | None:
             counts = counts_of(session, stored)
@@ -121,6 +104,8 @@ def test_the_sessions_operator_reads_what_a_comparator_counts_of_two_real_server
             return found is not None and found.live.rows == 25
 
         await eventually(compared, seconds=SECONDS, what="25 copies are compared")
+        judged = await stored_once(session, lambda status: "25 of " in reason_of(status, "errors"))
+        assert reason_of(judged["status"], "golden").startswith("on trial: canary wrong answers")
 
     asyncio.run(whole(workspace, story))
     assert processes_of(workspace.path) == []

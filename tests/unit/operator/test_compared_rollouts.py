@@ -310,6 +310,25 @@ def test_a_revision_that_comes_back_within_the_window_is_not_compared(deployed: 
     live(story)
 
 
+def test_a_service_of_somebody_else_keeps_the_comparator_away_and_nothing_else(deployed: Compared) -> None:
+    """A ModelDeployment `api-comparator` has a Service of this name."""
+
+    async def story() -> None:
+        old = await deployed.create(replicas=1, steps=STEPS, gates=[ERRORS | {"noDataLimit": 1}])
+        taken = {"name": "api-comparator", "namespace": "team-a", "labels": {}}
+        deployed.harness.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": taken, "spec": {}})
+        new = await deployed.offer()
+        await deployed.ready(new, 1)
+        assert deployed.weights == {new: 10, old: 90}
+        for _ in range(3):
+            await deployed.serve(10_000, later=60.0)
+        assert (deployed.rollout["phase"], deployed.weights) == ("Held", {old: 100})
+        assert "the comparator does not answer yet" in deployed.rollout["message"]
+        assert deployed.target == "routers"
+
+    live(story)
+
+
 def test_another_canary_is_compared_by_another_process(deployed: Compared) -> None:
     async def story() -> None:
         await with_canary(deployed)

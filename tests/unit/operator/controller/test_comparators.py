@@ -12,7 +12,6 @@ from tuneloop_operator.controller.comparators import Comparator, comparators_of
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.store import Store
 from tuneloop_operator.desired.model_deployment.comparator import (
-    ComparedPair,
     comparator_config,
     comparator_deployment,
     comparator_service,
@@ -39,10 +38,8 @@ def stored(manifest: Manifest, **metadata: Any) -> Manifest:
 
 
 def deployment(**metadata: Any) -> Manifest:
-    pair = ComparedPair(
-        stable="03ab0000", canary="7d1f0000", task="text-classification", labels=("negative", "positive")
-    )
-    return stored(comparator_deployment(OWNER, comparator_config(OWNER, pair), settings=SETTINGS), **metadata)
+    config = comparator_config(OWNER, stable="03ab0000", canary="7d1f0000")
+    return stored(comparator_deployment(OWNER, config, settings=SETTINGS), **metadata)
 
 
 def service(metadata: Manifest | None = None, **spec: Any) -> Manifest:
