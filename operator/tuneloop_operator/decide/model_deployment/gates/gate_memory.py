@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 COUNTED_EVERY = 60.0
 """Seconds. NoData and Error count once in this time, however often the counts are read: a limit of 5 is 5 minutes."""
+_LONGEST_REASON = 300
+"""Characters that are kept. A comparator's own words may be long, and each time others: 60 results of 16 gates must have room in a status."""
 NO_LOOK = frozenset({Verdict.NO_DATA, Verdict.ERROR})
 """Results that used no look."""
 
@@ -78,6 +80,6 @@ def with_missing(
         sample=missing.sample,
         look=memory.look,
         at_step_end=False,
-        reason=missing.reason,
+        reason=missing.reason[:_LONGEST_REASON],
     )
     return replace(memory, results=(*memory.results, result), counted=now)

@@ -285,6 +285,12 @@ def test_a_canary_that_is_offered_again_is_judged_by_what_is_counted_from_then_o
     assert walk.read(bad(ERRORS, 500)).summary.action is GateAction.ROLL_BACK
 
 
+def test_of_long_words_of_a_comparator_little_is_kept() -> None:
+    walk = Walk(ERRORS)
+    reading = walk.read(Missing(verdict=Verdict.ERROR, reason="x" * 100_000), after=COUNTED_EVERY)
+    assert [len(result.reason) for result in reading.memory.results] == [300]
+
+
 def test_a_single_no_data_between_errors_is_kept_no_longer_than_it_counts() -> None:
     walk = Walk(ERRORS)
     unreadable = Missing(verdict=Verdict.ERROR, reason="no counts")
