@@ -126,7 +126,7 @@ class OperatorProcess:
         self._metrics.watch_router_polls(lambda: ports.routers.waiting)
         async with (
             self._serve_pods(ports),
-            PrometheusDoor(self._prometheus()) as door,
+            PrometheusDoor(prometheus_place(self._settings)) as door,
             ComparatorClient() as comparators,
         ):
             queries = Queries(
@@ -186,16 +186,6 @@ class OperatorProcess:
             events=events,
             instruments=self._metrics,
             ownership=owned,
-        )
-
-    def _prometheus(self) -> Place | None:
-        settings = self._settings
-        if settings.prometheus_url is None:
-            return None
-        return Place(
-            address=settings.prometheus_url,
-            token_file=settings.prometheus_token_file,
-            ca_file=settings.prometheus_ca_file,
         )
 
     def _measure(self, api: ApiServer, operator: Operator, leader: Leader, owned: NamespaceLeases) -> None:
@@ -280,6 +270,17 @@ class OperatorProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+
+
+def prometheus_place(settings: ProcessSettings) -> Place | None:
+    """Return where Prometheus is, and what it is asked with; None where the administrator names none."""
+    if settings.prometheus_url is None:
+        return None
+    return Place(
+        address=settings.prometheus_url,
+        token_file=settings.prometheus_token_file,
+        ca_file=settings.prometheus_ca_file,
+    )
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

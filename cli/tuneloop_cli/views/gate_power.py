@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.gate_query import IN_A_ROW, least_seconds
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.evidence import percent
 from tuneloop_operator.decide.model_deployment.gates.power import sentence
 from tuneloop_operator.decide.model_deployment.gates.undecidable import golden_rows_needed, power_in_a_step
+from tuneloop_operator.decide.model_deployment.query_gates import query_gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
     from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
+    from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
 
 
 def gate_notes(options: RolloutOptions | None) -> Iterator[str]:
-    """Yield what each gate on the comparator's counts can decide. A gate with a query has no such number: nobody knows how its result varies."""
+    """Yield what each gate on the comparator's counts can decide, and how long a query takes: nobody knows how its result varies."""
     if options is None:
         return
     sizes = step_sizes(options)
@@ -28,6 +31,13 @@ def gate_notes(options: RolloutOptions | None) -> Iterator[str]:
         for requests in sorted({size.requests for size in sizes}):
             power = power_in_a_step(gate, requests, steps=len(sizes))
             yield sentence(gate.name, power, margin=gate.margin)
+    for query in query_gates_of(options):
+        yield _of_query(query)
+
+
+def _of_query(gate: QueryGate) -> str:
+    seconds = least_seconds(gate.query)
+    return f"gate {gate.name}, margin {gate.margin:g}, a query: decides by {IN_A_ROW} numbers in a row, after {seconds / 60:.3g} min of each step at the earliest"
 
 
 def _of_golden_set(gate: GateSpec) -> str:

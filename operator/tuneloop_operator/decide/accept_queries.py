@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS
 from tuneloop_api.wire.durations import seconds
-from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem, spacing
+from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, least_seconds, query_problem
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _nothing_to_compare(options: RolloutOptions, field: str) -> Refusal:
 
 def _too_long(options: RolloutOptions, gate: Gate, field: str) -> Iterator[Refusal]:
     """Yield a query that looks back so far that the steps have no room in the whole roll-out."""
-    least = IN_A_ROW * spacing(gate.query or "") * len(_steps(options))
+    least = least_seconds(gate.query or "") * len(_steps(options))
     if least >= seconds(options.max_duration or "1d"):
         yield Refusal(
             reason="QueryTooLong",

@@ -30,6 +30,11 @@ def spacing(query: str) -> float:
     return max(look_back(query), LEAST_SPACING)
 
 
+def least_seconds(query: str) -> float:
+    """Return how long a step lasts at least until the query has decided. Raises InvalidQuery."""
+    return look_back(query) + (IN_A_ROW - 1) * spacing(query)
+
+
 def query_problem(text: str, compare: Compare = Compare.ABSOLUTE) -> str:
     """Return why a query cannot be a gate's, as a sentence without a full stop; empty if it can."""
     names = {NAMESPACE: "namespace", DEPLOYMENT: "deployment", REVISION: "revision"}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tuneloop_operator.process import prometheus_place
+from tuneloop_operator.prometheus.door import Place
 from tuneloop_operator.settings.environment import SettingsError
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.pod_defaults import PodDefaults
@@ -224,3 +226,10 @@ def test_authorities_of_prometheus_need_https() -> None:
     assert process(**file, TUNELOOP_PROMETHEUS_URL="https://prometheus").prometheus_ca_file == Path("/ca.crt")
     with pytest.raises(SettingsError, match="TUNELOOP_PROMETHEUS_CA_FILE='/ca.crt': allowed is a file, together with"):
         process(**file, TUNELOOP_PROMETHEUS_URL="http://127.0.0.1:9090")
+
+
+def test_prometheus_is_asked_with_all_that_the_settings_name() -> None:
+    assert prometheus_place(process()) is None
+    files = {"TUNELOOP_PROMETHEUS_TOKEN_FILE": "/token", "TUNELOOP_PROMETHEUS_CA_FILE": "/ca.crt"}
+    found = prometheus_place(process(**files, TUNELOOP_PROMETHEUS_URL="https://prometheus"))
+    assert found == Place(address="https://prometheus", token_file=Path("/token"), ca_file=Path("/ca.crt"))

@@ -35,6 +35,17 @@ def test_a_gate_on_the_golden_set_says_how_many_rows_it_needs() -> None:
     ]
 
 
-def test_a_query_has_no_power_and_a_rollout_without_gates_no_note() -> None:
-    query = {"name": "query", "query": "up", "compare": "Absolute", "margin": 1}
-    assert notes(gates=[query]) == notes() == list(gate_notes(None)) == []
+def test_a_query_says_how_long_it_takes() -> None:
+    rate = 'sum(rate(t{revision="{{revision}}"}[5m]))'
+    gates = [
+        {"name": "number", "query": "up", "compare": "Absolute", "margin": 1},
+        {"name": "rate", "query": rate, "margin": 0.25},
+    ]
+    assert notes(gates=gates) == [
+        "gate number, margin 1, a query: decides by 3 numbers in a row, after 2 min of each step at the earliest",
+        "gate rate, margin 0.25, a query: decides by 3 numbers in a row, after 15 min of each step at the earliest",
+    ]
+
+
+def test_a_rollout_without_gates_has_no_note() -> None:
+    assert notes() == list(gate_notes(None)) == []

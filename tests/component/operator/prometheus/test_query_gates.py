@@ -144,7 +144,7 @@ def test_a_canary_that_is_worse_for_one_minute_is_not(numbers, ratio):
 
 def test_series_that_nobody_has_are_no_data(numbers):
     judged = Judged("nowhere")
-    assert numbers.run(judged.minutes(5, numbers.door.ask)) == "GiveUp"
+    assert numbers.run(judged.minutes(6, numbers.door.ask)) == "GiveUp"
     assert "had no data 5 times in a row" in judged.reason
     assert judged.reason.endswith("the query has an empty result")
 
@@ -162,7 +162,7 @@ def test_series_that_nobody_has_are_no_data(numbers):
 def test_what_is_no_number_never_advances(numbers, ratio, query, words):
     show(numbers, ratio, "equal", canary=0.55, stable=0.5)
     judged = Judged("odd", query=query)
-    assert numbers.run(judged.minutes(5, numbers.door.ask)) == "GiveUp"
+    assert numbers.run(judged.minutes(6, numbers.door.ask)) == "GiveUp"
     assert words in judged.reason
 
 
