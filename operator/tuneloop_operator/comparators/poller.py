@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tuneloop_api.contract.comparison import ComparisonCounts
 from tuneloop_operator.comparators.replays import Replays
 from tuneloop_operator.comparators.turns import Turns
-from tuneloop_operator.controller.comparators import comparators_of
+from tuneloop_operator.controller.comparators import comparator_of, comparators_of
 from tuneloop_operator.state.gate_inputs import ComparatorReply
 
 if TYPE_CHECKING:
@@ -76,14 +76,17 @@ class ComparatorPoller:
     async def _ask(self, comparator: Comparator) -> None:
         try:
             reply = await self._reply(comparator)
-            now = self._comparators().get(comparator.key)
-            if self._leads() and now is not None and now.deployment_uid == comparator.deployment_uid:
+            if self._leads() and self._is_there(comparator):
                 self._operator.comparator_said(*comparator.key, reply)
                 await self._ask_for_replays(comparator, reply)
         except Exception:  # noqa: BLE001  (a defect that one comparator triggers must not stop the others)
             _LOG.exception("the comparator of %s/%s: unexpected error", *comparator.key)
         finally:
             self._turns.end(comparator.key)
+
+    def _is_there(self, comparator: Comparator) -> bool:
+        now = comparator_of(self._operator.store, *comparator.key, local=self._local)
+        return now is not None and now.deployment_uid == comparator.deployment_uid
 
     async def _reply(self, comparator: Comparator) -> ComparatorReply:
         if not comparator.address:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.local_ports import local_metrics_port
-from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, MANAGER, is_comparator
+from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.store import Store
 
 _LOOPBACK = "127.0.0.1"
@@ -42,34 +42,40 @@ class Comparator:
 
 def comparators_of(store: Store, *, local: bool) -> Iterator[Comparator]:
     """Yield the comparators of all deployments. local: they are processes of this machine."""
-    for manifest in store.of_kind("Deployment", namespace=None):
-        if is_comparator(manifest) and (found := _comparator(store, manifest, local=local)):
+    for owner in store.of_kind("ModelDeployment", namespace=None):
+        if (found := _comparator(store, owner, local=local)) is not None:
             yield found
 
 
-def _comparator(store: Store, manifest: Manifest, *, local: bool) -> Comparator | None:
-    """Return the comparator whose Deployment this is; None for one that is not the operator's own."""
-    namespace = manifest["metadata"]["namespace"]
-    name = (manifest["metadata"].get("labels") or {}).get(DEPLOYMENT_LABEL, "")
+def comparator_of(store: Store, namespace: str, name: str, *, local: bool) -> Comparator | None:
+    """Return the comparator of a ModelDeployment; None if it has none."""
     owner = store.get("ModelDeployment", namespace=namespace, name=name)
-    if owner is None or not _is_own(manifest, owner):
+    return None if owner is None else _comparator(store, owner, local=local)
+
+
+def _comparator(store: Store, owner: Manifest, *, local: bool) -> Comparator | None:
+    if _own_child(store, "Deployment", owner) is None:
         return None
+    metadata = owner["metadata"]
     address = _local_address(store, owner) if local else _address(store, owner)
     rollout = (owner.get("status") or {}).get("rollout") or {}
     return Comparator(
-        namespace=namespace,
-        deployment=name,
-        deployment_uid=owner["metadata"]["uid"],
+        namespace=metadata["namespace"],
+        deployment=metadata["name"],
+        deployment_uid=metadata["uid"],
         address=address,
-        problem="" if address else f"the comparator of {name} has no address yet that is the operator's own",
+        problem=""
+        if address
+        else f"the comparator of {metadata['name']} has no address yet that is the operator's own",
         asks_for_replays=rollout.get("replays") is True,
     )
 
 
-def _is_own(manifest: Manifest, owner: Manifest) -> bool:
-    """Whether this is the object of a comparator that the operator made for this ModelDeployment."""
-    is_named = manifest["metadata"]["name"] == f"{owner['metadata']['name']}-{COMPARATOR}"
-    return is_named and bool(owner_uid(manifest) == owner["metadata"]["uid"])
+def _own_child(store: Store, kind: Kind, owner: Manifest) -> Manifest | None:
+    """Return the object of this kind that the operator made for the comparator; None for one of somebody else."""
+    namespace, name = owner["metadata"]["namespace"], f"{owner['metadata']['name']}-{COMPARATOR}"
+    child = store.get(kind, namespace=namespace, name=name)
+    return child if child is not None and owner_uid(child) == owner["metadata"]["uid"] else None
 
 
 def _address(store: Store, owner: Manifest) -> str:
@@ -77,10 +83,10 @@ def _address(store: Store, owner: Manifest) -> str:
 
     The Service is looked at because others may write it: one of another type, or without our selector, would lead the operator to wherever its author likes.
     """
-    namespace, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
-    service = store.get("Service", namespace=namespace, name=f"{name}-{COMPARATOR}")
-    if service is None or not _is_own(service, owner):
+    service = _own_child(store, "Service", owner)
+    if service is None:
         return ""
+    namespace, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
     spec = service.get("spec") or {}
     pods = {MANAGED_BY: MANAGER, DEPLOYMENT_LABEL: name, COMPONENT_LABEL: COMPARATOR}
     is_ours = spec.get("type", "ClusterIP") == "ClusterIP" and spec.get("selector") == pods
