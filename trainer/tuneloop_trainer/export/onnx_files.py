@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.artifact import OnnxFiles
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.errors import ConfigError, StageError, StorageError
 from tuneloop_trainer.export.checked_files import check_files
 from tuneloop_trainer.export.exporters.merged import MERGED
-from tuneloop_trainer.export.exporters.onnx_model import ONNX
+from tuneloop_trainer.export.exporters.onnx_model import ONNX, not_as_onnx
 from tuneloop_trainer.export.onnx_int8 import write_int8
 from tuneloop_trainer.export.rounding import share_allowed
 
@@ -32,10 +32,15 @@ LOG = logging.getLogger(__name__)
 def write_checked_onnx(folder: Path, inputs: ExportInputs, *, expected: Sample, trained: NDArray[np.float32]) -> None:
     """Write `onnx/model.onnx` of the model in `model/`, and compare it. folder: the artifact's.
 
-    Raises ConfigError if the model cannot be written as ONNX, StageError if the file does not give the logits of the trained weights.
+    Raises ConfigError if the model cannot be written as ONNX: its code cannot be traced, or a trace of it gives other logits.
     """
     ONNX.write(inputs, MERGED.load(inputs, folder / MERGED.folder), folder / ONNX.folder)
-    check_files(folder, [ONNX], inputs, expected=expected, trained=trained)
+    try:
+        check_files(folder, [ONNX], inputs, expected=expected, trained=trained)
+    except (ConfigError, StorageError):
+        raise
+    except StageError as error:
+        raise not_as_onnx(f"a trace of its code gives other logits: {error.message}") from error
 
 
 def onnx_files(

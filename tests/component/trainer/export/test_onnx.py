@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 import torch
 import transformers
-from tiny_architectures import BEGIN, END, PAD, VOCABULARY, inputs, tiny_config
+from tiny_architectures import END, PAD, VOCABULARY, inputs, tiny_config
 
 from tuneloop_trainer.export.exporters.onnx_model import OnnxSession, write_graph
 from tuneloop_trainer.export.rounding import compare

@@ -52,7 +52,7 @@ class OnnxSession(torch.nn.Module):
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no class in common
-            raise _refusal(f"ONNX Runtime cannot load the file: {first_line(error)}") from error
+            raise not_as_onnx(f"ONNX Runtime cannot load the file: {first_line(error)}") from error
         self._names = {put.name for put in self._session.get_inputs()}
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
@@ -62,7 +62,7 @@ class OnnxSession(torch.nn.Module):
             (logits,) = self._session.run(None, given)
         except Exception as error:
             shape = "x".join(map(str, inputs[MODEL_INPUTS[0]].shape))
-            raise _refusal(f"ONNX Runtime cannot run a batch of {shape} tokens: {first_line(error)}") from error
+            raise not_as_onnx(f"ONNX Runtime cannot run a batch of {shape} tokens: {first_line(error)}") from error
         return SimpleNamespace(logits=torch.from_numpy(logits))
 
 
@@ -85,13 +85,15 @@ def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
     kind = model.config.model_type
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
     if size > MOST_BYTES:
-        raise _refusal(f"its weights have {size / 2**30:.1f} GiB, one ONNX file holds {MOST_BYTES / 2**30:.1f} GiB")
+        raise not_as_onnx(f"its weights have {size / 2**30:.1f} GiB, one ONNX file holds {MOST_BYTES / 2**30:.1f} GiB")
     model.config.use_cache = False
     is_by_token = model(**example).logits.ndim == 3
     open_axes = {0: "batch", 1: "tokens"}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on each Python number that becomes a constant: the comparison finds those that matter
+            warnings.simplefilter(
+                "ignore"
+            )  # on each Python number that becomes a constant: the comparison finds those that matter
             torch.onnx.export(
                 _LogitsAlone(model).eval(),
                 tuple(example[name] for name in MODEL_INPUTS),
@@ -106,10 +108,11 @@ def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
     except _EXPORT_FAILS as error:
         if failure_of(error).exit_code not in {ExitCode.USER_CODE, ExitCode.UNKNOWN}:
             raise  # no memory, no room
-        raise _refusal(f"{kind} cannot be traced: {type(error).__name__}, {first_line(error)}") from error
+        raise not_as_onnx(f"{kind} cannot be traced: {type(error).__name__}, {first_line(error)}") from error
 
 
-def _refusal(reason: str) -> ConfigError:
+def not_as_onnx(reason: str) -> ConfigError:
+    """Return the error of a job that asks for ONNX, and whose model cannot be written so."""
     return ConfigError(f"spec.output.formats: this model cannot be published as onnx: {reason}", hint=_LEAVE_OUT)
 
 
