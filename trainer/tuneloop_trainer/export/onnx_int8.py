@@ -45,7 +45,7 @@ def write_int8(folder: Path, *, dataset: Path, task: Task, pad_token_id: int, ro
         return _refused(0, None, f"{found} held-out rows are too few to decide, at least {rows} are needed")
     path = folder / ONNX_INT8
     try:
-        _quantize(folder / ONNX_FP32, path)
+        quantize(folder / ONNX_FP32, path)
         agreement = _agreement(folder, held_out, task=task, pad_token_id=pad_token_id)
     except MemoryError:
         raise
@@ -71,7 +71,8 @@ def held_out_rows(dataset: Path, *, rows: int) -> list[tuple[TokenizedSplit, NDA
     return found
 
 
-def _quantize(source: Path, target: Path) -> None:
+def quantize(source: Path, target: Path) -> None:
+    """Write an ONNX file with the weights of linear layers in 8 bits."""
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415  (only jobs that ask for ONNX need it)
 
     root = logging.getLogger()

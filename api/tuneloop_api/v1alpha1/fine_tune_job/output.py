@@ -22,7 +22,7 @@ class Output(SpecModel):
     published: PEFT loads it beside its base model, and no ModelDeployment serves it. Applies only to `method.type: lora`. Default: true."""
     formats: Annotated[list[Format], Field(min_length=1, max_length=3)] | None = None
     """In which formats the model is published: `safetensors`, which is published always; `onnx`, a file for ONNX Runtime in fp32; `onnx-int8`, the same besides with
-    linear layers in 8 bits, published only if 98 % of its predictions on 2,000 held-out rows are those of the fp32 file. Default: safetensors. For example
+    linear layers in 8 bits, published only if 98 % of its predictions on 2,000 held-out rows are those of the fp32 file. Default: `[safetensors]`. For example
     `[safetensors, onnx]`."""
 
     rules = (
