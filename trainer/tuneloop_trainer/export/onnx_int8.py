@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tuneloop_api.contract.artifact import ONNX_FP32, ONNX_INT8, Int8File
+from tuneloop_api.contract.artifact import INT8_ROWS, ONNX_FP32, ONNX_INT8, Int8File
 from tuneloop_trainer.dataset.shards import open_split
 from tuneloop_trainer.export.exporters.onnx_model import OnnxSession
 from tuneloop_trainer.export.parity import BATCH
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from tuneloop_trainer.tasks.task import Task
 
 LOG = logging.getLogger(__name__)
-ROWS = 2000
-"""Held-out rows that decide. With an agreement of 98 % on so many, the interval (95 %) is 0.6 points to each side."""
 LEAST_AGREEMENT = 0.98
 _LINEAR = ["MatMul", "Gemm"]
 
 
-def write_int8(folder: Path, *, dataset: Path, task: Task, pad_token_id: int, rows: int = ROWS) -> Int8File:
+def write_int8(folder: Path, *, dataset: Path, task: Task, pad_token_id: int, rows: int = INT8_ROWS) -> Int8File:
     """Write `model_int8.onnx` beside `model.onnx`, and keep it only if it predicts as that does. Never fails the export.
 
     rows: held-out rows that are needed and compared.

@@ -70,6 +70,8 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         exporters, logits = write_files(folder, inputs, expected)
         reporter.post(detail="comparing the files with training", fraction=0.7)
         check_files(folder, exporters, inputs, expected=expected, trained=logits)
+        if inputs.settings.output.asks_for_onnx:
+            reporter.post(detail="writing and comparing the ONNX files", fraction=0.8)
         onnx = onnx_files(folder, inputs, expected=expected, trained=logits)
         facts = _facts(
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx

@@ -191,5 +191,5 @@ def test_a_model_that_one_file_cannot_hold_is_refused(tmp_path):
         config = tiny_config("bert")
         config.vocab_size = 2**25
         model = transformers.BertForSequenceClassification(config)
-    with pytest.raises(ConfigError, match=r"its weights have 2\.0 GiB, one ONNX file holds 2\.0 GiB"):
+    with pytest.raises(ConfigError, match=r"its weights have 21\d{8} bytes, one ONNX file holds 2130706432"):
         write_graph(model, tmp_path / "model.onnx", inputs())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32
+from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32, ONNX_MOST_BYTES
 from tuneloop_api.contract.cgroup import usable_cores
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.model_inputs import MODEL_INPUTS
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 OPSET = 17
 """The oldest with LayerNormalization; ONNX Runtime reads it since 1.12."""
-MOST_BYTES = 2**31 - 2**24
-"""Of weights: a protobuf message has at most 2 GiB, the graph included."""
 _TRACED_ROWS = 2
 _EXPORT_FAILS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, NotImplementedError)
 _LEAVE_OUT = "leave onnx and onnx-int8 out of output.formats, or use a model of another architecture"
@@ -84,8 +82,8 @@ def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
     """
     kind = model.config.model_type
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
-    if size > MOST_BYTES:
-        raise not_as_onnx(f"its weights have {size / 2**30:.1f} GiB, one ONNX file holds {MOST_BYTES / 2**30:.1f} GiB")
+    if size > ONNX_MOST_BYTES:  # prepare refuses it, where it knows the sizes of the model
+        raise not_as_onnx(f"its weights have {size} bytes, one ONNX file holds {ONNX_MOST_BYTES}")
     model.config.use_cache = False
     is_by_token = model(**example).logits.ndim == 3
     open_axes = {0: "batch", 1: "tokens"}
