@@ -20,8 +20,7 @@ from tuneloop_server.errors import CannotServe
 if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
 
-MODEL = "model"
-"""Folder of the model in Hugging Face layout."""
+_MODEL = "model"
 _MERGE = "run the job under another name with output.mergeAdapter: true, the default"
 _REMEDY = "publish the artifact again, or correct spec.model"
 
@@ -54,7 +53,7 @@ def check_files(config: ServerConfig, manifest: Manifest) -> None:
             raise _damaged(config, f"{file.path}: {problem}; {_REMEDY}")
 
 
-def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path, name: str = MODEL) -> None:
+def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path, name: str = _MODEL) -> None:
     """Fill an empty folder with links to the checked files of `model/` only, or of the folder `name`; other folders of the artifact stay out."""
     for file in manifest.files:
         path = PurePosixPath(file.path)
@@ -67,7 +66,7 @@ def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path
 def _require_model(config: ServerConfig, manifest: Manifest) -> None:
     """Raise CannotServe for an artifact without a model: LoRA weights alone are of no use without their base model, which is not here."""
     folders = {PurePosixPath(file.path).parts[:1] for file in manifest.files}
-    if ("adapter",) in folders and (MODEL,) not in folders:
+    if ("adapter",) in folders and (_MODEL,) not in folders:
         message = f"{config.artifact_uri}: holds an adapter alone (output.mergeAdapter: false), expected a whole model; {_MERGE}"
         raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
 
