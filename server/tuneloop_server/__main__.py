@@ -62,7 +62,7 @@ def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
         config,
         manifest,
         task=task,
-        runtime=RUNTIMES["torch"],
+        runtime=RUNTIMES[config.engine or "torch"],
         monitoring=Monitoring(config, manifest, label_names=task.label_names(manifest.labels)),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
     )

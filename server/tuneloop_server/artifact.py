@@ -53,11 +53,11 @@ def check_files(config: ServerConfig, manifest: Manifest) -> None:
             raise _damaged(config, f"{file.path}: {problem}; {_REMEDY}")
 
 
-def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path) -> None:
-    """Fill an empty folder with links to the checked files of `model/` only; other folders of the artifact stay out."""
+def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path, name: str = _MODEL) -> None:
+    """Fill an empty folder with links to the checked files of `model/` only, or of the folder `name`; other folders of the artifact stay out."""
     for file in manifest.files:
         path = PurePosixPath(file.path)
-        if path.parts[0] == _MODEL:
+        if path.parts[0] == name:
             link = folder.joinpath(*path.parts[1:])
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(Path(config.artifact_path).resolve() / path)

@@ -25,6 +25,7 @@ from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
+from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
 from tuneloop_trainer.preflight.preflight import Preflight
 from tuneloop_trainer.tasks import task_of
 
@@ -76,6 +77,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     memory = preflight.memory(shape, resolved) if shape else None
     if shape:
         LOG.info("head: %s", shape.head)
+        refuse_too_large_for_onnx(shape.parameters, config.settings.output)
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
     result = PrepareResult(
         dataset_digest=folder.name,
@@ -88,7 +90,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
         memory=memory,
-        notes=manifest.notes or None,
+        notes=[*manifest.notes, *notes_on_int8(manifest.counts.splits, config.settings.output)] or None,
     )
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):

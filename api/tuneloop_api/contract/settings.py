@@ -212,6 +212,18 @@ class OutputSettings(SettingsBlock):
 
     checkpoint: Literal["best", "last"] = "best"
     merge_adapter: bool = True
+    formats: list[str] = Field(default=["safetensors"])
+    """`onnx` and `onnx-int8` ask for `onnx/` beside `model/`; int8 needs the fp32 file, so that it asks for both."""
+
+    @property
+    def asks_for_onnx(self) -> bool:
+        """Whether the model is to be published as ONNX, too."""
+        return "onnx" in self.formats or self.asks_for_int8
+
+    @property
+    def asks_for_int8(self) -> bool:
+        """Whether the ONNX model is to be published with weights of 8 bits, too."""
+        return "onnx-int8" in self.formats
 
 
 class PreflightSettings(SettingsBlock):

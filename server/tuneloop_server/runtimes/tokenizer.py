@@ -20,6 +20,7 @@ from tuneloop_server.model import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import transformers
     from tokenizers import Encoding
@@ -32,6 +33,16 @@ _WORDS_BETWEEN = 8
 _SPACES = " \n\t"
 _SPACE_LETTER = "▁"
 """Stands for a space in the tokens of SentencePiece."""
+
+
+def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerFast:
+    """Return the fast tokenizer in a folder. Raises ValueError if it has none, or what transformers raises."""
+    from transformers import AutoTokenizer  # noqa: PLC0415  (takes seconds, and the tests of TextTokenizer need none of it)
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
+    if not tokenizer.is_fast:
+        raise ValueError("its tokenizer has no tokenizer.json (fast tokenizer), which is needed")
+    return tokenizer
 
 
 class TextTokenizer:

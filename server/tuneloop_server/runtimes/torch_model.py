@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
-from tuneloop_api.contract.cgroup import cpu_quota
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
 from tuneloop_server.runtimes.packed_linear import pack_linears
-from tuneloop_server.runtimes.tokenizer import TextTokenizer
+from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.threads import threads
+from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +48,7 @@ class TorchModel:
     ) -> None:
         self.vocabulary = vocabulary
         self._model = model
-        self._pad_id = tokenizer.pad_token_id
-        self._pad_type_id = tokenizer.pad_token_type_id
-        self._pad_left = tokenizer.padding_side == "left"
+        self._padding = padding_of(tokenizer)
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
@@ -82,28 +79,10 @@ class TorchModel:
     def _logits(self, batch: Sequence[Encoded]) -> list[Logits]:
         """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         logits = self._model(**self._padded(batch)).logits.float().numpy()
-        if logits.ndim == 2:
-            return list(logits)
-        return [
-            row[len(row) - len(window) :] if self._pad_left else row[: len(window)]
-            for row, window in zip(logits, batch, strict=True)
-        ]
+        return self._padding.without(logits, batch)
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        longest = max(map(len, batch))
-        inputs = {
-            "input_ids": self._stretched([window.ids for window in batch], longest, self._pad_id),
-            "attention_mask": self._stretched([[1] * len(window) for window in batch], longest, 0),
-        }
-        if batch[0].type_ids:
-            type_ids = [window.type_ids for window in batch]
-            inputs["token_type_ids"] = self._stretched(type_ids, longest, self._pad_type_id)
-        return inputs
-
-    def _stretched(self, rows: Sequence[list[int]], length: int, pad: int) -> torch.Tensor:
-        paddings = [[pad] * (length - len(row)) for row in rows]
-        padded = zip(paddings, rows, strict=True) if self._pad_left else zip(rows, paddings, strict=True)
-        return torch.tensor([first + second for first, second in padded])
+        return {name: torch.from_numpy(array) for name, array in self._padding.padded(batch).items()}
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchModel:
@@ -111,7 +90,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
 
     Raises CannotServe, naming what was found and what is expected.
     """
-    torch.set_num_threads(_threads())
+    torch.set_num_threads(threads(own=torch.get_num_threads()))
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -149,9 +128,7 @@ def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_wind
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     if labels != manifest.labels:
         raise ValueError(f"config.json has the labels {labels[:20]}, the manifest {manifest.labels[:20]}")
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
-    if not tokenizer.is_fast:
-        raise ValueError("its tokenizer has no tokenizer.json (fast tokenizer), which is needed")
+    tokenizer = load_tokenizer(folder)
     pack_linears(model.eval())
     vocabulary = TextTokenizer(
         tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
@@ -171,18 +148,3 @@ def _attention(auto_class: Any, config: Any) -> Literal["sdpa", "eager"]:
     """Return `sdpa` for a class that has it, else `eager`. The choice is never left to config.json, which may name code of a hub."""
     kind = auto_class._model_mapping.get(type(config), None)  # noqa: SLF001  (transformers has no public way)
     return "eager" if kind is not None and not kind._supports_sdpa else "sdpa"  # noqa: SLF001
-
-
-def _threads() -> int:
-    """Return the number of threads for torch. Its own default is the machine's cores, whatever the container's limit is."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return torch.get_num_threads()
-    return cores_within(cpu_quota(), cores=len(os.sched_getaffinity(0)))
-
-
-def cores_within(quota: float | None, *, cores: int) -> int:
-    """Return how many cores a quota can keep busy, rounded up. More threads would be throttled most of the time.
-
-    quota: in cores; None: no limit. cores: the cores that the process may run on.
-    """
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))

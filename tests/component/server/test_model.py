@@ -14,7 +14,8 @@ from tiny_models import tiny_bert
 
 from tuneloop_api.contract import cgroup
 from tuneloop_server.runtimes.packed_linear import PackedLinear, pack_linears
-from tuneloop_server.runtimes.torch_model import cores_within, load
+from tuneloop_server.runtimes.threads import cores_within
+from tuneloop_server.runtimes.torch_model import load
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 
 

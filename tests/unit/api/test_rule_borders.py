@@ -17,6 +17,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
+from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
 from tuneloop_api.v1alpha1.pod_env import EnvVariable, KeyReference
 from tuneloop_api.v1alpha1.pod_volumes import Volume
@@ -140,6 +141,9 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (ServedModel, {"fineTuneJobRef": {"name": "a"}, "digest": f"sha256:{'a' * 64}"}, ["digest"]),
     (ServedModel, {"fineTuneJobRef": {"name": "a"}, "uri": "pvc://models/a"}, [""]),
     (Lifecycle, {"startup": "1s", "drain": "0s"}, []),
+    (RuntimeOptions, {"engine": "onnx", "dtype": "int8"}, []),
+    (RuntimeOptions, {"engine": "torch", "dtype": "fp32"}, ["dtype"]),
+    (RuntimeOptions, {"dtype": "int8"}, ["dtype"]),
     (Lifecycle, {"startup": "0s"}, ["startup"]),
 ]  # fmt: skip
 
@@ -175,6 +179,11 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"output": {"mergeAdapter": False}, "method": {"type": "lora"}}, []),
     ({"output": {"mergeAdapter": False}, "method": {"type": "full"}}, ["output.mergeAdapter"]),
     ({"output": {"checkpoint": "best"}, "method": {"type": "full"}}, []),
+    ({"output": {"formats": ["onnx"]}, "method": {"type": "full"}}, []),
+    ({"output": {"formats": ["safetensors", "onnx-int8"], "mergeAdapter": True}}, []),
+    ({"output": {"formats": ["safetensors"], "mergeAdapter": False}}, []),
+    ({"output": {"formats": ["safetensors", "onnx"], "mergeAdapter": False}}, ["output.formats"]),
+    ({"output": {"formats": ["onnx-int8"], "mergeAdapter": False}}, ["output.formats"]),
     ({"taskOptions": {"tagScheme": "auto"}}, ["taskOptions.tagScheme"]),
     ({"taskOptions": {}}, []),
     ({"taskOptions": {"tagScheme": "auto"}} | TOKENS, []),

@@ -198,6 +198,8 @@ def test_a_new_field_with_a_default_changes_no_revision() -> None:
         {"batching": BatchingSettings(max_queue=1)},
         {"digest": "sha256:0"},
         {"name": "other"},
+        {"engine": "onnx"},
+        {"dtype": "int8"},
     ],
     ids=str,
 )

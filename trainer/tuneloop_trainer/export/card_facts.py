@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tuneloop_api.contract.artifact import OnnxFiles
     from tuneloop_api.contract.results import PrepareResult, TrainResult
     from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.evaluation.measure import Evaluation
@@ -29,6 +30,8 @@ class Facts:
     """Folders of the artifact: `model`, `adapter`."""
     library: str
     """Library that loads the artifact, as the hub calls it."""
+    onnx: OnnxFiles | None = None
+    """What was found of the ONNX files; None: the job asks for none."""
 
     @property
     def settings(self) -> Settings:

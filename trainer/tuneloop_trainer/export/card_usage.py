@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.contract.artifact import ONNX_FP32, ONNX_INT8
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.export.parity import ROWS
 from tuneloop_trainer.export.rounding import EPSILONS, share_allowed
 
 if TYPE_CHECKING:
+    from tuneloop_api.contract.artifact import Int8File
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.export.card_facts import Facts
 
@@ -41,6 +43,31 @@ def parity(facts: Facts) -> str:
         f"- with those that training measured in {facts.trained.precision}: by {_bound(facts.trained.precision)}.\n\n"
         "The root mean square of all differences may be a quarter of that. Each layer rounds numbers to a share of their size (the epsilon of the "
         "format), so the bounds are shares of the logits' root mean square.\n"
+    )
+
+
+def onnx(facts: Facts) -> str:
+    """Say which ONNX files there are, and how far they were checked; empty if none was asked for."""
+    found = facts.onnx
+    if found is None:
+        return ""
+    if found.refusal is not None:
+        return f"## ONNX\n\nNo ONNX file is published: {found.refusal}.\n"
+    return (
+        "## ONNX\n\n"
+        f"- `onnx/{ONNX_FP32}`: fp32. On {found.rows} test rows its logits are those of the trained weights; one may differ by "
+        f"{found.tolerance:.2g} of the logits' root mean square.\n"
+        f"{_int8(found.int8) if found.int8 else ''}"
+        "\nBatch and length are open; the inputs are `input_ids` and `attention_mask`, the output is `logits`. The tokenizer lies beside the files.\n"
+    )
+
+
+def _int8(found: Int8File) -> str:
+    if found.refusal is not None:
+        return f"- No int8 file is published: {found.refusal}.\n"
+    return (
+        f"- `onnx/{ONNX_INT8}`: weights of linear layers in 8 bits. {found.agreement:.2%} of its predictions on {found.rows} held-out rows are those of "
+        f"the fp32 file ({found.least_agreement:.0%} are needed). The numbers above were not measured with it.\n"
     )
 
 

@@ -21,6 +21,7 @@ from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.model_card import license_of, model_card
+from tuneloop_trainer.export.onnx_files import onnx_files, onnx_formats
 from tuneloop_trainer.export.parity import sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
 from tuneloop_trainer.models.trained import read_description
@@ -29,7 +30,7 @@ from tuneloop_trainer.stage_result import read_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_api.contract.artifact import ArtifactFile
+    from tuneloop_api.contract.artifact import ArtifactFile, OnnxFiles
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.evaluation.predictions import Predictions
@@ -40,6 +41,8 @@ SEED = 42
 """Of the resamples and the TF-IDF model; not the training seed, so that runs with different training seeds are measured alike."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scikit-learn")
 """Those whose versions the artifact's bytes and numbers depend on."""
+ONNX_LIBRARIES = ("onnx", "onnxruntime")
+"""The same, where the job asks for ONNX."""
 CARD = "README.md"
 
 
@@ -67,15 +70,20 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         exporters, logits = write_files(folder, inputs, expected)
         reporter.post(detail="comparing the files with training", fraction=0.7)
         check_files(folder, exporters, inputs, expected=expected, trained=logits)
-        facts = _facts(config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters)
+        if inputs.settings.output.asks_for_onnx:
+            reporter.post(detail="writing and comparing the ONNX files", fraction=0.8)
+        onnx = onnx_files(folder, inputs, expected=expected, trained=logits)
+        facts = _facts(
+            config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
+        )
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
         reporter.post(detail="publishing", fraction=0.9)
-        manifest = _manifest(config, prepared, evaluation=evaluation, files=list_files(folder))
+        manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder))
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())
     clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
     reporter.post(detail="published", fraction=1.0)
-    formats = sorted({exporter.format for exporter in exporters})
+    formats = sorted({*(exporter.format for exporter in exporters), *onnx_formats(onnx)})
     return _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)
 
 
@@ -106,6 +114,7 @@ def _facts(
     evaluation: Evaluation,
     comparison: BaselineComparison,
     exporters: list[Exporter],
+    onnx: OnnxFiles | None,
 ) -> Facts:
     base_card = Path(inputs.prepared.model_path) / CARD
     return Facts(
@@ -117,11 +126,17 @@ def _facts(
         license=license_of(base_card.read_text(encoding="utf-8")) if base_card.exists() else None,
         parts=[exporter.folder for exporter in exporters],
         library=exporters[-1].library,
+        onnx=onnx,
     )
 
 
 def _manifest(
-    config: RunConfig, prepared: PrepareResult, *, evaluation: Evaluation, files: list[ArtifactFile]
+    config: RunConfig,
+    prepared: PrepareResult,
+    *,
+    evaluation: Evaluation,
+    onnx: OnnxFiles | None,
+    files: list[ArtifactFile],
 ) -> Manifest:
     return Manifest(
         name=config.job.name,
@@ -131,18 +146,19 @@ def _manifest(
         max_tokens=prepared.resolved.max_tokens,
         temperature=evaluation.temperature,
         metrics=evaluation.metrics,
-        lineage=_lineage(config, prepared),
+        lineage=_lineage(config, prepared, onnx=onnx),
         files=files,
+        onnx=onnx,
     )
 
 
-def _lineage(config: RunConfig, prepared: PrepareResult) -> dict[str, Any]:
+def _lineage(config: RunConfig, prepared: PrepareResult, *, onnx: OnnxFiles | None) -> dict[str, Any]:
     return {
         "modelRevision": prepared.model_revision,
         "dataDigest": prepared.dataset_digest,
         "configHash": config.config_hash,
         "tuneloopVersion": _version("tuneloop"),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: _version(name) for name in (*LIBRARIES, *(ONNX_LIBRARIES if onnx else ()))},
     }
 
 

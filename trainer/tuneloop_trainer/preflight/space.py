@@ -45,6 +45,7 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
     artifact = shape.trainable if is_adapter else 0
     if output.merge_adapter or not is_adapter:
         artifact += shape.parameters
+    artifact += shape.parameters * (output.asks_for_onnx + output.asks_for_int8)
     planned = {
         "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),
         "weights": FP32_BYTES * shape.trainable,

@@ -24,6 +24,8 @@ from tuneloop_trainer.errors import ConfigError, UserCodeError
 from tuneloop_trainer.export.checked_files import check_files, write_files
 from tuneloop_trainer.export.exporters.exporter import ExportInputs
 from tuneloop_trainer.export.exporters.merged import MERGED
+from tuneloop_trainer.export.exporters.onnx_model import ONNX
+from tuneloop_trainer.export.onnx_files import write_checked_onnx
 from tuneloop_trainer.export.parity import Sample, trained_logits
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
@@ -212,6 +214,9 @@ def _export(rehearsal: Rehearsal, measured: NDArray[np.float32], precision: Prec
         with part("as the exported model was loaded like the server does", gpu=False):
             labels = rehearsal.prepared.resolved.labels
             require_answer(artifact / MERGED.folder, expected.texts[0], task=rehearsal.task, labels=labels)
+    if ONNX.wanted(inputs):
+        with part("as the model was written as onnx", gpu=False):
+            write_checked_onnx(artifact, inputs, expected=expected, trained=trained)
 
 
 def _sample(rehearsal: Rehearsal, measured: NDArray[np.float32] | None) -> Sample:

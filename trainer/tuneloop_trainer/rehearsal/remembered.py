@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import PrepareResult
     from tuneloop_api.contract.settings import Settings
 
-_PROGRAMS = ("tuneloop", "torch", "transformers", "peft", "tokenizers", "safetensors")
+_PROGRAMS = ("tuneloop", "torch", "transformers", "peft", "tokenizers", "safetensors", "onnx", "onnxruntime")
 
 
 def remembered(file: Path, settings: Settings, prepared: PrepareResult, *, rehearse: Callable[[], str]) -> str:

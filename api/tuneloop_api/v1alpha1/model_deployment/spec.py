@@ -23,6 +23,7 @@ from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
+from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
@@ -94,6 +95,8 @@ class ModelDeploymentSpec(PodOptions):
 
     model: ServedModel
     """The artifact to serve: either that of a FineTuneJob, or that in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
+    runtime: RuntimeOptions | None = None
+    """What computes the predictions. For example `{engine: onnx}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler write this field. Default: 1. For example `3`."""
     batching: Batching | None = None

@@ -13,6 +13,7 @@ from tuneloop_api.contract.server_config import (
     ServerConfig,
     revision_of,
 )
+from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServerResources
 from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
@@ -69,6 +70,7 @@ def server_config(
     """
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
+    runtime = deployment.spec.runtime or RuntimeOptions()
     config = ServerConfig(
         namespace=deployment.metadata["namespace"],
         name=deployment.metadata["name"],
@@ -76,6 +78,8 @@ def server_config(
         artifact_path=path_of(artifact.uri),
         artifact_uri=artifact.uri,
         digest=artifact.digest,
+        engine=None if runtime.engine == "auto" else runtime.engine,
+        dtype=None if runtime.dtype == "auto" else runtime.dtype,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
         metrics_port=metrics_port,
         startup_seconds=seconds(lifecycle.startup or "10m"),

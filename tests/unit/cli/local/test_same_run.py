@@ -45,7 +45,7 @@ PLACES = "storage.claim storage.subPath checkpoint.resume checkpoint.resumeFrom"
 """Fields that say which checkpoints there are."""
 FREE = """
     model.secretRef.name model.secretRef.key
-    evaluation.bootstrapSamples evaluation.baselines deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter
+    evaluation.bootstrapSamples evaluation.baselines deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
     resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
     resources.prepare.cpu resources.prepare.memory resources.export.cpu resources.export.memory network.interface network.ncclEnv

@@ -1,0 +1,134 @@
+"""A model that ONNX Runtime runs: loaded from `onnx/` of a checked artifact, token ids to logits.
+
+The file holds a graph of ONNX's own operators and numbers, and no code: no library of further operators is registered. Beside it lie the tokenizer and the
+configuration. The graph ends in the logits, so that it makes no embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+
+from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32, ONNX_INT8
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_server.artifact import link_checked_model
+from tuneloop_server.errors import CannotServe
+from tuneloop_server.model import EmbeddingSupport
+from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.threads import threads
+from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import transformers
+
+    from tuneloop_api.contract.artifact import Manifest
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.model import Embedding, Encoded, Logits
+    from tuneloop_server.tasks.task import Task
+
+_LOGITS = "logits"
+_ONLY_ERRORS = 3
+_REFUSAL = EmbeddingSupport(
+    refusal="this model makes no embeddings: the ONNX file gives logits alone; runtime.engine: torch makes them"
+)
+_ASK = {
+    ONNX_FP32: "run the FineTuneJob under another name with output.formats: [safetensors, onnx], or serve with runtime.engine: torch",
+    ONNX_INT8: "run the FineTuneJob under another name with output.formats: [safetensors, onnx-int8], or serve with runtime.dtype: fp32",
+}
+_log = logging.getLogger(__name__)
+
+
+class OnnxModel:
+    """A model on the CPU that computes in float32, or in int8 within its linear layers."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        tokenizer: transformers.PreTrainedTokenizerFast,
+        *,
+        vocabulary: TextTokenizer,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.embeddings = _REFUSAL
+        self._session = session
+        self._names = {value.name for value in session.get_inputs()}
+        self._padding = padding_of(tokenizer)
+
+    def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
+        """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
+        return self.vocabulary.encode(texts, stride=stride)
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+        """Run a forward pass: B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
+        inputs = {name: array for name, array in self._padding.padded(batch).items() if name in self._names}
+        (logits,) = self._session.run([_LOGITS], inputs)
+        return [*self._padding.without(logits, batch)]
+
+
+def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel:
+    """Load the ONNX file of a checked artifact, and run it once on one text and on a full batch.
+
+    Raises CannotServe, naming what was found and what is expected.
+    """
+    file = ONNX_INT8 if config.dtype == "int8" else ONNX_FP32
+    _require(file, config, manifest)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
+            link_checked_model(config, manifest, folder=Path(folder), name=ONNX_FOLDER)
+            model = _load_checked(Path(folder), file, config, manifest, task)
+        for texts in (1, config.batching.max_batch_size):
+            model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+    except Exception as error:  # ONNX Runtime's errors have no class in common, and transformers raises many kinds
+        _log.debug("loading failed", exc_info=True)
+        reason = " ".join(str(error).split())[:300]
+        message = f"{config.artifact_uri}: {ONNX_FOLDER}/{file} cannot be loaded: {reason}"
+        raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
+    _log.info("embeddings: %s", model.embeddings.refusal)
+    return model
+
+
+def _given_threads() -> int:
+    """Return `OMP_NUM_THREADS`, which ONNX Runtime does not read; 0, its own choice, where it is no number."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else 0
+
+
+def _require(file: str, config: ServerConfig, manifest: Manifest) -> None:
+    path = f"{ONNX_FOLDER}/{file}"
+    if any(listed.path == path for listed in manifest.files):
+        return
+    found = manifest.onnx
+    reasons = (found.refusal, found.int8.refusal if found.int8 and file == ONNX_INT8 else None) if found else ()
+    why = next((f" (the job did not publish it: {reason})" for reason in reasons if reason), "")
+    message = f"{config.artifact_uri}: has no {path}{why}, which runtime.engine: onnx needs; {_ASK[file]}"
+    raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
+
+
+def _load_checked(folder: Path, file: str, config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel:
+    named = json.loads((folder / "config.json").read_bytes())["id2label"]
+    labels = [named.get(str(index)) for index in range(len(named))]
+    if labels != manifest.labels:
+        raise ValueError(f"config.json has the labels {labels[:20]}, the manifest {manifest.labels[:20]}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads(own=_given_threads())
+    options.log_severity_level = _ONLY_ERRORS
+    session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+    sizes = {value.name: value.shape[-1] for value in session.get_outputs()}
+    if _LOGITS not in sizes or (sizes[_LOGITS] not in {len(labels), None} and isinstance(sizes[_LOGITS], int)):
+        raise ValueError(f"its outputs are {sizes}, expected is {_LOGITS} with {len(labels)} numbers")
+    tokenizer = load_tokenizer(folder)
+    vocabulary = TextTokenizer(
+        tokenizer,
+        max_tokens=manifest.max_tokens,
+        needs_offsets=task.needs_offsets,
+        max_windows=config.batching.max_queue,
+    )
+    return OnnxModel(session, tokenizer, vocabulary=vocabulary)
