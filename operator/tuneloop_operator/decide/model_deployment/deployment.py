@@ -11,18 +11,19 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
+from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
+from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
     server_config,
     server_config_map,
-    server_deployment,
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition, holds
@@ -91,9 +92,10 @@ def _decided(
     deployment, stable = observed.deployment, status.stable
     desired = [
         *([] if settings.local else [server_policy(deployment, settings=settings)]),
-        server_deployment(deployment, config, settings=settings),
+        revision_servers(observed, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
+        *([] if settings.local else server_budgets(deployment, {config.revision: serving.replicas})),
     ]
     missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
