@@ -41,7 +41,7 @@ def test_a_canary_gets_half_and_then_all_of_the_requests_and_none_is_lost(stage)
         tenant.apply(deployment("second"))
         tenant.until(lambda: rollout(tenant).get("phase") == "Paused", seconds=300, what="a canary with its share")
         canary = rollout(tenant)["canary"]
-        assert columns(tenant)[:4] == ["Paused", stable, canary, "50%"]
+        assert columns(tenant)[:6] == ["Progressing", stable, canary, "50%", "2/2", "Paused"]
         assert following(tenant) == 2, "the step has begun"
         shares_are_even(load, stable, canary)
         a_router_goes(tenant, load)

@@ -241,6 +241,8 @@ def _refuses(thief, policy, manifest):
         spec["selector"] = {"app": "others"}
     elif policy == "networks":
         spec["podSelector"] = {}
+    elif policy == "disruptions":
+        spec["selector"] = {}
     else:
         broken["metadata"]["name"] = "others"
     reply = _create(thief, broken, namespace="home" if policy == "leader" else "team")
