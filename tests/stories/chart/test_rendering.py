@@ -119,6 +119,12 @@ def test_the_network_of_the_nodes_is_allowed_by_its_switch_alone(helm):
     assert not OperatorSettings.from_environment(_environment(helm, "the defaults")).allow_host_network
 
 
+def test_an_administrator_who_has_budgets_can_do_without_ours(helm):
+    without = OperatorSettings.from_environment(_environment(helm, "no disruption budgets"))
+    assert without == OperatorSettings(disruption_budgets=False)
+    assert OperatorSettings.from_environment(_environment(helm, "the defaults")).disruption_budgets
+
+
 def test_destinations_of_pods_reach_the_program(helm):
     first, *others = OperatorSettings.from_environment(_environment(helm, "pods that connect to little")).egress or ()
     assert first.to_wire() == {"namespace": "tuneloop-system", "ports": [8443, 8444]}, "the ports for pods"

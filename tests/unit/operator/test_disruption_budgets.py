@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from routed_in_memory import Routed
 
+from tuneloop_api.wire.model import changed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -81,6 +83,23 @@ def test_a_budget_that_somebody_deletes_or_changes_is_restored(deployed: Routed)
         await deployed.settle()
         assert budgets(deployed) == {revision, "router"}
         assert cluster.of_kind("PodDisruptionBudget")[f"api-{revision}"]["spec"]["maxUnavailable"] == 1
+
+    live(story)
+
+
+@pytest.mark.parametrize("rollout", [CANARY, None], ids=["with routers", "without a roll-out"])
+def test_an_administrator_who_has_other_budgets_gets_none_of_ours(
+    deployed: Routed, rollout: dict[str, Any] | None
+) -> None:
+    async def story() -> None:
+        await deployed.create(replicas=2, **CANARY)
+        plain = {name: value for name, value in deployed.stored["spec"].items() if name != "rollout"}
+        deployed.harness.cluster.change(deployed.stored, spec=plain | ({"rollout": rollout} if rollout else {}))
+        await deployed.settle()
+        assert budgets(deployed) != set()
+        deployed.harness.settings = changed(deployed.harness.settings, disruption_budgets=False)
+        await deployed.restart()
+        assert budgets(deployed) == set()
 
     live(story)
 

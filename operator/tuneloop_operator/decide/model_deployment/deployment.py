@@ -11,6 +11,7 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import deployment_refusals
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
+from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
@@ -95,7 +96,7 @@ def _decided(
         revision_servers(observed, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
-        *([] if settings.local else server_budgets(deployment, {config.revision: serving.replicas})),
+        *(server_budgets(deployment, {config.revision: serving.replicas}) if settings.has_budgets else ()),
     ]
     missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
@@ -107,6 +108,7 @@ def _decided(
     is_switched = not missing and stable is not None and stable.revision == config.revision
     routers = surplus_router_objects(observed, None)
     old = (*_other_revisions(observed, config.revision), *routers) if is_switched else ()
+    old += surplus_budgets(observed, settings=settings)
     if old and not observed.live:
         return Decision(needs=LiveChildren())
     events = _events(observed, status)

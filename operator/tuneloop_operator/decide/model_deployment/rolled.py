@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, Scaling
+from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
@@ -78,6 +79,7 @@ def decide(
     doomed = (
         *_children_of(observed, revisions_to_delete(rollout, facts, now=now)),
         *surplus_router_objects(observed, rollout),
+        *surplus_budgets(observed, settings=settings),
     )
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
@@ -126,7 +128,7 @@ def _missing(
     # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))
     desired += router_objects(observed, rollout, settings=settings)
-    desired += [] if settings.local else server_budgets(deployment, counts)
+    desired += server_budgets(deployment, counts) if settings.has_budgets else ()
     return tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), _compared(manifest)))
 
 

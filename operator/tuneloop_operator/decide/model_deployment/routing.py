@@ -69,7 +69,7 @@ def router_objects(
             replicas=count,
             settings=settings,
         ),
-        *router_budgets(deployment, count),
+        *(router_budgets(deployment, count) if settings.has_budgets else ()),
     )
 
 
