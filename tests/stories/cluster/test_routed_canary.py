@@ -148,10 +148,10 @@ def a_router_goes(tenant: Tenant, load: Load) -> None:
 
 
 def one_server_goes_at_a_time(tenant: Tenant, stable: str) -> None:
-    """Evict both servers of stable, as the drain of a node does: the second one is refused while the first one has no successor."""
-    servers = tenant.pods(f"tuneloop.dev/revision={stable}")
-    assert len(servers) == 2
-    assert [evict(tenant, pod) for pod in servers] == [201, 429]
+    """Evict both servers of stable, as the drain of a node does: the second one is refused while the first one has no successor, and goes right after."""
+    first, second = tenant.pods(f"tuneloop.dev/revision={stable}")
+    assert [evict(tenant, pod) for pod in (first, second)] == [201, 429]
+    tenant.until(lambda: evict(tenant, second) == 201, seconds=180, what="the second eviction")
 
 
 def evict(tenant: Tenant, pod: dict[str, Any]) -> int:
