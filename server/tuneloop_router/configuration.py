@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_router.admin import Admin
 from tuneloop_router.answered import AnsweredRequests
 from tuneloop_router.envoy_config import bootstrap, cluster_names, clusters, routes
+from tuneloop_router.envoy_config.clusters import revision_cluster_name
 from tuneloop_router.envoy_config.stats import (
     CLUSTERS_REFUSED,
     CLUSTERS_VERSION,
     ROUTES_REFUSED,
     ROUTES_VERSION,
     WARMING_CLUSTERS,
+    healthy_servers,
 )
 from tuneloop_router.errors import Refused
 from tuneloop_router.files import write_json
@@ -37,6 +39,8 @@ class Configuration:
         self._admin = Admin(settings.places.admin_socket)
         self._answered = AnsweredRequests(self._admin)
         self._writes = 0
+        self._found: set[str] = set()
+        """Names of the revisions of which a ready server was found."""
         self.split = split
 
     def write_all(self) -> None:
@@ -79,6 +83,21 @@ class Configuration:
     def answered(self) -> dict[str, int] | None:
         """Return how many requests each revision of the split has answered since the split came into force; None where Envoy does not say."""
         return self._answered.of(revision.name for revision in self.split.revisions)
+
+    def has_servers(self) -> bool:
+        """Whether a ready server was found, at any time, for some revision that gets requests.
+
+        One is enough: a canary without servers falls back to stable, and the way from a stable without servers must stay open.
+        """
+        statistics = {
+            revision.name: healthy_servers(revision_cluster_name(self.split, revision))
+            for revision in self.split.revisions
+            if revision.weight
+        }
+        if not self._found & statistics.keys():
+            found = self._stats(tuple(statistics.values()))
+            self._found |= {name for name, statistic in statistics.items() if int(found.get(statistic, 0))}
+        return bool(self._found & statistics.keys())
 
     def _drop_old_clusters(self) -> None:
         try:

@@ -1,4 +1,7 @@
-"""Follows the operator: ask, apply, and report by asking again. Whatever goes wrong, requests go on as before."""
+"""Follows the operator: ask, apply, and report by asking again. Whatever goes wrong, requests go on as before.
+
+A split is reported as in force once this router has found a server for it: the operator, who knows earlier of a server that is ready, leads requests here.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,9 @@ class Follower:
     def __init__(self, operator: Operator | None, configuration: Configuration) -> None:
         self._operator, self._configuration = operator, configuration
         self._in_force = 0
+        """The generation that is reported."""
+        self._is_started = False
+        """Whether Envoy runs some split."""
         self._refusal: Refusal | None = None
         self._problem = ""
 
@@ -49,6 +55,7 @@ class Follower:
 
     def _step(self, operator: Operator) -> bool:
         """Ask once, and use the answer. Return False if the next time should come later."""
+        self._look_for_servers()
         try:
             answered = self._configuration.answered() if self._in_force else None
             document = ask(operator, in_force=self._in_force, refusal=self._refusal, answered=answered)
@@ -61,21 +68,29 @@ class Follower:
     def _start(self) -> None:
         try:
             self._configuration.wait_for_start()
-            self._in_force = self._configuration.split.generation
+            self._is_started = True
         except Refused as error:
             self._refuse(self._configuration.split.generation, error)
 
     def _use(self, document: bytes) -> bool:
         try:
             split = Split.parse(document)
+            if split == self._configuration.split:
+                return False  # it is followed already, and has no server yet
             check_successor(split, of=self._configuration.split)
             self._configuration.apply(split)
         except (BadMessage, Refused, OSError) as error:  # OSError: a file cannot be written
             self._refuse(generation_of(document), error)
             return False
-        self._in_force, self._refusal = split.generation, None
-        say(f"generation {split.generation} is in force")
+        self._is_started, self._refusal = True, None
+        self._look_for_servers()
         return True
+
+    def _look_for_servers(self) -> None:
+        generation = self._configuration.split.generation
+        if self._is_started and self._in_force != generation and self._configuration.has_servers():
+            self._in_force = generation
+            say(f"generation {generation} is in force")
 
     def _refuse(self, generation: int, error: Exception) -> None:
         refusal = Refusal(generation, str(error))

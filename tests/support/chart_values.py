@@ -103,6 +103,7 @@ VARIANTS = {
         }
     },
     "training pods on the network of their nodes": {"children": {"allow": {"hostNetwork": True}}},
+    "no disruption budgets": {"children": {"disruptionBudgets": False}},
     "pods that connect to little": {
         "children": {
             "networkPolicy": {

@@ -1,6 +1,6 @@
 """The product on a node, as its users have it: the chart installed by Helm, manifests applied with kubectl, answers read back.
 
-All run the code of this tree in the development image, so that a change of it costs no build.
+All run the code of this tree in the development image, so that a change of it costs no build; but routers run their true image.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def values(**more: Any) -> Object:
     """Return the chart's values for a node without a registry; `more` adds top-level ones."""
 
     image = {"repository": "docker.io/tuneloop/development", "tag": "dev"}
+    router = {"repository": "docker.io/tuneloop/router", "tag": "dev"}
     return {
         "image": image | {"pullPolicy": "Never"},
         "trainer": {"image": image},
         "server": {"image": image},
+        "router": {"image": router},
         "children": {"imagePullPolicy": "Never"},
         "progress": {"intervalSeconds": 0.5},
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},

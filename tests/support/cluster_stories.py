@@ -33,7 +33,7 @@ class Stage:
     """With a connection to the cluster of its own."""
     folder: Path
     image: Path
-    """The docker archive of the image that all pods run."""
+    """The docker archive of the image that all pods run, but routers."""
 
 
 @dataclass(frozen=True, kw_only=True)

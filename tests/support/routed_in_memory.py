@@ -47,8 +47,8 @@ class Routed(Deployed):
         self.targets: list[str] = []
         """Where the Service led, one after another."""
         self._born = 0
-        self._full = 0
-        """Servers that were asked for when everything was at rest."""
+        self._full: int | None = None
+        """Servers that were asked for when everything was at rest; 0: it slept, and its servers wake up. None: it was never at rest."""
         self._replaced = False
         """Whether servers were replaced one by one then."""
         self.harness.cluster.watchers.append(self._check)
@@ -178,7 +178,7 @@ class Routed(Deployed):
             if self.target == "routers":
                 newest = self.status["rollout"]["split"]["generation"]
                 assert any(report.in_force == newest for report in self.reports), "no router follows yet"
-        if self.stored["spec"].get("replicas"):
+        if self.stored["spec"].get("replicas") and self._full != 0:
             self._check_servers()
 
     def _check_servers(self) -> None:
@@ -187,7 +187,7 @@ class Routed(Deployed):
             assert self.counts[self.target] > 0, f"the Service leads to {self.target}, which has no server"
             return
         assert {("Deployment", "api-router"), ("ConfigMap", "api-router")} <= self.router_objects
-        full = min(self._full, self.stored["spec"]["replicas"])
+        full = min(self._full or 0, self.stored["spec"]["replicas"])
         replaces = self._replaced or self._is_replacing()
         for shares in self.followed:
             for revision, weight in shares.items():

@@ -44,6 +44,9 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
 - name: TUNELOOP_DEFAULT_CLAIM
   value: {{ . | quote }}
 {{- end }}
+{{- if not .Values.children.disruptionBudgets }}
+- {name: TUNELOOP_DISRUPTION_BUDGETS, value: "false"}
+{{- end }}
 {{- if .Values.children.allow.hostNetwork }}
 - {name: TUNELOOP_ALLOW_HOST_NETWORK, value: "true"}
 {{- end }}

@@ -21,6 +21,7 @@ Kind = Literal[
     "ConfigMap",
     "Deployment",
     "NetworkPolicy",
+    "PodDisruptionBudget",
     "Lease",
     "EndpointSlice",
 ]

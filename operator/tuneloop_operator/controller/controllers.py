@@ -86,6 +86,7 @@ CONTROLLERS: dict[str, Controller] = {
                 "Deployment": None,
                 "Pod": with_node_and_references,
                 "NetworkPolicy": None,
+                "PodDisruptionBudget": None,
             },
             reread=("Deployment",),
             references=observe_deployment.references_of,

@@ -69,6 +69,8 @@ class OperatorSettings(BaseModel):
     """Where all pods may connect to beside DNS and their own gang, as JSON; unset: everywhere."""
     allow_host_network: bool = setting(False, allowed="true or false", example="true")
     """Whether jobs may have their training pods use the network of the nodes (`scheduling.hostNetwork`)."""
+    disruption_budgets: bool = setting(True, allowed="true or false", example="false")
+    """Whether servers and routers get PodDisruptionBudgets. Kubernetes evicts no pod that two budgets select."""
     trusted_ca: TrustedCa | None = setting(
         None,
         allowed="JSON with configMap or secret, the name of an object in the namespaces of jobs, and key",
@@ -124,6 +126,11 @@ class OperatorSettings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings from `TUNELOOP_…` variables. Raises SettingsError."""
         return read(cls, environment)
+
+    @property
+    def has_budgets(self) -> bool:
+        """Whether servers and routers get PodDisruptionBudgets: in a cluster, unless the administrator has others."""
+        return self.disruption_budgets and not self.local
 
     def with_progress_ca(self, pem: str) -> Self:
         """Return the settings with another authority of the progress server."""

@@ -20,7 +20,7 @@ _DNS = typed(
     dns_refresh_rate="1s",
     dns_lookup_family="V4_PREFERRED",
 )
-"""A headless Service's name resolves to the ready pods of a revision."""
+"""A headless Service's name resolves to the pods of a revision, ready or not: the health check says which are."""
 _LIMITS = {
     "thresholds": [
         {

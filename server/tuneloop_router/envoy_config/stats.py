@@ -34,6 +34,11 @@ _KEPT = (
 _MILLISECONDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 
 
+def healthy_servers(cluster: str) -> str:
+    """Return the name of the statistic that counts the servers of a cluster that answer."""
+    return f"cluster.{cluster}.membership_healthy"
+
+
 def stats() -> Json:
     """Return what is counted, which labels it has, and the buckets of times."""
     return {

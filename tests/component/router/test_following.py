@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import statistics
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from model_backends import backends
 from router_process import Answers, running, settings_file, steady, stream
 from split_operator import following, split_operator
 from splits import parsed
@@ -71,6 +73,33 @@ def test_changes_take_effect_within_a_second_and_no_request_fails(stage):
     asyncio.run(life())
     assert statistics.median(seconds) <= 1  # a busy machine may hold up one of them
     assert (answers.failed, set(answers.revisions)) == (0, {"canary", "middle", "stable"})
+
+
+def test_a_split_is_in_force_once_a_server_for_it_is_found(stage):
+    """Whoever leads requests here because the split is in force gets answers, also from a server that is ready just now."""
+    before = stage.publish(stable=100)
+    with backends("late") as late:
+        late.process.send_signal(signal.SIGSTOP)
+        split = late.split(generation=next(stage.generations), late=100)
+        stage.operator.publish(split)
+        until(lambda: stage.router.generation_kept == split["generation"], seconds=20, what="the split is followed")
+        polls = len(stage.operator.reports)
+        until(lambda: len(stage.operator.reports) > polls + 1, seconds=30, what="further polls")
+        assert {report["inForce"] for report in stage.operator.reports[polls:]} == {str(before)}
+        late.process.send_signal(signal.SIGCONT)
+        stage.operator.wait_until_in_force(split["generation"])
+        assert stage.router.get()[1]["x-tuneloop-revision"] == "late"
+        stage.publish(stable=100)
+
+
+def test_a_split_of_which_one_revision_has_servers_is_in_force(stage):
+    with backends("never") as never:
+        never.process.send_signal(signal.SIGSTOP)
+        split = stage.models.split(generation=next(stage.generations), stable=50)
+        split["revisions"].insert(0, never["never"].revision(50))
+        stage.operator.publish(split)
+        stage.operator.wait_until_in_force(split["generation"])
+        stage.publish(stable=100)
 
 
 BAD = {

@@ -21,7 +21,7 @@ from tuneloop_operator.settings.process import ProcessSettings
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
 POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-POLICIES = ("children", "pods", "services", "networks", "leader")
+POLICIES = ("children", "pods", "services", "networks", "disruptions", "leader")
 ADMISSION = {f"{kind} tuneloop-system.tuneloop.{name}" for kind in POLICY_KINDS for name in POLICIES}
 # What each variant adds to the defaults, and what it takes away.
 DIFFERENCES = [
@@ -119,6 +119,12 @@ def test_the_network_of_the_nodes_is_allowed_by_its_switch_alone(helm):
     allowed = OperatorSettings.from_environment(_environment(helm, "training pods on the network of their nodes"))
     assert allowed == OperatorSettings(allow_host_network=True)
     assert not OperatorSettings.from_environment(_environment(helm, "the defaults")).allow_host_network
+
+
+def test_an_administrator_who_has_budgets_can_do_without_ours(helm):
+    without = OperatorSettings.from_environment(_environment(helm, "no disruption budgets"))
+    assert without == OperatorSettings(disruption_budgets=False)
+    assert OperatorSettings.from_environment(_environment(helm, "the defaults")).disruption_budgets
 
 
 def test_destinations_of_pods_reach_the_program(helm):

@@ -39,6 +39,7 @@ REFUSED = [
     ({"children": {"defaults": {"env": [{"name": "A"}]}}}, "children/defaults/env/0", "2"),
     ({"children": {"defaults": {"env": [{"name": "A", "value": 1}]}}}, "children/defaults/env/0/value", "string"),
     ({"children": {"defaults": {"env": [{"name": "A", "secretKeyRef": {"name": "a"}}]}}}, "children/defaults/env/0/secretKeyRef", "key"),
+    ({"children": {"disruptionBudgets": "no"}}, "children/disruptionBudgets", "boolean"),
     ({"children": {"allow": {"hostNetwork": "yes"}}}, "children/allow/hostNetwork", "boolean"),
     ({"children": {"allow": {"ipcLock": True}}}, "children/allow", "ipcLock"),
     ({"children": {"networkPolicy": {"egress": {"to": [{}]}}}}, "children/networkPolicy/egress/to/0", "1"),

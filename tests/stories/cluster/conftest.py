@@ -53,10 +53,12 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 PROBE = "dev.local/probe:1"
 _PROGRAMS = (*binaries.NODE, "probe")
-_IMAGE = pytest.StashKey[targets.Built | ImageError]()
+_IMAGES = pytest.StashKey[dict[str, targets.Built | ImageError]]()
+_ROUTER_STORY = "test_routed_canary.py"
+"""The story that needs the image of routers, which every change of the code builds anew: nobody else waits for it."""
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
-    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token", "private-registry"),
+    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary"),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
 
@@ -72,10 +74,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     used = any("release" in getattr(item, "fixturenames", ()) for item in session.items)
     if session.config.option.collectonly or not used:
         return
-    try:
-        session.config.stash[_IMAGE] = targets.build("development", say=cluster_tier.sayer(session.config))
-    except ImageError as error:
-        session.config.stash[_IMAGE] = error
+    wanted = ["development"] + ["router"] * any(item.path.name == _ROUTER_STORY for item in session.items)
+    images = session.config.stash[_IMAGES] = {}
+    for target in wanted:
+        try:
+            images[target] = targets.build(target, say=cluster_tier.sayer(session.config))
+        except ImageError as error:
+            images[target] = error
 
 
 @pytest.fixture(scope="session")
@@ -123,10 +128,10 @@ def release(
     request: pytest.FixtureRequest, node_cluster: NodeCluster, helm: Helm, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[cluster_release.Release]:
     """The product on the node cluster, in the namespace `tuneloop-system`; each story has a watched namespace of its own."""
-    image = request.config.stash[_IMAGE]
-    if isinstance(image, ImageError):
-        cluster_tier.cannot_run(f"the development image cannot be built: {str(image).splitlines()[-1]}")
-    node_cluster.load_image(image.archive)
+    for target, image in request.config.stash[_IMAGES].items():
+        if isinstance(image, ImageError):
+            cluster_tier.cannot_run(f"the image {target} cannot be built: {str(image).splitlines()[-1]}")
+        node_cluster.load_image(image.archive)
     claim = cluster_release.claim_folder(tmp_path_factory.mktemp("claim"), rows=cluster_stories.ROWS)
     with cluster_release.installed(
         node_cluster, helm, namespace="tuneloop-system", watched=_WATCHED, claim=claim
@@ -144,7 +149,7 @@ def running_stories(
         return cluster_stories.Stage(
             release=release.for_thread(),
             folder=tmp_path_factory.mktemp("story"),
-            image=request.config.stash[_IMAGE].archive,
+            image=request.config.stash[_IMAGES]["development"].archive,
         )
 
     with running_at_once(request, stage, folder=HERE) as begun:

@@ -16,6 +16,7 @@ from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
+from tuneloop_operator.desired.model_deployment.router import router_deployment, router_policy
 from tuneloop_operator.desired.model_deployment.serving import ArtifactReference, server_config, server_deployment
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -92,9 +93,12 @@ def network_of(settings: OperatorSettings) -> PolicyNetwork:
     jobs = (JOB, job_of("other", "team-a"), job_of("reviews", "team-b"))
     config = server_config(DEPLOYMENT, ArtifactReference(uri="pvc://models/artifact", digest=None))
     server = Pod("server", "10.77.0.80", "team-a", labels_of(server_deployment(DEPLOYMENT, config, settings=settings)))
+    routers = router_deployment(DEPLOYMENT, image="router:1", replicas=2, settings=settings)
+    router = Pod("router", "10.77.0.81", "team-a", labels_of(routers))
     pods = [pod for number, job in enumerate(jobs) for pod in pods_of(job, first=10 * number + 1)]
     policies = [*(job_policy(job, settings=settings) for job in jobs), server_policy(DEPLOYMENT, settings=settings)]
-    return PolicyNetwork([*pods, server, *OUTSIDE], policies, ports=PORTS)
+    policies.append(router_policy(DEPLOYMENT, settings=settings))
+    return PolicyNetwork([*pods, server, router, *OUTSIDE], policies, ports=PORTS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,6 +134,9 @@ def limited(able_machine) -> Iterator[PolicyNetwork]:
         ("internet", "server", 8080),
         ("team-b-train-0", "server", 8080),
         ("internet", "server", 8081),
+        ("stranger", "router", 8080),
+        ("internet", "router", 8081),
+        ("router", "server", 8080),
         ("stranger", "server", 8081),
         ("train-0", "internet", 9000),
         ("prepare", "storage", 9000),
@@ -158,19 +165,21 @@ def test_by_default_there_is_a_way(free, source, target, port):
         ("operator", "export", 443),
         ("stranger", "server", 443),
         ("train-0", "server", 29500),
+        ("stranger", "router", 9000),
+        ("server", "router", 443),
     ],
 )
 def test_by_default_there_is_no_way(free, source, target, port):
     assert not free.connects(source, target, port)
 
 
-@pytest.mark.parametrize("pod", ["prepare", "train-0", "export", "server"])
+@pytest.mark.parametrize("pod", ["prepare", "train-0", "export", "server", "router"])
 @pytest.mark.parametrize(("target", "port"), [("dns", 53), ("operator", 8443), ("storage", 9000), ("storage", 443)])
 def test_what_the_administrator_named_is_reached_by_every_pod(limited, pod, target, port):
     assert limited.connects(pod, target, port)
 
 
-@pytest.mark.parametrize("pod", ["prepare", "train-0", "export", "server"])
+@pytest.mark.parametrize("pod", ["prepare", "train-0", "export", "server", "router"])
 @pytest.mark.parametrize(
     ("target", "port"),
     [
@@ -186,9 +195,10 @@ def test_nothing_else_is_reached(limited, pod, target, port):
     assert not limited.connects(pod, target, port)
 
 
-def test_a_gang_works_where_connections_are_limited(limited):
+def test_gangs_and_routers_work_where_connections_are_limited(limited):
     assert limited.connects("train-0", "train-1", 29500)
     assert limited.connects("stranger", "server", 8080)
+    assert limited.connects("router", "server", 8080)
     assert limited.delivers("train-0", "dns", 53)
     assert not limited.delivers("train-0", "internet", 443)
 

@@ -20,6 +20,7 @@ from helm_chart import CHART, ROOT, Helm
 from kubeconfigs import account_kubeconfig, client_of
 from stolen_token import (
     ATTEMPTS,
+    BUDGET,
     CONFIG_MAP,
     DEPLOYMENT,
     GANG,
@@ -38,6 +39,7 @@ COLLECTIONS = {
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
@@ -47,7 +49,14 @@ GOLDEN = [
     for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))
     if manifest != GANG  # it needs a switch of the chart
 ]
-POLICIES = {"children": CONFIG_MAP, "pods": JOB, "services": SERVICE, "networks": NETWORK_POLICY, "leader": LEASE}
+POLICIES = {
+    "children": CONFIG_MAP,
+    "pods": JOB,
+    "services": SERVICE,
+    "networks": NETWORK_POLICY,
+    "disruptions": BUDGET,
+    "leader": LEASE,
+}
 """Each policy, with an object that it refuses once its labels, its pods or its selector are gone."""
 DRY = {"dryRun": "All", "fieldManager": "tuneloop"}
 
@@ -133,7 +142,9 @@ def test_the_lease_that_names_the_release_of_a_namespace_is_allowed(thief):
     assert _create(thief, lease, namespace="team").status_code == 201
 
 
-@pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
+@pytest.mark.parametrize(
+    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET], ids=lambda manifest: manifest["kind"]
+)
 def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, manifest):
     foreign = copy.deepcopy(manifest)
     foreign["metadata"] = {"labels": {"app": "theirs"}}
@@ -141,16 +152,18 @@ def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, man
     refused = thief.client.delete(path, params={"dryRun": "All"})
     assert refused.status_code == 403
     assert "may delete only objects with our labels" in refused.json()["message"]
-    if manifest["kind"] in {"Service", "Deployment"}:  # the others cannot be patched at all
+    if manifest["kind"] in {"Service", "Deployment", "PodDisruptionBudget"}:  # the others cannot be patched at all
         taken = _apply(thief, path, manifest)
         assert taken.status_code == 403
         assert "may change only objects that had the same" in taken.json()["message"]
 
 
-@pytest.mark.parametrize("manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT], ids=lambda manifest: manifest["kind"])
+@pytest.mark.parametrize(
+    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET], ids=lambda manifest: manifest["kind"]
+)
 def test_the_operator_changes_and_deletes_its_own(thief, manifest):
     path = _stored(thief, manifest, name=f"ours-{manifest['kind'].lower()}")
-    if manifest["kind"] in {"Service", "Deployment"}:
+    if manifest["kind"] in {"Service", "Deployment", "PodDisruptionBudget"}:
         changed = _apply(thief, path, manifest)
         assert changed.status_code == 200, changed.text
     assert thief.client.delete(path, params={"dryRun": "All"}).status_code == 200
@@ -228,6 +241,8 @@ def _refuses(thief, policy, manifest):
         spec["selector"] = {"app": "others"}
     elif policy == "networks":
         spec["podSelector"] = {}
+    elif policy == "disruptions":
+        spec["selector"] = {}
     else:
         broken["metadata"]["name"] = "others"
     reply = _create(thief, broken, namespace="home" if policy == "leader" else "team")

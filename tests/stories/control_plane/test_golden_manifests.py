@@ -25,7 +25,11 @@ PATHS = {
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
 }
+
+
+APPLIED = {"Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"}
 
 
 def golden() -> list[Any]:
@@ -37,7 +41,7 @@ def golden() -> list[Any]:
 
 
 def applied() -> list[Any]:
-    return [case for case in golden() if case.values[0]["kind"] in {"Service", "Deployment", "NetworkPolicy"}]
+    return [case for case in golden() if case.values[0]["kind"] in APPLIED]
 
 
 def pods() -> list[Any]:

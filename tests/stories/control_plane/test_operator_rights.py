@@ -182,7 +182,7 @@ def work(account, tmp_path_factory):
             client.submit(name)
         client.submit("refused", **NO_ROOM)
         client.submit("brief", ttlSecondsAfterFinished=0)
-        deploy(client, "api", model="pvc://models/one")
+        deploy(client, "api", model="pvc://models/one", replicas=2)
         wait_until_served(client, "one")
         client.wait_for_phase("paused", "Running")
         assert post_progress(leader, client, "paused") < 300

@@ -35,7 +35,7 @@ async def at_a_quarter(deployed: Routed, number: int = 1) -> tuple[str, str]:
 
 
 def objects_of_routers(*revisions: str) -> set[tuple[str, str]]:
-    kinds = ("ConfigMap", "Deployment", "NetworkPolicy")
+    kinds = ("ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget")
     return {(kind, "api-router") for kind in kinds} | {("Service", f"api-{name}-pods") for name in revisions}
 
 

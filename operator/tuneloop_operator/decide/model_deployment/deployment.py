@@ -11,19 +11,21 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
+from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
+from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
     server_config,
     server_config_map,
-    server_deployment,
 )
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition, holds
@@ -92,9 +94,10 @@ def _decided(
     deployment, stable = observed.deployment, status.stable
     desired = [
         *([] if settings.local else [server_policy(deployment, settings=settings)]),
-        server_deployment(deployment, config, settings=settings),
+        revision_servers(observed, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
+        *(server_budgets(deployment, {config.revision: serving.replicas}) if settings.has_budgets else ()),
     ]
     missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
@@ -106,6 +109,7 @@ def _decided(
     is_switched = not missing and stable is not None and stable.revision == config.revision
     surplus = (*surplus_router_objects(observed, None), *surplus_comparator_objects(observed, None, None))
     old = (*_other_revisions(observed, config.revision), *surplus) if is_switched else ()
+    old += surplus_budgets(observed, settings=settings)
     if old and not observed.live:
         return Decision(needs=LiveChildren())
     events = _events(observed, status)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, Scaling
+from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import comparator_objects, surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.measured import look_again, measured
+from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
 from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
@@ -29,9 +31,10 @@ from tuneloop_operator.decide.model_deployment.routing import (
     surplus_router_objects,
 )
 from tuneloop_operator.desired.common.compare import is_current
+from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service
-from tuneloop_operator.desired.model_deployment.serving import server_config_map, server_deployment
+from tuneloop_operator.desired.model_deployment.serving import server_config_map
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.status.model_deployment.rollout import ShownRollout
 
@@ -81,6 +84,7 @@ def decide(
         *_children_of(observed, revisions_to_delete(rollout, facts, now=now)),
         *surplus_router_objects(observed, rollout),
         *surplus_comparator_objects(observed, rollout, facts),
+        *surplus_budgets(observed, settings=settings),
     )
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
@@ -128,12 +132,13 @@ def _missing(
     deployment = observed.deployment
     desired = [] if settings.local else [server_policy(deployment, settings=settings)]
     if config is not None and config.revision in counts:
-        made = server_deployment(deployment, config, settings=settings)
+        made = revision_servers(observed, config, settings=settings)
         desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
         desired.append(revision_service(deployment, revision=config.revision))
     # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))
     desired += router_objects(observed, rollout, settings=settings)
+    desired += server_budgets(deployment, counts) if settings.has_budgets else ()
     return _not_current(observed, desired)
 
 

@@ -15,6 +15,7 @@ from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header
 from tuneloop_operator.decide.model_deployment.routed import addresses_of, comparator_address
 from tuneloop_operator.decide.model_deployment.router_facts import has_routers, leads_to_routers, reporting_routers
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
+from tuneloop_operator.desired.model_deployment.disruption import router_budgets
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
 from tuneloop_operator.desired.model_deployment.service import (
     endpoints_name,
@@ -58,6 +59,7 @@ def router_objects(
         comparator=comparator_address(observed, settings=settings),
     )
     policies = () if settings.local else (router_policy(deployment, settings=settings),)
+    count = router_count(observed, settings=settings)
     return (
         *policies,
         *(endpoints_service(deployment, revision=name) for name in _named(rollout) if not settings.local),
@@ -65,9 +67,10 @@ def router_objects(
         router_deployment(
             deployment,
             image=settings.router_image,
-            replicas=router_count(observed, settings=settings),
+            replicas=count,
             settings=settings,
         ),
+        *(router_budgets(deployment, count) if settings.has_budgets else ()),
     )
 
 

@@ -21,6 +21,7 @@ from tuneloop_operator.desired.common.metadata import defaults_annotation, deplo
 from tuneloop_operator.desired.common.network_policy import network_policy
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY, container_security, image_of, pod_security
+from tuneloop_operator.desired.model_deployment.disruption import apart
 from tuneloop_operator.names import DATA_DIGEST, ROUTER_CONTAINER, router_labels, router_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
 
@@ -124,7 +125,7 @@ def _pod(
         **identity_fields(spec, settings),
         # the servers' nodes may have GPUs, which a router does not need: the administrator's defaults alone place it
         **placement_fields(None, settings, labels=labels),
-        "topologySpreadConstraints": [_apart(labels)],
+        "topologySpreadConstraints": [apart(labels)],
         "containers": [
             {
                 "name": ROUTER_CONTAINER,
@@ -153,15 +154,6 @@ def _pod(
             # in memory: it may hold the keys of clients
             {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         ],
-    }
-
-
-def _apart(labels: dict[str, str]) -> dict[str, Any]:
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": labels},
     }
 
 

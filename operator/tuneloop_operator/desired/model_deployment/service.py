@@ -39,7 +39,11 @@ def endpoints_name(deployment: ModelDeployment, revision: str) -> str:
 
 
 def endpoints_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
-    """Return the headless Service of a revision: one address for each ready server, so that routers see each of them live and die."""
+    """Return the headless Service of a revision: one address for each server, so that routers see each of them live and die.
+
+    Servers that load are among them: routers ask each server whether it is ready. The DNS of a cluster may tell of a server half a minute late; by
+    then the drain of a node may have taken the one that it follows.
+    """
     labels = deployment_labels(deployment, revision)
     return {
         "apiVersion": "v1",
@@ -48,6 +52,7 @@ def endpoints_service(deployment: ModelDeployment, *, revision: str) -> Manifest
         "spec": {
             "type": "ClusterIP",
             "clusterIP": "None",
+            "publishNotReadyAddresses": True,
             "selector": labels,
             "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": "http", "protocol": "TCP"}],
         },

@@ -37,6 +37,7 @@ from tuneloop_operator.desired.common.pod import (
 from tuneloop_operator.desired.common.resources import container_resources, shared_memory
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
 from tuneloop_operator.desired.common.volumes import given_volumes
+from tuneloop_operator.desired.model_deployment.disruption import apart
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
@@ -106,8 +107,10 @@ def server_config_map(deployment: ModelDeployment, config: ServerConfig) -> Mani
     }
 
 
-def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> Manifest:
-    """Return the Deployment of a revision."""
+def server_deployment(
+    deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool = True
+) -> Manifest:
+    """Return the Deployment of a revision. is_spread: whether its pods are spread over the nodes where the spec does not say how they are."""
     labels = deployment_labels(deployment, config.revision)
     replicas = deployment.spec.replicas
     return {
@@ -121,13 +124,15 @@ def server_deployment(deployment: ModelDeployment, config: ServerConfig, *, sett
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": pod_metadata(labels, deployment.spec, settings),
-                "spec": _pod(deployment, config, settings=settings),
+                "spec": _pod(deployment, config, settings=settings, is_spread=is_spread),
             },
         },
     }
 
 
-def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings) -> dict[str, Any]:
+def _pod(
+    deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool
+) -> dict[str, Any]:
     claim = claim_of(config.artifact_uri)
     claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
     spec = deployment.spec
@@ -142,6 +147,7 @@ def _pod(deployment: ModelDeployment, config: ServerConfig, *, settings: Operato
         "terminationGracePeriodSeconds": config.drain_seconds + _SPARE_SECONDS,
         "securityContext": pod_security(settings),
         **identity_fields(spec, settings),
+        **({"topologySpreadConstraints": [apart(labels)]} if is_spread else {}),
         **placement_fields(spec.scheduling or Placement(), settings, labels=labels),
         "containers": [
             {

@@ -18,6 +18,7 @@ WATCHED = [
     "configmaps",
     "deployments",
     "networkpolicies",
+    "poddisruptionbudgets",
 ]
 JOBS = Match(verb="watch", resource="finetunejobs")
 

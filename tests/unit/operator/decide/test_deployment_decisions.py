@@ -129,6 +129,20 @@ def test_an_upgrade_of_the_operator_replaces_no_server(kept: tuple[str, ...]) ->
     assert names <= {name for _, name in first}
 
 
+def test_servers_that_an_earlier_release_did_not_spread_stay_where_they_are() -> None:
+    config = server_config(observed().deployment, ArtifactReference(uri="pvc://models/new", digest=None))
+    servers = server_deployment(observed().deployment, config, settings=SETTINGS, is_spread=False)
+    decision = decided(observed(present=stored(servers, readyReplicas=1)))
+    assert "Deployment" not in {manifest["kind"] for manifest in decision.apply}
+
+
+def test_several_servers_have_a_budget_in_a_cluster_and_none_on_one_machine() -> None:
+    for local, wanted in ((False, ["PodDisruptionBudget"]), (True, [])):
+        settings = SETTINGS.model_copy(update={"local": local})
+        decision = decide(observed(spec={"replicas": 2}), now=NOW, settings=settings)
+        assert [made["kind"] for made in decision.apply if made["kind"] == "PodDisruptionBudget"] == wanted
+
+
 def test_the_next_revision_of_a_deployment_that_0_1_0_served_has_two_ports() -> None:
     decision = decided(observed(spec={"batching": {"maxBatchSize": 1}}, present=first_release_children()))
     assert ports_of(decision)[2] == 8081

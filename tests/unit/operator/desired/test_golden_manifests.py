@@ -27,6 +27,7 @@ from tuneloop_operator.desired.model_deployment.comparator import (
     comparator_policy,
     comparator_service,
 )
+from tuneloop_operator.desired.model_deployment.disruption import router_budgets, server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
 from tuneloop_operator.desired.model_deployment.service import (
@@ -270,6 +271,7 @@ def serving_children(
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=config.revision),
         server_policy(deployment, settings=settings),
+        *server_budgets(deployment, {config.revision: 2}),
     ]
 
 
@@ -304,6 +306,7 @@ def routed_children() -> list[dict[str, Any]]:
         router_policy(deployment, settings=settings),
         routed_service(deployment, stable="03ab0000"),
         endpoints_service(deployment, revision="7d1f0000"),
+        *router_budgets(deployment, 2),
     ]
 
 
