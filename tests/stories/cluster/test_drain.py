@@ -1,6 +1,7 @@
 """A node is taken for maintenance in the midst of training, the operator dies meanwhile: the job ends by itself as if nothing had happened.
 
-The node is cordoned and drained by evictions, the operator is killed, the node comes back. There is one node, so that the gang waits for it.
+The worker is deleted, its gang begins again, the node is cordoned and drained by evictions, the operator is killed, the node comes back. There is one
+node, so that the gang waits for it.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ def drained(release, tmp_path_factory):
         tenant.apply(JOB)
         tenant.until(lambda: status(tenant).get("phase") == "Running", seconds=150, what="a gang")
         first_checkpoint(tenant)
-        workers = tenant.pods(GANG)
-        node = workers[0]["spec"]["nodeName"]
+        (worker,) = tenant.pods(f"{GANG},batch.kubernetes.io/job-completion-index=1")
+        tenant.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
+        tenant.until(lambda: is_up(tenant, attempt=2), seconds=120, what="a second gang")
+        node = worker["spec"]["nodeName"]
         mark(tenant, node, unschedulable=True)
         try:
-            for pod in workers:
+            for pod in gang(tenant, attempt=2):
                 evict(tenant, pod)
             tenant.until(lambda: is_without_room(status(tenant)), seconds=120, what="a gang without room")
             kill_operator(tenant)
@@ -61,9 +64,18 @@ def status(tenant: Tenant) -> dict[str, Any]:
     return tenant.status("finetunejobs", "reviews")
 
 
+def is_up(tenant: Tenant, *, attempt: int) -> bool:
+    found = status(tenant)
+    return (found.get("attempt"), found.get("workers")) == (attempt, "2/2")
+
+
 def is_without_room(status: dict[str, Any]) -> bool:
     ready = [condition for condition in status.get("conditions", ()) if condition["type"] == "PodsReady"]
-    return status.get("attempt") == 2 and ready[0]["reason"] == "Unschedulable"
+    return status.get("attempt") == 3 and ready[0]["reason"] == "Unschedulable"
+
+
+def gang(tenant: Tenant, *, attempt: int) -> list[dict[str, Any]]:
+    return tenant.pods(f"{GANG},tuneloop.dev/attempt={attempt}")
 
 
 def mark(tenant: Tenant, node: str, *, unschedulable: bool | None) -> None:
@@ -105,14 +117,15 @@ def test_the_gang_waits_for_room_and_says_so_in_the_scheduler_s_words(drained):
 def test_each_disruption_is_counted_once_and_nobody_is_blamed(drained):
     restarts = drained.job["restarts"]
     counted = {name: restarts[name] for name in ("total", "disruption", "failure")}
-    assert counted == {"total": 1, "disruption": 1, "failure": 0}
+    assert counted == {"total": 2, "disruption": 2, "failure": 0}
     assert {record["class"] for record in drained.job["history"][:-1]} <= DISRUPTIONS
 
 
-def test_the_second_attempt_goes_on_where_the_first_one_saved(drained):
-    first, last = drained.job["history"]
-    assert [first["attempt"], last["attempt"]] == [1, 2]
-    assert last["startStep"] > first["startStep"] == 0
+def test_each_attempt_goes_on_where_the_one_before_saved(drained):
+    *_, last = drained.job["history"]
+    starts = [record["startStep"] for record in drained.job["history"] if "startStep" in record]
+    assert [record["attempt"] for record in drained.job["history"]] == [1, 2, 3]
+    assert starts == sorted(starts)
     assert (last["endStep"], last["reason"], drained.job["resume"]) == (STEPS, "Succeeded", "exact")
 
 

@@ -42,7 +42,7 @@ class Interrupted:
         return self.jobs[-1]
 
 
-# always run: the story of the drain, where workers are evicted and the operator is killed, and three kills in the local stories
+# in the story of the drain, too, a worker is deleted and the operator is killed
 @pytest.fixture(
     scope="module",
     params=[pytest.param(name, marks=pytest.mark.full) for name in ("worker-deleted", "operator-killed")],

@@ -48,7 +48,8 @@ def test_a_canary_gets_half_and_then_all_of_the_requests_and_none_is_lost(stage)
         one_server_goes_at_a_time(tenant, stable)
         tenant.kubectl("annotate", "mdep", "reviews", "--overwrite", "tuneloop.dev/rollout=approve/1")
         tenant.until(lambda: is_promoted(tenant, canary), seconds=300, what="a promoted canary")
-        assert set(load.next(20)) == {canary}
+        # until the routers have dropped the old revision, it answers for servers that a busy machine keeps from saying that they are ready
+        tenant.until(lambda: set(load.next(20)) == {canary}, seconds=120, what="answers of the canary alone")
     assert not load.failures
     assert load.kept > 0
     nobody_reaches_the_admin_pages_of_a_router(tenant)
