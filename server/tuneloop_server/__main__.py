@@ -24,7 +24,7 @@ from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.listening import guarded, listen
 from tuneloop_server.metrics_port import METRICS_LIMITS, MetricsPort
 from tuneloop_server.monitoring import Monitoring
-from tuneloop_server.runtimes import RUNTIMES
+from tuneloop_server.runtimes import runtime_of
 from tuneloop_server.tasks import task_of
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def main() -> int:
 
 
 def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
-    """Return the service of an artifact. Raises CannotServe if this server does not know the artifact's task."""
+    """Return the service of an artifact. Raises CannotServe if this server does not know the artifact's task, or the engine."""
     task = task_of(config, manifest)
     return ModelService(
         config,
         manifest,
         task=task,
-        runtime=RUNTIMES[config.engine or "torch"],
+        runtime=runtime_of(config),
         monitoring=Monitoring(config, manifest, label_names=task.label_names(manifest.labels)),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
     )

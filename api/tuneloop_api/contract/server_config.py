@@ -41,10 +41,10 @@ class ServerConfig(MessageModel):
     """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
     digest: str | None = None
     """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
-    engine: Literal["torch", "onnx"] | None = None
-    """What runs the model (`spec.runtime.engine`); None: torch."""
-    dtype: Literal["fp32", "int8"] | None = None
-    """Numbers that the linear layers of `onnx` compute in (`spec.runtime.dtype`); None: fp32."""
+    engine: str | None = None
+    """What runs the model (`spec.runtime.engine`); None: torch. A text, not a choice: a server refuses a word that it does not know, and serves nothing else instead."""
+    dtype: str | None = None
+    """Numbers that the linear layers of `onnx` compute in (`spec.runtime.dtype`), `fp32` or `int8`, a text likewise; None: fp32."""
     batching: BatchingSettings = BatchingSettings()
     host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)
     port: int = SERVER_PORT

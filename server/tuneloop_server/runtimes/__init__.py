@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes.onnx_runtime import ONNX
 from tuneloop_server.runtimes.torch_runtime import TORCH
 
 if TYPE_CHECKING:
+    from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.runtimes.runtime import Runtime
 
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (TORCH, ONNX)}
+
+
+def runtime_of(config: ServerConfig) -> Runtime:
+    """Return the runtime of a server. Raises CannotServe if this release does not know it."""
+    name = TORCH.name if config.engine is None else config.engine
+    if name not in RUNTIMES:
+        message = f"runtime.engine: {name} is not known to this server, it knows {', '.join(RUNTIMES)}"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG)
+    return RUNTIMES[name]

@@ -39,6 +39,7 @@ _ONLY_ERRORS = 3
 _REFUSAL = EmbeddingSupport(
     refusal="this model makes no embeddings: the ONNX file gives logits alone; runtime.engine: torch makes them"
 )
+_FILES = {"fp32": ONNX_FP32, "int8": ONNX_INT8}
 _ASK = {
     ONNX_FP32: "run the FineTuneJob under another name with output.formats: [safetensors, onnx], or serve with runtime.engine: torch",
     ONNX_INT8: "run the FineTuneJob under another name with output.formats: [safetensors, onnx-int8], or serve with runtime.dtype: fp32",
@@ -78,7 +79,7 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel
 
     Raises CannotServe, naming what was found and what is expected.
     """
-    file = ONNX_INT8 if config.dtype == "int8" else ONNX_FP32
+    file = _file(config)
     _require(file, config, manifest)
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
@@ -99,6 +100,14 @@ def _given_threads() -> int:
     """Return `OMP_NUM_THREADS`, which ONNX Runtime does not read; 0, its own choice, where it is no number."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() else 0
+
+
+def _file(config: ServerConfig) -> str:
+    dtype = config.dtype or "fp32"
+    if dtype not in _FILES:
+        message = f"runtime.dtype: {dtype} is not known to this server, it knows {', '.join(_FILES)}"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG)
+    return _FILES[dtype]
 
 
 def _require(file: str, config: ServerConfig, manifest: Manifest) -> None:

@@ -20,7 +20,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.model import changed
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.protocols.body import MOST_BODY_BYTES
-from tuneloop_server.runtimes import RUNTIMES
+from tuneloop_server.runtimes import RUNTIMES, runtime_of
 from tuneloop_server.runtimes.onnx_model import load
 from tuneloop_server.runtimes.runtime import Runtime
 from tuneloop_server.tasks import TASKS
@@ -166,6 +166,13 @@ def test_an_artifact_without_the_file_is_refused_with_what_to_do(artifact, dtype
         loaded(artifact.folder, changed(artifact.manifest, onnx=facts), dtype=dtype)
     assert message in str(raised.value)
     assert raised.value.exit_code == ExitCode.MODEL_ACCESS
+
+
+def test_a_word_of_a_later_release_is_refused(artifact):
+    with pytest.raises(CannotServe, match=r"runtime\.engine: tpu is not known to this server, it knows torch, onnx"):
+        runtime_of(configuration(artifact.folder, engine="tpu"))
+    with pytest.raises(CannotServe, match=r"runtime\.dtype: fp4 is not known to this server, it knows fp32, int8"):
+        loaded(artifact.folder, artifact.manifest, dtype="fp4")
 
 
 @pytest.fixture
