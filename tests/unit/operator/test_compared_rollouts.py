@@ -298,13 +298,17 @@ def test_the_comparator_comes_with_a_canary_that_answers_and_goes_with_the_rollo
 
 def test_a_revision_that_comes_back_within_the_window_is_not_compared(deployed: Compared) -> None:
     async def story() -> None:
-        old, new = await with_canary(deployed)
+        old = await deployed.create(steps=STEPS, gates=[ERRORS])
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
         await deployed.command("promote/1")
-        await deployed.change(batching={"maxBatchSize": 16})
+        await deployed.ready(new, 2)
+        assert deployed.rollout["phase"] == "Baking"
         await deployed.change(batching=None)
-        assert deployed.rollout["canary"] == old
         await deployed.ready(old, 1)
+        assert (deployed.rollout["phase"], deployed.rollout["canary"]) == ("Starting", old)
         assert deployed.comparator_objects == {("NetworkPolicy", "api-comparator")}
+        await deployed.ready(old, 2)
         assert (deployed.status["stable"]["revision"], deployed.rollout["previous"]) == (old, new)
 
     live(story)
