@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from tuneloop_operator.cluster.owners import owner_of
 from tuneloop_operator.controller.controllers import CONTROLLERS, new_store
+from tuneloop_operator.controller.instruments import NoInstruments
 from tuneloop_operator.controller.listing import Listing
+from tuneloop_operator.controller.ownership import OnlyRelease
 from tuneloop_operator.controller.queue import Key, Share, WorkQueue
 from tuneloop_operator.controller.reconciler import Reconciler
 from tuneloop_operator.controller.router_reports import News
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.cluster.pages import Page, Scope
     from tuneloop_operator.controller.controllers import Controller
+    from tuneloop_operator.controller.instruments import Instruments
+    from tuneloop_operator.controller.ownership import Ownership
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.gate_inputs import ComparatorReply, QueryAnswer
@@ -44,44 +48,6 @@ def share_of_one_namespace(workers: int) -> Share:
     a namespace whose writes get no answer, as from a webhook that hangs, would in the end hold every worker.
     """
     return Share(alone=max(workers // 4, 1), beside=max(workers // 8, 1))
-
-
-class Instruments(Protocol):
-    """Measures the work."""
-
-    def taken(self, *, waited: float) -> None:
-        """A worker took an object, which had been due for so many seconds."""
-
-    def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
-        """The reconciliation of an object of this kind has ended."""
-
-
-class Ownership(Protocol):
-    """Says whether this release acts in a namespace, where another release may watch the same one."""
-
-    async def wait(self, namespace: str) -> float:
-        """Return 0 if this release may act, else the seconds after which to ask again. Raises `ClusterError`."""
-
-    def holder(self, namespace: str) -> str:
-        """Return the other release that holds this namespace; empty if there is none."""
-
-
-class _OnlyRelease:
-    """Of a machine on which no other release can run."""
-
-    async def wait(self, namespace: str) -> float:  # noqa: ARG002
-        return 0.0
-
-    def holder(self, namespace: str) -> str:  # noqa: ARG002
-        return ""
-
-
-class _NoInstruments:
-    def taken(self, *, waited: float) -> None:
-        pass
-
-    def reconciled(self, kind: str, *, seconds: float, error: Exception | None) -> None:
-        pass
 
 
 class Operator:
@@ -111,8 +77,8 @@ class Operator:
         self._splits = Splits(self.store, settings=lambda: self._reconciler.settings)
         self._workers = workers
         self._listing = Listing(expected)
-        self._instruments = instruments or _NoInstruments()
-        self._ownership = ownership or _OnlyRelease()
+        self._instruments = instruments or NoInstruments()
+        self._ownership = ownership or OnlyRelease()
         self._events = events
         self._may_work = asyncio.Event()
         self._is_paused = False
