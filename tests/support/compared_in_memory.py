@@ -23,6 +23,7 @@ AGREEMENT: dict[str, Any] = {"name": "agreement", "metric": "Agreement", "margin
 GOLDEN: dict[str, Any] = {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03}
 GOLDEN_SET: dict[str, Any] = {"goldenSet": {"uri": "pvc://golden/reviews.jsonl"}}
 GOLDEN_ROWS = 3000
+STEPS = [{"weight": 10, "minRequests": 1000}, {"weight": 50, "minRequests": 1000}]
 
 
 @dataclass
@@ -166,3 +167,11 @@ class Compared(Routed):
         await super().settle()
         if self._run_comparator():
             await self._tell()
+
+
+async def with_canary(deployed: Compared, **rollout: Any) -> tuple[str, str]:
+    """Return the stable revision, and a canary in its first step."""
+    old = await deployed.create(replicas=1, **{"steps": STEPS, "gates": [ERRORS]} | rollout)
+    new = await deployed.offer()
+    await deployed.ready(new, 1)
+    return old, new
