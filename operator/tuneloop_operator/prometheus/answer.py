@@ -133,7 +133,7 @@ def _sample(document: dict[str, Any]) -> Any:
     if not result:
         return None
     series = result[0]
-    if not isinstance(series, dict) or "value" not in series or "histogram" in series:
+    if not isinstance(series, dict) or series.get("value") is None or "histogram" in series:
         raise _Unusable(
             "the series has no single value, as a native histogram has none: for example histogram_quantile(0.95, …)"
         )

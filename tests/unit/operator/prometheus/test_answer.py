@@ -7,7 +7,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
@@ -195,6 +195,7 @@ def test_garbage_is_never_a_number(body, status):
     assert answer.verdict == "Error"
 
 
+@example(None, "value")
 @given(JSON_VALUES, st.sampled_from(["status", "data", "resultType", "result", "0", "value", "at", "text"]))
 def test_a_document_with_one_part_of_garbage_is_a_number_only_if_the_part_could_be_one(garbage, place):
     document = {"status": "success", "data": vector("1")}

@@ -133,8 +133,8 @@ def test_equal_models_are_promoted_at_least_as_often_as_is_promised(gate: GateSp
 def test_the_least_requests_that_are_not_refused_promote_as_many_equal_models_as_is_promised(
     gate: GateSpec, worse: float
 ) -> None:
-    sentence, *_ = undecidable([gate], [StepSize(field="minRequests", requests=1)] * STEPS)
-    (least,) = map(int, re.findall(r"at least (\d+) is needed", sentence))
+    step, *_ = undecidable([gate], [StepSize(field="minRequests", requests=1)] * STEPS)
+    (least,) = map(int, re.findall(r"at least (\d+) is needed", step.why))
     found = shares(gate, worse, requests=least)[GateAction.ADVANCE]
     assert found >= stats.binom.ppf(1e-4, ROLLOUTS, REQUIRED_POWER)
 
