@@ -8,7 +8,7 @@ BENCHES := control_plane long_mails memory_plan quality_parity resilience serve 
 VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -29,6 +29,9 @@ $(DEMO_CLAIM)/.ready: dev/real_data.py requirements/real-data.txt | .venv/.ready
 
 demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve it, measure it (about 8 minutes)
 	@$(BIN)/python dev/demo.py
+
+demo-rollout: setup ## roll out two models under a steady load: an equal one goes through, one with swapped labels is taken back (about 6 minutes)
+	@$(BIN)/python dev/demo_rollout.py
 
 demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
 	@$(BIN)/python dev/demo_cluster.py
