@@ -1,4 +1,4 @@
-"""The port of a session at which routers ask for their split: an answer comes as soon as the operator wants another one, to holders of the token."""
+"""The port of a session at which routers ask for their split: holders of the token get each one that the operator wants."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from local_node import SECONDS
+from artifact import make_artifact
 from required import skip_or_fail
+from tiny_models import tiny_bert
+from waiting import LEAST_SECONDS
 
 from tuneloop_cli.local.session import LocalSession
 from tuneloop_router.binary import find_envoy
@@ -68,15 +70,14 @@ class Polls:
             return answer.status, await answer.json() if answer.status == 200 else {}
 
 
-def test_a_router_gets_each_split_as_soon_as_it_is_wanted(tmp_path):
+def test_a_router_gets_each_split_that_is_wanted(tmp_path):
     async def story(session: LocalSession, http: aiohttp.ClientSession) -> None:
         await session.submit(deployment())
-
-        stored = await session.wait_for("ModelDeployment", "reviews", until=follows(2), seconds=SECONDS)
+        # a router reports a split once it has found a server for it
+        stored = await session.wait_for("ModelDeployment", "reviews", until=follows(2), seconds=LEAST_SECONDS)
         generation = stored["status"]["rollout"]["split"]["generation"]
         await session.submit(deployment(expose={"stickyHeader": "x-user"}))
-        # the router's poll, by which it reported, is held for 20 s
-        await session.wait_for("ModelDeployment", "reviews", until=follows(generation + 1), seconds=10)
+        await session.wait_for("ModelDeployment", "reviews", until=follows(generation + 1), seconds=LEAST_SECONDS)
         polls = Polls(session, http)
         status, split = await polls.ask(1)
         assert (status, split["sticky"]["header"]) == (200, "x-user")
@@ -85,7 +86,8 @@ def test_a_router_gets_each_split_as_soon_as_it_is_wanted(tmp_path):
         assert (await polls.ask(1, host="rebound.example"))[0] == 403
 
     async def whole() -> None:
-        (tmp_path / "claims/demo").mkdir(parents=True)
+        claim = tmp_path / "claims/demo"
+        make_artifact(claim / "artifact", tiny_bert(claim / "model"))
         async with LocalSession(tmp_path) as session, aiohttp.ClientSession() as http:
             try:
                 await story(session, http)
