@@ -55,6 +55,7 @@ EXAMPLES = {
     "variable": (["A", "_a1", "https_proxy", "a.b-c"], ["", "1A", "-a", ".a", "A B", "A=B", "A\n", "Ä", "$A"]),
     "value": (["", "x", "a\nb", "$(HOME)/é", "a=b"], ["\x00", "a\x00b"]),
     "object key": (["token", ".dockerconfigjson", "a..b", "A_b-c.d", "_"], ["", ".", "..", "..a", "a/b", "a b", "ä", "a\n"]),
+    "gate": (["a", "a-b0", "errors"], ["", "0", "0a", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
     "volume": (["a", "a-b0", "0"], ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
     "mount path": (["/a", "/a/B_c.d-e", "/..a/.b"], ["", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a:b", "/ä", "/a\n"]),
     "interface": (["eth0", "br-ex", "eth0.100", "bond_0"], ["", "-a", ".a", "a b", "^docker", "=eth0", "a,b", "a/b", "ä", "a\n"]),

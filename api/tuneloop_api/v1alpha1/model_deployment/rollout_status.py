@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tuneloop_api.v1alpha1.common import LongText, ShortText
 from tuneloop_api.wire.model import MessageModel, Open
@@ -19,6 +19,9 @@ RolloutPhase: TypeAlias = Literal[
 GateVerdict: TypeAlias = Literal["Pass", "Fail", "Inconclusive", "NoData", "Error"]
 GateActionWord: TypeAlias = Literal["Advance", "Hold", "RollBack", "GiveUp"]
 RejectionWord: TypeAlias = Literal["GateFailed", "Broken", "NeverReady", "Aborted", "RolledBack"]
+MOST_REASON_CHARACTERS = 512
+GateReason: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_REASON_CHARACTERS)]
+"""Short, for many stand in one status, which the API server takes up to 3 MiB."""
 RevisionName: TypeAlias = ShortText
 Time: TypeAlias = ShortText
 
@@ -94,7 +97,7 @@ class GateLookStatus(MessageModel):
     """What was measured of the canary."""
     stable: float | None = None
     """What was measured of the stable revision. Absent: it was not asked."""
-    reason: LongText
+    reason: GateReason
     """The numbers as a sentence."""
     times: int | None = None
     """Number of times that this result came in a row. Absent: once."""

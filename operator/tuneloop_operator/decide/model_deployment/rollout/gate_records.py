@@ -6,7 +6,12 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.model_deployment.rollout_status import GateLookStatus, GateMemoryStatus, GateStatus
+from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
+    MOST_REASON_CHARACTERS,
+    GateLookStatus,
+    GateMemoryStatus,
+    GateStatus,
+)
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
@@ -19,9 +24,9 @@ _LONGEST_TEXT = 4096
 """Characters of a sentence that the API server takes."""
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, *, most: int = _LONGEST_TEXT) -> str:
     """Return a sentence as the API server takes it."""
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def written_gate(gate: GateSummary) -> GateStatus:
@@ -83,7 +88,7 @@ def _look(result: GateResult, times: int) -> GateLookStatus:
         high=None if result.high == math.inf else result.high,
         canary=result.canary,
         stable=result.stable,
-        reason=sentence(result.reason),
+        reason=sentence(result.reason, most=MOST_REASON_CHARACTERS),
         times=times if times > 1 else None,
     )
 
