@@ -67,8 +67,12 @@ def _selects(policy: Manifest, pod: Pod) -> bool:
 
 
 def _fits(selector: Manifest, labels: dict[str, str]) -> bool:
-    assert not selector.keys() - {"matchLabels"}, f"only matchLabels is understood: {selector}"
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    """Whether a selector takes these labels. Of `matchExpressions` it understands `Exists`."""
+    expressions = selector.get("matchExpressions", [])
+    assert not selector.keys() - {"matchLabels", "matchExpressions"}, selector
+    assert {expression["operator"] for expression in expressions} <= {"Exists"}, selector
+    exist = {expression["key"] for expression in expressions} <= labels.keys()
+    return exist and selector.get("matchLabels", {}).items() <= labels.items()
 
 
 def _peers(peers: list[Manifest] | None, side: str, namespace: str, pods: Sequence[Pod]) -> Iterator[str]:
