@@ -3,83 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from comparator_counts import STARTED, counts, live_counts, ratios, replayed
+from comparator_counts import STARTED, counts, live_counts, ratios
+from gate_walks import (
+    AGREEMENT,
+    ANOTHER_START,
+    BEGAN,
+    ERRORS,
+    LATENCY,
+    LIVE,
+    PLAN,
+    Walk,
+    bad,
+    good,
+    ids,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.comparison import ComparisonCounts, GapSums, GoldenCounts, LabelledCounts, PairCounts
-from tuneloop_operator.decide.model_deployment.gate_readings import GatePlan, GateReading, gate_results
+from tuneloop_api.contract.comparison import ComparisonCounts, PairCounts
+from tuneloop_operator.decide.model_deployment.gate_readings import gate_results
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
-from tuneloop_operator.decide.model_deployment.gates.gate_memory import COUNTED_EVERY, GateMemory
-from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
+from tuneloop_operator.decide.model_deployment.gates.gate_memory import COUNTED_EVERY
+from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
 from tuneloop_operator.decide.model_deployment.gates.limits import Limits
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
-
-BEGAN = datetime.fromisoformat(STARTED)
-ERRORS = GateSpec(name="errors", metric=Metric.ERRORS, margin=0.01)
-LATENCY = GateSpec(name="latency", metric=Metric.LATENCY, margin=0.1)
-AGREEMENT = GateSpec(name="agreement", metric=Metric.AGREEMENT, margin=0.05)
-ACCURACY = GateSpec(name="accuracy", metric=Metric.GOLDEN_ACCURACY, margin=0.03)
-CALIBRATION = GateSpec(name="calibration", metric=Metric.CALIBRATION, margin=0.05)
-LIVE = [ERRORS, LATENCY, AGREEMENT]
-PLAN = GatePlan(
-    deployment="reviews",
-    stable="03ab",
-    canary="7d1f",
-    min_requests=(1000, 1000, 1000),
-    step=1,
-    step_began=BEGAN,
-    rollout_began=BEGAN,
-    now=BEGAN + timedelta(seconds=30),
-)
-ANOTHER_START = "2026-11-29T11:00:00Z"
-
-
-def ids(gate: GateSpec) -> str:
-    return gate.name
-
-
-class Walk:
-    """A gate that is read again and again."""
-
-    def __init__(self, gate: GateSpec, plan: GatePlan = PLAN) -> None:
-        self.gate, self.plan = gate, plan
-        self.memory: GateMemory | None = None
-
-    def read(self, found: ComparisonCounts | Missing | None, *, after: float = 0.0, **plan: Any) -> GateReading:
-        self.plan = replace(self.plan, now=self.plan.now + timedelta(seconds=after), **plan)
-        (reading,) = gate_results([self.gate], found, self.plan, [self.memory] if self.memory else [])
-        self.memory = reading.memory
-        return reading
-
-    def read_all(self, found: ComparisonCounts) -> GateReading:
-        """Read until no look is due."""
-        for _ in range(20):
-            before = self.memory
-            reading = self.read(found)
-            if reading.memory == before:
-                return reading
-        raise AssertionError("a look was due 20 times at the same counts")
-
-
-def good(rows: int, **fields: Any) -> ComparisonCounts:
-    """An equal canary: it agrees, and takes stable's time."""
-    return counts(live=PairCounts(agree=rows, latency_ratios=ratios(at_0=rows)), **fields)
-
-
-def bad(gate: GateSpec, rows: int) -> ComparisonCounts:
-    """A canary that is far worse on half of the requests."""
-    half = rows // 2
-    match gate.metric:
-        case Metric.ERRORS:
-            return live_counts(rows, canary_failed=half)
-        case Metric.AGREEMENT:
-            return live_counts(rows, disagree=half)
-    return counts(live=PairCounts(agree=rows, latency_ratios=ratios(at_0=rows // 4, slow=rows - rows // 4)))
 
 
 @pytest.mark.parametrize("gate", LIVE, ids=ids)
@@ -304,89 +254,6 @@ def test_a_single_no_data_between_errors_is_kept_no_longer_than_it_counts() -> N
 def test_counts_that_began_anew_take_nothing_back() -> None:
     walk = after_the_first_step()
     assert walk.read(good(0, started_at=ANOTHER_START)).summary.action is GateAction.ADVANCE
-
-
-# the golden set
-
-
-def right(rows: int, **fields: Any) -> LabelledCounts:
-    sums = GapSums(rows=rows, canary_squared=rows * 0.01, stable_squared=rows * 0.01, product=rows * 0.009)
-    return LabelledCounts(rows=rows, gaps=sums, **fields)
-
-
-@pytest.mark.parametrize("gate", [ACCURACY, CALIBRATION], ids=ids)
-def test_a_golden_set_is_looked_at_once_for_the_whole_rollout(gate: GateSpec) -> None:
-    walk = Walk(gate)
-    assert walk.read(replayed(right(2000))).summary.action is GateAction.ADVANCE
-    worse = replayed(right(2000, canary_only=1500))
-    for step in (1, 2, 3):
-        reading = walk.read(worse, step=step)
-        assert (reading.summary.action, reading.memory.look) == (GateAction.ADVANCE, 1)
-
-
-def test_wrong_answers_on_golden_rows_roll_back() -> None:
-    assert Walk(ACCURACY).read(replayed(right(2000, canary_only=400))).summary.action is GateAction.ROLL_BACK
-
-
-def test_a_golden_row_without_an_answer_is_not_a_right_one() -> None:
-    pairs = PairCounts(agree=1600, canary_failed=400)
-    assert Walk(ACCURACY).read(replayed(right(1600), pairs)).summary.action is GateAction.ROLL_BACK
-
-
-def test_golden_rows_that_neither_answers_are_no_harm() -> None:
-    pairs = PairCounts(agree=1600, both_failed=400)
-    assert Walk(ACCURACY).read(replayed(right(1600), pairs)).summary.action is GateAction.ADVANCE
-
-
-def test_a_single_look_that_does_not_decide_gives_up() -> None:
-    found = Walk(ACCURACY).read(replayed(right(100, canary_only=3, stable_only=3))).summary
-    assert (found.verdict, found.action) == (Verdict.INCONCLUSIVE, GateAction.GIVE_UP)
-
-
-def test_a_replay_under_way_is_waited_for_and_never_counted() -> None:
-    walk = Walk(ACCURACY)
-    under_way = counts(golden=GoldenCounts(rows=1000, wanted=1, rows_done=120))
-    found = [walk.read(under_way, after=3600).summary for _ in range(20)][-1]
-    assert (found.verdict, found.action) == (Verdict.NO_DATA, GateAction.HOLD)
-    assert found.reason == "120 of 1000 golden rows are replayed"
-
-
-@pytest.mark.parametrize("gate", [ACCURACY, CALIBRATION], ids=ids)
-@pytest.mark.parametrize(
-    ("golden", "verdict", "reason"),
-    [
-        pytest.param(None, Verdict.NO_DATA, "has no golden set", id="no set"),
-        pytest.param(
-            GoldenCounts(problem="/g: is no file"), Verdict.ERROR, "/g: is no file", id="a set that is refused"
-        ),
-        pytest.param(
-            GoldenCounts(failure="a revision was away"), Verdict.NO_DATA, "a revision was away", id="ended early"
-        ),
-    ],
-)
-def test_a_golden_set_without_counts_says_why_and_gives_up_at_its_limit(
-    gate: GateSpec, golden: GoldenCounts | None, verdict: Verdict, reason: str
-) -> None:
-    walk = Walk(gate, replace(PLAN, now=BEGAN))
-    found = [walk.read(counts(golden=golden), after=COUNTED_EVERY).summary for _ in range(5)]
-    assert [summary.verdict for summary in found] == [verdict] * 5
-    assert [summary.action for summary in found] == [GateAction.HOLD] * 4 + [GateAction.GIVE_UP]
-    assert reason in found[0].reason
-
-
-def test_a_golden_set_without_labels_cannot_say_who_is_wrong() -> None:
-    found = Walk(ACCURACY).read(replayed(LabelledCounts(), PairCounts(agree=500))).summary
-    assert (found.verdict, found.action) == (Verdict.ERROR, GateAction.HOLD)
-    assert '"label": "positive"' in found.reason
-
-
-@pytest.mark.parametrize("rows", [0, 20])
-def test_too_few_golden_rows_for_calibration_end_as_no_data(rows: int) -> None:
-    walk = Walk(CALIBRATION, replace(PLAN, now=BEGAN))
-    without_confidence = replayed(right(rows), PairCounts(agree=500))
-    found = [walk.read(without_confidence, after=COUNTED_EVERY).summary for _ in range(5)]
-    assert found[0].reason == f"{rows} golden rows, at least 50 are needed"
-    assert [summary.action for summary in found] == [GateAction.HOLD] * 4 + [GateAction.GIVE_UP]
 
 
 # whatever comes
