@@ -98,8 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         self.say(b"", headers=headers | {"Content-Length": str(len(body))})
         is_cut_off = self.server.cut_off > 0
         self.server.cut_off -= is_cut_off
-        for start in range(0, len(body) // (1 + is_cut_off), max(1, len(body) // 10)):
-            self.wfile.write(body[start : start + len(body) // 10])
+        piece = max(1, len(body) // 10)
+        for start in range(0, len(body) // (1 + is_cut_off), piece):
+            self.wfile.write(body[start : start + piece])
             time.sleep(self.server.slow_seconds / 10)
         self.close_connection = is_cut_off
 

@@ -77,6 +77,7 @@ def test_a_router_that_begins_again_counts_from_0(models, certificates, tmp_path
             tmp_path, models.split(canary=50, stable=50), operator=following(tmp_path, operator, certificates)
         )
         with running(settings) as router:
+            until(lambda: operator.reports, seconds=20, what="the first report, which counts nothing")
             answers_of(router.url, 20)
             assert sum(operator.requests().values()) == 20
             router.process.send_signal(signal.SIGKILL)

@@ -40,7 +40,7 @@ def hub_behind_proxy(folder: Path) -> Iterator[ConnectProxy]:
     """Run a hub with the certificate `folder/ca.crt`, and the proxy that leads to it."""
     (folder / "served").mkdir()
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        (folder / "served" / name).write_text("{}")
+        (folder / "served" / name).write_text(f'{{"is": "{name}"}}')
     write_certificate(
         folder / "ca.crt", folder / "key", common_name="huggingface.co", alternative_names="DNS:huggingface.co"
     )
