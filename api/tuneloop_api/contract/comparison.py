@@ -92,14 +92,14 @@ class GapSums(MessageModel):
 
 
 class LabelledCounts(MessageModel):
-    """Rows with a label that both revisions answered, by who was wrong."""
+    """Rows with a label, by who was wrong. A revision that does not answer is wrong."""
 
     rows: int = 0
     both_wrong: int = 0
     canary_only: int = 0
     stable_only: int = 0
     gaps: GapSums = GapSums()
-    """Of these the rows for which both answers have a confidence."""
+    """Of these the rows for which there are two answers with a confidence."""
 
 
 class GoldenCounts(MessageModel):

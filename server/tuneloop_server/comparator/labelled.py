@@ -37,21 +37,23 @@ class Gaps:
 
 
 class LabelledTally:
-    """Counts of rows that both revisions answered."""
+    """Counts of rows with a label. A revision that does not answer is wrong, and so is one whose answer cannot be read."""
 
     def __init__(self) -> None:
         self.rows = self.both_wrong = self.canary_only = self.stable_only = 0
         self.gaps = Gaps()
 
-    def add(self, *, stable: Choice, canary: Choice, right: Classes) -> None:
-        """Count one row. right: the classes that its label names."""
-        stable_right, canary_right = stable.classes == right, canary.classes == right
+    def add(self, *, stable: Choice | None, canary: Choice | None, right: Classes) -> None:
+        """Count one row. None: no answer. right: the classes that its label names."""
+        stable_right = stable is not None and stable.classes == right
+        canary_right = canary is not None and canary.classes == right
         self.rows += 1
         self.both_wrong += not stable_right and not canary_right
         self.canary_only += stable_right and not canary_right
         self.stable_only += canary_right and not stable_right
-        if stable.confidence is not None and canary.confidence is not None:
-            self.gaps.add(stable=stable.confidence - stable_right, canary=canary.confidence - canary_right)
+        if stable is None or canary is None or stable.confidence is None or canary.confidence is None:
+            return
+        self.gaps.add(stable=stable.confidence - stable_right, canary=canary.confidence - canary_right)
 
     def message(self) -> LabelledCounts:
         """Return the counts as they are now."""

@@ -107,7 +107,7 @@ class ComparatorMetrics(Collector):
         outcomes = wrong | {"both_right": labelled.rows - sum(wrong.values())}
         yield self._counters(
             "tuneloop_golden_rows",
-            "Golden rows with a label that both answered.",
+            "Golden rows with a label; a revision that does not answer is wrong.",
             {(outcome,): count for outcome, count in outcomes.items()},
             "outcome",
         )

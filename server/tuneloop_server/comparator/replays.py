@@ -179,9 +179,9 @@ class Replays:
         is_warm = pair.answered_by_both and self._warm_up.is_over()
         for tally in (self.pairs, replay.pairs):
             tally.add(pair, is_warm=is_warm)
-        if pair.answered_by_both and row.right is not None:
+        if pair.is_evidence and row.right is not None:
             for labelled in (self.labelled, replay.labelled):
-                labelled.add(stable=pair.stable.choices[0], canary=pair.canary.choices[0], right=row.right)
+                labelled.add(stable=pair.stable.only_choice, canary=pair.canary.only_choice, right=row.right)
         replay.rows_done += 1
         is_away = {pair.stable.failure, pair.canary.failure} & _AWAY
         replay.away = replay.away + 1 if is_away else 0

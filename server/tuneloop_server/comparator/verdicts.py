@@ -37,6 +37,11 @@ class Side:
     seconds: float = 0.0
     failure: Failure | None = None
 
+    @property
+    def only_choice(self) -> Choice | None:
+        """Return the choice for a golden row, which is one text; None if the revision failed."""
+        return self.choices[0] if self.choices else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -52,6 +57,11 @@ class Comparison:
     def answered_by_both(self) -> bool:
         """Whether there are two answers."""
         return self.verdict in {Verdict.AGREE, Verdict.DISAGREE}
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it says anything of the revisions: not where the request was wrong, or where one had no room for it."""
+        return self.verdict not in {Verdict.REFUSED, Verdict.OVERLOADED}
 
 
 def side_of(reply: Reply, answers: AnswerFormat, *, is_golden: bool = False) -> Side:

@@ -205,4 +205,5 @@ def test_a_model_that_fails_on_every_row_is_replayed_to_the_end(tmp_path):
         comparing(comparator_config(stable.port, canary.port, golden=config), tmp_path) as comparator,
     ):
         golden = comparator.wait_for_replays().golden
-    assert (golden.pairs.canary_failed, golden.labelled.rows) == (100, 0)
+    assert (golden.pairs.canary_failed, golden.labelled.rows, golden.labelled.gaps.rows) == (100, 100, 0)
+    assert golden.labelled.canary_only + golden.labelled.both_wrong == 100

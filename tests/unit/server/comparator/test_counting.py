@@ -173,6 +173,23 @@ def test_a_row_without_a_confidence_counts_for_correctness_alone():
     assert (found.rows, found.gaps.rows) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("stable", "canary", "expected"),
+    [
+        pytest.param(choice("a", 0.9), None, (0, 1, 0), id="stable is right"),
+        pytest.param(choice("b", 0.9), None, (1, 0, 0), id="stable is wrong, too"),
+        pytest.param(None, choice("a", 0.9), (0, 0, 1), id="the canary is right"),
+        pytest.param(None, None, (1, 0, 0), id="nobody answers"),
+    ],
+)
+def test_a_revision_that_does_not_answer_a_row_is_wrong(stable, canary, expected):
+    tally = LabelledTally()
+    tally.add(stable=stable, canary=canary, right={0: "a"})
+    found = tally.message()
+    assert (found.both_wrong, found.canary_only, found.stable_only) == expected
+    assert (found.rows, found.gaps.rows) == (1, 0)
+
+
 def test_the_median_of_a_canary_that_takes_twice_the_time_is_found_by_the_gate():
     source = random.Random(1)
     ratios, exact = LatencyRatios(), []

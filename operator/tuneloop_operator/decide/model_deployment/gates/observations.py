@@ -99,17 +99,16 @@ def _golden(metric: Metric, counts: ComparisonCounts) -> Observation | Missing:
 
 
 def _golden_accuracy(labelled: LabelledCounts, pairs: PairCounts) -> Observation | Missing:
-    """A row that a revision does not answer is one that it does not get right: a canary must not pass by failing on hard rows."""
-    if labelled.rows == 0 and pairs.agree + pairs.disagree > 0:
+    if labelled.rows == 0 and pairs.rows > 0:
         return Missing(
             verdict=Verdict.ERROR,
             reason='no row of the golden set has a label; example of one: {"inputs": "A fine film.", "label": "positive"}',
         )
     paired = PairedCounts(
-        rows=labelled.rows + pairs.both_failed + pairs.canary_failed + pairs.stable_failed,
-        both_wrong=labelled.both_wrong + pairs.both_failed,
-        canary_only=labelled.canary_only + pairs.canary_failed,
-        stable_only=labelled.stable_only + pairs.stable_failed,
+        rows=labelled.rows,
+        both_wrong=labelled.both_wrong,
+        canary_only=labelled.canary_only,
+        stable_only=labelled.stable_only,
     )
     if paired.rows == 0:
         return Missing(verdict=Verdict.NO_DATA, reason="no golden row was evidence: no revision had room for them")
