@@ -33,7 +33,7 @@ class Failures(MessageModel):
     """Requests to which a revision gave no answer that can be compared, by reason. Each request counts once, by its last attempt."""
 
     connection: int = 0
-    """No connection, or it ended before the answer was whole."""
+    """No connection, or it ended before the answer was whole, or the server still loads its model."""
     timeout: int = 0
     server_error: int = 0
     """Status 5xx, and every other status that is neither 200 nor 4xx."""

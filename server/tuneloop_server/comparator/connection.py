@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from tuneloop_api.contract.router import RETRY_HEADER
 from tuneloop_server.comparator.replies import Failure, Reply, failure_of
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.comparator_config import RevisionAddress
 
+_RETRY_HEADER = RETRY_HEADER.encode()
 _HEADER_BYTES = 64 * 1024
 """Beside the body: status line, headers, and what frames chunks."""
 _INFORMATION = 200
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._received = self._body_bytes = 0
         self._sent_at = 0.0
+        self._not_begun = False
         self.requests = 0
         self.is_open = False
 
@@ -50,7 +53,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         assert self._answer is None
         self._answer = asyncio.get_running_loop().create_future()
-        self._parts, self._received, self._body_bytes = [], 0, 0
+        self._parts, self._received, self._body_bytes, self._not_begun = [], 0, 0, False
         self.requests += 1
         self._sent_at = time.perf_counter()
         self._transport.write(request)
@@ -98,6 +101,10 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             self.close()
 
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002
+        """Note a server that has not begun the request."""
+        self._not_begun |= name.lower() == _RETRY_HEADER
+
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, up to the limit."""
         self._body_bytes += len(body)
@@ -114,7 +121,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < _INFORMATION:
             return
-        failure = failure_of(status)
+        failure = failure_of(status, not_begun=self._not_begun)
         body, self._parts = b"".join(self._parts), []
         if not self._parser.should_keep_alive():
             self.close()

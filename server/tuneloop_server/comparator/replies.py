@@ -30,10 +30,12 @@ class Reply:
     failure: Failure | None = None
 
 
-def failure_of(status: int) -> Failure | None:
-    """Return what a status says; None if the body is the answer."""
+def failure_of(status: int, *, not_begun: bool = False) -> Failure | None:
+    """Return what a status says; None if the body is the answer. not_begun: another server may be asked, for this one still loads its model."""
     if status == _OK:
         return None
+    if not_begun:
+        return Failure.CONNECTION
     if status == _TOO_MANY_REQUESTS:
         return Failure.OVERLOADED
     return Failure.REFUSED if 400 <= status < 500 else Failure.SERVER_ERROR

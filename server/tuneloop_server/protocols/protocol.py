@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.responses import Response
 
+from tuneloop_api.contract.router import RETRY_HEADER
 from tuneloop_server.body_memory import BodyShare
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.protocols.body import read_body
@@ -62,6 +63,8 @@ def endpoint(
                 content = json.dumps(shaped, ensure_ascii=False).encode()
                 if error.retry_after is not None:
                     headers["retry-after"] = str(error.retry_after)
+                if error.reason == "unavailable":
+                    headers[RETRY_HEADER] = "1"
         # While draining, a client must find another server. After 413 a part of the body is unread.
         if service.draining or status == 413:
             headers["connection"] = "close"

@@ -133,6 +133,7 @@ BAD = {
     "silence": (never, "timeout"),
     "half an answer": (cut, "connection"),
     "500": (saying("positive", status=500), "server_error"),
+    "a server that still loads": (raw(b"", status=503, more="x-tuneloop-retry: 1\r\n"), "connection"),
     "a redirect": (raw(b"", status=302, more="location: http://127.0.0.1:1/\r\n"), "server_error"),
     "404": (saying("positive", status=404), "refused"),
 }

@@ -13,6 +13,7 @@ from artifact import write_manifest
 from server_process import configuration
 from starlette.routing import Route
 
+from tuneloop_api.contract.router import RETRY_HEADER
 from tuneloop_server.answers.answer_format import AnswerFormat
 from tuneloop_server.body_memory import SMALL_BYTES
 from tuneloop_server.model import EmbeddingSupport, Encoded
@@ -265,6 +266,7 @@ def test_an_early_request_is_asked_to_come_again(tmp_path):
         ready = client.get("/readyz")
         may_load.set()
     assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    assert early.headers[RETRY_HEADER] == "1"
     assert early.json() == {"error": "the model is being loaded; try again in 1 s"}
     assert (ready.status_code, ready.json()) == (503, {"error": "the model is being loaded"})
 

@@ -13,12 +13,14 @@ from splits import FULL
 from tuneloop_api.contract.router import (
     LONGEST_HOLD_SECONDS,
     MOST_COUNTED_REVISIONS,
+    RETRY_HEADER,
     OperatorAddress,
     RouterSettings,
     RouterSplit,
     split_path,
 )
 from tuneloop_operator.routers.question import question_of
+from tuneloop_router.envoy_config.routes import RETRY_HEADER as ROUTERS_RETRY_HEADER
 from tuneloop_router.operator_link import HOLD_SECONDS, Refusal, query_of
 from tuneloop_router.settings import Settings
 from tuneloop_router.split import MOST_REVISIONS, Split
@@ -99,3 +101,7 @@ def test_an_older_router_reports_no_requests_and_a_newer_one_may_say_more() -> N
 
 def test_all_revisions_of_a_split_may_be_counted() -> None:
     assert MOST_REVISIONS <= MOST_COUNTED_REVISIONS
+
+
+def test_the_header_by_which_another_server_is_asked_is_that_of_servers():
+    assert ROUTERS_RETRY_HEADER == RETRY_HEADER
