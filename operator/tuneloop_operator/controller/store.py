@@ -98,10 +98,8 @@ class Store:
         if uid is not None:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
-            self._router_reports.forget(uid)
-            self.query_answers.forget(uid)
-            self._comparisons.forget(uid)
-            self.rollout_outcomes.forget(uid)
+            for memory in (self._router_reports, self.query_answers, self._comparisons, self.rollout_outcomes):
+                memory.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)
