@@ -56,7 +56,9 @@ def exported_labels(text: str) -> dict[str, set[str]]:
     types, found = exported_types(text), {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            name = next((n for part in _PARTS if types.get(n := sample.name.removesuffix(part)) == "histogram"), sample.name)
+            name = next(
+                (n for part in _PARTS if types.get(n := sample.name.removesuffix(part)) == "histogram"), sample.name
+            )
             found.setdefault(name, set()).update(sample.labels.keys() - {"le"})
     return found  # fmt: skip
 
@@ -64,7 +66,9 @@ def exported_labels(text: str) -> dict[str, set[str]]:
 def assert_documented(text: str, *sections: str) -> None:
     """The text of a program has exactly the metrics of these sections, with their types, and their labels where it has series."""
     documented = {name: row for section in sections for name, row in rows(section).items()}
-    types = {name: type_ for name, type_ in exported_types(text).items() if not name.startswith(("process_", "python_"))}
+    types = {
+        name: type_ for name, type_ in exported_types(text).items() if not name.startswith(("process_", "python_"))
+    }
     assert types == {name: row.type for name, row in documented.items()}
     for name, labels in exported_labels(text).items():
         if name in documented:
@@ -82,7 +86,9 @@ def promtool(*arguments: str, given: str = "") -> tuple[int, str]:
     """Return the exit status of promtool, and what it wrote. Skip or fail where there is none."""
     if shutil.which("promtool") is None:
         skip_or_fail("there is no promtool on PATH: it comes with Prometheus, for example apt-get install prometheus")
-    done = subprocess.run(["promtool", *arguments], input=given, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["promtool", *arguments], input=given, capture_output=True, text=True, check=False, timeout=60
+    )
     return done.returncode, done.stdout + done.stderr
 
 

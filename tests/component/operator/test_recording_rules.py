@@ -63,7 +63,11 @@ INPUT = [
     series("envoy_cluster_membership_healthy", "1x20", revision="03ab", pod="b"),
     series("envoy_cluster_membership_healthy", "1x20", revision=""),
 ]  # fmt: skip
-STABLE, PLAIN, IDLE = {"revision": "03ab"}, {"deployment": "plain", "revision": "aaaa"}, {"deployment": "idle", "revision": "cccc"}
+STABLE, PLAIN, IDLE = (
+    {"revision": "03ab"},
+    {"deployment": "plain", "revision": "aaaa"},
+    {"deployment": "idle", "revision": "cccc"},
+)
 EXPECTED: dict[str, list[tuple[dict[str, str], float]]] = {
     "tuneloop:requests:rate5m": [
         ({"revision": "7d1f", "code": "200"}, 0.9),
