@@ -46,6 +46,7 @@ INPUT = [
     routed("0+3x20", target="03ab", revision="", code="503"),
     # its servers, with the comparator's requests
     served("0+600x20", revision="03ab", code="200"),
+    served("0+600x20", revision="7d1f", code="422", reason="validation"),
     # deployments without routers
     served("0+90x20", deployment="plain", revision="aaaa", code="200"),
     served("0+30x20", deployment="plain", revision="aaaa", code="503", reason="unavailable"),

@@ -191,6 +191,7 @@ def test_an_object_of_the_same_name_begins_at_0():
     store.put(deployment({"rollout": ROLLOUT}))
     store.put(deployment({"rollout": rolled(phase="Done")}, version=2))
     store.remove(deployment({"rollout": rolled(phase="Done")}, version=3))
+    assert set(store.rollout_outcomes.of("uid-reviews").values()) == {0}
     store.put(deployment({"rollout": rolled(phase="Done")}, version=4, uid="another"))
     assert value(series_of(store), "rollouts_total", outcome="Superseded") == 0
 

@@ -50,6 +50,13 @@ def test_a_counter_that_begins_again_goes_on(envoy, answered):
     assert answered.of(HASHES) == {"reviews-7d1f": 12, "reviews-03ab": 7}
 
 
+def test_a_counter_that_has_begun_again_since_the_last_reading_goes_on(envoy, answered):
+    envoy.counts = {"03ab": 45, "7d1f": 9}
+    answered.of(HASHES)
+    envoy.counts = {"03ab": 4, "7d1f": 3}
+    assert answered.of(HASHES) == {"reviews-7d1f": 12, "reviews-03ab": 9}
+
+
 def test_nothing_is_known_while_envoy_does_not_answer_and_nothing_is_lost(envoy, answered):
     envoy.counts = None
     assert answered.of(HASHES) is None
