@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SUPPLY_CHAIN := PYTHONPATH=dev $(BIN)/python -m supply_chain
-BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput
+BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput router
 VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 

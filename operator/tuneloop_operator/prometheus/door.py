@@ -7,19 +7,25 @@ import re
 import ssl
 import threading
 import time
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
+from tuneloop_operator.guarded_http import (
+    GuardedSession,
+    UnusableAnswerError,
+    cause_of,
+    check_encoding,
+    read_at_most,
+    reason_of,
+)
 from tuneloop_operator.prometheus.address import EXAMPLE, checked_address, may_get_token
 from tuneloop_operator.prometheus.answer import MOST_BYTES, Answer, Reply, Unanswered, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
 
     from tuneloop_operator.prometheus.query import PromQL
 
@@ -61,25 +67,16 @@ class PrometheusDoor:
         self._clock = clock
         self._turns = asyncio.Semaphore(MOST_QUERIES)
         self._authorities = _Authorities(place)
-        self._stack = AsyncExitStack()
+        self._session = GuardedSession()
 
     async def __aenter__(self) -> Self:
         """Make the connections' pool; nothing is sent."""
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                trust_env=False,  # no proxy and no netrc of the environment
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,  # a small body could become a huge one
-                timeout=aiohttp.ClientTimeout(total=None),  # `ask` has one for all
-            )
-        )
+        await self._session.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Close the connections."""
-        await self._stack.aclose()
+        await self._session.__aexit__(*failure)
 
     async def ask(self, query: PromQL) -> Answer:
         """Return the number, or why there is none in a sentence that names the address."""
@@ -98,41 +95,31 @@ class PrometheusDoor:
                 return answer_of(reply, asked=asked, answered=self._clock())
         except TimeoutError:
             return _failed(f"no answer within {self._seconds:g} s")
-        except _Failed as failed:
-            return _failed(str(failed))
-        except aiohttp.ClientConnectorCertificateError as error:
-            return _failed(f"its certificate is not trusted ({_cause(error.certificate_error)})")
-        except aiohttp.ClientConnectorError as error:
-            return _failed(f"no connection ({_cause(error.os_error)})")
-        except (aiohttp.ClientError, OSError) as error:
-            return _failed(f"the connection ended before the answer, or the answer is no HTTP ({type(error).__name__})")
+        except (UnusableAnswerError, aiohttp.ClientError, OSError) as error:
+            return _failed(reason_of(error))
 
     async def _exchange(self, place: Place, query: PromQL) -> Reply:
-        """Return the reply. Raises _Failed, and what aiohttp raises."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tuneloop-operator"}
+        """Return the reply. Raises UnusableAnswerError, and what aiohttp raises."""
         token = None if place.token_file is None else await asyncio.to_thread(_token, place.token_file)
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        async with self._session.post(
+        async with self._session.request(
+            "POST",
             f"{place.address.removesuffix('/')}/api/v1/query",
             data={"query": query, "timeout": f"{self._seconds:g}"},
-            headers=headers,
-            allow_redirects=False,  # the token, and what is asked, is for this address
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
             ssl=await asyncio.to_thread(self._authorities.context),
         ) as response:
             if 300 <= response.status < 400:
-                raise _Failed(f"HTTP {response.status}, a redirect, which is not followed: give the final address")
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise _Failed("the answer is compressed, which was not asked for")
-            body = await _read(response.content, most=MOST_BYTES + 1)
+                raise UnusableAnswerError(
+                    f"HTTP {response.status}, a redirect, which is not followed: give the final address"
+                )
+            check_encoding(response)
+            body = await read_at_most(response.content, MOST_BYTES + 1)
             content_type = response.headers.get("Content-Type", "")
             if token is not None and (token.encode() in body or token in content_type):
-                raise _Failed(f"HTTP {response.status} with an answer that repeats the token, and is not shown")
+                raise UnusableAnswerError(
+                    f"HTTP {response.status} with an answer that repeats the token, and is not shown"
+                )
             return Reply(status=response.status, content_type=content_type, body=body)
-
-
-class _Failed(Exception):  # noqa: N818  (named as the state that it reports)
-    """There is no reply. The message is the reason."""
 
 
 class _Authorities:
@@ -146,7 +133,7 @@ class _Authorities:
         self._lock = threading.Lock()
 
     def context(self) -> ssl.SSLContext | bool:
-        """Return the same context as long as the file is the same, so that connections are kept; True without TLS. Blocks. Raises _Failed."""
+        """Return the same context as long as the file is the same, so that connections are kept; True without TLS. Blocks. Raises UnusableAnswerError."""
         if not self._is_needed:
             return True
         try:
@@ -157,7 +144,9 @@ class _Authorities:
                     self._state = state
                 return self._context
         except (OSError, ssl.SSLError) as error:
-            raise _Failed(f"the file of authorities {self._path} cannot be used ({_cause(error)})") from error
+            raise UnusableAnswerError(
+                f"the file of authorities {self._path} cannot be used ({cause_of(error)})"
+            ) from error
 
 
 def _state_of(path: Path) -> tuple[int, int, int]:
@@ -166,35 +155,18 @@ def _state_of(path: Path) -> tuple[int, int, int]:
 
 
 def _token(path: Path) -> str:
-    """Return the token of a file. Raises _Failed, without the file's content."""
+    """Return the token of a file. Raises UnusableAnswerError, without the file's content."""
     try:
         with path.open("rb") as file:
             token = file.read(65537).strip()
     except OSError as error:
-        raise _Failed(f"the file with the token {path} cannot be read ({_cause(error)})") from error
+        raise UnusableAnswerError(f"the file with the token {path} cannot be read ({cause_of(error)})") from error
     if not _TOKEN.fullmatch(token):
-        raise _Failed(f"the file with the token {path} holds no token: one line of 8 or more visible ASCII characters")
+        raise UnusableAnswerError(
+            f"the file with the token {path} holds no token: one line of 8 or more visible ASCII characters"
+        )
     return token.decode()
-
-
-async def _read(content: aiohttp.StreamReader, *, most: int) -> bytes:
-    """Return the body, or its first `most` bytes."""
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) >= most:
-            break
-    return bytes(body[:most])
 
 
 def _failed(reason: str) -> Unanswered:
     return Unanswered(verdict="Error", reason=reason)
-
-
-def _cause(error: Exception) -> str:
-    """Return what the system says of an error, without aiohttp's words around it."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, ssl.SSLError):
-        return error.reason or "TLS"
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

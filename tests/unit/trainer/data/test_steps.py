@@ -157,6 +157,13 @@ def test_one_class_is_nothing_to_learn():
         assign(table(many(300, classes=1)), data=data(), labels=None)
 
 
+def test_a_class_that_only_contradicting_copies_have_is_named_where_one_class_is_left():
+    rows = [(TRAIN, f"text {index // 2}", f"c{index % 2}") for index in range(600)]
+    with pytest.raises(DataError, match=r"one label, 'c0'; .* needed; 300 rows of 'c1' were left out, since") as caught:
+        assign(table(rows), data=data(), labels=None)
+    assert caught.value.hint == "give each text one label: the label of its first row stays"
+
+
 def test_more_than_a_thousand_classes_are_refused():
     with pytest.raises(DataError, match="1,500 distinct labels, at most 1,000") as caught:
         assign(table(many(1500, classes=1500)), data=data(), labels=None)

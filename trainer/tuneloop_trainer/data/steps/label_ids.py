@@ -25,21 +25,17 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.row_table import RowTable
 
 MOST_LABELS = 1000
+_SHOWN = 3
 
 
 def run(table: RowTable, context: StepContext) -> StepResult:
     """Name the labels: those of `model.labels`, or those of the rows. Raises DataError, with advice, if a split lacks a class that it must have."""
     given = context.settings.model.labels
-    labels = _labels_of_rows(table) if given is None else list(given)
+    labels = _labels_of(table, table.splits != OUT) if given is None else list(given)
     _refuse_unusual(labels)
     classes = classes_of(table, labels)
     if len(classes) < table.row_format.fewest_classes:
-        raise DataError(
-            table.row_format.no_classes.format(label=repr(classes[0] if classes else None)),
-            hint="check columns.label, or set labelRule if the column holds a number"
-            if table.row_format.one_label
-            else None,
-        )
+        raise _too_few_classes(table, classes)
     counts = class_counts(table, classes)
     data = context.settings.data
     lacking = [
@@ -84,8 +80,8 @@ def _rows_of_classes(table: RowTable, classes: Sequence[str], *, splits: Sequenc
     return np.stack(counts) @ has
 
 
-def _labels_of_rows(table: RowTable) -> list[str]:
-    inside = np.unique(table.label_set_ids[table.splits != OUT])
+def _labels_of(table: RowTable, rows: NDArray[np.bool_]) -> list[str]:
+    inside = np.unique(table.label_set_ids[rows])
     return table.row_format.label_names({label for index in inside for label in table.label_sets[index]})
 
 
@@ -98,6 +94,20 @@ def _refuse_unusual(labels: list[str]) -> None:
         )
     if len(set(labels)) < len(labels):
         raise ConfigError(f"model.labels: {', '.join(labels)} has a class twice")
+
+
+def _too_few_classes(table: RowTable, classes: list[str]) -> DataError:
+    message = table.row_format.no_classes.format(label=repr(classes[0] if classes else None))
+    others = [name for name in classes_of(table, _labels_of(table, table.splits == OUT)) if name not in classes]
+    if others:
+        count = int(_rows_of_classes(table, others, splits=[OUT]).sum())
+        named = ", ".join(map(repr, others[:_SHOWN]))
+        return DataError(
+            f"{message}; {count:,} rows of {named} were left out, since their texts repeat others",
+            hint="give each text one label: the label of its first row stays",
+        )
+    hint = "check columns.label, or set labelRule if the column holds a number"
+    return DataError(message, hint=hint if table.row_format.one_label else None)
 
 
 def _missing_class(table: RowTable, counts: NDArray[np.int64], *, classes: Sequence[str], split: int) -> MissingClass:
