@@ -82,7 +82,7 @@ class Configuration:
 
     def answered(self) -> dict[str, int] | None:
         """Return how many requests each revision of the split has answered since the split came into force; None where Envoy does not say."""
-        return self._answered.of(revision.name for revision in self.split.revisions)
+        return self._answered.of({revision.name: self.split.hash_of(revision) for revision in self.split.revisions})
 
     def has_servers(self) -> bool:
         """Whether a ready server was found, at any time, for some revision that gets requests.

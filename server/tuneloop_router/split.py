@@ -132,6 +132,10 @@ class Split:
         """Return the revision that takes over where another fails."""
         return self.revisions[-1]
 
+    def hash_of(self, revision: Revision) -> str:
+        """Return the name of a revision without that of its deployment: the label `revision` of metrics, here and on model servers."""
+        return revision.name.removeprefix(f"{self.deployment}-")
+
     @classmethod
     def parse(cls, text: bytes) -> Split:
         """Return the split of a JSON document. Raises BadMessage."""

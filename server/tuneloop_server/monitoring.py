@@ -63,6 +63,12 @@ class Monitoring:
             "The same after temperature scaling; its mean estimates accuracy.",
             buckets=_RATIOS,
         )
+        self._entropy = self._single(
+            Histogram,
+            "tuneloop_entropy_ratio",
+            "Entropy of the labels' probabilities, as a part of the largest possible: 0 is sure, 1 is no idea.",
+            buckets=_RATIOS,
+        )
         self._truncated = self._single(
             Counter, "tuneloop_truncated_requests", "Requests with a text longer than the model takes."
         )
@@ -73,7 +79,10 @@ class Monitoring:
         self._load_seconds = self._single(
             Gauge, "tuneloop_model_load_duration_seconds", "Time from start to the first possible answer."
         )
-        self._show_model_info(manifest)
+        self._loaded_at = self._single(
+            Gauge, "tuneloop_model_last_load_timestamp_seconds", "When the model was loaded; 0 until then."
+        )
+        self._show_model_info(config, manifest)
 
     def _by_label(self, names: Sequence[str]) -> tuple[dict[str, Counter], Counter | None]:
         text = "Predictions by label: the most probable label of a text, or the type of each entity that was found."
@@ -82,8 +91,9 @@ class Monitoring:
         other = predictions.labels(**self._constant, label=OTHER) if len(names) > MOST_LABELS else None
         return counters, other
 
-    def _show_model_info(self, manifest: Manifest) -> None:
-        fixed = {"uri_digest": manifest.digest(), "dtype": "float32", "quantization": "none", "runtime": "builtin"}
+    def _show_model_info(self, config: ServerConfig, manifest: Manifest) -> None:
+        engine, dtype = config.engine or "torch", config.dtype or "fp32"
+        fixed = {"digest": manifest.digest(), "engine": engine, "dtype": dtype}
         self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
             **self._constant, **fixed
         ).set(1)
@@ -96,6 +106,7 @@ class Monitoring:
         """Note that the model answers, and how long loading took."""
         self._loaded.set(1)
         self._load_seconds.set(seconds)
+        self._loaded_at.set_to_current_time()
 
     def request_done(self, protocol: str, *, status: int, reason: Reason, seconds: float) -> None:
         """Count a request that was answered."""
@@ -113,6 +124,7 @@ class Monitoring:
         for prediction in predictions:
             self._confidence.observe(prediction.confidence)
             self._calibrated.observe(prediction.calibrated_confidence)
+            self._entropy.observe(prediction.entropy)
             counter = self._predictions.get(prediction.label, self._other)
             if counter is not None:
                 counter.inc()

@@ -36,9 +36,11 @@ from tuneloop_cli.local.session_prometheus import SessionPrometheus
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.comparators.client import ComparatorClient
 from tuneloop_operator.comparators.poller import ComparatorPoller
+from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
 from tuneloop_operator.decide.accept import refusals_of
+from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
 from tuneloop_operator.routers.local_routers import LocalRouters
@@ -84,9 +86,13 @@ class LocalSession:
             await stack.enter_async_context(self.node)
             progress, routers = (socket.create_server((LOOPBACK, 0)) for _ in range(2))
             self._settings = _settings(progress_port=progress.getsockname()[1], router_port=routers.getsockname()[1])
+            metrics = Metrics()
             self._operator = operator = Operator(
-                cluster=self.node.cluster, settings=self._settings, clock=lambda: datetime.now(UTC)
+                cluster=self.node.cluster, settings=self._settings, clock=_now, instruments=metrics
             )
+            metrics.watch_leader(lambda: True)
+            metrics.watch_depth(lambda: operator.depth)
+            metrics.watch_objects(lambda: metrics_of(operator.store, now=_now()))
             await self._serve_pods(operator, stack=stack, progress=progress, routers=routers)
             self.node.listen(operator.on_event)
             self.node.cluster.subscribe(self._notify_watchers)
@@ -97,9 +103,11 @@ class LocalSession:
             )
             stack.callback(self.node.tasks.create_task(poller.run()).cancel)
             self._prometheus = await stack.enter_async_context(
-                SessionPrometheus(directory=self.node.folders.root / "prometheus", pods=self._pods)
+                SessionPrometheus(
+                    directory=self.node.folders.root / "prometheus", pods=self._pods, operator=metrics.text
+                )
             )
-            queries = Queries(operator, ask=self._prometheus.ask, clock=lambda: datetime.now(UTC))
+            queries = Queries(operator, ask=self._prometheus.ask, clock=_now, on_answer=metrics.queried)
             stack.callback(self.node.tasks.create_task(queries.run()).cancel)
             self.node.start()
             self._stack = stack.pop_all()
@@ -259,6 +267,10 @@ class LocalSession:
     def _notify_watchers(self, event: EventType, manifest: Manifest) -> None:
         for queue in self._watchers:
             queue.put_nowait((event, manifest))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
+from tuneloop_cli.local.own_port import served_to_own_processes
+from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.prometheus.configuration import Target
 from tuneloop_cli.local.prometheus.local_prometheus import LocalPrometheus
 from tuneloop_operator.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, LOCAL_METRICS_URL, REVISION_LABEL
+from tuneloop_operator.probes import metrics_application
 from tuneloop_operator.prometheus.door import Place, PrometheusDoor
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
@@ -31,10 +35,13 @@ _LOG = logging.getLogger(__name__)
 class SessionPrometheus:
     """No Prometheus, or one, as an async context manager."""
 
-    def __init__(self, *, directory: Path, pods: Callable[[], Iterable[Manifest]]) -> None:
-        """directory: for its data; pods: those of the session."""
+    def __init__(
+        self, *, directory: Path, pods: Callable[[], Iterable[Manifest]], operator: Callable[[], bytes]
+    ) -> None:
+        """directory: for its data; pods: those of the session; operator: the metrics of its operator, in Prometheus' text format."""
         self._directory = directory
         self._pods = pods
+        self._operator = operator
         self._stack = AsyncExitStack()
         self._door: PrometheusDoor | None = None
 
@@ -54,7 +61,12 @@ class SessionPrometheus:
             return
         prometheus = await self._stack.enter_async_context(LocalPrometheus(self._directory, say=_LOG.info))
         self._door = await self._stack.enter_async_context(PrometheusDoor(Place(address=prometheus.url)))
-        self._stack.callback(asyncio.create_task(self._follow(prometheus)).cancel)
+        listening = socket.create_server((LOOPBACK, 0))
+        await self._stack.enter_async_context(
+            served_to_own_processes(metrics_application(text=self._operator), listening)
+        )
+        operator = Target(address=f"{LOOPBACK}:{listening.getsockname()[1]}", component="operator")
+        self._stack.callback(asyncio.create_task(self._follow(prometheus, operator)).cancel)
 
     async def ask(self, query: PromQL) -> Answer:
         """Return the number, or why there is none."""
@@ -63,10 +75,10 @@ class SessionPrometheus:
                 return await closed.ask(query)
         return await self._door.ask(query)
 
-    async def _follow(self, prometheus: LocalPrometheus) -> None:
+    async def _follow(self, prometheus: LocalPrometheus, operator: Target) -> None:
         known: list[Target] = []
         while True:
-            if (found := targets_of(self._pods())) != known:
+            if (found := [operator, *targets_of(self._pods())]) != known:
                 try:
                     prometheus.targets(found)
                     known = found
@@ -84,6 +96,7 @@ def targets_of(pods: Iterable[Manifest]) -> list[Target]:
             namespace=pod["metadata"]["namespace"],
             deployment=pod["metadata"]["labels"][DEPLOYMENT_LABEL],
             revision=pod["metadata"]["labels"].get(REVISION_LABEL, ""),
+            component=pod["metadata"]["labels"].get(COMPONENT_LABEL, "server"),
         )
         for pod, address in found
     ]

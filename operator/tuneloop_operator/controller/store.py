@@ -16,6 +16,7 @@ from tuneloop_operator.controller.query_answers import QueryAnswers
 from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
+from tuneloop_operator.metrics.rollout_outcomes import RolloutOutcomes
 from tuneloop_operator.names import is_comparator
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Store:
         self._router_reports = RouterReports()
         self.query_answers = QueryAnswers()
         """What Prometheus answered to the queries of gates, by uid of the deployment."""
+        self.rollout_outcomes = RolloutOutcomes()
         self._comparisons = Comparisons()
         self._listeners: list[Callable[[Manifest], None]] = []
 
@@ -78,8 +80,10 @@ class Store:
         known = self._objects.get(key) or self._deleted.get(manifest["metadata"].get("uid", ""))
         if known is not None and not _is_newer(manifest, known):
             return False
-        manifest = self._trimmed(manifest, known=self._objects.get(key))
-        if key in self._objects:
+        replaced = self._objects.get(key)
+        manifest = self._trimmed(manifest, known=replaced)
+        if replaced is not None:
+            self.rollout_outcomes.changed(replaced, manifest)
             self._drop(key)
         self._objects[key] = manifest
         self._by_kind.setdefault(key[0], {})[key] = None
@@ -94,9 +98,8 @@ class Store:
         if uid is not None:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
-            self._router_reports.forget(uid)
-            self.query_answers.forget(uid)
-            self._comparisons.forget(uid)
+            for memory in (self._router_reports, self.query_answers, self._comparisons, self.rollout_outcomes):
+                memory.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
         known = self._objects.get(key)

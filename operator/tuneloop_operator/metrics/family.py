@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.progress import ProgressMessage
     from tuneloop_operator.cluster import Kind, Manifest
+    from tuneloop_operator.metrics.rollout_outcomes import RolloutOutcomes
     from tuneloop_operator.state.router_report import RouterReport
 
 
@@ -33,6 +34,10 @@ class Objects(Protocol):
     def router_reports(self, uid: str) -> tuple[RouterReport, ...]:
         """Return what the routers of a deployment reported last."""
 
+    @property
+    def rollout_outcomes(self) -> RolloutOutcomes:
+        """How roll-outs ended."""
+
 
 class Family:
     """One metric with its series."""
@@ -41,10 +46,10 @@ class Family:
         self._name = f"{name}_total" if kind == "counter" else name
         self._lines = [f"# HELP {self._name} {about}\n# TYPE {self._name} {kind}\n"]
 
-    def add(self, labels: str, value: float | None) -> None:
-        """Add a series, unless there is no value."""
+    def add(self, labels: str, value: float | None, *, suffix: str = "") -> None:
+        """Add a series, unless there is no value. suffix: of the parts of a histogram."""
         if value is not None:
-            self._lines.append(f"{self._name}{{{labels}}} {float(value)}\n")
+            self._lines.append(f"{self._name}{suffix}{{{labels}}} {float(value)}\n")
 
     @property
     def text(self) -> str:

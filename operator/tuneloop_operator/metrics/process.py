@@ -43,6 +43,8 @@ class Metrics:
         self._queries = self._counter(
             "tuneloop_prometheus_queries", "Queries of gates; Number, NoData or Error.", "result"
         )
+        for result in ("Number", "NoData", "Error"):
+            self._queries.labels(result)
         self._depth = Gauge("tuneloop_work_queue_depth", "Objects that wait for a worker.", registry=self.registry)
         self._waited = self._histogram("tuneloop_work_queue_wait_seconds", "From due to taken by a worker.")
         self._reconciles = self._histogram("tuneloop_reconcile_seconds", "Work on one object.", "kind")

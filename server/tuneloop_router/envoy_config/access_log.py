@@ -31,8 +31,8 @@ _LINE = {
 
 
 _VALUES = {
-    "target": "%UPSTREAM_CLUSTER%",
-    "revision": REVISION,
+    "target": "%CLUSTER_METADATA(tuneloop:hash)%",
+    "revision": "%UPSTREAM_METADATA(tuneloop:hash)%",
     "code": "%RESPONSE_CODE%",
 }
 _DURATION, _FIRST_BYTE = "%DURATION%", "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%"
@@ -42,7 +42,9 @@ _ANSWERED = {
     }
 }
 """A client that leaves before the first byte has status 0."""
-ANSWERED = r"router\.requests\..*\.revision\.[^.]+\.code\.[1-5][0-9][0-9]"
+_SCOPE = {"prefix": "router", "enable_eviction": True}
+"""What does not move between two sweeps (`stats_eviction_interval`) goes: the series of old revisions would stay as long as Envoy."""
+ANSWERED = r"router\.requests_total\..*\.revision\.[^.]+\.code\.[1-5][0-9][0-9]"
 """Pattern of the names of counters of requests that had an answer. Envoy writes the labels into the name, one after another."""
 _OF_REVISION = re.compile(r".*\.revision\.([^.]+)\.code\.[0-9]+")
 
@@ -51,21 +53,24 @@ def access_log(deployment: str) -> list[Json]:
     """Return the loggers of the front.
 
     Counters are our own, since a cluster that falls back counts the answers of stable as the canary's. Label `target` is the cluster that the
-    weights chose, `revision` who answered; empty if nobody did. Times are in milliseconds.
+    weights chose, `revision` who answered; empty if nobody did. Times are in milliseconds, for Envoy's histograms hold whole numbers.
     """
     requests = {
-        "stat": {"name": "requests", "tags": _tags(deployment, "target", "revision", "code")},
+        "stat": {"name": "requests_total", "tags": _tags(deployment, "target", "revision", "code")},
         "value_fixed": 1,
     }
     return [
-        _stats("stats", counters=[requests], histograms=[_time(deployment, "duration", _DURATION)]),
-        {**_stats("first-byte", histograms=[_time(deployment, "first_byte", _FIRST_BYTE)]), "filter": _ANSWERED},
+        _stats("stats", counters=[requests], histograms=[_time(deployment, "duration_milliseconds", _DURATION)]),
+        {
+            **_stats("first-byte", histograms=[_time(deployment, "first_byte_milliseconds", _FIRST_BYTE)]),
+            "filter": _ANSWERED,
+        },
         typed("stdout", "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": _LINE}),
     ]
 
 
 def _stats(name: str, **fields: list[Json]) -> Json:
-    return typed(name, "envoy.extensions.access_loggers.stats.v3.Config", stats_scope={"prefix": "router"}, **fields)
+    return typed(name, "envoy.extensions.access_loggers.stats.v3.Config", stats_scope=_SCOPE, **fields)
 
 
 def _time(deployment: str, name: str, value: str) -> Json:
@@ -84,7 +89,7 @@ def _tags(deployment: str, *names: str) -> list[Json]:
 
 
 def answered_by_revision(counters: Mapping[str, str]) -> dict[str, int]:
-    """Return how many requests each revision has answered since Envoy started. counters: those whose names match `ANSWERED`.
+    """Return how many requests each revision, by its hash, has answered. counters: those whose names match `ANSWERED`.
 
     A request that was tried again counts once, for the revision that answered in the end.
     """

@@ -64,8 +64,8 @@ def target_cluster_name(split: Split, revision: Revision) -> str:
 
 
 def comparator_cluster_name(split: Split) -> str:
-    """Return the name of the comparator's cluster. No revision can be called so."""
-    return f"{split.deployment}/shadow/comparator"
+    """Return the name of the comparator's cluster. It has no revision, and so has no metric of it."""
+    return f"{split.deployment}//comparator"
 
 
 def _by_name(split: Split) -> dict[str, Json]:
@@ -77,12 +77,13 @@ def _by_name(split: Split) -> dict[str, Json]:
 
 def _revision_cluster(split: Split, revision: Revision) -> Json:
     name = revision_cluster_name(split, revision)
-    metadata = {"filter_metadata": {"tuneloop": {"revision": revision.name}}}
     host = f"{revision.host}:{revision.port}"
+    metadata = _metadata(split, revision)
     load_assignment = endpoints(name, tcp_address(revision.host, revision.port), hostname=host, metadata=metadata)
     return message(
         _CLUSTER,
         name=name,
+        metadata=metadata,
         cluster_type=_DNS,
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy="LEAST_REQUEST",
@@ -136,6 +137,7 @@ def _fallback_cluster(split: Split, revision: Revision) -> Json:
     return message(
         _CLUSTER,
         name=target_cluster_name(split, revision),
+        metadata=_metadata(split, revision),
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy="CLUSTER_PROVIDED",
         circuit_breakers=_LIMITS,  # its own: the retries of a dead canary are counted here
@@ -145,6 +147,11 @@ def _fallback_cluster(split: Split, revision: Revision) -> Json:
             clusters=[revision_cluster_name(split, revision), revision_cluster_name(split, split.stable)],
         ),
     )
+
+
+def _metadata(split: Split, revision: Revision) -> Json:
+    """Return what the access log knows of a revision: its name, and the hash that is its label in metrics."""
+    return {"filter_metadata": {"tuneloop": {"revision": revision.name, "hash": split.hash_of(revision)}}}
 
 
 def _comparator_cluster(split: Split, shadow: Shadow) -> Json:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tuneloop_router.envoy_config.typed import Json
 
 ADMIN_CLUSTER = "admin"
-_PAGES = {"/metrics": "/stats/prometheus?usedonly", "/readyz": "/ready"}
+_PAGES = {"/metrics": "/stats/prometheus", "/readyz": "/ready"}
 
 
 def metrics_port(places: Places) -> Json:

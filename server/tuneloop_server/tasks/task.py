@@ -39,6 +39,8 @@ class Prediction:
     """Probability of the label: softmax(logits)."""
     calibrated_confidence: float
     """Probability of the label after temperature scaling: softmax(logits / temperature)."""
+    entropy: float
+    """Of softmax(logits), as a part of the largest that so many labels can have (`uncertainty.entropy_ratio`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number
 from tuneloop_server.tasks.task import Answer, OutputTensor, Prediction, Task, Tensors
+from tuneloop_server.tasks.uncertainty import entropy_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ def answer(_: str, windows: Sequence[Window], parameters: TextClassificationPara
         label=facts.labels[probabilities.index(confidence)],
         confidence=confidence,
         calibrated_confidence=max(softmax([logit / facts.temperature for logit in logits])),
+        entropy=entropy_ratio(probabilities),
     )
     value = [{"label": facts.labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
     return Answer(value=value, predictions=[prediction])

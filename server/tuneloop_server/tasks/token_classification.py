@@ -22,6 +22,7 @@ from tuneloop_server.tasks.entities import (
     without_overlaps,
 )
 from tuneloop_server.tasks.task import Answer, Prediction, Task
+from tuneloop_server.tasks.uncertainty import entropy_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,9 +126,13 @@ def _entities(
 
 
 def _prediction(entity: Entity) -> Prediction:
-    calibrated = [token.calibrated_confidence for token in entity.tokens]
+    """Return the prediction of an entity. Its calibrated confidence and its entropy are means over its tokens."""
+    tokens = entity.tokens
     return Prediction(
-        label=entity.type, confidence=entity.score, calibrated_confidence=sum(calibrated) / len(calibrated)
+        label=entity.type,
+        confidence=entity.score,
+        calibrated_confidence=sum(token.calibrated_confidence for token in tokens) / len(tokens),
+        entropy=sum(entropy_ratio(token.scores.tolist()) for token in tokens) / len(tokens),
     )
 
 

@@ -58,7 +58,7 @@ def test_a_client_that_leaves_before_its_answer_is_not_counted(stage):
     unanswered = Admin(str(stage.router.folder / "admin.sock"))
 
     def left() -> int:
-        return sum(map(int, unanswered.matching(r"router\.requests\..*\.code\.0").values()))
+        return sum(map(int, unanswered.matching(r"router\.requests_total\..*\.code\.0").values()))
 
     before = left()
     with socket.create_connection(("127.0.0.1", stage.router.port)) as client:

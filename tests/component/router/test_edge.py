@@ -7,7 +7,7 @@ import json
 
 import pytest
 from raw_http import connect, exchange_all, read_all
-from router_process import answers_of, exchange, stream
+from router_process import exchange, stream
 from waiting import until
 
 FIRST, SECOND = {"x-api-key": "first-key"}, {"authorization": "Bearer second-key"}
@@ -205,20 +205,3 @@ def test_a_health_check_names_the_server_that_it_asks(stage):
 )  # fmt: skip
 def test_the_second_port_has_two_pages(stage, method, path, status):
     assert exchange(stage.router.metrics_port, method, path, headers={})[0] == status
-
-
-def test_metrics_count_by_target_and_revision_in_few_series(stage):
-    stage.publish(canary=30, middle=0, stable=70)
-    answers_of(stage.router.url, 100)
-
-    def series() -> list[str]:
-        text = exchange(stage.router.metrics_port, "GET", "/metrics", headers={})[2]
-        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        return lines if any("router_first_byte" in line for line in lines) else []
-
-    found = until(series, seconds=20, what="histograms appear")
-    counted = [line for line in found if line.startswith("envoy_router_requests") and 'code="200"' in line]
-    wanted = 'deployment="reviews",target="reviews/canary/or-stable",revision="canary"'
-    assert any(wanted in line for line in counted), counted
-    assert any("envoy_cluster_membership_healthy" in line and 'revision="middle"' in line for line in found)
-    assert len(found) <= 200

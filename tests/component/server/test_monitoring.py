@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from artifact import manifest_of
 from prometheus_client import generate_latest
@@ -28,7 +30,7 @@ def monitoring_of(tmp_path, labels: list[str]) -> Monitoring:
 
 
 def predictions_of(*labels: str) -> list[Prediction]:
-    return [Prediction(label=label, confidence=0.9, calibrated_confidence=0.5) for label in labels]
+    return [Prediction(label=label, confidence=0.9, calibrated_confidence=0.5, entropy=0.25) for label in labels]
 
 
 def test_labels_beyond_the_limit_count_as_other(tmp_path):
@@ -76,7 +78,9 @@ def test_gauges_say_what_is_loaded_since_when_and_how_many_texts_wait(tmp_path):
     monitoring = monitoring_of(tmp_path, ["no"])
     gauges = ("model_loaded", "model_load_duration_seconds", "queue_requests", "draining", "inflight_requests")
     assert [value(monitoring, name) for name in gauges] == [0, 0, 0, 0, 0]
+    begun = time.time()
     monitoring.model_loaded(7.5)
+    assert begun <= value(monitoring, "model_last_load_timestamp_seconds") <= time.time()
     monitoring.watch_queue(lambda: 3)
     assert [value(monitoring, name) for name in gauges[:3]] == [1, 7.5, 3]
 
@@ -84,8 +88,14 @@ def test_gauges_say_what_is_loaded_since_when_and_how_many_texts_wait(tmp_path):
 def test_model_info_names_the_artifact_by_its_digest(tmp_path):
     manifest = manifest_of(["no"])
     monitoring = Monitoring(configuration(tmp_path), manifest, label_names=["no"])
-    fixed = {"uri_digest": manifest.digest(), "dtype": "float32", "quantization": "none", "runtime": "builtin"}
-    assert value(monitoring, "model_info", **fixed) == 1
+    assert value(monitoring, "model_info", digest=manifest.digest(), engine="torch", dtype="fp32") == 1
+
+
+def test_model_info_names_the_engine_and_its_numbers(tmp_path):
+    manifest = manifest_of(["no"])
+    config = configuration(tmp_path, engine="onnx", dtype="int8")
+    monitoring = Monitoring(config, manifest, label_names=["no"])
+    assert value(monitoring, "model_info", digest=manifest.digest(), engine="onnx", dtype="int8") == 1
 
 
 def value(monitoring: Monitoring, name: str, **labels: str) -> float | None:

@@ -28,7 +28,7 @@ from tuneloop_server.tasks.task import Answer, Prediction, Task
 def length_answer(text, windows, parameters, facts):
     tokens = int(windows[0].logits[0])
     label = "long" if tokens > parameters["limit"] else "short"
-    prediction = Prediction(label=label, confidence=0.75, calibrated_confidence=0.5)
+    prediction = Prediction(label=label, confidence=0.75, calibrated_confidence=0.5, entropy=0.25)
     return Answer(value={"text": text, "tokens": tokens, "label": label}, predictions=[prediction])
 
 

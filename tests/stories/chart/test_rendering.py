@@ -14,7 +14,8 @@ from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd import generator as crd
 from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS
 from tuneloop_operator.desired.common.volumes import CA_DIRECTORY
-from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL
+from tuneloop_operator.metrics.recording_rules import recording_rules
+from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL, DEPLOYMENT_LABEL
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
 
@@ -270,6 +271,8 @@ def test_selectors_find_the_operators_pods(helm, values):
                 if spec["selector"]["matchLabels"].items() <= s["metadata"]["labels"].items()
             ]
             assert len(chosen) == 1
+        elif found["metadata"]["name"].endswith("-models"):
+            assert found["spec"]["selector"] == {"matchExpressions": [{"key": DEPLOYMENT_LABEL, "operator": "Exists"}]}
         elif found["kind"] in {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor"}:
             selector = spec.get("podSelector") or spec["selector"]
             assert selector["matchLabels"].items() <= labels
@@ -287,9 +290,51 @@ def test_a_monitor_is_made_where_the_cluster_has_its_kind(helm, create, served, 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
 def test_a_monitor_keeps_the_namespace_of_each_job_in_its_metrics(helm, kind):
     objects = helm.rendered({"monitor": {"create": "always", "kind": kind}})
-    (monitor,) = of_kind(objects, kind)
+    (monitor, *_) = of_kind(objects, kind)
     (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["honorLabels"] is True
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [("models", "PodMonitor"), ("rules", "PrometheusRule")],
+    ids=["the monitor of models", "the rules"],
+)
+@pytest.mark.parametrize(
+    ("create", "served", "made"),
+    [("auto", [], 0), ("auto", [PROMETHEUS], 1), ("always", [], 1), ("never", [PROMETHEUS], 0)],
+)
+def test_each_part_of_the_monitoring_can_be_switched(helm, part, kind, create, served, made):
+    objects = helm.rendered({"monitor": {part: {"create": create}}}, served=served)
+    assert len(of_kind(objects, kind)) == made
+
+
+def test_the_rules_of_a_cluster_are_those_of_local_mode(helm):
+    values = {"monitor": {"labels": {"release": "prometheus"}, "rules": {"labels": {"role": "rules"}}}}
+    (rules,) = of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule")
+    assert rules["spec"] == yaml.safe_load(recording_rules())
+    assert {"release": "prometheus", "role": "rules"}.items() <= rules["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"),
+    [
+        ({}, {"matchNames": ["tuneloop-system"]}),
+        ({"watchNamespaces": ["team-a", "team-b"]}, {"matchNames": ["team-a", "team-b"]}),
+        ({"rbac": {"scope": "cluster"}}, {"any": True}),
+    ],
+    ids=["its own", "two", "all"],
+)
+def test_models_are_scraped_in_the_namespaces_that_the_operator_watches(helm, values, namespaces):
+    (monitor,) = of_kind(helm.rendered(values, served=[PROMETHEUS]), "PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == namespaces
+
+
+def test_a_program_in_a_pod_cannot_write_the_names_of_another_deployment(helm):
+    (monitor,) = of_kind(helm.rendered(served=[PROMETHEUS]), "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is False
+    assert {"deployment", "revision", "component"} == {rule["targetLabel"] for rule in endpoint["relabelings"]}
 
 
 @pytest.mark.parametrize("values", [{}, {"crds": {"keep": False}}], ids=["kept", "removed with the release"])

@@ -219,7 +219,7 @@ def test_routers_that_refuse_a_split_are_counted_for_deployments_that_have_route
         store.put_router_report(f"uid-{name}", RouterReport(router=router, in_force=7, refused=refused))
     found = parsed(metrics_of(store, now=NOW).encode())
     counts = {
-        dict(labels)["name"]: count
+        dict(labels)["deployment"]: count
         for (name, labels), count in found.items()
         if name == "tuneloop_model_deployment_refusing_routers"
     }

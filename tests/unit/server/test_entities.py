@@ -140,6 +140,11 @@ def test_a_counted_entity_has_the_mean_confidence_of_its_tokens_before_and_after
     assert prediction.calibrated_confidence == pytest.approx(mean(1.0, 4.0))
 
 
+def test_a_counted_entity_has_the_mean_entropy_of_its_tokens():
+    (prediction,) = tagged(("a", {"B-PER": 900.0}), ("b", {"I-PER": 900.0, "I-LOC": 900.0 - 1e-4})).predictions
+    assert prediction.entropy == pytest.approx((0 + math.log(2) / math.log(5)) / 2, abs=1e-4)
+
+
 @pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
 def test_an_answer_is_read_back_as_the_entities_that_it_lists(strategy):
     """The comparator compares two models by it."""

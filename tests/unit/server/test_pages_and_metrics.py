@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -40,7 +41,7 @@ def monitoring(config) -> Monitoring:
     monitoring.request_done("hf", status=200, reason="ok", seconds=0.02)
     monitoring.encoded([Encoded(ids=[1, 2], truncated=True), Encoded(ids=[3], truncated=True)])
     monitoring.encoded([Encoded(ids=[1])])
-    monitoring.predicted([Prediction(label="yes", confidence=0.9, calibrated_confidence=0.6)])
+    monitoring.predicted([Prediction(label="yes", confidence=0.9, calibrated_confidence=0.6, entropy=0.25)])
     monitoring.pass_done(waited=[0.25, 0.5], seconds=0.125)
     return monitoring
 
@@ -73,12 +74,15 @@ def test_every_metric_has_its_name_its_labels_and_its_value(monitoring):
         ("confidence_ratio_sum",): 0.9,
         ("calibrated_confidence_ratio_count",): 1,
         ("calibrated_confidence_ratio_sum",): 0.6,
+        ("entropy_ratio_count",): 1,
+        ("entropy_ratio_sum",): 0.25,
         ("truncated_requests_total",): 1,
         ("tokens_total", "direction"): 4,
         ("predictions_total", "label"): 1,
         ("model_loaded",): 1,
         ("model_load_duration_seconds",): 1.5,
-        ("model_info", "dtype", "quantization", "runtime", "uri_digest"): 1,
+        ("model_last_load_timestamp_seconds",): pytest.approx(time.time(), abs=60),
+        ("model_info", "digest", "dtype", "engine"): 1,
     }
 
 
@@ -90,10 +94,9 @@ def test_the_labels_of_the_metrics_have_known_values(monitoring):
     assert labels["tuneloop_tokens_total"] == CONSTANT | {"direction": "prompt"}
     assert labels["tuneloop_predictions_total"] == CONSTANT | {"label": "yes"}
     assert labels["tuneloop_model_info"] == CONSTANT | {
-        "uri_digest": MANIFEST.digest(),
-        "dtype": "float32",
-        "quantization": "none",
-        "runtime": "builtin",
+        "digest": MANIFEST.digest(),
+        "engine": "torch",
+        "dtype": "fp32",
     }
 
 
@@ -106,6 +109,7 @@ def test_the_labels_of_the_metrics_have_known_values(monitoring):
         ("batch_size_requests", [float(2**power) for power in range(11)]),
         ("confidence_ratio", RATIOS),
         ("calibrated_confidence_ratio", RATIOS),
+        ("entropy_ratio", RATIOS),
     ],
 )
 def test_the_buckets_are_those_of_the_dashboards(monitoring, name, buckets):

@@ -103,6 +103,19 @@ def test_the_prediction_is_the_most_probable_label_with_both_confidences(functio
     assert prediction.calibrated_confidence == pytest.approx(softmax([0.0, 1.5, 1.0])[1])
 
 
+@pytest.mark.parametrize(
+    ("logits", "entropy"),
+    [
+        pytest.param((2.0, 2.0, 2.0), 1.0, id="no idea"),
+        pytest.param((-900.0, 900.0, -900.0), 0.0, id="sure"),
+        pytest.param((-900.0, 5.0, 5.0), math.log(2) / math.log(3), id="two of three"),
+        pytest.param((4.0,), 0.0, id="one label"),
+    ],
+)
+def test_the_entropy_is_a_part_of_the_largest_possible(logits, entropy):
+    assert answer(*logits).predictions[0].entropy == pytest.approx(entropy)
+
+
 def test_every_label_has_its_own_series():
     assert TEXT_CLASSIFICATION.label_names(["B-x", "O"]) == ["B-x", "O"]
 

@@ -11,7 +11,7 @@ from tuneloop_cli.local.processes.ports import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-CONFIGURATION, TARGETS, LOG = "prometheus.json", "targets.json", "prometheus.log"
+CONFIGURATION, TARGETS, RULES, LOG = "prometheus.json", "targets.json", "recording_rules.yaml", "prometheus.log"
 """Files in its folder, which is its working directory: a path in its configuration would be read as a pattern."""
 _RETENTION = ("--storage.tsdb.retention.time=2d", "--storage.tsdb.retention.size=256MB")
 _QUERIES = ("--query.timeout=10s", "--query.max-concurrency=4")
@@ -19,14 +19,16 @@ _QUERIES = ("--query.timeout=10s", "--query.max-concurrency=4")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A process whose `/metrics` is scraped: a model server, a router, a comparator."""
+    """A process whose `/metrics` is scraped. Its labels are those that the PodMonitor of the chart gives it; an empty one is none."""
 
     address: str
     """HOST:PORT, of loopback."""
-    namespace: str
-    deployment: str
+    namespace: str = ""
+    deployment: str = ""
     revision: str = ""
     """Empty for what serves all revisions."""
+    component: str = "server"
+    """server, router, comparator, or operator."""
 
 
 def command(program: str, *, port: int) -> list[str]:
@@ -44,7 +46,8 @@ def configuration_text(*, scrape_seconds: int) -> str:
         "honor_labels": True,  # a series that names its deployment and revision itself keeps them, as in a cluster
         "file_sd_configs": [{"files": [TARGETS], "refresh_interval": "5s"}],
     }
-    return json.dumps({"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": [job]})
+    every = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+    return json.dumps({"global": every, "rule_files": [RULES], "scrape_configs": [job]})
 
 
 def targets_text(targets: Iterable[Target]) -> str:
@@ -57,6 +60,7 @@ def targets_text(targets: Iterable[Target]) -> str:
                     "namespace": target.namespace,
                     "deployment": target.deployment,
                     "revision": target.revision,
+                    "component": target.component,
                 },
             }
             for target in targets

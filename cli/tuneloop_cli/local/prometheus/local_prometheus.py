@@ -24,12 +24,14 @@ from tuneloop_cli.local.processes.ports import LOOPBACK, Ports
 from tuneloop_cli.local.prometheus.configuration import (
     CONFIGURATION,
     LOG,
+    RULES,
     TARGETS,
     command,
     configuration_text,
     targets_text,
 )
 from tuneloop_cli.local.prometheus.program import cache_folder, find_program
+from tuneloop_operator.metrics.recording_rules import recording_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,6 +75,7 @@ class LocalPrometheus:
             stack.callback(ports.close)
             port = ports.reserve("prometheus")
             self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / RULES).write_text(recording_rules())
             (self._folder / CONFIGURATION).write_text(configuration_text(scrape_seconds=self._scrape_seconds))
             self.targets(())
             process = await self._start(command(str(program), port=port))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def numbers(tmp_path_factory):
     Gauge("own_labels", "As a model server has them.", ["deployment", "revision"], registry=registry).labels(
         deployment="reviews", revision="reviews-own"
     ).set(7)
+    begun = time.monotonic()
+    Gauge("tuneloop_requests_total", "As a model server counts.", ["revision", "code"], registry=registry).labels(
+        revision="reviews-own", code="200"
+    ).set_function(lambda: 20 * (time.monotonic() - begun))
     folder = tmp_path_factory.mktemp("session") / "a * folder [x]"
     with scraped(folder, registry) as found:
         yield found
@@ -56,6 +61,12 @@ def test_labels_that_a_series_has_itself_stay(numbers):
     own = total("own_labels", equals("namespace", "default"), equals("revision", "reviews-own"))
     assert numbers.until(own).value == 7.0
     assert isinstance(numbers.ask(written("{exported_revision!=''}", {})), Unanswered)
+
+
+def test_the_recording_rules_are_those_of_a_cluster(numbers):
+    numbers.prometheus.targets([target(numbers)])
+    rate = total("tuneloop:requests:rate5m", equals("deployment", "reviews"), equals("revision", "reviews-own"))
+    assert numbers.until(rate).value > 0
 
 
 def test_a_target_without_a_revision_has_no_such_label(numbers):

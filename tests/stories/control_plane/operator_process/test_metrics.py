@@ -36,6 +36,8 @@ def test_the_metrics_of_a_job_go_with_it(operator, place):
         "tuneloop_jobs",
         "tuneloop_model_deployments",
         "tuneloop_model_deployment_refusing_routers",
+        "tuneloop_traffic_weight_ratio",
+        "tuneloop_rollouts",
         "tuneloop_router_polls",
         "tuneloop_prometheus_queries",
         "tuneloop_job_progress_ratio",

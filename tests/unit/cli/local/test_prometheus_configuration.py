@@ -10,7 +10,7 @@ from tuneloop_cli.local.prometheus.configuration import Target, command, configu
 from tuneloop_cli.local.prometheus.program import cache_folder
 
 SERVER = Target(address="127.0.0.1:8000", namespace="default", deployment="reviews", revision="reviews-1a2b")
-ROUTER = Target(address="127.0.0.1:8001", namespace="default", deployment="reviews")
+ROUTER = Target(address="127.0.0.1:8001", namespace="default", deployment="reviews", component="router")
 
 
 def test_it_listens_on_loopback_alone():
@@ -25,14 +25,17 @@ def test_no_path_is_a_pattern():
 
 def test_a_scrape_ends_before_the_next_one():
     written = yaml.safe_load(configuration_text(scrape_seconds=5))
-    assert written["global"] == {"scrape_interval": "5s", "scrape_timeout": "5s"}
+    assert written["global"] == {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"}
 
 
 def test_each_target_has_its_own_labels():
     first, second = json.loads(targets_text([SERVER, ROUTER]))
     labels = {"namespace": "default", "deployment": "reviews"}
-    assert first == {"targets": ["127.0.0.1:8000"], "labels": labels | {"revision": "reviews-1a2b"}}
-    assert second == {"targets": ["127.0.0.1:8001"], "labels": labels | {"revision": ""}}
+    assert first == {
+        "targets": ["127.0.0.1:8000"],
+        "labels": labels | {"revision": "reviews-1a2b", "component": "server"},
+    }
+    assert second == {"targets": ["127.0.0.1:8001"], "labels": labels | {"revision": "", "component": "router"}}
 
 
 def test_no_target_is_an_empty_list():

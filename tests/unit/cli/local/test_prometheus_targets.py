@@ -29,7 +29,7 @@ def test_a_server_is_scraped_at_its_port_with_its_revision():
 
 def test_a_router_is_scraped_at_its_second_port():
     (target,) = targets_of([pod(ROUTER, FRONT | SECOND)])
-    assert (target.address, target.revision) == ("127.0.0.1:9000", "")
+    assert (target.address, target.revision, target.component) == ("127.0.0.1:9000", "", "router")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""The recording rules by the real promtool, on series with the labels that docs/metrics.md lists, which are those that the programs export."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from metrics_page import PAGE, ROOT, RULES, lint, names_in_rules, promtool, rows
+
+BY_NAME = {name: row for section in ("Model servers", "Routers") for name, row in rows(section).items()}
+OF = {"namespace": "team", "deployment": "reviews", "pod": "a"}
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    """Return a series as a scrape in a cluster stores it. Labels that do not matter get any value."""
+    base = name.removesuffix("_bucket")
+    wanted = BY_NAME[base].labels | {"namespace", "deployment", "pod"} | ({"le"} if base != name else set())
+    given = dict.fromkeys(wanted, "any") | OF | labels
+    assert given.keys() == wanted, "a label that no program has"
+    text = ",".join(f'{label}="{value}"' for label, value in sorted(given.items()))
+    return {"series": f"{name}{{{text}}}", "values": values}
+
+
+def routed(values: str, **labels: str) -> dict[str, str]:
+    return series("envoy_router_requests_total", values, **labels)
+
+
+def served(values: str, **labels: str) -> dict[str, str]:
+    return series("tuneloop_requests_total", values, **labels)
+
+
+def buckets(name: str, *counts: tuple[str, str], **labels: str) -> list[dict[str, str]]:
+    return [series(f"{name}_bucket", values, le=edge, **labels) for edge, values in counts]
+
+
+INPUT = [
+    # a deployment with two routers, whose canary 7d1f is dying: 10 % of its requests are answered by stable
+    routed("0+54x20", target="7d1f", revision="7d1f", code="200"),
+    routed("0+6x20", target="7d1f", revision="03ab", code="200"),
+    routed("0+60x20", target="03ab", revision="03ab", code="200"),
+    routed("0+60x20", target="03ab", revision="03ab", code="200", pod="b"),
+    routed("0+14x20", target="03ab", revision="03ab", code="500"),
+    routed("0+3x20", target="03ab", revision="", code="503"),
+    # its servers, with the comparator's requests
+    served("0+600x20", revision="03ab", code="200"),
+    served("0+600x20", revision="7d1f", code="422", reason="validation"),
+    # deployments without routers
+    served("0+90x20", deployment="plain", revision="aaaa", code="200"),
+    served("0+30x20", deployment="plain", revision="aaaa", code="503", reason="unavailable"),
+    served("0+60x20", namespace="other", revision="bbbb", code="200"),
+    served("7x20", deployment="idle", revision="cccc", code="200"),
+    # times: all between 10 and 25 ms, by routers and by servers
+    *buckets("envoy_router_duration_milliseconds", ("10", "0x20"), ("25", "0+60x20"), ("+Inf", "0+60x20"), revision="03ab"),
+    *buckets("envoy_router_first_byte_milliseconds", ("10", "0x20"), ("25", "0+60x20"), ("+Inf", "0+60x20"), revision="03ab"),
+    *buckets("tuneloop_request_duration_seconds", ("1.0", "0x20"), ("2.5", "0+6x20"), ("+Inf", "0+6x20"), revision="03ab"),
+    *buckets("tuneloop_request_duration_seconds", ("0.01", "0x20"), ("0.025", "0+6x20"), ("+Inf", "0+6x20"), deployment="plain", revision="aaaa"),
+    *buckets("tuneloop_request_duration_seconds", ("0.01", "7x20"), ("0.025", "7x20"), ("+Inf", "7x20"), deployment="idle", revision="cccc"),
+    series("envoy_cluster_upstream_rq_retry", "0+12x20", revision="7d1f", envoy_cluster_name="reviews/reviews-7d1f"),
+    series("envoy_cluster_upstream_rq_retry", "0+6x20", revision="7d1f", envoy_cluster_name="reviews/reviews-7d1f/or-stable"),
+    series("envoy_cluster_membership_healthy", "2x20", revision="03ab"),
+    series("envoy_cluster_membership_healthy", "1x20", revision="03ab", pod="b"),
+    series("envoy_cluster_membership_healthy", "1x20", revision=""),
+]  # fmt: skip
+STABLE, PLAIN, IDLE = (
+    {"revision": "03ab"},
+    {"deployment": "plain", "revision": "aaaa"},
+    {"deployment": "idle", "revision": "cccc"},
+)
+EXPECTED: dict[str, list[tuple[dict[str, str], float]]] = {
+    "tuneloop:requests:rate5m": [
+        ({"revision": "7d1f", "code": "200"}, 0.9),
+        (STABLE | {"code": "200"}, 2.1),
+        (STABLE | {"code": "500"}, 0.23333),
+        ({"code": "503"}, 0.05),
+        (PLAIN | {"code": "200"}, 1.5),
+        (PLAIN | {"code": "503"}, 0.5),
+        ({"namespace": "other", "revision": "bbbb", "code": "200"}, 1),
+        (IDLE | {"code": "200"}, 0),
+    ],
+    "tuneloop:request_errors:ratio_rate5m": [
+        ({"revision": "7d1f"}, 0),
+        (STABLE, 0.1),
+        ({}, 1),
+        (PLAIN, 0.25),
+        ({"namespace": "other", "revision": "bbbb"}, 0),
+    ],
+    "tuneloop:request_duration_seconds:p95_5m": [(STABLE, 0.02425), (PLAIN, 0.02425)],
+    "tuneloop:first_byte_seconds:p95_5m": [(STABLE, 0.02425)],
+    "tuneloop:request_retries:rate5m": [({"revision": "7d1f"}, 0.3)],
+    "tuneloop:healthy_servers:min": [(STABLE, 1)],
+}
+
+
+def expectation(name: str) -> dict[str, Any]:
+    """Return the values of a rule after 20 minutes, of all its series."""
+    found = []
+    for labels, value in EXPECTED[name]:
+        all_labels = {"namespace": "team", "deployment": "reviews"} | labels
+        text = ",".join(f'{label}="{text}"' for label, text in sorted(all_labels.items()))
+        found.append({"labels": f"{{{text}}}", "value": round(value * 1e5)})
+    return {"expr": f"round({name} * 1e5)", "eval_time": "20m", "exp_samples": found}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_rule_says_what_clients_got(name, tmp_path):
+    document = {
+        "rule_files": [str(RULES)],
+        "tests": [{"interval": "1m", "input_series": INPUT, "promql_expr_test": [expectation(name)]}],
+    }
+    test = tmp_path / "rules_test.yaml"
+    test.write_text(json.dumps(document))
+    status, said = promtool("test", "rules", str(test))
+    assert status == 0, said
+
+
+def test_every_rule_is_on_the_page_and_is_tested():
+    recorded = [rule["record"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    assert set(recorded) == rows("Recording rules").keys()
+    assert set(recorded) - EXPECTED.keys() == {"tuneloop:router_requests:rate5m", "tuneloop:server_requests:rate5m"}
+
+
+def test_the_rules_use_what_the_page_lists():
+    assert names_in_rules("envoy") <= rows("Routers").keys()
+    assert names_in_rules("tuneloop") <= rows("Model servers").keys()
+    assert names_in_rules("envoy") >= {"envoy_router_requests_total", "envoy_router_duration_milliseconds"}
+    assert names_in_rules("tuneloop") == {"tuneloop_requests_total", "tuneloop_request_duration_seconds"}
+
+
+def test_the_chart_has_the_same_file():
+    copy = ROOT / "charts/tuneloop/rules-files/recording_rules.yaml"
+    assert copy.read_text() == RULES.read_text(), f"cp {RULES.relative_to(ROOT)} {copy.relative_to(ROOT)}"
+
+
+def test_every_example_of_the_page_is_promql_about_its_metric(tmp_path):
+    sections = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+    examples = {name: row.example for section in sections for name, row in rows(section).items()}
+    assert len(examples) > 80
+    for name, example in examples.items():
+        assert re.search(rf"(?<![\w:]){name}(?!:)", example), name
+    rules = [{"record": "example:of:page", "expr": expr, "labels": {"of": name}} for name, expr in examples.items()]
+    file = tmp_path / "examples.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "examples", "rules": rules}]}))
+    status, said = promtool("check", "rules", str(file))
+    assert status == 0, said
+
+
+def test_promtool_finds_a_name_that_breaks_the_conventions():
+    assert lint("# HELP a_total Text.\n# TYPE a_total gauge\na_total 1\n") != []
