@@ -167,7 +167,7 @@ async def ask(session: aiohttp.ClientSession, url: str, answers: Answers, **opti
     """Make one request; return the revision that answered."""
     revision = ""
     try:
-        async with session.post(url, data=b"{}", **options) as answer:
+        async with session.post(url, **{"data": b"{}", **options}) as answer:
             await answer.read()
             outcome, revision = str(answer.status), answer.headers.get("x-tuneloop-revision", "")
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

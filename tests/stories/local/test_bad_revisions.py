@@ -1,0 +1,169 @@
+"""Revisions that must not take over, one after another beside the same good one: each is caught by the gate for its fault, under a steady load."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bad_revisions import (
+    change_nothing_that_counts,
+    grow_too_sure,
+    lose_numbers,
+    slow_down,
+    swap_classes,
+    write_changed,
+    write_golden_set,
+    write_good,
+)
+from required import skip_or_fail
+from router_process import Answers, steady
+from tiny_models import sentences, tiny_bert
+from workspace import CLAIM, Workspace, deployment_manifest, processes_of
+
+from tuneloop_cli.local.session import LocalSession
+from tuneloop_router.binary import find_envoy
+from tuneloop_router.errors import CannotRun
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+pytestmark = [pytest.mark.local_story, pytest.mark.timeout(900)]
+
+SECONDS = 180
+REQUESTS_A_SECOND = 20
+WEIGHT = 20
+CHANGES = {
+    "swapped": swap_classes,
+    "too-sure": grow_too_sure,
+    "slow": slow_down,
+    "damaged": lose_numbers,
+    "crashing": change_nothing_that_counts,
+}
+CAUGHT_BY = {"swapped": "agreement", "too-sure": "calibration", "slow": "latency", "damaged": "errors"}
+GATES = [
+    {"name": "errors", "metric": "Errors", "margin": 0.15},
+    {"name": "latency", "metric": "Latency", "margin": 0.9},
+    {"name": "agreement", "metric": "Agreement", "margin": 0.3},
+    {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.15},
+    {"name": "calibration", "metric": "Calibration", "margin": 0.1},
+]
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    try:
+        find_envoy(None)
+    except CannotRun as error:
+        skip_or_fail(str(error))
+    made = Workspace(tmp_path)
+    texts = [text for text, _ in sentences(250)]
+    good = made.claim / "good"
+    write_good(good, tiny_bert(made.claim / "model"), texts)
+    write_golden_set(made.claim / "golden.jsonl", good, texts)
+    for name, change in CHANGES.items():
+        write_changed(made.claim / name, good, change)
+    return made
+
+
+def manifest(artifact: str) -> dict[str, Any]:
+    made = deployment_manifest(
+        model={"uri": f"pvc://{CLAIM}/{artifact}"},
+        env=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+        rollout={
+            "strategy": "Canary",
+            "steps": [{"weight": WEIGHT, "minRequests": 60}, {"weight": 100, "minRequests": 60}],
+            "shadow": {"percent": 100},
+            "gates": GATES,
+        },
+        evaluation={"goldenSet": {"uri": f"pvc://{CLAIM}/golden.jsonl"}},
+    )
+    made["metadata"] |= {"namespace": "default"}
+    return made
+
+
+def test_each_bad_revision_is_caught_for_its_fault_and_clients_notice_less_than_its_share(workspace: Workspace) -> None:
+    async def story(session: LocalSession) -> None:
+        await session.submit(manifest("good"))
+        url = (await status_once(session, is_routed(session)))["url"]
+        for artifact, gate in CAUGHT_BY.items():
+            async with load(url) as answers:
+                rejected = await rejected_after(session, manifest(artifact))
+            assert rejected["message"].startswith(f"gate {gate} Fail"), (artifact, rejected)
+            assert answers.failed < answers.outcomes.total() * WEIGHT / 100, (artifact, answers)
+        async with load(url) as answers:
+            crashes = asyncio.create_task(kill_servers(session, workspace))
+            rejected = await rejected_after(session, manifest("crashing"))
+            crashes.cancel()
+        # copies that find nobody count as errors, so that their gate may be first
+        assert rejected["reason"] == "Broken" or rejected["message"].startswith("gate errors Fail"), rejected
+        assert answers.failed == 0, answers
+
+    asyncio.run(whole(workspace, story))
+    assert processes_of(workspace.path) == []
+
+
+async def rejected_after(session: LocalSession, offered: dict[str, Any]) -> dict[str, Any]:
+    """Offer a revision; return what is remembered of it once it is rejected."""
+    known = len(rejected_of(await status_once(session, bool)))
+    await session.submit(offered)
+    return rejected_of(await status_once(session, lambda status: len(rejected_of(status)) > known))[-1]
+
+
+def rejected_of(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return (status.get("rollout") or {}).get("rejected") or []
+
+
+async def kill_servers(session: LocalSession, workspace: Workspace) -> None:
+    """Kill the canary's server whenever it answers, until cancelled."""
+    while True:
+        status = await status_once(session, lambda status: (status.get("canary") or {}).get("readyReplicas"))
+        servers = f"/reviews-{status['canary']['revision']}-"
+        for process in processes_of(workspace.path):
+            if "tuneloop_server" in process and servers in process:
+                os.kill(int(process.split()[0]), signal.SIGKILL)
+        await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def load(url: str) -> AsyncIterator[Answers]:
+    """A steady load, from before a revision is offered until it is gone."""
+    answers, stop = Answers(), asyncio.Event()
+    options = {"json": {"inputs": "a good film"}, "data": None}
+    sending = asyncio.create_task(steady(url, answers, per_second=REQUESTS_A_SECOND, stop=stop, **options))
+    try:
+        yield answers
+    finally:
+        stop.set()
+        await sending
+
+
+async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the status of the deployment once this holds for it."""
+    found = await session.wait_for(
+        "ModelDeployment", "reviews", until=lambda stored: holds(stored.get("status", {})), seconds=SECONDS
+    )
+    return found["status"]
+
+
+def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
+    """Whether the deployment is ready, and its address that of its router."""
+
+    def holds(status: dict[str, Any]) -> bool:
+        pods = session.node.cluster.all("Pod")
+        routers = [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/component") == "router"]
+        addresses = [pod["metadata"]["annotations"].get("tuneloop.dev/local-url") for pod in routers]
+        return status.get("phase") == "Ready" and status.get("url") in addresses
+
+    return holds
+
+
+async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[None]]) -> None:
+    async with LocalSession(workspace.path / ".tuneloop") as session:
+        try:
+            await story(session)
+        finally:
+            await session.abort()
