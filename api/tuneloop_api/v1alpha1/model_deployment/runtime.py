@@ -33,7 +33,7 @@ class RuntimeEndpoints(SpecModel):
     metrics_path: UrlPath | None = None
     """Path of its Prometheus metrics, which the annotations `prometheus.io/…` of its pods name. Default: `/metrics`. For example `/v2/metrics`."""
     metrics_port: Port | None = None
-    """Port of its metrics, 1024 to 65535. Default: that of the requests. For example `8082`."""
+    """Port at which Prometheus finds the page of its metrics, 1024 to 65535. Default: that of the requests. For example `8082`."""
 
 
 class RuntimeOptions(SpecModel):
