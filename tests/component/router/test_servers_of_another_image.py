@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from artifact import make_artifact
 from desired_pods import SETTINGS, a_deployment
 from foreign_server import ForeignServer
 from free_ports import free_port
-from router_process import exchange
+from router_process import ROOT, exchange
 from tiny_models import tiny_bert
 from waiting import until
 
@@ -144,12 +145,13 @@ def test_the_check_before_it_finds_a_damaged_artifact(
     (tmp_path / "server.json").write_text(json.dumps(document | {"artifactPath": str(artifact)}))
     (check,) = pod["spec"]["initContainers"]
     command = [sys.executable, *check["command"][1:-1], str(tmp_path / "server.json")]
-    assert subprocess.run(command, check=False).returncode == 0
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}/api:{ROOT}/server"}
+    assert subprocess.run(command, check=False, env=environment).returncode == 0
     weights = artifact / "model" / "model.safetensors"
     whole = weights.read_bytes()
     try:
         weights.write_bytes(whole[:-1] + b"?")
-        damaged = subprocess.run(command, capture_output=True, text=True, check=False)
+        damaged = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     finally:
         weights.write_bytes(whole)
     assert damaged.returncode == 74
