@@ -56,7 +56,8 @@ def endpoints_of(spec: ModelDeploymentSpec) -> ServerEndpoints:
 
 def endpoints_in(deployment: Manifest) -> ServerEndpoints:
     """Return where the servers of a stored Deployment answer: the spec may have changed since. Only what others have to know of it is read."""
-    containers = deployment["spec"]["template"]["spec"]["containers"]
+    pod = deployment["spec"].get("template", {}).get("spec", {})
+    containers = pod.get("containers") or ()
     server: dict[str, Any] = next((found for found in containers if found["name"] == SERVER_CONTAINER), {})
     ports = {found.get("name"): found["containerPort"] for found in server.get("ports") or ()}
     probed = (server.get("readinessProbe") or {}).get("httpGet") or {}
