@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from child_manifests import at, bare, stamp
-from desired_pods import SETTINGS, a_deployment, server
+from desired_pods import SETTINGS, a_deployment, container_of, pod_in, server
+from operator_harness import OperatorHarness
 from routed_manifests import routed_deployment
 
 from tuneloop_api.v1alpha1 import ModelDeploymentSpec
@@ -148,3 +150,32 @@ def test_a_check_that_has_passed_says_nothing() -> None:
     passed = {"terminated": {"exitCode": 0, "finishedAt": stamp(9)}}
     assert checked(state=passed, lastState=failed).ended is None
     assert checked(state={"running": {}}).ended is None
+
+
+@pytest.mark.parametrize(
+    ("task", "reason", "commands"),
+    [
+        ("text-classification", "ArtifactFound", [["vllm", "serve"]]),
+        ("token-classification", "TaskNotServed", []),
+    ],
+)
+def test_vllm_gets_no_model_that_it_cannot_serve(
+    harness: OperatorHarness, task: str, reason: str, commands: list[list[str]]
+) -> None:
+    async def life() -> None:
+        metadata = {"name": "api", "namespace": "team-a"}
+        spec = {"model": {"fineTuneJobRef": {"name": "reviews"}}, "image": "a", "runtime": {"type": "VLLM"}}
+        body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
+        harness.cluster.add(body)
+        harness.submit(suspend=True, task=task)
+        artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
+        complete = {"type": "Complete", "status": "True", "reason": "Reported", "message": "", "lastTransitionTime": harness.stamp()}  # fmt: skip
+        harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [complete]})
+        await harness.settle()
+        status = harness.cluster.objects["ModelDeployment", "team-a", "api"]["status"]
+        (available,) = [found for found in status["conditions"] if found["type"] == "ModelAvailable"]
+        assert available["reason"] == reason
+        made = harness.cluster.of_kind("Deployment").values()
+        assert [container_of(pod_in(deployment))["command"] for deployment in made] == commands
+
+    asyncio.run(life())
