@@ -41,8 +41,9 @@ NEEDS: dict[str, Node] = {
     "spec.rollout.shadow.minRequests": {"spec.rollout.strategy": "Shadow"},
     "spec.expose": {"spec.rollout": {}},
     "spec.expose.stickyHeader": {"spec.rollout": {}},
-    **dict.fromkeys(
-        (
+    **{
+        path: {"spec.image": "a", "spec.runtime.type": "Custom"}
+        for path in (
             "spec.runtime.command",
             "spec.runtime.args",
             "spec.runtime.endpoints",
@@ -52,9 +53,8 @@ NEEDS: dict[str, Node] = {
             "spec.runtime.endpoints.metricsPath",
             "spec.runtime.endpoints.metricsPort",
             "spec.lifecycle.preStop",
-        ),
-        {"spec.image": "a", "spec.runtime.type": "Custom"},
-    ),
+        )
+    },
     "spec.runtime.maxModelTokens": {"spec.image": "a", "spec.runtime.type": "VLLM"},
 }
 INSTEAD = {

@@ -79,11 +79,9 @@ class RuntimeOptions(SpecModel):
         ),
         Rule(
             field="dtype",
-            cel=f"!has(self.dtype) || self.dtype in ({_TYPE} == 'VLLM' ? {sorted(_DTYPES_OF_VLLM)} : {sorted(_DTYPES_OF_ONNX)})",
-            holds=lambda runtime: (
-                runtime.dtype is None
-                or runtime.dtype in (_DTYPES_OF_VLLM if runtime.type == "VLLM" else _DTYPES_OF_ONNX)
-            ),
+            cel=f"!has(self.dtype) || ({_TYPE} == 'VLLM' ? self.dtype in {sorted(_DTYPES_OF_VLLM)} : {_ENGINE} != 'onnx'"
+            f" || self.dtype in {sorted(_DTYPES_OF_ONNX)})",
+            holds=lambda runtime: runtime.dtype is None or runtime.dtype in _dtypes(runtime),
             message="must be auto, fp32 or int8 with engine: onnx, and auto, fp32, fp16 or bf16 with type: VLLM; for example fp32",
         ),
         applies_only(
@@ -109,3 +107,10 @@ class RuntimeOptions(SpecModel):
             holds=lambda runtime: runtime.type == "VLLM",
         ),
     )
+
+
+def _dtypes(runtime: RuntimeOptions) -> frozenset[str]:
+    """Return what `dtype` may be, where it applies at all."""
+    if runtime.type == "VLLM":
+        return _DTYPES_OF_VLLM
+    return _DTYPES_OF_ONNX if runtime.engine == "onnx" else _DTYPES_OF_ONNX | _DTYPES_OF_VLLM
