@@ -35,6 +35,8 @@ POD_DEFAULTS = "tuneloop.dev/pod-defaults"
 TRAINER_CONTAINER, SERVER_CONTAINER, ROUTER_CONTAINER = "trainer", "server", "router"
 COMPARATOR_CONTAINER = "comparator"
 """Our own container in a pod. Others may put containers of theirs beside it."""
+CHECK_CONTAINER = "check-artifact"
+"""Our own init container before a server that is not ours."""
 ACCEPT_LOST_CHECKPOINT = "tuneloop.dev/accept-lost-checkpoint"
 """Annotation of a FineTuneJob. With `"true"`, training may restart at step 0 although its checkpoints are gone."""
 

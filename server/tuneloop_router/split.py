@@ -10,7 +10,7 @@ Each value is checked here and stands in Envoy's configuration only as a value, 
      "limits": {"bodyBytes": 4194304, "idleSeconds": 300, "perTryIdleSeconds": 30,
                 "rateLimit": {"requestsPerSecond": 20, "burst": 40}, "apiKey": true}}
 
-`sticky`, `shadow`, `limits` and each field of `limits` may be absent.
+`sticky`, `shadow`, `limits` and each field of `limits` may be absent. A revision whose servers are not ours has `healthPath`, where they say that they are ready.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ MOST_REVISIONS = 4
 """A stable one, a canary, and one that replaces it on the way. Each costs about 36 series of metrics."""
 LARGEST_GENERATION = 2**53 - 1
 """Every JSON parser reads numbers up to here exactly."""
+READYZ = "/readyz"
+"""Of our own model server."""
 DEFAULT_BODY_BYTES = 4 << 20
 DEFAULT_IDLE_SECONDS = 300
 KEY_HEADERS = ("authorization", "x-api-key")
@@ -61,6 +63,11 @@ HEADER = TextRule(
     "x-user",
     lambda text: _HEADER.fullmatch(text) and text not in _NOT_STICKY and not text.startswith(_OURS),
 )
+HEALTH_PATH = TextRule.of(
+    re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII),
+    allowed="the path of a URL, of letters, digits, ., _, ~ and -, without a query",
+    example="/health",
+)
 SALT = TextRule.of(_SALT, allowed="up to 64 lower-case letters, digits and dashes", example="rollout-3")
 
 
@@ -73,6 +80,8 @@ class Revision:
     port: int
     weight: int
     """Percent of the requests."""
+    health_path: str = READYZ
+    """Where its servers say whether they are ready."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ class Split:
         return {
             "generation": self.generation,
             "deployment": self.deployment,
-            "revisions": [dict(vars(revision)) for revision in self.revisions],
+            "revisions": [_revision_to_json(revision) for revision in self.revisions],
             "limits": _limits_to_json(self.limits),
             **{name: dict(value) for name, value in optional.items() if value},
         }
@@ -177,6 +186,7 @@ def _revisions(fields: Fields) -> tuple[Revision, ...]:
             host=part.text("host", HOST),
             port=_port(part),
             weight=part.whole("weight", least=0, most=100, example=5),
+            health_path=part.optional_text("healthPath", HEALTH_PATH) or READYZ,
         )
         for part in fields.parts("revisions", most=MOST_REVISIONS)
     )
@@ -186,6 +196,12 @@ def _revisions(fields: Fields) -> tuple[Revision, ...]:
     if (total := sum(revision.weight for revision in revisions)) != 100:
         raise BadMessage("the sum of the weights", total, allowed="100", example=100)
     return revisions
+
+
+def _revision_to_json(revision: Revision) -> dict[str, Any]:
+    document = dict(vars(revision))
+    path = document.pop("health_path")
+    return document if path == READYZ else document | {"healthPath": path}
 
 
 def _sticky(part: Fields) -> Sticky:

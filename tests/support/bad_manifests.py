@@ -15,6 +15,7 @@ _ACUTE = "\u0301"
 _VARIABLE = [{"name": "A", "value": "1"}]
 _VOLUME = [{"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}}]
 _GATE: dict[str, Any] = {"name": "errors", "metric": "Errors", "margin": 0.01}
+_EXTERNAL: dict[str, Any] = {"spec__image": "a", "spec__runtime": {"type": "Custom"}}
 _SECRET = [{"name": "A", "secretKeyRef": {"name": "a", "key": "b"}}]
 
 BAD_MANIFESTS = (
@@ -229,5 +230,21 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.rollout.shadow", {"percent": 50}, "applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement", kind=DEPLOYMENT),
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
     bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),
+    # B22 runtimes
+    bad("B22", By.SCHEMA, "spec.runtime.type", "vllm", "supported values:", advice="must be one of", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.runtime.engine", "onnx", "applies only to type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.runtime.dtype", "fp16", "applies only to engine: onnx, and to type: VLLM", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.runtime.dtype", "fp16", "must be auto, fp32 or int8 with engine: onnx", kind=DEPLOYMENT, spec__runtime={"engine": "onnx"}),
+    bad("B22", By.RULE, "spec.runtime.command", ["serve"], "applies only to type: Custom", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.runtime.args", ["--port=1"], "applies only to type: Custom and VLLM", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.runtime.endpoints", {"port": 8000}, "applies only to type: Custom", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.runtime.maxModelTokens", 512, "applies only to type: VLLM", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.SCHEMA, "spec.runtime.endpoints.port", 80, "should be greater than or equal to 1024", advice="must be at least 1024", kind=DEPLOYMENT, **_EXTERNAL),
+    bad_text("B22", "spec.runtime.endpoints.readinessPath", "health?a=b", f.URL_PATH, kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.batching", {"maxQueue": 9}, "applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.lifecycle.preStop", "5s", "applies only to runtime.type: Custom and VLLM", kind=DEPLOYMENT),
+    bad("B22", By.RULE, "spec.rollout.gates", [_GATE], "metric applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.rollout.strategy", "Shadow", "Shadow applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.rollout.onThinTraffic", "Replay", "Replay applies only to runtime.type: Builtin", kind=DEPLOYMENT, spec__evaluation={"goldenSet": {"uri": "pvc://a/b"}}, **_EXTERNAL),
     bad_text("B21", "spec.rollout.rollback.baking", "45", f.DURATION, kind=DEPLOYMENT),
 )  # fmt: skip

@@ -58,6 +58,7 @@ EXAMPLES = {
     "gate": (["a", "a-b0", "errors"], ["", "0", "0a", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
     "volume": (["a", "a-b0", "0"], ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a\n"]),
     "mount path": (["/a", "/a/B_c.d-e", "/..a/.b"], ["", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a b", "/a:b", "/ä", "/a\n"]),
+    "url path": (["/a", "/v2/health/ready", "/~a/.b_c-d", "/.."], ["", "/", "a", "/a/", "//a", "/a//b", "/a?b", "/a#b", "/a b", "/a%20", "/ä", "/a\n"]),
     "interface": (["eth0", "br-ex", "eth0.100", "bond_0"], ["", "-a", ".a", "a b", "^docker", "=eth0", "a,b", "a/b", "ä", "a\n"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),

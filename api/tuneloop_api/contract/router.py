@@ -33,6 +33,8 @@ class RoutedRevision(MessageModel):
     port: int
     weight: int
     """Percent of the requests. The weights of a split make 100."""
+    health_path: str | None = None
+    """Path at which its servers say that they are ready; None: that of our own server, `/readyz`."""
 
 
 class StickyHeader(MessageModel):

@@ -147,6 +147,11 @@ MOUNT_PATH = TextFormat(
     allowed="must be an absolute path of letters, digits, ., _ and -: no empty part, no . or .. as a part, no / at its end",
     example="/etc/trackers",
 )
+URL_PATH = TextFormat(
+    pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+    allowed="must be the path of a URL: parts of letters, digits, ., _, ~ and -, each behind a /; no query and no / at its end",
+    example="/health",
+)
 INTERFACE = TextFormat(
     pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
     allowed="must be the name of a network interface: letters, digits, ., _ and -, beginning with a letter or digit",
@@ -171,6 +176,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, INTERFACE, HEADER, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _KIND: Final = "ModelDeployment"
+_SAY_WHERE = frozenset({"Deployment", "Pod"})
 
 
 class Splits:
@@ -56,9 +57,9 @@ class Splits:
         return split_of(observed, settings=self._settings())
 
     def _note(self, manifest: Manifest) -> None:
-        """Take in a change of an object: of a deployment, or of a pod of it, for in local mode a pod has the port of its revision."""
+        """Take in a change of an object: of a deployment, or of what says where a revision answers, its Deployment, and in local mode its pod."""
         kind = manifest["kind"]
-        key = key_of(manifest) if kind == _KIND else self._store.owner_key(manifest) if kind == "Pod" else None
+        key = key_of(manifest) if kind == _KIND else self._store.owner_key(manifest) if kind in _SAY_WHERE else None
         if key is None or key[0] != _KIND:
             return
         self._found.pop(key, None)

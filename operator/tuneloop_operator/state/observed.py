@@ -98,7 +98,7 @@ class ServerPod(ObservedPod):
 
     revision: str
     restarts: int = 0
-    """How often its container was started again."""
+    """How often its container was started again, and the check of the artifact before it."""
     port: int | None = None
     """Where it listens on this machine, in local mode; None: at the port of all servers."""
 

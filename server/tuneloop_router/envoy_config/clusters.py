@@ -91,7 +91,7 @@ def _revision_cluster(split: Split, revision: Revision) -> Json:
         # no panic: a revision without a healthy endpoint has none, and the fallback takes over
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
         # without `host` it is the cluster's name, and servers answer 400 to a Host header with a `/`
-        health_checks=[_HEALTH_CHECK | {"http_health_check": {"path": "/readyz", "host": host}}],
+        health_checks=[_HEALTH_CHECK | {"http_health_check": {"path": revision.health_path, "host": host}}],
         outlier_detection=_OUTLIERS,
         circuit_breakers=_LIMITS,
         typed_extension_protocol_options={

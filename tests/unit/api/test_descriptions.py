@@ -41,6 +41,21 @@ NEEDS: dict[str, Node] = {
     "spec.rollout.shadow.minRequests": {"spec.rollout.strategy": "Shadow"},
     "spec.expose": {"spec.rollout": {}},
     "spec.expose.stickyHeader": {"spec.rollout": {}},
+    **{
+        path: {"spec.image": "a", "spec.runtime.type": "Custom"}
+        for path in (
+            "spec.runtime.command",
+            "spec.runtime.args",
+            "spec.runtime.endpoints",
+            "spec.runtime.endpoints.port",
+            "spec.runtime.endpoints.readinessPath",
+            "spec.runtime.endpoints.livenessPath",
+            "spec.runtime.endpoints.metricsPath",
+            "spec.runtime.endpoints.metricsPort",
+            "spec.lifecycle.preStop",
+        )
+    },
+    "spec.runtime.maxModelTokens": {"spec.image": "a", "spec.runtime.type": "VLLM"},
 }
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",

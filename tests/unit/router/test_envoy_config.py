@@ -42,6 +42,14 @@ def test_a_revision_called_shadow_is_not_the_comparator():
     assert len(cluster_names(parsed(split))) == 4
 
 
+def test_each_revision_is_asked_where_its_servers_say_that_they_are_ready():
+    split = document(5, 95)
+    split["revisions"][0]["healthPath"] = "/v2/health/ready"
+    names = by_name(clusters(parsed(split), version="1"))
+    paths = [names[f"reviews/{name}"]["health_checks"][0]["http_health_check"]["path"] for name in ("newest", "stable")]
+    assert paths == ["/v2/health/ready", "/readyz"]
+
+
 def test_weights_stand_newest_first_and_stable_last():
     (action,) = actions(parsed(document(5, 20, 75)))
     assert action["weighted_clusters"]["clusters"] == [

@@ -59,7 +59,17 @@ def test_fields_of_a_newer_operator_are_ignored():
     assert parsed(newer) == parsed(FULL)
 
 
-@pytest.mark.parametrize("split", [FULL, document(100), document(1, 0, 99)], ids=["full", "least", "three"])
+def test_a_revision_says_where_its_servers_are_ready():
+    theirs, ours = parsed(changed("revisions.0.healthPath", "/health")).revisions
+    assert (theirs.health_path, ours.health_path) == ("/health", "/readyz")
+
+
+OTHERS = changed("revisions.0.healthPath", "/health")
+
+
+@pytest.mark.parametrize(
+    "split", [FULL, document(100), document(1, 0, 99), OTHERS], ids=["full", "least", "three", "others"]
+)
 def test_what_is_kept_reads_back_as_the_same(split):
     assert Split.parse(json.dumps(parsed(split).to_json()).encode()) == parsed(split)
 
@@ -75,6 +85,7 @@ def test_what_is_kept_reads_back_as_the_same(split):
         ("revisions.0.host", "a b"), ("revisions.0.host", "a..b"), ("revisions.0.host", "-a"), ("revisions.0.host", "a/b"), ("revisions.0.host", "unix:/x"),
         ("revisions.0.host", "a:80"), ("revisions.0.host", "1.2.3"), ("revisions.0.host", "127.1"), ("revisions.0.host", "0.0.0.0"), ("revisions.0.host", "256.1.1.1"),
         ("revisions.0.host", "a" * 64), ("revisions.0.host", ".".join(["a" * 60] * 5)), ("revisions.0.host", "::1"), ("revisions.0.host", "A.svc"), ("revisions.0.host", 7),
+        ("revisions.0.healthPath", "health"), ("revisions.0.healthPath", "/"), ("revisions.0.healthPath", "/a?b"), ("revisions.0.healthPath", "/a b"), ("revisions.0.healthPath", "/a\r\nb"), ("revisions.0.healthPath", 7),
         ("revisions.0.port", 0), ("revisions.0.port", 65536), ("revisions.0.port", "8080"), ("revisions.0.port", None),
         ("revisions.0.weight", -1), ("revisions.0.weight", 101), ("revisions.0.weight", 6), ("revisions.0.weight", 5.0), ("revisions.0.weight", True),
         ("sticky", "x-user"), ("sticky.header", "X-User"), ("sticky.header", "authorization"), ("sticky.header", "x-api-key"), ("sticky.header", "host"),
@@ -95,7 +106,7 @@ def test_a_value_that_is_not_allowed_is_refused(path, value):
     ("path", "value"),
     [
         ("generation", 2**53 - 1), ("deployment", "a"), ("deployment", "a" * 63), ("revisions.0.name", "shadow"), ("revisions.0.host", "127.0.0.1"),
-        ("revisions.0.host", "newest.team.svc.cluster.local."), ("revisions.0.host", "10-0-0-1.team.pod"), ("revisions.0.port", 65535),
+        ("revisions.0.host", "newest.team.svc.cluster.local."), ("revisions.0.host", "10-0-0-1.team.pod"), ("revisions.0.port", 65535), ("revisions.0.healthPath", "/v2/health/ready"),
         ("sticky.header", "cookie"), ("sticky.salt", ""), ("shadow.percent", 0), ("shadow.percent", 100), ("limits.rateLimit.requestsPerSecond", 0.01),
     ],
 )  # fmt: skip

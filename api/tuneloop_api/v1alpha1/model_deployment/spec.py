@@ -75,18 +75,27 @@ class Lifecycle(SpecModel):
     drain: Duration | None = None
     """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
 
-    rules = (positive_duration("startup"),)
+    pre_stop: Duration | None = None
+    """Time between the end of a pod and SIGTERM to its server, which still answers: so long may requests come of clients that do not know of the end yet. Whole numbers with the units
+    d, h, m, s, longer than 0s. Applies only to `runtime.type: Custom` and `VLLM`; our own server needs none. Default: 15s. For example `1m`."""
+
+    rules = (positive_duration("startup"), positive_duration("pre_stop"))
 
 
 class ServerResources(PodResources, ResourceAmounts):
     """CPU, memory and devices of each server pod."""
 
     gpus: Gpus | None = None
-    """Number of GPUs of each server pod, 0 to 64, for images that compute on them: the server of this release computes on CPU. Default: 0. For example `1`."""
+    """Number of GPUs of each server pod, 0 to 64, for images that compute on them: the server of this release computes on CPU. With
+    `runtime.type: VLLM` they share the model (`--tensor-parallel-size`). Default: 0. For example `1`."""
     gpu_resource: GpuResource | None = None
     """Name of the extended resource that stands for one GPU: `DOMAIN/NAME`. Default: `nvidia.com/gpu`. For example `amd.com/gpu`."""
 
 
+_IS_EXTERNAL = "(self.?runtime.?type.orValue('Builtin') != 'Builtin')"
+_TO_OUR_SERVER = (
+    "to runtime.type: Builtin (a comparison asks servers for their classes at /info, and reads their answers)"
+)
 _HAS_GOLDEN_SET = "(has(self.evaluation) && has(self.evaluation.goldenSet))"
 
 
@@ -100,13 +109,13 @@ class ModelDeploymentSpec(PodOptions):
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler write this field. Default: 1. For example `3`."""
     batching: Batching | None = None
-    """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
+    """How requests are grouped into forward passes, which trades delay for throughput. Applies only to `runtime.type: Builtin`. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
     """How long a server may take to start and to stop. For example `{startup: 30m}`."""
     resources: ServerResources | None = None
     """CPU, memory and devices of each server pod. Default: no request and no limit. For example `{cpu: 4, memory: 8Gi}`."""
     image: Image | None = None
-    """Image of the server, best with its digest. Default: the operator's setting. For example `registry.example.com/server:1.2.0`."""
+    """Image of the server, best with its digest. Default: the operator's setting; needed with `runtime.type: Custom` and `VLLM`. For example `registry.example.com/server:1.2.0`."""
     rollout: RolloutOptions | None = None
     """How a new revision takes over the requests. Default: at once, as soon as a server of it is ready; nothing is kept of the old revision.
     For example `{strategy: Canary, approval: Manual}`."""
@@ -117,7 +126,62 @@ class ModelDeploymentSpec(PodOptions):
     scheduling: Placement | None = None
     """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
 
+    @property
+    def has_external_runtime(self) -> bool:
+        """Whether an image that is not ours serves the model."""
+        return self.runtime is not None and self.runtime.is_external
+
     rules = (
+        Rule(
+            field="image",
+            cel=f"has(self.image) || !{_IS_EXTERNAL}",
+            holds=lambda spec: spec.image is not None or not spec.has_external_runtime,
+            message="must be given with runtime.type: Custom and VLLM, for which the operator has none; for example registry.example.com/hf-serve:0.2.0",
+        ),
+        applies_only(
+            "batching",
+            to="runtime.type: Builtin",
+            hint="give runtime.args of the program instead",
+            cel=f"!{_IS_EXTERNAL}",
+            holds=lambda spec: not spec.has_external_runtime,
+        ),
+        Rule(
+            field="lifecycle.preStop",
+            reason="FieldValueForbidden",
+            cel=f"!has(self.lifecycle) || !has(self.lifecycle.preStop) || {_IS_EXTERNAL}",
+            holds=lambda spec: spec.has_external_runtime or spec.lifecycle is None or spec.lifecycle.pre_stop is None,
+            message="applies only to runtime.type: Custom and VLLM (our own server drains by itself)",
+        ),
+        Rule(
+            field="rollout.gates",
+            reason="FieldValueForbidden",
+            cel=f"!{_IS_EXTERNAL} || !has(self.rollout) || !has(self.rollout.gates)"
+            " || !self.rollout.gates.exists(gate, has(gate.metric))",
+            holds=lambda spec: (
+                not spec.has_external_runtime
+                or spec.rollout is None
+                or all(gate.metric is None for gate in spec.rollout.gates or ())
+            ),
+            message=f"metric applies only {_TO_OUR_SERVER}; ask Prometheus; for example [{{name: errors, query: …, margin: 0.01}}]",
+        ),
+        Rule(
+            field="rollout.strategy",
+            reason="FieldValueForbidden",
+            cel=f"!{_IS_EXTERNAL} || self.?rollout.?strategy.orValue('Canary') != 'Shadow'",
+            holds=lambda spec: (
+                not spec.has_external_runtime or spec.rollout is None or spec.rollout.strategy != "Shadow"
+            ),
+            message=f"Shadow applies only {_TO_OUR_SERVER}; for example Canary",
+        ),
+        Rule(
+            field="rollout.onThinTraffic",
+            reason="FieldValueForbidden",
+            cel=f"!{_IS_EXTERNAL} || self.?rollout.?onThinTraffic.orValue('Hold') != 'Replay'",
+            holds=lambda spec: (
+                not spec.has_external_runtime or spec.rollout is None or spec.rollout.on_thin_traffic != "Replay"
+            ),
+            message=f"Replay applies only {_TO_OUR_SERVER}; for example Hold",
+        ),
         Rule(
             field="expose.stickyHeader",
             reason="FieldValueForbidden",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_operator.controller.observe.common import time_of
+from tuneloop_operator.names import CHECK_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, STARTS, ContainerEnd
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ class Containers:
         """Whether our container has ended, and one beside it keeps the pod from ending."""
         others = [container.get("state") or {} for container in self.beside]
         return "terminated" in self.state and any("terminated" not in state for state in others)
+
+    @property
+    def check(self) -> Mapping[str, Any]:
+        """The container of ours that checks the artifact before ours starts; empty if there is none."""
+        return next((found for found in self.init if found.get("name") == CHECK_CONTAINER), {})
+
+    @property
+    def failed_check(self) -> Mapping[str, Any] | None:
+        """How the check of the artifact ended, if it failed last."""
+        ended: Mapping[str, Any] | None = (self.check.get("state") or {}).get("terminated") or (
+            self.check.get("lastState") or {}
+        ).get("terminated")
+        return ended if ended and ended["exitCode"] else None
 
     def waiting(self) -> tuple[str, str]:
         """Return why our container does not run, or not well, in the kubelet's words: reason and message, empty if it runs or has ended.

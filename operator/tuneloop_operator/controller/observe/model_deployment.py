@@ -48,12 +48,12 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
 
 def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> ServerPod:
     """Return the view of a server's pod. mount_failure: as in the view."""
-    own = containers_of(manifest.get("status") or {}, own=SERVER_CONTAINER).own
+    containers = containers_of(manifest.get("status") or {}, own=SERVER_CONTAINER)
     return ServerPod(
         **common_fields(manifest, own=SERVER_CONTAINER),
         mount_failure=mount_failure,
         revision=manifest["metadata"]["labels"][REVISION_LABEL],
-        restarts=own.get("restartCount", 0),
+        restarts=containers.own.get("restartCount", 0) + containers.check.get("restartCount", 0),
         port=local_port(manifest),
     )
 

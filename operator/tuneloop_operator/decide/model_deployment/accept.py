@@ -26,6 +26,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
     """Return why the deployment cannot run here; empty if it can."""
     return (
         *_no_artifact(spec, settings),
+        *_external_locally(spec, settings),
         *pod_refusals(spec, spec.scheduling),
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
@@ -49,6 +50,17 @@ def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Itera
         )
     elif not settings.local:
         yield from local_address("spec.model.uri", uri)
+
+
+def _external_locally(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    if settings.local and spec.runtime is not None and spec.runtime.is_external:
+        yield Refusal(
+            reason="RuntimeNeedsImages",
+            field="spec.runtime.type",
+            given=str(spec.runtime.type),
+            allowed="local mode runs no images: it serves with Builtin, and Custom and VLLM need a cluster",
+            example="type: Builtin",
+        )
 
 
 def _golden_set(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:

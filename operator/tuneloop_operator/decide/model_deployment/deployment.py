@@ -14,12 +14,14 @@ from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
+from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
+from tuneloop_operator.desired.model_deployment.external_server import TASKS_OF_VLLM
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import (
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
-_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone"})
+_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "TaskNotServed"})
 """Reasons of an artifact that is not available, with which a person must act first."""
 
 
@@ -93,7 +95,7 @@ def _decided(
     status = shown(observed, serving, now=now, settings=settings)
     deployment, stable = observed.deployment, status.stable
     desired = [
-        *([] if settings.local else [server_policy(deployment, settings=settings)]),
+        *([] if settings.local else [_policy(observed, settings=settings)]),
         revision_servers(observed, config, settings=settings),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
@@ -137,6 +139,13 @@ def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, st
         return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
     if observed.source is None:
         return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
+    runtime = observed.deployment.spec.runtime
+    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task not in TASKS_OF_VLLM:
+        task = f"FineTuneJob {name} trains for {observed.source.spec.task}"
+        return (
+            "TaskNotServed",
+            f"{task}, runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin",
+        )
     return _artifact_of(observed.source, name=name)
 
 
@@ -204,6 +213,10 @@ def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Delet
         for (kind, name), manifest in sorted(observed.present.items())
         if manifest["metadata"]["labels"].get(REVISION_LABEL, revision) != revision
     )
+
+
+def _policy(observed: ObservedDeployment, *, settings: OperatorSettings) -> Manifest:
+    return server_policy(observed.deployment, settings=settings, other_ports=ports_of_revisions(observed))
 
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:

@@ -24,6 +24,7 @@ from tuneloop_operator.decide.model_deployment.rollout_facts import (
     facts_of,
     unknown_command,
 )
+from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
 from tuneloop_operator.decide.model_deployment.routing import (
     front_service,
     router_objects,
@@ -130,7 +131,7 @@ def _missing(
 ) -> tuple[Manifest, ...]:
     """Return what is not there as it should be. Of another revision than the spec asks for, only the number of servers can change."""
     deployment = observed.deployment
-    desired = [] if settings.local else [server_policy(deployment, settings=settings)]
+    desired = [] if settings.local else [_policy(observed, settings=settings)]
     if config is not None and config.revision in counts:
         made = revision_servers(observed, config, settings=settings)
         desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
@@ -219,6 +220,10 @@ def _revisions(
         )
         for name in names
     )
+
+
+def _policy(observed: ObservedDeployment, *, settings: OperatorSettings) -> Manifest:
+    return server_policy(observed.deployment, settings=settings, other_ports=ports_of_revisions(observed))
 
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:

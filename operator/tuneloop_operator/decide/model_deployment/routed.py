@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
+from tuneloop_operator.desired.model_deployment.endpoints import endpoints_in, endpoints_of
 from tuneloop_operator.desired.model_deployment.split import router_split
+from tuneloop_operator.names import REVISION_LABEL, revision_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.contract.router import RouterSplit
+    from tuneloop_operator.desired.model_deployment.endpoints import ServerEndpoints
     from tuneloop_operator.desired.model_deployment.split import Address
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
@@ -30,6 +33,7 @@ def split_of(observed: ObservedDeployment, *, settings: OperatorSettings) -> Rou
         status.rollout,
         sticky_header=sticky_header_of(observed.deployment),
         address_of=addresses_of(observed, settings=settings),
+        endpoints_of=endpoints_by_revision(observed),
         comparator=comparator_address(observed, settings=settings),
     )
 
@@ -44,6 +48,26 @@ def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) ->
         return (_LOOPBACK, ports[0]) if ports else _NOBODY
 
     return address_of
+
+
+def endpoints_by_revision(observed: ObservedDeployment) -> Callable[[str], ServerEndpoints]:
+    """Return where the servers of each revision answer: as its Deployment says, and before it has one, as the spec says of which it is made."""
+
+    def of(revision: str) -> ServerEndpoints:
+        stored = observed.present.get(("Deployment", revision_name(observed.deployment, revision)))
+        return endpoints_in(stored) if stored else endpoints_of(observed.deployment.spec)
+
+    return of
+
+
+def ports_of_revisions(observed: ObservedDeployment) -> frozenset[int]:
+    """Return the ports of the servers of all revisions that have a Deployment."""
+    stored = (
+        manifest
+        for (kind, _), manifest in observed.present.items()
+        if kind == "Deployment" and REVISION_LABEL in manifest["metadata"]["labels"]
+    )
+    return frozenset().union(*(endpoints_in(manifest).ports for manifest in stored))
 
 
 def comparator_address(observed: ObservedDeployment, *, settings: OperatorSettings) -> Address | None:

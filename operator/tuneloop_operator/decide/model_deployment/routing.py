@@ -12,7 +12,7 @@ from tuneloop_operator.decide.decision import Deletion
 from tuneloop_operator.decide.model_deployment.rollout.memory import written
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
-from tuneloop_operator.decide.model_deployment.routed import addresses_of, comparator_address
+from tuneloop_operator.decide.model_deployment.routed import addresses_of, comparator_address, endpoints_by_revision
 from tuneloop_operator.decide.model_deployment.router_facts import has_routers, leads_to_routers, reporting_routers
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.model_deployment.disruption import router_budgets
@@ -50,19 +50,24 @@ def router_objects(
     deployment = observed.deployment
     if not has_routers(deployment, rollout.strategy):
         return ()
-    status = written(rollout)
+    status, endpoints_of = written(rollout), endpoints_by_revision(observed)
     split = router_split(
         deployment,
         status,
         sticky_header=sticky_header_of(deployment),
         address_of=addresses_of(observed, settings=settings),
+        endpoints_of=endpoints_of,
         comparator=comparator_address(observed, settings=settings),
     )
     policies = () if settings.local else (router_policy(deployment, settings=settings),)
     count = router_count(observed, settings=settings)
     return (
         *policies,
-        *(endpoints_service(deployment, revision=name) for name in _named(rollout) if not settings.local),
+        *(
+            endpoints_service(deployment, revision=name, port=endpoints_of(name).port)
+            for name in _named(rollout)
+            if not settings.local
+        ),
         router_config_map(deployment, split, settings=settings),
         router_deployment(
             deployment,

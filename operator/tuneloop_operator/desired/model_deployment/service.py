@@ -38,7 +38,7 @@ def endpoints_name(deployment: ModelDeployment, revision: str) -> str:
     return f"{revision_name(deployment, revision)}-pods"
 
 
-def endpoints_service(deployment: ModelDeployment, *, revision: str) -> Manifest:
+def endpoints_service(deployment: ModelDeployment, *, revision: str, port: int = SERVER_PORT) -> Manifest:
     """Return the headless Service of a revision: one address for each server, so that routers see each of them live and die.
 
     Servers that load are among them: routers ask each server whether it is ready. The DNS of a cluster may tell of a server half a minute late; by
@@ -54,7 +54,7 @@ def endpoints_service(deployment: ModelDeployment, *, revision: str) -> Manifest
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": labels,
-            "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
         },
     }
 

@@ -34,19 +34,26 @@ from tuneloop_operator.desired.common.pod import (
     scratch_mounts,
     scratch_volumes,
 )
-from tuneloop_operator.desired.common.resources import container_resources, shared_memory
+from tuneloop_operator.desired.common.resources import container_resources
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
 from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import apart
+from tuneloop_operator.desired.model_deployment.endpoints import HEALTHZ, HTTP, METRICS, READYZ
+from tuneloop_operator.desired.model_deployment.external_server import (
+    check_container,
+    external_container,
+    external_identity,
+    external_shared_memory,
+    pre_stop_seconds,
+    scrape_annotations,
+)
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
-    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_api.v1alpha1 import ModelDeployment, ModelDeploymentSpec
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
 
-_HTTP, _METRICS = "http", "metrics"
-"""Names of the container's ports: Services lead to `http`, whatever release made the pod."""
 _PROBE_SECONDS = 5
 _SCHEDULING_SECONDS = 600
 """For a pod to find a node and to pull its image, before the time that the server may take to load."""
@@ -71,7 +78,8 @@ def server_config(
     """
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
-    runtime = deployment.spec.runtime or RuntimeOptions()
+    # the fields of our own server; those of another image are in its command line
+    runtime = RuntimeOptions() if deployment.spec.has_external_runtime else deployment.spec.runtime or RuntimeOptions()
     config = ServerConfig(
         namespace=deployment.metadata["namespace"],
         name=deployment.metadata["name"],
@@ -87,8 +95,8 @@ def server_config(
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
     resources = deployment.spec.resources
-    placed = placement_identity(deployment.spec, deployment.spec.scheduling)
-    pod = [deployment.spec.image, resources.to_wire() if resources else None, *placed]
+    more = [*placement_identity(deployment.spec, deployment.spec.scheduling), *external_identity(deployment.spec)]
+    pod = [deployment.spec.image, resources.to_wire() if resources else None, *more]
     return changed(config, revision=revision_of(config, pod=pod))
 
 
@@ -108,11 +116,22 @@ def server_config_map(deployment: ModelDeployment, config: ServerConfig) -> Mani
 
 
 def server_deployment(
-    deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool = True
+    deployment: ModelDeployment,
+    config: ServerConfig,
+    *,
+    settings: OperatorSettings,
+    is_spread: bool = True,
+    check_image: str | None = None,
 ) -> Manifest:
-    """Return the Deployment of a revision. is_spread: whether its pods are spread over the nodes where the spec does not say how they are."""
+    """Return the Deployment of a revision. is_spread: whether its pods are spread over the nodes where the spec does not say how they are.
+
+    check_image: our image that checks the artifact before another image reads it; None: the operator's setting.
+    """
     labels = deployment_labels(deployment, config.revision)
     replicas = deployment.spec.replicas
+    metadata = pod_metadata(labels, deployment.spec, settings)
+    if scraped := scrape_annotations(deployment.spec):
+        metadata["annotations"] = scraped | metadata.get("annotations", {})
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -123,51 +142,46 @@ def server_deployment(
             "progressDeadlineSeconds": _SCHEDULING_SECONDS + config.startup_seconds,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": pod_metadata(labels, deployment.spec, settings),
-                "spec": _pod(deployment, config, settings=settings, is_spread=is_spread),
+                "metadata": metadata,
+                "spec": _pod(
+                    deployment,
+                    config,
+                    settings=settings,
+                    is_spread=is_spread,
+                    check_image=check_image or settings.server_image,
+                ),
             },
         },
     }
 
 
 def _pod(
-    deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool
+    deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool, check_image: str
 ) -> dict[str, Any]:
     claim = claim_of(config.artifact_uri)
     claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
     spec = deployment.spec
     given, given_mounts = given_volumes(spec, settings)
-    resources = spec.resources or ServerResources()
-    shm, shm_mount = shared_memory(resources.shared_memory) if resources.shared_memory else ({}, {})
+    shm, shm_mount = external_shared_memory(spec)
+    mounts = [*_one(shm_mount), *given_mounts]
     labels = deployment_labels(deployment, config.revision)
-    probed = _HTTP if config.metrics_port is None else _METRICS
+    if spec.has_external_runtime:
+        check = check_container(spec, image=check_image, claim_mounts=claim_mounts, settings=settings)
+        containers = {
+            "initContainers": [check],
+            "containers": [external_container(deployment, config, mounts=mounts, settings=settings)],
+        }
+    else:
+        containers = {"containers": [_container(spec, config, mounts=[*claim_mounts, *mounts], settings=settings)]}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": config.drain_seconds + _SPARE_SECONDS,
+        "terminationGracePeriodSeconds": pre_stop_seconds(spec) + config.drain_seconds + _SPARE_SECONDS,
         "securityContext": pod_security(settings),
         **identity_fields(spec, settings),
         **({"topologySpreadConstraints": [apart(labels)]} if is_spread else {}),
         **placement_fields(spec.scheduling or Placement(), settings, labels=labels),
-        "containers": [
-            {
-                "name": SERVER_CONTAINER,
-                **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
-                "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
-                "env": environment(plain_env(), spec, settings),
-                "ports": _ports(config),
-                "resources": container_resources(
-                    resources, resources, gpus=resources.gpus or 0, gpu_resource=resources.gpu_resource
-                ),
-                "securityContext": container_security(),
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                # loading ends with the first 200 of /readyz; the liveness probe starts after that
-                "startupProbe": _probe("/readyz", port=probed, failures=config.startup_seconds) | {"periodSeconds": 1},
-                "livenessProbe": _probe("/healthz", port=probed, failures=6),
-                "readinessProbe": _probe("/readyz", port=probed, failures=2),
-                "volumeMounts": [*scratch_mounts(), *claim_mounts, *_one(shm_mount), *given_mounts],
-            }
-        ],
+        **containers,
         "volumes": [
             *scratch_volumes(config_map=revision_name(deployment, config.revision)),
             *claims,
@@ -177,8 +191,33 @@ def _pod(
     }
 
 
+def _container(
+    spec: ModelDeploymentSpec, config: ServerConfig, *, mounts: list[Any], settings: OperatorSettings
+) -> dict[str, Any]:
+    """Return the container of our own server. mounts: beside its scratch folders."""
+    resources = spec.resources or ServerResources()
+    probed = HTTP if config.metrics_port is None else METRICS
+    return {
+        "name": SERVER_CONTAINER,
+        **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
+        "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
+        "env": environment(plain_env(), spec, settings),
+        "ports": _ports(config),
+        "resources": container_resources(
+            resources, resources, gpus=resources.gpus or 0, gpu_resource=resources.gpu_resource
+        ),
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        # loading ends with the first 200 of /readyz; the liveness probe starts after that
+        "startupProbe": _probe(READYZ, port=probed, failures=config.startup_seconds) | {"periodSeconds": 1},
+        "livenessProbe": _probe(HEALTHZ, port=probed, failures=6),
+        "readinessProbe": _probe(READYZ, port=probed, failures=2),
+        "volumeMounts": [*scratch_mounts(), *mounts],
+    }
+
+
 def _ports(config: ServerConfig) -> list[dict[str, Any]]:
-    ports = {_HTTP: SERVER_PORT} | ({} if config.metrics_port is None else {_METRICS: config.metrics_port})
+    ports = {HTTP: SERVER_PORT} | ({} if config.metrics_port is None else {METRICS: config.metrics_port})
     return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.router import RoutedRevision, RouterLimits, RouterSplit, ShadowTarget, StickyHeader
 from tuneloop_api.contract.server_config import SERVER_PORT
+from tuneloop_operator.desired.model_deployment.endpoints import READYZ, ServerEndpoints
 from tuneloop_operator.desired.model_deployment.service import endpoints_name
 from tuneloop_operator.names import comparator_name, revision_name
 
@@ -26,14 +27,16 @@ def router_split(
     sticky_header: str | None = None,
     limits: RouterLimits | None = None,
     address_of: Callable[[str], Address] | None = None,
+    endpoints_of: Callable[[str], ServerEndpoints] = lambda _: ServerEndpoints(),
     comparator: Address | None = None,
 ) -> RouterSplit:
     """Return the split that the status wants, the newest revision first and stable last, also with a share of 0: it takes over where another one fails.
 
     address_of: address of a revision's servers, where they are no pods; None: the name by which each pod is found.
+    endpoints_of: where the servers of a revision answer.
     comparator: its address, where it is no pod; None: the name of its Service.
     """
-    address_of = address_of or _pods_of(deployment)
+    address_of = address_of or _pods_of(deployment, endpoints_of)
     shares = {share.revision: share.weight for share in rollout.split.weights}
     revisions = [*(name for name in shares if name != rollout.stable), rollout.stable]
     # the salt is the same for the whole roll-out: with another one its users would move
@@ -43,7 +46,13 @@ def router_split(
         generation=rollout.split.generation,
         deployment=deployment.metadata["name"],
         revisions=[
-            RoutedRevision(name=revision_name(deployment, name), host=host, port=port, weight=shares.get(name, 0))
+            RoutedRevision(
+                name=revision_name(deployment, name),
+                host=host,
+                port=port,
+                weight=shares.get(name, 0),
+                health_path=_health_path(endpoints_of(name)),
+            )
             for name in revisions
             for host, port in [address_of(name)]
         ],
@@ -53,9 +62,14 @@ def router_split(
     )
 
 
-def _pods_of(deployment: ModelDeployment) -> Callable[[str], Address]:
+def _pods_of(deployment: ModelDeployment, endpoints_of: Callable[[str], ServerEndpoints]) -> Callable[[str], Address]:
     namespace = deployment.metadata["namespace"]
-    return lambda revision: (f"{endpoints_name(deployment, revision)}.{namespace}.svc", SERVER_PORT)
+    return lambda revision: (f"{endpoints_name(deployment, revision)}.{namespace}.svc", endpoints_of(revision).port)
+
+
+def _health_path(endpoints: ServerEndpoints) -> str | None:
+    """Return where a router asks whether a server is ready; None for our own, as messages of earlier releases have it."""
+    return None if endpoints.readiness_path == READYZ else endpoints.readiness_path
 
 
 def _salt(rollout: RolloutStatus) -> str:

@@ -86,6 +86,26 @@ SERVING: dict[str, Any] = {
     "lifecycle": {"startup": "5m", "drain": "30s"},
     "resources": {"cpu": "4", "memory": "8Gi"},
 }
+CUSTOM: dict[str, Any] = {
+    "model": {"fineTuneJobRef": {"name": "reviews"}},
+    "image": "registry.example/team/hf-serve@sha256:" + "d" * 64,
+    "runtime": {
+        "type": "Custom",
+        "command": ["hf-serve"],
+        "args": ["--model-dir", "$(TUNELOOP_MODEL_PATH)", "--task", "text-classification"],
+        "endpoints": {"port": 8000, "livenessPath": "/live", "metricsPort": 9000},
+    },
+    "lifecycle": {"startup": "5m", "preStop": "20s"},
+    "resources": {"cpu": "4", "memory": "8Gi"},
+    "env": [{"name": "LOG_LEVEL", "value": "info"}],
+}
+VLLM: dict[str, Any] = {
+    "model": {"fineTuneJobRef": {"name": "reviews"}},
+    "image": "registry.example/team/vllm-openai@sha256:" + "e" * 64,
+    "runtime": {"type": "VLLM", "dtype": "bf16", "maxModelTokens": 512, "args": ["--max-num-seqs", "64"]},
+    "resources": {"cpu": "16", "memory": "64Gi", "gpus": 2},
+    "env": [{"name": "VLLM_API_KEY", "secretKeyRef": {"name": "keys", "key": "vllm"}}],
+}
 QUEUED: dict[str, Any] = TWO_NODES | {
     "resources": {"nodes": 4, "gpusPerNode": 8},
     "scheduling": {"queueName": "team-a", "priorityClassName": "batch-low", "minNodes": 2},
@@ -347,6 +367,8 @@ EXAMPLES = {
     "queued-fourth-attempt": fourth_attempt,
     "serving": lambda: serving_children(metrics_port=METRICS_PORT),
     "serving-one-port": serving_children,  # a revision keeps the name that release 0.1.0 gave it
+    "custom-runtime": lambda: serving_children(CUSTOM),
+    "vllm": lambda: serving_children(VLLM),
     "routed": routed_children,
     "compared": compared_children,
     "placed": placed_children,
@@ -381,9 +403,9 @@ def test_every_pod_can_run_where_pod_security_is_restricted(example: str) -> Non
         if manifest["kind"] not in {"Job", "Deployment"}:
             continue
         pod = manifest["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        for container in (*pod["containers"], *pod.get("initContainers", ())):
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert pod["automountServiceAccountToken"] is False
