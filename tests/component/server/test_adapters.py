@@ -387,7 +387,7 @@ def test_a_file_that_was_changed_is_refused_before_it_is_read(copies):
         pytest.param({"megatron_config": {"a": 1}}, "megatron_config: {'a': 1} is not known to this server", id="an import"),
         pytest.param({"use_dora": True}, "use_dora: True is not known to this server, expected False", id="a variant"),
         pytest.param({"target_modules": "(a+)+$"}, "target_modules: (a+)+$ was given, expected a list", id="a pattern"),
-        pytest.param({"target_modules": ["nothing"]}, "nothing", id="no layer"),
+        pytest.param({"target_modules": ["nothing"]}, "No modules were targeted", id="no layer"),
         pytest.param({"modules_to_save": []}, "neither the base model nor the adapter has", id="no head"),
         pytest.param({"r": 8}, "cannot be loaded", id="another rank"),
     ],

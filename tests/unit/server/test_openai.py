@@ -13,7 +13,6 @@ from tuneloop_server.errors import RequestError
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.protocols.openai import EmbeddingRequest, error_shape, read
 
-
 NAMED = partial(ModelNames(deployment="reviews").require, field="model")
 
 

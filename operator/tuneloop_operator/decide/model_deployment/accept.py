@@ -30,6 +30,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
         *query_refusals(spec.rollout),
+        *_adapters(spec, settings),
         *_golden_set(spec, settings),
         *_gates(spec.rollout),
     )
@@ -49,6 +50,12 @@ def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Itera
         )
     elif not settings.local:
         yield from local_address("spec.model.uri", uri)
+
+
+def _adapters(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    for number, adapter in enumerate(spec.adapters or ()):
+        if adapter.uri is not None and not settings.local:
+            yield from local_address(f"spec.adapters[{number}].uri", adapter.uri)
 
 
 def _golden_set(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
