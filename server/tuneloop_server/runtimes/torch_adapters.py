@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,12 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from tuneloop_api.contract.artifact import ADAPTER_FOLDER
+from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MODEL_FOLDER
 from tuneloop_server.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, link_base
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.model import of_adapter
 from tuneloop_server.runtimes.packed_linear import pack_linears
-from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
+from tuneloop_server.runtimes.shared_tokenizers import LoadedTokenizer, SharedTokenizers
 from tuneloop_server.runtimes.torch_model import (
     UNREADABLE,
     TorchModel,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.adapters import Adapter, Adapters
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
+    from tuneloop_server.runtimes.tokenizer import TextTokenizer
     from tuneloop_server.tasks.task import Task
 
 _READ = frozenset(
@@ -136,45 +138,21 @@ def load_adapters(
     Raises CannotServe, naming what was found and what is expected.
     """
     prepare_torch()
-    with (
-        _read_as(f"{config.artifact_uri}: the base model"),
-        tempfile.TemporaryDirectory(prefix="tuneloop-base-") as folder,
-    ):
-        if adapters.has_own_model:
-            link_checked_model(config, manifest, folder=Path(folder))
-        else:
-            link_base(config, adapters, folder=Path(folder))
-        base, absent = load_weights(Path(folder), task, ignore_mismatched_sizes=not adapters.has_own_model)
-        own = load_tokenizer(Path(folder)) if adapters.has_own_model else None
-    if adapters.has_own_model:
-        with _read_as(f"{config.artifact_uri}: model/"):
-            require_whole(absent)
-            require_labels(base.config, manifest)
-        absent = []
-    tokenizers, model = _with_adapters(base, adapters, absent=absent)
+    tokenizers = SharedTokenizers(needs_offsets=task.needs_offsets, max_windows=config.batching.max_queue)
+    base = _base_model(config, manifest, adapters, task, tokenizers)
+    model, loaded = _with_adapters(base.model, adapters, absent=base.absent, tokenizers=tokenizers)
     pack_linears(model.get_base_model())
-    switch = Switch(model)
-    parts: list[tuple[str | None, str, Manifest]] = [
-        (adapter.name, f"a{number}", adapter.manifest) for number, adapter in enumerate(adapters.adapters)
+    parts = [
+        (adapter.name, _slot(number), tokenizer)
+        for number, (adapter, tokenizer) in enumerate(zip(adapters.adapters, loaded, strict=True))
     ]
-    if own is not None:
-        tokenizers[None] = own
-        parts.insert(0, (None, _OWN, manifest))
-    views: dict[str | None, AdaptedModel] = {
+    own = [] if base.tokenizer is None else [(None, _OWN, base.tokenizer)]
+    switch = Switch(model)
+    views = {
         name: AdaptedModel(
-            model.get_base_model(),
-            tokenizers[name],
-            vocabulary=TextTokenizer(
-                tokenizers[name],
-                max_tokens=described.max_tokens,
-                needs_offsets=task.needs_offsets,
-                max_windows=config.batching.max_queue,
-            ),
-            name=name,
-            slot=slot,
-            switch=switch,
+            model.get_base_model(), tokenizer, vocabulary=vocabulary, name=name, slot=slot, switch=switch
         )
-        for name, slot, described in parts
+        for name, slot, (tokenizer, vocabulary) in [*own, *parts]
     }
     for view in views.values():
         view.all = views
@@ -182,26 +160,62 @@ def load_adapters(
     return views
 
 
-def _with_adapters(base: Any, adapters: Adapters, *, absent: Sequence[str]) -> tuple[dict[str | None, Any], PeftModel]:
-    """Return the tokenizer of each adapter, and the base model with all adapters in it. absent: weights that each adapter must bring."""
-    tokenizers: dict[str | None, Any] = {}
+@dataclass(frozen=True, kw_only=True)
+class _Base:
+    """A base model as its files have it."""
+
+    model: Any
+    absent: list[str]
+    """Names of the weights that the files lack: each adapter must bring them."""
+    tokenizer: LoadedTokenizer | None
+    """None if the model does not answer for the task itself."""
+
+
+def _slot(number: int) -> str:
+    """Return the name of an adapter in PEFT. Names that users choose may be those of functions of torch's dictionaries, such as `update`."""
+    return f"a{number}"
+
+
+def _base_model(
+    config: ServerConfig, manifest: Manifest, adapters: Adapters, task: Task[Any], tokenizers: SharedTokenizers
+) -> _Base:
+    """Raises CannotServe."""
+    what = f"{config.artifact_uri}: the base model"
+    with _read_as(what), tempfile.TemporaryDirectory(prefix="tuneloop-base-") as temporary:
+        folder = Path(temporary)
+        if not adapters.has_own_model:
+            link_base(config, adapters, folder=folder)
+            model, absent = load_weights(folder, task, ignore_mismatched_sizes=True)
+            return _Base(model=model, absent=absent, tokenizer=None)
+        link_checked_model(config, manifest, folder=folder)
+        model, absent = load_weights(folder, task)
+        require_whole(absent)
+        require_labels(model.config, manifest)
+        return _Base(model=model, absent=[], tokenizer=tokenizers.load(folder, manifest, name=MODEL_FOLDER))
+
+
+def _with_adapters(
+    base: Any, adapters: Adapters, *, absent: Sequence[str], tokenizers: SharedTokenizers
+) -> tuple[PeftModel, list[LoadedTokenizer]]:
+    """Return the base model with all adapters in it, and the tokenizer of each. absent: weights that each adapter must bring. Raises CannotServe."""
+    loaded = []
     model: PeftModel | None = None
     for number, adapter in enumerate(adapters.adapters):
         what = f"spec.adapters: {adapter.name}: {adapter.place.artifact_uri}: {ADAPTER_FOLDER}/"
         with _read_as(what), tempfile.TemporaryDirectory(prefix="tuneloop-adapter-") as temporary:
-            folder, slot = Path(temporary), f"a{number}"
+            folder = Path(temporary)
             link_checked_model(adapter.place, adapter.manifest, folder=folder, name=ADAPTER_FOLDER)
             _check_config(folder, adapter, base=base)
             settings = _settings(folder / ADAPTER_CONFIG)
             _require_head(settings.modules_to_save or [], absent)
             if model is None:
-                model = PeftModel(base, settings, adapter_name=slot)
+                model = PeftModel(base, settings, adapter_name=_slot(number))
             else:
-                model.add_adapter(slot, settings)
-            _fill(model, folder / ADAPTER_WEIGHTS, slot=slot)
-            tokenizers[adapter.name] = load_tokenizer(folder)
+                model.add_adapter(_slot(number), settings)
+            _fill(model, folder / ADAPTER_WEIGHTS, slot=_slot(number))
+            loaded.append(tokenizers.load(folder, adapter.manifest, name=ADAPTER_FOLDER))
     assert model is not None  # the configuration names one adapter at least
-    return tokenizers, model.eval()
+    return model.eval(), loaded
 
 
 def _check_config(folder: Path, adapter: Adapter, *, base: Any) -> None:
