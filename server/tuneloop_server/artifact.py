@@ -18,7 +18,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.errors import CannotServe
 
 _ALONE = "name it in spec.adapters beside its base model, or run the job under another name with output.mergeAdapter: true, the default"
-_REMEDY = "publish the artifact again, or correct spec.model"
+_REMEDY = "publish the artifact again, or correct its address in the spec"
 
 
 class Place(Protocol):
