@@ -63,6 +63,12 @@ _OF_TRAINING = frozenset(
     ]
 )  # fmt: skip
 """Settings that change nothing once the weights are there. All others must be PEFT's defaults: some name modules to import."""
+_NOT_COMPUTED_WITH = frozenset(
+    [
+        "architectures", "dtype", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "transformers_version", "use_cache",
+    ]
+)  # fmt: skip
+"""Settings of a model that say where it comes from, or what its classes are called."""
 _OWN = "base"
 """Stands for the base model's own head and no adapter, where PEFT wants a name of an adapter."""
 
@@ -219,13 +225,21 @@ def _with_adapters(
 
 
 def _check_config(folder: Path, adapter: Adapter, *, base: Any) -> None:
-    """Raise ValueError if the adapter's configuration of the model does not have the labels, or reads padding in another way."""
+    """Raise ValueError if the adapter's configuration of the model has other labels than its manifest, or computes otherwise than that of the base model."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     require_labels(config, adapter.manifest)
-    for name in ("model_type", "pad_token_id"):
-        found, expected = getattr(config, name, None), getattr(base.config, name, None)
-        if found != expected:
-            raise ValueError(f"config.json has {name} {found}, expected {expected} as in the base model")
+    found, expected = config.to_dict(), base.config.to_dict()
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name) and _is_computed_with(name):
+            raise ValueError(
+                f"config.json has {name} {found.get(name)}, expected {expected.get(name)} as in the base model"
+            )
+
+
+def _is_computed_with(name: str) -> bool:
+    """Whether a setting of a model changes what it answers. Parts of composite models are not looked into."""
+    is_dropout = "dropout" in name or name.endswith("pdrop")
+    return not (is_dropout or name in _NOT_COMPUTED_WITH or name.startswith("_") or name.endswith("_config"))
 
 
 def _settings(path: Path) -> LoraConfig:

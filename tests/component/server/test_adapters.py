@@ -401,12 +401,19 @@ def test_settings_that_are_not_known_are_refused(copies, settings, words):
     assert words in found
 
 
-def test_an_adapter_that_pads_otherwise_is_refused(copies):
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        pytest.param({"pad_token_id": PAD + 1}, "config.json has pad_token_id 1, expected 0", id="padding"),
+        pytest.param({"layer_norm_eps": 0.5}, "config.json has layer_norm_eps 0.5, expected 1e-12", id="numbers"),
+    ],
+)
+def test_an_adapter_whose_model_computes_otherwise_is_refused(copies, setting, words):
     path = copies / "books/adapter/config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token_id": PAD + 1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | setting))
     rewrite(copies / "books")
     found = refusal(served(copies / "base", *places(copies, "films", "books")))
-    assert "books: pvc://models/books: adapter/ cannot be loaded: config.json has pad_token_id 1, expected 0" in found
+    assert f"books: pvc://models/books: adapter/ cannot be loaded: {words} as in the base model" in found
 
 
 def test_the_engine_onnx_serves_no_adapters(berts):
