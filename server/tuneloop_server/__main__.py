@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_api.wire.printable import log_to_stderr, printable
+from tuneloop_server.adapters import Adapters, read_manifests
 from tuneloop_server.app import create_app, create_metrics_app
-from tuneloop_server.artifact import read_manifest
 from tuneloop_server.config_file import read_config
 from tuneloop_server.connections import ConnectionLimits, Connections, connection_limit, uvicorn_config
 from tuneloop_server.draining import GRACE_SECONDS, DrainingServer
@@ -45,9 +45,9 @@ def main() -> int:
     os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     try:
         config = read_config(arguments.config, ServerConfig)
-        manifest = read_manifest(config)
+        manifest, adapters = read_manifests(config)
         with listen(config.host, config.port) as listener, _second_listener(config) as second:
-            service = _service(config, manifest)
+            service = _service(config, manifest, adapters)
             _serve(service, listener, None if second is None else _metrics_port(service, second))
     except CannotServe as error:
         print(printable(f"tuneloop-server: {error}"), file=sys.stderr)
@@ -55,8 +55,8 @@ def main() -> int:
     return ExitCode.OK
 
 
-def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
-    """Return the service of an artifact. Raises CannotServe if this server does not know the artifact's task, or the engine."""
+def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> ModelService:
+    """Return the service of an artifact and of the adapters on it. Raises CannotServe if this server does not know the artifact's task, or the engine."""
     task = task_of(config, manifest)
     return ModelService(
         config,
@@ -64,6 +64,7 @@ def _service(config: ServerConfig, manifest: Manifest) -> ModelService:
         task=task,
         runtime=runtime_of(config),
         monitoring=Monitoring(config, manifest, label_names=task.label_names(manifest.labels)),
+        adapters=adapters,
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
     )
 

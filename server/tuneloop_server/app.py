@@ -98,7 +98,7 @@ def _pages(service: ModelService, *paths: str) -> list[Route]:
 
 def _info(service: ModelService) -> dict[str, object]:
     manifest = service.manifest
-    return {
+    info: dict[str, object] = {
         "deployment": service.config.name,
         "revision": service.config.revision,
         "digest": manifest.digest(),
@@ -107,3 +107,9 @@ def _info(service: ModelService) -> dict[str, object]:
         "maxTokens": manifest.max_tokens,
         "baseModel": manifest.base_model,
     }
+    if service.adapters.adapters:
+        info["adapters"] = [
+            {"name": adapter.name, "digest": adapter.manifest.digest(), "maxTokens": adapter.manifest.max_tokens}
+            for adapter in service.adapters.adapters
+        ]
+    return info

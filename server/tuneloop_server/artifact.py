@@ -9,24 +9,43 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pydantic import ValidationError
 
-from tuneloop_api.contract.artifact import MANIFEST, ArtifactFile, Manifest
+from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, MODEL_FOLDER, ArtifactFile, Manifest
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.errors import CannotServe
 
-if TYPE_CHECKING:
-    from tuneloop_api.contract.server_config import ServerConfig
-
-_MODEL = "model"
-_MERGE = "run the job under another name with output.mergeAdapter: true, the default"
-_REMEDY = "publish the artifact again, or correct spec.model"
+_ALONE = "name it in spec.adapters beside its base model, or run the job under another name with output.mergeAdapter: true, the default"
+_REMEDY = "publish the artifact again, or correct its address in the spec"
 
 
-def read_manifest(config: ServerConfig) -> Manifest:
-    """Return the manifest. Raises CannotServe if it is missing, is no manifest, has another digest than the expected one, or names no model."""
+class Place(Protocol):
+    """Where an artifact lies: a ServerConfig says it of the model, a ServedAdapter of an adapter."""
+
+    @property
+    def artifact_path(self) -> str:
+        """Its folder."""
+
+    @property
+    def artifact_uri(self) -> str:
+        """The same folder, for messages to users."""
+
+    @property
+    def digest(self) -> str | None:
+        """That the manifest must have; None: any."""
+
+
+def read_model_manifest(config: Place) -> Manifest:
+    """Return the manifest of an artifact with a model. Raises CannotServe as `read_manifest` does, and if it names no model."""
+    manifest = read_manifest(config)
+    _require_model(config, manifest)
+    return manifest
+
+
+def read_manifest(config: Place) -> Manifest:
+    """Return the manifest. Raises CannotServe if it is missing, is no manifest, or has another digest than the expected one."""
     path = Path(config.artifact_path) / MANIFEST
     try:
         manifest = Manifest.from_wire(json.loads(path.read_bytes()))
@@ -41,33 +60,38 @@ def read_manifest(config: ServerConfig) -> Manifest:
         raise _damaged(config, f"{MANIFEST} is not JSON ({error}); {_REMEDY}") from error
     if config.digest is not None and manifest.digest() != config.digest:
         raise _damaged(config, f"{MANIFEST} has the digest {manifest.digest()}, expected {config.digest}; {_REMEDY}")
-    _require_model(config, manifest)
     return manifest
 
 
-def check_files(config: ServerConfig, manifest: Manifest) -> None:
-    """Compare every file with the manifest. Raises CannotServe naming the first file that differs, what was found and expected."""
-    for file in manifest.files:
+def check_files(config: Place, manifest: Manifest, *, name: str | None = None) -> None:
+    """Compare every file with the manifest. Raises CannotServe naming the first file that differs, what was found and expected.
+
+    name: the folder of the artifact whose files are compared; None: all of them.
+    """
+    for file in manifest.files if name is None else files_in(manifest, name):
         problem = _problem(Path(config.artifact_path), file)
         if problem is not None:
             raise _damaged(config, f"{file.path}: {problem}; {_REMEDY}")
 
 
-def link_checked_model(config: ServerConfig, manifest: Manifest, *, folder: Path, name: str = _MODEL) -> None:
+def files_in(manifest: Manifest, folder: str) -> list[ArtifactFile]:
+    """Return the files of an artifact that lie in one of its folders."""
+    return [file for file in manifest.files if PurePosixPath(file.path).parts[:1] == (folder,)]
+
+
+def link_checked_model(config: Place, manifest: Manifest, *, folder: Path, name: str = MODEL_FOLDER) -> None:
     """Fill an empty folder with links to the checked files of `model/` only, or of the folder `name`; other folders of the artifact stay out."""
-    for file in manifest.files:
+    for file in files_in(manifest, name):
         path = PurePosixPath(file.path)
-        if path.parts[0] == name:
-            link = folder.joinpath(*path.parts[1:])
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(Path(config.artifact_path).resolve() / path)
+        link = folder.joinpath(*path.parts[1:])
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path(config.artifact_path).resolve() / path)
 
 
-def _require_model(config: ServerConfig, manifest: Manifest) -> None:
+def _require_model(config: Place, manifest: Manifest) -> None:
     """Raise CannotServe for an artifact without a model: LoRA weights alone are of no use without their base model, which is not here."""
-    folders = {PurePosixPath(file.path).parts[:1] for file in manifest.files}
-    if ("adapter",) in folders and (_MODEL,) not in folders:
-        message = f"{config.artifact_uri}: holds an adapter alone (output.mergeAdapter: false), expected a whole model; {_MERGE}"
+    if files_in(manifest, ADAPTER_FOLDER) and not files_in(manifest, MODEL_FOLDER):
+        message = f"{config.artifact_uri}: holds an adapter alone (output.mergeAdapter: false), expected a whole model; {_ALONE}"
         raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
 
 
@@ -75,18 +99,25 @@ def _problem(artifact: Path, file: ArtifactFile) -> str | None:
     path = PurePosixPath(file.path)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return "expected a path inside the artifact"
+    problem = content_problem(artifact, file)
+    if problem is None and not (artifact / path).resolve().is_relative_to(artifact.resolve()):
+        return "is a link that leads out of the artifact; expected the file itself"
+    return problem
+
+
+def content_problem(folder: Path, file: ArtifactFile) -> str | None:
+    """Return in what a file differs from how it is listed, wherever a link leads; None: in nothing."""
+    path = folder / file.path
     try:
-        with (artifact / path).open("rb") as content:
+        with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
             size = content.tell()
     except OSError as error:
         return f"cannot be read ({error.strerror}); expected a file of {file.size} bytes"
-    if not (artifact / path).resolve().is_relative_to(artifact.resolve()):
-        return "is a link that leads out of the artifact; expected the file itself"
     if size != file.size:
         return f"found {size} bytes, expected {file.size}"
     return None if digest == file.sha256 else f"found SHA-256 {digest}, expected {file.sha256}"
 
 
-def _damaged(config: ServerConfig, message: str) -> CannotServe:
+def _damaged(config: Place, message: str) -> CannotServe:
     return CannotServe(f"{config.artifact_uri}: {message}", exit_code=ExitCode.STORAGE)

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_api.contract.exit_codes import ExitCode
-from tuneloop_server.artifact import check_files
+from tuneloop_server.adapters import NO_ADAPTERS, Adapters, check_all_files
 from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
 from tuneloop_server.model import Window
+from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from tuneloop_api.contract.artifact import Manifest
@@ -49,69 +50,96 @@ class ModelService:
         runtime: Runtime,
         monitoring: Monitoring,
         worker: Executor,
+        adapters: Adapters = NO_ADAPTERS,
     ) -> None:
         self.config = config
         self.manifest = manifest
+        self.adapters = adapters
+        self.names = ModelNames(
+            deployment=config.name,
+            adapters=tuple(adapter.name for adapter in adapters.adapters),
+            has_own_model=adapters.has_own_model,
+        )
         self.task = task
         self.monitoring = monitoring
         self.draining = False
         self.bodies = BodyMemory()
+        if adapters.adapters:
+            monitoring.show_adapters(self.names.served)
         self._runtime = runtime
         self._worker = worker
-        self._answerer: Answerer | None = None
+        self._answerers: Mapping[str | None, Answerer] | None = None
+        """By the names of adapters; None stands for the model itself."""
+
+    def manifest_of(self, adapter: str | None) -> Manifest:
+        """Return the manifest of an adapter, or for None that of the model."""
+        by_name = {found.name: found.manifest for found in self.adapters.adapters}
+        return self.manifest if adapter is None else by_name[adapter]
 
     @property
     def not_ready_reason(self) -> str | None:
         """Why the server should get no new traffic; None if it is ready."""
         if self.draining:
             return "the server is being stopped"
-        return "the model is being loaded" if self._answerer is None else None
+        return "the model is being loaded" if self._answerers is None else None
 
     def drain(self) -> None:
         """Become not ready. Requests that still arrive are answered."""
         self.draining = True
         self.monitoring.draining.set(1)
 
-    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
-        """Return the task's response for each text, as JSON data. parameters: from `task.read_parameters`.
+    async def answer(self, texts: Sequence[str], parameters: Any, *, name: str | None = None) -> list[Any]:
+        """Return the task's response for each text, as JSON data. parameters: from `task.read_parameters`. name: one that is served; None: the deployment's.
 
         Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, if the model fails, or if its
         output is not finite.
         """
-        return await self._loaded().answer(texts, parameters)
+        values = await self._loaded(name).answer(texts, parameters)
+        self.monitoring.answered_by(self.config.name if name is None else name, texts=len(texts))
+        return values
 
-    @property
-    def embeddings(self) -> EmbeddingSupport:
-        """Whether the model makes embeddings. Raises RequestError while the model is not loaded."""
-        return self._loaded().embeddings
+    def embeddings_of(self, name: str) -> EmbeddingSupport:
+        """Return whether a model makes embeddings. Raises RequestError while the model is not loaded."""
+        return self._loaded(name).embeddings
 
-    async def embed(self, texts: Sequence[str]) -> list[tuple[Encoded, Embedding]]:
+    async def embed(self, texts: Sequence[str], *, name: str) -> list[tuple[Encoded, Embedding]]:
         """Return the tokens and the embedding of each text. Raises RequestError as `answer` does, and if the model makes no embeddings."""
-        return await self._loaded().embed(texts)
+        return await self._loaded(name).embed(texts)
 
-    def _loaded(self) -> Answerer:
-        if self._answerer is None:
+    def _loaded(self, name: str | None) -> Answerer:
+        if self._answerers is None:
             message = "the model is being loaded; try again in 1 s"
             raise RequestError(message, status=503, reason="unavailable", retry_after=1)
-        return self._answerer
+        return self._answerers[self.names.adapter(self.config.name if name is None else name)]
 
     async def run(self) -> None:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
-        model = await self._load()
-        batcher = Batcher(model.predict, settings=self.config.batching, monitoring=self.monitoring, worker=self._worker)
-        facts = ModelFacts(
-            labels=self.manifest.labels, temperature=self.manifest.temperature, vocabulary=model.vocabulary
+        models = await self._load()
+        predict = next(iter(models.values())).predict  # takes the windows of all models
+        batcher = Batcher(
+            predict,
+            settings=self.config.batching,
+            monitoring=self.monitoring,
+            worker=self._worker,
+            group=lambda window: window.adapter,
         )
         self.monitoring.watch_queue(lambda: batcher.waiting)
         self.monitoring.model_loaded(time.monotonic() - start)
-        self._answerer = Answerer(model, task=self.task, facts=facts, batcher=batcher, monitoring=self.monitoring)
+        self._answerers = {key: self._answerer(key, model, batcher) for key, model in models.items()}
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
         await batcher.run()
 
-    async def _load(self) -> Model:
+    def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Embedding]) -> Answerer:
+        described = self.manifest_of(key)
+        facts = ModelFacts(labels=described.labels, temperature=described.temperature, vocabulary=model.vocabulary)
+        return Answerer(model, task=self.task, facts=facts, batcher=batcher, monitoring=self.monitoring)
+
+    async def _load(self) -> Mapping[str | None, Model]:
         limit = self.config.startup_seconds
-        load = partial(_checked_model, self.config, self.manifest, task=self.task, runtime=self._runtime)
+        load = partial(
+            _checked_models, self.config, self.manifest, self.adapters, task=self.task, runtime=self._runtime
+        )
         try:
             async with asyncio.timeout(limit):
                 return await asyncio.get_running_loop().run_in_executor(self._worker, load)
@@ -199,11 +227,16 @@ def _require_numbers(outputs: Sequence[Logits | Embedding], *, text: int) -> Non
     raise RequestError(message, status=500, reason="model_error")
 
 
-def _checked_model(config: ServerConfig, manifest: Manifest, *, task: Task[Any], runtime: Runtime) -> Model:
-    check_files(config, manifest)
+def _checked_models(
+    config: ServerConfig, manifest: Manifest, adapters: Adapters, *, task: Task[Any], runtime: Runtime
+) -> Mapping[str | None, Model]:
+    check_all_files(config, manifest, adapters)
     gc.disable()  # imported objects stay for good: collections need not walk over them, neither now nor while requests wait
     try:
-        return runtime.load(config, manifest, task)
+        if not adapters.adapters:
+            return {None: runtime.load(config, manifest, task)}
+        assert runtime.load_adapters is not None  # `runtime_of` has refused such a runtime
+        return runtime.load_adapters(config, manifest, adapters, task)
     finally:
         gc.freeze()
         gc.enable()

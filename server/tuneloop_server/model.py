@@ -5,7 +5,7 @@ Shapes: T = tokens of a text with its special tokens, C = labels, H = size of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -35,9 +35,16 @@ class Encoded:
     """For each token 1 if the tokenizer added it to the text, else 0; empty unless the task needs offsets."""
     output: Literal["logits", "embedding"] = "logits"
     """What the model computes of it."""
+    adapter: str | None = None
+    """Name of the adapter that computes it; None: the model itself."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def of_adapter(windows: Sequence[Encoded], adapter: str | None) -> list[Encoded]:
+    """Return windows that an adapter computes."""
+    return [replace(window, adapter=adapter) for window in windows]
 
 
 class Window(NamedTuple):

@@ -83,6 +83,8 @@ class Monitoring:
             Gauge, "tuneloop_model_last_load_timestamp_seconds", "When the model was loaded; 0 until then."
         )
         self._show_model_info(config, manifest)
+        self._adapter_texts: dict[str, Counter] = {}
+        """By the names that are served; empty without adapters."""
 
     def _by_label(self, names: Sequence[str]) -> tuple[dict[str, Counter], Counter | None]:
         text = "Predictions by label: the most probable label of a text, or the type of each entity that was found."
@@ -97,6 +99,16 @@ class Monitoring:
         self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
             **self._constant, **fixed
         ).set(1)
+
+    def show_adapters(self, names: Sequence[str]) -> None:
+        """Count texts by the model that is asked for. names: all that are served; the spec bounds how many."""
+        texts = self._family(Counter, "tuneloop_adapter_texts", "Texts answered by an adapter.", more=("adapter",))
+        self._adapter_texts = {name: texts.labels(**self._constant, adapter=name) for name in names}
+
+    def answered_by(self, name: str, *, texts: int) -> None:
+        """Count the texts of a request. name: of the model that was asked for."""
+        if name in self._adapter_texts:
+            self._adapter_texts[name].inc(texts)
 
     def watch_queue(self, waiting: Callable[[], int]) -> None:
         """Read the queue's length at each scrape."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import generate_latest
 from starlette.testclient import TestClient
 
+from tuneloop_server.adapters import NO_ADAPTERS, Adapters
 from tuneloop_server.app import create_app
 from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.monitoring import Monitoring
@@ -42,12 +43,15 @@ def app_client(
     task: Task[Any],
     runtime: Runtime,
     protocols: Mapping[str, WireProtocol] = PROTOCOLS,
+    adapters: Adapters = NO_ADAPTERS,
 ) -> Iterator[AppClient]:
     """Run the application of an artifact. The model may still be loading."""
     monitoring = Monitoring(config, manifest, label_names=task.label_names(manifest.labels))
     failures: list[Exception] = []
     with ThreadPoolExecutor(1) as worker:
-        service = ModelService(config, manifest, task=task, runtime=runtime, monitoring=monitoring, worker=worker)
+        service = ModelService(
+            config, manifest, task=task, runtime=runtime, monitoring=monitoring, worker=worker, adapters=adapters
+        )
         with AppClient(create_app(service, stop=failures.append, protocols=protocols)) as client:
             client.failures, client.service = failures, service
             yield client

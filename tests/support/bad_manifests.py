@@ -16,6 +16,7 @@ _VARIABLE = [{"name": "A", "value": "1"}]
 _VOLUME = [{"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}}]
 _GATE: dict[str, Any] = {"name": "errors", "metric": "Errors", "margin": 0.01}
 _EXTERNAL: dict[str, Any] = {"spec__image": "a", "spec__runtime": {"type": "Custom"}}
+_ADAPTER: dict[str, Any] = {"name": "films", "uri": "pvc://models/films"}
 _SECRET = [{"name": "A", "secretKeyRef": {"name": "a", "key": "b"}}]
 
 BAD_MANIFESTS = (
@@ -246,5 +247,12 @@ BAD_MANIFESTS = (
     bad("B22", By.RULE, "spec.rollout.gates", [_GATE], "metric applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
     bad("B22", By.RULE, "spec.rollout.strategy", "Shadow", "Shadow applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
     bad("B22", By.RULE, "spec.rollout.onThinTraffic", "Replay", "Replay applies only to runtime.type: Builtin", kind=DEPLOYMENT, spec__evaluation={"goldenSet": {"uri": "pvc://a/b"}}, **_EXTERNAL),
+    bad_text("B13", "spec.adapters[0].uri", "hf://acme/films", f.FILES_URI, kind=DEPLOYMENT, spec__adapters=[_ADAPTER]),
+    bad("B13", By.OPERATOR, "spec.adapters", [{"name": "films", "uri": "file:///etc/passwd"}], "file:// is a path of one machine", field="spec.adapters[0].uri", kind=DEPLOYMENT),
+    bad_text("B21", "spec.adapters[0].name", "Films", f.GATE_NAME, kind=DEPLOYMENT, spec__adapters=[_ADAPTER]),
+    bad("B21", By.RULE, "spec.adapters", [_ADAPTER, _ADAPTER], "no two adapters may have the same name", kind=DEPLOYMENT),
+    bad("B21", By.RULE, "spec.adapters", [_ADAPTER], "applies only to runtime.engine: torch", kind=DEPLOYMENT, spec__runtime={"engine": "onnx"}),
+    bad("B22", By.RULE, "spec.adapters", [_ADAPTER], "applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B21", By.RULE, "spec.adapters", [{"name": "bad", "uri": "pvc://models/films"}], "no adapter may have the name of the ModelDeployment", kind=DEPLOYMENT),
     bad_text("B21", "spec.rollout.rollback.baking", "45", f.DURATION, kind=DEPLOYMENT),
 )  # fmt: skip

@@ -24,6 +24,7 @@ SMALLEST = {
     "EnvVariable": {"name": "A", "value": "b"},
     "Volume": {"name": "a", "mountPath": "/a", "secret": {}},
     "ServedModel": {"uri": "pvc://models/a"},
+    "AdapterSource": {"name": "a", "uri": "pvc://models/a"},
 }
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
 EXAMPLES = {

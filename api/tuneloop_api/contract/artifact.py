@@ -15,6 +15,7 @@ from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.model import MessageModel
 
 MANIFEST = "manifest.json"
+MODEL_FOLDER, ADAPTER_FOLDER = "model", "adapter"
 ONNX_FOLDER = "onnx"
 """Holds the ONNX files, and beside them the tokenizer and the configuration: nothing else is needed to run them."""
 ONNX_FP32, ONNX_INT8 = "model.onnx", "model_int8.onnx"
@@ -59,6 +60,13 @@ class OnnxFiles(MessageModel):
     """None: it was not asked for."""
 
 
+class AdapterBase(MessageModel):
+    """The model that the adapter in `adapter/` belongs to."""
+
+    files: list[ArtifactFile]
+    """Its weights, by their paths in the folder of the model. A model with other files is another one, whatever its name is."""
+
+
 class Manifest(MessageModel):
     """`manifest.json`."""
 
@@ -80,6 +88,8 @@ class Manifest(MessageModel):
     files: list[ArtifactFile]
     onnx: OnnxFiles | None = None
     """None: `output.formats` does not ask for it."""
+    adapter_base: AdapterBase | None = None
+    """None: the artifact has no adapter, or is of a release that did not say."""
     _digest: str | None = PrivateAttr(default=None)
 
     @classmethod

@@ -26,6 +26,19 @@ class BatchingSettings(MessageModel):
     """Texts that may wait; beyond it requests are answered 429 with Retry-After."""
 
 
+class ServedAdapter(MessageModel):
+    """An adapter that is served on the base model (`spec.adapters`)."""
+
+    name: str
+    """By which clients ask for it."""
+    artifact_path: str
+    """Folder of its artifact: `manifest.json` and `adapter/` lie in it. Mounted read-only."""
+    artifact_uri: str
+    """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
+    digest: str | None = None
+    """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
+
+
 class ServerConfig(MessageModel):
     """Everything that a model server needs to know."""
 
@@ -36,11 +49,13 @@ class ServerConfig(MessageModel):
     revision: str
     """Hash of the artifact and of these settings; part of the Deployment's name."""
     artifact_path: str
-    """Folder of the artifact: `manifest.json`, `model/`, … lie in it. Mounted read-only."""
+    """Folder of the artifact: `manifest.json`, `model/`, … lie in it; with adapters also that of a model in Hugging Face layout. Mounted read-only."""
     artifact_uri: str
     """The same folder as `pvc://CLAIM/PATH`, for messages to users."""
     digest: str | None = None
     """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
+    adapters: list[ServedAdapter] | None = None
+    """None, never an empty list: a server of release 0.1.0 refuses a field that it does not know."""
     engine: str | None = None
     """What runs the model (`spec.runtime.engine`); None: torch. A text, not a choice: a server refuses a word that it does not know, and serves nothing else instead."""
     dtype: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_cli.commands.artifact_problems import artifact_problems
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable
@@ -24,7 +24,7 @@ from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
 from tuneloop_cli.views.gate_power import gate_notes
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
+from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -73,20 +73,9 @@ def _verdict(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSett
 def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> _Verdict:
     """Look for the artifact of a ModelDeployment, and say what its gates can decide."""
     assert isinstance(loaded.resource, ModelDeployment)
-    uri = loaded.resource.spec.model.uri
-    notes = tuple(gate_notes(loaded.resource.spec.rollout))
-    if uri is None:
-        return _Verdict(notes=notes)
-    claim = claim_of(uri)
-    mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
-    manifest = Path(on_this_machine(path_of(uri), mounts)) / "manifest.json"
-    if not os.path.isfile(manifest):  # noqa: PTH113  (a path that is too long for a file is no error of it)
-        return _Verdict(f"spec.model.uri: {uri} is no artifact: there is no {manifest}")
-    if (manifest.parent / "adapter").is_dir() and not (manifest.parent / "model").is_dir():
-        return _Verdict(
-            f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: run the job under another name with output.mergeAdapter: true, the default"
-        )
-    return _Verdict(notes=notes)
+    spec = loaded.resource.spec
+    problem = next(artifact_problems(spec, folders=folders), None)
+    return _Verdict(problem) if problem else _Verdict(notes=tuple(gate_notes(spec.rollout)))
 
 
 def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:

@@ -198,7 +198,7 @@ class LocalSession:
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
         self.node.release(stored["metadata"]["uid"])
-        if (job := local_kind.job_read(stored)) is not None:
+        for job in local_kind.jobs_read(stored):
             self._release_finished(job, namespace=namespace)
         return Submitted(action=action, manifest=stored, overlay=(*fitted.lines, *remarks))
 

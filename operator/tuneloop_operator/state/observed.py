@@ -211,6 +211,8 @@ class ObservedDeployment:
     """None if it refers to no FineTuneJob, or if that does not exist or cannot be read."""
     source_problem: str = ""
     """Why the FineTuneJob cannot be read; empty if it can."""
+    adapter_sources: Mapping[str, FineTuneJob | str] = field(default_factory=dict)
+    """The FineTuneJobs that its adapters refer to, by name; for one that cannot be read the reason. One that does not exist is absent."""
     present: Mapping[ObjectName, Manifest]
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     pods: tuple[ServerPod, ...] = ()

@@ -63,9 +63,11 @@ class Batcher(Generic[Row, Output]):
         settings: BatchingSettings,
         monitoring: Monitoring,
         worker: Executor,
+        group: Callable[[Row], object] = lambda _: None,
     ) -> None:
-        """predict: runs a forward pass over rows, on the worker; one output per row."""
+        """predict: runs a forward pass over rows, on the worker; one output per row. group: rows of different groups are never in one pass."""
         self._predict = predict
+        self._group = group
         self._settings = settings
         self._monitoring = monitoring
         self._worker = worker
@@ -148,16 +150,19 @@ class Batcher(Generic[Row, Output]):
     def _take(self) -> list[_Waiting[Row, Output]]:
         """Remove the next batch from the queue, and the rows whose client has left."""
         wanted = [waiting for waiting in self._queue if not waiting.request.answered.done()]
+        places = [
+            place for place, waiting in enumerate(wanted) if self._group(waiting.row) == self._group(wanted[0].row)
+        ]
         chosen = (
-            next_batch([len(waiting.row) for waiting in wanted], max_batch_size=self._settings.max_batch_size)
+            next_batch([len(wanted[place].row) for place in places], max_batch_size=self._settings.max_batch_size)
             if wanted
             else []
         )
-        taken = set(chosen)
-        left = [waiting for index, waiting in enumerate(wanted) if index not in taken]
+        taken = {places[index] for index in chosen}
+        left = [waiting for place, waiting in enumerate(wanted) if place not in taken]
         self._admitted -= len(self._queue) - len(left)
         self._queue = left
-        return [wanted[index] for index in chosen]
+        return [wanted[places[index]] for index in chosen]
 
     async def _pass(self, batch: list[_Waiting[Row, Output]]) -> None:
         start = time.perf_counter()

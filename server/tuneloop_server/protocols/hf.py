@@ -3,6 +3,7 @@
 A request is `{"inputs": text | [text, …], "parameters": {…}}`. A text is answered with the response of the task, a list of texts with a list of
 responses. Parameters and responses are the task's (`tuneloop_server.tasks`). Other fields are refused, except `options`: old clients of the
 hosted service send it to steer that service's cache, and it never changes an answer.
+An adapter is asked for in the address: `POST /predict?adapter=NAME`. Any client takes an address, and the copies that the comparator gets keep it.
 Source: https://huggingface.co/docs/inference-providers/tasks
 """
 
@@ -20,9 +21,12 @@ from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from tuneloop_server.lifecycle import ModelService
 
 _NAME = "hf"
+ADAPTER_PARAMETER = "adapter"
 _EXAMPLE = 'for example {"inputs": "A fine film."}'
 
 
@@ -56,16 +60,20 @@ def read(body: bytes) -> HfRequest:
     )
 
 
-async def answer(service: ModelService, body: bytes) -> bytes:
-    """Return the JSON that answers a body. Raises RequestError."""
+async def answer(service: ModelService, body: bytes, *, adapter: str | None = None) -> bytes:
+    """Return the JSON that answers a body. Raises RequestError. adapter: its name, where the client asks for one."""
+    name = service.names.require(adapter, field=ADAPTER_PARAMETER)
     request = read(body)
     parameters = service.task.read_parameters(request.parameters)
-    values = await service.answer(request.texts, parameters)
+    values = await service.answer(request.texts, parameters, name=name)
     return json.dumps(values if request.is_list else values[0], ensure_ascii=False).encode()
 
 
 def _routes(service: ModelService) -> list[Route]:
-    handler = endpoint(service, protocol=_NAME, respond=lambda _, body: answer(service, body))
+    async def respond(request: Request, body: bytes) -> bytes:
+        return await answer(service, body, adapter=request.query_params.get(ADAPTER_PARAMETER))
+
+    handler = endpoint(service, protocol=_NAME, respond=respond)
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 

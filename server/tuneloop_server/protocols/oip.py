@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, in JSON: what KServe, Triton and their clients speak.
 
 `GET /v2`, `/v2/health/live`, `/v2/health/ready`, `/v2/models/{model}`, `…/ready`, `POST /v2/models/{model}/infer`; a model's paths also as
-`/v2/models/{model}/versions/{version}…`. The model is the deployment, its only version the revision. The tensors of a request are read in
+`/v2/models/{model}/versions/{version}…`. The model is the deployment or an adapter, its only version the revision. The tensors of a request are read in
 `oip_request`, those of a response are the task's (`Task.tensors`). The binary extension of Triton is refused by its names.
 Source: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
@@ -35,13 +35,16 @@ _VERSION = _MODEL + "/versions/{version}"
 _BINARY_HEADER = "inference-header-content-length"
 
 
-def check_model(service: ModelService, request: Request) -> None:
-    """Raise RequestError unless the path names what is served."""
-    served = {"model": service.config.name, "version": service.config.revision}
-    for field, name in request.path_params.items():
-        if name != served[field]:
-            message = f"{field}: {shown(name)} is not served here; allowed is {served[field]}"
-            raise RequestError(message, status=404, reason="validation", field=field)
+def model_asked_for(service: ModelService, request: Request) -> str:
+    """Return the name of the model in the path; the deployment's if it names none. Raises RequestError unless the path names what is served."""
+    version = request.path_params.get("version", service.config.revision)
+    name = request.path_params.get("model")
+    if name is not None:
+        name = service.names.require(name, field="model", may_be_absent=False)
+    if version != service.config.revision:
+        message = f"version: {shown(version)} is not served here; allowed is {service.config.revision}"
+        raise RequestError(message, status=404, reason="validation", field="version")
+    return name or service.config.name
 
 
 def error_shape(error: RequestError) -> tuple[int, object]:
@@ -52,17 +55,17 @@ def error_shape(error: RequestError) -> tuple[int, object]:
 
 async def infer(service: ModelService, request: Request, body: bytes) -> bytes:
     """Return the JSON that answers a body. Raises RequestError."""
-    check_model(service, request)
+    model = model_asked_for(service, request)
     if _BINARY_HEADER in request.headers:
         message = (
             "Inference-Header-Content-Length: the binary extension is not supported, send JSON; "
             "with tritonclient: set_data_from_numpy(…, binary_data=False) and InferRequestedOutput(…, binary_data=False)"
         )
         raise RequestError(message, status=400, reason="validation")
-    asked = read(body, task=service.task, model=service.config.name, version=service.config.revision)
-    values = await service.answer(asked.texts, service.task.read_parameters(asked.parameters))
+    asked = read(body, task=service.task, model=model, version=service.config.revision)
+    values = await service.answer(asked.texts, service.task.read_parameters(asked.parameters), name=model)
     labels = service.manifest.labels
-    response: dict[str, object] = {"model_name": service.config.name, "model_version": service.config.revision}
+    response: dict[str, object] = {"model_name": model, "model_version": service.config.revision}
     if asked.id is not None:
         response["id"] = asked.id
     response["outputs"] = [_tensor(output, values, labels) for output in asked.outputs]
@@ -79,7 +82,7 @@ def _shape(output: OutputTensor, texts: int, labels: Sequence[str]) -> list[int]
     return [texts, len(labels)] if output.is_by_label else [texts]
 
 
-def _server_metadata(_: ModelService) -> dict[str, object]:
+def _server_metadata(_: ModelService, __: str) -> dict[str, object]:
     return {"name": "tuneloop", "version": _release(), "extensions": []}
 
 
@@ -90,42 +93,44 @@ def _release() -> str:
         return "unknown"
 
 
-def _model_metadata(service: ModelService) -> dict[str, object]:
-    """The protocol has numbers, booleans and strings as parameters, so the labels are JSON in a string."""
+def _model_metadata(service: ModelService, model: str) -> dict[str, object]:
+    """The protocol has numbers, booleans and strings as parameters, so the labels and the names of all models are JSON in a string."""
     labels = service.manifest.labels
     outputs = [
         {"name": output.name, "datatype": output.datatype, "shape": _shape(output, -1, labels)}
         for output in service.task.tensors.outputs
     ]
+    parameters = {"task": service.manifest.task, "labels": json.dumps(labels, ensure_ascii=False)}
+    if service.names.adapters:
+        parameters["models"] = json.dumps(service.names.served)
     return {
-        "name": service.config.name,
+        "name": model,
         "versions": [service.config.revision],
         "platform": "tuneloop",
         "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
         "outputs": outputs,
-        "parameters": {"task": service.manifest.task, "labels": json.dumps(labels, ensure_ascii=False)},
+        "parameters": parameters,
     }
 
 
-def _live(_: ModelService) -> dict[str, object]:
+def _live(_: ModelService, __: str) -> dict[str, object]:
     return {"live": True}
 
 
-def _ready(service: ModelService) -> dict[str, object]:
+def _ready(service: ModelService, _: str) -> dict[str, object]:
     if service.not_ready_reason is not None:
         raise RequestError(service.not_ready_reason, status=503, reason="unavailable")
     return {"ready": True}
 
 
-def _model_ready(service: ModelService) -> dict[str, object]:
-    return {"name": service.config.name} | _ready(service)
+def _model_ready(service: ModelService, model: str) -> dict[str, object]:
+    return {"name": model} | _ready(service, model)
 
 
-def _page(service: ModelService, content: Callable[[ModelService], dict[str, object]]) -> Callable[[Request], Any]:
+def _page(service: ModelService, content: Callable[[ModelService, str], dict[str, object]]) -> Callable[[Request], Any]:
     async def page(request: Request) -> Response:
         try:
-            check_model(service, request)
-            return JSONResponse(content(service))
+            return JSONResponse(content(service, model_asked_for(service, request)))
         except RequestError as error:
             status, shaped = error_shape(error)
             return JSONResponse(shaped, status_code=status)

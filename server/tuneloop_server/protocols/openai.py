@@ -12,17 +12,20 @@ import base64
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tuneloop_server.errors import RequestError
-from tuneloop_server.fields import check_known, choice, invalid, shown, wrong
+from tuneloop_server.fields import check_known, choice, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.protocol import WireProtocol, endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -43,23 +46,24 @@ class EmbeddingRequest:
     """A request whose fields are valid. The model still has to have embeddings of this size."""
 
     texts: list[str]
+    model: str
     encoding_format: EncodingFormat = "float"
     dimensions: int | None = None
 
 
-def read(body: bytes, *, model: str) -> EmbeddingRequest:
-    """Return what a request asks for. model: the name that is served. Raises RequestError naming the field that is wrong."""
+def read(body: bytes, *, named: Callable[[object], str]) -> EmbeddingRequest:
+    """Return what a request asks for. named: (what stands in `model`) → the name that is served, or RequestError. Raises RequestError naming the field that is wrong."""
     document = json_object(body, example=_EXAMPLE)
     # `user` is for OpenAI's own watch over abuse: nothing here reads it
     check_known(document, ("input", "model", "encoding_format", "dimensions", "user"))
-    if document.get("model") is not None:
-        _check_model(document["model"], served=model)
+    model = named(document.get("model"))
     dimensions = document.get("dimensions")
     if dimensions is not None and type(dimensions) is not int:
         raise wrong("dimensions", dimensions, "expected a whole number, or nothing")
     given = document.get("encoding_format")
     return EmbeddingRequest(
         texts=_texts(document.get("input")),
+        model=model,
         encoding_format=cast(
             "EncodingFormat", choice("encoding_format", "float" if given is None else given, _FORMATS)
         ),
@@ -81,18 +85,18 @@ def error_shape(error: RequestError) -> tuple[int, object]:
 
 async def embed(service: ModelService, body: bytes) -> bytes:
     """Return the JSON that answers a body. Raises RequestError."""
-    request = read(body, model=service.config.name)
-    support = service.embeddings
+    request = read(body, named=partial(service.names.require, field="model"))
+    support = service.embeddings_of(request.model)
     if support.size and request.dimensions not in (None, support.size):
         raise wrong("dimensions", request.dimensions, f"allowed is {support.size}, or nothing")
-    embedded = await service.embed(request.texts)
+    embedded = await service.embed(request.texts, name=request.model)
     data = []
     for index, (_, embedding) in enumerate(embedded):
         if index:  # the numbers of many texts take long to write: other requests get their turn between two texts
             await asyncio.sleep(0)
         data.append(f'{{"object": "embedding", "index": {index}, "embedding": {_encoded(embedding, request)}}}')
     tokens = sum(len(encoded) for encoded, _ in embedded)
-    rest = {"model": service.config.name, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    rest = {"model": request.model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
     return f'{{"object": "list", "data": [{", ".join(data)}], {json.dumps(rest)[1:]}'.encode()
 
 
@@ -119,22 +123,16 @@ def _are_token_ids(given: object) -> bool:
     return isinstance(given, list) and bool(given) and type(given[0]) is int
 
 
-def _check_model(name: object, *, served: str) -> None:
-    if name != served:
-        message = f"model: {shown(name)} is not served here; allowed is {served}, or nothing"
-        raise RequestError(message, status=404, reason="validation", field="model")
-
-
-def _model(service: ModelService, *, created: int) -> dict[str, object]:
+def _model(service: ModelService, name: str, *, created: int) -> dict[str, object]:
     """The fields of OpenAI's model object, and what is needed to know of its embeddings."""
-    fixed = {"id": service.config.name, "object": "model", "created": created, "owned_by": "tuneloop"}
-    more = {"task": service.manifest.task, "max_tokens": service.manifest.max_tokens}
-    return fixed | more | {"embeddings": _embeddings(service)}
+    fixed = {"id": name, "object": "model", "created": created, "owned_by": "tuneloop"}
+    more = {"task": service.manifest.task, "max_tokens": service.manifest_of(service.names.adapter(name)).max_tokens}
+    return fixed | more | {"embeddings": _embeddings(service, name)}
 
 
-def _embeddings(service: ModelService) -> dict[str, object]:
+def _embeddings(service: ModelService, name: str) -> dict[str, object]:
     try:
-        support = service.embeddings
+        support = service.embeddings_of(name)
     except RequestError as not_loaded:
         return {"available": False, "reason": str(not_loaded)}
     if support.refusal:
@@ -146,15 +144,17 @@ def _routes(service: ModelService) -> list[Route]:
     created = int(time.time())
 
     async def models(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [_model(service, created=created)]})
+        return JSONResponse(
+            {"object": "list", "data": [_model(service, name, created=created) for name in service.names.served]}
+        )
 
     async def model(request: Request) -> Response:
         try:
-            _check_model(request.path_params["model"], served=service.config.name)
+            name = service.names.require(request.path_params["model"], field="model")
         except RequestError as error:
             status, shaped = error_shape(error)
             return JSONResponse(shaped, status_code=status)
-        return JSONResponse(_model(service, created=created))
+        return JSONResponse(_model(service, name, created=created))
 
     handler = endpoint(service, protocol=_NAME, respond=lambda _, body: embed(service, body), error_shape=error_shape)
     return [

@@ -17,9 +17,13 @@ RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (TORCH, ONN
 
 
 def runtime_of(config: ServerConfig) -> Runtime:
-    """Return the runtime of a server. Raises CannotServe if this release does not know it."""
+    """Return the runtime of a server. Raises CannotServe if this release does not know it, or if it cannot serve the adapters."""
     name = TORCH.name if config.engine is None else config.engine
     if name not in RUNTIMES:
         message = f"runtime.engine: {name} is not known to this server, it knows {', '.join(RUNTIMES)}"
         raise CannotServe(message, exit_code=ExitCode.CONFIG)
-    return RUNTIMES[name]
+    runtime = RUNTIMES[name]
+    if config.adapters and runtime.load_adapters is None:
+        message = f"spec.adapters: runtime.engine: {name} serves no adapters, allowed is {TORCH.name}"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG)
+    return runtime

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
-_UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
+UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
 """What transformers raises for a model that it cannot read."""
 _log = logging.getLogger(__name__)
 
@@ -90,25 +90,52 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
 
     Raises CannotServe, naming what was found and what is expected.
     """
-    torch.set_num_threads(threads(own=torch.get_num_threads()))
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    prepare_torch()
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
             model = _load_checked(Path(folder), manifest, task, max_windows=config.batching.max_queue)
-    except _UNREADABLE as error:
-        _log.debug("loading failed", exc_info=True)
-        reason = " ".join(str(error).split())[:300]
-        message = f"{config.artifact_uri}: model/ cannot be loaded: {reason}"
-        raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
-    for texts in (1, config.batching.max_batch_size):
-        model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
-    _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
+    except UNREADABLE as error:
+        raise unreadable(f"{config.artifact_uri}: model/", error) from error
+    warm_up(model, batch_size=config.batching.max_batch_size)
     return model
 
 
+def prepare_torch() -> None:
+    """Set how many threads compute, and keep transformers from writing to the log."""
+    torch.set_num_threads(threads(own=torch.get_num_threads()))
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def unreadable(what: str, error: Exception) -> CannotServe:
+    """Return the error for files that the libraries cannot read. what: the files, as a user names them."""
+    _log.debug("loading failed", exc_info=True)
+    reason = " ".join(str(error).split())[:300]
+    return CannotServe(f"{what} cannot be loaded: {reason}", exit_code=ExitCode.MODEL_ACCESS)
+
+
+def warm_up(model: TorchModel, *, batch_size: int) -> None:
+    """Run a model once on one text and on a full batch, and try whether it makes embeddings."""
+    for texts in (1, batch_size):
+        model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+    _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
+
+
 def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_windows: int) -> TorchModel:
+    model, absent = load_weights(folder, task)
+    require_whole(absent)
+    require_labels(model.config, manifest)
+    tokenizer = load_tokenizer(folder)
+    pack_linears(model.eval())
+    vocabulary = TextTokenizer(
+        tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
+    )
+    return TorchModel(model, tokenizer, vocabulary=vocabulary)
+
+
+def load_weights(folder: Path, task: Task[Any], **options: Any) -> tuple[Any, list[str]]:
+    """Return the model in a folder in float32, and the names of the weights that the files lack or have in another shape. options: for transformers."""
     _check_index(folder / "model.safetensors.index.json")
     auto_class = getattr(transformers, task.auto_class)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -121,19 +148,22 @@ def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_wind
         local_files_only=True,
         dtype=torch.float32,
         output_loading_info=True,
+        **options,
     )
-    absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    return model, sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+
+
+def require_whole(absent: Sequence[str]) -> None:
+    """Raise ValueError if weights are absent."""
     if absent:
         raise ValueError(f"the weights lack {', '.join(absent[:5])}, or have them in another shape")
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+
+
+def require_labels(config: Any, manifest: Manifest) -> None:
+    """Raise ValueError unless a configuration has the labels of the manifest, in its order."""
+    labels = [config.id2label[index] for index in range(config.num_labels)]
     if labels != manifest.labels:
         raise ValueError(f"config.json has the labels {labels[:20]}, the manifest {manifest.labels[:20]}")
-    tokenizer = load_tokenizer(folder)
-    pack_linears(model.eval())
-    vocabulary = TextTokenizer(
-        tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
-    )
-    return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
 
 def _check_index(index: Path) -> None:

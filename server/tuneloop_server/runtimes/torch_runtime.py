@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_server.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.adapters import Adapters
     from tuneloop_server.model import Model
     from tuneloop_server.tasks.task import Task
 
@@ -19,4 +22,12 @@ def _load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> Model:
     return load(config, manifest, task)
 
 
-TORCH = Runtime(name="torch", load=_load)
+def _load_adapters(
+    config: ServerConfig, manifest: Manifest, adapters: Adapters, task: Task[Any]
+) -> Mapping[str | None, Model]:
+    from tuneloop_server.runtimes.torch_adapters import load_adapters  # noqa: PLC0415  (as above; PEFT as well)
+
+    return load_adapters(config, manifest, adapters, task)
+
+
+TORCH = Runtime(name="torch", load=_load, load_adapters=_load_adapters)

@@ -63,11 +63,11 @@ def test_both_get_the_same_request_as_it_was_sent(tmp_path):
         comparing(comparator_config(stable.port, canary.port), tmp_path) as comparator,
     ):
         odd = b' {"inputs" : "gr\xc3\xb6\xc3\x9fer", "parameters": null}\n'
-        comparator.send([odd], target="/?trace=1")
+        comparator.send([odd], target="/?adapter=films")
         comparator.wait_for_pairs(1)
     assert stable.bodies == canary.bodies == [odd]
     for head, port in ((stable.heads[0], stable.port), (canary.heads[0], canary.port)):
-        assert head.startswith(b"POST /?trace=1 HTTP/1.1\r\n")
+        assert head.startswith(b"POST /?adapter=films HTTP/1.1\r\n")
         assert f"host: 127.0.0.1:{port}\r\n".encode() in head
 
 

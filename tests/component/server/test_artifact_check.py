@@ -15,7 +15,7 @@ from server_process import configuration, run_to_its_end
 from tuneloop_api.contract.artifact import ArtifactFile
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.model import changed
-from tuneloop_server.artifact import check_files, link_checked_model, read_manifest
+from tuneloop_server.artifact import check_files, link_checked_model, read_model_manifest
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.tasks import task_of
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
@@ -29,7 +29,7 @@ def copy(artifact, tmp_path) -> Path:
 def complaint(folder: Path, **changes) -> CannotServe:
     config = configuration(folder, **changes)
     with pytest.raises(CannotServe) as refused:
-        check_files(config, read_manifest(config))
+        check_files(config, read_model_manifest(config))
     assert "\n" not in str(refused.value)
     assert str(refused.value).startswith("pvc://models/reviews: ")
     return refused.value
@@ -44,7 +44,7 @@ def rewrite_manifest(folder: Path, change) -> None:
 
 def test_an_untouched_artifact_passes(artifact):
     config = configuration(artifact.folder, digest=artifact.manifest.digest())
-    check_files(config, read_manifest(config))
+    check_files(config, read_model_manifest(config))
 
 
 def test_an_adapter_alone_is_no_model(copy):

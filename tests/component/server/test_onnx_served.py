@@ -110,9 +110,9 @@ def test_a_full_queue_answers_429_with_retry_after(onnx_artifact):
     ):
         wait_until(lambda: client.get("/readyz").status_code == 200)
         waiting = [pool.submit(client.post, "/predict", json={"inputs": ["a", "a"]})]
-        wait_until(lambda: client.service._answerer._batcher.waiting == 1)
+        wait_until(lambda: client.service._answerers[None]._batcher.waiting == 1)
         waiting.append(pool.submit(client.post, "/predict", json={"inputs": "a"}))
-        wait_until(lambda: client.service._answerer._batcher.waiting == 2)
+        wait_until(lambda: client.service._answerers[None]._batcher.waiting == 2)
         full = client.post("/predict", json={"inputs": "a"})
         may_run.set()
         assert (full.status_code, full.headers["retry-after"]) == (429, "1")

@@ -106,7 +106,7 @@ def test_a_full_queue_is_one_for_all_protocols(tmp_path):
         in_pass = clients.submit(ask, client, "/predict")
         assert model.runs.wait(30)
         in_queue = clients.submit(ask, client, "/v1/embeddings")
-        wait_until(lambda: client.service._answerer._batcher.waiting == 1)
+        wait_until(lambda: client.service._answerers[None]._batcher.waiting == 1)
         for path in BODIES:
             response = ask(client, path)
             assert (response.status_code, response.headers["retry-after"]) == (429, "1")

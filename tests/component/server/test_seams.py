@@ -208,7 +208,7 @@ def test_outputs_that_are_no_numbers_are_a_server_error_and_no_predictions(clien
 )
 def test_a_long_body_is_tokenized_beside_the_event_loop(client, characters, beside):
     encoded_on = []
-    model = client.service._answerer._model
+    model = client.service._answerers[None]._model
     original = model.encode
 
     def noticing(texts, *, stride=None):
@@ -223,7 +223,7 @@ def test_a_long_body_is_tokenized_beside_the_event_loop(client, characters, besi
 
 def test_a_body_takes_memory_until_it_is_answered(client):
     taken = []
-    model, memory = client.service._answerer._model, client.service.bodies
+    model, memory = client.service._answerers[None]._model, client.service.bodies
     original = model.encode
 
     def noticing(texts, *, stride=None):

@@ -66,6 +66,7 @@ INSTEAD = {
     },
     "spec.failurePolicy.rules[0].exitCodes": "spec.failurePolicy.rules[0].class",
     "spec.model.fineTuneJobRef": "spec.model.uri",
+    "spec.adapters[0].fineTuneJobRef": "spec.adapters[0].uri",
     "spec.rollout.gates[0].query": "spec.rollout.gates[0].metric",
     "spec.training.evaluateEvery.epochs": "spec.training.evaluateEvery.steps",
 }
@@ -78,6 +79,7 @@ BLOCKS: dict[str, Node] = {
     "spec.env": {"name": "A", "value": "b"},
     "spec.rollout.steps": {"weight": 5},
     "spec.rollout.gates": {"name": "errors", "metric": "Errors", "margin": 0.01},
+    "spec.adapters": {"name": "films", "uri": "pvc://models/films"},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,33 @@ def test_a_folder_without_an_artifact_is_refused(claim: Path, capsys: pytest.Cap
     assert (
         f"spec.model.uri: {URI} is no artifact: there is no {claim}/artifact/manifest.json" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("folders", "problem"),
+    [
+        (("adapter",), None),
+        (("model", "adapter"), None),
+        (("model",), "spec.adapters[0].uri: pvc://work/films holds no adapter: a FineTuneJob with method.type: lora publishes one"),
+        ((), "spec.adapters[0].uri: pvc://work/films is no artifact: there is no "),
+    ],
+)  # fmt: skip
+def test_a_pretrained_model_is_a_base_of_adapters(
+    claim: Path, capsys: pytest.CaptureFixture[str], folders: tuple[str, ...], problem: str | None
+) -> None:
+    folder = claim.parents[1]
+    (claim / "base").mkdir()
+    (claim / "base/config.json").write_text("{}")
+    (claim / "films").mkdir()
+    for name in folders:
+        (claim / "films" / name).mkdir()
+        (claim / "films/manifest.json").write_text("{}")
+    manifest = yaml.safe_load((folder / "api.yaml").read_text())
+    manifest["spec"] = {
+        "model": {"uri": "pvc://work/base"},
+        "adapters": [{"name": "films", "uri": "pvc://work/films"}],
+    }
+    (folder / "api.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    with nullcontext() if problem is None else pytest.raises(TuneloopExit):
+        validate(claim)
+    assert (problem or "ModelDeployment api: ok") in capsys.readouterr().out

@@ -18,7 +18,7 @@ from tuneloop_server.errors import CannotServe
 
 CONTENT = b"weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-REMEDY = "publish the artifact again, or correct spec.model"
+REMEDY = "publish the artifact again, or correct its address in the spec"
 
 
 def file(path: str = "model/a/weights", *, size: int = len(CONTENT), sha256: str = SHA256) -> ArtifactFile:

@@ -43,16 +43,15 @@ class EchoModel:
         return list(batch)
 
 
-def serve(model, scenario, **batching):
-    """Run a scenario against a batcher; returns what the scenario returns."""
+def serve(model, scenario, *, group=lambda _: None, **batching):
+    """Run a scenario against a batcher; returns what the scenario returns. group: of which rows may be in a pass with others."""
 
     async def main():
         config = ServerConfig(namespace="n", name="n", revision="r", artifact_path="/a", artifact_uri="file:///a")
         monitoring = Monitoring(config, manifest_of(["only"]), label_names=["only"])
         with ThreadPoolExecutor(1) as worker:
-            batcher = Batcher(
-                model.predict, settings=BatchingSettings(**batching), monitoring=monitoring, worker=worker
-            )
+            limits = BatchingSettings(**batching)
+            batcher = Batcher(model.predict, settings=limits, monitoring=monitoring, worker=worker, group=group)
             task = asyncio.create_task(batcher.run())
             try:
                 return await asyncio.wait_for(scenario(batcher), timeout=30)
@@ -94,6 +93,33 @@ def test_every_text_is_answered_once_and_in_order(requests, size):
     assert answers == requests
     assert sorted(n for batch in model.passes for n in batch) == sorted(n for request in requests for n in request)
     assert max(map(len, model.passes)) <= size
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=12), min_size=1, max_size=20), st.integers(1, 16))
+def test_rows_of_different_groups_are_never_in_one_pass(requests, size):
+    model = EchoModel()
+
+    async def scenario(batcher):
+        return await asyncio.gather(*(ask(batcher, request) for request in requests))
+
+    answers = serve(model, scenario, group=lambda number: number % 3, max_batch_size=size, max_queue=1000)
+    assert answers == requests
+    assert all(len({number % 3 for number in batch}) == 1 for batch in model.passes)
+
+
+def test_the_oldest_text_has_its_turn_and_texts_of_its_group_beside_it():
+    model = EchoModel()
+
+    async def scenario(batcher):
+        busy = await hold(model, batcher)
+        others = [asyncio.create_task(ask(batcher, [number])) for number in (41, 42, 44, 43)]
+        await until(lambda: batcher.waiting == 4)
+        model.may_run.set()
+        await asyncio.gather(busy, *others)
+
+    serve(model, scenario, group=lambda number: number % 2, max_batch_size=16)
+    assert [sorted(batch) for batch in model.passes] == [[0], [41, 43], [42, 44]]
 
 
 def test_requests_gather_while_the_model_is_busy():

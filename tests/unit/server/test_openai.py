@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_server.errors import RequestError
+from tuneloop_server.model_names import ModelNames
 from tuneloop_server.protocols.openai import EmbeddingRequest, error_shape, read
+
+NAMED = partial(ModelNames(deployment="reviews").require, field="model")
 
 
 def understood(document: object) -> EmbeddingRequest:
-    return read(json.dumps(document).encode(), model="reviews")
+    return read(json.dumps(document).encode(), named=NAMED)
 
 
 @pytest.mark.parametrize(
     ("document", "request_"),
     [
-        pytest.param({"input": "a"}, EmbeddingRequest(texts=["a"]), id="a text"),
-        pytest.param({"input": ["a", ""]}, EmbeddingRequest(texts=["a", ""]), id="a list"),
+        pytest.param({"input": "a"}, EmbeddingRequest(model="reviews", texts=["a"]), id="a text"),
+        pytest.param({"input": ["a", ""]}, EmbeddingRequest(model="reviews", texts=["a", ""]), id="a list"),
         pytest.param(
             {"input": "a", "model": "reviews", "encoding_format": "base64", "dimensions": 16, "user": "u"},
-            EmbeddingRequest(texts=["a"], encoding_format="base64", dimensions=16),
+            EmbeddingRequest(model="reviews", texts=["a"], encoding_format="base64", dimensions=16),
             id="all fields",
         ),
         pytest.param(
             {"input": "a", "model": None, "encoding_format": None, "dimensions": None},
-            EmbeddingRequest(texts=["a"]),
+            EmbeddingRequest(model="reviews", texts=["a"]),
             id="nulls are defaults",
         ),
     ],
@@ -105,7 +109,7 @@ NEARLY = st.fixed_dictionaries(
 @given(st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_either_understood_or_refused_in_one_line(body):
     try:
-        assert read(body, model="reviews").texts
+        assert read(body, named=NAMED).texts
     except RequestError as error:
         status, shaped = error_shape(error)
         assert status in {400, 404}

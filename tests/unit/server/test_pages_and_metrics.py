@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_api.wire.model import changed
+from tuneloop_server.adapters import NO_ADAPTERS
 from tuneloop_server.app import create_app, create_metrics_app
 from tuneloop_server.model import Encoded
 from tuneloop_server.monitoring import Monitoring
@@ -121,7 +122,9 @@ def test_the_buckets_are_those_of_the_dashboards(monitoring, name, buckets):
 
 def answer(config, monitoring, path: str, *, not_ready: str | None = None) -> tuple[int, object, str]:
     """Return status, body and type of a page."""
-    service = SimpleNamespace(not_ready_reason=not_ready, monitoring=monitoring, manifest=MANIFEST, config=config)
+    service = SimpleNamespace(
+        not_ready_reason=not_ready, monitoring=monitoring, manifest=MANIFEST, config=config, adapters=NO_ADAPTERS
+    )
     app = create_app(service, stop=lambda _error: None, protocols={})
     (route,) = (route for route in app.routes if route.path == path)
     assert route.methods == {"GET", "HEAD"}

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.artifact import MANIFEST, Manifest
+from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, AdapterBase, Manifest
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
@@ -24,6 +24,8 @@ from tuneloop_trainer.export.model_card import license_of, model_card
 from tuneloop_trainer.export.onnx_files import onnx_files, onnx_formats
 from tuneloop_trainer.export.parity import sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
+from tuneloop_trainer.export.verify import describe
+from tuneloop_trainer.models.files import WEIGHTS, WEIGHTS_INDEX, indexed_weights
 from tuneloop_trainer.models.trained import read_description
 from tuneloop_trainer.stage_result import read_result
 
@@ -78,7 +80,8 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         )
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
         reporter.post(detail="publishing", fraction=0.9)
-        manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder))
+        base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
+        manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder), base=base)
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())
     clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
@@ -137,6 +140,7 @@ def _manifest(
     evaluation: Evaluation,
     onnx: OnnxFiles | None,
     files: list[ArtifactFile],
+    base: AdapterBase | None,
 ) -> Manifest:
     return Manifest(
         name=config.job.name,
@@ -149,7 +153,17 @@ def _manifest(
         lineage=_lineage(config, prepared, onnx=onnx),
         files=files,
         onnx=onnx,
+        adapter_base=base,
     )
+
+
+def _adapter_base(prepared: PrepareResult) -> AdapterBase:
+    """Return the weights of the pre-trained model, so that a server can tell whether a model is the one that the adapter belongs to."""
+    folder = Path(prepared.model_path)
+    names = [WEIGHTS]
+    if not (folder / WEIGHTS).is_file():
+        names = [WEIGHTS_INDEX, *indexed_weights(folder / WEIGHTS_INDEX, uri=str(folder))]
+    return AdapterBase(files=[describe(folder / name, folder=folder) for name in names])
 
 
 def _lineage(config: RunConfig, prepared: PrepareResult, *, onnx: OnnxFiles | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
@@ -37,8 +38,8 @@ class ServedModel(SpecModel):
     fine_tune_job_ref: ObjectReference | None = None
     """A FineTuneJob in this namespace, whose artifact is served once it has succeeded. Not together with `uri`. For example `{name: reviews}`."""
     uri: ModelUri | None = None
-    """Folder of an artifact that a FineTuneJob published: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). A model of the hub is refused: it is
-    no such artifact. Not together with `fineTuneJobRef`. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
+    """Folder of an artifact that a FineTuneJob published: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). With `adapters` also the folder of the
+    pre-trained model that they belong to. A model of the hub is refused: it is no such artifact. Not together with `fineTuneJobRef`. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
     digest: Annotated[str, DIGEST.text(most=71)] | None = None
     """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
     Default: whatever artifact is there. For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
@@ -104,6 +105,9 @@ class ModelDeploymentSpec(PodOptions):
 
     model: ServedModel
     """The artifact to serve: either that of a FineTuneJob, or that in a folder. For example `{fineTuneJobRef: {name: reviews}}`."""
+    adapters: AdapterSources | None = None
+    """LoRA adapters of the base model `model`, which one server holds together, 1 to 16; clients ask for them by name. All have the task and the classes of the base model, or of the
+    first adapter. Default: the model alone. For example `[{name: films, fineTuneJobRef: {name: films}}, {name: books, fineTuneJobRef: {name: books}}]`."""
     runtime: RuntimeOptions | None = None
     """What computes the predictions. For example `{engine: onnx}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -132,6 +136,7 @@ class ModelDeploymentSpec(PodOptions):
         return self.runtime is not None and self.runtime.is_external
 
     rules = (
+        *ADAPTER_RULES,
         Rule(
             field="image",
             cel=f"has(self.image) || !{_IS_EXTERNAL}",
@@ -284,4 +289,4 @@ class ModelDeployment(SpecModel):
     status: ModelDeploymentStatus | None = None
     """What is being served."""
 
-    rules = (name_rule(most=36),)
+    rules = (name_rule(most=36), ADAPTER_NAME_RULE)

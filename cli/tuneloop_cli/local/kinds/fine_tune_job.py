@@ -55,6 +55,6 @@ FINE_TUNE_JOB = LocalKind(
     first_status=_first_status,
     remarks=_remarks,
     claim_written=claim_written,
-    job_read=lambda _: None,
+    jobs_read=lambda _: [],
     can_suspend=True,
 )

@@ -28,7 +28,7 @@ class LocalKind:
     """Returns lines for people about a fitted manifest that replaces the stored object."""
     claim_written: Callable[[Manifest], str | None]
     """Returns the claim whose folder is made for the object."""
-    job_read: Callable[[Manifest], str | None]
-    """Returns the name of the FineTuneJob whose artifact the object uses."""
+    jobs_read: Callable[[Manifest], list[str]]
+    """Returns the names of the FineTuneJobs whose artifacts the object uses."""
     can_suspend: bool
     """Whether the object has `spec.suspend`: it saves a checkpoint and stops before the session ends."""

@@ -1,4 +1,4 @@
-"""ModelDeployments in local mode: they run as written but for fields that need a cluster, and use the artifact of a finished FineTuneJob."""
+"""ModelDeployments in local mode: they run as written but for fields that need a cluster, and use the artifacts of finished FineTuneJobs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def _submission(_: Manifest, old: Manifest | None) -> Submission:
     return Submission.CREATE if old is None else Submission.CONTINUE
 
 
-def _job_read(deployment: Manifest) -> str | None:
-    name: str | None = (deployment["spec"]["model"].get("fineTuneJobRef") or {}).get("name")
-    return name
+def _jobs_read(deployment: Manifest) -> list[str]:
+    spec = deployment["spec"]
+    references = (place.get("fineTuneJobRef") for place in (spec["model"], *(spec.get("adapters") or ())))
+    return [reference["name"] for reference in references if reference]
 
 
 MODEL_DEPLOYMENT = LocalKind(
@@ -27,6 +28,6 @@ MODEL_DEPLOYMENT = LocalKind(
     first_status=lambda _, __, ___: None,
     remarks=lambda _, __, ___: [],
     claim_written=lambda _: None,
-    job_read=_job_read,
+    jobs_read=_jobs_read,
     can_suspend=False,
 )

@@ -28,12 +28,15 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
     deployment = ModelDeployment.from_wire(manifest)
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     source, problem = _source(store, deployment)
+    adapters = (adapter.fine_tune_job_ref for adapter in deployment.spec.adapters or ())
+    adapter_sources = {ref.name: _read(store, namespace, ref.name) for ref in adapters if ref is not None}
     children = list(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace))
     return ObservedDeployment(
         deployment=deployment,
         manifest=manifest,
         source=source,
         source_problem=problem,
+        adapter_sources={job: found for job, found in adapter_sources.items() if found is not None},
         router_pods=router_pods(children),
         comparator_pods=comparator_pods(children),
         present=present_children(children, uid=uid),
@@ -59,10 +62,12 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
 
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
-    """Yield kind and name of the FineTuneJob that a stored ModelDeployment refers to; whether it fits the model is not known."""
-    model = (manifest.get("spec") or {}).get("model") or {}
-    if name := (model.get("fineTuneJobRef") or {}).get("name"):
-        yield "FineTuneJob", name
+    """Yield kind and name of the FineTuneJobs that a stored ModelDeployment refers to; whether it fits the model is not known."""
+    spec = manifest.get("spec") or {}
+    adapters = spec.get("adapters")
+    for place in (spec.get("model") or {}, *(adapters if isinstance(adapters, list) else ())):
+        if isinstance(place, dict) and (name := (place.get("fineTuneJobRef") or {}).get("name")):
+            yield "FineTuneJob", name
 
 
 def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
@@ -80,11 +85,16 @@ def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod,
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:
     """Return the FineTuneJob that the deployment refers to, and why it cannot be read; None and an empty text if there is none."""
     reference = deployment.spec.model.fine_tune_job_ref
-    namespace = deployment.metadata["namespace"]
-    source = store.get("FineTuneJob", namespace=namespace, name=reference.name) if reference else None
+    found = _read(store, deployment.metadata["namespace"], reference.name) if reference else None
+    return (None, found) if isinstance(found, str) else (found, "")
+
+
+def _read(store: Store, namespace: str, name: str) -> FineTuneJob | str | None:
+    """Return a FineTuneJob, or why it cannot be read; None if there is none."""
+    source = store.get("FineTuneJob", namespace=namespace, name=name)
     if source is None:
-        return None, ""
+        return None
     try:
-        return FineTuneJob.from_wire(source), ""
+        return FineTuneJob.from_wire(source)
     except ValidationError as error:
-        return None, problems_of(error, model=FineTuneJob).message
+        return problems_of(error, model=FineTuneJob).message

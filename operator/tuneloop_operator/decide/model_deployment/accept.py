@@ -31,6 +31,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
         *query_refusals(spec.rollout),
+        *_adapters(spec, settings),
         *_golden_set(spec, settings),
         *_gates(spec.rollout),
     )
@@ -61,6 +62,12 @@ def _external_locally(spec: ModelDeploymentSpec, settings: OperatorSettings) -> 
             allowed="local mode runs no images: it serves with Builtin, and Custom and VLLM need a cluster",
             example="type: Builtin",
         )
+
+
+def _adapters(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:
+    for number, adapter in enumerate(spec.adapters or ()):
+        if adapter.uri is not None and not settings.local:
+            yield from local_address(f"spec.adapters[{number}].uri", adapter.uri)
 
 
 def _golden_set(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:

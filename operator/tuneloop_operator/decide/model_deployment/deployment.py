@@ -11,6 +11,7 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
+from tuneloop_operator.decide.model_deployment.artifacts import NEVER_COMES, artifact_of
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
@@ -21,16 +22,11 @@ from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
-from tuneloop_operator.desired.model_deployment.external_server import TASKS_OF_VLLM
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
-from tuneloop_operator.desired.model_deployment.serving import (
-    ArtifactReference,
-    server_config,
-    server_config_map,
-)
+from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
 from tuneloop_operator.names import REVISION_LABEL, revision_name
-from tuneloop_operator.state.conditions import condition, holds
+from tuneloop_operator.state.conditions import condition
 from tuneloop_operator.state.mounts import mounts_in, unread_mounts
 from tuneloop_operator.status.blockers import blocker_in
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE, Serving, refused, shown, waiting
@@ -41,16 +37,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_api.v1alpha1 import FineTuneJob
     from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment, ServerPod
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
-_NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "TaskNotServed"})
-"""Reasons of an artifact that is not available, with which a person must act first."""
 
 
 def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
@@ -60,10 +54,10 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
     if refusals := deployment_refusals(observed.deployment.spec, settings):
         reason, message = refusals[0].reason, message_of(refusals)
         return _only_status(observed, refused(observed, reason=reason, message=message, now=now))
-    artifact = _artifact(observed)
+    artifact = artifact_of(observed)
     if isinstance(artifact, tuple):
         reason, message = artifact
-        may_come = reason not in _NEVER_COMES
+        may_come = reason not in NEVER_COMES
         status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
         if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
             return _only_status(observed, status)
@@ -127,42 +121,6 @@ def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tupl
     if old is not None and (old.reason == new.reason or {old.reason, new.reason} <= _NO_IMAGE):
         return ()
     return (Event(type="Warning", reason=new.reason, message=new.message),)
-
-
-def _artifact(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
-    """Return the artifact to serve, or the reason and the message of the condition that says why there is none."""
-    model = observed.deployment.spec.model
-    if model.uri is not None:
-        return ArtifactReference(uri=model.uri, digest=model.digest)
-    name = model.fine_tune_job_ref.name if model.fine_tune_job_ref else ""
-    if observed.source_problem:
-        return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
-    if observed.source is None:
-        return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
-    runtime = observed.deployment.spec.runtime
-    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task not in TASKS_OF_VLLM:
-        task = f"FineTuneJob {name} trains for {observed.source.spec.task}"
-        return (
-            "TaskNotServed",
-            f"{task}, runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin",
-        )
-    return _artifact_of(observed.source, name=name)
-
-
-def _artifact_of(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple[str, str]:
-    """Return what a FineTuneJob has published, or reason and message as above."""
-    output, status = source.spec.output, source.status
-    if output is not None and output.merge_adapter is False:
-        alone = (
-            f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to serve"
-        )
-        return "AdapterAlone", f"{alone}: run the job under another name with output.mergeAdapter: true, the default"
-    if status is None or status.artifact is None or not holds(status.conditions, "Complete"):
-        if status is not None and holds(status.conditions, "Failed"):
-            return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
-        phase = status.phase if status and status.phase else "Pending"
-        return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
-    return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
 
 
 def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings: OperatorSettings) -> ServerConfig:

@@ -10,6 +10,7 @@ from tuneloop_api.contract.server_config import (
     SERVER_CONFIG_PATH,
     SERVER_PORT,
     BatchingSettings,
+    ServedAdapter,
     ServerConfig,
     revision_of,
 )
@@ -67,6 +68,16 @@ class ArtifactReference:
 
     uri: str
     digest: str | None
+    adapters: tuple[AdapterReference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterReference:
+    """An adapter to serve on it: its name, where its artifact is, and the artifact's digest."""
+
+    name: str
+    uri: str
+    digest: str | None
 
 
 def server_config(
@@ -87,6 +98,13 @@ def server_config(
         artifact_path=path_of(artifact.uri),
         artifact_uri=artifact.uri,
         digest=artifact.digest,
+        adapters=[
+            ServedAdapter(
+                name=adapter.name, artifact_path=path_of(adapter.uri), artifact_uri=adapter.uri, digest=adapter.digest
+            )
+            for adapter in artifact.adapters
+        ]
+        or None,
         engine=None if runtime.engine == "auto" else runtime.engine,
         dtype=None if runtime.dtype == "auto" else runtime.dtype,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
@@ -158,8 +176,8 @@ def server_deployment(
 def _pod(
     deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool, check_image: str
 ) -> dict[str, Any]:
-    claim = claim_of(config.artifact_uri)
-    claims, claim_mounts = claim_volumes(writable=[], read_only=[claim] if claim else [])
+    places = [config.artifact_uri, *(adapter.artifact_uri for adapter in config.adapters or ())]
+    claims, claim_mounts = claim_volumes(writable=[], read_only=[claim for claim in map(claim_of, places) if claim])
     spec = deployment.spec
     given, given_mounts = given_volumes(spec, settings)
     shm, shm_mount = external_shared_memory(spec)

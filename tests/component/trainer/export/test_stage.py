@@ -14,6 +14,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from tuneloop_api.contract.artifact import Manifest
 from tuneloop_api.contract.results import TrainResult
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.dataset.shards import read_texts
@@ -286,3 +287,19 @@ def test_the_manifest_lists_every_file_with_its_digest_and_what_the_model_came_f
             for library in ("torch", "transformers", "tokenizers", "safetensors", "peft", "numpy", "scikit-learn")
         },
     }
+
+
+def test_the_manifest_of_an_adapter_lists_the_weights_of_its_base_model(published, tiny_bert):
+    _, artifact = published
+    (file,) = Manifest.from_wire(json.loads((artifact / "manifest.json").read_text())).adapter_base.files
+    content = (tiny_bert / "model.safetensors").read_bytes()
+    assert (file.path, file.size, file.sha256) == (
+        "model.safetensors",
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def test_a_whole_model_names_no_base_of_an_adapter(runs, posts):
+    artifact = Path(export(runs.tiny(), posts).artifact_path)
+    assert Manifest.from_wire(json.loads((artifact / "manifest.json").read_text())).adapter_base is None

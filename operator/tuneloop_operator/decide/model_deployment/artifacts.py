@@ -1,0 +1,93 @@
+"""Which artifacts a ModelDeployment serves: that of its model, and those of its adapters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tuneloop_operator.desired.model_deployment.external_server import TASKS_OF_VLLM
+from tuneloop_operator.desired.model_deployment.serving import AdapterReference, ArtifactReference
+from tuneloop_operator.state.conditions import holds
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import FineTuneJob
+    from tuneloop_api.v1alpha1.model_deployment.adapters import AdapterSource
+    from tuneloop_operator.state.observed import ObservedDeployment
+
+NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "NoAdapter", "TaskNotServed"})
+"""Reasons of an artifact that is not available, with which a person must act first."""
+
+
+def artifact_of(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
+    """Return the artifacts to serve, or the reason and the message of the condition that says why there are none."""
+    model = _model(observed)
+    if isinstance(model, tuple):
+        return model
+    adapters = []
+    for source in observed.deployment.spec.adapters or ():
+        adapter = _adapter(observed, source)
+        if isinstance(adapter, tuple):
+            return adapter
+        adapters.append(adapter)
+    return replace(model, adapters=tuple(adapters))
+
+
+def _model(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
+    model = observed.deployment.spec.model
+    if model.uri is not None:
+        return ArtifactReference(uri=model.uri, digest=model.digest)
+    name = model.fine_tune_job_ref.name if model.fine_tune_job_ref else ""
+    if observed.source_problem:
+        return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
+    if observed.source is None:
+        return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
+    runtime = observed.deployment.spec.runtime
+    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task not in TASKS_OF_VLLM:
+        task = f"FineTuneJob {name} trains for {observed.source.spec.task}"
+        return (
+            "TaskNotServed",
+            f"{task}, runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin",
+        )
+    output = observed.source.spec.output
+    if output is not None and output.merge_adapter is False:
+        alone = (
+            f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to serve"
+        )
+        return (
+            "AdapterAlone",
+            f"{alone}: name it in spec.adapters beside its base model, or run the job under another name with output.mergeAdapter: true, the default",
+        )
+    return _published(observed.source, name=name)
+
+
+def _adapter(observed: ObservedDeployment, source: AdapterSource) -> AdapterReference | tuple[str, str]:
+    if source.uri is not None:
+        return AdapterReference(name=source.name, uri=source.uri, digest=source.digest)
+    name = source.fine_tune_job_ref.name if source.fine_tune_job_ref else ""
+    job = observed.adapter_sources.get(name)
+    if isinstance(job, str):
+        return "JobNotReadable", f"adapter {source.name}: FineTuneJob {name} cannot be read: {job}"
+    if job is None:
+        return "JobNotFound", f"adapter {source.name}: there is no FineTuneJob {name} in this namespace"
+    method = job.spec.method.type if job.spec.method else None
+    if method not in {None, "lora"}:
+        return (
+            "NoAdapter",
+            f"adapter {source.name}: FineTuneJob {name} publishes no adapter (method.type: {method}); an adapter comes of method.type: lora",
+        )
+    found = _published(job, name=name)
+    if isinstance(found, tuple):
+        reason, message = found
+        return reason, f"adapter {source.name}: {message}"
+    return AdapterReference(name=source.name, uri=found.uri, digest=found.digest)
+
+
+def _published(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple[str, str]:
+    """Return what a FineTuneJob has published, or reason and message as above."""
+    status = source.status
+    if status is None or status.artifact is None or not holds(status.conditions, "Complete"):
+        if status is not None and holds(status.conditions, "Failed"):
+            return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
+        phase = status.phase if status and status.phase else "Pending"
+        return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
+    return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
