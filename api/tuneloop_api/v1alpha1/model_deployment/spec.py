@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
@@ -27,7 +28,7 @@ from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
-from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
 from tuneloop_api.wire.text_formats import DIGEST
 
 
@@ -98,7 +99,11 @@ class ModelDeploymentSpec(PodOptions):
     runtime: RuntimeOptions | None = None
     """What computes the predictions. For example `{engine: onnx}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler write this field. Default: 1. For example `3`."""
+    """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler of your own write this field. Not together with
+    `autoscaling`. Default: 1. For example `3`."""
+    autoscaling: Autoscaling | None = None
+    """Lets the number of server pods follow the load, by a HorizontalPodAutoscaler that the operator makes. Not together with `replicas`. Local mode has no autoscaler: `min` servers
+    run. For example `{min: 2, max: 10}`."""
     batching: Batching | None = None
     """How requests are grouped into forward passes, which trades delay for throughput. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
@@ -118,6 +123,7 @@ class ModelDeploymentSpec(PodOptions):
     """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
 
     rules = (
+        not_together("replicas", "autoscaling"),
         Rule(
             field="expose.stickyHeader",
             reason="FieldValueForbidden",
@@ -149,6 +155,13 @@ class ModelDeploymentSpec(PodOptions):
             message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
     )
+
+    @property
+    def least_servers(self) -> int:
+        """Number of server pods that a deployment begins with; there are as many or, by an autoscaler, more."""
+        if self.autoscaling is not None:
+            return self.autoscaling.least
+        return 1 if self.replicas is None else self.replicas
 
 
 def _has_golden_set(spec: ModelDeploymentSpec) -> bool:

@@ -15,6 +15,14 @@ from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
+from tuneloop_operator.decide.model_deployment.scaling import (
+    autoscaler_objects,
+    known_counts,
+    plain_servers,
+    scalings,
+    surplus_autoscalers,
+    with_number,
+)
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
@@ -92,12 +100,20 @@ def _decided(
 ) -> Decision:
     status = shown(observed, serving, now=now, settings=settings)
     deployment, stable = observed.deployment, status.stable
+    wanted = plain_servers(observed, offered=config.revision, stable=stable.revision if stable else None)
+    counts, servers = known_counts(observed, wanted), revision_servers(observed, config, settings=settings)
     desired = [
         *([] if settings.local else [server_policy(deployment, settings=settings)]),
-        revision_servers(observed, config, settings=settings),
+        with_number(
+            servers,
+            _stored(observed, servers),
+            count=counts[config.revision],
+            is_autoscaled=wanted.autoscaled == config.revision,
+        ),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
-        *(server_budgets(deployment, {config.revision: serving.replicas}) if settings.has_budgets else ()),
+        *(server_budgets(deployment, counts) if settings.has_budgets else ()),
+        *autoscaler_objects(observed, wanted),
     ]
     missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
@@ -109,11 +125,18 @@ def _decided(
     is_switched = not missing and stable is not None and stable.revision == config.revision
     surplus = (*surplus_router_objects(observed, None), *surplus_comparator_objects(observed, None, None))
     old = (*_other_revisions(observed, config.revision), *surplus) if is_switched else ()
-    old += surplus_budgets(observed, settings=settings)
+    old += (*surplus_budgets(observed, settings=settings), *surplus_autoscalers(observed))
     if old and not observed.live:
         return Decision(needs=LiveChildren())
     events = _events(observed, status)
-    return Decision(status=_if_changed(observed, status), delete=old, apply=missing, create=create, events=events)
+    return Decision(
+        status=_if_changed(observed, status),
+        delete=old,
+        apply=missing,
+        create=create,
+        scale=scalings(observed, counts, autoscaled=wanted.autoscaled, applied=config.revision),
+        events=events,
+    )
 
 
 def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tuple[Event, ...]:
@@ -179,12 +202,15 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
     stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
     trouble = trouble_of(_pods(observed, config), status)
-    replicas = observed.deployment.spec.replicas
+    spec, before = observed.deployment.spec, observed.deployment.status
+    stable = before.stable.revision if before and before.stable else None
+    wanted = plain_servers(observed, offered=config.revision, stable=stable)
     return Serving(
         revision=config.revision,
         uri=config.artifact_uri,
         digest=config.digest,
-        replicas=1 if replicas is None else replicas,
+        replicas=known_counts(observed, wanted)[config.revision],
+        enough=spec.least_servers,
         ready=status.get("readyReplicas", 0),
         is_published=observed.source is not None,
         trouble=trouble.message,

@@ -112,14 +112,13 @@ def server_deployment(
 ) -> Manifest:
     """Return the Deployment of a revision. is_spread: whether its pods are spread over the nodes where the spec does not say how they are."""
     labels = deployment_labels(deployment, config.revision)
-    replicas = deployment.spec.replicas
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels)
         | defaults_annotation(settings),
         "spec": {
-            "replicas": 1 if replicas is None else replicas,
+            "replicas": deployment.spec.least_servers,
             "progressDeadlineSeconds": _SCHEDULING_SECONDS + config.startup_seconds,
             "selector": {"matchLabels": labels},
             "template": {
