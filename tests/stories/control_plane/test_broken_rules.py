@@ -42,6 +42,8 @@ BROKEN_RULES = [
     (FineTuneJob, {"scheduling": {"minNodes": 2}}, "spec.scheduling.minNodes: Invalid value: must be at most resources.nodes"),
     (FineTuneJob, {"deepspeed": {"stage": 0, "offloadOptimizer": "cpu"}}, "spec.deepspeed.offloadOptimizer: Forbidden: cannot be cpu with stage: 0, which shares nothing out"),
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"replicas": 2, "autoscaling": {"max": 2}}, "spec.autoscaling: Forbidden: cannot be combined with replicas"),
+    *((ModelDeployment, {"autoscaling": limits}, "spec.autoscaling.max: Invalid value: must be at least min") for limits in ({"min": 3, "max": 2}, {"min": 2, "max": 1})),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),
     *((ModelDeployment, {"rollout": {"strategy": strategy, "steps": [{"weight": 5}]}}, "spec.rollout.steps: Forbidden: applies only to strategy: Canary and Shadow") for strategy in ("BlueGreen", "Recreate")),
     *((ModelDeployment, {"rollout": {"steps": [{"weight": weight} for weight in weights]}}, "spec.rollout.steps: Invalid value: the weight of each step must be larger than that of the step before") for weights in ((25, 5), (5, 25, 25))),

@@ -202,7 +202,7 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
     stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
     trouble = trouble_of(_pods(observed, config), status)
-    spec, before = observed.deployment.spec, observed.deployment.status
+    before = observed.deployment.status
     stable = before.stable.revision if before and before.stable else None
     wanted = plain_servers(observed, offered=config.revision, stable=stable)
     return Serving(
@@ -210,7 +210,6 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         uri=config.artifact_uri,
         digest=config.digest,
         replicas=known_counts(observed, wanted)[config.revision],
-        enough=spec.least_servers,
         ready=status.get("readyReplicas", 0),
         is_published=observed.source is not None,
         trouble=trouble.message,

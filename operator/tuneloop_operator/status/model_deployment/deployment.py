@@ -10,7 +10,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, router_name
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
-from tuneloop_operator.status.model_deployment.scaling import with_scaling
+from tuneloop_operator.status.model_deployment.scaling import enough_servers, with_scaling
 from tuneloop_operator.status.pod_defaults import with_pod_defaults
 from tuneloop_operator.status.tool_conditions import READY, short, with_neither, with_reconciling, with_stalled
 
@@ -39,9 +39,6 @@ class Serving:
     uri: str
     digest: str | None
     replicas: int
-    """How many it is to have."""
-    enough: int
-    """How many must answer; with an autoscaler fewer than it is to have."""
     ready: int
     is_published: bool = False
     """Whether a FineTuneJob has published the artifact. What else an address leads to is known once a server has read it."""
@@ -192,7 +189,8 @@ def _phase(observed: ObservedDeployment, serving: Serving, stable: ServedRevisio
         return "Loading"
     if stable.revision != serving.revision:
         return "Progressing"
-    return "Ready" if serving.ready >= serving.enough and observed.blocker is None else "Degraded"
+    enough = enough_servers(observed, serving.replicas)
+    return "Ready" if serving.ready >= enough and observed.blocker is None else "Degraded"
 
 
 def url_of(observed: ObservedDeployment) -> str:

@@ -16,7 +16,7 @@ from tuneloop_operator.status.model_deployment.deployment import (
     url_of,
     with_model,
 )
-from tuneloop_operator.status.model_deployment.scaling import with_scaling
+from tuneloop_operator.status.model_deployment.scaling import enough_servers, with_scaling
 from tuneloop_operator.status.pod_defaults import with_pod_defaults
 from tuneloop_operator.status.tool_conditions import READY, with_neither, with_reconciling, with_stalled
 
@@ -154,7 +154,7 @@ def _phase(observed: ObservedDeployment, found: ShownRollout, stable: ServedRevi
     is_on_its_way = found.memory.canary and (not _is_asleep(stable) or found.memory.phase in _WAITS_FOR_A_PERSON)
     if is_on_its_way:
         return "Progressing"
-    enough = _enough(observed, stable)
+    enough = enough_servers(observed, (stable.replicas if stable else None) or 0)
     is_whole = stable is not None and (stable.ready_replicas or 0) >= enough and found.has_its_routers
     is_refused = found.is_rejected and not found.memory.canary
     return "Ready" if is_whole and not is_refused and observed.blocker is None else "Degraded"
@@ -163,10 +163,3 @@ def _phase(observed: ObservedDeployment, found: ShownRollout, stable: ServedRevi
 def _is_asleep(stable: ServedRevision | None) -> bool:
     """Whether no servers are asked for: there are none of stable in no other case."""
     return stable is not None and stable.replicas == 0
-
-
-def _enough(observed: ObservedDeployment, stable: ServedRevision | None) -> int:
-    """Return how many servers of stable must answer. Those that an autoscaler adds are still to come whenever it adds some."""
-    scaling = observed.deployment.spec.autoscaling
-    wanted = (stable.replicas if stable else None) or 0
-    return wanted if scaling is None else min(wanted, scaling.least)

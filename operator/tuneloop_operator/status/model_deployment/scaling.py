@@ -37,6 +37,12 @@ def with_scaling(conditions: Conditions, observed: ObservedDeployment, *, now: d
     return with_condition(conditions, SCALING_ACTIVE, true=true, reason=reason, message=message, now=now)
 
 
+def enough_servers(observed: ObservedDeployment, wanted: int) -> int:
+    """Return how many of the wanted servers must answer for a deployment to be Ready: those that an autoscaler adds load a while, whenever it adds some."""
+    scaling = observed.deployment.spec.autoscaling
+    return wanted if scaling is None else min(wanted, scaling.least)
+
+
 def _condition_of(observed: ObservedDeployment) -> dict[str, Any] | None:
     """Return the autoscaler's own condition that tells most; None if it has none yet."""
     stored = observed.present.get(("HorizontalPodAutoscaler", observed.deployment.metadata["name"])) or {}
