@@ -42,6 +42,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"scheduling": {"minNodes": 2}}, "spec.scheduling.minNodes: Invalid value: must be at most resources.nodes"),
     (FineTuneJob, {"deepspeed": {"stage": 0, "offloadOptimizer": "cpu"}}, "spec.deepspeed.offloadOptimizer: Forbidden: cannot be cpu with stage: 0, which shares nothing out"),
     (FineTuneJob, {"checkpoint": {"every": "0m0s"}}, "spec.checkpoint.every: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"model": {"uri": "pvc://a/b", "pin": "7d1f0b2c"}}, "spec.model.pin: Forbidden: applies only to deployments with rollout"),
     (ModelDeployment, {"replicas": 2, "autoscaling": {"max": 2}}, "spec.autoscaling: Forbidden: cannot be combined with replicas"),
     *((ModelDeployment, {"autoscaling": limits}, "spec.autoscaling.max: Invalid value: must be at least min") for limits in ({"min": 3, "max": 2}, {"min": 2, "max": 1})),
     (ModelDeployment, {"lifecycle": {"startup": "0s"}}, "spec.lifecycle.startup: Invalid value: must be longer than 0s"),

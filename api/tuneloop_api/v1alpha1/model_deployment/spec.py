@@ -29,7 +29,7 @@ from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
-from tuneloop_api.wire.text_formats import DIGEST
+from tuneloop_api.wire.text_formats import DIGEST, SERVED_REVISION
 
 
 class ServedModel(SpecModel):
@@ -43,6 +43,10 @@ class ServedModel(SpecModel):
     digest: Annotated[str, DIGEST.text(most=71)] | None = None
     """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
     Default: whatever artifact is there. For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
+
+    pin: Annotated[str, SERVED_REVISION.text(most=8)] | None = None
+    """Revision of `status.revisions` that serves, at once and for as long as this stands: no other one is rolled out. Applies only to deployments with `rollout`, which keep earlier
+    revisions. Default: the revision that the spec makes. For example `7d1f0b2c`."""
 
     rules = (
         exactly_one("fine_tune_job_ref", "uri"),
@@ -124,6 +128,13 @@ class ModelDeploymentSpec(PodOptions):
 
     rules = (
         not_together("replicas", "autoscaling"),
+        Rule(
+            field="model.pin",
+            reason="FieldValueForbidden",
+            cel="!has(self.model.pin) || has(self.rollout)",
+            holds=lambda spec: spec.model.pin is None or spec.rollout is not None,
+            message="applies only to deployments with rollout (without it no earlier revision is kept)",
+        ),
         Rule(
             field="expose.stickyHeader",
             reason="FieldValueForbidden",

@@ -13,6 +13,7 @@ from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.pin import pin_refusals
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.scaling import (
@@ -71,10 +72,21 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         reason, message = artifact
         may_come = reason not in _NEVER_COMES
         status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
-        if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
-            return _only_status(observed, status)
-        return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
-    return _with_config(observed, _config(observed, artifact, settings), now=now, settings=settings)
+        return _as_it_is(observed, status, now=now, settings=settings)
+    config = _config(observed, artifact, settings)
+    if refusals := pin_refusals(observed, offered=config.revision):
+        status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
+        return _as_it_is(observed, status, now=now, settings=settings)
+    return _with_config(observed, config, now=now, settings=settings)
+
+
+def _as_it_is(
+    observed: ObservedDeployment, status: ModelDeploymentStatus, *, now: datetime, settings: OperatorSettings
+) -> Decision:
+    """Return the decision with which no other revision is taken up. A roll-out that is under way goes on, or back."""
+    if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
+        return _only_status(observed, status)
+    return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
 
 
 def _with_config(

@@ -194,9 +194,9 @@ def _shown_rollout(
 ) -> ShownRollout:
     return ShownRollout(
         memory=written(rollout),
-        story=story(rollout, facts.spec, now=now),
+        story=story(rollout, facts.spec, now=now) + (f"; spec.model.pin keeps {facts.pinned}" if facts.pinned else ""),
         revisions=_revisions(observed, config, facts, counts),
-        is_rejected=any(found.revision == facts.offered for found in rollout.rejected),
+        is_rejected=any(found.revision == (facts.pinned or facts.offered) for found in rollout.rejected),
     )
 
 
