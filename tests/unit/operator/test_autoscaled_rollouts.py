@@ -6,61 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from routed_in_memory import Routed
+from autoscaled_in_memory import LIMITS, Autoscaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 CANARY = {"strategy": "Canary", "steps": [{"weight": 25, "minDuration": "10m"}, {"weight": 50, "pause": True}]}
-LIMITS = {"min": 2, "max": 8}
-
-
-class Autoscaled(Routed):
-    """The ModelDeployment `api` with an autoscaler in place of a number of servers."""
-
-    async def begin(self, **spec: Any) -> str:
-        """Create it with these limits; its first revision has as many servers as there are at least."""
-        self.besides = {"autoscaling": LIMITS, "rollout": CANARY, "replicas": None} | spec
-        metadata = {"name": "api", "namespace": "team-a"}
-        manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
-        spec = {"model": {"uri": "pvc://models/artifact"}} | self.besides
-        self.harness.cluster.add(manifest | {"spec": {name: value for name, value in spec.items() if value}})
-        await self.settle()
-        (revision,) = self.revisions
-        await self.ready(revision, LIMITS["min"])
-        return revision
-
-    async def autoscale(self, revision: str, count: int) -> None:
-        """Let the autoscaler set the number of servers of a revision, and let them answer."""
-        assert self.aim == revision, "it owns another revision's number"
-        self.harness.cluster.autoscale(f"api-{revision}", count)
-        await self.ready(revision, count)
-
-    async def say(self, **conditions: tuple[str, str, str]) -> None:
-        """Let the cluster say what it thinks of the autoscaler: status, reason and message by type."""
-        stored = self.harness.cluster.of_kind("HorizontalPodAutoscaler")["api"]
-        found = [
-            {"type": type_, "status": status, "reason": reason, "message": message}
-            for type_, (status, reason, message) in conditions.items()
-        ]
-        self.harness.cluster.change(stored, status={"conditions": found, "currentReplicas": 3})
-        await self.settle()
-
-    @property
-    def autoscaler(self) -> dict[str, Any] | None:
-        stored = self.harness.cluster.of_kind("HorizontalPodAutoscaler").get("api")
-        return stored["spec"] if stored else None
-
-    @property
-    def aim(self) -> str:
-        """The revision whose number of servers the autoscaler owns; empty: there is none."""
-        found = self.autoscaler
-        return found["scaleTargetRef"]["name"].removeprefix("api-") if found else ""
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        assert self.autoscaler is not None
-        return self.autoscaler["minReplicas"], self.autoscaler["maxReplicas"]
 
 
 @pytest.fixture
@@ -91,7 +42,7 @@ def test_a_canary_has_its_share_of_what_stable_has_now_and_all_of_it_before_it_g
     deployed: Autoscaled,
 ) -> None:
     async def story() -> None:
-        old = await deployed.begin()
+        old = await deployed.begin(rollout=CANARY)
         await deployed.autoscale(old, 6)
         new = await deployed.offer()
         assert (deployed.counts, deployed.aim, deployed.limits) == ({old: 6, new: 2}, old, (6, 8))
@@ -115,7 +66,7 @@ def test_the_operator_writes_no_number_of_servers_that_the_autoscaler_owns(deplo
     """Also where it must mend the Deployment: an apply without the number would take it back, and one server would be left."""
 
     async def story() -> None:
-        revision = await deployed.begin()
+        revision = await deployed.begin(rollout=CANARY)
         cluster, servers = deployed.harness.cluster, deployed.servers(revision)
         template = servers["spec"]["template"]["spec"] | {"serviceAccountName": "strange", "enableServiceLinks": True}
         before = len(cluster.writes)
@@ -138,7 +89,7 @@ def test_the_operator_writes_no_number_of_servers_that_the_autoscaler_owns(deplo
 
 def test_a_rejected_canary_ends_and_never_starts_again_however_much_stable_grows(deployed: Autoscaled) -> None:
     async def story() -> None:
-        old = await deployed.begin()
+        old = await deployed.begin(rollout=CANARY)
         new = await deployed.offer()
         await deployed.ready(new, 1)
         await deployed.command("abort/1")
@@ -181,7 +132,7 @@ def test_without_a_roll_out_a_new_revision_begins_with_as_many_servers_as_the_ol
 
 def test_each_revision_with_several_servers_has_a_budget_however_they_came(deployed: Autoscaled) -> None:
     async def story() -> None:
-        revision = await deployed.begin(autoscaling={"max": 3})
+        revision = await deployed.begin(rollout=CANARY, autoscaling={"max": 3})
         budgets = deployed.harness.cluster.of_kind("PodDisruptionBudget")
         assert set(budgets) == {"api-router"}, "there may be a second server, so that there is a second router"
         await deployed.autoscale(revision, 2)
@@ -192,7 +143,7 @@ def test_each_revision_with_several_servers_has_a_budget_however_they_came(deplo
 
 def test_a_number_that_a_person_names_again_ends_the_autoscaler(deployed: Autoscaled) -> None:
     async def story() -> None:
-        revision = await deployed.begin()
+        revision = await deployed.begin(rollout=CANARY)
         await deployed.autoscale(revision, 6)
         spec = {name: value for name, value in deployed.stored["spec"].items() if name != "autoscaling"}
         deployed.harness.cluster.change(deployed.stored, spec=spec | {"replicas": 3})
@@ -206,7 +157,7 @@ def test_an_autoscaler_wakes_up_a_deployment_that_slept(deployed: Autoscaled) ->
     """No autoscaler touches a Deployment without servers."""
 
     async def story() -> None:
-        revision = await deployed.begin(autoscaling=None, replicas=2)
+        revision = await deployed.begin(rollout=CANARY, autoscaling=None, replicas=2)
         await deployed.change(replicas=0)
         assert (deployed.counts, deployed.condition("Ready")) == ({revision: 0}, ("True", "ScaledToZero"))
         spec = {name: value for name, value in deployed.stored["spec"].items() if name != "replicas"}
@@ -219,7 +170,7 @@ def test_an_autoscaler_wakes_up_a_deployment_that_slept(deployed: Autoscaled) ->
 
 def test_other_limits_ask_for_no_other_revision_and_offer_no_rejected_one_again(deployed: Autoscaled) -> None:
     async def story() -> None:
-        old = await deployed.begin()
+        old = await deployed.begin(rollout=CANARY)
         new = await deployed.offer()
         await deployed.ready(new, 1)
         await deployed.command("abort/1")
@@ -232,7 +183,7 @@ def test_other_limits_ask_for_no_other_revision_and_offer_no_rejected_one_again(
 
 def test_people_read_why_the_autoscaler_does_nothing(deployed: Autoscaled) -> None:
     async def story() -> None:
-        await deployed.begin()
+        await deployed.begin(rollout=CANARY)
         assert deployed.condition("ScalingActive") == ("Unknown", "NotObserved")
         reason, message = "FailedGetContainerResourceMetric", "no metrics returned from resource metrics API"
         await deployed.say(AbleToScale=("True", "SucceededGetScale", ""), ScalingActive=("False", reason, message))
@@ -251,8 +202,8 @@ def test_people_read_why_the_autoscaler_does_nothing(deployed: Autoscaled) -> No
 
 def test_a_deployment_stays_ready_while_further_servers_load(deployed: Autoscaled) -> None:
     async def story() -> None:
-        revision = await deployed.begin()
-        deployed.harness.cluster.autoscale(f"api-{revision}", 6)
+        revision = await deployed.begin(rollout=CANARY)
+        deployed.set_number(6)
         await deployed.settle()
         assert (deployed.condition("Ready"), deployed.status["ready"]) == (("True", "AllReady"), "2/6")
         await deployed.ready(revision, 1)

@@ -19,6 +19,7 @@ from tuneloop_operator.decide.model_deployment.routing import surplus_router_obj
 from tuneloop_operator.decide.model_deployment.scaling import (
     autoscaler_objects,
     known_counts,
+    owned_by_autoscaler,
     plain_servers,
     scalings,
     surplus_autoscalers,
@@ -114,13 +115,14 @@ def _decided(
     deployment, stable = observed.deployment, status.stable
     wanted = plain_servers(observed, offered=config.revision, stable=stable.revision if stable else None)
     counts, servers = known_counts(observed, wanted), revision_servers(observed, config, settings=settings)
+    owned = owned_by_autoscaler(observed, wanted)
     desired = [
         *([] if settings.local else [server_policy(deployment, settings=settings)]),
         with_number(
             servers,
             _stored(observed, servers),
             count=counts[config.revision],
-            is_autoscaled=wanted.autoscaled == config.revision,
+            is_owned=config.revision in owned,
         ),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
@@ -146,7 +148,7 @@ def _decided(
         delete=old,
         apply=missing,
         create=create,
-        scale=scalings(observed, counts, autoscaled=wanted.autoscaled, applied=config.revision),
+        scale=scalings(observed, counts, owned=owned, applied=config.revision),
         events=events,
     )
 

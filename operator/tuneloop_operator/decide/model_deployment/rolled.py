@@ -33,6 +33,7 @@ from tuneloop_operator.decide.model_deployment.routing import (
 from tuneloop_operator.decide.model_deployment.scaling import (
     autoscaler_objects,
     known_counts,
+    owned_by_autoscaler,
     scalings,
     surplus_autoscalers,
     with_number,
@@ -82,7 +83,7 @@ def decide(
     following = _with_unknown_command(decide_rollout(found.rollout, facts, now=now), observed)
     rollout = following.rollout
     wanted = servers(rollout, facts, now=now)
-    counts = known_counts(observed, wanted)
+    counts, owned = known_counts(observed, wanted), owned_by_autoscaler(observed, wanted)
     rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
     rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
     status = _if_changed(observed, shown(rollout_shown))
@@ -103,12 +104,12 @@ def decide(
         delete=doomed,
         # the comparator last: trouble with it must keep nothing back that requests need
         apply=(
-            *_missing(observed, config, rollout, counts, autoscaled=wanted.autoscaled, settings=settings),
+            *_missing(observed, config, rollout, counts, owned=owned, settings=settings),
             *_not_current(observed, autoscaler_objects(observed, wanted)),
             *_not_current(observed, comparator.apply),
         ),
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
-        scale=scalings(observed, counts, autoscaled=wanted.autoscaled, applied=offered),
+        scale=scalings(observed, counts, owned=owned, applied=offered),
         events=following.events,
         requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
     )
@@ -136,7 +137,7 @@ def _missing(
     rollout: Rollout,
     counts: Counts,
     *,
-    autoscaled: str,
+    owned: frozenset[str],
     settings: OperatorSettings,
 ) -> tuple[Manifest, ...]:
     """Return what is not there as it should be. Of another revision than the spec asks for, only the number of servers can change."""
@@ -144,9 +145,8 @@ def _missing(
     desired = [] if settings.local else [server_policy(deployment, settings=settings)]
     if config is not None and config.revision in counts:
         made, revision = revision_servers(observed, config, settings=settings), config.revision
-        is_autoscaled = revision == autoscaled
-        made = with_number(made, _stored(observed, made), count=counts[revision], is_autoscaled=is_autoscaled)
-        desired.append(made)
+        is_owned = revision in owned
+        desired.append(with_number(made, _stored(observed, made), count=counts[revision], is_owned=is_owned))
         desired.append(revision_service(deployment, revision=config.revision))
     # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))

@@ -54,16 +54,25 @@ def stored_counts(observed: ObservedDeployment) -> dict[str, int]:
     }
 
 
-def with_number(servers: Manifest, stored: Manifest | None, *, count: int, is_autoscaled: bool) -> Manifest:
-    """Return the Deployment of a revision with its number of pods; without, if the autoscaler owns it."""
+def owned_by_autoscaler(observed: ObservedDeployment, wanted: Servers) -> frozenset[str]:
+    """Return the revisions whose number the autoscaler owns: the one that it is to aim at, and the one that it still aims at."""
+    stored = observed.present.get((_KIND, observed.deployment.metadata["name"]))
+    if not wanted.autoscaled or stored is None:
+        return frozenset({wanted.autoscaled} - {""})
+    aim = stored["spec"]["scaleTargetRef"]["name"].removeprefix(revision_name(observed.deployment, ""))
+    return frozenset({wanted.autoscaled, aim})
+
+
+def with_number(servers: Manifest, stored: Manifest | None, *, count: int, is_owned: bool) -> Manifest:
+    """Return the Deployment of a revision with its number of pods; without, if the autoscaler owns it. stored: None if it is new."""
     spec = {key: value for key, value in servers["spec"].items() if key != "replicas"}
-    return servers | {"spec": spec if is_autoscaled and stored is not None else spec | {"replicas": count}}
+    return servers | {"spec": spec if is_owned and stored is not None else spec | {"replicas": count}}
 
 
 def scalings(
-    observed: ObservedDeployment, counts: dict[str, int], *, autoscaled: str, applied: str
+    observed: ObservedDeployment, counts: dict[str, int], *, owned: frozenset[str], applied: str
 ) -> tuple[Scaling, ...]:
-    """Return the numbers of pods to write. autoscaled: the revision whose number is written only if it has none; applied: the one that is applied whole."""
+    """Return the numbers of pods to write. owned: the revisions whose numbers are written only if they have none; applied: the one that is applied whole."""
     found = []
     for revision, count in counts.items():
         name = revision_name(observed.deployment, revision)
@@ -71,7 +80,7 @@ def scalings(
         if stored is None:
             continue
         now = stored["spec"].get("replicas", 1)
-        is_due = now == 0 if revision == autoscaled else revision != applied and now != count
+        is_due = now != count and (now == 0 if revision in owned else revision != applied)
         if is_due:
             found.append(Scaling(name=name, uid=stored["metadata"]["uid"], replicas=count))
     return tuple(found)
