@@ -41,6 +41,9 @@ NEEDS: dict[str, Node] = {
     "spec.rollout.shadow.minRequests": {"spec.rollout.strategy": "Shadow"},
     "spec.expose": {"spec.rollout": {}},
     "spec.expose.stickyHeader": {"spec.rollout": {}},
+    "spec.model.pin": {"spec.rollout": {}},
+    "spec.autoscaling.min": {"spec.autoscaling.max": 10},
+    "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",

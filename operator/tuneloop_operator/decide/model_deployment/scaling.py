@@ -6,7 +6,7 @@ servers, which no autoscaler touches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tuneloop_operator.decide.decision import Deletion, Scaling
 from tuneloop_operator.decide.model_deployment.rollout.capacity import Servers
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.state.observed import ObservedDeployment
 
-_KIND = "HorizontalPodAutoscaler"
+_KIND: Final = "HorizontalPodAutoscaler"
 
 
 def plain_servers(observed: ObservedDeployment, *, offered: str, stable: str | None) -> Servers:
