@@ -75,8 +75,8 @@ class Lifecycle(SpecModel):
     """How the server starts and stops."""
 
     startup: Duration | None = None
-    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
-    For example `30m`."""
+    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s.
+    Default: 10m; for an artifact of a FineTuneJob of more than 12 GB a second for each 20 MB. For example `30m`."""
     drain: Duration | None = None
     """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import METRICS_PORT
+from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
@@ -37,6 +38,7 @@ from tuneloop_operator.desired.model_deployment.serving import (
     server_config,
     server_config_map,
 )
+from tuneloop_operator.desired.model_deployment.startup import default_startup_seconds
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition, holds
 from tuneloop_operator.state.mounts import mounts_in, unread_mounts
@@ -74,7 +76,7 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         may_come = reason not in _NEVER_COMES
         status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
         return _as_it_is(observed, status, now=now, settings=settings)
-    config = _config(observed, artifact, settings)
+    config = _with_time_to_load(observed, _config(observed, artifact, settings), artifact)
     if refusals := pin_refusals(observed, offered=config.revision):
         status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
         return _as_it_is(observed, status, now=now, settings=settings)
@@ -190,7 +192,9 @@ def _artifact_of(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple
             return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
         phase = status.phase if status and status.phase else "Pending"
         return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
-    return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
+    return ArtifactReference(
+        uri=status.artifact.uri, digest=status.artifact.digest, size_bytes=status.artifact.size_bytes
+    )
 
 
 def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings: OperatorSettings) -> ServerConfig:
@@ -204,6 +208,15 @@ def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings:
     if settings.local or observed.deployment.spec.image or _is_begun(observed, with_one_port):
         return with_one_port
     return server_config(observed.deployment, artifact, metrics_port=METRICS_PORT)
+
+
+def _with_time_to_load(observed: ObservedDeployment, config: ServerConfig, artifact: ArtifactReference) -> ServerConfig:
+    """Return the configuration with time for an artifact of this size, where the spec names no time. The revision keeps its name."""
+    lifecycle = observed.deployment.spec.lifecycle
+    if lifecycle is not None and lifecycle.startup is not None:
+        return config
+    stored = observed.present.get(("Deployment", revision_name(observed.deployment, config.revision)))
+    return changed(config, startup_seconds=default_startup_seconds(artifact.size_bytes, stored=stored))
 
 
 def _is_begun(observed: ObservedDeployment, config: ServerConfig) -> bool:

@@ -38,6 +38,7 @@ from tuneloop_operator.desired.common.resources import container_resources, shar
 from tuneloop_operator.desired.common.storage import claim_of, claim_volumes, path_of
 from tuneloop_operator.desired.common.volumes import given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import apart
+from tuneloop_operator.desired.model_deployment.startup import DEFAULT
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class ArtifactReference:
 
     uri: str
     digest: str | None
+    size_bytes: int | None = None
+    """Of all its files; None: not known."""
 
 
 def server_config(
@@ -83,7 +86,7 @@ def server_config(
         dtype=None if runtime.dtype == "auto" else runtime.dtype,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
         metrics_port=metrics_port,
-        startup_seconds=seconds(lifecycle.startup or "10m"),
+        startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
     resources = deployment.spec.resources
