@@ -60,7 +60,7 @@ POLICIES = {
     "autoscalers": AUTOSCALER,
     "leader": LEASE,
 }
-"""Each policy, with an object that it refuses once its labels, its pods or its selector are gone."""
+"""Each policy, with an object that it refuses once its labels, its pods, its selector or its target are gone."""
 DRY = {"dryRun": "All", "fieldManager": "tuneloop"}
 
 
@@ -251,6 +251,8 @@ def _refuses(thief, policy, manifest):
         spec["podSelector"] = {}
     elif policy == "disruptions":
         spec["selector"] = {}
+    elif policy == "autoscalers":
+        spec["scaleTargetRef"]["name"] = "others"
     else:
         broken["metadata"]["name"] = "others"
     reply = _create(thief, broken, namespace="home" if policy == "leader" else "team")
