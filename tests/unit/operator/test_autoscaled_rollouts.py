@@ -176,6 +176,7 @@ def test_other_limits_ask_for_no_other_revision_and_offer_no_rejected_one_again(
         await deployed.command("abort/1")
         await deployed.change(autoscaling={"min": 3, "max": 20})
         assert (sorted(deployed.revisions), deployed.weights) == (sorted([old, new]), {old: 100})
+        assert ("canary" in deployed.status, deployed.counts[new]) == (False, 0)
         assert deployed.limits == (3, 20)
 
     live(story)
