@@ -223,7 +223,7 @@ class ControlPlane(RunningCluster):
             str(self.bin / "kube-controller-manager"), f"--secure-port={self._port('kube-controller-manager')}",
             "--use-service-account-credentials=true", f"--service-account-private-key-file={pki}/service-account.key",
             f"--root-ca-file={pki}/ca.crt", f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
-            *self._client_flags("kube-controller-manager"),
+            "--horizontal-pod-autoscaler-sync-period=1s", *self._client_flags("kube-controller-manager"),
         ]  # fmt: skip
 
     def _scheduler(self) -> list[str]:

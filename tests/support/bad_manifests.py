@@ -40,6 +40,8 @@ BAD_MANIFESTS = (
     bad("B2", By.RULE, "spec.resources.processesPerNode", 2, "must be at most gpusPerNode (1 by default)", advice="got 2. Example: gpusPerNode: 4"),
     bad("B2", By.SCHEMA, "spec.replicas", -1, "should be greater than or equal to 0", advice="must be at least 0", kind=DEPLOYMENT),
     bad("B2", By.SCHEMA, "spec.replicas", 1001, "should be less than or equal to 1000", advice="must be at most 1000", kind=DEPLOYMENT),
+    bad("B2", By.SCHEMA, "spec.autoscaling.min", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__autoscaling={"max": 2}),
+    bad("B2", By.RULE, "spec.autoscaling.max", 2, "must be at least min", kind=DEPLOYMENT, spec__autoscaling={"min": 3, "max": 4}),
     bad("B2", By.SCHEMA, "spec.batching.maxQueue", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT),
     # B3 what is no number, or no quantity
     bad("B3", By.SCHEMA, "spec.training.maxSteps", 2**63, "must be of type integer", advice="must be at most 2147483647"),
@@ -217,6 +219,8 @@ BAD_MANIFESTS = (
     bad("B21", By.SCHEMA, "spec.rollout.strategy", "canary", "supported values:", advice="must be one of", kind=DEPLOYMENT),
     bad("B21", By.SCHEMA, "spec.rollout.steps[0].weight", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
     bad("B21", By.RULE, "spec.rollout.steps", [{"weight": 25}, {"weight": 5}], "the weight of each step must be larger than that of the step before", kind=DEPLOYMENT),
+    bad_text("B21", "spec.model.pin", "7D1F0B2C", f.SERVED_REVISION, kind=DEPLOYMENT, spec__rollout={}),
+    bad("B21", By.RULE, "spec.model.pin", "7d1f0b2c", "applies only to deployments with rollout", kind=DEPLOYMENT),
     bad_text("B21", "spec.expose.stickyHeader", "X-User", f.HEADER, kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.RULE, "spec.expose.stickyHeader", "authorization", "must be a header of the client's own", kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.RULE, "spec.expose.stickyHeader", "x-user", "applies only to rollout.strategy: Canary, BlueGreen and Shadow", kind=DEPLOYMENT),

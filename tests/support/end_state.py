@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
     "ReplicaSet": "/apis/apps/v1/namespaces/{namespace}/replicasets",
 }

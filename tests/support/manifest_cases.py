@@ -48,6 +48,7 @@ EXAMPLES = {
     ),
     "resource": (["nvidia.com/gpu", "a/B_c"], ["gpu", "nvidia.com/", "/gpu", "nvidia.com/gpu/x", "a b/c", "-/a"]),
     "revision": (["main", "refs/pr/1", "v1.0-rc_2", "0" * 40], ["", "a..b", "/a", "a/", "a b", "a\n", "ä"]),
+    "served revision": (["7d1f0b2c", "0" * 8], ["", "7d1f0b2", "7d1f0b2c0", "7D1F0B2C", "7d1f0b2g", "７d1f0b2c", "7d1f0b2c\n"]),
     "split": (["train", "a-b.c"], ["", "..", "a/b", "a..b", "a b", "a\n"]),
     "layer": (["all-linear", "attention.self.query", "q_proj"], ["", "a-b", ".", "a..b", ".*", "a b", "a\n"]),
     "line": (["x", "é" * 128, "\U0001f600" * 128, "\u202ea b\u200b", "$(rm -rf /); `x` {{y}} %s"], ["", "a\nb", "a\x00", "a\n", "\x7f"]),

@@ -52,13 +52,21 @@ class MemoryCluster:
         self.events: list[tuple[str, str, str]] = []
         """Uid, reason and message of each Kubernetes Event."""
         self._reviews_now = 0
+        self._replica_owners: dict[str, set[tuple[str, str]]] = {}
+        """Field managers of the number of pods, by the uid of a Deployment; absent: the operator's applies alone."""
         self._clock = clock
         self._numbers = count(1)
 
     async def get(self, *, kind: str, namespace: str, name: str) -> Manifest | None:
         self._answer()
         self.reads += 1
-        return copied(self.objects.get((kind, namespace, name)))
+        found = copied(self.objects.get((kind, namespace, name)))
+        if found is not None and kind == "Deployment":
+            found["metadata"]["managedFields"] = [
+                {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+                for manager, operation in self._owners(found)
+            ]
+        return found
 
     async def list(self, *, kind: str, namespace: str, labels: Manifest) -> list[Manifest]:
         self._answer()
@@ -88,6 +96,8 @@ class MemoryCluster:
             "annotations": manifest["metadata"].get("annotations", {}),
         }
         fields = {field: manifest[field] for field in ("spec", "data") if field in manifest}
+        if stored["kind"] == "Deployment":
+            fields["spec"] = self._with_replicas(stored, fields["spec"])
         return self._wrote("apply", self.change(stored, **fields))
 
     async def replace(self, manifest: Manifest) -> Manifest:
@@ -100,7 +110,19 @@ class MemoryCluster:
         found = self.objects.get(("Deployment", namespace, name))
         if found is None or found["metadata"]["uid"] != uid:
             return None
+        self._replica_owners[uid] = {("tuneloop", "Update")}
         return self._wrote("scale", self.change(found, spec=found["spec"] | {"replicas": replicas}))
+
+    async def keep_replicas(self, deployment: Manifest) -> None:
+        self._answer()
+        self._owners(deployment).add(("tuneloop-handover", "Apply"))
+        self._wrote("keep_replicas", deployment)
+
+    def autoscale(self, name: str, replicas: int, *, namespace: str = "team-a") -> None:
+        """Set the number of pods of a Deployment, as an autoscaler does."""
+        found = self.objects["Deployment", namespace, name]
+        self._replica_owners[found["metadata"]["uid"]] = {("kube-controller-manager", "Update")}
+        self.change(found, spec=found["spec"] | {"replicas": replicas})
 
     async def delete(self, *, kind: str, namespace: str, name: str, uid: str) -> None:
         self._answer()
@@ -183,6 +205,20 @@ class MemoryCluster:
     def _answer(self) -> None:
         if not self.is_up:
             raise ClusterUnavailable("down")
+
+    def _owners(self, deployment: Manifest) -> set[tuple[str, str]]:
+        return self._replica_owners.setdefault(deployment["metadata"]["uid"], {("tuneloop", "Apply")})
+
+    def _with_replicas(self, stored: Manifest, spec: Manifest) -> Manifest:
+        """Return the applied spec of a Deployment with its number of pods, and note who owns the number then."""
+        owners = self._owners(stored)
+        if "replicas" not in spec:
+            owners.discard(("tuneloop", "Apply"))
+            return spec | {"replicas": stored["spec"]["replicas"] if owners else 1}  # the API server's default
+        if spec["replicas"] != stored["spec"]["replicas"]:
+            owners.clear()
+        owners.add(("tuneloop", "Apply"))
+        return spec
 
     def _require_version(self, manifest: Manifest) -> None:
         stored = self.objects.get(self._key(manifest))

@@ -64,7 +64,7 @@ class Routed(Deployed):
             changed = self._poll() or changed
             await super().settle()
             if not changed:
-                self._full, self._replaced = self.stored["spec"]["replicas"], self._is_replacing()
+                self._full, self._replaced = self._asked_for, self._is_replacing()
                 return
         raise AssertionError("routers and operator do not come to rest")
 
@@ -178,7 +178,7 @@ class Routed(Deployed):
             if self.target == "routers":
                 newest = self.status["rollout"]["split"]["generation"]
                 assert any(report.in_force == newest for report in self.reports), "no router follows yet"
-        if self.stored["spec"].get("replicas") and self._full != 0:
+        if self._asked_for and self._full != 0:
             self._check_servers()
 
     def _check_servers(self) -> None:
@@ -187,13 +187,20 @@ class Routed(Deployed):
             assert self.counts[self.target] > 0, f"the Service leads to {self.target}, which has no server"
             return
         assert {("Deployment", "api-router"), ("ConfigMap", "api-router")} <= self.router_objects
-        full = min(self._full or 0, self.stored["spec"]["replicas"])
+        full = min(self._full or 0, self._asked_for)
         replaces = self._replaced or self._is_replacing()
         for shares in self.followed:
             for revision, weight in shares.items():
                 least = 1 if replaces else max(1, full * weight // 100)
                 assert self.counts.get(revision, 0) >= least, f"{revision} gets {weight} %: {self.counts}"
                 assert f"api-{revision}-pods" in self.harness.cluster.of_kind("Service"), "routers cannot find it"
+
+    @property
+    def _asked_for(self) -> int:
+        """Servers that the spec asks for at least."""
+        spec = self.stored["spec"]
+        least: int = spec["autoscaling"].get("min", 1) if "autoscaling" in spec else spec["replicas"]
+        return least
 
     def _is_replacing(self) -> bool:
         return bool(self.stored["spec"].get("rollout", {}).get("capacity") == "Replace")

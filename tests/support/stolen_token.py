@@ -29,6 +29,7 @@ GANG = _golden("host-network.yaml", "Job", stage="train")
 """Training pods on the network of their nodes."""
 SERVICE, DEPLOYMENT = _golden("serving.yaml", "Service"), _golden("serving.yaml", "Deployment")
 BUDGET = _golden("serving.yaml", "PodDisruptionBudget")
+AUTOSCALER = _golden("autoscaled.yaml", "HorizontalPodAutoscaler")
 ROUTERS, ROUTER_CONFIG = _golden("routed.yaml", "Deployment"), _golden("routed.yaml", "ConfigMap")
 LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tuneloop-operator"}, "spec": {}}
 SLICE = {
@@ -195,6 +196,9 @@ ATTEMPTS = [
     _attempt("a budget for others' pods", BUDGET, lambda found: found["spec"].update(selector={}), "a PodDisruptionBudget must select pods by our label"),
     _attempt("a budget for another deployment's pods", BUDGET, lambda found: found["spec"]["selector"]["matchLabels"].update({"tuneloop.dev/deployment": "others"}), "a PodDisruptionBudget must select pods by our label"),
     _attempt("a budget by which no node is ever drained", BUDGET, lambda found: found["spec"].update(maxUnavailable=0), "a PodDisruptionBudget must let one pod be away"),
+    _attempt("an autoscaler of others' servers", AUTOSCALER, lambda found: found["spec"]["scaleTargetRef"].update(name="others-1a2b3c4d"), "a HorizontalPodAutoscaler must aim at the Deployment of a revision"),
+    _attempt("an autoscaler of a Deployment with a name like ours", AUTOSCALER, lambda found: found["spec"]["scaleTargetRef"].update(name="reviews-frontend"), "a HorizontalPodAutoscaler must aim at the Deployment of a revision"),
+    _attempt("an autoscaler of a StatefulSet", AUTOSCALER, lambda found: found["spec"]["scaleTargetRef"].update(kind="StatefulSet"), "a HorizontalPodAutoscaler must aim at the Deployment of a revision"),
     _attempt("the Lease of another program", LEASE, lambda found: found["metadata"].update(name="others"), "may write only the Leases owner.tuneloop.dev, and tuneloop-operator in", namespace="home"),
     _attempt("a Lease in kube-system", LEASE, _nothing, "may write only the Leases owner.tuneloop.dev, and tuneloop-operator in", namespace="kube-system"),
     _attempt("addresses of another Service", SLICE, lambda found: found["metadata"]["labels"].update({"kubernetes.io/service-name": "others"}), "may write only the EndpointSlice of the Service tuneloop-progress", namespace="home"),

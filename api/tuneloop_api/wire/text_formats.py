@@ -80,6 +80,11 @@ SUB_PATH = TextFormat(
     allowed="must be a path inside the claim, of letters, digits, ., _ and -: not beginning or ending with /, no . or .. as a part",
     example="team-a/reviews",
 )
+SERVED_REVISION = TextFormat(
+    pattern=r"^[0-9a-f]{8}$",
+    allowed="must be the revision of a ModelDeployment: 8 digits and letters a to f",
+    example="7d1f0b2c",
+)
 REVISION = TextFormat(
     pattern=r"^[A-Za-z0-9_-]+([.+/][A-Za-z0-9_-]+)*$",
     allowed="must be a branch, tag or commit: letters, digits, _ and -, and single . + / between them",
@@ -176,6 +181,6 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

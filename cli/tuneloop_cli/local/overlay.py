@@ -57,8 +57,20 @@ def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
 
 def without_cluster_fields(manifest: Manifest) -> Overlay:
     """Return the manifest of another kind without the fields that need a cluster."""
-    spec, lines = left_out(manifest["spec"])
-    return _changed(manifest, spec, lines=(*lines, *references.notes(spec)))
+    fixed, scaled = _with_fixed_servers(manifest["spec"])
+    spec, lines = left_out(fixed)
+    return _changed(manifest, spec, lines=(*scaled, *lines, *references.notes(spec)))
+
+
+def _with_fixed_servers(spec: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the spec with a fixed number of servers in place of an autoscaler, and a sentence about it."""
+    scaling = spec.get("autoscaling")
+    if scaling is None:
+        return spec, []
+    least = scaling.get("min", 1)
+    kept = {name: value for name, value in spec.items() if name != "autoscaling"}
+    line = f"spec.autoscaling: left out, there is no autoscaler on one machine; spec.replicas: {least}, which is autoscaling.min"
+    return kept | {"replicas": least}, [line]
 
 
 def _changed(manifest: Manifest, spec: dict[str, Any], *, lines: tuple[str, ...]) -> Overlay:

@@ -22,6 +22,7 @@ Kind = Literal[
     "Deployment",
     "NetworkPolicy",
     "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
     "Lease",
     "EndpointSlice",
 ]
@@ -44,6 +45,9 @@ class Cluster(Protocol):
 
     async def scale(self, *, namespace: str, name: str, uid: str, replicas: int) -> Manifest | None:
         """Set the number of pods of a Deployment and nothing else; None if there is none with this uid. Raises `Refused`."""
+
+    async def keep_replicas(self, deployment: Manifest) -> None:
+        """Let a Deployment keep its number of pods once an apply of ours names none. Raises `Conflict` if the number has changed, and `Refused`."""
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""

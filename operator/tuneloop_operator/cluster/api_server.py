@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tuneloop_operator.cluster import readiness
 from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
 from tuneloop_operator.cluster.events import event_manifest, events_of, failed_creates_of, mount_failure, newest_message
+from tuneloop_operator.cluster.field_owners import FIELD_MANAGER, HANDOVER_MANAGER
 from tuneloop_operator.cluster.resources import path_of, resource_of
 from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
 from tuneloop_operator.cluster.token_reviews import TokenIdentity, identity_of, review_manifest
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiServer", "Call", "Connection", "TokenIdentity"]
 _LOG = logging.getLogger(__name__)
-FIELD_MANAGER = "tuneloop"
 _PAGE = 500
 _MERGE_PATCH = "application/merge-patch+json"
 _LIST_TRIES = 3
@@ -149,6 +149,22 @@ class ApiServer:
             if now is not None and now["metadata"]["uid"] == uid:
                 raise
             return None
+
+    async def keep_replicas(self, deployment: Manifest) -> None:
+        """Let a Deployment keep its number of pods once an apply of ours names none: another field manager names it too.
+
+        Nothing is forced: where an autoscaler has changed the number since it was read, this raises `Conflict`. Raises `Refused`.
+        """
+        names = {key: deployment["metadata"][key] for key in ("name", "namespace", "uid")}
+        kind = {key: deployment[key] for key in ("apiVersion", "kind")}
+        await self._write(
+            "patch",
+            "Deployment",
+            path=path_of(deployment),
+            body={**kind, "metadata": names, "spec": {"replicas": deployment["spec"]["replicas"]}},
+            query={"fieldManager": HANDOVER_MANAGER},
+            content_type="application/apply-patch+yaml",
+        )
 
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, its dependents in the background. An absent object is no error."""

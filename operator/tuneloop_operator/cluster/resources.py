@@ -42,6 +42,7 @@ _RESOURCES = {
     "Deployment": Resource(api_version="apps/v1", plural="deployments"),
     "NetworkPolicy": Resource(api_version="networking.k8s.io/v1", plural="networkpolicies"),
     "PodDisruptionBudget": Resource(api_version="policy/v1", plural="poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": Resource(api_version="autoscaling/v2", plural="horizontalpodautoscalers"),
     "Lease": Resource(api_version="coordination.k8s.io/v1", plural="leases"),
     "EndpointSlice": Resource(api_version="discovery.k8s.io/v1", plural="endpointslices"),
     "Event": Resource(api_version="events.k8s.io/v1", plural="events"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from tuneloop_operator.cluster.field_owners import apply_resets_replicas
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.desired.common.compare import covers
 from tuneloop_operator.errors import AlreadyExists, NameConflict, Refused
@@ -44,6 +45,8 @@ async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifes
     if existing is not None and owner_uid(existing) != uid:
         raise _conflict(manifest, why="it has another owner")
     try:
+        if existing is not None and apply_resets_replicas(existing, manifest):
+            await cluster.keep_replicas(existing)
         return await cluster.apply(manifest)
     except Refused as error:
         raise Refused(f"{manifest['kind']} {metadata['name']}: {error}") from error

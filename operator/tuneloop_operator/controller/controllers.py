@@ -12,7 +12,12 @@ from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.controller.observe import fine_tune_job as observe_job
 from tuneloop_operator.controller.observe import model_deployment as observe_deployment
 from tuneloop_operator.controller.store import Store
-from tuneloop_operator.controller.trim import with_node_and_references, without_data, without_template
+from tuneloop_operator.controller.trim import (
+    with_node_and_references,
+    without_data,
+    without_measurements,
+    without_template,
+)
 from tuneloop_operator.decide.fine_tune_job import job as decide_job
 from tuneloop_operator.decide.model_deployment import deployment as decide_deployment
 from tuneloop_operator.metrics import fine_tune_job as job_metrics
@@ -87,6 +92,7 @@ CONTROLLERS: dict[str, Controller] = {
                 "Pod": with_node_and_references,
                 "NetworkPolicy": None,
                 "PodDisruptionBudget": None,
+                "HorizontalPodAutoscaler": without_measurements,
             },
             reread=("Deployment",),
             references=observe_deployment.references_of,

@@ -207,8 +207,12 @@ class Reconciler:
 
 
 def _writes(decision: Decision) -> bool:
-    return decision.status is not None or bool(decision.delete or decision.apply or decision.create)
+    return decision.status is not None or _writes_children(decision)
 
 
 def _is_mere_progress(decision: Decision) -> bool:
-    return decision.progress_only and not (decision.delete or decision.apply or decision.create)
+    return decision.progress_only and not _writes_children(decision)
+
+
+def _writes_children(decision: Decision) -> bool:
+    return bool(decision.delete or decision.apply or decision.create or decision.scale)

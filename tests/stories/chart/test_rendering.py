@@ -22,7 +22,7 @@ from tuneloop_operator.settings.process import ProcessSettings
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
 POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-POLICIES = ("children", "pods", "services", "networks", "disruptions", "leader")
+POLICIES = ("children", "pods", "services", "networks", "disruptions", "autoscalers", "leader")
 ADMISSION = {f"{kind} tuneloop-system.tuneloop.{name}" for kind in POLICY_KINDS for name in POLICIES}
 # What each variant adds to the defaults, and what it takes away.
 DIFFERENCES = [

@@ -20,6 +20,7 @@ from helm_chart import CHART, ROOT, Helm
 from kubeconfigs import account_kubeconfig, client_of
 from stolen_token import (
     ATTEMPTS,
+    AUTOSCALER,
     BUDGET,
     CONFIG_MAP,
     DEPLOYMENT,
@@ -40,6 +41,7 @@ COLLECTIONS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
@@ -55,9 +57,10 @@ POLICIES = {
     "services": SERVICE,
     "networks": NETWORK_POLICY,
     "disruptions": BUDGET,
+    "autoscalers": AUTOSCALER,
     "leader": LEASE,
 }
-"""Each policy, with an object that it refuses once its labels, its pods or its selector are gone."""
+"""Each policy, with an object that it refuses once its labels, its pods, its selector or its target are gone."""
 DRY = {"dryRun": "All", "fieldManager": "tuneloop"}
 
 
@@ -143,7 +146,7 @@ def test_the_lease_that_names_the_release_of_a_namespace_is_allowed(thief):
 
 
 @pytest.mark.parametrize(
-    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET], ids=lambda manifest: manifest["kind"]
+    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET, AUTOSCALER], ids=lambda manifest: manifest["kind"]
 )
 def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, manifest):
     foreign = copy.deepcopy(manifest)
@@ -152,18 +155,23 @@ def test_an_object_of_somebody_else_is_neither_deleted_nor_taken_over(thief, man
     refused = thief.client.delete(path, params={"dryRun": "All"})
     assert refused.status_code == 403
     assert "may delete only objects with our labels" in refused.json()["message"]
-    if manifest["kind"] in {"Service", "Deployment", "PodDisruptionBudget"}:  # the others cannot be patched at all
+    if manifest["kind"] in {
+        "Service",
+        "Deployment",
+        "PodDisruptionBudget",
+        "HorizontalPodAutoscaler",
+    }:  # the others cannot be patched at all
         taken = _apply(thief, path, manifest)
         assert taken.status_code == 403
         assert "may change only objects that had the same" in taken.json()["message"]
 
 
 @pytest.mark.parametrize(
-    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET], ids=lambda manifest: manifest["kind"]
+    "manifest", [JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, BUDGET, AUTOSCALER], ids=lambda manifest: manifest["kind"]
 )
 def test_the_operator_changes_and_deletes_its_own(thief, manifest):
     path = _stored(thief, manifest, name=f"ours-{manifest['kind'].lower()}")
-    if manifest["kind"] in {"Service", "Deployment", "PodDisruptionBudget"}:
+    if manifest["kind"] in {"Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"}:
         changed = _apply(thief, path, manifest)
         assert changed.status_code == 200, changed.text
     assert thief.client.delete(path, params={"dryRun": "All"}).status_code == 200
@@ -243,6 +251,8 @@ def _refuses(thief, policy, manifest):
         spec["podSelector"] = {}
     elif policy == "disruptions":
         spec["selector"] = {}
+    elif policy == "autoscalers":
+        spec["scaleTargetRef"]["name"] = "others"
     else:
         broken["metadata"]["name"] = "others"
     reply = _create(thief, broken, namespace="home" if policy == "leader" else "team")

@@ -38,6 +38,7 @@ PATHS = {
     "Service": "/api/v1/namespaces/{}/services",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
 }
 SCHEMAS = {kind: kind.model_json_schema(by_alias=True) for kind in (FineTuneJob, ModelDeployment)}
 A_FIELD = re.compile(r"\.?(spec|metadata)\.[A-Za-z]")

@@ -26,10 +26,11 @@ PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
 }
 
 
-APPLIED = {"Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"}
+APPLIED = {"Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
 
 
 def golden() -> list[Any]:

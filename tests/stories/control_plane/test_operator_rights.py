@@ -218,16 +218,18 @@ def work(account, tmp_path_factory):
 
 
 def serve_another(client: NamespaceClient) -> None:
-    """Let a new revision replace the old one."""
-    client.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}}})
+    """Let a new revision replace the old one, by an autoscaler."""
+    limits = {"replicas": None, "autoscaling": {"min": 2, "max": 3}}
+    client.patch("ModelDeployment", "api", {"spec": {"model": {"uri": "pvc://models/another"}} | limits})
     wait_until_served(client, "another")
     until(lambda: len(client.all("Deployment")) == 1, seconds=60, what="one revision")
 
 
 def roll_out(client: NamespaceClient) -> None:
-    """Let a third revision replace that one, whose servers go while its objects stay."""
+    """Let a third revision replace that one, whose servers go while its objects stay, without the autoscaler."""
     before = deployment_status(client, "api")["stable"]["revision"]
     spec = {"model": {"uri": "pvc://models/third"}, "rollout": {"strategy": "Recreate"}}
+    spec |= {"replicas": 2, "autoscaling": None}
     client.patch("ModelDeployment", "api", {"spec": spec})
     wait_until_served(client, "third")
     until(

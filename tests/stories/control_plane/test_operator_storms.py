@@ -18,7 +18,7 @@ WRITES = {"verb": "create|apply|patch|delete", "resource": "(?!leases).*"}
 ALL_BUT_LISTS = r"(?!watch$|list$).*"
 RETRY_AFTER = 1
 OTHERS = (
-    "services", "configmaps", "deployments", "networkpolicies", "poddisruptionbudgets", "leases", "endpointslices", "events", "finetunejobs",
+    "services", "configmaps", "deployments", "networkpolicies", "poddisruptionbudgets", "horizontalpodautoscalers", "leases", "endpointslices", "events", "finetunejobs",
     "finetunejobs/status", "modeldeployments", "modeldeployments/status",
 )  # fmt: skip
 

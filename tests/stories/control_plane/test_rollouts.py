@@ -49,6 +49,11 @@ class Place:
     def status(self) -> dict[str, Any]:
         return deployment_status(self.client, NAME)
 
+    def message(self, type_: str) -> str:
+        """Return the message of a condition; empty if there is none."""
+        found = self.status.get("conditions", ())
+        return next((entry["message"] for entry in found if entry["type"] == type_), "")
+
     @property
     def stable(self) -> str:
         return self.status["stable"]["revision"]
@@ -108,3 +113,39 @@ def test_a_roll_out_goes_on_where_its_operator_was_killed_and_a_person_takes_it_
 def annotate(plane: ControlPlane, namespace: str, command: str) -> None:
     ended = plane.kubectl("annotate", "mdep", NAME, "-n", namespace, "--overwrite", f"tuneloop.dev/rollout={command}")
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_number_of_servers_is_the_autoscalers_and_no_write_of_the_operator_takes_it_back(
+    place, custom_resources, tmp_path
+):
+    """An apply that leaves out the number that its manager alone owns would leave one server."""
+
+    def mended(revision: str) -> bool:
+        return place.servers(revision)["spec"]["progressDeadlineSeconds"] != 1
+
+    def mend(revision: str) -> None:
+        place.client.patch("Deployment", f"{NAME}-{revision}", {"spec": {"progressDeadlineSeconds": 1}})
+        until(lambda: mended(revision), seconds=SECONDS, what="the operator's own deadline")
+
+    settings = {"pod_namespace": place.namespace, "namespaces": place.namespace, "pod": "operator-0"}
+    with RunningOperator(custom_resources, tmp_path, **settings) as operator:
+        operator.wait_ready().wait_leading()
+        spec = {"autoscaling": {"min": 2, "max": 5}, "rollout": {"strategy": "Recreate"}}
+        old = place.deploy(**spec)
+        mend(old)
+        assert place.servers(old)["spec"]["replicas"] == 2, "the number was handed over before it was left out"
+        # this cluster measures nothing: its autoscaler keeps the limits, and says why it does no more
+        place.client.patch("Deployment", f"{NAME}-{old}", {"spec": {"replicas": 9}}, subresource="/scale")
+        until(lambda: place.servers(old)["spec"]["replicas"] == 5, seconds=SECONDS, what="the autoscaler's limit")
+        mend(old)
+        assert place.servers(old)["spec"]["replicas"] == 5
+        until(lambda: "metrics" in place.message("ScalingActive"), seconds=SECONDS, what="why it does not scale")
+        new = place.offer(batching={"maxBatchSize": 8})
+        until(lambda: place.stable == new, seconds=SECONDS, what="the promotion")
+        until(lambda: place.servers(old)["spec"]["replicas"] == 0, seconds=SECONDS, what="no old server")
+        assert place.servers(new)["spec"]["replicas"] == 5
+        aim = place.client.stored("HorizontalPodAutoscaler", NAME)["spec"]["scaleTargetRef"]["name"]
+        assert aim == f"{NAME}-{new}"
+        mend(new)
+        assert place.servers(new)["spec"]["replicas"] == 5
+        assert "unexpected error" not in operator.log

@@ -56,6 +56,9 @@ NEEDS: dict[str, Node] = {
         )
     },
     "spec.runtime.maxModelTokens": {"spec.image": "a", "spec.runtime.type": "VLLM"},
+    "spec.model.pin": {"spec.rollout": {}},
+    "spec.autoscaling.min": {"spec.autoscaling.max": 10},
+    "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from operator_harness import OperatorHarness
@@ -81,6 +82,33 @@ def test_a_deployment_waits_for_its_job_and_then_serves_what_it_made(harness: Op
         config = harness.cluster.of_kind("ConfigMap")[name]["data"]["server.json"]
         assert "/tuneloop/claims/models/jobs/reviews/artifact" in config
         assert harness.status["artifact"]["digest"] in config
+
+    asyncio.run(life())
+
+
+def test_a_large_artifact_has_time_to_load_and_a_change_of_that_time_replaces_no_server(
+    harness: OperatorHarness,
+) -> None:
+    async def life() -> None:
+        harness.submit()
+        await harness.settle()
+        for job, made in (("reviews-prepare", {}), ("reviews-a1", {}), ("reviews-export", {"sizeBytes": 40 * 10**9})):
+            harness.succeed(job, **made)
+            await harness.settle()
+        deploy(harness, model={"fineTuneJobRef": {"name": "reviews"}})
+        await harness.settle()
+        ((name, servers),) = harness.cluster.of_kind("Deployment").items()
+        (container,) = servers["spec"]["template"]["spec"]["containers"]
+        assert container["startupProbe"]["failureThreshold"] == 2000
+        assert servers["spec"]["progressDeadlineSeconds"] == 2600
+        config = json.loads(harness.cluster.of_kind("ConfigMap")[name]["data"]["server.json"])
+        assert config["startupSeconds"] == 2000
+        container["startupProbe"]["failureThreshold"] = 600  # as an earlier release of the operator began it
+        harness.cluster.change(servers, spec=servers["spec"] | {"progressDeadlineSeconds": 1200})
+        harness.restart_operator()
+        await harness.settle()
+        ((_, kept),) = harness.cluster.of_kind("Deployment").items()
+        assert kept["spec"] == servers["spec"] | {"progressDeadlineSeconds": 1200}
 
     asyncio.run(life())
 

@@ -140,6 +140,7 @@ def test_a_revision_that_is_offered_to_a_deployment_that_sleeps_takes_its_steps_
         await deployed.change(replicas=0)
         new = await deployed.offer()
         assert (deployed.counts, deployed.weights) == ({old: 0, new: 0}, {old: 100})
+        assert (deployed.condition("Ready"), deployed.condition("Reconciling")) == (("True", "ScaledToZero"), None)
         await deployed.change(replicas=2)
         await deployed.ready(old, 2)
         await deployed.ready(new, 1)

@@ -20,6 +20,7 @@ from tuneloop_api.v1alpha1.common import (
     positive_duration,
 )
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
+from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
@@ -28,8 +29,8 @@ from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel
-from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
-from tuneloop_api.wire.text_formats import DIGEST
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
+from tuneloop_api.wire.text_formats import DIGEST, SERVED_REVISION
 
 
 class ServedModel(SpecModel):
@@ -43,6 +44,10 @@ class ServedModel(SpecModel):
     digest: Annotated[str, DIGEST.text(most=71)] | None = None
     """SHA-256 that the manifest of the artifact at `uri` must have, as a FineTuneJob shows it in `status.artifact.digest`; another artifact is not served. Applies only to `uri`.
     Default: whatever artifact is there. For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
+
+    pin: Annotated[str, SERVED_REVISION.text(most=8)] | None = None
+    """Revision of `status.revisions` that serves, at once and for as long as this stands: no other one is rolled out. Applies only to deployments with `rollout`, which keep earlier
+    revisions. Default: the revision that the spec makes. For example `7d1f0b2c`."""
 
     rules = (
         exactly_one("fine_tune_job_ref", "uri"),
@@ -71,8 +76,8 @@ class Lifecycle(SpecModel):
     """How the server starts and stops."""
 
     startup: Duration | None = None
-    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s. Default: 10m.
-    For example `30m`."""
+    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s.
+    Default: 10m; for an artifact of a FineTuneJob of more than 12 GB a second for each 20 MB. For example `30m`."""
     drain: Duration | None = None
     """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
 
@@ -111,7 +116,11 @@ class ModelDeploymentSpec(PodOptions):
     runtime: RuntimeOptions | None = None
     """What computes the predictions. For example `{engine: onnx}`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler write this field. Default: 1. For example `3`."""
+    """Number of server pods, 0 to 1000; they share the requests. `kubectl scale` and a HorizontalPodAutoscaler of your own write this field. Not together with
+    `autoscaling`. Default: 1. For example `3`."""
+    autoscaling: Autoscaling | None = None
+    """Lets the number of server pods follow the load, by a HorizontalPodAutoscaler that the operator makes. Not together with `replicas`. Local mode has no autoscaler: `min` servers
+    run. For example `{min: 2, max: 10}`."""
     batching: Batching | None = None
     """How requests are grouped into forward passes, which trades delay for throughput. Applies only to `runtime.type: Builtin`. For example `{maxBatchSize: 32}`."""
     lifecycle: Lifecycle | None = None
@@ -187,6 +196,14 @@ class ModelDeploymentSpec(PodOptions):
             ),
             message=f"Replay applies only {_TO_OUR_SERVER}; for example Hold",
         ),
+        not_together("replicas", "autoscaling"),
+        Rule(
+            field="model.pin",
+            reason="FieldValueForbidden",
+            cel="!has(self.model.pin) || has(self.rollout)",
+            holds=lambda spec: spec.model.pin is None or spec.rollout is not None,
+            message="applies only to deployments with rollout (without it no earlier revision is kept)",
+        ),
         Rule(
             field="expose.stickyHeader",
             reason="FieldValueForbidden",
@@ -218,6 +235,13 @@ class ModelDeploymentSpec(PodOptions):
             message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
     )
+
+    @property
+    def least_servers(self) -> int:
+        """Number of server pods that a deployment begins with; there are as many or, by an autoscaler, more."""
+        if self.autoscaling is not None:
+            return self.autoscaling.least
+        return 1 if self.replicas is None else self.replicas
 
 
 def _has_golden_set(spec: ModelDeploymentSpec) -> bool:

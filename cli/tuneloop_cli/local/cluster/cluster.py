@@ -104,6 +104,9 @@ class LocalCluster:
             return None
         return await self.apply(found | {"spec": found["spec"] | {"replicas": replicas}})
 
+    async def keep_replicas(self, deployment: Manifest) -> None:
+        """Do nothing: there is no autoscaler in local mode, and every Deployment that is applied names its number of pods."""
+
     async def delete(self, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object if it has this uid, and its dependents. An absent object is no error.
 

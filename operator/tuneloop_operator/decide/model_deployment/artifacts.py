@@ -90,4 +90,6 @@ def _published(source: FineTuneJob, *, name: str) -> ArtifactReference | tuple[s
             return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
         phase = status.phase if status and status.phase else "Pending"
         return "JobNotFinished", f"FineTuneJob {name} is {phase}; its model is served once it has succeeded"
-    return ArtifactReference(uri=status.artifact.uri, digest=status.artifact.digest)
+    return ArtifactReference(
+        uri=status.artifact.uri, digest=status.artifact.digest, size_bytes=status.artifact.size_bytes
+    )

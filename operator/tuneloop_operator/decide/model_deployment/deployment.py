@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import METRICS_PORT
+from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
@@ -14,9 +15,19 @@ from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.artifacts import NEVER_COMES, artifact_of
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.pin import pin_refusals
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
+from tuneloop_operator.decide.model_deployment.scaling import (
+    autoscaler_objects,
+    known_counts,
+    owned_by_autoscaler,
+    plain_servers,
+    scalings,
+    surplus_autoscalers,
+    with_number,
+)
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
@@ -25,6 +36,7 @@ from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
+from tuneloop_operator.desired.model_deployment.startup import default_startup_seconds
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition
 from tuneloop_operator.state.mounts import mounts_in, unread_mounts
@@ -59,10 +71,21 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         reason, message = artifact
         may_come = reason not in NEVER_COMES
         status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
-        if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
-            return _only_status(observed, status)
-        return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
-    return _with_config(observed, _config(observed, artifact, settings), now=now, settings=settings)
+        return _as_it_is(observed, status, now=now, settings=settings)
+    config = _with_time_to_load(observed, _config(observed, artifact, settings), artifact)
+    if refusals := pin_refusals(observed, offered=config.revision):
+        status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
+        return _as_it_is(observed, status, now=now, settings=settings)
+    return _with_config(observed, config, now=now, settings=settings)
+
+
+def _as_it_is(
+    observed: ObservedDeployment, status: ModelDeploymentStatus, *, now: datetime, settings: OperatorSettings
+) -> Decision:
+    """Return the decision with which no other revision is taken up. A roll-out that is under way goes on, or back."""
+    if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
+        return _only_status(observed, status)
+    return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
 
 
 def _with_config(
@@ -88,12 +111,21 @@ def _decided(
 ) -> Decision:
     status = shown(observed, serving, now=now, settings=settings)
     deployment, stable = observed.deployment, status.stable
+    wanted = plain_servers(observed, offered=config.revision, stable=stable.revision if stable else None)
+    counts, servers = known_counts(observed, wanted), revision_servers(observed, config, settings=settings)
+    owned = owned_by_autoscaler(observed, wanted)
     desired = [
         *([] if settings.local else [_policy(observed, settings=settings)]),
-        revision_servers(observed, config, settings=settings),
+        with_number(
+            servers,
+            _stored(observed, servers),
+            count=counts[config.revision],
+            is_owned=config.revision in owned,
+        ),
         revision_service(deployment, revision=config.revision),
         stable_service(deployment, revision=stable.revision if stable else config.revision),
-        *(server_budgets(deployment, {config.revision: serving.replicas}) if settings.has_budgets else ()),
+        *(server_budgets(deployment, counts) if settings.has_budgets else ()),
+        *autoscaler_objects(observed, wanted),
     ]
     missing = tuple(manifest for manifest in desired if not is_current(_stored(observed, manifest), manifest))
     config_map = server_config_map(deployment, config)
@@ -105,11 +137,18 @@ def _decided(
     is_switched = not missing and stable is not None and stable.revision == config.revision
     surplus = (*surplus_router_objects(observed, None), *surplus_comparator_objects(observed, None, None))
     old = (*_other_revisions(observed, config.revision), *surplus) if is_switched else ()
-    old += surplus_budgets(observed, settings=settings)
+    old += (*surplus_budgets(observed, settings=settings), *surplus_autoscalers(observed))
     if old and not observed.live:
         return Decision(needs=LiveChildren())
     events = _events(observed, status)
-    return Decision(status=_if_changed(observed, status), delete=old, apply=missing, create=create, events=events)
+    return Decision(
+        status=_if_changed(observed, status),
+        delete=old,
+        apply=missing,
+        create=create,
+        scale=scalings(observed, counts, owned=owned, applied=config.revision),
+        events=events,
+    )
 
 
 def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tuple[Event, ...]:
@@ -136,6 +175,15 @@ def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings:
     return server_config(observed.deployment, artifact, metrics_port=METRICS_PORT)
 
 
+def _with_time_to_load(observed: ObservedDeployment, config: ServerConfig, artifact: ArtifactReference) -> ServerConfig:
+    """Return the configuration with time for an artifact of this size, where the spec names no time. The revision keeps its name."""
+    lifecycle = observed.deployment.spec.lifecycle
+    if lifecycle is not None and lifecycle.startup is not None:
+        return config
+    stored = observed.present.get(("Deployment", revision_name(observed.deployment, config.revision)))
+    return changed(config, startup_seconds=default_startup_seconds(artifact.size_bytes, stored=stored))
+
+
 def _is_begun(observed: ObservedDeployment, config: ServerConfig) -> bool:
     name = revision_name(observed.deployment, config.revision)
     return ("ConfigMap", name) in observed.present or ("Deployment", name) in observed.present
@@ -146,12 +194,14 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
     stored = observed.present.get(("Deployment", name)) or {}
     status: dict[str, Any] = stored.get("status") or {}
     trouble = trouble_of(_pods(observed, config), status)
-    replicas = observed.deployment.spec.replicas
+    before = observed.deployment.status
+    stable = before.stable.revision if before and before.stable else None
+    wanted = plain_servers(observed, offered=config.revision, stable=stable)
     return Serving(
         revision=config.revision,
         uri=config.artifact_uri,
         digest=config.digest,
-        replicas=1 if replicas is None else replicas,
+        replicas=known_counts(observed, wanted)[config.revision],
         ready=status.get("readyReplicas", 0),
         is_published=observed.source is not None,
         trouble=trouble.message,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
 from tuneloop_api.wire.printable import printable_values
-from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, Scaling
+from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import comparator_objects, surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.measured import look_again, measured
@@ -31,12 +31,20 @@ from tuneloop_operator.decide.model_deployment.routing import (
     shown_routers,
     surplus_router_objects,
 )
+from tuneloop_operator.decide.model_deployment.scaling import (
+    autoscaler_objects,
+    known_counts,
+    owned_by_autoscaler,
+    scalings,
+    surplus_autoscalers,
+    with_number,
+)
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service
 from tuneloop_operator.desired.model_deployment.serving import server_config_map
-from tuneloop_operator.names import REVISION_LABEL, revision_name
+from tuneloop_operator.names import REVISION_LABEL
 from tuneloop_operator.status.model_deployment.rollout import ShownRollout
 
 if TYPE_CHECKING:
@@ -75,7 +83,8 @@ def decide(
     facts = replace(facts, measured=found.measurements)
     following = _with_unknown_command(decide_rollout(found.rollout, facts, now=now), observed)
     rollout = following.rollout
-    counts = {name: count or 0 for name, count in servers(rollout, facts, now=now).counts}
+    wanted = servers(rollout, facts, now=now)
+    counts, owned = known_counts(observed, wanted), owned_by_autoscaler(observed, wanted)
     rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
     rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
     status = _if_changed(observed, shown(rollout_shown))
@@ -86,6 +95,7 @@ def decide(
         *surplus_router_objects(observed, rollout),
         *surplus_comparator_objects(observed, rollout, facts),
         *surplus_budgets(observed, settings=settings),
+        *surplus_autoscalers(observed),
     )
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
@@ -95,11 +105,12 @@ def decide(
         delete=doomed,
         # the comparator last: trouble with it must keep nothing back that requests need
         apply=(
-            *_missing(observed, config, rollout, counts, settings=settings),
+            *_missing(observed, config, rollout, counts, owned=owned, settings=settings),
+            *_not_current(observed, autoscaler_objects(observed, wanted)),
             *_not_current(observed, comparator.apply),
         ),
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
-        scale=_scalings(observed, counts, without=offered),
+        scale=scalings(observed, counts, owned=owned, applied=offered),
         events=following.events,
         requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
     )
@@ -127,14 +138,16 @@ def _missing(
     rollout: Rollout,
     counts: Counts,
     *,
+    owned: frozenset[str],
     settings: OperatorSettings,
 ) -> tuple[Manifest, ...]:
     """Return what is not there as it should be. Of another revision than the spec asks for, only the number of servers can change."""
     deployment = observed.deployment
     desired = [] if settings.local else [_policy(observed, settings=settings)]
     if config is not None and config.revision in counts:
-        made = revision_servers(observed, config, settings=settings)
-        desired.append(made | {"spec": made["spec"] | {"replicas": counts[config.revision]}})
+        made, revision = revision_servers(observed, config, settings=settings), config.revision
+        is_owned = revision in owned
+        desired.append(with_number(made, _stored(observed, made), count=counts[revision], is_owned=is_owned))
         desired.append(revision_service(deployment, revision=config.revision))
     # the Service before the routers: it leads to those that are there, and trouble with their objects must not keep it back
     desired.append(front_service(observed, rollout, settings=settings))
@@ -163,16 +176,6 @@ def _config_maps(observed: ObservedDeployment, config: ServerConfig | None, coun
     return _not_there(observed, [server_config_map(observed.deployment, config)])
 
 
-def _scalings(observed: ObservedDeployment, counts: Counts, *, without: str) -> tuple[Scaling, ...]:
-    found = []
-    for revision, count in counts.items():
-        name = revision_name(observed.deployment, revision)
-        stored = observed.present.get(("Deployment", name))
-        if revision != without and stored is not None and stored["spec"].get("replicas", 1) != count:
-            found.append(Scaling(name=name, uid=stored["metadata"]["uid"], replicas=count))
-    return tuple(found)
-
-
 def _children_of(observed: ObservedDeployment, revisions: tuple[str, ...]) -> tuple[Deletion, ...]:
     return tuple(
         Deletion(kind=kind, name=name, uid=manifest["metadata"]["uid"])
@@ -192,9 +195,9 @@ def _shown_rollout(
 ) -> ShownRollout:
     return ShownRollout(
         memory=written(rollout),
-        story=story(rollout, facts.spec, now=now),
+        story=story(rollout, facts.spec, now=now) + (f"; spec.model.pin keeps {facts.pinned}" if facts.pinned else ""),
         revisions=_revisions(observed, config, facts, counts),
-        is_rejected=any(found.revision == facts.offered for found in rollout.rejected),
+        is_rejected=any(found.revision == (facts.pinned or facts.offered) for found in rollout.rejected),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_operator.decide.model_deployment.pin import pinned_revision
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Capacity, Command, Facts
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
@@ -47,6 +48,7 @@ def facts_of(observed: ObservedDeployment, rollout: Rollout | None, *, offered: 
     return Facts(
         spec=_spec(observed, rollout),
         offered=offered,
+        pinned=pinned_revision(observed, offered=offered),
         serving=serving_revision(observed),
         revisions=tuple(servers),
         counts=tuple((name, manifest["spec"].get("replicas", 1)) for name, manifest in servers.items()),

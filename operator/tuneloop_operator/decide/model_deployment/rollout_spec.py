@@ -12,11 +12,18 @@ from tuneloop_operator.decide.model_deployment.gate_plan import (
     shadow_min_requests,
     shadow_percent,
 )
-from tuneloop_operator.decide.model_deployment.rollout.facts import Capacity, RolloutSpec, StepSpec, ThinTraffic
+from tuneloop_operator.decide.model_deployment.rollout.facts import (
+    Autoscaling,
+    Capacity,
+    RolloutSpec,
+    StepSpec,
+    ThinTraffic,
+)
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 
 if TYPE_CHECKING:
-    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_api.v1alpha1 import ModelDeployment, ModelDeploymentSpec
+    from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling as AutoscalingOptions
     from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutStep
 
 
@@ -42,9 +49,20 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
         window=seconds(rollback.window or "1d"),
         keep_replicas=rollback.keep_replicas or 0,
         history_limit=5 if options.revision_history_limit is None else options.revision_history_limit,
-        replicas=1 if spec.replicas is None else spec.replicas,
-        digest=digest_of(spec.to_wire() | {"replicas": None}),
+        replicas=spec.least_servers,
+        autoscaling=_autoscaling(spec.autoscaling),
+        digest=_digest(spec),
     )
+
+
+def _digest(spec: ModelDeploymentSpec) -> str:
+    """Return the digest without what says how many servers there are: whoever changes that asks for no other revision."""
+    wire = {name: value for name, value in spec.to_wire().items() if name != "autoscaling"}
+    return digest_of(wire | {"replicas": None})
+
+
+def _autoscaling(scaling: AutoscalingOptions | None) -> Autoscaling | None:
+    return None if scaling is None else Autoscaling(minimum=scaling.least, maximum=scaling.max)
 
 
 def strategy_of(deployment: ModelDeployment) -> Strategy:

@@ -80,9 +80,10 @@ def router_objects(
 
 
 def router_count(observed: ObservedDeployment, *, settings: OperatorSettings) -> int:
-    """Return how many routers a deployment gets: a second one where there is a second server."""
-    replicas = observed.deployment.spec.replicas
-    return 2 if not settings.local and replicas is not None and replicas > 1 else 1
+    """Return how many routers a deployment gets: a second one where there may be a second server."""
+    spec = observed.deployment.spec
+    most = spec.least_servers if spec.autoscaling is None else spec.autoscaling.max
+    return 2 if not settings.local and most > 1 else 1
 
 
 def shown_routers(observed: ObservedDeployment, rollout: Rollout, *, settings: OperatorSettings) -> ShownRouters | None:

@@ -48,6 +48,7 @@ from tuneloop_operator.desired.model_deployment.external_server import (
     pre_stop_seconds,
     scrape_annotations,
 )
+from tuneloop_operator.desired.model_deployment.startup import DEFAULT
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class ArtifactReference:
     uri: str
     digest: str | None
     adapters: tuple[AdapterReference, ...] = ()
+    size_bytes: int | None = None
+    """Of all its files; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ def server_config(
         dtype=None if runtime.dtype == "auto" else runtime.dtype,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
         metrics_port=metrics_port,
-        startup_seconds=seconds(lifecycle.startup or "10m"),
+        startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
     resources = deployment.spec.resources
@@ -146,7 +149,6 @@ def server_deployment(
     check_image: our image that checks the artifact before another image reads it; None: the operator's setting.
     """
     labels = deployment_labels(deployment, config.revision)
-    replicas = deployment.spec.replicas
     metadata = pod_metadata(labels, deployment.spec, settings)
     if scraped := scrape_annotations(deployment.spec):
         metadata["annotations"] = scraped | metadata.get("annotations", {})
@@ -156,7 +158,7 @@ def server_deployment(
         "metadata": owned_metadata(deployment, name=revision_name(deployment, config.revision), labels=labels)
         | defaults_annotation(settings),
         "spec": {
-            "replicas": 1 if replicas is None else replicas,
+            "replicas": deployment.spec.least_servers,
             "progressDeadlineSeconds": _SCHEDULING_SECONDS + config.startup_seconds,
             "selector": {"matchLabels": labels},
             "template": {

@@ -10,6 +10,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, router_name
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
+from tuneloop_operator.status.model_deployment.scaling import enough_servers, with_scaling
 from tuneloop_operator.status.pod_defaults import with_pod_defaults
 from tuneloop_operator.status.tool_conditions import READY, short, with_neither, with_reconciling, with_stalled
 
@@ -24,6 +25,10 @@ LOCAL_URL = "tuneloop.dev/local-url"
 """Annotation of a Service in local mode: its URL on this machine."""
 OVERDUE = "ProgressDeadlineExceeded"
 """Reason of a Deployment's condition Progressing=False."""
+
+
+ASLEEP = "no servers are asked for (replicas: 0), and no request is answered"
+"""Message of a deployment that sleeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +66,15 @@ def shown(
     phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
-    reason = "AllReady" if phase == "Ready" else _reason(observed, serving) or phase
+    reason = ready_reason(serving.replicas) if phase == "Ready" else _reason(observed, serving) or phase
+    answering = f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer"
     message = (observed.blocker.message if observed.blocker else serving.trouble) or (
-        f"{serving.ready} of {serving.replicas} servers of revision {serving.revision} answer"
+        answering if serving.replicas else ASLEEP
     )
     is_ready = phase == "Ready"
     conditions = with_condition(conditions, READY, true=is_ready, reason=reason, message=message, now=now)
     conditions = with_blocker(conditions, observed.blocker, is_gone=True, now=now)
+    conditions = with_scaling(conditions, observed, now=now)
     if is_ready:
         conditions = with_neither(conditions)
     elif observed.blocker is not None:
@@ -89,6 +96,11 @@ def shown(
         url=url_of(observed),
         resolved=with_pod_defaults(status.resolved, settings),
     )
+
+
+def ready_reason(replicas: int) -> str:
+    """Return the reason of Ready=True. replicas: how many servers are asked for."""
+    return "AllReady" if replicas else "ScaledToZero"
 
 
 def common_fields(observed: ObservedDeployment) -> dict[str, Any]:
@@ -177,7 +189,8 @@ def _phase(observed: ObservedDeployment, serving: Serving, stable: ServedRevisio
         return "Loading"
     if stable.revision != serving.revision:
         return "Progressing"
-    return "Ready" if serving.ready >= serving.replicas and observed.blocker is None else "Degraded"
+    enough = enough_servers(observed, serving.replicas)
+    return "Ready" if serving.ready >= enough and observed.blocker is None else "Degraded"
 
 
 def url_of(observed: ObservedDeployment) -> str:

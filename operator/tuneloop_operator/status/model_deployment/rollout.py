@@ -9,7 +9,14 @@ from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDe
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
-from tuneloop_operator.status.model_deployment.deployment import common_fields, url_of, with_model
+from tuneloop_operator.status.model_deployment.deployment import (
+    ASLEEP,
+    common_fields,
+    ready_reason,
+    url_of,
+    with_model,
+)
+from tuneloop_operator.status.model_deployment.scaling import enough_servers, with_scaling
 from tuneloop_operator.status.pod_defaults import with_pod_defaults
 from tuneloop_operator.status.tool_conditions import READY, with_neither, with_reconciling, with_stalled
 
@@ -114,11 +121,14 @@ def _with_readiness(
     now: datetime,
 ) -> Conditions:
     blocker = observed.blocker
-    reason = "AllReady" if phase == "Ready" else _reason(offered, found, phase)
-    problem = found.routers.problem if found.routers else ""
-    message = blocker.message if blocker else "; ".join(filter(None, (problem, found.story, offered.trouble)))
+    stable = found.revision(found.memory.stable)
+    is_asleep = _is_asleep(stable)
+    reason = ready_reason(0 if is_asleep else 1) if phase == "Ready" else _reason(offered, found, phase)
+    problem, sleep = found.routers.problem if found.routers else "", ASLEEP if is_asleep else ""
+    message = blocker.message if blocker else "; ".join(filter(None, (problem, sleep, found.story, offered.trouble)))
     conditions = with_condition(conditions, READY, true=phase == "Ready", reason=reason, message=message, now=now)
     conditions = with_blocker(conditions, blocker, is_gone=True, now=now)
+    conditions = with_scaling(conditions, observed, now=now)
     if phase == "Ready":
         return with_neither(conditions)
     if blocker is not None:
@@ -138,9 +148,18 @@ def _reason(offered: Serving, found: ShownRollout, phase: DeploymentPhase) -> st
 
 
 def _phase(observed: ObservedDeployment, found: ShownRollout, stable: ServedRevision | None) -> DeploymentPhase:
-    if not found.memory.has_served and not (stable is not None and stable.replicas == 0):
+    if not found.memory.has_served and not _is_asleep(stable):
         return "Loading"
-    if found.memory.canary:
+    # nothing is on its way where no servers are asked for: a tool would wait until it gives up
+    is_on_its_way = found.memory.canary and (not _is_asleep(stable) or found.memory.phase in _WAITS_FOR_A_PERSON)
+    if is_on_its_way:
         return "Progressing"
-    is_whole = stable is not None and (stable.ready_replicas or 0) >= (stable.replicas or 0) and found.has_its_routers
-    return "Ready" if is_whole and not found.is_rejected and observed.blocker is None else "Degraded"
+    enough = enough_servers(observed, (stable.replicas if stable else None) or 0)
+    is_whole = stable is not None and (stable.ready_replicas or 0) >= enough and found.has_its_routers
+    is_refused = found.is_rejected and not found.memory.canary
+    return "Ready" if is_whole and not is_refused and observed.blocker is None else "Degraded"
+
+
+def _is_asleep(stable: ServedRevision | None) -> bool:
+    """Whether no servers are asked for: there are none of stable in no other case."""
+    return stable is not None and stable.replicas == 0

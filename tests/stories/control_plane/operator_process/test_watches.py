@@ -19,6 +19,7 @@ WATCHED = [
     "deployments",
     "networkpolicies",
     "poddisruptionbudgets",
+    "horizontalpodautoscalers",
 ]
 JOBS = Match(verb="watch", resource="finetunejobs")
 

@@ -201,3 +201,13 @@ def test_network_and_what_a_node_is_asked_for_are_left_out():
     )
     assert fitted.manifest["spec"]["resources"] == {"gpusPerNode": 0, "cpu": 2}
     assert "network" not in fitted.manifest["spec"]
+
+
+@pytest.mark.parametrize(("limits", "count"), [({"max": 4}, 1), ({"min": 2, "max": 4}, 2)])
+def test_one_machine_has_no_autoscaler_and_runs_the_least_servers(limits: dict[str, int], count: int) -> None:
+    deployment = {"kind": "ModelDeployment", "metadata": {}, "spec": {"model": {}, "autoscaling": limits}}
+    fitted = without_cluster_fields(deployment)
+    assert fitted.manifest["spec"] == {"replicas": count}
+    (line,) = fitted.lines
+    assert line.startswith("spec.autoscaling: left out")
+    assert f"spec.replicas: {count}" in line

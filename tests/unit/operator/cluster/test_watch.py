@@ -79,7 +79,16 @@ def test_each_kind_is_listed_in_each_namespace(namespaces: tuple[str, ...], list
 
 def test_children_are_selected_by_label_and_our_kinds_are_not() -> None:
     selectors = watch_settings(WATCHED).watching.label_selectors
-    children = ("jobs", "pods", "services", "configmaps", "deployments", "networkpolicies", "poddisruptionbudgets")
+    children = (
+        "jobs",
+        "pods",
+        "services",
+        "configmaps",
+        "deployments",
+        "networkpolicies",
+        "poddisruptionbudgets",
+        "horizontalpodautoscalers",
+    )
     assert {selector.any_name: labels for selector, labels in selectors.items()} == dict.fromkeys(
         children, "app.kubernetes.io/managed-by=tuneloop"
     )

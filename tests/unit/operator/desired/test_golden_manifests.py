@@ -12,6 +12,7 @@ import yaml
 from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd.generator import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.common.storage import storage_of
@@ -20,6 +21,7 @@ from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.desired.model_deployment.autoscaler import autoscaler
 from tuneloop_operator.desired.model_deployment.comparator import (
     comparator_config,
     comparator_config_map,
@@ -295,6 +297,22 @@ def serving_children(
     ]
 
 
+def autoscaled_children() -> list[dict[str, Any]]:
+    """The autoscaler by either signal, and in a roll-out."""
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
+        "spec": {"model": {"fineTuneJobRef": {"name": "reviews"}}, "autoscaling": {"max": 10}},
+    }
+    deployment = ModelDeployment.from_wire(manifest)
+    by_requests = Autoscaling(min=2, max=6, signal="Concurrency", target=8)
+    return [
+        autoscaler(deployment, Autoscaling(max=10), revision="03ab0000", floor=1),
+        autoscaler(deployment, by_requests, revision="03ab0000", floor=5),
+    ]
+
+
 def with_note_and_pull_secret() -> ModelDeployment:
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
@@ -371,6 +389,7 @@ EXAMPLES = {
     "vllm": lambda: serving_children(VLLM),
     "routed": routed_children,
     "compared": compared_children,
+    "autoscaled": autoscaled_children,
     "placed": placed_children,
     "variables": children_with_variables,
     "policies-with-egress": policies_with_egress,

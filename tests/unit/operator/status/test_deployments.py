@@ -51,7 +51,14 @@ NOT_READ = condition("ModelAvailable", reason="NotRead", message="no server has 
         ({"ready": 1}, None, "Degraded", 1, "1/2", "1 of 2 servers of revision new answer"),
         ({"ready": 2}, None, "Ready", 2, "2/2", "2 of 2 servers of revision new answer"),
         ({"ready": 3}, None, "Ready", 3, "3/2", "3 of 2 servers of revision new answer"),
-        ({"replicas": 0}, None, "Ready", 0, "0/0", "0 of 0 servers of revision new answer"),
+        (
+            {"replicas": 0},
+            None,
+            "Ready",
+            0,
+            "0/0",
+            "no servers are asked for (replicas: 0), and no request is answered",
+        ),
         ({}, OLD, "Progressing", "old", "0/2", "0 of 2 servers of revision new answer"),
         ({"ready": 1}, OLD, "Degraded", 1, "1/2", "1 of 2 servers of revision new answer"),
         ({}, OLD | {"revision": "new"}, "Degraded", 0, "0/2", "0 of 2 servers of revision new answer"),
@@ -69,13 +76,14 @@ def test_the_whole_status_of_a_deployment_whose_artifact_is_known(
         "readyReplicas": stable,
     }
     is_ready = phase == "Ready"
+    reason = phase if not is_ready else "AllReady" if made.replicas else "ScaledToZero"
     expected = {
         "observedGeneration": 4,
         "phase": phase,
         "conditions": [
             ACCEPTED,
             NOT_READ if stable in {None, "old"} else FOUND,
-            condition("Ready", true=is_ready, reason="AllReady" if is_ready else phase, message=message),
+            condition("Ready", true=is_ready, reason=reason, message=message),
             *([] if is_ready else [condition("Reconciling", reason=phase, message=message)]),
         ],
         "ready": ready,
