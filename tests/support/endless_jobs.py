@@ -71,13 +71,30 @@ def poison_embedding(model: Path) -> None:
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
 
 
-SLOW_PERIOD, SLOW_STOPPED = 0.03, 0.025
-"""Seconds: the rank is stopped for five sixths of the time. It stays the slowest where other tests take half of the processor from all ranks."""
+SLOWER = 6
+"""Times: what `slow_down` makes of a process."""
+_LOOK_SECONDS = 0.005
 
 
 def slow_down(member: Member, over: threading.Event) -> None:
-    """Stop a process again and again, as if its node had other work."""
-    while not over.wait(SLOW_PERIOD - SLOW_STOPPED):
-        member.send(signal.SIGSTOP)
-        over.wait(SLOW_STOPPED)
-        member.send(signal.SIGCONT)
+    """Stop a process for five times as long as it ran or waited for a processor, again and again, as if its node had other work.
+
+    So it has a sixth of its speed however much other tests take from all ranks: a fixed part of the clock would be more than what they leave to it.
+    """
+    while not over.is_set():
+        before = _wanted_seconds(member.pid)
+        over.wait(_LOOK_SECONDS)
+        wanted = _wanted_seconds(member.pid) - before
+        if wanted > 0:
+            member.send(signal.SIGSTOP)
+            over.wait(wanted * (SLOWER - 1))
+            member.send(signal.SIGCONT)
+
+
+def _wanted_seconds(pid: int) -> float:
+    """Return how long a process has run on a processor, or was ready to; 0 once it has ended."""
+    try:
+        on_processor, ready, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except OSError:
+        return 0.0
+    return (int(on_processor) + int(ready)) / 1e9

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,13 +67,16 @@ class Helm:
         return done.stdout
 
     def rendered(self, values=None, *, release="tuneloop", namespace="tuneloop-system", served=()):
-        """Return the objects of `helm template`. Raises HelmError."""
+        """Return the objects of `helm template`: the same ones, certificate and all, for the same arguments. Raises HelmError."""
         apis = [argument for api in served for argument in ("--api-versions", api)]
-        text = self.must(
-            *("template", release, str(CHART), "--namespace", namespace, "--kube-version", KUBERNETES, *apis),
-            values=values or {},
-        )
-        return parsed(text)
+        words = ("template", release, str(CHART), "--namespace", namespace, "--kube-version", KUBERNETES, *apis)
+        return pickle.loads(_rendered(self, words, json.dumps(values or {})))
+
+
+@cache
+def _rendered(helm, words, values):
+    """Return the pickled objects of a rendering, of which every test gets a copy: to render takes half a second of work, and tests share variants."""
+    return pickle.dumps(parsed(helm.must(*words, values=json.loads(values))))
 
 
 def parsed(text):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import waiting
+import warm_forks
 import yaml
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TUNELOOP = [sys.executable, "-m", "tuneloop_cli"]
 CLAIM = "work"
+_TRAINING = {"run", "up"}
+"""Commands whose sessions start a warm trainer."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Workspace:
 
     def start(self, *words: str, log: str | None = None, **environment: str) -> subprocess.Popen[str]:
         """Start the command line in a process group of its own. With `log`, the output goes to that file."""
+        trains = bool(_TRAINING & {*words})
+        forks = warm_forks.environment() if trains and not environment.keys() & warm_forks.NONE else {}
         out: Any = (self.path / log).open("w") if log else subprocess.PIPE
         return subprocess.Popen(
             [*TUNELOOP, *words],
@@ -58,7 +63,7 @@ class Workspace:
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
+            env=warm_forks.inherited() | {"HF_HUB_OFFLINE": "1"} | forks | environment,
             start_new_session=True,
         )
 

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import warm_forks
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, job_manifest, processes_of, until
 
@@ -38,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         job_manifest(training={"epochs": 3, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 3e-3}),
     )
     workspace.write("deployment.yaml", deployment_manifest())
-    ended = workspace.tuneloop("run", "-f", "job.yaml")
+    ended = workspace.tuneloop("run", "-f", "job.yaml", **warm_forks.NONE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return workspace
 
