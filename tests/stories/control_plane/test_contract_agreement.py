@@ -58,7 +58,7 @@ def test_several_fields_at_once(custom_resources, shared_namespace, kind):
     manifest = smallest(kind)
     chance = Random(1)
     statuses = []
-    for _ in range(500):
+    for _ in range(1000):
         body = json.dumps(manifest | {"spec": random_value(chance, schema, schema["properties"]["spec"])})
         errors = refusals(kind, json.loads(body))
         reply = create(custom_resources, shared_namespace, kind, body)

@@ -44,7 +44,7 @@ SCHEMAS = {kind: kind.model_json_schema(by_alias=True) for kind in (FineTuneJob,
 A_FIELD = re.compile(r"\.?(spec|metadata)\.[A-Za-z]")
 """The API server's own check of the scale subresource puts a dot before the path."""
 MANY = settings(
-    max_examples=300,
+    max_examples=500,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
