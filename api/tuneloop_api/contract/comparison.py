@@ -32,8 +32,10 @@ RATIO_EDGES = (*(1 / (1 + edge) - 1 for edge in reversed(_SLOWER)), *_SLOWER)
 class Failures(MessageModel):
     """Requests to which a revision gave no answer that can be compared, by reason. Each request counts once, by its last attempt."""
 
+    away: int = 0
+    """No connection could be opened, or the server still loads its model."""
     connection: int = 0
-    """No connection, or it ended before the answer was whole, or the server still loads its model."""
+    """It ended before the answer was whole."""
     timeout: int = 0
     server_error: int = 0
     """Status 5xx, and every other status that is neither 200 nor 4xx."""
@@ -67,6 +69,8 @@ class PairCounts(MessageModel):
     """Both answered 4xx: the request is wrong, and no fault of either."""
     overloaded: int = 0
     """At least one had no room (429). Too small for live requests and for these is no fault of a model: such a pair is no evidence."""
+    away: int = 0
+    """At least one was not there. Routers send its requests elsewhere, and a roll-out has its own rule for a canary without servers: such a pair is no evidence."""
     stable_failures: Failures = Failures()
     canary_failures: Failures = Failures()
     flips: list[Flip] = Field(default=[])

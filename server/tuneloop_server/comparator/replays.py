@@ -36,7 +36,7 @@ _ROWS_AHEAD = 32
 _TRIES = 3
 _PAUSE_SECONDS = 1.0
 """Before a row is tried again. A pod that is replaced, or a full queue, says nothing about the model."""
-_TRANSIENT = {Failure.OVERLOADED, Failure.CONNECTION}
+_TRANSIENT = {Failure.OVERLOADED, Failure.CONNECTION, Failure.AWAY}
 _AWAY = {*_TRANSIENT, Failure.TIMEOUT}
 MOST_AWAY = 20
 """Rows in a row for which a revision may be away. A replay to one that is down would take hours and show nothing; wrong answers and 500s are evidence."""

@@ -11,7 +11,10 @@ _OK, _TOO_MANY_REQUESTS = 200, 429
 class Failure(StrEnum):
     """Why a revision gave no answer that can be compared. The words are those of `contract.comparison.Failures`."""
 
+    AWAY = "away"
+    """Nobody was there: no connection could be opened, or the server still loads its model."""
     CONNECTION = "connection"
+    """It ended before the answer was whole."""
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     REFUSED = "refused"
@@ -31,11 +34,11 @@ class Reply:
 
 
 def failure_of(status: int, *, not_begun: bool = False) -> Failure | None:
-    """Return what a status says; None if the body is the answer. not_begun: another server may be asked, for this one still loads its model."""
+    """Return what a status says; None if the body is the answer. not_begun: the server says that it has not begun the request."""
     if status == _OK:
         return None
     if not_begun:
-        return Failure.CONNECTION
+        return Failure.AWAY
     if status == _TOO_MANY_REQUESTS:
         return Failure.OVERLOADED
     return Failure.REFUSED if 400 <= status < 500 else Failure.SERVER_ERROR

@@ -42,8 +42,10 @@ class Revision:
                 return await self._exchange(request)
         except TimeoutError:
             return Reply(failure=Failure.TIMEOUT)
-        except (OSError, ConnectionBroke):
+        except ConnectionBroke:
             return Reply(failure=Failure.CONNECTION)
+        except OSError:  # from `connect` alone
+            return Reply(failure=Failure.AWAY)
 
     def close(self) -> None:
         """Close the free connections."""

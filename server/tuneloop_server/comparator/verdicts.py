@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     BOTH_FAILED = "both_failed"
     REFUSED = "refused"
     OVERLOADED = "overloaded"
+    AWAY = "away"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,8 @@ class Comparison:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether it says anything of the revisions: not where the request was wrong, or where one had no room for it."""
-        return self.verdict not in {Verdict.REFUSED, Verdict.OVERLOADED}
+        """Whether it says anything of the models: not where the request was wrong, or where one had no room for it or was not there."""
+        return self.verdict not in {Verdict.REFUSED, Verdict.OVERLOADED, Verdict.AWAY}
 
 
 def side_of(reply: Reply, answers: AnswerFormat, *, is_golden: bool = False) -> Side:
@@ -91,6 +92,8 @@ def _verdict(stable: Side, canary: Side) -> Verdict:
     failures = stable.failure, canary.failure
     if failures == (None, None):
         return Verdict.AGREE if agree(stable.choices, canary.choices) else Verdict.DISAGREE
+    if Failure.AWAY in failures:
+        return Verdict.AWAY
     if Failure.OVERLOADED in failures:
         return Verdict.OVERLOADED
     if failures == (Failure.REFUSED, Failure.REFUSED):

@@ -88,8 +88,8 @@ def test_the_names_are_those_of_dashboards_and_queries():
     names = Counter(sample.name.removeprefix("tuneloop_") for sample in samples)
     assert names == {
         "shadow_copies_total": 7,
-        "shadow_comparisons_total": 14,
-        "shadow_failures_total": 14,
+        "shadow_comparisons_total": 16,
+        "shadow_failures_total": 16,
         "shadow_flips_total": 12,
         "shadow_latency_ratio_bucket": 2 * (len(RATIO_EDGES) + 1),
         "shadow_latency_ratio_count": 2,

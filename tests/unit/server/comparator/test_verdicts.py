@@ -45,6 +45,8 @@ GOOD = answered("yes")
         pytest.param(
             failed(Failure.OVERLOADED), failed(Failure.SERVER_ERROR), Verdict.OVERLOADED, id="one has no room"
         ),
+        pytest.param(GOOD, failed(Failure.AWAY), Verdict.AWAY, id="the canary is not there"),
+        pytest.param(failed(Failure.AWAY), failed(Failure.SERVER_ERROR), Verdict.AWAY, id="stable is not there"),
     ],
 )
 def test_the_verdict_says_who_did_what(stable, canary, verdict):
@@ -101,3 +103,7 @@ def test_two_choices_for_the_one_text_of_a_golden_row_are_a_failure():
 )
 def test_a_status_has_its_class(status, failure):
     assert failure_of(status) is failure
+
+
+def test_a_server_that_has_not_begun_a_request_is_not_there():
+    assert failure_of(503, not_begun=True) is Failure.AWAY

@@ -37,7 +37,7 @@ def tally_of(metric: Metric, counts: ComparisonCounts) -> tuple[int, ...]:
     live = counts.live
     match metric:
         case Metric.ERRORS:
-            return live.rows, live.both_failed, live.canary_failed, live.stable_failed
+            return live.rows, live.both_failed, live.canary_failed, live.stable_failed, live.away
         case Metric.AGREEMENT:
             return live.agree + live.disagree, live.disagree
         case Metric.LATENCY:
@@ -59,8 +59,11 @@ def observed(metric: Metric, counts: ComparisonCounts, *, since: tuple[int, ...]
     return _golden(metric, counts)
 
 
-def _errors(rows: int, both: int, canary: int, stable: int) -> Observation | Missing:
-    """Whatever is no answer, on the same requests. Those that both refuse, and those that found no room, are not among the rows."""
+def _errors(rows: int, both: int, canary: int, stable: int, away: int) -> Observation | Missing:
+    """Whatever is no answer, on the same requests. Those that both refuse, and those that found no room or nobody, are not among the rows."""
+    if away > rows:
+        reason = f"a revision was not there for {away} of {rows + away} requests (no connection, or it still loads its model)"
+        return Missing(verdict=Verdict.NO_DATA, reason=reason)
     return _of_paired("errors", PairedCounts(rows=rows, both_wrong=both, canary_only=canary, stable_only=stable))
 
 

@@ -83,9 +83,23 @@ def test_to_read_the_same_counts_again_takes_no_look() -> None:
     assert walk.read(good(499)).memory == first
 
 
-def test_requests_that_both_refuse_and_pairs_without_room_are_no_evidence() -> None:
-    found = Walk(ERRORS).read(live_counts(100, refused=900, overloaded=900)).summary
+def test_requests_that_both_refuse_and_pairs_without_room_or_server_are_no_evidence() -> None:
+    found = Walk(ERRORS).read(live_counts(100, refused=900, overloaded=900, away=100)).summary
     assert found.reason == "100 of 250 requests for the next look"
+
+
+def test_a_canary_that_is_mostly_not_there_gives_no_data_and_up_at_the_limit() -> None:
+    walk = Walk(ERRORS, replace(PLAN, now=BEGAN))
+    found = [walk.read(live_counts(10, away=90), after=COUNTED_EVERY).summary for _ in range(5)]
+    assert [summary.verdict for summary in found] == [Verdict.NO_DATA] * 5
+    assert [summary.action for summary in found] == [GateAction.HOLD] * 4 + [GateAction.GIVE_UP]
+    assert found[0].reason.startswith("a revision was not there for 90 of 100 requests")
+
+
+def test_a_canary_that_was_away_for_a_while_is_judged_by_what_it_answers() -> None:
+    walk = Walk(ERRORS, replace(PLAN, now=BEGAN))
+    assert walk.read(live_counts(10, away=90), after=COUNTED_EVERY).summary.verdict is Verdict.NO_DATA
+    assert walk.read(live_counts(1000, away=90)).summary.reason.startswith("canary errors 0 %")
 
 
 def test_errors_that_both_make_are_no_harm() -> None:
