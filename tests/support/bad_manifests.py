@@ -246,6 +246,7 @@ BAD_MANIFESTS = (
     bad("B22", By.RULE, "spec.runtime.maxModelTokens", 512, "applies only to type: VLLM", kind=DEPLOYMENT, **_EXTERNAL),
     bad("B22", By.SCHEMA, "spec.runtime.endpoints.port", 80, "should be greater than or equal to 1024", advice="must be at least 1024", kind=DEPLOYMENT, **_EXTERNAL),
     bad_text("B22", "spec.runtime.endpoints.readinessPath", "health?a=b", f.URL_PATH, kind=DEPLOYMENT, **_EXTERNAL),
+    bad("B22", By.RULE, "spec.autoscaling.signal", "Concurrency", "Concurrency applies only to runtime.type: Builtin", kind=DEPLOYMENT, spec__autoscaling={"max": 3}, **_EXTERNAL),
     bad("B22", By.RULE, "spec.batching", {"maxQueue": 9}, "applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
     bad("B22", By.RULE, "spec.lifecycle.preStop", "5s", "applies only to runtime.type: Custom and VLLM", kind=DEPLOYMENT),
     bad("B22", By.RULE, "spec.rollout.gates", [_GATE], "metric applies only to runtime.type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),

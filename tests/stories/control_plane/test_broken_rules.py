@@ -50,6 +50,7 @@ BROKEN_RULES = [
     (ModelDeployment, {"adapters": [{"name": "a", "fineTuneJobRef": {"name": "a"}, "digest": f"sha256:{64 * 'a'}"}]}, "spec.adapters[0].digest: Forbidden: applies only to uri"),
     (ModelDeployment, {"adapters": [{"name": "a", "uri": f"pvc://a/{end}"} for end in "bc"]}, "spec.adapters: Invalid value: no two adapters may have the same name"),
     (ModelDeployment, {"adapters": [{"name": "a", "uri": "pvc://a/b"}], "runtime": {"engine": "onnx"}}, "spec.adapters: Forbidden: applies only to runtime.engine: torch"),
+    (ModelDeployment, {"autoscaling": {"max": 3, "signal": "Concurrency"}, "image": "a", "runtime": {"type": "Custom"}}, "spec.autoscaling.signal: Forbidden: Concurrency applies only to runtime.type: Builtin"),
     (ModelDeployment, {"adapters": [{"name": "a", "uri": "pvc://a/b"}], "image": "a", "runtime": {"type": "Custom"}}, "spec.adapters: Forbidden: applies only to runtime.type: Builtin"),
     *((ModelDeployment, {"rollout": {"strategy": strategy, "steps": [{"weight": 5}]}}, "spec.rollout.steps: Forbidden: applies only to strategy: Canary and Shadow") for strategy in ("BlueGreen", "Recreate")),
     *((ModelDeployment, {"rollout": {"steps": [{"weight": weight} for weight in weights]}}, "spec.rollout.steps: Invalid value: the weight of each step must be larger than that of the step before") for weights in ((25, 5), (5, 25, 25))),

@@ -198,6 +198,15 @@ class ModelDeploymentSpec(PodOptions):
         ),
         not_together("replicas", "autoscaling"),
         Rule(
+            field="autoscaling.signal",
+            reason="FieldValueForbidden",
+            cel=f"!{_IS_EXTERNAL} || self.?autoscaling.?signal.orValue('CPU') != 'Concurrency'",
+            holds=lambda spec: (
+                not spec.has_external_runtime or spec.autoscaling is None or spec.autoscaling.signal != "Concurrency"
+            ),
+            message="Concurrency applies only to runtime.type: Builtin (another image does not count its requests as our server does); for example CPU",
+        ),
+        Rule(
             field="model.pin",
             reason="FieldValueForbidden",
             cel="!has(self.model.pin) || has(self.rollout)",
