@@ -1,6 +1,6 @@
 """Runs the test tiers and prints their counts and times: `python dev/run_tests.py [--quick | --full]`.
 
-Steps run one after another. In a step a long tier runs beside others: the stories wait for much of the time, and two tiers keep two cores busy.
+Tiers run one after another, except those that mostly wait, which run beside a long one.
 
 The budgets are those of the design. A tier over its budget is marked, but does not fail, since a slow machine is no defect.
 """
@@ -50,7 +50,7 @@ class Step:
 
     tier: Tier
     beside: tuple[Tier, ...] = ()
-    """They run one after another."""
+    """They run one after another, each with one process."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,23 @@ CONTROL_PLANE = Tier(
     ),
 )  # fmt: skip
 COMPONENT = Tier(
-    "component", "tests/component", 4, workers=2,
+    "component", "tests/component", 4, workers=3,
     first=("test_one_rank.py", "test_server.py", "test_architectures.py", "test_stage.py", "test_failing_revisions.py"),
 )  # fmt: skip
-ATTACKS = Tier("attacks", "tests/stories/attacks", 1)
-CHART = Tier("chart", "tests/stories/chart", 2)
-CLUSTER = Tier("cluster", "tests/stories/cluster", 8)
-IMAGES = Tier("images", "tests/stories/images", 3)
 STEPS = (
     UNIT,
-    Step(LOCAL, beside=(COMPONENT, CHART, EXPLORATIONS, ATTACKS)),
-    # the tests of the node's own code, among those of components, do not run beside the node that changes this machine
-    Step(CONTROL_PLANE, beside=(CLUSTER, IMAGES)),
+    Step(COMPONENT),
+    Step(Tier("attacks", "tests/stories/attacks", 1)),
+    Step(CONTROL_PLANE),
+    Step(
+        LOCAL,
+        beside=(
+            EXPLORATIONS,
+            Tier("chart", "tests/stories/chart", 2),
+            Tier("images", "tests/stories/images", 3),
+            Tier("cluster", "tests/stories/cluster", 8),
+        ),
+    ),
 )
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
 QUICK_STEPS = (UNIT, Step(Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1)))
