@@ -256,4 +256,11 @@ def _environment() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print(
+            "\nstopped; the cluster runs on: `make demo-cluster` begins again on it, `make cluster-down` ends it",
+            file=sys.stderr,
+        )
+        sys.exit(130)
