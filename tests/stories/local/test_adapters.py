@@ -9,28 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from adapter_artifacts import adapter_artifact, base_folder
-from required import skip_or_fail
+from routed_sessions import require_envoy, status_once
 from workspace import CLAIM, Workspace, deployment_manifest
 
 from tuneloop_cli.local.session import LocalSession
-from tuneloop_router.binary import find_envoy
-from tuneloop_router.errors import CannotRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 pytestmark = pytest.mark.local_story
 
-SECONDS = 120
 TEXT = "w4 w9 w17"
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    try:
-        find_envoy(None)
-    except CannotRun as error:
-        skip_or_fail(str(error))
+    require_envoy()
     made = Workspace(tmp_path)
     base = base_folder(made.claim / "base", "bert")
     for seed, name in enumerate(("films", "books-1", "books-2"), start=1):
@@ -50,13 +44,6 @@ def manifest(books: str, *, command: str = "") -> dict[str, Any]:
     made["metadata"] |= {"namespace": "default"}
     made["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
     return made
-
-
-async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    found = await session.wait_for(
-        "ModelDeployment", "reviews", until=lambda stored: bool(holds(stored.get("status", {}))), seconds=SECONDS
-    )
-    return found["status"]
 
 
 async def answers(url: str, adapter: str, *, count: int) -> dict[str, set[str]]:

@@ -19,21 +19,18 @@ from bad_revisions import (
     write_golden_set,
     write_good,
 )
-from required import skip_or_fail
+from routed_sessions import is_routed, require_envoy, status_once, whole
 from router_process import Answers, steady
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of
 
 from tuneloop_cli.local.session import LocalSession
-from tuneloop_router.binary import find_envoy
-from tuneloop_router.errors import CannotRun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
 pytestmark = [pytest.mark.local_story, pytest.mark.timeout(900)]
 
-SECONDS = 180
 REQUESTS_A_SECOND = 20
 WEIGHT = 20
 CHANGES = {
@@ -55,10 +52,7 @@ GATES = [
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    try:
-        find_envoy(None)
-    except CannotRun as error:
-        skip_or_fail(str(error))
+    require_envoy()
     made = Workspace(tmp_path)
     texts = [text for text, _ in sentences(250)]
     good = made.claim / "good"
@@ -137,31 +131,3 @@ async def load(url: str) -> AsyncIterator[Answers]:
     finally:
         stop.set()
         await sending
-
-
-async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Return the status of the deployment once this holds for it."""
-    found = await session.wait_for(
-        "ModelDeployment", "reviews", until=lambda stored: holds(stored.get("status", {})), seconds=SECONDS
-    )
-    return found["status"]
-
-
-def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
-    """Whether the deployment is ready, and its address that of its router."""
-
-    def holds(status: dict[str, Any]) -> bool:
-        pods = session.node.cluster.all("Pod")
-        routers = [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/component") == "router"]
-        addresses = [pod["metadata"]["annotations"].get("tuneloop.dev/local-url") for pod in routers]
-        return status.get("phase") == "Ready" and status.get("url") in addresses
-
-    return holds
-
-
-async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[None]]) -> None:
-    async with LocalSession(workspace.path / ".tuneloop") as session:
-        try:
-            await story(session)
-        finally:
-            await session.abort()

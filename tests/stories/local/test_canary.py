@@ -13,16 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 from artifact import make_artifact
 from free_ports import free_port
-from required import skip_or_fail
+from routed_sessions import is_routed, require_envoy, status_once, whole
 from tiny_models import tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of, until
 
 from tuneloop_cli.local.session import LocalSession
-from tuneloop_router.binary import find_envoy
-from tuneloop_router.errors import CannotRun
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    pass
 
 pytestmark = pytest.mark.local_story
 
@@ -32,10 +30,7 @@ STEPS = [{"weight": 50, "pause": True}, {"weight": 100}]
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    try:
-        find_envoy(None)
-    except CannotRun as error:
-        skip_or_fail(str(error))
+    require_envoy()
     made = Workspace(tmp_path)
     for name, seed in (("first", 0), ("second", 1)):
         make_artifact(made.claim / name, tiny_bert(made.claim / "model"), seed=seed)
@@ -50,26 +45,6 @@ def manifest(artifact: str, *, command: str = "") -> dict[str, Any]:
     made["metadata"] |= {"namespace": "default"}
     made["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
     return made
-
-
-async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Return the status of the deployment once this holds for it."""
-    found = await session.wait_for(
-        "ModelDeployment", "reviews", until=lambda stored: holds(stored.get("status", {})), seconds=SECONDS
-    )
-    return found["status"]
-
-
-def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
-    """Whether the deployment is ready, and its address that of its router."""
-
-    def holds(status: dict[str, Any]) -> bool:
-        pods = session.node.cluster.all("Pod")
-        routers = [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/component") == "router"]
-        addresses = [pod["metadata"]["annotations"].get("tuneloop.dev/local-url") for pod in routers]
-        return status.get("phase") == "Ready" and status.get("url") in addresses
-
-    return holds
 
 
 def ask(url: str, **headers: str) -> tuple[int, str]:
@@ -115,14 +90,6 @@ def test_a_canary_gets_half_of_the_requests_until_a_person_approves_and_the_next
 
     canary = asyncio.run(whole(workspace, story))
     goes_back_in_the_next_session(workspace, stable=canary)
-
-
-async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[str]]) -> str:
-    async with LocalSession(workspace.path / ".tuneloop") as session:
-        try:
-            return await story(session)
-        finally:
-            await session.abort()
 
 
 def goes_back_in_the_next_session(workspace: Workspace, *, stable: str) -> None:

@@ -1,0 +1,56 @@
+"""Local sessions with a deployment `reviews` behind a router, for stories of roll-outs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from required import skip_or_fail
+
+from tuneloop_cli.local.session import LocalSession
+from tuneloop_router.binary import find_envoy
+from tuneloop_router.errors import CannotRun
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from workspace import Workspace
+
+SECONDS = 180
+T = TypeVar("T")
+
+
+def require_envoy() -> None:
+    """Skip the test where there is no Envoy."""
+    try:
+        find_envoy(None)
+    except CannotRun as error:
+        skip_or_fail(str(error))
+
+
+async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Return the status of the deployment once this holds for it."""
+    found = await session.wait_for(
+        "ModelDeployment", "reviews", until=lambda stored: bool(holds(stored.get("status", {}))), seconds=SECONDS
+    )
+    return found["status"]
+
+
+def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
+    """Whether the deployment is ready, and its address that of its router."""
+
+    def holds(status: dict[str, Any]) -> bool:
+        pods = session.node.cluster.all("Pod")
+        routers = [pod for pod in pods if pod["metadata"]["labels"].get("tuneloop.dev/component") == "router"]
+        addresses = [pod["metadata"]["annotations"].get("tuneloop.dev/local-url") for pod in routers]
+        return status.get("phase") == "Ready" and status.get("url") in addresses
+
+    return holds
+
+
+async def whole(workspace: Workspace, story: Callable[[LocalSession], Awaitable[T]]) -> T:
+    """Tell a story in a session of its own, and end all that it started."""
+    async with LocalSession(workspace.path / ".tuneloop") as session:
+        try:
+            return await story(session)
+        finally:
+            await session.abort()
