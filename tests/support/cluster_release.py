@@ -27,6 +27,8 @@ Object = dict[str, Any]
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 OWNER = 1000
 """User and group of all our pods."""
+GIVE_UP_SECONDS = 1200.0
+"""For how long a story waits for anything. Eight stories share two cores with other tiers: a job that takes one minute alone has taken nine."""
 _LOG_LINES = 30
 _KINDS = ("finetunejobs", "modeldeployments")
 
@@ -148,9 +150,9 @@ class Tenant:
         """Return pods by label."""
         return self.list("pods", selector)
 
-    def until(self, condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-        """Return the first true value; fail at the deadline, or as soon as a job has failed, with all that says why."""
-        deadline = deadline_after(seconds)
+    def until(self, condition: Callable[[], Any], *, what: str) -> Any:
+        """Return the first true value; fail as soon as a job has failed, or after `GIVE_UP_SECONDS`, with all that says why."""
+        deadline = deadline_after(GIVE_UP_SECONDS)
         while not (found := condition()):
             failed = [name for name, phase in self._phases().items() if phase == "Failed"]
             assert not failed, f"{failed} failed while waiting for {what}\n{self.report()}"
@@ -163,11 +165,10 @@ class Tenant:
         jobs = self.release.cluster.request("GET", path).body["items"]
         return {job["metadata"]["name"]: (job.get("status") or {}).get("phase") for job in jobs}
 
-    def finished(self, name: str, *, seconds: float = 240) -> Object:
+    def finished(self, name: str) -> Object:
         """Wait until a job has succeeded and return its status."""
         self.until(
             lambda: self.status("finetunejobs", name).get("phase") == "Succeeded",
-            seconds=seconds,
             what=f"the end of job {name}",
         )
         return self.status("finetunejobs", name)
@@ -197,7 +198,7 @@ def installed(
         cluster.share(CLAIM, claim, namespace=name)
     given = values(watchNamespaces=list(watched), **more)
     try:
-        install = ("install", "tuneloop", str(CHART), "-n", namespace, "--wait", "--timeout", "100s")
+        install = ("install", "tuneloop", str(CHART), "-n", namespace, "--wait", "--timeout", "10m")
         done = release.helm.run(*install, values=given)
         assert done.returncode == 0, f"{done.stderr}\n{release.report(namespace)}"
         yield release

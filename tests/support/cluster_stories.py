@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster_release import GIVE_UP_SECONDS
 from cluster_watch import watching
 from waiting import deadline_after
 from workspace import deployment_manifest, job_manifest
@@ -68,17 +69,16 @@ def served(release: Release, namespace: str, folder: Path) -> Served:
         tenant.apply(JOB, deployment_manifest())
         tenant.until(
             lambda: tenant.status("modeldeployments", "reviews").get("phase") == "Ready",
-            seconds=300,
             what="a served model",
         )
         return Served(tenant=tenant, jobs=jobs.statuses("reviews"), deployments=deployments.statuses("reviews"))
 
 
-def first_checkpoint(tenant: Tenant, *, seconds: float = 120.0) -> int:
+def first_checkpoint(tenant: Tenant) -> int:
     """Return the step of the newest checkpoint of the job as soon as there is one on the claim."""
     uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
     folder = tenant.release.claim / "jobs" / f"reviews-{uid[:8]}" / "checkpoints"
-    deadline = deadline_after(seconds)
+    deadline = deadline_after(GIVE_UP_SECONDS)
     while time.monotonic() < deadline:
         committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
         if committed:

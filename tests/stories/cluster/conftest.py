@@ -56,6 +56,8 @@ _PROGRAMS = (*binaries.NODE, "probe")
 _IMAGES = pytest.StashKey[dict[str, targets.Built | ImageError]]()
 _ROUTER_STORY = "test_routed_canary.py"
 """The story that needs the image of routers, which every change of the code builds anew: nobody else waits for it."""
+_TEST_SECONDS = 3600
+"""For a test and what it waits for, so that a story gives up first: it says why."""
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
     *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary"),
@@ -67,6 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -14,8 +14,6 @@ from cluster_release import Tenant
 from cluster_stories import JOB, STEPS, first_checkpoint, kill_processes
 from cluster_watch import watching
 
-pytestmark = pytest.mark.timeout(600)
-
 GANG = "tuneloop.dev/job=reviews,tuneloop.dev/stage=train"
 DISRUPTIONS = {"Evicted", "Preempted"}
 """Of a pod that was deleted or evicted; which one depends on whether it ended in the same second, for times in pods have whole seconds."""
@@ -41,22 +39,22 @@ def drained(release, tmp_path_factory):
     tenant, folder = release.in_namespace("drained"), tmp_path_factory.mktemp("watches")
     with watching(release.cluster, "finetunejobs", namespace=tenant.namespace, folder=folder) as jobs:
         tenant.apply(JOB)
-        tenant.until(lambda: status(tenant).get("phase") == "Running", seconds=150, what="a gang")
+        tenant.until(lambda: status(tenant).get("phase") == "Running", what="a gang")
         first_checkpoint(tenant)
         (worker,) = tenant.pods(f"{GANG},batch.kubernetes.io/job-completion-index=1")
         tenant.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
-        tenant.until(lambda: is_up(tenant, attempt=2), seconds=120, what="a second gang")
+        tenant.until(lambda: is_up(tenant, attempt=2), what="a second gang")
         node = worker["spec"]["nodeName"]
         mark(tenant, node, unschedulable=True)
         try:
             for pod in gang(tenant, attempt=2):
                 evict(tenant, pod)
-            tenant.until(lambda: is_without_room(status(tenant)), seconds=120, what="a gang without room")
+            tenant.until(lambda: is_without_room(status(tenant)), what="a gang without room")
             kill_operator(tenant)
             waited = status(tenant)
         finally:
             mark(tenant, node, unschedulable=None)
-        tenant.finished("reviews", seconds=300)
+        tenant.finished("reviews")
         return Drained(tenant=tenant, waited=waited, jobs=jobs.statuses("reviews"))
 
 

@@ -11,8 +11,6 @@ from cluster_release import Tenant
 from cluster_stories import JOB, STEPS, first_checkpoint, kill_processes
 from cluster_watch import watching
 
-pytestmark = pytest.mark.timeout(600)
-
 FOLLOWS = {
     "Pending": {"Preparing"},
     "Preparing": {"Queued"},
@@ -51,7 +49,7 @@ def interrupted(request, release, tmp_path_factory):
     tenant, folder = release.in_namespace(request.param), tmp_path_factory.mktemp("watches")
     with watching(release.cluster, "finetunejobs", namespace=tenant.namespace, folder=folder) as jobs:
         tenant.apply(JOB)
-        tenant.until(lambda: _phase(tenant) == "Running", seconds=150, what="a gang")
+        tenant.until(lambda: _phase(tenant) == "Running", what="a gang")
         (worker,) = tenant.pods(
             "tuneloop.dev/job=reviews,batch.kubernetes.io/job-completion-index=1,tuneloop.dev/stage=train"
         )

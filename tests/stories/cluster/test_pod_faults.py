@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sidecars
 from artifact import make_artifact
 from cluster_release import OWNER, Tenant
@@ -18,8 +17,6 @@ from cluster_stories import Stage
 from cluster_watch import watching
 from stories_at_once import at_once
 from workspace import CLAIM, deployment_manifest, job_manifest
-
-pytestmark = pytest.mark.timeout(900)
 
 SMALLEST: dict[str, Any] = {
     "training": {"maxSteps": 2, "globalBatchSize": 8, "microBatchSize": 8, "learningRate": 1e-3},
@@ -39,7 +36,7 @@ def way_of_a_job(stage: Stage, namespace: str) -> tuple[Tenant, dict[str, Any], 
     tenant = stage.release.in_namespace(namespace)
     with watching(stage.release.cluster, "pods", namespace=namespace, folder=stage.folder, api="/api/v1") as watch:
         tenant.apply(job_manifest(**SMALLEST))
-        status = tenant.finished("reviews", seconds=480)
+        status = tenant.finished("reviews")
         pods = {name.split("-")[1]: watch.statuses(name) for name in watch.names}
     return tenant, status, {"train" if name == "a1" else name: statuses for name, statuses in pods.items()}
 
@@ -65,7 +62,7 @@ def test_a_proxy_that_never_ends_keeps_no_stage_from_ending(stage):
     assert "restarts" not in status
     assert [(attempt["endStep"], attempt["reason"]) for attempt in status["history"]] == [(2, "Succeeded")]
     assert (stage.release.claim / status["artifact"]["uri"].removeprefix(f"pvc://{CLAIM}/")).is_dir()
-    tenant.until(lambda: not tenant.list("jobs") + tenant.pods(""), seconds=60, what="the end of Jobs and pods")
+    tenant.until(lambda: not tenant.list("jobs") + tenant.pods(""), what="the end of Jobs and pods")
 
 
 @at_once
@@ -86,15 +83,15 @@ def test_a_native_sidecar_ends_with_our_container_and_the_jobs_stay(stage):
 def test_an_artifact_that_is_not_there_is_named_and_served_once_it_is(stage):
     tenant, late = stage.release.in_namespace("late-artifact"), stage.release.claim / "late"
     tenant.apply(deployment_manifest(model={"uri": f"pvc://{CLAIM}/late"}))
-    missing = tenant.until(lambda: condition(tenant, "ModelAvailable", "False"), seconds=180, what="a missing artifact")
+    missing = tenant.until(lambda: condition(tenant, "ModelAvailable", "False"), what="a missing artifact")
     assert missing["reason"] == "ArtifactNotReadable"
     assert f"pvc://{CLAIM}/late" in missing["message"], missing
     assert column(tenant, "mdep", "REASON") == "ArtifactNotReadable"
     named = [("ArtifactNotReadable", missing["message"])]
-    tenant.until(lambda: events(tenant, "ModelDeployment") == named, seconds=15, what="one Event")
+    tenant.until(lambda: events(tenant, "ModelDeployment") == named, what="one Event")
     before = names_of_servers(tenant)
     copy_an_artifact(stage, late)
-    tenant.until(lambda: condition(tenant, "Ready", "True"), seconds=300, what="a served model")
+    tenant.until(lambda: condition(tenant, "Ready", "True"), what="a served model")
     assert condition(tenant, "ModelAvailable", "True")["reason"] == "ArtifactFound"
     assert column(tenant, "mdep", "REASON") == "AllReady"
     assert tenant.get("modeldeployments", "reviews")["metadata"]["generation"] == 1
@@ -145,7 +142,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_job_goes_on_once_it_is(stag
     waits_with(tenant, "couldn't find key api-key in Secret late-secrets/trackers")
     assert tenant.status("finetunejobs", "reviews")["phase"] == "Preparing"
     tenant.apply(secret("trackers", **{"api-key": SECRET_VALUE}))
-    tenant.until(lambda: "PrepareSucceeded" in dict(events(tenant, "FineTuneJob")), seconds=300, what="prepared data")
+    tenant.until(lambda: "PrepareSucceeded" in dict(events(tenant, "FineTuneJob")), what="prepared data")
     job = tenant.get("finetunejobs", "reviews")
     assert (job["metadata"]["generation"], job["status"].get("restarts")) == (1, None)
     assert SECRET_VALUE not in tenant.report() + tenant.kubectl("get", "ftj,jobs,pods,configmaps,events", "-o", "json")
@@ -158,7 +155,7 @@ def test_the_token_of_a_gated_model_that_is_not_there_is_named_with_its_key(stag
     tenant.apply(job_manifest(**SMALLEST, model={"uri": "hf://tuneloop/gated", "secretRef": {"name": "hub"}}))
     waits_with(tenant, 'secret "hub" not found; needed: key token for HF_TOKEN')
     tenant.apply(secret("hub", token=SECRET_VALUE))
-    tenant.until(lambda: has_begun(tenant), seconds=120, what="a container that runs")
+    tenant.until(lambda: has_begun(tenant), what="a container that runs")
     assert tenant.get("finetunejobs", "reviews")["metadata"]["generation"] == 1
     tenant.kubectl("delete", "ftj", "reviews", "--wait=false")  # this machine has no hub with such a model
 
@@ -179,5 +176,5 @@ def waits_with(tenant: Tenant, words: str) -> None:
         conditions = tenant.status("finetunejobs", "reviews").get("conditions", ())
         return any(found["type"] == "PodsReady" and words in found.get("message", "") for found in conditions)
 
-    tenant.until(found, seconds=120, what=words)
+    tenant.until(found, what=words)
     assert column(tenant, "ftj", "PODS") == "CreateContainerConfigError"

@@ -6,7 +6,6 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from private_registry import private_registry
 from stories_at_once import at_once
 from workspace import job_manifest
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from cluster_release import Tenant
     from private_registry import PrivateRegistry
 
-pytestmark = pytest.mark.timeout(900)
 
 PULL_SECRET = "registry"
 STAGES = {"reviews-prepare", "reviews-a1", "reviews-export"}
@@ -30,7 +28,7 @@ def test_a_job_waits_for_the_pull_secret_and_then_runs_the_image_that_was_pulled
         waits_for_the_image(tenant)
         assert registry.pulls() == 0
         tenant.apply(pull_secret(registry))
-        status = tenant.finished("reviews", seconds=480)
+        status = tenant.finished("reviews")
         assert registry.pulls() > 0
     assert "restarts" not in status
     assert status["image"].startswith(f"{registry.address}/tuneloop/trainer@sha256:")
@@ -61,7 +59,7 @@ def waits_for_the_image(tenant: Tenant) -> None:
         said = [found for found in status.get("conditions", ()) if found["type"] == "PodsReady"]
         return any("authorization failed" in found["message"] and PULL_SECRET in found["message"] for found in said)
 
-    tenant.until(found, seconds=120, what="an image that may not be pulled")
+    tenant.until(found, what="an image that may not be pulled")
     assert tenant.status("finetunejobs", "reviews")["phase"] == "Preparing"
 
 

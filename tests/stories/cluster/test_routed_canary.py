@@ -11,7 +11,6 @@ import urllib.request
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from artifact import make_artifact
 from cluster_release import OWNER, Tenant
 from request_load import requests_of
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from cluster_stories import Stage
     from request_load import Load
 
-pytestmark = pytest.mark.timeout(900)
 
 ROUTERS = "tuneloop.dev/component=router"
 HALF_THEN_ALL = [{"weight": 50, "pause": True}, {"weight": 100}]
@@ -33,13 +31,13 @@ def test_a_canary_gets_half_and_then_all_of_the_requests_and_none_is_lost(stage)
     tenant = stage.release.in_namespace("canary")
     copy_artifacts(stage, "first", "second")
     tenant.apply(deployment("first"))
-    tenant.until(lambda: phase(tenant) == "Ready", seconds=300, what="a served model")
+    tenant.until(lambda: phase(tenant) == "Ready", what="a served model")
     with requests_of(address(tenant)) as load:
-        tenant.until(lambda: following(tenant) == 2, seconds=180, what="two routers")
+        tenant.until(lambda: following(tenant) == 2, what="two routers")
         stable = status(tenant)["stable"]["revision"]
         assert set(load.next(20)) == {stable}
         tenant.apply(deployment("second"))
-        tenant.until(lambda: rollout(tenant).get("phase") == "Paused", seconds=300, what="a canary with its share")
+        tenant.until(lambda: rollout(tenant).get("phase") == "Paused", what="a canary with its share")
         canary = rollout(tenant)["canary"]
         assert columns(tenant)[:6] == ["Progressing", stable, canary, "50%", "2/2", "Paused"]
         assert following(tenant) == 2, "the step has begun"
@@ -47,9 +45,9 @@ def test_a_canary_gets_half_and_then_all_of_the_requests_and_none_is_lost(stage)
         a_router_goes(tenant, load)
         one_server_goes_at_a_time(tenant, stable)
         tenant.kubectl("annotate", "mdep", "reviews", "--overwrite", "tuneloop.dev/rollout=approve/1")
-        tenant.until(lambda: is_promoted(tenant, canary), seconds=300, what="a promoted canary")
+        tenant.until(lambda: is_promoted(tenant, canary), what="a promoted canary")
         # until the routers have dropped the old revision, it answers for servers that a busy machine keeps from saying that they are ready
-        tenant.until(lambda: set(load.next(20)) == {canary}, seconds=120, what="answers of the canary alone")
+        tenant.until(lambda: set(load.next(20)) == {canary}, what="answers of the canary alone")
     assert not load.failures
     assert load.kept > 0
     nobody_reaches_the_admin_pages_of_a_router(tenant)
@@ -144,7 +142,7 @@ def a_router_goes(tenant: Tenant, load: Load) -> None:
     gone = routers(tenant)[0]["metadata"]["name"]
     tenant.kubectl("delete", "pod", gone, "--wait=false")
     load.next(20)
-    tenant.until(lambda: following(tenant) == 2, seconds=180, what="a router in its place")
+    tenant.until(lambda: following(tenant) == 2, what="a router in its place")
     assert gone not in {pod["metadata"]["name"] for pod in routers(tenant)}
 
 
@@ -152,7 +150,7 @@ def one_server_goes_at_a_time(tenant: Tenant, stable: str) -> None:
     """Evict both servers of stable, as the drain of a node does: the second one is refused while the first one has no successor, and goes right after."""
     first, second = tenant.pods(f"tuneloop.dev/revision={stable}")
     assert [evict(tenant, pod) for pod in (first, second)] == [201, 429]
-    tenant.until(lambda: evict(tenant, second) == 201, seconds=180, what="the second eviction")
+    tenant.until(lambda: evict(tenant, second) == 201, what="the second eviction")
 
 
 def evict(tenant: Tenant, pod: dict[str, Any]) -> int:

@@ -18,8 +18,6 @@ from workspace import CLAIM, deployment_manifest
 
 from tuneloop_api.contract.artifact import MANIFEST, Manifest
 
-pytestmark = pytest.mark.timeout(600)
-
 ORDER = ("Pending", "Preparing", "Queued", "Running", "Exporting", "Succeeded")
 """The phases of a job that nothing disturbs."""
 CHILDREN = "jobs,pods,configmaps,services,deployments,replicasets,networkpolicies,endpointslices"
@@ -155,12 +153,11 @@ def test_kubectl_delete_removes_every_child(served):
     tenant.apply(JOB, deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
     tenant.until(
         lambda: tenant.status("modeldeployments", "reviews").get("phase") == "Ready" and _has_started_training(tenant),
-        seconds=180,
         what="a server, and a gang",
     )
     assert {found["kind"] for found in _children(tenant)} >= {"Job", "Pod", "ConfigMap", "Service", "Deployment"}
     tenant.kubectl("delete", "ftj,mdep", "reviews")
-    tenant.until(lambda: not _children(tenant), seconds=60, what="the end of every child")
+    tenant.until(lambda: not _children(tenant), what="the end of every child")
 
 
 def test_uninstall_with_a_job_at_work_wedges_nothing(served, node_cluster, helm):
@@ -170,8 +167,8 @@ def test_uninstall_with_a_job_at_work_wedges_nothing(served, node_cluster, helm)
     ) as own:
         tenant = own.in_namespace("leaving")
         tenant.apply(JOB, deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
-        tenant.until(lambda: tenant.pods("tuneloop.dev/stage=prepare"), seconds=60, what="a pod at work")
-        own.helm.must("uninstall", "tuneloop", "-n", "leaving", "--wait", "--timeout", "60s")
+        tenant.until(lambda: tenant.pods("tuneloop.dev/stage=prepare"), what="a pod at work")
+        own.helm.must("uninstall", "tuneloop", "-n", "leaving", "--wait", "--timeout", "10m")
         assert tenant.status("finetunejobs", "reviews")["phase"] in ORDER
         assert not own.list("deployments", namespace="leaving", selector="app.kubernetes.io/instance=tuneloop")
         node_cluster.kubectl("delete", "namespace", "leaving", "--wait=false")
