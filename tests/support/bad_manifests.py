@@ -236,6 +236,7 @@ BAD_MANIFESTS = (
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
     bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),
     # B22 runtimes
+    bad("B22", By.RULE, "spec.resources.gpus", 2, "must be at most 1 with runtime.type: Builtin", kind=DEPLOYMENT),
     bad("B22", By.SCHEMA, "spec.runtime.type", "vllm", "supported values:", advice="must be one of", kind=DEPLOYMENT),
     bad("B22", By.RULE, "spec.runtime.engine", "onnx", "applies only to type: Builtin", kind=DEPLOYMENT, **_EXTERNAL),
     bad("B22", By.RULE, "spec.runtime.dtype", "fp16", "applies only to engine: onnx, and to type: VLLM", kind=DEPLOYMENT),

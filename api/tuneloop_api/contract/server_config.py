@@ -60,6 +60,8 @@ class ServerConfig(MessageModel):
     """What runs the model (`spec.runtime.engine`); None: torch. A text, not a choice: a server refuses a word that it does not know, and serves nothing else instead."""
     dtype: str | None = None
     """Numbers that the linear layers of `onnx` compute in (`spec.runtime.dtype`), `fp32` or `int8`, a text likewise; None: fp32."""
+    gpus: int | None = None
+    """Number of GPUs of the pod (`spec.resources.gpus`), the first of which computes; None: the CPU does."""
     batching: BatchingSettings = BatchingSettings()
     host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)
     port: int = SERVER_PORT

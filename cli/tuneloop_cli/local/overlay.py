@@ -1,4 +1,4 @@
-"""The hardware overlay: fits the resources of a FineTuneJob to a machine with fewer GPUs, and drops scheduling that needs a cluster. Pure.
+"""The hardware overlay: fits what an object asks for to a machine with fewer GPUs, and drops scheduling that needs a cluster. Pure.
 
 Training gives the same result on any number of ranks, so the overlay changes the duration of a job and nothing else. A job that asks for
 no GPU, no queue and no priority stays as it is.
@@ -55,11 +55,22 @@ def overlay(manifest: Manifest, hardware: Hardware) -> Overlay:
     return _changed(manifest, spec, lines=(*fitted, *dropped, *ignored, *references.notes(spec)))
 
 
-def without_cluster_fields(manifest: Manifest) -> Overlay:
-    """Return the manifest of another kind without the fields that need a cluster."""
+def without_cluster_fields(manifest: Manifest, hardware: Hardware) -> Overlay:
+    """Return the ModelDeployment as this machine can serve it."""
     fixed, scaled = _with_fixed_servers(manifest["spec"])
-    spec, lines = left_out(fixed)
-    return _changed(manifest, spec, lines=(*scaled, *lines, *references.notes(spec)))
+    on_cpu, devices = _without_absent_gpus(fixed, hardware)
+    spec, lines = left_out(on_cpu)
+    return _changed(manifest, spec, lines=(*scaled, *devices, *lines, *references.notes(spec)))
+
+
+def _without_absent_gpus(spec: dict[str, Any], hardware: Hardware) -> tuple[dict[str, Any], list[str]]:
+    """Return the spec without more GPUs than the machine has, and a sentence about them: the CPU computes the same."""
+    asked = spec.get("resources") or {}
+    if asked.get("gpus", 0) <= hardware.gpus:
+        return spec, []
+    kept = {name: value for name, value in asked.items() if name not in {"gpus", "gpuResource"}}
+    line = f"spec.resources.gpus: {asked['gpus']} -> 0, this machine has {hardware.gpus or 'none'}; the CPU computes"
+    return spec | {"resources": kept}, [line]
 
 
 def _with_fixed_servers(spec: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

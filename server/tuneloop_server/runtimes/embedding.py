@@ -58,7 +58,7 @@ def _texts_that_end_differently(ids: Sequence[int]) -> tuple[list[int], list[int
 
 def _states(encoder: Any, ids: list[int]) -> torch.Tensor | None:
     """Return the last hidden state [T, H] of a text; None if there is not one vector for each token."""
-    tokens = torch.tensor([ids])
+    tokens = torch.tensor([ids], device=next(encoder.parameters()).device)
     states = getattr(encoder(input_ids=tokens, attention_mask=torch.ones_like(tokens)), "last_hidden_state", None)
     return states[0] if states is not None and states.shape[:2] == tokens.shape else None
 

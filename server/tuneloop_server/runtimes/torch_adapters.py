@@ -24,7 +24,7 @@ from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MODEL_FOLDER
 from tuneloop_server.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, link_base
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.model import of_adapter
-from tuneloop_server.runtimes.packed_linear import pack_linears
+from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.shared_tokenizers import LoadedTokenizer, SharedTokenizers
 from tuneloop_server.runtimes.torch_model import (
     UNREADABLE,
@@ -144,10 +144,11 @@ def load_adapters(
     Raises CannotServe, naming what was found and what is expected.
     """
     prepare_torch()
+    device = device_of(config.gpus)
     tokenizers = SharedTokenizers(needs_offsets=task.needs_offsets, max_windows=config.batching.max_queue)
     base = _base_model(config, manifest, adapters, task, tokenizers)
     model, loaded = _with_adapters(base.model, adapters, absent=base.absent, tokenizers=tokenizers)
-    pack_linears(model.get_base_model())
+    place(model.get_base_model(), device)
     parts = [
         (adapter.name, _slot(number), tokenizer)
         for number, (adapter, tokenizer) in enumerate(zip(adapters.adapters, loaded, strict=True))

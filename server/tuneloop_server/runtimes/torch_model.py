@@ -17,8 +17,8 @@ from transformers import AutoConfig
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
-from tuneloop_server.runtimes.packed_linear import pack_linears
 from tuneloop_server.runtimes.padding import padding_of
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class TorchModel:
-    """A model on the CPU that computes in float32."""
+    """A model that computes in float32, on the device where its weights are."""
 
     def __init__(
         self,
@@ -74,15 +74,16 @@ class TorchModel:
     def _embeddings(self, batch: Sequence[Encoded]) -> list[Embedding]:
         inputs = self._padded(batch)
         states = self._model.base_model(**inputs).last_hidden_state
-        return list(mean_of_tokens(states, inputs["attention_mask"]).float().numpy())
+        return list(mean_of_tokens(states, inputs["attention_mask"]).float().cpu().numpy())
 
     def _logits(self, batch: Sequence[Encoded]) -> list[Logits]:
         """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
-        logits = self._model(**self._padded(batch)).logits.float().numpy()
+        logits = self._model(**self._padded(batch)).logits.float().cpu().numpy()
         return self._padding.without(logits, batch)
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(array) for name, array in self._padding.padded(batch).items()}
+        device = self._model.device
+        return {name: torch.from_numpy(array).to(device) for name, array in self._padding.padded(batch).items()}
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchModel:
@@ -91,10 +92,11 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
     Raises CannotServe, naming what was found and what is expected.
     """
     prepare_torch()
+    device = device_of(config.gpus)
     try:
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
-            model = _load_checked(Path(folder), manifest, task, max_windows=config.batching.max_queue)
+            model = _load_checked(Path(folder), manifest, task, device=device, max_windows=config.batching.max_queue)
     except UNREADABLE as error:
         raise unreadable(f"{config.artifact_uri}: model/", error) from error
     warm_up(model, batch_size=config.batching.max_batch_size)
@@ -122,12 +124,14 @@ def warm_up(model: TorchModel, *, batch_size: int) -> None:
     _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
 
 
-def _load_checked(folder: Path, manifest: Manifest, task: Task[Any], *, max_windows: int) -> TorchModel:
+def _load_checked(
+    folder: Path, manifest: Manifest, task: Task[Any], *, device: torch.device, max_windows: int
+) -> TorchModel:
     model, absent = load_weights(folder, task)
     require_whole(absent)
     require_labels(model.config, manifest)
     tokenizer = load_tokenizer(folder)
-    pack_linears(model.eval())
+    place(model.eval(), device)
     vocabulary = TextTokenizer(
         tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
     )

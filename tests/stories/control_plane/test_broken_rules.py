@@ -86,6 +86,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"training": {"earlyStopping": {"metric": "span_recall"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
+    *((ModelDeployment, given, "spec.resources.gpus: Invalid value: must be at most 1 with runtime.type: Builtin") for given in ({"resources": {"gpus": 2}}, {"resources": {"gpus": 1}, "runtime": {"engine": "onnx"}})),
     (ModelDeployment, {"runtime": {"engine": "torch", "dtype": "int8"}}, "spec.runtime.dtype: Forbidden: applies only to engine: onnx"),
     *((ModelDeployment, {"image": "a", "runtime": {"type": type_} | given}, f"spec.runtime.{error}") for type_, given, error in (
         ("Custom", {"engine": "torch"}, "engine: Forbidden: applies only to type: Builtin"),

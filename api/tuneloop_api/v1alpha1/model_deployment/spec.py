@@ -92,8 +92,8 @@ class ServerResources(PodResources, ResourceAmounts):
     """CPU, memory and devices of each server pod."""
 
     gpus: Gpus | None = None
-    """Number of GPUs of each server pod, 0 to 64, for images that compute on them: the server of this release computes on CPU. With
-    `runtime.type: VLLM` they share the model (`--tensor-parallel-size`). Default: 0. For example `1`."""
+    """Number of GPUs of each server pod, 0 to 64. Our own server computes on one, with `runtime.engine: torch`; `replicas` take more. With `runtime.type: VLLM` they share the model
+    (`--tensor-parallel-size`). Default: 0, the CPU computes. For example `1`."""
     gpu_resource: GpuResource | None = None
     """Name of the extended resource that stands for one GPU: `DOMAIN/NAME`. Default: `nvidia.com/gpu`. For example `amd.com/gpu`."""
 
@@ -196,6 +196,13 @@ class ModelDeploymentSpec(PodOptions):
             ),
             message=f"Replay applies only {_TO_OUR_SERVER}; for example Hold",
         ),
+        Rule(
+            field="resources.gpus",
+            cel=f"self.?resources.?gpus.orValue(0) <= ({_IS_EXTERNAL} ? 64 : self.?runtime.?engine.orValue('auto') == 'onnx' ? 0 : 1)",
+            holds=lambda spec: spec.has_external_runtime or _gpus(spec) <= (0 if _has_onnx(spec) else 1),
+            message="must be at most 1 with runtime.type: Builtin, whose server computes on one GPU, and 0 with runtime.engine: onnx, which computes on the CPU; "
+            "for example gpus: 1 and replicas: 2",
+        ),
         not_together("replicas", "autoscaling"),
         Rule(
             field="autoscaling.signal",
@@ -255,6 +262,14 @@ class ModelDeploymentSpec(PodOptions):
 
 def _has_golden_set(spec: ModelDeploymentSpec) -> bool:
     return spec.evaluation is not None and spec.evaluation.golden_set is not None
+
+
+def _gpus(spec: ModelDeploymentSpec) -> int:
+    return (spec.resources.gpus if spec.resources else None) or 0
+
+
+def _has_onnx(spec: ModelDeploymentSpec) -> bool:
+    return spec.runtime is not None and spec.runtime.engine == "onnx"
 
 
 def _has_routers(spec: ModelDeploymentSpec) -> bool:

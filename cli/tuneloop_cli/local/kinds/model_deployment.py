@@ -23,7 +23,7 @@ def _jobs_read(deployment: Manifest) -> list[str]:
 
 
 MODEL_DEPLOYMENT = LocalKind(
-    fit=lambda manifest, _, __: without_cluster_fields(manifest),
+    fit=lambda manifest, hardware, _: without_cluster_fields(manifest, hardware),
     submission=_submission,
     first_status=lambda _, __, ___: None,
     remarks=lambda _, __, ___: [],

@@ -93,7 +93,9 @@ def server_config(
     lifecycle = deployment.spec.lifecycle or Lifecycle()
     batching = deployment.spec.batching
     # the fields of our own server; those of another image are in its command line
-    runtime = RuntimeOptions() if deployment.spec.has_external_runtime else deployment.spec.runtime or RuntimeOptions()
+    is_ours = not deployment.spec.has_external_runtime
+    runtime = (deployment.spec.runtime if is_ours else None) or RuntimeOptions()
+    resources = deployment.spec.resources
     config = ServerConfig(
         namespace=deployment.metadata["namespace"],
         name=deployment.metadata["name"],
@@ -110,12 +112,12 @@ def server_config(
         or None,
         engine=None if runtime.engine == "auto" else runtime.engine,
         dtype=None if runtime.dtype == "auto" else runtime.dtype,
+        gpus=(resources.gpus or None) if is_ours and resources else None,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
         metrics_port=metrics_port,
         startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
-    resources = deployment.spec.resources
     more = [*placement_identity(deployment.spec, deployment.spec.scheduling), *external_identity(deployment.spec)]
     pod = [deployment.spec.image, resources.to_wire() if resources else None, *more]
     return changed(config, revision=revision_of(config, pod=pod))

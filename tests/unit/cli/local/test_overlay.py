@@ -9,6 +9,7 @@ from local_manifests import fine_tune_job
 
 from tuneloop_cli.local.overlay import ANNOTATION, Hardware, overlay, without_cluster_fields
 
+NO_GPU = Hardware(gpus=0, ranks=2)
 CASES = [
     # asked for, GPUs here, ranks here -> runs with
     pytest.param({}, 0, 4, {"nodes": 1, "gpusPerNode": 0, "processesPerNode": 1}, id="the default GPU is not there"),
@@ -149,11 +150,20 @@ def test_placement_is_left_out_with_one_note_and_labels_stay():
 
 def test_a_deployment_leaves_placement_out_too():
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"replicas": 2}}
-    assert without_cluster_fields(deployment).manifest is deployment
+    assert without_cluster_fields(deployment, NO_GPU).manifest is deployment
     placed = deployment | {"spec": {"replicas": 2, "scheduling": {"priorityClassName": "a"}}}
-    fitted = without_cluster_fields(placed)
+    fitted = without_cluster_fields(placed, NO_GPU)
     assert fitted.manifest["spec"] == {"replicas": 2}
     assert fitted.lines == (f"spec.scheduling.priorityClassName: {NOTE}",)
+
+
+@pytest.mark.parametrize(("here", "kept"), [(0, {}), (1, {"gpus": 1, "gpuResource": "amd.com/gpu"})])
+def test_a_deployment_is_served_on_the_cpu_where_its_gpu_is_not_there(here, kept):
+    spec = {"replicas": 2, "resources": {"gpus": 1, "gpuResource": "amd.com/gpu", "cpu": 2}}
+    deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": spec}
+    fitted = without_cluster_fields(deployment, Hardware(gpus=here, ranks=2))
+    assert fitted.manifest["spec"]["resources"] == {"cpu": 2} | kept
+    assert fitted.lines == (() if kept else ("spec.resources.gpus: 1 -> 0, this machine has none; the CPU computes",))
 
 
 def test_the_rest_of_the_scheduling_stays():
@@ -189,7 +199,7 @@ def test_volumes_are_left_out_with_a_sentence_of_their_own():
     assert of_volumes.startswith("spec.volumes: left out, one machine mounts no Secret, ConfigMap or claim")
     assert others.startswith("spec.imagePullPolicy: left out")
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"model": {}, "volumes": volumes}}
-    assert without_cluster_fields(deployment).lines == (of_volumes,)
+    assert without_cluster_fields(deployment, NO_GPU).lines == (of_volumes,)
 
 
 def test_network_and_what_a_node_is_asked_for_are_left_out():
@@ -206,7 +216,7 @@ def test_network_and_what_a_node_is_asked_for_are_left_out():
 @pytest.mark.parametrize(("limits", "count"), [({"max": 4}, 1), ({"min": 2, "max": 4}, 2)])
 def test_one_machine_has_no_autoscaler_and_runs_the_least_servers(limits: dict[str, int], count: int) -> None:
     deployment = {"kind": "ModelDeployment", "metadata": {}, "spec": {"model": {}, "autoscaling": limits}}
-    fitted = without_cluster_fields(deployment)
+    fitted = without_cluster_fields(deployment, NO_GPU)
     assert fitted.manifest["spec"] == {"replicas": count}
     (line,) = fitted.lines
     assert line.startswith("spec.autoscaling: left out")

@@ -54,6 +54,13 @@ def test_whatever_changes_the_pod_of_another_image_makes_a_revision() -> None:
     assert len({revision(**spec) for spec in specs}) == len(specs)
 
 
+@pytest.mark.parametrize(("spec", "gpus"), [({}, 1), ({"image": "registry.example/server:1"}, 1), (CUSTOM, None)])
+def test_our_own_server_is_told_of_its_gpus_and_another_program_finds_its_own(
+    spec: dict[str, Any], gpus: int | None
+) -> None:
+    assert server_config(a_deployment(**spec, resources={"gpus": 1}), ARTIFACT).gpus == gpus
+
+
 @pytest.mark.parametrize("type_", ["Custom", "VLLM"])
 def test_local_mode_runs_no_images(type_: str) -> None:
     spec = ModelDeploymentSpec.from_wire(

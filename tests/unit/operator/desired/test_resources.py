@@ -65,7 +65,7 @@ def test_the_cpu_stages_get_nothing_of_the_training_pods() -> None:
 
 
 def test_servers_get_gpus() -> None:
-    assert serve(gpus=2)["limits"] == {"nvidia.com/gpu": "2"}
+    assert serve(gpus=1)["limits"] == {"nvidia.com/gpu": "1"}
     assert serve(gpus=1, gpuResource="amd.com/gpu")["limits"] == {"amd.com/gpu": "1"}
     assert serve(gpus=0) == {}
 
