@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from desired_pods import a_deployment
+from observed_jobs import NOW, SETTINGS
 from routed_in_memory import Routed
+
+from tuneloop_operator.decide.decision import Decision, MountFailures
+from tuneloop_operator.decide.model_deployment.deployment import decide
+from tuneloop_operator.desired.model_deployment.service import routed_service
+from tuneloop_operator.state.observed import ObservedDeployment, RouterPod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -85,6 +93,30 @@ def test_a_key_closes_an_open_deployment_at_once_and_makes_no_revision(deployed:
         assert [router.split.limits.api_key for router in deployed.routers.values()] == [True, True]
 
     live(story)
+
+
+def test_a_secret_that_is_missing_is_named_with_its_key() -> None:
+    def decided(mount_failure: str | None) -> Decision:
+        pod = RouterPod(
+            name="r",
+            uid="u",
+            created=NOW - timedelta(seconds=20),
+            waiting="ContainerCreating",
+            mount_failure=mount_failure,
+        )
+        deployment = a_deployment(model={"uri": "pvc://models/artifact"}, access=KEY)
+        routed = {("Service", "reviews"): routed_service(deployment, stable="5a")}
+        observed = ObservedDeployment(deployment=deployment, manifest={}, present=routed, router_pods=(pod,))
+        return decide(observed, now=NOW, settings=SETTINGS)
+
+    assert decided(None).needs == MountFailures(pod_uids=("u",))
+    status = decided(MISSING).status
+    assert status is not None
+    (ready,) = [found for found in status["conditions"] if found["type"] == "Ready"]
+    assert (ready["status"], ready["reason"]) == ("False", "RoutersNotReady")
+    assert ready["message"].startswith(
+        f"0 of 1 routers are ready: pod r: {MISSING}; spec.access.apiKeySecretRef: Secret clients with key api-keys is needed"
+    )
 
 
 def test_a_rate_alone_leaves_the_service_with_the_servers_until_a_router_follows(deployed: Routed) -> None:

@@ -16,7 +16,7 @@ class ApiKeyReference(SpecModel):
     """One key of a Secret in this namespace."""
 
     name: Name
-    """Name of the Secret. For example `reviews-clients`."""
+    """Name of the Secret, in the namespace of the ModelDeployment. For example `reviews-clients`."""
     key: ObjectKey
     """Key in it whose value is the API keys, one a line: 1 to 512 printable ASCII characters without spaces, 100 lines at most. For example `api-keys`."""
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from desired_pods import a_deployment
+from golden_specs import VLLM
 from observed_jobs import SETTINGS
 
+from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.desired.model_deployment.access import router_limits
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.router import router_deployment, router_settings
@@ -71,6 +73,12 @@ def test_each_router_lets_its_part_of_the_rate_through(given: Any, count: int, e
     assert limits.rate_limit is not None
     assert (limits.rate_limit.requests_per_second, limits.rate_limit.burst) == each
     assert not limits.api_key
+
+
+@pytest.mark.parametrize(("access", "reasons"), [(KEY, ["TwoKeys"]), (RATE, []), ({}, [])])
+def test_a_key_of_vllm_beside_that_of_routers_is_refused(access: Any, reasons: list[str]) -> None:
+    deployment = a_deployment(access=access, **VLLM)
+    assert [refusal.reason for refusal in deployment_refusals(deployment.spec, SETTINGS)] == reasons
 
 
 def test_servers_behind_routers_take_requests_from_routers_and_comparator_of_their_deployment_alone() -> None:
