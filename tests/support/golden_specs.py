@@ -58,6 +58,12 @@ VLLM: dict[str, Any] = {
     "resources": {"cpu": "16", "memory": "64Gi", "gpus": 2},
     "env": [{"name": "VLLM_API_KEY", "secretKeyRef": {"name": "keys", "key": "vllm"}}],
 }
+LIMITED_ACCESS: dict[str, Any] = {
+    "access": {
+        "apiKeySecretRef": {"name": "reviews-clients", "key": "api-keys"},
+        "rateLimit": {"requestsPerSecond": 50, "burst": 100},
+    }
+}
 QUEUED: dict[str, Any] = TWO_NODES | {
     "resources": {"nodes": 4, "gpusPerNode": 8},
     "scheduling": {"queueName": "team-a", "priorityClassName": "batch-low", "minNodes": 2},

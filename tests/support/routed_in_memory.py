@@ -175,7 +175,7 @@ class Routed(Deployed):
             return
         if not self.targets or self.targets[-1] != self.target:
             self.targets.append(self.target)
-            if self.target == "routers":
+            if self.target == "routers" and not self._needs_key:
                 newest = self.status["rollout"]["split"]["generation"]
                 assert any(report.in_force == newest for report in self.reports), "no router follows yet"
         if self._asked_for and self._full != 0:
@@ -186,6 +186,8 @@ class Routed(Deployed):
         if self.target != "routers":
             assert self.counts[self.target] > 0, f"the Service leads to {self.target}, which has no server"
             return
+        if self._needs_key and not self.routers:
+            return  # it is closed before there is a router
         assert {("Deployment", "api-router"), ("ConfigMap", "api-router")} <= self.router_objects
         full = min(self._full or 0, self._asked_for)
         replaces = self._replaced or self._is_replacing()
@@ -196,6 +198,11 @@ class Routed(Deployed):
                 assert f"api-{revision}-pods" in self.harness.cluster.of_kind("Service"), "routers cannot find it"
 
     @property
+    def _needs_key(self) -> bool:
+        """Whether requests need a key: nothing but a router may be asked then, ready or not."""
+        return "apiKeySecretRef" in self.stored["spec"].get("access", {})
+
+    @property
     def _asked_for(self) -> int:
         """Servers that the spec asks for at least."""
         spec = self.stored["spec"]
@@ -203,4 +210,4 @@ class Routed(Deployed):
         return least
 
     def _is_replacing(self) -> bool:
-        return bool(self.stored["spec"].get("rollout", {}).get("capacity") == "Replace")
+        return bool((self.stored["spec"].get("rollout") or {}).get("capacity") == "Replace")

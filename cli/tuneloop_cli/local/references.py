@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.names import HUB_TOKEN
+from tuneloop_cli.local import api_keys
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def missing(spec: Mapping[str, Any], environment: Mapping[str, str]) -> list[Ref
 def _references(spec: Mapping[str, Any]) -> Iterator[Reference]:
     if (spec.get("model") or {}).get("secretRef"):
         yield Reference(field="spec.model.secretRef", variable=HUB_TOKEN, is_optional=False)
+    if api_keys.needs_keys(spec):
+        yield Reference(field=api_keys.FIELD, variable=api_keys.VARIABLE, is_optional=False)
     for number, variable in enumerate(spec.get("env") or ()):
         for kind in _KINDS:
             if reference := variable.get(kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.model_deployment.access import Access
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_cli.local.cluster.pod_objects import is_router
 from tuneloop_operator.names import COMPONENT_LABEL
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def has_router(deployment: Manifest) -> bool:
-    """Whether requests to a ModelDeployment go by a router, which divides them."""
-    rollout = deployment["spec"].get("rollout")
+    """Whether requests to a ModelDeployment go by a router, which divides them or checks who asks."""
+    rollout, access = (deployment["spec"].get(field) for field in ("rollout", "access"))
+    if access is not None and Access.from_wire(access).needs_routers:
+        return True
     return rollout is not None and RolloutOptions.from_wire(rollout).has_routers
 
 

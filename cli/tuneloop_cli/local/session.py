@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from tuneloop_cli.kinds import RESOURCES
 from tuneloop_cli.local import references
+from tuneloop_cli.local.api_keys import link_keys
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
@@ -234,6 +235,7 @@ class LocalSession:
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
+        link_keys(self.node.folders.api_keys, os.environ)
         posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
             knows_job=operator.knows_job,

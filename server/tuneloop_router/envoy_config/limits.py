@@ -21,10 +21,15 @@ def filter_overrides(limits: Limits) -> Json:
         BODY_FILTER: message(FILTERS + "buffer.v3.BufferPerRoute", buffer={"max_request_bytes": limits.body_bytes})
     }
     if not limits.api_key:
-        overrides[KEYS_FILTER] = message("envoy.config.route.v3.FilterConfig", disabled=True)
+        overrides |= without_key()
     if limits.rate_limit:
         overrides[RATE_FILTER] = _rate(limits.rate_limit)
     return overrides
+
+
+def without_key() -> Json:
+    """Return, by filter, that requests need no key."""
+    return {KEYS_FILTER: message("envoy.config.route.v3.FilterConfig", disabled=True)}
 
 
 def _rate(limit: RateLimit) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_router.envoy_config.local_replies import local_replies
 from tuneloop_router.envoy_config.typed import FILTERS, Json, tcp_address, typed
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def listener(
         **routes,
         http_filters=[*filters, router],
         access_log=list(loggers),
-        local_reply_config={"body_format": {"json_format": _ERROR}},
+        local_reply_config=local_replies(),
         # the peer's address counts, and no peer is trusted to be a proxy of ours
         use_remote_address=True,
         normalize_path=True,
@@ -64,7 +65,3 @@ def listener(
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [{"filters": [manager]}],
     }
-
-
-_ERROR = {"error": {"code": "%RESPONSE_CODE%", "type": "router", "message": "%LOCAL_REPLY_BODY%"}}
-"""The body of an answer that the proxy gives itself."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from tuneloop_router.envoy_config.clusters import comparator_cluster_name, target_cluster_name
 from tuneloop_router.envoy_config.hosts import virtual_hosts
-from tuneloop_router.envoy_config.limits import filter_overrides
+from tuneloop_router.envoy_config.limits import filter_overrides, without_key
 from tuneloop_router.envoy_config.typed import Json, message, percent, typed
-from tuneloop_router.split import KEY_HEADERS
+from tuneloop_router.split import KEY_HEADERS, READYZ
 
 if TYPE_CHECKING:
     from tuneloop_router.split import Shadow, Split, Sticky
@@ -18,6 +18,7 @@ ROUTES = "split"
 REVISION_HEADER = "x-tuneloop-revision"
 RETRY_HEADER = "x-tuneloop-retry"
 """A server's answer 503 with this header may be repeated."""
+_PROBE_PATHS = ("/healthz", READYZ)
 REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
 """Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
 
@@ -27,6 +28,7 @@ def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
     own_host = bool(hosts)
     everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None, own_host=own_host)}
     sticky = [_sticky_route(split, split.sticky, own_host=own_host)] if split.sticky else []
+    probes = _probes(everybody["route"]) if split.limits.api_key else []
     name = f"generation-{split.generation}"  # with an equal body Envoy would keep the old version
     filters = filter_overrides(split.limits)
     return {
@@ -35,7 +37,9 @@ def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
             message(
                 "envoy.config.route.v3.RouteConfiguration",
                 name=ROUTES,
-                virtual_hosts=virtual_hosts(name, [*sticky, everybody], hosts, typed_per_filter_config=filters),
+                virtual_hosts=virtual_hosts(
+                    name, [*probes, *sticky, everybody], hosts, typed_per_filter_config=filters
+                ),
                 request_headers_to_remove=[REVISION_HEADER],
                 response_headers_to_remove=[RETRY_HEADER],
                 response_headers_to_add=[
@@ -48,6 +52,15 @@ def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
             )
         ],
     }
+
+
+def _probes(action: Json) -> list[Json]:
+    """Return the routes of the pages by which load balancers in front of the routers ask for the health: they have no key."""
+    get = [{"name": ":method", "string_match": {"exact": "GET"}}]
+    return [
+        {"match": {"path": path, "headers": get}, "route": action, "typed_per_filter_config": without_key()}
+        for path in _PROBE_PATHS
+    ]
 
 
 def _sticky_route(split: Split, sticky: Sticky, *, own_host: bool) -> Json:

@@ -57,6 +57,10 @@ NEEDS: dict[str, Node] = {
     },
     "spec.runtime.maxModelTokens": {"spec.image": "a", "spec.runtime.type": "VLLM"},
     "spec.model.pin": {"spec.rollout": {}},
+    "spec.access.apiKeySecretRef.name": {"spec.access.apiKeySecretRef.key": "a"},
+    "spec.access.apiKeySecretRef.key": {"spec.access.apiKeySecretRef.name": "a"},
+    "spec.access.rateLimit.burst": {"spec.access.rateLimit.requestsPerSecond": 5},
+    "spec.access.networkPolicy": {"spec.access.rateLimit.requestsPerSecond": 5},
     "spec.autoscaling.min": {"spec.autoscaling.max": 10},
     "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }

@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.model_deployment.access import Access, ApiKeyReference
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
@@ -136,6 +137,8 @@ class ModelDeploymentSpec(PodOptions):
     """What revisions are judged on beside the requests of clients. For example `{goldenSet: {uri: pvc://models/golden.jsonl}}`."""
     expose: Expose | None = None
     """How clients reach the servers. For example `{stickyHeader: x-user}`."""
+    access: Access | None = None
+    """Who may ask the servers, and how often. For example `{apiKeySecretRef: {name: reviews-clients, key: api-keys}, rateLimit: {requestsPerSecond: 50}}`."""
     scheduling: Placement | None = None
     """On which nodes the server pods run. For example `{nodeSelector: {pool: serving}}`."""
 
@@ -143,6 +146,16 @@ class ModelDeploymentSpec(PodOptions):
     def has_external_runtime(self) -> bool:
         """Whether an image that is not ours serves the model."""
         return self.runtime is not None and self.runtime.is_external
+
+    @property
+    def api_key_secret_ref(self) -> ApiKeyReference | None:
+        """The Secret with the keys of clients; None: a request needs no key."""
+        return None if self.access is None else self.access.api_key_secret_ref
+
+    @property
+    def has_limited_access(self) -> bool:
+        """Whether routers check requests before servers get them, whatever the strategy of roll-outs is."""
+        return self.access is not None and self.access.needs_routers
 
     rules = (
         *ADAPTER_RULES,

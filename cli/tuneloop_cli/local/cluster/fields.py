@@ -84,6 +84,13 @@ _POD_INERT = {
     "volumes[].projected.sources[].serviceAccountToken.expirationSeconds": "the token is good on loopback, for this session",
 }
 
+_ROUTER_HONOURED = {"volumes[].secret.items[].path": "the file with the API keys of clients"}
+_ROUTER_INERT = {
+    f"volumes[].secret.{field}": "the file that TUNELOOP_API_KEYS_FILE names stands for the Secret"
+    for field in ("secretName", "items[].key")
+}
+"""Of the pods of Deployments alone: jobs have no Secret as a volume here."""
+
 _TEMPLATE = {"template.metadata.labels": "the pods'", "template.metadata.annotations": "the pods'"}
 
 
@@ -96,7 +103,7 @@ HONOURED: dict[str, dict[str, str]] = {
     "ConfigMap": {"data": "the files of a volume", "immutable": "a change is refused"},
     "Service": {},
     "NetworkPolicy": {},
-    "Pod": _below("spec", _POD_HONOURED),
+    "Pod": _below("spec", _POD_HONOURED | _ROUTER_HONOURED),
     "Job": _below(
         "spec",
         {
@@ -110,21 +117,23 @@ HONOURED: dict[str, dict[str, str]] = {
         | _TEMPLATE
         | _below("template.spec", _POD_HONOURED),
     ),
-    "Deployment": _below("spec", {"replicas": "that many pods"} | _TEMPLATE | _below("template.spec", _POD_HONOURED)),
+    "Deployment": _below(
+        "spec", {"replicas": "that many pods"} | _TEMPLATE | _below("template.spec", _POD_HONOURED | _ROUTER_HONOURED)
+    ),
 }
 """What each field does here, by kind."""
 
 INERT: dict[str, dict[str, str]] = {
     "Service": {"spec": f"servers are reached on 127.0.0.1; the address stands in the annotation {LOCAL_URL}"},
     "NetworkPolicy": {"spec": "nothing listens beyond loopback"},
-    "Pod": _below("spec", _POD_INERT),
+    "Pod": _below("spec", _POD_INERT | _ROUTER_INERT),
     "Job": _below("spec.template.spec", _POD_INERT),
     "Deployment": {
         "spec.selector": "pods are found by their owner",
         "spec.strategy": "all pods are replaced at once",
         "spec.progressDeadlineSeconds": "servers that do not come up are shown as they are",
     }
-    | _below("spec.template.spec", _POD_INERT),
+    | _below("spec.template.spec", _POD_INERT | _ROUTER_INERT),
 }
 """Why each field has no effect here, by kind."""
 

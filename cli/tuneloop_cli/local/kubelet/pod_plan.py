@@ -60,6 +60,11 @@ class Folders:
         """The folder with the session's token."""
         return self.root / "secrets"
 
+    @property
+    def api_keys(self) -> Path:
+        """The folder with the API keys of clients."""
+        return self.root / "api-keys"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessPlan:
@@ -157,6 +162,8 @@ def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[d
             fixed[path] = folders.pod(pod) / volume["name"]
         elif "projected" in volume:
             fixed[path] = folders.secrets
+        elif "secret" in volume:  # of a router: volumes of users are left out
+            fixed[path] = folders.api_keys
         else:
             fixed[path] = folders.claim(volume["persistentVolumeClaim"]["claimName"])
     return scratch, fixed

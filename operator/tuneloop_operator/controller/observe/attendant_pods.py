@@ -10,15 +10,20 @@ from tuneloop_operator.names import COMPARATOR, COMPARATOR_CONTAINER, COMPONENT_
 from tuneloop_operator.state.observed import ComparatorPod, RouterPod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tuneloop_operator.cluster import Manifest
 
 
-def router_pods(children: Iterable[Manifest]) -> tuple[RouterPod, ...]:
-    """Return the pods of routers that stay, by name."""
+def router_pods(children: Iterable[Manifest], *, mount_failures: Mapping[str, str]) -> tuple[RouterPod, ...]:
+    """Return the pods of routers that stay, by name. mount_failures: what was read of them, by uid."""
     pods = _staying(children, component=ROUTER)
-    return tuple(RouterPod(**common_fields(pod, own=ROUTER_CONTAINER)) for pod in pods)
+    return tuple(
+        RouterPod(
+            **common_fields(pod, own=ROUTER_CONTAINER), mount_failure=mount_failures.get(pod["metadata"].get("uid", ""))
+        )
+        for pod in pods
+    )
 
 
 def comparator_pods(children: Iterable[Manifest]) -> tuple[ComparatorPod, ...]:

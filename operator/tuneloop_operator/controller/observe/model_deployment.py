@@ -37,7 +37,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         adapter_sources={job: found for job, found in adapter_sources.items() if found is not None},
-        router_pods=router_pods(children),
+        router_pods=router_pods(children, mount_failures=facts.mount_failures),
         comparator_pods=comparator_pods(children),
         present=present_children(children, uid=uid),
         pods=_server_pods(children, facts),

@@ -27,6 +27,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
     return (
         *_no_artifact(spec, settings),
         *_external_locally(spec, settings),
+        *_two_keys(spec),
         *pod_refusals(spec, spec.scheduling),
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
@@ -62,6 +63,22 @@ def _external_locally(spec: ModelDeploymentSpec, settings: OperatorSettings) -> 
             allowed="local mode runs no images: it serves with Builtin, and Custom and VLLM need a cluster",
             example="type: Builtin",
         )
+
+
+def _two_keys(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
+    """Yield a key of vLLM's own beside that of the routers, which take the key of a request away: vLLM would refuse what they let through."""
+    is_vllm = spec.runtime is not None and spec.runtime.type == "VLLM"
+    if not is_vllm or spec.api_key_secret_ref is None:
+        return
+    for number, variable in enumerate(spec.env or ()):
+        if variable.name == "VLLM_API_KEY":
+            yield Refusal(
+                reason="TwoKeys",
+                field=f"spec.env[{number}].name",
+                given=variable.name,
+                allowed="routers check spec.access.apiKeySecretRef and take the key away before vLLM, which would ask for it again; leave one of the two out",
+                example="access.apiKeySecretRef alone",
+            )
 
 
 def _adapters(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:

@@ -17,7 +17,8 @@ from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.pin import pin_refusals
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
-from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
+from tuneloop_operator.decide.model_deployment.rollout_spec import has_rollouts
+from tuneloop_operator.decide.model_deployment.routed import policy_of_servers
 from tuneloop_operator.decide.model_deployment.routing import surplus_router_objects
 from tuneloop_operator.decide.model_deployment.scaling import (
     autoscaler_objects,
@@ -33,7 +34,6 @@ from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
-from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
 from tuneloop_operator.desired.model_deployment.startup import default_startup_seconds
@@ -46,6 +46,7 @@ from tuneloop_operator.status.model_deployment.rollout import shown as shown_wit
 from tuneloop_operator.status.model_deployment.rollout import with_rollout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.observed import ObservedDeployment, ServerPod
+    from tuneloop_operator.state.observed import ObservedDeployment, ObservedPod, ServerPod
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """Between these the kubelet goes to and fro."""
@@ -83,7 +84,7 @@ def _as_it_is(
     observed: ObservedDeployment, status: ModelDeploymentStatus, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
     """Return the decision with which no other revision is taken up. A roll-out that is under way goes on, or back."""
-    if observed.deployment.spec.rollout is None or rolled.memory_of(observed) is None:
+    if not has_rollouts(observed.deployment) or rolled.memory_of(observed) is None:
         return _only_status(observed, status)
     return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
 
@@ -91,19 +92,31 @@ def _as_it_is(
 def _with_config(
     observed: ObservedDeployment, config: ServerConfig, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
-    pods, has_volumes = _pods(observed, config), has_given_volumes(observed.deployment.spec, settings)
-    if observed.blocker is None and (uids := unread_mounts(pods, is_expected=has_volumes, now=now)):
-        return Decision(needs=MountFailures(pod_uids=uids))
+    volumes = _pods_with_volumes(observed, config, settings=settings)
+    uids = [uid for pods, has in volumes for uid in unread_mounts(pods, is_expected=has, now=now)]
+    if observed.blocker is None and uids:
+        return Decision(needs=MountFailures(pod_uids=tuple(uids)))
     serving = _serving(observed, config)
-    if observed.deployment.spec.rollout is not None:
+    if has_rollouts(observed.deployment):
         show = partial(shown_with_rollout, observed, serving, now=now, settings=settings)
         decision = rolled.decide(observed, config, show, now=now, settings=settings)
     elif observed.blocker is not None:
         return _only_status(observed, shown(observed, serving, now=now, settings=settings))
     else:
         decision = _decided(observed, config, serving, now=now, settings=settings)
-    mounts = mounts_in(pods, is_expected=has_volumes, now=now)
-    return replace(decision, requeue_after=_sooner(decision.requeue_after, mounts))
+    mounts = [mounts_in(pods, is_expected=has, now=now) for pods, has in volumes]
+    return replace(decision, requeue_after=_sooner(decision.requeue_after, *mounts))
+
+
+def _pods_with_volumes(
+    observed: ObservedDeployment, config: ServerConfig, *, settings: OperatorSettings
+) -> list[tuple[Sequence[ObservedPod], bool]]:
+    """Return the servers and the routers, with whether they have volumes that others fill: those of the spec, and the keys of clients."""
+    has_keys = observed.deployment.spec.api_key_secret_ref is not None and not settings.local
+    return [
+        (_pods(observed, config), has_given_volumes(observed.deployment.spec, settings)),
+        (observed.router_pods, has_keys),
+    ]
 
 
 def _decided(
@@ -115,7 +128,7 @@ def _decided(
     counts, servers = known_counts(observed, wanted), revision_servers(observed, config, settings=settings)
     owned = owned_by_autoscaler(observed, wanted)
     desired = [
-        *([] if settings.local else [_policy(observed, settings=settings)]),
+        *([] if settings.local else [policy_of_servers(observed, settings=settings)]),
         with_number(
             servers,
             _stored(observed, servers),
@@ -223,16 +236,12 @@ def _other_revisions(observed: ObservedDeployment, revision: str) -> tuple[Delet
     )
 
 
-def _policy(observed: ObservedDeployment, *, settings: OperatorSettings) -> Manifest:
-    return server_policy(observed.deployment, settings=settings, other_ports=ports_of_revisions(observed))
-
-
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
 
 
-def _sooner(first: float | None, second: float | None) -> float | None:
-    return min((wait for wait in (first, second) if wait is not None), default=None)
+def _sooner(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _only_status(observed: ObservedDeployment, status: ModelDeploymentStatus) -> Decision:

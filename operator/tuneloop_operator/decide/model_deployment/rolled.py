@@ -24,7 +24,7 @@ from tuneloop_operator.decide.model_deployment.rollout_facts import (
     facts_of,
     unknown_command,
 )
-from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
+from tuneloop_operator.decide.model_deployment.routed import policy_of_servers
 from tuneloop_operator.decide.model_deployment.routing import (
     front_service,
     router_objects,
@@ -41,7 +41,6 @@ from tuneloop_operator.decide.model_deployment.scaling import (
 )
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
-from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service
 from tuneloop_operator.desired.model_deployment.serving import server_config_map
 from tuneloop_operator.names import REVISION_LABEL
@@ -143,7 +142,7 @@ def _missing(
 ) -> tuple[Manifest, ...]:
     """Return what is not there as it should be. Of another revision than the spec asks for, only the number of servers can change."""
     deployment = observed.deployment
-    desired = [] if settings.local else [_policy(observed, settings=settings)]
+    desired = [] if settings.local else [policy_of_servers(observed, settings=settings)]
     if config is not None and config.revision in counts:
         made, revision = revision_servers(observed, config, settings=settings), config.revision
         is_owned = revision in owned
@@ -223,10 +222,6 @@ def _revisions(
         )
         for name in names
     )
-
-
-def _policy(observed: ObservedDeployment, *, settings: OperatorSettings) -> Manifest:
-    return server_policy(observed.deployment, settings=settings, other_ports=ports_of_revisions(observed))
 
 
 def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None:

@@ -56,8 +56,8 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
 
 
 def _digest(spec: ModelDeploymentSpec) -> str:
-    """Return the digest without what says how many servers there are: whoever changes that asks for no other revision."""
-    wire = {name: value for name, value in spec.to_wire().items() if name != "autoscaling"}
+    """Return the digest without what says how many servers there are, and who may ask them: whoever changes that asks for no other revision."""
+    wire = {name: value for name, value in spec.to_wire().items() if name not in {"autoscaling", "access"}}
     return digest_of(wire | {"replicas": None})
 
 
@@ -65,8 +65,13 @@ def _autoscaling(scaling: AutoscalingOptions | None) -> Autoscaling | None:
     return None if scaling is None else Autoscaling(minimum=scaling.least, maximum=scaling.max)
 
 
+def has_rollouts(deployment: ModelDeployment) -> bool:
+    """Whether revisions are rolled out with a memory: `spec.rollout` asks for it, and routers need it."""
+    return deployment.spec.rollout is not None or deployment.spec.has_limited_access
+
+
 def strategy_of(deployment: ModelDeployment) -> Strategy:
-    """Return the strategy of the next roll-out. Without `spec.rollout` there is no router."""
+    """Return the strategy of the next roll-out. Without `spec.rollout` the requests are never divided."""
     options = deployment.spec.rollout
     return Strategy.RECREATE if options is None else Strategy(options.strategy or "Canary")
 

@@ -8,6 +8,7 @@ from tuneloop_api.wire.canonical import digest_of
 from tuneloop_operator.decide.model_deployment.rollout.facts import SERVICE
 from tuneloop_operator.decide.model_deployment.rollout.state import Router, Strategy
 from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of, strategy_of
+from tuneloop_operator.desired.model_deployment.access import router_limits
 from tuneloop_operator.names import COMPONENT_LABEL, REVISION_LABEL, ROUTER, STABLE_REVISION
 
 if TYPE_CHECKING:
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 
 
 def has_routers(deployment: ModelDeployment, strategy: str) -> bool:
-    """Whether a deployment has routers. strategy: of its current roll-out; routers come before the first one that needs them, and go after the last."""
-    return strategy != Strategy.RECREATE or strategy_of(deployment) is not Strategy.RECREATE
+    """Whether a deployment has routers. strategy: of its current roll-out; routers come before the first one that needs them, and go after the last.
+
+    Limits of access need them whatever the strategy is.
+    """
+    strategies = {Strategy(strategy), strategy_of(deployment)}
+    return deployment.spec.has_limited_access or strategies != {Strategy.RECREATE}
+
+
+def router_count(observed: ObservedDeployment, *, is_local: bool) -> int:
+    """Return how many routers a deployment gets: a second one where there may be a second server."""
+    spec = observed.deployment.spec
+    most = spec.least_servers if spec.autoscaling is None else spec.autoscaling.max
+    return 2 if not is_local and most > 1 else 1
 
 
 def leads_to_routers(observed: ObservedDeployment) -> bool:
@@ -77,10 +89,11 @@ def routing_digest(observed: ObservedDeployment, rollout: Rollout | None, *, is_
         {(pod.revision, pod.port) for pod in observed.pods if pod.revision in named and pod.port is not None}
     )
     copies = sorted(pod.port for pod in observed.comparator_pods if is_local and pod.port is not None)
-    parts = (
-        [header, ports, copies] if copies else [header, ports]
-    )  # without a comparator the digest is that of earlier releases
-    return digest_of(parts)[:16] if header or ports or copies else ""
+    count = router_count(observed, is_local=is_local)
+    limits = router_limits(observed.deployment, routers=count)
+    # without a comparator and without limits the digest is that of earlier releases
+    more = [*([copies] if copies or limits else []), *([limits.to_wire()] if limits else [])]
+    return digest_of([header, ports, *more])[:16] if header or ports or more else ""
 
 
 def _router(name: str, report: RouterReport | None, *, wanted: int | None) -> Router:

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.decide.decision import Deletion
 from tuneloop_operator.decide.model_deployment.rollout.memory import written
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
-from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
-from tuneloop_operator.decide.model_deployment.routed import addresses_of, comparator_address, endpoints_by_revision
-from tuneloop_operator.decide.model_deployment.router_facts import has_routers, leads_to_routers, reporting_routers
+from tuneloop_operator.decide.model_deployment.routed import endpoints_by_revision, split_with
+from tuneloop_operator.decide.model_deployment.router_facts import (
+    has_routers,
+    leads_to_routers,
+    reporting_routers,
+    router_count,
+)
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.desired.model_deployment.disruption import router_budgets
 from tuneloop_operator.desired.model_deployment.router import router_config_map, router_deployment, router_policy
@@ -23,7 +27,6 @@ from tuneloop_operator.desired.model_deployment.service import (
     routed_service,
     stable_service,
 )
-from tuneloop_operator.desired.model_deployment.split import router_split
 from tuneloop_operator.names import COMPONENT_LABEL, REVISION_LABEL, ROUTER, router_name
 from tuneloop_operator.status.model_deployment.rollout import ShownRouters
 
@@ -50,17 +53,10 @@ def router_objects(
     deployment = observed.deployment
     if not has_routers(deployment, rollout.strategy):
         return ()
-    status, endpoints_of = written(rollout), endpoints_by_revision(observed)
-    split = router_split(
-        deployment,
-        status,
-        sticky_header=sticky_header_of(deployment),
-        address_of=addresses_of(observed, settings=settings),
-        endpoints_of=endpoints_of,
-        comparator=comparator_address(observed, settings=settings),
-    )
+    endpoints_of = endpoints_by_revision(observed)
+    split = split_with(observed, written(rollout), settings=settings)
     policies = () if settings.local else (router_policy(deployment, settings=settings),)
-    count = router_count(observed, settings=settings)
+    count = router_count(observed, is_local=settings.local)
     return (
         *policies,
         *(
@@ -79,13 +75,6 @@ def router_objects(
     )
 
 
-def router_count(observed: ObservedDeployment, *, settings: OperatorSettings) -> int:
-    """Return how many routers a deployment gets: a second one where there may be a second server."""
-    spec = observed.deployment.spec
-    most = spec.least_servers if spec.autoscaling is None else spec.autoscaling.max
-    return 2 if not settings.local and most > 1 else 1
-
-
 def shown_routers(observed: ObservedDeployment, rollout: Rollout, *, settings: OperatorSettings) -> ShownRouters | None:
     """Return the routers as the status shows them; None for a deployment without routers."""
     if not has_routers(observed.deployment, rollout.strategy):
@@ -94,9 +83,17 @@ def shown_routers(observed: ObservedDeployment, rollout: Rollout, *, settings: O
     return ShownRouters(
         carry=leads_to_routers(observed),
         ready=sum(pod.ready for pod in observed.router_pods),
-        count=router_count(observed, settings=settings),
-        trouble=trouble_of(observed.router_pods, stored.get("status") or {}).message,
+        count=router_count(observed, is_local=settings.local),
+        trouble=_with_key(observed, trouble_of(observed.router_pods, stored.get("status") or {}).message),
     )
+
+
+def _with_key(observed: ObservedDeployment, trouble: str) -> str:
+    """Return the trouble of routers, with the Secret and the key that they need: the kubelet names the one or the other."""
+    reference = observed.deployment.spec.api_key_secret_ref
+    if reference is None or not any(pod.mount_failure for pod in observed.router_pods):
+        return trouble
+    return f"{trouble}; spec.access.apiKeySecretRef: Secret {reference.name} with key {reference.key} is needed"
 
 
 def surplus_router_objects(observed: ObservedDeployment, rollout: Rollout | None) -> tuple[Deletion, ...]:
@@ -115,8 +112,11 @@ def surplus_router_objects(observed: ObservedDeployment, rollout: Rollout | None
 
 
 def _may_lead_to_routers(observed: ObservedDeployment, rollout: Rollout, *, settings: OperatorSettings) -> bool:
-    """Whether requests go by routers: they do already, or a ready one follows what is wanted."""
-    if rollout.strategy is Strategy.RECREATE:
+    """Whether requests go by routers: they do already, or a ready one follows what is wanted. Where a key is needed nothing else checks it."""
+    spec = observed.deployment.spec
+    if spec.api_key_secret_ref is not None:
+        return True
+    if rollout.strategy is Strategy.RECREATE and not spec.has_limited_access:
         return False
     if leads_to_routers(observed):
         return True

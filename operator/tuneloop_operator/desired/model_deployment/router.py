@@ -21,6 +21,7 @@ from tuneloop_operator.desired.common.metadata import defaults_annotation, deplo
 from tuneloop_operator.desired.common.network_policy import network_policy
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import CONFIG_DIRECTORY, container_security, image_of, pod_security
+from tuneloop_operator.desired.model_deployment.access import api_keys_path, api_keys_volumes
 from tuneloop_operator.desired.model_deployment.disruption import apart
 from tuneloop_operator.names import DATA_DIGEST, ROUTER_CONTAINER, router_labels, router_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
@@ -54,6 +55,7 @@ def router_settings(deployment: ModelDeployment, settings: OperatorSettings) -> 
             ca_path=f"{CONFIG_DIRECTORY}/{_CA_FILE}",
             token_path=settings.token_path,
         ),
+        api_keys_path=api_keys_path(deployment),
         drain_seconds=max(seconds(lifecycle.drain or "45s"), 1),
     )
 
@@ -117,6 +119,7 @@ def _pod(
     deployment: ModelDeployment, *, image: str, labels: dict[str, str], settings: OperatorSettings
 ) -> dict[str, Any]:
     spec = deployment.spec
+    keys, key_mounts = api_keys_volumes(deployment)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -145,6 +148,7 @@ def _pod(
                     {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
                     {"name": "token", "mountPath": TOKEN_DIRECTORY, "readOnly": True},
                     {"name": "run", "mountPath": _FOLDER},
+                    *key_mounts,
                 ],
             }
         ],
@@ -153,6 +157,7 @@ def _pod(
             {"name": "token", "projected": {"sources": [{"serviceAccountToken": _token(deployment)}]}},
             # in memory: it may hold the keys of clients
             {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+            *keys,
         ],
     }
 

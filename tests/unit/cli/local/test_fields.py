@@ -87,7 +87,7 @@ def test_no_field_is_both_honoured_and_without_effect():
 
 def test_every_manifest_of_the_operator_is_taken():
     from tuneloop_api.contract.router import RouterSplit
-    from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+    from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment, ModelDeploymentSpec
     from tuneloop_operator.desired.common import storage
     from tuneloop_operator.desired.fine_tune_job.config_map import run_config_map
     from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
@@ -114,6 +114,13 @@ def test_every_manifest_of_the_operator_is_taken():
             "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}},
         }
     )
+    with_key = served.model_copy(
+        update={
+            "spec": ModelDeploymentSpec.from_wire(
+                served.spec.to_wire() | {"access": {"apiKeySecretRef": {"name": "a", "key": "b"}}}
+            )
+        }
+    )
     config = serving.server_config(served, serving.ArtifactReference(uri="pvc://demo/artifact", digest=None))
     split = RouterSplit(generation=1, deployment="reviews", revisions=[])
     made = [
@@ -130,6 +137,7 @@ def test_every_manifest_of_the_operator_is_taken():
         routed_service(served, stable="abc"),
         router_config_map(served, split, settings=settings),
         router_deployment(served, image="none", replicas=1, settings=settings),
+        router_deployment(with_key, image="none", replicas=1, settings=settings),
     ]
     for manifest in made:
         check_fields(manifest)

@@ -28,6 +28,17 @@ def test_a_roll_out_has_a_router_unless_it_is_recreate(rollout, routed):
     assert has_router(deployment(rollout)) is routed
 
 
+@pytest.mark.parametrize(
+    ("access", "routed"),
+    [({}, False), ({"rateLimit": {"requestsPerSecond": 5}}, True), ({"apiKeySecretRef": {"name": "a", "key": "b"}}, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("rollout", [None, {"strategy": "Recreate"}])
+def test_a_deployment_whose_access_is_limited_has_a_router_whatever_its_roll_out_is(access, routed, rollout):
+    manifest = deployment(rollout)
+    manifest["spec"]["access"] = access
+    assert has_router(manifest) is routed
+
+
 @pytest.mark.parametrize("without", [None, deployment(), deployment({"strategy": "Recreate"})])
 def test_without_a_router_users_call_a_server(without):
     assert [answers_users(found, without) for found in (SERVER, pod(), ROUTER, COMPARATOR)] == [

@@ -29,14 +29,16 @@ def pod(name: str = "api-router-a", *, labels: dict[str, str] = LABELS, **fields
     ],
 )
 def test_routers_are_the_pods_in_which_one_runs_or_may_start(manifest: dict[str, Any], counts: bool) -> None:
-    assert bool(router_pods([manifest])) is counts
+    assert bool(router_pods([manifest], mount_failures={})) is counts
 
 
 def test_a_router_is_seen_with_its_readiness_and_what_keeps_it_from_running() -> None:
     waiting = {"name": "router", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
     beside = {"name": "mesh", "state": {"running": {}}}
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    first, second = router_pods([pod("b", status=ready), pod("a", status={"containerStatuses": [beside, waiting]})])
+    first, second = router_pods(
+        [pod("b", status=ready), pod("a", status={"containerStatuses": [beside, waiting]})], mount_failures={}
+    )
     assert (first.name, first.ready, first.waiting, first.waiting_message) == ("a", False, "ErrImagePull", "no such image")  # fmt: skip
     assert (second.name, second.ready, second.waiting) == ("b", True, "")
 
@@ -48,4 +50,4 @@ def test_the_pod_of_a_comparator_is_none_of_a_router_and_has_its_port_in_local_m
     ended = pod("api-comparator-b", labels=labels, status={"phase": "Failed"})
     (found,) = comparator_pods([beside, ended, pod()])
     assert (found.name, found.port) == ("api-comparator-a", 5009)
-    assert [router.name for router in router_pods([beside, pod()])] == ["api-router-a"]
+    assert [router.name for router in router_pods([beside, pod()], mount_failures={})] == ["api-router-a"]

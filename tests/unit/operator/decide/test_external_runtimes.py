@@ -17,9 +17,8 @@ from tuneloop_operator.controller.observe.model_deployment import observe, serve
 from tuneloop_operator.controller.splits import Splits
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
-from tuneloop_operator.decide.model_deployment.routed import ports_of_revisions
+from tuneloop_operator.decide.model_deployment.routed import policy_of_servers
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
-from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.serving import ArtifactReference, server_config
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import Facts, ObservedDeployment
@@ -114,7 +113,7 @@ def observed(*children: dict[str, Any], **spec: Any) -> ObservedDeployment:
 def test_the_policy_lets_clients_reach_the_servers_of_every_revision() -> None:
     old = CUSTOM | {"runtime": {"type": "Custom", "endpoints": {"port": 8000, "metricsPort": 9000}}}
     found = observed(stored("r1", **old))
-    policy = server_policy(found.deployment, settings=SETTINGS, other_ports=ports_of_revisions(found))
+    policy = policy_of_servers(found, settings=SETTINGS)
     (rule,) = policy["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == [8000, 8080, 8081, 9000]
 

@@ -14,8 +14,8 @@ from tuneloop_operator.decide.model_deployment.rollout.rollout import decide
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rollout, Router, Split, Strategy
 from tuneloop_operator.decide.model_deployment.rollout_facts import facts_of
 from tuneloop_operator.decide.model_deployment.routed import split_of
-from tuneloop_operator.decide.model_deployment.router_facts import reporting_routers, routing_digest
-from tuneloop_operator.decide.model_deployment.routing import front_service, router_count, router_objects
+from tuneloop_operator.decide.model_deployment.router_facts import reporting_routers, router_count, routing_digest
+from tuneloop_operator.decide.model_deployment.routing import front_service, router_objects
 from tuneloop_operator.desired.model_deployment.service import routed_service
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import ComparatorPod, ObservedDeployment, RouterPod, ServerPod
@@ -139,7 +139,7 @@ def test_nothing_is_made_for_recreate() -> None:
     (1, CLUSTER, 1), (2, CLUSTER, 2), (9, CLUSTER, 2), (0, CLUSTER, 1), (9, LOCAL, 1),
 ])  # fmt: skip
 def test_a_second_router_stands_beside_a_second_server(replicas: int, settings: OperatorSettings, count: int) -> None:
-    assert router_count(observed(spec={"replicas": replicas}), settings=settings) == count
+    assert router_count(observed(spec={"replicas": replicas}), is_local=settings.local) == count
 
 
 @pytest.mark.parametrize(("report", "router"), [

@@ -11,6 +11,7 @@ import yaml
 from golden_specs import (
     CUSTOM,
     FOURTH_ATTEMPT,
+    LIMITED_ACCESS,
     MINIMAL,
     ON_HOST_NETWORK,
     PLACED,
@@ -34,6 +35,7 @@ from tuneloop_operator.desired.fine_tune_job.network_policy import job_policy
 from tuneloop_operator.desired.fine_tune_job.service import rendezvous_service
 from tuneloop_operator.desired.fine_tune_job.stage_job import stage_job
 from tuneloop_operator.desired.fine_tune_job.train_job import train_job
+from tuneloop_operator.desired.model_deployment.access import router_limits
 from tuneloop_operator.desired.model_deployment.autoscaler import autoscaler
 from tuneloop_operator.desired.model_deployment.comparator import (
     comparator_config,
@@ -262,6 +264,30 @@ def policies_with_egress() -> list[dict[str, Any]]:
     ]
 
 
+def children_with_limited_access() -> list[dict[str, Any]]:
+    """The routers of a deployment with a key and a rate, which has no roll-out, and the policy of its servers."""
+    manifest = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
+        "spec": SERVING | LIMITED_ACCESS,
+    }
+    deployment = ModelDeployment.from_wire(manifest)
+    rollout = RolloutStatus.from_wire(
+        {
+            "strategy": "Recreate",
+            "stable": "03ab0000",
+            "split": {"generation": 1, "weights": [{"revision": "03ab0000", "weight": 100}]},
+        }
+    )
+    split = router_split(deployment, rollout, limits=router_limits(deployment, routers=2))
+    return [
+        router_config_map(deployment, split, settings=SETTINGS),
+        router_deployment(deployment, image="registry.example/router:1", replicas=2, settings=SETTINGS),
+        server_policy(deployment, settings=SETTINGS, is_behind_routers=True),
+    ]
+
+
 EXAMPLES = {
     "minimal": lambda: job_children("reviews", MINIMAL, SETTINGS),
     "two-node-lora": lambda: job_children(
@@ -273,6 +299,7 @@ EXAMPLES = {
     "custom-runtime": lambda: serving_children(CUSTOM),
     "vllm": lambda: serving_children(VLLM),
     "routed": routed_children,
+    "limited-access": children_with_limited_access,
     "compared": compared_children,
     "autoscaled": autoscaled_children,
     "placed": placed_children,
