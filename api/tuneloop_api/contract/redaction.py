@@ -11,7 +11,7 @@ from tuneloop_api.wire.names import SECRET_VARIABLES
 from tuneloop_api.wire.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 6
@@ -29,11 +29,11 @@ _SECRET_PATTERNS = (
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def last_lines(lines: Sequence[str]) -> list[str]:
-    """Return the last 20 lines that are not blank, each cut to 200 characters, without secrets and control characters."""
+def last_lines(lines: Iterable[str], *, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the last 20 lines that are not blank, each cut to 200 characters, without secrets and control characters. environment: as in `redact`."""
     plain = (printable(_CONTROL.sub("", line).rstrip()) for line in lines)
     newest = [line for line in plain if line][-MOST_LAST_LINES:]
-    return [_cut(redact(line)) for line in newest]
+    return [_cut(redact(line, environment)) for line in newest]
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuneloop_trainer.redaction import last_lines, redact
+from tuneloop_api.contract.redaction import last_lines, redact
 
 
 def test_the_newest_lines_are_kept_short_and_plain():
