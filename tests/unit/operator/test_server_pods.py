@@ -127,6 +127,8 @@ def test_an_artifact_that_is_not_there_is_named_in_the_words_of_the_server_and_i
             await harness.settle(later=700)
             change(harness, name, server({"running": {}}, lastState=crashed))
             await harness.settle()
+        shown = harness.cluster.objects["ModelDeployment", "team-a", "api"]["status"]
+        assert (shown["failure"]["class"], shown["failure"]["exitCode"], shown["failure"]["pod"]) == ("ArtifactNotReadable", 66, name)  # fmt: skip
         text = f"pod {name} ended with exit code 66: {GONE.splitlines()[-1]}"
         assert conditions(harness)["ModelAvailable"] == ("False", "ArtifactNotReadable", text)
         assert conditions(harness)["Ready"] == ("False", "ArtifactNotReadable", text)
@@ -142,6 +144,7 @@ def test_an_artifact_that_is_not_there_is_named_in_the_words_of_the_server_and_i
         await harness.settle()
         assert conditions(harness)["ModelAvailable"] == ("True", "ArtifactFound", "pvc://models/artifact")
         assert conditions(harness)["Ready"][:2] == ("True", "AllReady")
+        assert "failure" not in harness.cluster.objects["ModelDeployment", "team-a", "api"]["status"]
         assert len(harness.events) == 1
 
     asyncio.run(life())

@@ -13,13 +13,9 @@ from tuneloop_server.load_errors import cannot_load, require_numbers
 
 def of_memory_while_handling() -> Exception:
     """Return an error that was raised while one of memory was handled."""
-    try:
-        try:
-            raise MemoryError
-        except MemoryError:
-            raise ValueError("the file is no model")  # noqa: B904, TRY003
-    except ValueError as error:
-        return error
+    error = ValueError("the file is no model")
+    error.__context__ = MemoryError()
+    return error
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,7 @@ def ended(code: int, message: str = "", reason: str = "Error") -> dict[str, Any]
     return {"state": BACK_OFF, "lastState": last, "restartCount": 2}
 
 
-def failure(
-    container: dict[str, Any], *, memory: MemoryFacts | None = None, conditions: Any = None
-) -> ServingFailure:
+def failure(container: dict[str, Any], *, memory: MemoryFacts | None = None, conditions: Any = None) -> ServingFailure:
     status = {"containerStatuses": [{"name": "server"} | container], "conditions": conditions}
     pod = server_pod(bare("Pod", "api-r1-x", labels=LABELS) | {"spec": {"nodeName": "n1"}, "status": status})
     return made_failure(trouble_of([pod], {}), revision="r1", memory=memory or MemoryFacts())
@@ -103,7 +101,9 @@ def test_the_end_of_a_log_is_cut_and_shows_no_secret_and_no_control_character() 
 
 
 def test_whatever_a_server_writes_fits_into_the_status() -> None:
-    many = words(ServingFailureClass.MODEL_LOAD_FAILED, "m\x01" * 3000, hint="h\x01" * 3000, last_lines=["l" * 900] * 90)
+    many = words(
+        ServingFailureClass.MODEL_LOAD_FAILED, "m\x01" * 3000, hint="h\x01" * 3000, last_lines=["l" * 900] * 90
+    )
     assert len(many.encode()) <= TERMINATION_MESSAGE_BYTES
     failure(ended(66, many))
     longest = '{"failureClass": "ModelLoadFailed", "message": "%s", "hint": "%s"}' % (2 * ("\\u0001" * 2000,))
@@ -133,7 +133,11 @@ def test_a_failure_is_an_event_once() -> None:
     again = ModelDeploymentStatus(failure=failure(ended(66, words(ServingFailureClass.ARTIFACT_MISSING, "still"))))
     other = ModelDeploymentStatus(failure=failure(ended(74)))
     (event,) = failure_event(None, before)
-    assert (event.type, event.reason, event.message) == ("Warning", "ArtifactMissing", "revision r1: pod api-r1-x: gone")
+    assert (event.type, event.reason, event.message) == (
+        "Warning",
+        "ArtifactMissing",
+        "revision r1: pod api-r1-x: gone",
+    )
     assert failure_event(before, again) == ()
     assert [found.reason for found in failure_event(again, other)] == ["DigestMismatch"]
     assert failure_event(before, ModelDeploymentStatus()) == ()
