@@ -47,13 +47,13 @@ class RecentLines(logging.Handler):
 
 def say_why(error: CannotServe, config: ServerConfig | None, *, lines: Iterable[str]) -> ExitCode:
     """Say why the server cannot serve; return the exit code. config: None if it could not be read; lines: of the log."""
-    message = printable(redact(str(error)))
+    message = printable(redact(str(error), os.environ))
     print(f"tuneloop-server: {message}", file=sys.stderr)
     end = ServerEnd(
         failure_class=error.failure_class,
         message=message,
         hint=printable(error.hint) or None,
-        last_lines=last_lines([*lines, *_lines_of(error.__cause__)]) or None,
+        last_lines=last_lines([*lines, *_lines_of(error.__cause__)], environment=os.environ) or None,
     )
     _write(fit_termination_message(end), config.termination_message if config else None)
     return error.exit_code

@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.defaults import with_defaults
 from tuneloop_api.contract.exit_codes import ExitCode
-from tuneloop_api.contract.redaction import redact
 from tuneloop_api.contract.run_config import RunConfig, Stage
 from tuneloop_api.wire.model import changed, ignored_fields
 from tuneloop_api.wire.printable import log_to_stderr, printable
@@ -28,6 +27,7 @@ from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ConfigError, Preempted
 from tuneloop_trainer.failures import StageFailure, failure_of
 from tuneloop_trainer.imports import gc_paused
+from tuneloop_trainer.redaction import redact
 from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.stage_result import (
     RANK_MESSAGE_VARIABLE,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from tuneloop_api.contract.redaction import last_lines, redact
 from tuneloop_api.contract.results import (
     ExportResult,
     ExportSummary,
@@ -25,6 +24,7 @@ from tuneloop_api.wire.model import MessageModel
 from tuneloop_api.wire.printable import printable
 from tuneloop_trainer.durable import replace_durably
 from tuneloop_trainer.errors import ConfigError, PreparedDataLostError, StorageError
+from tuneloop_trainer.redaction import last_lines, redact
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Stage

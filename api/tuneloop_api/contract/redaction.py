@@ -1,8 +1,7 @@
-"""Redacts output for an object's status: the last few lines of a failed process, cut short, without secrets."""
+"""Redacts output for an object's status: the last few lines of a failed process, cut short, without secrets. Pure: the environment is given."""
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -29,14 +28,14 @@ _SECRET_PATTERNS = (
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def last_lines(lines: Iterable[str], *, environment: Mapping[str, str] = os.environ) -> list[str]:
+def last_lines(lines: Iterable[str], *, environment: Mapping[str, str]) -> list[str]:
     """Return the last 20 lines that are not blank, each cut to 200 characters, without secrets and control characters. environment: as in `redact`."""
     plain = (printable(_CONTROL.sub("", line).rstrip()) for line in lines)
     newest = [line for line in plain if line][-MOST_LAST_LINES:]
     return [_cut(redact(line, environment)) for line in newest]
 
 
-def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
+def redact(text: str, environment: Mapping[str, str]) -> str:
     """Return a text with `***` in place of secrets.
 
     Secrets are the values of variables that the pod has from a Secret or whose names say so, such as `HF_TOKEN`, and texts that look like secrets.

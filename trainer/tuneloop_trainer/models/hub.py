@@ -17,12 +17,12 @@ from huggingface_hub.errors import (
 )
 
 from tuneloop_api.contract.exit_codes import ExitCode
-from tuneloop_api.contract.redaction import redact
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of, first_line
 from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
 from tuneloop_trainer.models.hub_advice import advice
+from tuneloop_trainer.redaction import redact
 
 LOG = logging.getLogger(__name__)
 WAITS_SECONDS = (2.0, 4.0, 8.0, 16.0)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.exit_codes import CLASS_OF_EXIT_CODE, ExitCode
-from tuneloop_api.contract.redaction import last_lines
 from tuneloop_api.contract.results import TerminationMessage
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import changed
+from tuneloop_trainer.redaction import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
