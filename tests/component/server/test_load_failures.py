@@ -111,7 +111,7 @@ def test_files_that_are_whole_and_cannot_be_loaded(copy, artifact, tmp_path, cha
     assert (code, end.failure_class) == (ExitCode.MODEL_ACCESS, "ModelLoadFailed")
     assert words in end.message
     assert hint in (end.hint or "")
-    assert "Error" in (end.last_lines or [""])[-1]
+    assert any("Error: " in line for line in end.last_lines or [])
     assert "Traceback" not in log
 
 
