@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_config import ServerConfig
-from tuneloop_api.wire.printable import log_to_stderr, printable
+from tuneloop_api.wire.printable import log_to_stderr
 from tuneloop_server.adapters import Adapters, read_manifests
 from tuneloop_server.app import create_app, create_metrics_app
 from tuneloop_server.config_file import read_config
 from tuneloop_server.connections import ConnectionLimits, Connections, connection_limit, uvicorn_config
 from tuneloop_server.draining import GRACE_SECONDS, DrainingServer
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.last_words import RecentLines, say_why
 from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.listening import guarded, listen
 from tuneloop_server.metrics_port import METRICS_LIMITS, MetricsPort
@@ -42,7 +43,9 @@ def main() -> int:
     parser.add_argument("config", type=Path, metavar="SERVER_JSON", help="the server's configuration (ServerConfig)")
     arguments = parser.parse_args()
     log_to_stderr()
+    recent = RecentLines.of_the_log()
     os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    config = None
     try:
         config = read_config(arguments.config, ServerConfig)
         manifest, adapters = read_manifests(config)
@@ -50,8 +53,7 @@ def main() -> int:
             service = _service(config, manifest, adapters)
             _serve(service, listener, None if second is None else _metrics_port(service, second))
     except CannotServe as error:
-        print(printable(f"tuneloop-server: {error}"), file=sys.stderr)
-        return error.exit_code
+        return say_why(error, config, lines=recent.lines)
     return ExitCode.OK
 
 

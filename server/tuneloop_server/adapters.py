@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, MODEL_FOLDER, ArtifactFile, Manifest
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.artifact import check_files, content_problem, files_in, read_manifest, read_model_manifest
 from tuneloop_server.errors import CannotServe
 
@@ -157,7 +158,9 @@ def _check_base(config: ServerConfig, adapter: Adapter) -> None:
         problem = content_problem(Path(config.artifact_path), file)
         if problem is not None:
             message = f"{config.artifact_uri}: {file.path}: {problem}; spec.model.uri must be the folder of {_origin(adapter)}, on which the adapter {adapter.name} was trained"
-            raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
+            raise CannotServe(
+                message, exit_code=ExitCode.MODEL_ACCESS, failure_class=ServingFailureClass.DIGEST_MISMATCH
+            )
 
 
 def _origin(adapter: Adapter) -> str:
@@ -167,4 +170,5 @@ def _origin(adapter: Adapter) -> str:
 
 
 def _refused(place: ServedAdapter, problem: str) -> CannotServe:
-    return CannotServe(f"spec.adapters: {place.name}: {place.artifact_uri}: {problem}", exit_code=ExitCode.MODEL_ACCESS)
+    message = f"spec.adapters: {place.name}: {place.artifact_uri}: {problem}"
+    return CannotServe(message, exit_code=ExitCode.MODEL_ACCESS, failure_class=ServingFailureClass.MODEL_LOAD_FAILED)

@@ -1,13 +1,15 @@
 """What can go wrong.
 
 Exception
-├── CannotServe    the process ends: one line on stderr and an exit code
+├── CannotServe    the process ends: one line on stderr, an exit code, and a termination message
 └── RequestError   the request ends: an HTTP status and an error in the shape of the protocol
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.exit_codes import ExitCode
@@ -19,9 +21,19 @@ Reason: TypeAlias = Literal["ok", "validation", "overloaded", "unavailable", "mo
 class CannotServe(Exception):  # noqa: N818  (named for what it means)
     """The server cannot start, or cannot go on. The text is one line that a user can act on."""
 
-    def __init__(self, message: str, *, exit_code: ExitCode) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: ExitCode,
+        failure_class: ServingFailureClass = ServingFailureClass.SERVER_ENDED,
+        hint: str = "",
+    ) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.failure_class = failure_class
+        self.hint = hint
+        """What a person can do, beside what the text says."""
 
 
 class RequestError(Exception):

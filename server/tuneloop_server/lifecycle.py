@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.adapters import NO_ADAPTERS, Adapters, check_all_files
 from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
+from tuneloop_server.load_errors import cannot_load
 from tuneloop_server.model import Window
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
@@ -145,7 +147,12 @@ class ModelService:
                 return await asyncio.get_running_loop().run_in_executor(self._worker, load)
         except TimeoutError:
             message = f"{self.config.artifact_uri}: the model was not loaded within {limit} s (lifecycle.startup); allow more time"
-            raise CannotServe(message, exit_code=ExitCode.HANG) from None
+            raise CannotServe(
+                message,
+                exit_code=ExitCode.HANG,
+                failure_class=ServingFailureClass.MODEL_LOAD_FAILED,
+                hint="Give lifecycle.startup more time, or resources.cpu more cores; a volume that is slow is read once for the check and once to load",
+            ) from None
 
 
 class Answerer:
@@ -237,6 +244,12 @@ def _checked_models(
             return {None: runtime.load(config, manifest, task)}
         assert runtime.load_adapters is not None  # `runtime_of` has refused such a runtime
         return runtime.load_adapters(config, manifest, adapters, task)
+    except CannotServe:
+        raise
+    except (
+        Exception
+    ) as error:  # an architecture's code raises what it likes; a library that finds no memory even at its import
+        raise cannot_load(f"{config.artifact_uri}: the model", error) from error
     finally:
         gc.freeze()
         gc.enable()

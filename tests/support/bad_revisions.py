@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from artifact import make_artifact, write_manifest
+from tiny_models import SPECIAL, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LABELS = ("negative", "positive")
 _LAYERS = 48
+_FIRST_WORD = len(SPECIAL)
 
 
 def write_good(folder: Path, model_folder: Path, texts: list[str]) -> None:
@@ -71,8 +73,10 @@ def change_nothing_that_counts(model: PreTrainedModel) -> None:
 
 
 def lose_numbers(model: PreTrainedModel) -> None:
-    """Let all scores be NaN."""
-    model.classifier.weight.data.fill_(float("nan"))
+    """Let the scores of all texts be NaN but of those without a word of the vocabulary: with all of them the server would end as it loads the model."""
+    embeddings = model.base_model.embeddings.word_embeddings.weight.data
+    embeddings[_FIRST_WORD : _FIRST_WORD + len(WORDS)].fill_(float("nan"))
+    embeddings[_FIRST_WORD + WORDS.index("warm")].fill_(0.0)  # of the text that a server tries
 
 
 def slow_down(model: PreTrainedModel) -> None:

@@ -13,6 +13,8 @@ from tuneloop_api.wire.model import MessageModel
 SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
 SERVER_PORT = 8080
 METRICS_PORT = 8081
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+"""Where the kubelet looks for the last words of a container."""
 
 
 class BatchingSettings(MessageModel):
@@ -72,6 +74,8 @@ class ServerConfig(MessageModel):
     """Time that loading may take."""
     drain_seconds: int = 45
     """Time that requests in flight get after SIGTERM."""
+    termination_message: str | None = None
+    """File in which the server says why it cannot serve (`ServerEnd`); local mode sets it. None, never written by the operator: that of a container."""
 
 
 IDENTITY_VERSION = 1

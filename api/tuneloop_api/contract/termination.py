@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.results import TerminationMessage
+    from tuneloop_api.wire.model import MessageModel
 
 TERMINATION_MESSAGE_BYTES = 4096
 
@@ -40,7 +40,7 @@ _LEFT_OUT: tuple[tuple[str, ...], ...] = (
 """Optional fields that are left out, where texts in them have no bound of their own. `result` goes only with a path of nearly 4 KiB, longer than Linux allows."""
 
 
-def fit_termination_message(message: TerminationMessage) -> bytes:
+def fit_termination_message(message: MessageModel) -> bytes:
     """Return the message as JSON of at most 4096 bytes, shortened list by list, then text by text, then block by block."""
     wire = message.to_wire()
     for path in _SHORTENED:

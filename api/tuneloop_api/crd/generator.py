@@ -95,6 +95,7 @@ RESOURCES = (
             Column(name="Ready", path=".status.ready"),
             Column(name="Reason", path=_REASON.format("Ready")),
             _AGE,
+            Column(name="Failure", path=".status.failure.class", wide=True),
         ),
     ),
 )

@@ -106,7 +106,8 @@ def require_can_become_ready(deployment: Manifest) -> None:
     if accepted.get("status") == "False":
         raise TuneloopExit(Exit.BAD_INPUT, accepted["message"])
     if ready.get("status") == "False" and ready["reason"] in SERVER_ENDED:
-        raise TuneloopExit(Exit.FAILED, ready["message"])
+        hint = at(deployment, "status.failure.hint")
+        raise TuneloopExit(Exit.FAILED, f"{ready['message']}\nhint: {hint}" if hint else ready["message"])
     if available.get("status") == "False":
         advice = ". First: tuneloop run -f JOB.yaml" if available["reason"] in _A_RUN_HELPS else ""
         raise TuneloopExit(Exit.FAILED, f"{available['message']}{advice}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_cli.views.conditions import FOR_TOOLS, conditions
 from tuneloop_cli.views.evaluation import scores
+from tuneloop_cli.views.failure import failure_lines
 from tuneloop_cli.views.lines import columns, field, pair, pairs, section
 from tuneloop_cli.views.values import Manifest, age, at, size, span, text
 
@@ -53,14 +54,9 @@ def _attempt(job: Manifest) -> str | None:
 def _failure(failure: dict[str, Any] | None, phase: str | None) -> Iterator[str]:
     if failure is None:
         return
-    shown = dict(failure)
-    lines = shown.pop("lastLines", None) or []
     if phase != "Failed":
         yield "(of the last restart; the job goes on)" if phase != "Succeeded" else "(of the last restart)"
-    yield from pairs(shown)
-    if lines:
-        yield "lastLines:"
-        yield from (f"  {line}" for line in lines)
+    yield from failure_lines(failure)
 
 
 def memory_table(plan: dict[str, int]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.views.conditions import conditions
+from tuneloop_cli.views.failure import failure_lines
 from tuneloop_cli.views.kind_view import KindView
 from tuneloop_cli.views.lines import field, pair, pairs, section
 from tuneloop_cli.views.values import Manifest, at
@@ -18,7 +19,9 @@ def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
     """Yield the body of the page."""
     yield field("Ready", at(deployment, "status.ready"))
     yield field("URL", at(deployment, "status.url"))
-    yield from section("Stable", pairs(at(deployment, "status.stable")))
+    yield from section("Failure", failure_lines(at(deployment, "status.failure")))
+    yield from section("Stable", pairs(_without_failure(at(deployment, "status.stable"))))
+    yield from section("Failure of stable", failure_lines(at(deployment, "status.stable.failure")))
     yield from section("Canary", pairs(at(deployment, "status.canary")))
     yield from section("Roll-out", _rollout(at(deployment, "status.rollout") or {}))
     yield from section("Conditions", conditions(deployment, now))
@@ -35,7 +38,13 @@ def _rollout(rollout: Manifest) -> Iterator[str]:
     for router in rollout.get("routers") or ():
         yield from pair("router", f"{router['name']} follows {_generation(router)}")
     for rejected in rollout.get("rejected") or ():
-        yield from pair("rejected", f"{rejected['revision']}, {rejected['reason']}: {rejected['message']}")
+        failure = f" ({rejected['failure']})" if rejected.get("failure") else ""
+        yield from pair("rejected", f"{rejected['revision']}, {rejected['reason']}{failure}: {rejected['message']}")
+
+
+def _without_failure(revision: Manifest | None) -> Manifest | None:
+    """Return a revision without what has a section of its own."""
+    return {name: value for name, value in revision.items() if name != "failure"} if revision else None
 
 
 def _generation(router: Manifest) -> str:
@@ -63,7 +72,7 @@ MODEL_DEPLOYMENT = KindView(
         ("READY", "status.ready"),
         ("REASON", "status.conditions[Ready].reason"),
     ),
-    wide=(("URL", "status.url"),),
+    wide=(("FAILURE", "status.failure.class"), ("URL", "status.url")),
     page=deployment_page,
     line=deployment_line,
     restart="tuneloop serve -f … starts it again",

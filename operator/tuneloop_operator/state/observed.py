@@ -48,6 +48,8 @@ class ObservedPod:
     uid: str = ""
     created: datetime = LONG_AGO
     ready: bool = False
+    node: str | None = None
+    """The node on which it runs."""
     ended: ContainerEnd | None = None
     """How our container ended; of a server, how it last ended."""
     waiting: str = ""
@@ -72,7 +74,6 @@ class PodView(ObservedPod):
     reason: str = ""
     """`status.reason`: why the kubelet or the node controller ended the pod."""
     message: str = ""
-    node: str | None = None
     image: str = ""
     """The image that the runtime resolved; with a digest if the runtime knows one."""
     started: datetime | None = None

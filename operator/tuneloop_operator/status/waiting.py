@@ -21,11 +21,17 @@ def why_waiting(pods: Iterable[ObservedPod]) -> tuple[str, str] | None:
     The reason is the kubelet's own word, such as ErrImageNeverPull.
     """
     for pod in pods:
-        if pod.waiting and pod.waiting not in STARTS:
-            reason = pod.waiting if _WORD.fullmatch(pod.waiting) else "Waiting"
-            return reason, f"pod {pod.name}: {pod.waiting} {pod.waiting_message}".strip()
-        if pod.waiting == CREATING and pod.mount_failure:
-            return "FailedMount", f"pod {pod.name}: {pod.mount_failure}"
-        if pod.unschedulable:
-            return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
+        if (found := why_pod_waits(pod)) is not None:
+            reason, words = found
+            return reason, f"pod {pod.name}: {words}"
     return None
+
+
+def why_pod_waits(pod: ObservedPod) -> tuple[str, str] | None:
+    """Return reason and words of the cluster if something keeps a pod from running; None if nothing does."""
+    if pod.waiting and pod.waiting not in STARTS:
+        reason = pod.waiting if _WORD.fullmatch(pod.waiting) else "Waiting"
+        return reason, f"{pod.waiting} {pod.waiting_message}".strip()
+    if pod.waiting == CREATING and pod.mount_failure:
+        return "FailedMount", pod.mount_failure
+    return ("Unschedulable", pod.unschedulable) if pod.unschedulable else None

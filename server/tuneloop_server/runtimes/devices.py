@@ -19,11 +19,12 @@ def device_of(gpus: int | None) -> torch.device:
     if not gpus:
         return CPU
     if torch.cuda.device_count() == 0:
-        message = (
-            f"resources.gpus: {gpus} belongs to this pod, and torch sees none; see whether the device plugin of the node and its driver work, whether "
-            "scheduling.runtimeClassName names the runtime for GPUs (often nvidia), and whether the image has a torch for these GPUs"
+        raise CannotServe(
+            f"resources.gpus: {gpus} belongs to this pod, and torch sees none",
+            exit_code=ExitCode.CONFIG,
+            hint="see whether the device plugin of the node and its driver work, whether scheduling.runtimeClassName names the runtime for GPUs (often nvidia), "
+            "and whether the image has a torch for these GPUs",
         )
-        raise CannotServe(message, exit_code=ExitCode.CONFIG)
     return torch.device("cuda", 0)
 
 

@@ -17,8 +17,10 @@ import onnxruntime
 
 from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32, ONNX_INT8
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.padding import padding_of
 from tuneloop_server.runtimes.threads import threads
@@ -86,12 +88,11 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel
             link_checked_model(config, manifest, folder=Path(folder), name=ONNX_FOLDER)
             model = _load_checked(Path(folder), file, config, manifest, task)
         for texts in (1, config.batching.max_batch_size):
-            model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+            require_numbers(
+                model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+            )
     except Exception as error:  # ONNX Runtime's errors have no class in common, and transformers raises many kinds
-        _log.debug("loading failed", exc_info=True)
-        reason = " ".join(str(error).split())[:300]
-        message = f"{config.artifact_uri}: {ONNX_FOLDER}/{file} cannot be loaded: {reason}"
-        raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS) from error
+        raise cannot_load(f"{config.artifact_uri}: {ONNX_FOLDER}/{file}", error) from error
     _log.info("embeddings: %s", model.embeddings.refusal)
     return model
 
@@ -118,7 +119,7 @@ def _require(file: str, config: ServerConfig, manifest: Manifest) -> None:
     reasons = (found.refusal, found.int8.refusal if found.int8 and file == ONNX_INT8 else None) if found else ()
     why = next((f" (the job did not publish it: {reason})" for reason in reasons if reason), "")
     message = f"{config.artifact_uri}: has no {path}{why}, which runtime.engine: onnx needs; {_ASK[file]}"
-    raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
+    raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS, failure_class=ServingFailureClass.MODEL_LOAD_FAILED)
 
 
 def _load_checked(folder: Path, file: str, config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel:

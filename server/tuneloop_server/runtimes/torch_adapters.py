@@ -23,6 +23,7 @@ from transformers import AutoConfig
 from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MODEL_FOLDER
 from tuneloop_server.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, link_base
 from tuneloop_server.artifact import link_checked_model
+from tuneloop_server.load_errors import cannot_load
 from tuneloop_server.model import of_adapter
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.shared_tokenizers import LoadedTokenizer, SharedTokenizers
@@ -33,7 +34,6 @@ from tuneloop_server.runtimes.torch_model import (
     prepare_torch,
     require_labels,
     require_whole,
-    unreadable,
     warm_up,
 )
 
@@ -161,9 +161,11 @@ def load_adapters(
         )
         for name, slot, (tokenizer, vocabulary) in [*own, *parts]
     }
-    for view in views.values():
+    places = {adapter.name: _place(adapter) for adapter in adapters.adapters}
+    for name, view in views.items():
         view.all = views
-        warm_up(view, batch_size=config.batching.max_batch_size)
+        with _read_as(places.get(name or "", f"{config.artifact_uri}: the base model")):
+            warm_up(view, batch_size=config.batching.max_batch_size)
     return views
 
 
@@ -176,6 +178,10 @@ class _Base:
     """Names of the weights that the files lack: each adapter must bring them."""
     tokenizer: LoadedTokenizer | None
     """None if the model does not answer for the task itself."""
+
+
+def _place(adapter: Adapter) -> str:
+    return f"spec.adapters: {adapter.name}: {adapter.place.artifact_uri}: {ADAPTER_FOLDER}/"
 
 
 def _slot(number: int) -> str:
@@ -208,8 +214,7 @@ def _with_adapters(
     loaded = []
     model: PeftModel | None = None
     for number, adapter in enumerate(adapters.adapters):
-        what = f"spec.adapters: {adapter.name}: {adapter.place.artifact_uri}: {ADAPTER_FOLDER}/"
-        with _read_as(what), tempfile.TemporaryDirectory(prefix="tuneloop-adapter-") as temporary:
+        with _read_as(_place(adapter)), tempfile.TemporaryDirectory(prefix="tuneloop-adapter-") as temporary:
             folder = Path(temporary)
             link_checked_model(adapter.place, adapter.manifest, folder=folder, name=ADAPTER_FOLDER)
             _check_config(folder, adapter, base=base)
@@ -287,4 +292,4 @@ def _read_as(what: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise unreadable(what, error) from error
+        raise cannot_load(what, error) from error

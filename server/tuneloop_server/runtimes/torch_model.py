@@ -14,9 +14,8 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
-from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.artifact import link_checked_model
-from tuneloop_server.errors import CannotServe
+from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
 from tuneloop_server.runtimes.padding import padding_of
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
     from tuneloop_server.tasks.task import Task
 
-UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
+UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError, MemoryError)
 """What transformers raises for a model that it cannot read."""
 _log = logging.getLogger(__name__)
 
@@ -97,9 +96,9 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
         with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as folder:
             link_checked_model(config, manifest, folder=Path(folder))
             model = _load_checked(Path(folder), manifest, task, device=device, max_windows=config.batching.max_queue)
+        warm_up(model, batch_size=config.batching.max_batch_size)
     except UNREADABLE as error:
-        raise unreadable(f"{config.artifact_uri}: model/", error) from error
-    warm_up(model, batch_size=config.batching.max_batch_size)
+        raise cannot_load(f"{config.artifact_uri}: model/", error) from error
     return model
 
 
@@ -110,17 +109,10 @@ def prepare_torch() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def unreadable(what: str, error: Exception) -> CannotServe:
-    """Return the error for files that the libraries cannot read. what: the files, as a user names them."""
-    _log.debug("loading failed", exc_info=True)
-    reason = " ".join(str(error).split())[:300]
-    return CannotServe(f"{what} cannot be loaded: {reason}", exit_code=ExitCode.MODEL_ACCESS)
-
-
 def warm_up(model: TorchModel, *, batch_size: int) -> None:
-    """Run a model once on one text and on a full batch, and try whether it makes embeddings."""
+    """Run a model once on one text and on a full batch, and try whether it makes embeddings. Raises ValueError if its outputs are no numbers."""
     for texts in (1, batch_size):
-        model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows])
+        require_numbers(model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows]))
     _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_server.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -23,4 +24,4 @@ def task_of(config: ServerConfig, manifest: Manifest) -> Task[Any]:
     if manifest.task in TASKS:
         return TASKS[manifest.task]
     message = f"{config.artifact_uri}: manifest.json has the task {manifest.task}, allowed are {', '.join(TASKS)}; use a newer server"
-    raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS)
+    raise CannotServe(message, exit_code=ExitCode.MODEL_ACCESS, failure_class=ServingFailureClass.MODEL_LOAD_FAILED)

@@ -84,10 +84,10 @@ def test_an_artifact_that_is_not_there_is_named_and_served_once_it_is(stage):
     tenant, late = stage.release.in_namespace("late-artifact"), stage.release.claim / "late"
     tenant.apply(deployment_manifest(model={"uri": f"pvc://{CLAIM}/late"}))
     missing = tenant.until(lambda: condition(tenant, "ModelAvailable", "False"), what="a missing artifact")
-    assert missing["reason"] == "ArtifactNotReadable"
+    assert missing["reason"] == "ArtifactMissing"
     assert f"pvc://{CLAIM}/late" in missing["message"], missing
-    assert column(tenant, "mdep", "REASON") == "ArtifactNotReadable"
-    named = [("ArtifactNotReadable", missing["message"])]
+    assert column(tenant, "mdep", "REASON") == "ArtifactMissing"
+    named = [("ArtifactMissing", missing["message"])]
     tenant.until(lambda: events(tenant, "ModelDeployment") == named, what="one Event")
     before = names_of_servers(tenant)
     copy_an_artifact(stage, late)

@@ -96,6 +96,7 @@ def test_a_good_revision_takes_over_a_damaged_one_is_rejected_and_a_person_goes_
         (found,) = rejected["rollout"]["rejected"]
         assert (found["reason"], rejected["stable"]["revision"]) == ("Broken", second["stable"]["revision"])
         assert "model.safetensors" in found["message"]
+        assert found["failure"] == "DigestMismatch"
         assert await deployed.answer(rejected["url"])
         await deployed.offer("damaged", command="roll-back/1")
         back = await deployed.until(lambda status: status["stable"]["revision"] == first["stable"]["revision"])

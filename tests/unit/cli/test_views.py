@@ -173,10 +173,26 @@ def test_spans_are_short(seconds: float, text: str) -> None:
 
 
 def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
-    rejected = {"revision": "99ff0000", "reason": "Broken", "message": "no memory", "time": "2026-01-01T11:00:00Z"}
+    rejected = {
+        "revision": "99ff0000",
+        "reason": "Broken",
+        "failure": "OutOfMemory",
+        "message": "no memory",
+        "time": "2026-01-01T11:00:00Z",
+    }
     status = {
         "phase": "Progressing",
-        "stable": {"revision": "03ab0000", "readyReplicas": 2},
+        "failure": {
+            "revision": "7d1f0000",
+            "class": "ModelLoadFailed",
+            "hint": "train again",
+            "lastLines": ["KeyError"],
+        },
+        "stable": {
+            "revision": "03ab0000",
+            "readyReplicas": 2,
+            "failure": {"revision": "03ab0000", "class": "ImagePull"},
+        },
         "canary": {"revision": "7d1f0000", "readyReplicas": 1},
         "rollout": {
             "phase": "Paused",
@@ -192,6 +208,13 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
     }
     lines = page(DEPLOYMENT | {"status": status}, now=NOW, has_session=True).splitlines()
     for line in (
+        "Failure:",
+        "  class:              ModelLoadFailed",
+        "  hint:               train again",
+        "  lastLines:",
+        "    KeyError",
+        "Failure of stable:",
+        "  class:              ImagePull",
         "Canary:",
         "  revision:           7d1f0000",
         "Roll-out:",
@@ -202,7 +225,7 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         "  gate:               errors Inconclusive: harm 0.1 %",
         "  router:             api-router-x follows generation 4",
         "  router:             api-router-y follows nothing yet",
-        "  rejected:           99ff0000, Broken: no memory",
+        "  rejected:           99ff0000, Broken (OutOfMemory): no memory",
     ):
         assert line in lines
     assert "Roll-out:" not in page(DEPLOYMENT, now=NOW, has_session=True).splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +93,56 @@ def test_servers_that_crash_are_given_up_after_a_while(
         await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
         assert deployed.target == old
         assert (new in [found["revision"] for found in deployed.status["rollout"].get("rejected", [])]) is is_rejected
+
+    live(story)
+
+
+def test_a_revision_that_cannot_be_loaded_says_why_while_it_is_tried_and_after_it_is_rejected(
+    deployed: Deployed,
+) -> None:
+    said = {
+        "failureClass": "ModelLoadFailed",
+        "message": "model/ cannot be loaded: KeyError: 'odd'",
+        "lastLines": ["l"],
+    }
+    ended = {"terminated": {"exitCode": 66, "message": json.dumps(said)}}
+
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        for restarts in range(3):
+            container = {"restartCount": restarts, "state": {"waiting": {}}, "lastState": ended}
+            await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
+            failure = deployed.status["failure"]
+            assert (failure["class"], failure["revision"], failure["lastLines"]) == ("ModelLoadFailed", new, ["l"])
+            assert "failure" not in deployed.status["stable"]
+        container = {"restartCount": 3, "state": {"waiting": {}}, "lastState": ended}
+        await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
+        (rejected,) = deployed.status["rollout"]["rejected"]
+        assert (rejected["reason"], rejected["failure"]) == ("Broken", "ModelLoadFailed")
+        assert f"the servers of {new} fail: ModelLoadFailed: pod " in rejected["message"]
+        assert (deployed.target, "failure" in deployed.status) == (old, False)
+        assert [event.reason for event in deployed.harness.events].count("ModelLoadFailed") == 1
+
+    live(story)
+
+
+def test_a_stable_revision_that_fails_is_told_from_a_canary_that_fails(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+        lost = {"state": {"waiting": {}}, "lastState": killed, "restartCount": 1}
+        await deployed.replace_pods(old, server_pod(old, 0), server_pod(old, 1, ready=False, **lost))
+        assert deployed.status["failure"]["class"] == "OutOfMemory"
+        new = await deployed.offer()
+        no_image = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no tag"}}}
+        await deployed.replace_pods(new, server_pod(new, 0, ready=False, **no_image))
+        assert (deployed.status["failure"]["class"], deployed.status["failure"]["revision"]) == ("ImagePull", new)
+        assert deployed.status["stable"]["failure"]["class"] == "OutOfMemory"
+        await deployed.ready(old, 2)
+        assert "failure" not in deployed.status["stable"]
+        await deployed.ready(new, 2)
+        assert "failure" not in deployed.status
 
     live(story)
 

@@ -13,6 +13,7 @@ from tuneloop_api.v1alpha1.common import (
     ReportedImage,
     ShortText,
 )
+from tuneloop_api.v1alpha1.failure import FailureReport
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import ArtifactStatus, DataStatus, EvaluationStatus
 from tuneloop_api.wire.model import MessageModel, Open
 
@@ -186,29 +187,17 @@ class Usage(MessageModel):
     """Useful seconds as a part of the active seconds, 0 to 1; the rest went into starting, loading, measuring, saving and lost steps."""
 
 
-class Failure(MessageModel):
+class Failure(FailureReport):
     """Why the job failed, or why training was last restarted."""
 
     failure_class: Annotated[ShortText, Field(alias="class")]
     """What kind of failure it was, as one word that decides whether a restart may help."""
     stage: ShortText | None = None
     """Stage that failed: prepare, train or export."""
-    exit_code: int | None = None
-    """Exit code of the container that failed first."""
     rank: int | None = None
     """Rank that failed first; absent where no single rank did."""
     step: int | None = None
     """Optimizer step at which it failed, counted from 1, or the last step that was made."""
-    pod: ShortText | None = None
-    """Name of the pod that failed first."""
-    node: ShortText | None = None
-    """Name of the node on which that pod ran."""
-    message: LongText | None = None
-    """What happened, in words; field, value and place where they are known."""
-    hint: LongText | None = None
-    """What a person can do so that it does not happen again."""
-    last_lines: Annotated[list[ShortText], Field(max_length=20)] | None = None
-    """What the process that failed first wrote last, oldest line first, without secrets."""
     retryable: bool | None = None
     """Whether a restart may help; false where the same would happen again."""
 

@@ -131,6 +131,8 @@ class RolloutEnding(MessageModel):
     """Where the roll-out is after that: Done, Aborted or RolledBack."""
     reason: Annotated[RejectionWord | None, Open("GateFailed")] = None
     """Why the revision is not offered again. Absent: it is."""
+    failure: ShortText | None = None
+    """Class of the failure of its servers, as in `status.failure.class`. Absent: they came up."""
     message: LongText
     """Why, as a sentence."""
 
@@ -141,7 +143,9 @@ class RejectedRevision(MessageModel):
     revision: RevisionName
     """Hash of artifact and settings, as in `status.revisions`."""
     reason: Annotated[RejectionWord, Open("GateFailed")]
-    """Why, as one word."""
+    """Why, as one word; of one whose servers fail Broken or NeverReady, and `failure` says what failed."""
+    failure: ShortText | None = None
+    """Class of the failure of its servers, as in `status.failure.class`. Absent: they came up."""
     message: LongText
     """Why, as a sentence."""
     time: Time

@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.common import (
     name_rule,
     positive_duration,
 )
+from tuneloop_api.v1alpha1.failure import ServingFailure
 from tuneloop_api.v1alpha1.model_deployment.access import Access, ApiKeyReference
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
@@ -305,6 +306,8 @@ class ServedRevision(MessageModel):
     """Number of server pods that this revision is to have."""
     ready_replicas: int | None = None
     """Number of its server pods that answer requests."""
+    failure: ServingFailure | None = None
+    """Why servers of `stable` do not come up, while another revision is on its way; else `status.failure` says it. Absent in `revisions`."""
 
 
 class ModelDeploymentStatus(MessageModel):
@@ -324,6 +327,8 @@ class ModelDeploymentStatus(MessageModel):
     """The revisions that have a Deployment, the oldest first, with `spec.rollout`."""
     rollout: RolloutStatus | None = None
     """Where its roll-out is, with `spec.rollout`."""
+    failure: ServingFailure | None = None
+    """Why servers of the revision that is on its way do not come up, or of stable if none is: what, where and what to do. Absent while they all answer."""
     ready: ShortText | None = None
     """How many of the server pods are ready, for example `1/1`."""
     replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None

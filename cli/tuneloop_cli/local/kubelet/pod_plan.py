@@ -187,6 +187,8 @@ def _file(
         config |= {"host": LOOPBACK, "port": ports[_HTTP]}
         if METRICS in ports:
             config["metricsPort"] = ports[METRICS]
+        if name == _SERVER_JSON:
+            config["terminationMessage"] = str(mounts[_TERMINATION_MESSAGE])
         if name == _ROUTER_JSON:
             config["quietSeconds"] = 0  # no proxy before this one has to learn that it goes
     return json.dumps(config, indent=1, ensure_ascii=False)

@@ -27,6 +27,7 @@ def common_fields(manifest: Manifest, *, own: str) -> dict[str, Any]:
         "ready": any(
             found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()
         ),
+        "node": (manifest.get("spec") or {}).get("nodeName"),
         "ended": container_end(containers.state.get("terminated") or last.get("terminated") or containers.failed_check),
         "waiting": reason,
         "waiting_message": with_pull_secrets(with_keys(message, manifest), reason=reason, pod=manifest),

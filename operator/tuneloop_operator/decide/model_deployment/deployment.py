@@ -29,6 +29,7 @@ from tuneloop_operator.decide.model_deployment.scaling import (
     surplus_autoscalers,
     with_number,
 )
+from tuneloop_operator.decide.model_deployment.serving_failure import failure_of
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment, ObservedPod, ServerPod
-
-_NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""Between these the kubelet goes to and fro."""
 
 
 def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
@@ -170,7 +168,7 @@ def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tupl
     old, new = (condition(found.conditions, "Ready") if found else None for found in (before, status))
     if new is None or new.status == "True" or new.reason == status.phase:
         return ()
-    if old is not None and (old.reason == new.reason or {old.reason, new.reason} <= _NO_IMAGE):
+    if old is not None and old.reason == new.reason:
         return ()
     return (Event(type="Warning", reason=new.reason, message=new.message),)
 
@@ -220,6 +218,8 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         trouble=trouble.message,
         reason=trouble.reason,
         artifact_problem=trouble.artifact,
+        failure=failure_of(observed, config.revision, offered=config.revision),
+        stable_failure=failure_of(observed, stable, offered=config.revision) if stable else None,
         is_overdue=any(found.get("reason") == OVERDUE for found in status.get("conditions") or ()),
     )
 

@@ -39,6 +39,7 @@ from tuneloop_operator.decide.model_deployment.scaling import (
     surplus_autoscalers,
     with_number,
 )
+from tuneloop_operator.decide.model_deployment.serving_failure import failure_event, failure_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.service import revision_service
@@ -86,9 +87,11 @@ def decide(
     counts, owned = known_counts(observed, wanted), owned_by_autoscaler(observed, wanted)
     rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
     rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
-    status = _if_changed(observed, shown(rollout_shown))
+    after = shown(rollout_shown)
+    status = _if_changed(observed, after)
+    events = (*failure_event(observed.deployment.status, after), *following.events)
     if observed.blocker is not None:
-        return Decision(status=status, events=following.events)
+        return Decision(status=status, events=events)
     doomed = (
         *_children_of(observed, revisions_to_delete(rollout, facts, now=now)),
         *surplus_router_objects(observed, rollout),
@@ -110,7 +113,7 @@ def decide(
         ),
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
         scale=scalings(observed, counts, owned=owned, applied=offered),
-        events=following.events,
+        events=events,
         requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
     )
 
@@ -197,6 +200,8 @@ def _shown_rollout(
         story=story(rollout, facts.spec, now=now) + (f"; spec.model.pin keeps {facts.pinned}" if facts.pinned else ""),
         revisions=_revisions(observed, config, facts, counts),
         is_rejected=any(found.revision == (facts.pinned or facts.offered) for found in rollout.rejected),
+        failure=failure_of(observed, rollout.canary or rollout.stable, offered=facts.offered),
+        stable_failure=failure_of(observed, rollout.stable, offered=facts.offered) if rollout.canary else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_operator.decide.model_deployment.pin import pinned_revision
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, Capacity, Command, Facts
 from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
@@ -15,7 +16,7 @@ from tuneloop_operator.decide.model_deployment.router_facts import (
     serving_revision,
     standby_routers,
 )
-from tuneloop_operator.decide.model_deployment.trouble import DAMAGED, trouble_of
+from tuneloop_operator.decide.model_deployment.trouble import trouble_of
 from tuneloop_operator.names import REVISION_LABEL
 from tuneloop_operator.status.model_deployment.deployment import OVERDUE
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.decide.model_deployment.rollout.facts import RolloutSpec
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
+    from tuneloop_operator.decide.model_deployment.trouble import Trouble
     from tuneloop_operator.state.observed import ObservedDeployment, ServerPod
 
 COMMAND = "tuneloop.dev/rollout"
@@ -44,7 +46,8 @@ def facts_of(observed: ObservedDeployment, rollout: Rollout | None, *, offered: 
     """
     servers = _deployments(observed)
     pods = {name: [pod for pod in observed.pods if pod.revision == name] for name in servers}
-    broken = {name: _breakage(pods[name], manifest) for name, manifest in servers.items()}
+    troubles = {name: trouble_of(pods[name], manifest.get("status") or {}) for name, manifest in servers.items()}
+    broken = {name: _breakage(pods[name], manifest, troubles[name]) for name, manifest in servers.items()}
     return Facts(
         spec=_spec(observed, rollout),
         offered=offered,
@@ -55,6 +58,7 @@ def facts_of(observed: ObservedDeployment, rollout: Rollout | None, *, offered: 
         # not of the Deployment's status, which may be older than its number of servers
         ready=tuple((name, sum(pod.ready for pod in pods[name])) for name in servers),
         broken=tuple((name, why) for name, why in broken.items() if why),
+        failures=tuple((name, trouble.reason) for name, trouble in troubles.items() if trouble.reason),
         routers=carrying_routers(observed, rollout, is_local=is_local),
         standby=standby_routers(observed, rollout, is_local=is_local),
         settings=routing_digest(observed, rollout, is_local=is_local),
@@ -89,17 +93,18 @@ def _deployments(observed: ObservedDeployment) -> dict[str, Manifest]:
     return dict(sorted(found, key=lambda pair: (pair[1]["metadata"].get("creationTimestamp", ""), pair[0])))
 
 
-def _breakage(pods: list[ServerPod], manifest: Manifest) -> str:
-    """Return why the servers of a revision fail for good; empty if they do not, or one of them answers."""
+def _breakage(pods: list[ServerPod], manifest: Manifest, trouble: Trouble) -> str:
+    """Return why the servers of a revision fail for good, the class first; empty if they do not, or one of them answers."""
     if any(pod.ready for pod in pods):
         return ""
     status: Mapping[str, Any] = manifest.get("status") or {}
-    trouble = trouble_of(pods, status)
-    enough = 1 if trouble.artifact == DAMAGED else _MANY_RESTARTS
+    enough = 1 if trouble.reason == ServingFailureClass.DIGEST_MISMATCH else _MANY_RESTARTS
     crashes = any(pod.restarts >= enough and pod.ended is not None and pod.ended.exit_code for pod in pods)
     is_new = status.get("observedGeneration", 0) >= manifest["metadata"].get("generation", 0)
     is_overdue = is_new and any(found.get("reason") == OVERDUE for found in status.get("conditions") or ())
-    return trouble.message if crashes or is_overdue else ""
+    if not crashes and not is_overdue:
+        return ""
+    return f"{trouble.reason}: {trouble.message}" if trouble.reason else trouble.message
 
 
 def _command(annotations: Mapping[str, str]) -> Command | None:

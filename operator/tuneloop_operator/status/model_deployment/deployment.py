@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_api.v1alpha1.failure import ServingFailure
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
 
@@ -48,6 +49,10 @@ class Serving:
     """The same in one word; empty: the phase."""
     artifact_problem: str = ""
     """Why the model is not available, in one word, if a server found fault with the artifact."""
+    failure: ServingFailure | None = None
+    """The same with all that is known of it."""
+    stable_failure: ServingFailure | None = None
+    """That of the stable revision, if it is another one."""
     is_overdue: bool = False
     """Whether the progress deadline of its Deployment is over."""
 
@@ -62,7 +67,7 @@ def shown(
 ) -> ModelDeploymentStatus:
     """Return the status of a deployment whose artifact is known."""
     status = observed.deployment.status or ModelDeploymentStatus()
-    stable = _revision(serving) if serving.answers or _is_stable(status, serving) else status.stable
+    stable = _revision(serving) if serving.answers or _is_stable(status, serving) else _other(status, serving)
     phase = _phase(observed, serving, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
     conditions = with_model(conditions, serving, is_read=serving.answers or _is_stable(status, serving), now=now)
@@ -92,6 +97,7 @@ def shown(
         canary=None,
         revisions=None,
         rollout=None,
+        failure=serving.failure,
         ready=f"{serving.ready}/{serving.replicas}",
         url=url_of(observed),
         resolved=with_pod_defaults(status.resolved, settings),
@@ -157,6 +163,7 @@ def waiting(
         **common_fields(observed),
         phase=status.phase if status.stable else "Pending",
         conditions=with_outlook(conditions, reason=reason, message=message, now=now),
+        **_no_failures(status),
     )
 
 
@@ -167,7 +174,23 @@ def refused(observed: ObservedDeployment, *, reason: str, message: str, now: dat
     if status.stable is None:
         conditions = with_condition(conditions, READY, true=False, reason=reason, message=short(message), now=now)
     conditions = with_stalled(conditions, reason=reason, message=message, now=now)
-    return changed(status, **common_fields(observed), phase=status.phase or "Pending", conditions=conditions)
+    return changed(
+        status,
+        **common_fields(observed),
+        phase=status.phase or "Pending",
+        conditions=conditions,
+        **_no_failures(status),
+    )
+
+
+def _no_failures(status: ModelDeploymentStatus) -> dict[str, Any]:
+    """Return the fields of a status that knows of no revision whose servers are looked at."""
+    return {"failure": None, "stable": changed(status.stable, failure=None) if status.stable else None}
+
+
+def _other(status: ModelDeploymentStatus, serving: Serving) -> ServedRevision | None:
+    """Return the stable revision, where it is another one."""
+    return changed(status.stable, failure=serving.stable_failure) if status.stable else None
 
 
 def _is_stable(status: ModelDeploymentStatus, serving: Serving) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1.common import Conditions
+    from tuneloop_api.v1alpha1.failure import ServingFailure
     from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
@@ -63,6 +64,10 @@ class ShownRollout:
     """Those that have a Deployment, and those that get one."""
     is_rejected: bool
     """Whether the revision that the spec asks for is not offered again."""
+    failure: ServingFailure | None = None
+    """Why servers of the canary do not come up, or of stable if there is none."""
+    stable_failure: ServingFailure | None = None
+    """That of stable, while there is a canary."""
     routers: ShownRouters | None = None
 
     @property
@@ -101,12 +106,14 @@ def with_rollout(status: ModelDeploymentStatus, found: ShownRollout) -> ModelDep
     """Return the status with the revisions and the memory of the roll-out."""
     stable = found.revision(found.memory.stable)
     ready, wanted = (stable.ready_replicas or 0, stable.replicas or 0) if stable else (0, 0)
+    shown_stable = changed(stable, failure=found.stable_failure) if stable and found.memory.has_served else None
     return changed(
         status,
-        stable=stable if found.memory.has_served else None,
+        stable=shown_stable,
         canary=found.revision(found.memory.canary),
         revisions=list(found.revisions),
         rollout=found.memory,
+        failure=found.failure,
         ready=f"{ready}/{wanted}",
     )
 

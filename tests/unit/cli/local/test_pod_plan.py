@@ -122,6 +122,7 @@ def test_a_server_listens_on_loopback_at_its_port():
         "port": 8081,
         "artifactPath": "/folder/claims/demo/artifact",
         "artifactUri": "pvc://demo/artifact",
+        "terminationMessage": "/folder/pods/default/gang-1-abcde/termination-message",
     }
 
 

@@ -147,7 +147,7 @@ def test_a_damaged_artifact_is_reported_as_our_own_server_reports_it() -> None:
     assert pod.restarts == 3
     assert pod.ended.finished == at(5)
     trouble = trouble_of([pod], {})
-    assert (trouble.reason, trouble.artifact) == ("ArtifactDamaged", "ArtifactDamaged")
+    assert (trouble.reason, trouble.artifact) == ("DigestMismatch", "DigestMismatch")
     assert trouble.message.endswith("model/a: found 1 bytes, expected 2")
 
 

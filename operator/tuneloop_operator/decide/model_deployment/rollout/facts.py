@@ -145,6 +145,8 @@ class Facts:
     """Revision and the number of its ready endpoints."""
     broken: tuple[tuple[str, str], ...] = ()
     """Revision whose servers fail for good, and why: they cannot load the model, or crash again and again."""
+    failures: tuple[tuple[str, str], ...] = ()
+    """Revision of which a server does not come up, and the class of its failure, as in `status.failure.class`."""
     routers: tuple[Router, ...] = ()
     """Those that carry requests: the Service while it leads to a revision itself, else every router."""
     standby: tuple[Router, ...] = ()
@@ -168,6 +170,11 @@ def count_of(facts: Facts, revision: str) -> int:
 def breakage_of(facts: Facts, revision: str) -> str:
     """Return why the servers of a revision fail for good; empty if they do not."""
     return dict(facts.broken).get(revision, "")
+
+
+def failure_of(facts: Facts, revision: str) -> str:
+    """Return the class of the failure of a revision's servers; empty if they come up."""
+    return dict(facts.failures).get(revision, "")
 
 
 def target_of(rollout: Rollout, facts: Facts) -> str:

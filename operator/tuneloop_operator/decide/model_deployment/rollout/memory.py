@@ -131,18 +131,20 @@ def _read_router(status: RouterStatus) -> Router:
 
 def _ending(ending: Ending) -> RolloutEnding:
     reason: RejectionWord | None = ending.reason.value if ending.reason else None
-    return RolloutEnding(phase=ending.phase.value, reason=reason, message=sentence(ending.message))
+    message, failure = sentence(ending.message), ending.failure or None
+    return RolloutEnding(phase=ending.phase.value, reason=reason, message=message, failure=failure)
 
 
 def _read_ending(status: RolloutEnding) -> Ending:
     reason = RejectionReason(status.reason) if status.reason else None
-    return Ending(phase=Phase(status.phase), reason=reason, message=status.message)
+    return Ending(phase=Phase(status.phase), reason=reason, message=status.message, failure=status.failure or "")
 
 
 def _rejection(rejection: Rejection) -> RejectedRevision:
     return RejectedRevision(
         revision=rejection.revision,
         reason=rejection.reason.value,
+        failure=rejection.failure or None,
         message=sentence(rejection.message),
         time=stamp(rejection.at),
         spec_digest=rejection.spec_digest,
@@ -155,6 +157,7 @@ def _read_rejection(status: RejectedRevision) -> Rejection:
         reason=RejectionReason(status.reason),
         message=status.message,
         at=moment(status.time),
+        failure=status.failure or "",
         spec_digest=status.spec_digest,
     )
 

@@ -75,6 +75,8 @@ class Rejection:
     message: str
     at: datetime
     spec_digest: str
+    failure: str = ""
+    """Class of the failure of its servers; empty: they came up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ class Ending:
     reason: RejectionReason | None
     """None: another revision takes the place of the canary, which is not rejected."""
     message: str
+    failure: str = ""
+    """As in `Rejection`."""
 
 
 @dataclass(frozen=True, kw_only=True)

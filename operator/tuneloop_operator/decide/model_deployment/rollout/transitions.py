@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.model_deployment.rollout.capacity import affordable_weight, full_count, is_in_window
-from tuneloop_operator.decide.model_deployment.rollout.facts import ThinTraffic, breakage_of, ready_of, target_of
+from tuneloop_operator.decide.model_deployment.rollout.facts import (
+    ThinTraffic,
+    breakage_of,
+    failure_of,
+    ready_of,
+    target_of,
+)
 from tuneloop_operator.decide.model_deployment.rollout.in_force import with_split
 from tuneloop_operator.decide.model_deployment.rollout.reasons import why
 from tuneloop_operator.decide.model_deployment.rollout.situation import Situation
@@ -153,7 +159,8 @@ def _withdraw(moment: Moment, situation: Situation) -> Outcome:
     withdrawn = replace(withdrawn, phase=Phase.STARTING, outages=outages, is_skipped=False, replays=False)
     if outages >= MOST_OUTAGES and not rollout.is_forced:
         message = f"{rollout.canary} lost all its servers {outages} times"
-        return _rolling_back(withdrawn, RejectionReason.BROKEN, message)
+        failure = failure_of(facts, rollout.canary)
+        return _rolling_back(withdrawn, RejectionReason.BROKEN, message, failure=failure)
     return _told(withdrawn, "CanaryDown", why(moment, situation), warns=True)
 
 
@@ -163,11 +170,13 @@ def _reject(moment: Moment, situation: Situation) -> Outcome:
         Situation.HARM: RejectionReason.GATE_FAILED,
         Situation.TOO_LONG: RejectionReason.NEVER_READY,
     }
-    return _rolling_back(moment.rollout, reasons[situation], why(moment, situation))
+    is_harm = situation is Situation.HARM  # the servers come up: what they do is wrong
+    failure = "" if is_harm else failure_of(moment.facts, moment.rollout.canary)
+    return _rolling_back(moment.rollout, reasons[situation], why(moment, situation), failure=failure)
 
 
-def _rolling_back(rollout: Rollout, reason: RejectionReason, message: str) -> Outcome:
-    ending = Ending(phase=Phase.ROLLED_BACK, reason=reason, message=message)
+def _rolling_back(rollout: Rollout, reason: RejectionReason, message: str, *, failure: str) -> Outcome:
+    ending = Ending(phase=Phase.ROLLED_BACK, reason=reason, message=message, failure=failure)
     return _told(rolling_back(rollout, ending), "RollingBack", message, warns=True)
 
 
@@ -185,7 +194,7 @@ def _end(moment: Moment, _: Situation) -> Outcome:
     if ending is None:
         raise AssertionError("a roll-back knows how it ends")
     if ending.reason is not None:
-        rollout = _with_rejection(moment, rollout.canary, ending.reason, ending.message)
+        rollout = _with_rejection(moment, rollout.canary, ending.reason, ending)
     ended = replace(without_canary(rollout), phase=ending.phase, why=ending.message)
     return _told(ended, "RolloutEnded", ending.message)
 
@@ -194,7 +203,7 @@ def _confirm(moment: Moment, _: Situation) -> Outcome:
     rollout, ending = moment.rollout, moment.rollout.ending
     old, new = rollout.stable, rollout.canary
     if rollout.phase is Phase.REVERTING and ending is not None and ending.reason is not None:
-        rejecting = _with_rejection(moment, old, ending.reason, ending.message)
+        rejecting = _with_rejection(moment, old, ending.reason, ending)
         back = replace(without_canary(rejecting), phase=ending.phase, stable=new, previous="", why=ending.message)
         return _told(back, "RolledBack", f"{new} gets all requests again: {ending.message}")
     promoted = replace(
@@ -212,8 +221,9 @@ def _confirm(moment: Moment, _: Situation) -> Outcome:
 def _revert(moment: Moment, situation: Situation) -> Outcome:
     broken = breakage_of(moment.facts, moment.rollout.stable)
     reason = RejectionReason.BROKEN if broken else RejectionReason.GATE_FAILED
-    message = why(moment, situation)
-    return _told(reverting(moment.rollout, reason, message), "RollingBack", message, warns=True)
+    message, failure = why(moment, situation), failure_of(moment.facts, moment.rollout.stable) if broken else ""
+    back = reverting(moment.rollout, reason, message, failure=failure)
+    return _told(back, "RollingBack", message, warns=True)
 
 
 def _drop(moment: Moment, situation: Situation) -> Outcome:
@@ -258,19 +268,24 @@ def rolling_back(rollout: Rollout, ending: Ending) -> Rollout:
     )
 
 
-def reverting(rollout: Rollout, reason: RejectionReason, message: str) -> Rollout:
-    """Return the memory in which the revision before stable is on its way back."""
-    ending = Ending(phase=Phase.ROLLED_BACK, reason=reason, message=message)
+def reverting(rollout: Rollout, reason: RejectionReason, message: str, *, failure: str = "") -> Rollout:
+    """Return the memory in which the revision before stable is on its way back. failure: class of that of stable's servers."""
+    ending = Ending(phase=Phase.ROLLED_BACK, reason=reason, message=message, failure=failure)
     fresh = without_canary(rollout)
     return replace(
         fresh, phase=Phase.REVERTING, canary=rollout.previous, is_forced=True, ending=ending, why=ending.message
     )
 
 
-def _with_rejection(moment: Moment, revision: str, reason: RejectionReason, message: str) -> Rollout:
+def _with_rejection(moment: Moment, revision: str, reason: RejectionReason, ending: Ending) -> Rollout:
     rollout = moment.rollout
     found = Rejection(
-        revision=revision, reason=reason, message=message, at=moment.now, spec_digest=moment.facts.spec.digest
+        revision=revision,
+        reason=reason,
+        message=ending.message,
+        failure=ending.failure,
+        at=moment.now,
+        spec_digest=moment.facts.spec.digest,
     )
     others = [known for known in rollout.rejected if known.revision != revision]
     return replace(rollout, rejected=tuple([*others, found][-_MOST_REJECTED:]))

@@ -96,9 +96,18 @@ FULL = Rollout(
     is_approved=True,
     is_forced=True,
     is_skipped=True,
-    ending=Ending(phase=Phase.ROLLED_BACK, reason=RejectionReason.GATE_FAILED, message="gate errors failed"),
+    ending=Ending(
+        phase=Phase.ROLLED_BACK, reason=RejectionReason.GATE_FAILED, message="gate errors failed", failure="OutOfMemory"
+    ),
     rejected=(
-        Rejection(revision="99ff", reason=RejectionReason.BROKEN, message="no memory", at=NOW, spec_digest="sha256:1"),
+        Rejection(
+            revision="99ff",
+            reason=RejectionReason.BROKEN,
+            message="no memory",
+            at=NOW,
+            spec_digest="sha256:1",
+            failure="OutOfMemory",
+        ),
     ),
     commands=("retry-1",),
     why="gate errors failed",

@@ -2,17 +2,19 @@
 
 import pytest
 
-from tuneloop_trainer.redaction import last_lines, redact
+from tuneloop_api.contract.redaction import last_lines, redact
 
 
 def test_the_newest_lines_are_kept_short_and_plain():
-    lines = last_lines([*(f"line {number}" for number in range(30)), " ", "\x1b[31mred\x1b[0m\r", "x" * 500])
+    lines = last_lines(
+        [*(f"line {number}" for number in range(30)), " ", "\x1b[31mred\x1b[0m\r", "x" * 500], environment={}
+    )
     assert lines[:-2] == [f"line {number}" for number in range(12, 30)]
     assert lines[-2:] == ["red", "x" * 199 + "…"]
 
 
 def test_no_line_steers_a_terminal():
-    assert last_lines(["\x9b2J \u202e"]) == [r"\x9b2J \u202e"]
+    assert last_lines(["\x9b2J \u202e"], environment={}) == [r"\x9b2J \u202e"]
 
 
 @pytest.mark.parametrize(
