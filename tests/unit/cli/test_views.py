@@ -199,6 +199,7 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         "  step:               2",
         "  requests:           7d1f0000 25%, 03ab0000 75%",
         "  why:                a person must approve",
+        "  next:               tuneloop rollout approve api, or abort",
         "  gate:               errors Inconclusive: harm 0.1 %",
         "  router:             api-router-x follows generation 4",
         "  router:             api-router-y follows nothing yet",
