@@ -77,7 +77,7 @@ def _obeyed(name: str, command: str, *, folder: Path) -> Manifest:
     """Return the deployment once the operator has obeyed: it remembers the command in the same write as its effect."""
     deadline = time.monotonic() + _OBEYED_SECONDS
     while time.monotonic() < deadline:
-        deployment = _running(command, name, folder)
+        deployment = _running("status", name, folder)
         if command in (at(deployment, "status.rollout.commands") or ()):
             return deployment
         time.sleep(_PAUSE_SECONDS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_cli.local.errors import NotInThisSession
 from tuneloop_cli.steering import refusal
-from tuneloop_operator.decide.model_deployment.rollout_facts import COMMAND
+from tuneloop_operator.decide.model_deployment.rollout_facts import COMMAND, MOST_TOKEN_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_cli.local.node import LocalNode
+    from tuneloop_operator.cluster import Manifest
 
 _FOLDER, _SOCKET = "door", "socket"
 _SECONDS = 10.0
@@ -68,12 +69,20 @@ def _steered(node: LocalNode, name: str, command: str, *, now: datetime) -> dict
     running = [found for found in node.active("ModelDeployment") if found["metadata"]["name"] == name]
     if not running:
         return {"runs": False}
-    (deployment, *_), (verb, _, revision) = running, command.split("/")
-    if problem := refusal(deployment, verb, revision=revision, now=now):
-        return {"runs": True, "refusal": problem}
-    annotations = deployment["metadata"].get("annotations", {}) | {COMMAND: command}
-    node.cluster.update(deployment | {"metadata": deployment["metadata"] | {"annotations": annotations}})
-    return {"runs": True, "refusal": ""}
+    deployment, (verb, token_and_revision) = running[0], command.split("/", 1)
+    revision = token_and_revision.partition("/")[2]
+    problem = _pending(deployment) or refusal(deployment, verb, revision=revision, now=now)
+    if not problem:
+        annotations = deployment["metadata"].get("annotations", {}) | {COMMAND: command}
+        node.cluster.update(deployment | {"metadata": deployment["metadata"] | {"annotations": annotations}})
+    return {"runs": True, "refusal": problem}
+
+
+def _pending(deployment: Manifest) -> str:
+    """Return why another command must wait: one is not obeyed yet, and would be lost; empty if there is none."""
+    given = deployment["metadata"].get("annotations", {}).get(COMMAND, "")[:MOST_TOKEN_CHARACTERS]
+    obeyed = ((deployment.get("status") or {}).get("rollout") or {}).get("commands") or ()
+    return f"the operator has not obeyed {given} yet: try again" if given and given not in obeyed else ""
 
 
 def _listening(folder: Path) -> socket.socket:

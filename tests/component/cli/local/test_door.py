@@ -86,6 +86,17 @@ def test_a_command_that_does_not_fit_any_more_changes_nothing(tmp_path):
     with_door(tmp_path, story)
 
 
+def test_a_command_waits_for_the_one_before_it(tmp_path):
+    async def story(node: LocalNode) -> None:
+        await store(node)
+        assert await asyncio.to_thread(steer, tmp_path, name="reviews", command="approve/1/r2") == ""
+        refused = await asyncio.to_thread(steer, tmp_path, name="reviews", command="abort/2/r2")
+        assert refused == "the operator has not obeyed approve/1/r2 yet: try again"
+        assert annotation(node) == "approve/1/r2"
+
+    with_door(tmp_path, story)
+
+
 def test_a_deployment_of_another_session_is_not_steered(tmp_path):
     async def earlier(node: LocalNode) -> None:
         await store(node)
