@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rollouts import NOW, baking, facts_for, in_step, serving
+from typer.testing import CliRunner
 
 from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_cli.main import app
 from tuneloop_cli.steering import VERBS, command_text, fitting, kubectl_command, meant, refusal
 from tuneloop_operator.decide.model_deployment.rollout.commands import obeyed
 from tuneloop_operator.decide.model_deployment.rollout.facts import Command
@@ -123,6 +126,12 @@ def test_a_command_for_another_revision_than_the_one_that_is_there_is_refused() 
 def test_a_deployment_without_roll_outs_says_so(deployment: dict[str, Any], sentence: str) -> None:
     assert refusal(deployment, "skip", revision="", now=NOW) == sentence
     assert fitting(deployment, now=NOW) == []
+
+
+@pytest.mark.parametrize("word", ["status", *VERBS])
+def test_each_word_is_a_command_whose_help_has_an_example(word: str) -> None:
+    shown = CliRunner().invoke(app, ["rollout", word, "--help"]).output
+    assert re.search(rf"Examples?: .*tuneloop rollout {word} reviews", " ".join(shown.split()))
 
 
 @pytest.mark.parametrize("verb", VERBS)
