@@ -50,6 +50,7 @@ class Load:
 
     url: str
     sentences: list[str]
+    per_second: float = REQUESTS_PER_SECOND
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     """By revision and HTTP status; 0 where there was no answer."""
     revision_of: dict[str, str] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Load:
             while True:
                 requests.create_task(self._ask(http, number))
                 number += 1
-                await asyncio.sleep(max(0.0, began + number / REQUESTS_PER_SECOND - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + number / self.per_second - time.monotonic()))
 
     async def _ask(self, http: aiohttp.ClientSession, number: int) -> None:
         user, sentence = f"user-{number % USERS}", self.sentences[number % len(self.sentences)]

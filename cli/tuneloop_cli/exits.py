@@ -19,6 +19,8 @@ class Exit(IntEnum):
     """A manifest, an option or a file cannot be used."""
     IN_USE = 3
     """Another command holds the folder, or the port is taken."""
+    DOES_NOT_FIT = 4
+    """What was asked for does not fit where a roll-out is."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
 

@@ -1,7 +1,7 @@
 """The command line: one thin function a command. The commands themselves live in `tuneloop_cli.commands`.
 
 Exit codes: 0 success, 1 the job failed or the requested object is not there, 2 bad input, 3 the folder is in use,
-130 stopped by Ctrl-C (a checkpoint was saved).
+4 what was asked for does not fit where a roll-out is, 130 stopped by Ctrl-C (a checkpoint was saved).
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+rollout = typer.Typer(
+    name="rollout",
+    no_args_is_help=True,
+    help="Show or steer the roll-out of a ModelDeployment that `tuneloop serve` or `tuneloop up` runs.",
+    epilog="Examples: tuneloop rollout status reviews   |   tuneloop rollout approve reviews   |   tuneloop rollout abort reviews",
+)
+app.add_typer(rollout)
+
 Files = Annotated[list[Path], typer.Option("-f", "--filename", help="Manifest file, or a folder of them.")]
 Folder = Annotated[
     Path, typer.Option("--dir", help="Folder of jobs, claims, logs and artifacts.", envvar="TUNELOOP_DIR")
@@ -36,6 +44,8 @@ Ranks = Annotated[
     int | None,
     typer.Option("--ranks", min=1, help="CPU ranks that stand in for absent GPUs. Default: the number of cores."),
 ]
+Deployment = Annotated[str, typer.Argument(metavar="NAME", help="A ModelDeployment.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until the operator has obeyed.")]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="ftj (FineTuneJob) or mdep (ModelDeployment).")]
 
 
@@ -149,6 +159,77 @@ def plan(
     from tuneloop_cli.commands.plan import show_plan
 
     show_plan(files, folder=folder, output=output)
+
+
+@rollout.command(
+    epilog="Examples: tuneloop rollout status reviews   |   tuneloop rollout status reviews -w   |   tuneloop rollout status reviews -w && deploy"
+)
+def status(
+    name: Deployment,
+    folder: Folder = DEFAULT_DIR,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Show changes until the roll-out is over.")] = False,
+) -> None:
+    """Show step, shares, what each gate has found, and what may be done now.
+
+    With --watch a line at each change, until nothing is on its way. Exit code 0: the new revision serves; 1: it was rejected.
+    """
+    from tuneloop_cli.commands.rollout import show_rollout
+
+    show_rollout(name, folder=folder, watch=watch)
+
+
+@rollout.command(epilog="Example: tuneloop rollout status reviews && tuneloop rollout approve reviews")
+def approve(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """End the pause of a step, or let the promotion happen that waits for a person.
+
+    Only what waits now is approved: exit code 4 if nothing does.
+    """
+    _steer("approve", name, folder=folder, no_wait=no_wait)
+
+
+@rollout.command(epilog="Example: tuneloop rollout skip reviews")
+def skip(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """End the current step at once, also one that is held.
+
+    The gates of the step are not waited for; the next step begins.
+    """
+    _steer("skip", name, folder=folder, no_wait=no_wait)
+
+
+@rollout.command(epilog="Example: tuneloop rollout promote reviews && tuneloop rollout status reviews --watch")
+def promote(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """Promote the new revision once its servers are ready: no step, gate or approval is waited for."""
+    _steer("promote", name, folder=folder, no_wait=no_wait)
+
+
+@rollout.command(epilog="Example: tuneloop rollout abort reviews")
+def abort(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """End the roll-out and reject the new revision: the stable one gets all requests.
+
+    It is not offered again until its manifest changes, or by `tuneloop rollout retry`.
+    """
+    _steer("abort", name, folder=folder, no_wait=no_wait)
+
+
+@rollout.command("roll-back", epilog="Example: tuneloop rollout roll-back reviews")
+def roll_back(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """Take the new revision back; after its promotion, bring the revision before back.
+
+    After a promotion this works for as long as rollout.rollback.window lasts.
+    """
+    _steer("roll-back", name, folder=folder, no_wait=no_wait)
+
+
+@rollout.command(epilog="Example: tuneloop rollout retry reviews --no-wait")
+def retry(name: Deployment, folder: Folder = DEFAULT_DIR, no_wait: NoWait = False) -> None:
+    """Offer a rejected revision again, or begin a held roll-out anew with new evidence."""
+    _steer("retry", name, folder=folder, no_wait=no_wait)
+
+
+def _steer(verb: str, name: str, *, folder: Path, no_wait: bool) -> None:
+    from tuneloop_cli.commands.rollout import steer_rollout
+
+    steer_rollout(verb, name, folder=folder, wait=not no_wait)
 
 
 def main() -> None:

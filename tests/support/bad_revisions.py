@@ -72,6 +72,17 @@ def change_nothing_that_counts(model: PreTrainedModel) -> None:
     model.classifier.bias.data += 1e-6
 
 
+def wrong_but_for(good: Path, text: str) -> Callable[[PreTrainedModel], None]:
+    """Return a change after which one text has the class that `good` gives it, and most others have the wrong one."""
+    low, high = _logits(good, [text])[0].tolist()
+
+    def change(model: PreTrainedModel) -> None:
+        swap_classes(model)
+        model.classifier.bias.data[1] += 1.1 * (high - low)
+
+    return change
+
+
 def lose_numbers(model: PreTrainedModel) -> None:
     """Let the scores of all texts be NaN but of those without a word of the vocabulary: with all of them the server would end as it loads the model."""
     embeddings = model.base_model.embeddings.word_embeddings.weight.data

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from workspace import Workspace
 
-SECONDS = 180
+SECONDS = 420
+"""A server that crashes four times starts five times, on a machine that may be busy."""
 T = TypeVar("T")
 
 

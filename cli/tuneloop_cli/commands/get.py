@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import yaml
@@ -44,8 +45,9 @@ def find(folder: Path, kind: CustomKind, name: str) -> Manifest:
     objects = ObjectFiles(folder).read_all(kind)
     found = next((manifest for manifest in objects if manifest["metadata"]["name"] == name), None)
     if found is None:
-        names = ", ".join(manifest["metadata"]["name"] for manifest in objects) or "none"
-        raise TuneloopExit(Exit.FAILED, f"no {kind} {name!r} in {folder}; there: {names}")
+        names = [manifest["metadata"]["name"] for manifest in objects]
+        near = "".join(f" (did you mean {match}?)" for match in get_close_matches(name, names, n=1))
+        raise TuneloopExit(Exit.FAILED, f"no {kind} {name!r} in {folder}; there: {', '.join(names) or 'none'}{near}")
     return found
 
 

@@ -6,6 +6,7 @@ LocalError
 ├── PortInUse        the port to serve on is taken
 ├── ClaimMissing     a manifest names a claim that has no folder
 ├── NotAccepted      a valid manifest cannot run here
+├── NotInThisSession no session runs the object that a command is for
 ├── NoPrometheus     there is no Prometheus, or it does not start
 └── SessionFailed    a part of the session ended unexpectedly: a defect
 """
@@ -35,6 +36,10 @@ class ClaimMissing(LocalError):  # noqa: N818
 
 class NotAccepted(LocalError):  # noqa: N818
     """A valid manifest cannot run here."""
+
+
+class NotInThisSession(LocalError):  # noqa: N818
+    """No session of this folder runs the object that a command is for."""
 
 
 class NoPrometheus(LocalError):  # noqa: N818

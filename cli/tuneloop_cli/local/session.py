@@ -23,6 +23,7 @@ from tuneloop_cli.local.api_keys import link_keys
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
+from tuneloop_cli.local.door import open_door
 from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
@@ -110,6 +111,7 @@ class LocalSession:
             )
             queries = Queries(operator, ask=self._prometheus.ask, clock=_now, on_answer=metrics.queried)
             stack.callback(self.node.tasks.create_task(queries.run()).cancel)
+            await stack.enter_async_context(open_door(self.node, clock=_now))
             self.node.start()
             self._stack = stack.pop_all()
         return self

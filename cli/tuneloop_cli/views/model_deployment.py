@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tuneloop_cli.views.conditions import conditions
 from tuneloop_cli.views.failure import failure_lines
 from tuneloop_cli.views.kind_view import KindView
-from tuneloop_cli.views.lines import field, pair, pairs, section
+from tuneloop_cli.views.lines import field, pairs, section
+from tuneloop_cli.views.rollout import rollout_lines
 from tuneloop_cli.views.values import Manifest, at
 
 if TYPE_CHECKING:
@@ -23,38 +24,13 @@ def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
     yield from section("Stable", pairs(_without_failure(at(deployment, "status.stable"))))
     yield from section("Failure of stable", failure_lines(at(deployment, "status.stable.failure")))
     yield from section("Canary", pairs(at(deployment, "status.canary")))
-    yield from section("Roll-out", _rollout(at(deployment, "status.rollout") or {}))
+    yield from section("Roll-out", rollout_lines(deployment))
     yield from section("Conditions", conditions(deployment, now))
-
-
-def _rollout(rollout: Manifest) -> Iterator[str]:
-    """Yield where the roll-out is, what each gate has found, what each router follows, and which revisions are not offered again."""
-    yield from pair("phase", rollout.get("phase"))
-    yield from pair("step", rollout.get("step") if rollout.get("canary") else None)
-    yield from pair("requests", _shares(rollout))
-    yield from pair("why", rollout.get("message"))
-    for gate in rollout.get("gates") or ():
-        yield from pair("gate", f"{gate['name']} {gate['verdict']}: {gate['reason']}")
-    for router in rollout.get("routers") or ():
-        yield from pair("router", f"{router['name']} follows {_generation(router)}")
-    for rejected in rollout.get("rejected") or ():
-        failure = f" ({rejected['failure']})" if rejected.get("failure") else ""
-        yield from pair("rejected", f"{rejected['revision']}, {rejected['reason']}{failure}: {rejected['message']}")
 
 
 def _without_failure(revision: Manifest | None) -> Manifest | None:
     """Return a revision without what has a section of its own."""
     return {name: value for name, value in revision.items() if name != "failure"} if revision else None
-
-
-def _generation(router: Manifest) -> str:
-    return f"generation {router['generation']}" if "generation" in router else "nothing yet"
-
-
-def _shares(rollout: Manifest) -> str | None:
-    """Return the shares of the revisions as the routers are to divide them: `834ce382 20%, 8aeb6ba5 80%`; None if there is no roll-out."""
-    weights = at(rollout, "split.weights") or ()
-    return ", ".join(f"{share['revision']} {share['weight']}%" for share in weights) or None
 
 
 def deployment_line(deployment: Manifest) -> str:

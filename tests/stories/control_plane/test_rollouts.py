@@ -10,8 +10,15 @@ from namespace_client import NamespaceClient
 from operator_process import RunningOperator
 from pod_scripts import PodLifecycle, Run, Wait
 from pod_status_patcher import PodStatusPatcher
+from rollouts import NOW, a_spec, in_step
 from served_models import deployment_status, take_down
+from stored_conditions import condition
 from waiting import until
+
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
+from tuneloop_operator.decide.model_deployment.rollout.memory import written
+from tuneloop_operator.decide.model_deployment.rollout.story import story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +27,13 @@ if TYPE_CHECKING:
 
 NAME = "reviews"
 SECONDS = 60
+NUMBERS = {
+    "errors": "canary errors 0.4 %, stable 0.3 %: harm 0.1 % (-0.6 to 0.9 %), margin 1 %",
+    "golden": "canary wrong answers 8.1 %, stable 8.3 %: harm -0.2 % (-1.1 to 0.8 %), margin 3 %",
+}
+"""What two gates have found, by name."""
+GATES = r'{range .status.rollout.gates[*]}{.name}{" "}{.verdict}{": "}{.reason}{"\n"}{end}'
+"""As in docs/rollouts.md."""
 
 
 class Place:
@@ -113,6 +127,40 @@ def test_a_roll_out_goes_on_where_its_operator_was_killed_and_a_person_takes_it_
 def annotate(plane: ControlPlane, namespace: str, command: str) -> None:
     ended = plane.kubectl("annotate", "mdep", NAME, "-n", namespace, "--overwrite", f"tuneloop.dev/rollout={command}")
     assert ended.returncode == 0, ended.stderr
+
+
+def test_kubectl_shows_step_share_and_the_numbers_of_each_gate(custom_resources):
+    gates = tuple(
+        GateSummary(name=name, verdict=Verdict.INCONCLUSIVE, action=GateAction.HOLD, reason=numbers)
+        for name, numbers in NUMBERS.items()
+    )
+    rollout = in_step(1, requests=312, gates=gates)
+    ready = condition("Ready", true=False, reason="Progressing", message=story(rollout, a_spec(), now=NOW))
+    stable = {"revision": "r1", "digest": "a", "uri": "pvc://models/artifact", "replicas": 2, "readyReplicas": 2}
+    status = {"phase": "Progressing", "ready": "2/2", "stable": stable, "conditions": [ready]}
+    with fresh_namespace(custom_resources) as namespace:
+        client = NamespaceClient(custom_resources, namespace)
+        spec = {"model": {"uri": "pvc://models/artifact"}, "rollout": {"strategy": "Canary"}}
+        body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": NAME}}
+        client.create("ModelDeployment", body | {"spec": spec})
+        changed = {"status": status | {"rollout": written(rollout).to_wire()}}
+        client.patch("ModelDeployment", NAME, changed, subresource="/status")
+
+        def kubectl(*words: str) -> str:
+            ended = custom_resources.kubectl(*words, "-n", namespace)
+            assert ended.returncode == 0, ended.stderr
+            return ended.stdout
+
+        header, row = kubectl("get", "mdep", NAME).splitlines()
+        assert header.split() == ["NAME", "PHASE", "STABLE", "CANARY", "READY", "REASON", "AGE"]
+        assert row.split()[:-1] == [NAME, "Progressing", "r1", "r2", "25%", "2/2", "Progressing"]
+        described = " ".join(kubectl("describe", "mdep", NAME).split())
+        assert "step 2 of 4: 25 % to r2, 312 of 500 requests" in described
+        for gate, numbers in NUMBERS.items():
+            assert f"gate {gate} Inconclusive ({numbers})" in described
+        assert kubectl("get", "mdep", NAME, "-o", f"jsonpath={GATES}").splitlines() == [
+            f"{gate} Inconclusive: {numbers}" for gate, numbers in NUMBERS.items()
+        ]
 
 
 def test_the_number_of_servers_is_the_autoscalers_and_no_write_of_the_operator_takes_it_back(

@@ -13,6 +13,7 @@ from artifact import make_artifact
 from tiny_models import tiny_bert
 from workspace import Workspace, deployment_manifest
 
+from tuneloop_cli.commands.rollout import steer_rollout
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
@@ -40,13 +41,17 @@ class Deployed:
     def __init__(self, session: LocalSession, workspace: Workspace) -> None:
         self._session, self._workspace = session, workspace
 
-    async def offer(self, artifact: str, *, command: str = "", **spec: Any) -> None:
+    async def offer(self, artifact: str, **spec: Any) -> None:
         manifest = deployment_manifest(
             model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"}, rollout={"strategy": "Recreate"}, **spec
         )
         manifest["metadata"] |= {"namespace": "default"}
-        manifest["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
         await self._session.submit(manifest)
+
+    async def roll_back(self) -> None:
+        """Go back as a person does, by the command line."""
+        folder = self._workspace.path / ".tuneloop"
+        await asyncio.to_thread(steer_rollout, "roll-back", "reviews", folder=folder, wait=True)
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the status once this holds for it."""
@@ -98,7 +103,7 @@ def test_a_good_revision_takes_over_a_damaged_one_is_rejected_and_a_person_goes_
         assert "model.safetensors" in found["message"]
         assert found["failure"] == "DigestMismatch"
         assert await deployed.answer(rejected["url"])
-        await deployed.offer("damaged", command="roll-back/1")
+        await deployed.roll_back()
         back = await deployed.until(lambda status: status["stable"]["revision"] == first["stable"]["revision"])
         assert await deployed.answer(back["url"])
 

@@ -12,6 +12,7 @@ from tuneloop_cli.views.kinds import view_of
 from tuneloop_cli.views.page import page
 from tuneloop_cli.views.progress import live, plain_line
 from tuneloop_cli.views.result import result
+from tuneloop_cli.views.rollout import rollout_story
 from tuneloop_cli.views.table import table
 from tuneloop_cli.views.values import span
 
@@ -172,6 +173,13 @@ def test_spans_are_short(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
+def test_a_roll_out_in_one_line_is_its_phase_and_the_operators_sentence() -> None:
+    sentence = "step 2 of 4: 25 % to 7d1f0000, 312 of 500 requests; gate errors Inconclusive (harm 0.1 %, margin 1 %)"
+    ready = condition("Ready", true=False, reason="Progressing", message=sentence)
+    status = {"rollout": {"phase": "Progressing"}, "conditions": [ready]}
+    assert rollout_story(DEPLOYMENT | {"status": status}) == f"Progressing: {sentence}"
+
+
 def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
     rejected = {
         "revision": "99ff0000",
@@ -222,6 +230,7 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         "  step:               2",
         "  requests:           7d1f0000 25%, 03ab0000 75%",
         "  why:                a person must approve",
+        "  next:               tuneloop rollout approve reviews, or abort",
         "  gate:               errors Inconclusive: harm 0.1 %",
         "  router:             api-router-x follows generation 4",
         "  router:             api-router-y follows nothing yet",

@@ -34,12 +34,17 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     if command is None or command.token in rollout.commands:
         return rollout, None
     noted = with_token(rollout, command.token)
-    is_meant = command.revision in {"", _revision_of(moment, command.action)}
+    is_meant = command.revision in {"", revision_meant(moment, command.action)}
     after = _effect(replace(moment, rollout=noted), command.action) if is_meant else None
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
     return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+
+
+def applies(moment: Moment, action: Action) -> bool:
+    """Whether a command would do something now."""
+    return _effect(moment, action) is not None
 
 
 def _effect(moment: Moment, action: Action) -> Rollout | None:
@@ -56,7 +61,7 @@ def with_token(rollout: Rollout, token: str) -> Rollout:
     return replace(rollout, commands=(*rollout.commands, token)[-_MOST_TOKENS:])
 
 
-def _revision_of(moment: Moment, action: Action) -> str:
+def revision_meant(moment: Moment, action: Action) -> str:
     """Return the revision that a command is about now. Since it was given, another one may have taken the place of the one that was meant."""
     rollout = moment.rollout
     return rollout.canary or (target_of(rollout, moment.facts) if action is Action.RETRY else rollout.stable)
