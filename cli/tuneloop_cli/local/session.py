@@ -23,6 +23,7 @@ from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.errors import NotAccepted
+from tuneloop_cli.local.feedback_keys import make_feedback_keys
 from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.node import LocalNode, is_finished
@@ -234,6 +235,7 @@ class LocalSession:
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
+        make_feedback_keys(self.node.folders.feedback_keys)
         posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
             knows_job=operator.knows_job,

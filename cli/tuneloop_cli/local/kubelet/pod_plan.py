@@ -60,6 +60,11 @@ class Folders:
         """The folder with the session's token."""
         return self.root / "secrets"
 
+    @property
+    def feedback_keys(self) -> Path:
+        """The folder that stands for the Secret with the keys of feedback."""
+        return self.secrets / "feedback"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessPlan:
@@ -155,6 +160,8 @@ def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[d
             scratch[path] = folders.pod(pod) / volume["name"]
         elif "configMap" in volume:
             fixed[path] = folders.pod(pod) / volume["name"]
+        elif "secret" in volume:
+            fixed[path] = folders.feedback_keys
         elif "projected" in volume:
             fixed[path] = folders.secrets
         else:

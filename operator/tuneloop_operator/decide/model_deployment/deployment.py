@@ -33,6 +33,7 @@ from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
+from tuneloop_operator.desired.model_deployment.feedback import takes_feedback
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
@@ -91,7 +92,7 @@ def _as_it_is(
 def _with_config(
     observed: ObservedDeployment, config: ServerConfig, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
-    pods, has_volumes = _pods(observed, config), has_given_volumes(observed.deployment.spec, settings)
+    pods, has_volumes = _pods(observed, config), _may_miss_volumes(observed, settings)
     if observed.blocker is None and (uids := unread_mounts(pods, is_expected=has_volumes, now=now)):
         return Decision(needs=MountFailures(pod_uids=uids))
     serving = _serving(observed, config)
@@ -104,6 +105,12 @@ def _with_config(
         decision = _decided(observed, config, serving, now=now, settings=settings)
     mounts = mounts_in(pods, is_expected=has_volumes, now=now)
     return replace(decision, requeue_after=_sooner(decision.requeue_after, mounts))
+
+
+def _may_miss_volumes(observed: ObservedDeployment, settings: OperatorSettings) -> bool:
+    """Whether the pods have volumes that the user or the administrator fills."""
+    spec = observed.deployment.spec
+    return has_given_volumes(spec, settings) or takes_feedback(spec)
 
 
 def _decided(
