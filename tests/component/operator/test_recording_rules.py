@@ -125,7 +125,7 @@ EXPECTED: dict[str, list[tuple[dict[str, str], float]]] = {
     "tuneloop:feedback_coverage:ratio": [(STABLE, 100 / 600), (CANARY, 0.5)],
     "tuneloop:feedback_accuracy:ratio": [(STABLE, 0.7), (CANARY, 0.8)],
     "tuneloop:feedback_accuracy:lower95": [(STABLE, 0.60415), (CANARY, 0.71117)],
-    "tuneloop:feedback_accuracy:upper95": [(STABLE, 0.78106), (CANARY, 0.86663)],
+    "tuneloop:feedback_accuracy:upper95": [(STABLE, 0.78105), (CANARY, 0.86663)],
 }
 
 

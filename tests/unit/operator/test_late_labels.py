@@ -102,7 +102,7 @@ def test_a_revision_that_is_worse_by_late_labels_is_taken_back() -> None:
         baking = Baking()
         old, new = await baking.begin()
         baking.answer = number(0.05)
-        await baking.minutes(3)
+        await baking.minutes(2)
         assert baking.rollout["phase"] == "Baking"
         await baking.minutes(1)
         assert baking.rollout["phase"] == "Reverting"
