@@ -59,6 +59,8 @@ class Cohorts:
             yield day, revision, counts
 
     def _of(self, revision: str, day: int, *, now: float) -> CohortCounts:
+        if (found := self._counts.get((day, revision))) is not None:  # of nearly all predictions
+            return found
         self._forget(now)
         known = {other for _, other in self._counts}
         if revision not in known and len(known) >= MOST_REVISIONS:
