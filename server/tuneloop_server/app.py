@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tuneloop_server.errors import CannotServe, plain_error
-from tuneloop_server.feedback.routes import feedback_routes
 from tuneloop_server.no_such_page import no_such_page
 from tuneloop_server.protocols import PROTOCOLS
+from tuneloop_server.protocols.feedback import feedback_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from tuneloop_server.feedback.header import feedback_headers
 from tuneloop_server.fields import check_known, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
     from starlette.requests import Request

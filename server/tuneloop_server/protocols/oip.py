@@ -17,10 +17,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tuneloop_server.errors import RequestError, plain_error
-from tuneloop_server.feedback.header import feedback_headers
 from tuneloop_server.fields import shown
 from tuneloop_server.protocols.oip_request import INPUT, read
 from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
