@@ -20,6 +20,7 @@ from tuneloop_server.config_file import read_config
 from tuneloop_server.connections import ConnectionLimits, Connections, connection_limit, uvicorn_config
 from tuneloop_server.draining import GRACE_SECONDS, DrainingServer
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.feedback.start import feedback_of
 from tuneloop_server.last_words import RecentLines, say_why
 from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.listening import guarded, listen
@@ -60,13 +61,15 @@ def main() -> int:
 def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> ModelService:
     """Return the service of an artifact and of the adapters on it. Raises CannotServe if this server does not know the artifact's task, or the engine."""
     task = task_of(config, manifest)
+    monitoring = Monitoring(config, manifest, label_names=task.label_names(manifest.labels))
     return ModelService(
         config,
         manifest,
         task=task,
         runtime=runtime_of(config),
-        monitoring=Monitoring(config, manifest, label_names=task.label_names(manifest.labels)),
+        monitoring=monitoring,
         adapters=adapters,
+        feedback=feedback_of(config, manifest, monitoring),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
     )
 

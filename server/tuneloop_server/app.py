@@ -17,6 +17,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import CannotServe, plain_error
 from tuneloop_server.no_such_page import no_such_page
 from tuneloop_server.protocols import PROTOCOLS
+from tuneloop_server.protocols.feedback import feedback_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -48,7 +49,8 @@ def create_app(
     # beside a second port, too, load balancers ask for the health here: they know the Service's port only
     metrics = ["/metrics"] if service.config.metrics_port is None else []
     pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
-    routes = [route for protocol in protocols.values() for route in protocol.routes(service)] + pages
+    routes = [route for protocol in protocols.values() for route in protocol.routes(service)]
+    routes += [*feedback_routes(service), *pages]
     return Starlette(
         routes=routes,
         exception_handlers={HTTPException: no_such_page(routes, shape_of=partial(_error_shape, protocols.values()))},

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.feedback.feedback import Feedback
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Model
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.runtimes.runtime import Runtime
-    from tuneloop_server.tasks.task import Task
+    from tuneloop_server.tasks.task import Answer, Task
 
 _ENCODE_HERE = 8192
 """Characters that are tokenized on the event loop (well under 2 ms); more would delay other requests and probes."""
@@ -53,7 +54,9 @@ class ModelService:
         monitoring: Monitoring,
         worker: Executor,
         adapters: Adapters = NO_ADAPTERS,
+        feedback: Feedback | None = None,
     ) -> None:
+        """feedback: gives out tokens and counts labels; None: there is none."""
         self.config = config
         self.manifest = manifest
         self.adapters = adapters
@@ -66,6 +69,7 @@ class ModelService:
         self.monitoring = monitoring
         self.draining = False
         self.bodies = BodyMemory()
+        self.feedback = feedback
         if adapters.adapters:
             monitoring.show_adapters(self.names.served)
         self._runtime = runtime
@@ -91,14 +95,18 @@ class ModelService:
         self.monitoring.draining.set(1)
 
     async def answer(self, texts: Sequence[str], parameters: Any, *, name: str | None = None) -> list[Any]:
-        """Return the task's response for each text, as JSON data. parameters: from `task.read_parameters`. name: one that is served; None: the deployment's.
+        """Return the task's response for each text, as JSON data. Raises RequestError: see `answers`."""
+        return [answer.value for answer in await self.answers(texts, parameters, name=name)]
+
+    async def answers(self, texts: Sequence[str], parameters: Any, *, name: str | None = None) -> list[Answer]:
+        """Return the task's answer for each text. parameters: from `task.read_parameters`. name: one that is served; None: the deployment's.
 
         Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, if the model fails, or if its
         output is not finite.
         """
-        values = await self._loaded(name).answer(texts, parameters)
+        answers = await self._loaded(name).answer(texts, parameters)
         self.monitoring.answered_by(self.config.name if name is None else name, texts=len(texts))
-        return values
+        return answers
 
     def embeddings_of(self, name: str) -> EmbeddingSupport:
         """Return whether a model makes embeddings. Raises RequestError while the model is not loaded."""
@@ -178,20 +186,20 @@ class Answerer:
         """Whether the model makes embeddings."""
         return self._model.embeddings
 
-    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Any]:
-        """Return the response for each text. Raises RequestError: see `ModelService.answer`."""
+    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Answer]:
+        """Return the answer for each text. Raises RequestError: see `ModelService.answers`."""
         stride = self._task.stride(parameters)
         rows = await self._compute(texts, partial(self._encode, texts, stride))
-        values = []
+        answers = []
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
                 await asyncio.sleep(0)
             windows = [Window(encoded, logits) for encoded, logits in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
-            values.append(answer.value)
+            answers.append(answer)
         self._monitoring.encoded([encoded for outputs in rows for encoded, _ in outputs])
-        return values
+        return answers
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[Encoded, Embedding]]:
         """Return the tokens and the embedding of each text. Raises RequestError: see `ModelService.embed`."""

@@ -32,7 +32,7 @@ class Monitoring:
         """label_names: every label that a prediction may have (`Task.label_names`)."""
         disable_created_metrics()
         self.registry = CollectorRegistry()
-        self._constant = {"deployment": config.name, "revision": config.revision, "task": manifest.task}
+        self.constant = {"deployment": config.name, "revision": config.revision, "task": manifest.task}
         self._requests = self._family(
             Counter, "tuneloop_requests", "Requests answered.", more=("protocol", "code", "reason")
         )
@@ -73,7 +73,7 @@ class Monitoring:
             Counter, "tuneloop_truncated_requests", "Requests with a text longer than the model takes."
         )
         tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
-        self._prompt_tokens = tokens.labels(**self._constant, direction="prompt")
+        self._prompt_tokens = tokens.labels(**self.constant, direction="prompt")
         self._predictions, self._other = self._by_label(label_names)
         self._loaded = self._single(Gauge, "tuneloop_model_loaded", "1 once the model answers.")
         self._load_seconds = self._single(
@@ -89,21 +89,21 @@ class Monitoring:
     def _by_label(self, names: Sequence[str]) -> tuple[dict[str, Counter], Counter | None]:
         text = "Predictions by label: the most probable label of a text, or the type of each entity that was found."
         predictions = self._family(Counter, "tuneloop_predictions", text, more=("label",))
-        counters = {name: predictions.labels(**self._constant, label=name) for name in names[:MOST_LABELS]}
-        other = predictions.labels(**self._constant, label=OTHER) if len(names) > MOST_LABELS else None
+        counters = {name: predictions.labels(**self.constant, label=name) for name in names[:MOST_LABELS]}
+        other = predictions.labels(**self.constant, label=OTHER) if len(names) > MOST_LABELS else None
         return counters, other
 
     def _show_model_info(self, config: ServerConfig, manifest: Manifest) -> None:
         engine, dtype = config.engine or "torch", config.dtype or "fp32"
         fixed = {"digest": manifest.digest(), "engine": engine, "dtype": dtype}
         self._family(Gauge, "tuneloop_model_info", "What is served.", more=tuple(fixed)).labels(
-            **self._constant, **fixed
+            **self.constant, **fixed
         ).set(1)
 
     def show_adapters(self, names: Sequence[str]) -> None:
         """Count texts by the model that is asked for. names: all that are served; the spec bounds how many."""
         texts = self._family(Counter, "tuneloop_adapter_texts", "Texts answered by an adapter.", more=("adapter",))
-        self._adapter_texts = {name: texts.labels(**self._constant, adapter=name) for name in names}
+        self._adapter_texts = {name: texts.labels(**self.constant, adapter=name) for name in names}
 
     def answered_by(self, name: str, *, texts: int) -> None:
         """Count the texts of a request. name: of the model that was asked for."""
@@ -122,8 +122,8 @@ class Monitoring:
 
     def request_done(self, protocol: str, *, status: int, reason: Reason, seconds: float) -> None:
         """Count a request that was answered."""
-        self._requests.labels(**self._constant, protocol=protocol, code=str(status), reason=reason).inc()
-        self._request_seconds.labels(**self._constant, protocol=protocol).observe(seconds)
+        self._requests.labels(**self.constant, protocol=protocol, code=str(status), reason=reason).inc()
+        self._request_seconds.labels(**self.constant, protocol=protocol).observe(seconds)
 
     def encoded(self, windows: Sequence[Encoded]) -> None:
         """Count the tokens of a request, and whether a text of it was cut."""
@@ -151,7 +151,7 @@ class Monitoring:
     def _family(
         self, kind: type[_Metric], name: str, text: str, *, more: tuple[str, ...] = (), **options: Any
     ) -> _Metric:
-        return kind(name, text, labelnames=(*self._constant, *more), registry=self.registry, **options)
+        return kind(name, text, labelnames=(*self.constant, *more), registry=self.registry, **options)
 
     def _single(self, kind: type[_Metric], name: str, text: str, **options: Any) -> _Metric:
-        return self._family(kind, name, text, **options).labels(**self._constant)
+        return self._family(kind, name, text, **options).labels(**self.constant)

@@ -235,6 +235,8 @@ BAD_MANIFESTS = (
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].alpha", 0.5, "should be less than 0.5", advice="must be less than 0.5", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].noDataLimit", 61, "should be less than or equal to 60", advice="must be at most 60", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "Calibration"}], "GoldenAccuracy and Calibration apply only with a golden set", kind=DEPLOYMENT),
+    bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "FeedbackAccuracy"}], "FeedbackAccuracy applies only with feedback", kind=DEPLOYMENT),
+    bad("B21", By.OPERATOR, "spec.rollout.rollback.baking", "2h", "FeedbackAccuracy looks at whole days whose labels have come", kind=DEPLOYMENT, spec__feedback={"labelDelay": "12h"}, spec__rollout={"gates": [_GATE | {"metric": "FeedbackAccuracy"}], "rollback": {"window": "7d"}}),
     bad("B21", By.RULE, "spec.rollout.shadow", {"percent": 50}, "applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement", kind=DEPLOYMENT),
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
     bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),

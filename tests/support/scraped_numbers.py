@@ -68,15 +68,15 @@ class Scraped:
 
 
 @contextmanager
-def scraped(folder: Path, registry: CollectorRegistry) -> Iterator[Scraped]:
-    """Serve the numbers of a registry, and `ticks_total`; start a Prometheus without targets, and a door to it."""
+def scraped(folder: Path, registry: CollectorRegistry, *, rules: str | None = None) -> Iterator[Scraped]:
+    """Serve the numbers of a registry, and `ticks_total`; start a Prometheus without targets, and a door to it. rules: None: our recording rules."""
     started = time.monotonic()
     Gauge("ticks_total", "Grows all the time.", registry=registry).set_function(
         lambda: PER_SECOND * (time.monotonic() - started)
     )
     server, thread = start_http_server(0, "127.0.0.1", registry=registry)
     with asyncio.Runner() as runner:
-        prometheus = LocalPrometheus(folder, say=print, scrape_seconds=1)
+        prometheus = LocalPrometheus(folder, say=print, scrape_seconds=1, rules=rules)
         runner.run(prometheus.__aenter__())
         door = PrometheusDoor(Place(address=prometheus.url))
         runner.run(door.__aenter__())

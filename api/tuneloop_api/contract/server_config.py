@@ -41,6 +41,13 @@ class ServedAdapter(MessageModel):
     """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
 
 
+class FeedbackSettings(MessageModel):
+    """How the server signs the tokens of feedback (`spec.feedback`)."""
+
+    keys_path: str
+    """File with the keys, one a line: the first signs, all are accepted. A Secret, mounted read-only."""
+
+
 class ServerConfig(MessageModel):
     """Everything that a model server needs to know."""
 
@@ -65,6 +72,8 @@ class ServerConfig(MessageModel):
     gpus: int | None = None
     """Number of GPUs of the pod (`spec.resources.gpus`), the first of which computes; None: the CPU does."""
     batching: BatchingSettings = BatchingSettings()
+    feedback: FeedbackSettings | None = None
+    """None: predictions get no token, and no feedback is taken."""
     host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)
     port: int = SERVER_PORT
     """Where the server listens; local mode may rewrite it."""

@@ -25,6 +25,7 @@ from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.door import open_door
 from tuneloop_cli.local.errors import NotAccepted
+from tuneloop_cli.local.feedback_keys import make_feedback_keys
 from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
 from tuneloop_cli.local.node import LocalNode, is_finished
@@ -42,6 +43,7 @@ from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
 from tuneloop_operator.decide.accept import refusals_of
+from tuneloop_operator.desired.model_deployment import access, feedback
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
 from tuneloop_operator.progress.server import LocalAuthenticator, ProgressServer
@@ -237,7 +239,8 @@ class LocalSession:
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
-        link_keys(self.node.folders.api_keys, os.environ)
+        link_keys(self.node.folders.secret(access.VOLUME), os.environ)
+        make_feedback_keys(self.node.folders.secret(feedback.VOLUME))
         posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
             knows_job=operator.knows_job,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.gate_query import IN_A_ROW, least_seconds
+from tuneloop_operator.decide.model_deployment.feedback_gate import alpha_of, labels_needed
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.evidence import percent
 from tuneloop_operator.decide.model_deployment.gates.power import sentence
@@ -14,6 +15,7 @@ from tuneloop_operator.decide.model_deployment.query_gates import query_gates_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneloop_api.v1alpha1.model_deployment.gates import Gate
     from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
     from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
     from tuneloop_operator.decide.model_deployment.query_gates import QueryGate
@@ -32,12 +34,22 @@ def gate_notes(options: RolloutOptions | None) -> Iterator[str]:
             power = power_in_a_step(gate, requests, steps=len(sizes))
             yield sentence(gate.name, power, margin=gate.margin)
     for query in query_gates_of(options):
-        yield _of_query(query)
+        if not query.is_on_feedback:
+            yield _of_query(query)
+    yield from (_of_feedback(gate) for gate in options.gates or () if gate.is_on_feedback)
 
 
 def _of_query(gate: QueryGate) -> str:
     seconds = least_seconds(gate.query)
     return f"gate {gate.name}, margin {gate.margin:g}, a query: decides by {IN_A_ROW} numbers in a row, after {seconds / 60:.3g} min of each step at the earliest"
+
+
+def _of_feedback(gate: Gate) -> str:
+    needed = labels_needed(margin=gate.margin, alpha=alpha_of(gate))
+    return (
+        f"gate {gate.name}, margin {percent(gate.margin)}, late labels: looks while baking at days that are mature; with {needed} labels "
+        f"of each revision, one that is wrong {percent(2 * gate.margin)} more often is rolled back with 80 %"
+    )
 
 
 def _of_golden_set(gate: GateSpec) -> str:

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK
 from tuneloop_operator.decide.model_deployment.query_gates import query_gates_of, wanted_queries
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered
 from tuneloop_operator.prometheus.answer import Number
@@ -128,4 +129,4 @@ def _wanted_by_gate(manifest: Manifest) -> dict[str, list[WantedQuery]]:
 
 def _has_query(manifest: Manifest) -> bool:
     gates = ((manifest.get("spec") or {}).get("rollout") or {}).get("gates") or ()
-    return any("query" in gate for gate in gates)
+    return any("query" in gate or gate.get("metric") in ON_FEEDBACK for gate in gates)

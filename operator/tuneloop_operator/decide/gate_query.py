@@ -12,6 +12,8 @@ IN_A_ROW = 3
 """Numbers on one side of the margin that decide. One burst is in two neighbouring windows at most; three that share no sample show that it lasts."""
 NAMESPACE, DEPLOYMENT, REVISION = "namespace", "deployment", "revision"
 """Variables of a query."""
+PREVIOUS = "previous"
+"""The revision before the promoted one, in queries of our own."""
 LEAST_SPACING = 60.0
 """Seconds between two numbers that count, of a query without a window. Prometheus scrapes twice in this time, or oftener."""
 

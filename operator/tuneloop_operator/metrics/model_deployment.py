@@ -11,9 +11,11 @@ from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, get_args
 
+from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_LABEL_DELAY
 from tuneloop_api.v1alpha1.model_deployment.gates import MOST_GATES
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import GateVerdict, RolloutPhase, Strategy
 from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase
+from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.metrics.family import Family, by_phase
 from tuneloop_operator.metrics.rollout_outcomes import EDGES, OUTCOMES
 
@@ -29,7 +31,7 @@ CONDITIONS = ("Accepted", "ModelAvailable", "Ready", "Reconciling", "Stalled", "
 _STATUSES = frozenset({"True", "False", "Unknown"})
 _ROLES = ("stable", "canary", "previous")
 _SHARED = ("stable", "canary")
-_SINGLE, _OF_A_GATE = 5, 5
+_SINGLE, _OF_A_GATE = 6, 5
 MOST_SERIES = _SINGLE + len(CONDITIONS) + len(_ROLES) + len(_SHARED) + len(OUTCOMES) + _OF_A_GATE * MOST_GATES
 """Of one deployment."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -71,6 +73,10 @@ class _DeploymentFamilies:
         self.all: list[Family] = []
         self._objects = objects
         self._info = self._gauge("model_deployment_info", "Always 1; the strategy of its roll-outs, empty for none.")
+        self._label_delay = self._gauge(
+            "model_deployment_label_delay_seconds",
+            "When most labels of a prediction have come; absent without feedback.",
+        )
         self._conditions = self._gauge(
             "model_deployment_status_condition", "Always 1; the labels say which condition has which status."
         )
@@ -98,6 +104,8 @@ class _DeploymentFamilies:
         rollout: dict[str, Any] = status.get("rollout") or {}
         named = f'namespace="{metadata["namespace"]}",deployment="{metadata["name"]}"'
         self._info.add(f'{named},strategy="{_word(rollout.get("strategy"), get_args(Strategy))}"', 1)
+        if (delay := _label_delay(deployment["spec"])) is not None:
+            self._label_delay.add(named, delay)
         for condition in status.get("conditions") or ():
             if condition["type"] in CONDITIONS and condition["status"] in _STATUSES:
                 self._conditions.add(f'{named},condition="{condition["type"]}",status="{condition["status"]}"', 1)
@@ -159,6 +167,14 @@ def _roles(status: dict[str, Any], rollout: dict[str, Any]) -> Iterator[tuple[st
     for role in _ROLES:
         if (revision := given.get(role)) and _NAME.fullmatch(revision):
             yield role, revision
+
+
+def _label_delay(spec: dict[str, Any]) -> int | None:
+    """Return the seconds after which the labels of a prediction have come; None without feedback. A spec that is not accepted yet may hold any text."""
+    feedback = spec.get("feedback")
+    if not isinstance(feedback, dict) or feedback.get("enabled") is False:
+        return None
+    return seconds(str(feedback.get("labelDelay") or DEFAULT_LABEL_DELAY))
 
 
 def _word(text: str | None, allowed: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route
@@ -18,7 +19,8 @@ from starlette.routing import Route
 from tuneloop_server.fields import check_known, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.paths import HF_PATHS
-from tuneloop_server.protocols.protocol import WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -60,20 +62,19 @@ def read(body: bytes) -> HfRequest:
     )
 
 
-async def answer(service: ModelService, body: bytes, *, adapter: str | None = None) -> bytes:
-    """Return the JSON that answers a body. Raises RequestError. adapter: its name, where the client asks for one."""
-    name = service.names.require(adapter, field=ADAPTER_PARAMETER)
-    request = read(body)
-    parameters = service.task.read_parameters(request.parameters)
-    values = await service.answer(request.texts, parameters, name=name)
-    return json.dumps(values if request.is_list else values[0], ensure_ascii=False).encode()
+async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
+    """Return what answers a body. Raises RequestError."""
+    name = service.names.require(request.query_params.get(ADAPTER_PARAMETER), field=ADAPTER_PARAMETER)
+    asked = read(body)
+    parameters = service.task.read_parameters(asked.parameters)
+    answers = await service.answers(asked.texts, parameters, name=name)
+    values = [found.value for found in answers]
+    content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()
+    return Reply(content, feedback_headers(service, request, answers))
 
 
 def _routes(service: ModelService) -> list[Route]:
-    async def respond(request: Request, body: bytes) -> bytes:
-        return await answer(service, body, adapter=request.query_params.get(ADAPTER_PARAMETER))
-
-    handler = endpoint(service, protocol=_NAME, respond=respond)
+    handler = endpoint(service, protocol=_NAME, respond=partial(answer, service))
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 

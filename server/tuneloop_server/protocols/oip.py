@@ -9,6 +9,7 @@ Source: https://github.com/kserve/open-inference-protocol/blob/main/specificatio
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.fields import shown
 from tuneloop_server.protocols.oip_request import INPUT, read
-from tuneloop_server.protocols.protocol import WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,8 +55,8 @@ def error_shape(error: RequestError) -> tuple[int, object]:
     return 400 if status == 422 else status, shaped
 
 
-async def infer(service: ModelService, request: Request, body: bytes) -> bytes:
-    """Return the JSON that answers a body. Raises RequestError."""
+async def infer(service: ModelService, request: Request, body: bytes) -> Reply:
+    """Return what answers a body. Raises RequestError."""
     model = model_asked_for(service, request)
     if _BINARY_HEADER in request.headers:
         message = (
@@ -63,13 +65,15 @@ async def infer(service: ModelService, request: Request, body: bytes) -> bytes:
         )
         raise RequestError(message, status=400, reason="validation")
     asked = read(body, task=service.task, model=model, version=service.config.revision)
-    values = await service.answer(asked.texts, service.task.read_parameters(asked.parameters), name=model)
+    answers = await service.answers(asked.texts, service.task.read_parameters(asked.parameters), name=model)
+    values = [found.value for found in answers]
     labels = service.manifest.labels
     response: dict[str, object] = {"model_name": model, "model_version": service.config.revision}
     if asked.id is not None:
         response["id"] = asked.id
     response["outputs"] = [_tensor(output, values, labels) for output in asked.outputs]
-    return json.dumps(response, ensure_ascii=False).encode()
+    content = json.dumps(response, ensure_ascii=False).encode()
+    return Reply(content, feedback_headers(service, request, answers))
 
 
 def _tensor(output: OutputTensor, values: Sequence[Any], labels: Sequence[str]) -> dict[str, object]:
@@ -151,7 +155,7 @@ def _routes(service: ModelService) -> list[Route]:
     handler = endpoint(
         service,
         protocol=_NAME,
-        respond=lambda request, body: infer(service, request, body),
+        respond=partial(infer, service),
         error_shape=error_shape,
     )
     return [

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import check_known, choice, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
-from tuneloop_server.protocols.protocol import WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +83,8 @@ def error_shape(error: RequestError) -> tuple[int, object]:
     return status, {"error": content}
 
 
-async def embed(service: ModelService, body: bytes) -> bytes:
-    """Return the JSON that answers a body. Raises RequestError."""
+async def embed(service: ModelService, body: bytes) -> Reply:
+    """Return what answers a body. Raises RequestError."""
     request = read(body, named=partial(service.names.require, field="model"))
     support = service.embeddings_of(request.model)
     if support.size and request.dimensions not in (None, support.size):
@@ -97,7 +97,7 @@ async def embed(service: ModelService, body: bytes) -> bytes:
         data.append(f'{{"object": "embedding", "index": {index}, "embedding": {_encoded(embedding, request)}}}')
     tokens = sum(len(encoded) for encoded, _ in embedded)
     rest = {"model": request.model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
-    return f'{{"object": "list", "data": [{", ".join(data)}], {json.dumps(rest)[1:]}'.encode()
+    return Reply(f'{{"object": "list", "data": [{", ".join(data)}], {json.dumps(rest)[1:]}'.encode())
 
 
 def _encoded(embedding: Embedding, request: EmbeddingRequest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.protocols.body import read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import Route
@@ -24,12 +24,22 @@ if TYPE_CHECKING:
     from tuneloop_server.errors import Reason
     from tuneloop_server.lifecycle import ModelService
 
-    Respond: TypeAlias = Callable[[Request, bytes], Awaitable[bytes]]
-    """(request, its body) → the JSON of the response; may raise RequestError."""
+    Respond: TypeAlias = Callable[[Request, bytes], Awaitable["Reply"]]
+    """(request, its body) → the reply; may raise RequestError."""
     ErrorShape: TypeAlias = Callable[[RequestError], tuple[int, object]]
     """(why a request gets no answer) → status and JSON data of the response."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a request is answered with."""
+
+    content: bytes
+    """JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside `content-type`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +66,9 @@ def endpoint(
         headers = {"content-type": "application/json"}
         with service.monitoring.inflight.track_inprogress():
             try:
-                content = await _content(respond, request, service)
+                reply = await _reply(respond, request, service)
+                content = reply.content
+                headers |= reply.headers
             except RequestError as error:
                 reason = error.reason
                 status, shaped = error_shape(error)
@@ -74,8 +86,8 @@ def endpoint(
     return handle
 
 
-async def _content(respond: Respond, request: Request, service: ModelService) -> bytes:
-    """Return the JSON of the response. Raises RequestError, also for a defect."""
+async def _reply(respond: Respond, request: Request, service: ModelService) -> Reply:
+    """Return the reply. Raises RequestError, also for a defect."""
     share = BodyShare(service.bodies)
     try:
         return await respond(request, await read_body(request, share))

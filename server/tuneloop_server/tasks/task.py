@@ -101,6 +101,8 @@ class Task(Generic[Parameters]):
     """(text, its windows, parameters, facts) → what the text is answered with."""
     answer_format: AnswerFormat
     """How its answers are read back: what they chose, how sure they are, whether two of them agree. An entry of `tuneloop_server.answers.ANSWERS`."""
+    has_one_label: bool = False
+    """Whether each text has exactly one prediction, whose label is one of the model's: only such predictions can get feedback."""
     tensors: Tensors = Tensors(outputs=(JSON_TENSOR,))
     """The response in the Open Inference Protocol."""
 

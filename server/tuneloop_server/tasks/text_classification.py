@@ -101,5 +101,6 @@ TEXT_CLASSIFICATION = Task(
     read_parameters=read_parameters,
     answer=answer,
     answer_format=TEXT_CLASSIFICATION_ANSWERS,
+    has_one_label=True,
     tensors=TENSORS,
 )

@@ -48,7 +48,7 @@ def text() -> str:
     store, metrics = new_store(), Metrics()
     for name, (kind, status) in OBJECTS.items():
         metadata = {"namespace": "team", "name": name, "uid": f"uid-{name}", "resourceVersion": "1"}
-        store.put({"apiVersion": "v", "kind": kind, "metadata": metadata, "spec": {}, "status": status})
+        store.put({"apiVersion": "v", "kind": kind, "metadata": metadata, "spec": {"feedback": {}}, "status": status})
     store.put_router_report("uid-served", RouterReport(router="a", in_force=1, refused=None))
     metrics.watch_objects(lambda: metrics_of(store, now=datetime.now(UTC)))
     metrics.taken(waited=0.1)

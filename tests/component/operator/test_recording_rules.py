@@ -10,7 +10,8 @@ import pytest
 import yaml
 from metrics_page import PAGE, ROOT, RULES, lint, names_in_rules, promtool, rows
 
-BY_NAME = {name: row for section in ("Model servers", "Routers") for name, row in rows(section).items()}
+SECTIONS = ("Model servers", "Model servers: feedback", "Routers", "Operator: deployments")
+BY_NAME = {name: row for section in SECTIONS for name, row in rows(section).items()}
 OF = {"namespace": "team", "deployment": "reviews", "pod": "a"}
 
 
@@ -34,6 +35,11 @@ def served(values: str, **labels: str) -> dict[str, str]:
 
 def buckets(name: str, *counts: tuple[str, str], **labels: str) -> list[dict[str, str]]:
     return [series(f"{name}_bucket", values, le=edge, **labels) for edge, values in counts]
+
+
+def labels(all_: str, correct: str, predictions: str, **of: str) -> list[dict[str, str]]:
+    names = {"": all_, "_correct": correct, "_predictions": predictions}
+    return [series(f"tuneloop_feedback{name}_total", values, **of) for name, values in names.items()]
 
 
 INPUT = [
@@ -63,9 +69,18 @@ INPUT = [
     series("envoy_cluster_membership_healthy", "2x20", revision="03ab"),
     series("envoy_cluster_membership_healthy", "1x20", revision="03ab", pod="b"),
     series("envoy_cluster_membership_healthy", "1x20", revision=""),
+    # labels of yesterday and of today. A pod of 03ab has gone, and 7d1f took feedback about 03ab
+    series("tuneloop_model_deployment_label_delay_seconds", "300x20"),
+    *(series("tuneloop_feedback_cohort_end_timestamp_seconds", f"{end}x20", day=day) for day, end in (("d1", 600), ("d2", 1080))),
+    *labels("60x5 _x15", "30x5 _x15", "600x5 _x15", pod="gone", day="d1", predicted_by="03ab"),
+    *labels("0+2x20", "0+2x20", "0x20", revision="7d1f", day="d1", predicted_by="03ab"),
+    *labels("0+5x20", "0+4x20", "0+10x20", revision="7d1f", day="d1", predicted_by="7d1f"),
+    *labels("500x20", "0x20", "500x20", revision="7d1f", day="d2", predicted_by="7d1f"),
+    *labels("500x20", "0x20", "500x20", revision="7d1f", day="d0", predicted_by="7d1f"),
 ]  # fmt: skip
-STABLE, PLAIN, IDLE = (
+STABLE, CANARY, PLAIN, IDLE = (
     {"revision": "03ab"},
+    {"revision": "7d1f"},
     {"deployment": "plain", "revision": "aaaa"},
     {"deployment": "idle", "revision": "cccc"},
 )
@@ -91,6 +106,26 @@ EXPECTED: dict[str, list[tuple[dict[str, str], float]]] = {
     "tuneloop:first_byte_seconds:p95_5m": [(STABLE, 0.02425)],
     "tuneloop:request_retries:rate5m": [({"revision": "7d1f"}, 0.3)],
     "tuneloop:healthy_servers:min": [(STABLE, 1)],
+    "tuneloop:feedback_cohort_age:mature": [({"day": "d1"}, 300)],
+    "tuneloop:feedback_cohort_labels:count": [
+        (STABLE | {"day": "d1"}, 100),
+        *((CANARY | {"day": day}, count) for day, count in (("d0", 500), ("d1", 100), ("d2", 500))),
+    ],
+    "tuneloop:feedback_cohort_correct:count": [
+        (STABLE | {"day": "d1"}, 70),
+        *((CANARY | {"day": day}, count) for day, count in (("d0", 0), ("d1", 80), ("d2", 0))),
+    ],
+    "tuneloop:feedback_cohort_predictions:count": [
+        (STABLE | {"day": "d1"}, 600),
+        *((CANARY | {"day": day}, count) for day, count in (("d0", 500), ("d1", 200), ("d2", 500))),
+    ],
+    "tuneloop:feedback_labels:mature": [(STABLE, 100), (CANARY, 100)],
+    "tuneloop:feedback_correct:mature": [(STABLE, 70), (CANARY, 80)],
+    "tuneloop:feedback_predictions:mature": [(STABLE, 600), (CANARY, 200)],
+    "tuneloop:feedback_coverage:ratio": [(STABLE, 100 / 600), (CANARY, 0.5)],
+    "tuneloop:feedback_accuracy:ratio": [(STABLE, 0.7), (CANARY, 0.8)],
+    "tuneloop:feedback_accuracy:lower95": [(STABLE, 0.60415), (CANARY, 0.71117)],
+    "tuneloop:feedback_accuracy:upper95": [(STABLE, 0.78105), (CANARY, 0.86663)],
 }
 
 
@@ -124,9 +159,13 @@ def test_every_rule_is_on_the_page_and_is_tested():
 
 def test_the_rules_use_what_the_page_lists():
     assert names_in_rules("envoy") <= rows("Routers").keys()
-    assert names_in_rules("tuneloop") <= rows("Model servers").keys()
+    assert names_in_rules("tuneloop") <= BY_NAME.keys()
     assert names_in_rules("envoy") >= {"envoy_router_requests_total", "envoy_router_duration_milliseconds"}
-    assert names_in_rules("tuneloop") == {"tuneloop_requests_total", "tuneloop_request_duration_seconds"}
+    assert names_in_rules("tuneloop") >= {
+        "tuneloop_requests_total",
+        "tuneloop_request_duration_seconds",
+        "tuneloop_feedback_total",
+    }
 
 
 def test_the_chart_has_the_same_file():

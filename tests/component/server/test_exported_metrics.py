@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from feedback_in_memory import FeedbackServer
 from metrics_page import assert_documented, exported_types, lint, names_in_rules
 
 
@@ -22,5 +23,14 @@ def test_promtool_finds_nothing_to_complain_of(text):
     assert lint(text) == []
 
 
-def test_the_recording_rules_use_names_that_a_server_exports(text):
-    assert names_in_rules("tuneloop") <= exported_types(text).keys()
+def test_the_recording_rules_use_names_that_a_server_exports(tmp_path):
+    text = FeedbackServer(tmp_path).metrics
+    of_operator = {"tuneloop_model_deployment_label_delay_seconds"}
+    assert names_in_rules("tuneloop") - of_operator <= exported_types(text).keys()
+
+
+def test_a_server_that_takes_feedback_shows_the_metrics_of_both_tables(tmp_path):
+    server = FeedbackServer(tmp_path)
+    server.take(server.predict(), "positive")
+    assert_documented(server.metrics, "Model servers", "Model servers: feedback")
+    assert lint(server.metrics) == []

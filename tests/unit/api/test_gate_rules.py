@@ -15,6 +15,7 @@ from tuneloop_api.wire.model import SpecModel
 Given = dict[str, Any]
 ERRORS: Given = {"name": "errors", "metric": "Errors", "margin": 0.01}
 GOLDEN: Given = {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03}
+LATE: Given = {"name": "late", "metric": "FeedbackAccuracy", "margin": 0.02}
 QUERY: Given = {"name": "query", "query": 'sum(a{revision="{{revision}}"})', "margin": -2}
 SPEC: Given = {"model": {"uri": "pvc://models/a"}}
 GOLDEN_SET: Given = {"evaluation": {"goldenSet": {"uri": "pvc://models/golden.jsonl"}}}
@@ -50,6 +51,14 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (ModelDeploymentSpec, SPEC | GOLDEN_SET | {"rollout": {"gates": [GOLDEN], "onThinTraffic": "Replay"}}, []),
     (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Replay"}}, ["rollout.onThinTraffic"]),
     (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Hold"}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [LATE]}, "feedback": {}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [LATE]}, "feedback": {"enabled": True}}, []),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [LATE]}, "feedback": {"enabled": False}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [LATE]}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | {"feedback": {"labelDelay": "0s"}}, ["feedback.labelDelay"]),
+    (ModelDeploymentSpec, SPEC | {"feedback": {}, "image": "a", "runtime": {"type": "Custom"}}, ["feedback"]),
+    (RolloutOptions, {"strategy": "Recreate", "gates": [LATE]}, []),
+    (RolloutOptions, {"gates": [LATE], "shadow": {}}, ["shadow"]),
     (ModelDeploymentSpec, SPEC | {"rollout": {"strategy": "Shadow"}, "expose": {"stickyHeader": "x-user"}}, []),
 ]  # fmt: skip
 

@@ -47,5 +47,13 @@ def test_a_query_says_how_long_it_takes() -> None:
     ]
 
 
+def test_a_gate_on_late_labels_says_how_many_it_needs() -> None:
+    (note,) = notes(gates=[{"name": "late", "metric": "FeedbackAccuracy", "margin": 0.02}])
+    assert note == (
+        "gate late, margin 2 %, late labels: looks while baking at days that are mature; with 5866 labels of each revision, "
+        "one that is wrong 4 % more often is rolled back with 80 %"
+    )
+
+
 def test_a_rollout_without_gates_has_no_note() -> None:
     assert notes() == list(gate_notes(None)) == []

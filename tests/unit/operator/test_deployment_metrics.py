@@ -52,7 +52,8 @@ STATUS = {"phase": "Progressing", "rollout": ROLLOUT, "conditions": [{"type": "R
 
 def deployment(status: dict[str, Any], *, version: int = 1, uid: str = "uid-reviews") -> dict[str, Any]:
     metadata = {"namespace": "team-a", "name": "reviews", "uid": uid, "resourceVersion": str(version)}
-    return {"apiVersion": "v", "kind": "ModelDeployment", "metadata": metadata, "spec": {}, "status": status}
+    spec = {"feedback": {"labelDelay": "12h"}}
+    return {"apiVersion": "v", "kind": "ModelDeployment", "metadata": metadata, "spec": spec, "status": status}
 
 
 def series(*versions: dict[str, Any], deployments_only: bool = True) -> Series:
@@ -103,6 +104,21 @@ def value(found: Series, name: str, **labels: str) -> float | None:
 )
 def test_a_deployment_with_a_canary_has_this_metric(name, labels, expected):
     assert value(series(deployment(STATUS)), name, **labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"feedback": {"labelDelay": "12h"}}, {43_200.0}),
+        ({"feedback": {}}, {86_400.0}),
+        ({"feedback": {"enabled": False}}, set()),
+        ({}, set()),
+        ({"feedback": 7}, set()),
+    ],
+)
+def test_prometheus_knows_when_labels_have_come(spec, expected):
+    found = series(deployment(STATUS) | {"spec": spec})
+    assert {number for (name, _), number in found.items() if name.endswith("label_delay_seconds")} == expected
 
 
 def test_a_canary_that_gets_nothing_yet_has_a_weight_of_0():

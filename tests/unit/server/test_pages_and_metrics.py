@@ -123,7 +123,12 @@ def test_the_buckets_are_those_of_the_dashboards(monitoring, name, buckets):
 def answer(config, monitoring, path: str, *, not_ready: str | None = None) -> tuple[int, object, str]:
     """Return status, body and type of a page."""
     service = SimpleNamespace(
-        not_ready_reason=not_ready, monitoring=monitoring, manifest=MANIFEST, config=config, adapters=NO_ADAPTERS
+        not_ready_reason=not_ready,
+        monitoring=monitoring,
+        manifest=MANIFEST,
+        config=config,
+        adapters=NO_ADAPTERS,
+        feedback=None,
     )
     app = create_app(service, stop=lambda _error: None, protocols={})
     (route,) = (route for route in app.routes if route.path == path)
@@ -164,7 +169,7 @@ def test_a_page_says_how_the_server_is(config, monitoring, path, not_ready, stat
     [(None, {"/healthz", "/readyz", "/metrics", "/info"}), (8081, {"/healthz", "/readyz", "/info"})],
 )
 def test_metrics_are_on_one_port_only(config, metrics_port, on_the_model_port):
-    service = SimpleNamespace(config=changed(config, metrics_port=metrics_port))
+    service = SimpleNamespace(config=changed(config, metrics_port=metrics_port), feedback=None)
     app = create_app(service, stop=lambda _error: None, protocols={})
     assert {route.path for route in app.routes} == on_the_model_port
     assert {route.path for route in create_metrics_app(service).routes} == {"/healthz", "/readyz", "/metrics"}

@@ -12,11 +12,13 @@ from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
 from tuneloop_api.wire.text_formats import GATE_NAME
 
-GateMetric: TypeAlias = Literal["Errors", "Latency", "Agreement", "GoldenAccuracy", "Calibration"]
+GateMetric: TypeAlias = Literal["Errors", "Latency", "Agreement", "GoldenAccuracy", "Calibration", "FeedbackAccuracy"]
 METRICS: tuple[GateMetric, ...] = get_args(GateMetric)
 ON_COPIES = frozenset({"Errors", "Latency", "Agreement"})
 """Metrics of copies of live requests, which routers send."""
 ON_GOLDEN_SET = frozenset({"GoldenAccuracy", "Calibration"})
+ON_FEEDBACK = frozenset({"FeedbackAccuracy"})
+"""Metrics of labels that come late, which gate the baking."""
 MOST_GATES = 16
 _REVISION_VARIABLE = r"\{\{\s*revision\s*\}\}"
 _IN_QUERY = re.compile(_REVISION_VARIABLE)
@@ -29,7 +31,8 @@ class Gate(SpecModel):
     """Name of the gate, as status and Events show it: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit. For example `errors`."""
     metric: GateMetric | None = None
     """What is measured of both revisions on the same requests. Errors: requests without an answer. Latency: the median of the time ratio. Agreement: requests on which the new
-    revision chooses another class. GoldenAccuracy: wrong answers on the golden set. Calibration: confidence against correctness on the golden set. Not together with `query`."""
+    revision chooses another class. GoldenAccuracy: wrong answers on the golden set. Calibration: confidence against correctness on the golden set. FeedbackAccuracy: wrong answers
+    by the labels of clients (`feedback`), while the promoted revision bakes. Not together with `query`."""
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """PromQL whose result is one number, greater where it is worse. `{{namespace}}`, `{{deployment}}` and `{{revision}}` stand for the names inside its strings. Not together with
     `metric`. Three numbers in a row decide, each a window of the query after the one before. For example `sum(rate(tuneloop_truncated_requests_total{revision="{{revision}}"}[2m]))`."""
@@ -61,6 +64,11 @@ class Gate(SpecModel):
     def is_on_golden_set(self) -> bool:
         """Whether it looks at the golden set."""
         return self.metric in ON_GOLDEN_SET
+
+    @property
+    def is_on_feedback(self) -> bool:
+        """Whether it looks at labels that come late."""
+        return self.metric in ON_FEEDBACK
 
     rules = (
         exactly_one("metric", "query"),

@@ -24,7 +24,8 @@ from tuneloop_api.v1alpha1.model_deployment.access import Access, ApiKeyReferenc
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
-from tuneloop_api.v1alpha1.model_deployment.gates import ON_GOLDEN_SET, Evaluation
+from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
+from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
@@ -136,6 +137,8 @@ class ModelDeploymentSpec(PodOptions):
     For example `{strategy: Canary, approval: Manual}`."""
     evaluation: Evaluation | None = None
     """What revisions are judged on beside the requests of clients. For example `{goldenSet: {uri: pvc://models/golden.jsonl}}`."""
+    feedback: FeedbackOptions | None = None
+    """Lets clients send back the label that was right. Applies only to `runtime.type: Builtin`. Default: predictions get no token. For example `{labelDelay: 12h}`."""
     expose: Expose | None = None
     """How clients reach the servers. For example `{stickyHeader: x-user}`."""
     access: Access | None = None
@@ -263,6 +266,26 @@ class ModelDeploymentSpec(PodOptions):
                 _has_golden_set(spec) or spec.rollout is None or spec.rollout.on_thin_traffic != "Replay"
             ),
             message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
+        ),
+        applies_only(
+            "feedback",
+            to="runtime.type: Builtin",
+            hint="another image signs no tokens",
+            cel=f"!{_IS_EXTERNAL}",
+            holds=lambda spec: not spec.has_external_runtime,
+        ),
+        Rule(
+            field="rollout.gates",
+            reason="FieldValueForbidden",
+            cel="!has(self.rollout) || !has(self.rollout.gates)"
+            " || (has(self.feedback) && (!has(self.feedback.enabled) || self.feedback.enabled))"
+            f" || !self.rollout.gates.exists(gate, has(gate.metric) && gate.metric in {sorted(ON_FEEDBACK)})",
+            holds=lambda spec: (
+                (spec.feedback is not None and spec.feedback.is_on)
+                or spec.rollout is None
+                or not any(gate.is_on_feedback for gate in spec.rollout.gates or ())
+            ),
+            message="FeedbackAccuracy applies only with feedback; for example feedback: {labelDelay: 1d}",
         ),
     )
 

@@ -84,9 +84,9 @@ _POD_INERT = {
     "volumes[].projected.sources[].serviceAccountToken.expirationSeconds": "the token is good on loopback, for this session",
 }
 
-_ROUTER_HONOURED = {"volumes[].secret.items[].path": "the file with the API keys of clients"}
-_ROUTER_INERT = {
-    f"volumes[].secret.{field}": "the file that TUNELOOP_API_KEYS_FILE names stands for the Secret"
+_SECRET_HONOURED = {"volumes[].secret.items[].path": "the file with the keys"}
+_SECRET_INERT = {
+    f"volumes[].secret.{field}": "a folder of this machine stands for the Secret"
     for field in ("secretName", "items[].key")
 }
 """Of the pods of Deployments alone: jobs have no Secret as a volume here."""
@@ -103,7 +103,7 @@ HONOURED: dict[str, dict[str, str]] = {
     "ConfigMap": {"data": "the files of a volume", "immutable": "a change is refused"},
     "Service": {},
     "NetworkPolicy": {},
-    "Pod": _below("spec", _POD_HONOURED | _ROUTER_HONOURED),
+    "Pod": _below("spec", _POD_HONOURED | _SECRET_HONOURED),
     "Job": _below(
         "spec",
         {
@@ -118,7 +118,7 @@ HONOURED: dict[str, dict[str, str]] = {
         | _below("template.spec", _POD_HONOURED),
     ),
     "Deployment": _below(
-        "spec", {"replicas": "that many pods"} | _TEMPLATE | _below("template.spec", _POD_HONOURED | _ROUTER_HONOURED)
+        "spec", {"replicas": "that many pods"} | _TEMPLATE | _below("template.spec", _POD_HONOURED | _SECRET_HONOURED)
     ),
 }
 """What each field does here, by kind."""
@@ -126,14 +126,14 @@ HONOURED: dict[str, dict[str, str]] = {
 INERT: dict[str, dict[str, str]] = {
     "Service": {"spec": f"servers are reached on 127.0.0.1; the address stands in the annotation {LOCAL_URL}"},
     "NetworkPolicy": {"spec": "nothing listens beyond loopback"},
-    "Pod": _below("spec", _POD_INERT | _ROUTER_INERT),
+    "Pod": _below("spec", _POD_INERT | _SECRET_INERT),
     "Job": _below("spec.template.spec", _POD_INERT),
     "Deployment": {
         "spec.selector": "pods are found by their owner",
         "spec.strategy": "all pods are replaced at once",
         "spec.progressDeadlineSeconds": "servers that do not come up are shown as they are",
     }
-    | _below("spec.template.spec", _POD_INERT | _ROUTER_INERT),
+    | _below("spec.template.spec", _POD_INERT | _SECRET_INERT),
 }
 """Why each field has no effect here, by kind."""
 

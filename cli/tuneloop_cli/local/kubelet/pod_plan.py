@@ -60,10 +60,9 @@ class Folders:
         """The folder with the session's token."""
         return self.root / "secrets"
 
-    @property
-    def api_keys(self) -> Path:
-        """The folder with the API keys of clients."""
-        return self.root / "api-keys"
+    def secret(self, volume: str) -> Path:
+        """The folder that stands for the Secret behind a volume of this name."""
+        return self.root / "secret-volumes" / volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +161,8 @@ def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[d
             fixed[path] = folders.pod(pod) / volume["name"]
         elif "projected" in volume:
             fixed[path] = folders.secrets
-        elif "secret" in volume:  # of a router: volumes of users are left out
-            fixed[path] = folders.api_keys
+        elif "secret" in volume:  # of ours: volumes of users are left out
+            fixed[path] = folders.secret(mount["name"])
         else:
             fixed[path] = folders.claim(volume["persistentVolumeClaim"]["claimName"])
     return scratch, fixed

@@ -57,11 +57,13 @@ class LocalPrometheus:
         say: Callable[[str], None],
         scrape_seconds: int = 5,
         cache: Path | None = None,
+        rules: str | None = None,
     ) -> None:
-        """`folder`: for configuration, data and log; `say`: gets a sentence before something is fetched; `cache`: of fetched programs."""
+        """`folder`: for configuration, data and log; `say`: gets a sentence before something is fetched; `cache`: of fetched programs; `rules`: None: our recording rules."""
         self._folder = folder
         self._scrape_seconds = scrape_seconds
         self._cache = cache
+        self._rules = recording_rules() if rules is None else rules
         self._say = say
         self._stack = AsyncExitStack()
         self.url = ""
@@ -75,7 +77,7 @@ class LocalPrometheus:
             stack.callback(ports.close)
             port = ports.reserve("prometheus")
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / RULES).write_text(recording_rules())
+            (self._folder / RULES).write_text(self._rules)
             (self._folder / CONFIGURATION).write_text(configuration_text(scrape_seconds=self._scrape_seconds))
             self.targets(())
             process = await self._start(command(str(program), port=port))

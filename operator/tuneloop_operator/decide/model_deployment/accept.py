@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS
+from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_LABEL_DELAY
+from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS, Rollback
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_operator.decide.accept_addresses import local_address
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
     from tuneloop_operator.settings.operator import OperatorSettings
 
+_DAY_SECONDS = 86_400
+
 
 def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
     """Return why the deployment cannot run here; empty if it can."""
@@ -35,6 +38,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *_adapters(spec, settings),
         *_golden_set(spec, settings),
         *_gates(spec.rollout),
+        *_short_baking(spec),
     )
 
 
@@ -106,6 +110,25 @@ def _long_steps(options: RolloutOptions | None) -> Iterator[Refusal]:
             allowed=f"the steps last {least / 3600:.3g} hours at least, so a longer time is needed for the whole roll-out",
             example=f"maxDuration: {2 * least // 3600 + 1}h",
         )
+
+
+def _short_baking(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
+    """Yield a time of baking in which no day of the promoted revision can become mature: the gate would never see a label."""
+    options = spec.rollout
+    if options is None or spec.feedback is None or not any(gate.is_on_feedback for gate in options.gates or ()):
+        return
+    rollback = options.rollback or Rollback()
+    least = seconds(spec.feedback.label_delay or DEFAULT_LABEL_DELAY) + _DAY_SECONDS
+    times = {"baking": rollback.baking or "1h, the default", "window": rollback.window or "1d, the default"}
+    for name, given in times.items():
+        if seconds(given.partition(",")[0]) < least:
+            yield Refusal(
+                reason="BakingTooShort",
+                field=f"spec.rollout.rollback.{name}",
+                given=given,
+                allowed=f"FeedbackAccuracy looks at whole days whose labels have come, so {name} lasts a day and feedback.labelDelay at least",
+                example=f"{name}: {-(-least // 3600) + 24}h",
+            )
 
 
 def _gates(options: RolloutOptions | None) -> Iterator[Refusal]:

@@ -35,6 +35,7 @@ from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
+from tuneloop_operator.desired.model_deployment.feedback import takes_feedback
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
 from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
 from tuneloop_operator.desired.model_deployment.startup import default_startup_seconds
@@ -109,10 +110,11 @@ def _with_config(
 def _pods_with_volumes(
     observed: ObservedDeployment, config: ServerConfig, *, settings: OperatorSettings
 ) -> list[tuple[Sequence[ObservedPod], bool]]:
-    """Return the servers and the routers, with whether they have volumes that others fill: those of the spec, and the keys of clients."""
-    has_keys = observed.deployment.spec.api_key_secret_ref is not None and not settings.local
+    """Return the servers and the routers, with whether they have volumes that others fill: those of the spec, and the keys of feedback and of clients."""
+    spec = observed.deployment.spec
+    has_keys = spec.api_key_secret_ref is not None and not settings.local
     return [
-        (_pods(observed, config), has_given_volumes(observed.deployment.spec, settings)),
+        (_pods(observed, config), has_given_volumes(spec, settings) or takes_feedback(spec)),
         (observed.router_pods, has_keys),
     ]
 

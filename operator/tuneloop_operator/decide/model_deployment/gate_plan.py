@@ -40,7 +40,7 @@ def comparator_gates(options: RolloutOptions) -> tuple[GateSpec, ...]:
             dry_run=bool(gate.dry_run),
         )
         for gate in options.gates or ()
-        if gate.metric is not None
+        if gate.metric is not None and not gate.is_on_feedback
     )
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, query_problem, spacing
+from tuneloop_operator.decide.gate_query import IN_A_ROW, Compare, spacing
+from tuneloop_operator.decide.model_deployment.feedback_gate import NO_DATA
 from tuneloop_operator.decide.model_deployment.gate_readings import FINAL, GateReading
-from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
+from tuneloop_operator.decide.model_deployment.gates.evidence import Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
     GateMemory,
     readable_again,
@@ -104,8 +105,8 @@ def _reading(
     memory = _in_step(memory, place.step)
     if _action(gate, memory, place) in FINAL:
         return _read(gate, memory, place, current="")
-    if gate.compare is Compare.STABLE and not place.stable:
-        return _without_comparison(gate, memory)
+    if waits := _nothing_to_ask(gate, place):
+        return _without_comparison(gate, memory, reason=waits)
     current = _current(gate, answers, place)
     if isinstance(current, Missing):
         return _read(gate, _with_missing(gate, memory, current, place), place, current=current)
@@ -123,7 +124,7 @@ def _in_step(memory: GateMemory, step: int) -> GateMemory:
 def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswer]], place: _Step) -> Missing | _Sample:
     """Return the newest number of this step, or why there is none."""
     # not accepted: the roll-out began with another one
-    if problem := query_problem(gate.query, gate.compare):
+    if problem := gate.problem:
         return Missing(verdict=Verdict.ERROR, reason=problem)
     of_canary = answers.get(place.canary, {})
     of_stable = answers.get(place.stable, {}) if gate.compare is Compare.STABLE else of_canary
@@ -138,7 +139,8 @@ def _current(gate: QueryGate, answers: Mapping[str, Mapping[datetime, QueryAnswe
         found["stable"] = of_stable[at].answer
     for role, answer in found.items():
         if isinstance(answer, Unanswered):
-            return replace(Missing.of(answer), reason=f"{role}: {answer.reason}")
+            is_too_few = gate.is_on_feedback and answer.verdict == "NoData"
+            return replace(Missing.of(answer), reason=NO_DATA if is_too_few else f"{role}: {answer.reason}")
     numbers = {role: answer.value for role, answer in found.items() if isinstance(answer, Number)}
     sample = _Sample(canary=numbers["canary"], stable=numbers.get("stable"), at=at)
     if not math.isfinite(sample.harm):
@@ -244,9 +246,17 @@ def _verdict_and_reason(
     return newest.verdict, newest.reason
 
 
-def _without_comparison(gate: QueryGate, memory: GateMemory) -> GateReading:
-    """Return the reading of a gate with nothing to compare. It keeps nothing from going on: acceptance asks for a step in which both get requests."""
-    reason = "no other revision gets requests, so there is nothing to compare with"
+def _nothing_to_ask(gate: QueryGate, place: _Step) -> str:
+    """Return why a gate has nothing to compare now; empty if it has."""
+    if gate.is_on_feedback and not place.is_baking:
+        return "labels come late: they are looked at while the promoted revision bakes"
+    if gate.compare is Compare.STABLE and not place.stable:
+        return "no other revision gets requests, so there is nothing to compare with"
+    return ""
+
+
+def _without_comparison(gate: QueryGate, memory: GateMemory, *, reason: str) -> GateReading:
+    """Return the reading of a gate with nothing to compare. It keeps nothing from going on: acceptance asks for a time in which it has."""
     return _summed_up(gate, memory, verdict=Verdict.NO_DATA, action=GateAction.ADVANCE, reason=reason)
 
 
@@ -264,6 +274,8 @@ def _summed_up(
 
 def _facts(gate: QueryGate, sample: _Sample) -> str:
     side = "within" if sample.harm <= gate.margin else "more than"
+    if gate.is_on_feedback:
+        return f"by late labels at least {percent(sample.canary)} more answers are wrong than of the revision before, {side} the margin {percent(gate.margin)}"
     if sample.stable is None:
         return f"{sample.canary:.4g} is {side} the margin {gate.margin:g}"
     return (

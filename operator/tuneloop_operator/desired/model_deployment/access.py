@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
 
 _DIRECTORY, _FILE = "/etc/tuneloop-api-keys", "keys"
-_VOLUME = "api-keys"
+VOLUME = "api-keys"
 
 
 def router_limits(deployment: ModelDeployment, *, routers: int) -> RouterLimits | None:
@@ -42,4 +42,4 @@ def api_keys_volumes(deployment: ModelDeployment) -> tuple[list[dict[str, Any]],
         return [], []
     # not optional: the kubelet says what is missing, and no router answers meanwhile
     source = {"secretName": reference.name, "items": [{"key": reference.key, "path": _FILE}]}
-    return [{"name": _VOLUME, "secret": source}], [{"name": _VOLUME, "mountPath": _DIRECTORY, "readOnly": True}]
+    return [{"name": VOLUME, "secret": source}], [{"name": VOLUME, "mountPath": _DIRECTORY, "readOnly": True}]

@@ -48,6 +48,7 @@ from tuneloop_operator.desired.model_deployment.external_server import (
     pre_stop_seconds,
     scrape_annotations,
 )
+from tuneloop_operator.desired.model_deployment.feedback import feedback_settings, feedback_volume
 from tuneloop_operator.desired.model_deployment.startup import DEFAULT
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
@@ -114,6 +115,7 @@ def server_config(
         dtype=None if runtime.dtype == "auto" else runtime.dtype,
         gpus=(resources.gpus or None) if is_ours and resources else None,
         batching=BatchingSettings.model_validate(batching.to_wire() if batching else {}),
+        feedback=feedback_settings(deployment),
         metrics_port=metrics_port,
         startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
@@ -185,7 +187,8 @@ def _pod(
     spec = deployment.spec
     given, given_mounts = given_volumes(spec, settings)
     shm, shm_mount = external_shared_memory(spec)
-    mounts = [*_one(shm_mount), *given_mounts]
+    keys, keys_mount = feedback_volume(deployment)
+    mounts = [*_one(shm_mount), *_one(keys_mount), *given_mounts]
     labels = deployment_labels(deployment, config.revision)
     if spec.has_external_runtime:
         check = check_container(spec, image=check_image, claim_mounts=claim_mounts, settings=settings)
@@ -208,6 +211,7 @@ def _pod(
             *scratch_volumes(config_map=revision_name(deployment, config.revision)),
             *claims,
             *_one(shm),
+            *_one(keys),
             *given,
         ],
     }

@@ -53,7 +53,8 @@ def test_nothing_else_is_scraped(other):
         ({}, False),
         ({"gates": [{"name": "a", "metric": "Errors"}]}, False),
         ({"gates": [{"name": "a", "metric": "Errors"}, {"name": "b", "query": "up"}]}, True),
+        ({"gates": [{"name": "a", "metric": "FeedbackAccuracy"}]}, True),
     ],
 )
-def test_only_a_query_needs_prometheus(rollout, expected):
+def test_a_query_and_late_labels_need_prometheus(rollout, expected):
     assert has_query({"spec": {"rollout": rollout}}) is expected

@@ -1,0 +1,24 @@
+"""From the configuration of a server to its feedback."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_server.feedback.feedback import Feedback
+from tuneloop_server.feedback.keys import Keys
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.artifact import Manifest
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.monitoring import Monitoring
+
+
+def feedback_of(config: ServerConfig, manifest: Manifest, monitoring: Monitoring) -> Feedback | None:
+    """Return what gives out tokens and takes labels; None if the deployment takes no feedback. Raises CannotServe if there is no usable key."""
+    if config.feedback is None:
+        return None
+    path = Path(config.feedback.keys_path)
+    keys = Keys(path, namespace=config.namespace, deployment=config.name, clock=time.monotonic)
+    return Feedback(keys, revision=config.revision, labels=manifest.labels, monitoring=monitoring)

@@ -1,0 +1,57 @@
+"""The page that takes feedback: `POST /v1/feedback`.
+
+A request is `{"token": …, "label": name | id}` or `{"token": …, "correct": true | false}`, or a list of such objects, which are counted all or none. It is answered
+`{"counted": n, "repeated": m}`. To send it again is safe: a token counts once in a process.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from tuneloop_server.errors import RequestError, plain_error
+from tuneloop_server.feedback.errors import RefusedFeedback
+from tuneloop_server.feedback.request import read
+from tuneloop_server.protocols.protocol import Reply, endpoint
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from tuneloop_server.feedback.feedback import Feedback
+    from tuneloop_server.lifecycle import ModelService
+
+FEEDBACK_PATH = "/v1/feedback"
+_NAME = "feedback"
+
+
+def feedback_routes(service: ModelService) -> list[Route]:
+    """Return the page that takes feedback; none where the deployment takes none."""
+    feedback = service.feedback
+    if feedback is None:
+        return []
+
+    async def respond(_: Request, body: bytes) -> Reply:
+        return Reply(take(service, feedback, body))
+
+    handler = endpoint(service, protocol=_NAME, respond=respond, error_shape=_error_shape)
+    return [Route(FEEDBACK_PATH, handler, methods=["POST"])]
+
+
+def take(service: ModelService, feedback: Feedback, body: bytes) -> bytes:
+    """Return the JSON that answers a body. Raises RequestError."""
+    if not service.task.has_one_label:
+        message = f"feedback: a text of {service.task.name} has no single label that could be right; feedback is for text-classification"
+        raise RequestError(message, status=400, reason="validation")
+    try:
+        counted, repeated = feedback.take(read(body))
+    except RefusedFeedback as refused:
+        raise RequestError(str(refused), status=400, reason="validation") from None
+    return json.dumps({"counted": counted, "repeated": repeated}).encode()
+
+
+def _error_shape(error: RequestError) -> tuple[int, object]:
+    """Return `{"error": …}`. A request that is wrong has status 400."""
+    status, shaped = plain_error(error)
+    return 400 if status == 422 else status, shaped

@@ -1,0 +1,27 @@
+"""The tokens that go out with an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_server.feedback.header import FEEDBACK_HEADER, NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+
+    from tuneloop_server.lifecycle import ModelService
+    from tuneloop_server.tasks.task import Answer
+
+MOST_TOKENS = 32
+"""In one header, which has 1.9 kB then: some proxies keep 4 kB for all headers of an answer."""
+
+
+def feedback_headers(service: ModelService, request: Request, answers: Sequence[Answer]) -> dict[str, str]:
+    """Return the header with the tokens of the first 32 texts, in their order; nothing where the deployment takes no feedback."""
+    feedback = service.feedback
+    if feedback is None or not service.task.has_one_label or request.headers.get(FEEDBACK_HEADER) == NONE:
+        return {}
+    predictions = [answer.predictions[0] for answer in answers[:MOST_TOKENS]]
+    return {FEEDBACK_HEADER: ",".join(map(feedback.token, predictions))}
