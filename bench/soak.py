@@ -25,8 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from bad_revisions import change_nothing_that_counts, write_changed, write_good
 from routed_sessions import is_routed
@@ -34,11 +33,13 @@ from soak_load import STICKY_HEADER
 from soak_memory import ROLES, SESSION, SETTLE_SECONDS, STRETCH_SECONDS, Growth, Ledger, Process, role_of
 from tiny_models import sentences, tiny_bert
 
+from tuneloop_cli.local.processes.processes import recorded
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).resolve().parent.parent
 CLAIM = "work"
 ARTIFACTS = ("first", "second")
 NAME = "reviews"
@@ -158,7 +159,7 @@ async def _rolled(session: LocalSession, given: argparse.Namespace) -> Soak:
     ready = await session.wait_for("ModelDeployment", NAME, until=_is_routed(session), seconds=STARTING_SECONDS)
     soak = Soak(given.minutes)
     with clients(ready["status"]["url"], given.per_second) as process:
-        watching = [asyncio.create_task(work) for work in (_count(process, soak), _sample(soak), _show(soak))]
+        watching = [asyncio.create_task(work) for work in (_count(process, soak), _sample(session, soak), _show(soak))]
         try:
             await _roll_on(session, soak)
         finally:
@@ -221,15 +222,27 @@ async def _count(process: subprocess.Popen[bytes], soak: Soak) -> None:
         soak.load = json.loads(line)
 
 
-async def _sample(soak: Soak) -> None:
+async def _sample(session: LocalSession, soak: Soak) -> None:
     while True:
-        for role, process, mib in memory_by_role():
+        for role, process, mib in memory_by_role(starting=starting_pods(session)):
             soak.ledger.add(role, process, seconds=soak.seconds, mib=mib)
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-def memory_by_role() -> Iterator[tuple[str, Process, float]]:
-    """Yield the memory of this process and of all that descend from it and have a role."""
+def starting_pods(session: LocalSession) -> set[int]:
+    """Return the process ids of pods that are not ready yet: how long a start takes depends on the machine, and it is no growth."""
+    pid_of = {found.pod_uid: found.pid for found in recorded(session.node.folders.root)}
+    pods = session.node.cluster.all("Pod")
+    return {pid for pod in pods if not _is_ready(pod) and (pid := pid_of.get(pod["metadata"]["uid"]))}
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+
+
+def memory_by_role(*, starting: set[int]) -> Iterator[tuple[str, Process, float]]:
+    """Yield the memory of this process and of all that descend from it and have a role, but for pods that start."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         if found := _stat(int(path.name)):
@@ -240,7 +253,7 @@ def memory_by_role() -> Iterator[tuple[str, Process, float]]:
         waiting += children.get(pid, [])
         role = SESSION if pid == os.getpid() else role_of(_command(pid))
         mib, found = _anonymous_mib(pid), _stat(pid)
-        if role and mib and found:
+        if role and mib and found and pid not in starting:
             yield role, Process(pid, int(found[19])), mib
 
 
@@ -293,6 +306,10 @@ def document(soak: Soak, growths: list[Growth], given: argparse.Namespace) -> di
         "machine": {"cores": os.cpu_count(), "load": os.getloadavg()},
         "rollouts": dict(soak.phases),
         "memory": [asdict(growth) for growth in growths],
+        "samples": [
+            {"role": role, "pid": process.pid, "mib": [[round(seconds), round(mib, 2)] for seconds, mib in samples]}
+            for (role, process), samples in soak.ledger.samples.items()
+        ],
     } | soak.load
 
 

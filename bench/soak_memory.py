@@ -26,7 +26,7 @@ _ROLE_OF_WORD = {
 """A word that only the command line of such a process has."""
 STRETCH_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
-"""Of each process's life, at its begin: libraries and the model are loaded, and caches fill."""
+"""Of each process's life, from its first sample on: caches fill."""
 _LEAST_SHARE = 0.5
 """Of a stretch's length that must be covered by samples."""
 _CONFIDENCE = 0.95
