@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster_tier import fresh_namespace
-from fault_proxy import FaultProxy
+from end_state import count_differences
+from fault_plans import COUNTED_WRITES, NOT_COUNTED, made_and_deleted
+from fault_proxy import FaultProxy, Kill, Match, Rule, writes
 from namespace_client import NamespaceClient
 from operator_process import RunningOperator, make_certificate
 from operator_traffic import Traffic
@@ -22,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.control_plane import ControlPlane
+    from fault_proxy import Call
 
+AT_ONCE = 4
 IMAGES = "registry.test/tuneloop"
 OLD, NEW = ({"server_image": f"{IMAGES}/server:{tag}", "trainer_image": f"{IMAGES}/trainer:{tag}"} for tag in "12")
 CHILDREN = (
@@ -63,16 +70,26 @@ class Scene:
         return {kind: names for kind in CHILDREN if (names := self.client.names(kind))}
 
 
-@pytest.fixture
-def scene(custom_resources, tmp_path) -> Iterator[Scene]:
-    with (
-        fresh_namespace(custom_resources) as namespace,
-        PodStatusPatcher(custom_resources, namespace=namespace),
-        FaultProxy(custom_resources, folder=tmp_path / "proxy") as proxy,
-    ):
-        scene = Scene(custom_resources, namespace, tmp_path, proxy)
+@contextmanager
+def a_scene(plane: ControlPlane, folder: Path) -> Iterator[Scene]:
+    client = plane.client()  # of this thread
+    with fresh_namespace(client) as namespace, FaultProxy(plane, folder=folder / "proxy") as proxy:
+        scene = Scene(plane, namespace, folder, proxy)
         yield scene
         take_down(scene.client)
+
+
+@pytest.fixture(scope="module")
+def pods(custom_resources) -> Iterator[None]:
+    """Whoever plays the pods of all scenes."""
+    with PodStatusPatcher(custom_resources):
+        yield
+
+
+@pytest.fixture
+def scene(custom_resources, pods, tmp_path) -> Iterator[Scene]:
+    with a_scene(custom_resources, tmp_path) as scene:
+        yield scene
 
 
 def test_a_deployment_that_is_deleted_in_the_middle_of_a_canary_leaves_nothing_and_nothing_comes_again(scene):
@@ -129,3 +146,106 @@ def promotions(client: NamespaceClient) -> int:
 
     found = until(reported, seconds=60, what="the promotion is reported", pause=0.2)
     return sum((event.get("series") or {}).get("count", 1) for event in found)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What an operator, and its successor if it was killed, did from the offer to the promotion."""
+
+    writes: list[Call]
+    counts: Any
+    """How often each object was made and deleted."""
+    shares: list[list[tuple[str, int]]]
+    """What a router followed, one after the other."""
+    promoted: int
+    servers: set[str]
+    """Names of the servers' Deployments at the end."""
+    log: str
+
+    def problems(self, clean: Promotion) -> list[str]:
+        """Return what is not as it was without a kill."""
+        found = count_differences(clean.counts, self.counts)
+        found += [f"shares {self.shares}, not {clean.shares}"] if self.shares != clean.shares else []
+        found += [f"promoted {self.promoted} times"] if self.promoted != 1 else []
+        found += [f"servers {self.servers}"] if self.servers != clean.servers else []
+        return found + ([self.log[-2000:]] if "unexpected error" in self.log else [])
+
+
+def promoted(plane: ControlPlane, folder: Path, *, killed_at: int | None = None) -> Promotion:
+    """Let a canary go through; the operator is killed right after its write of this number, and started again."""
+    folder.mkdir()
+    with a_scene(plane, folder) as scene, scene.operator() as operator, scene.canary(operator) as canary:
+        operator.wait_ready().wait_leading()
+        canary.deploy(rollout=QUICK)
+        traffic = Traffic(scene.proxy, scene.namespace, NAME)
+        traffic.come_to_rest()
+        before, taken = len(traffic.calls), len(canary.routers.splits)
+        match = Match(verb="write", resource=COUNTED_WRITES, namespace=re.escape(scene.namespace), nth=killed_at or 1)
+        if killed_at:
+            scene.proxy.add(Rule(match, Kill()))
+        canary.change_spec()
+        if killed_at:
+            operator.wait()
+            operator.start()
+            operator.wait_ready().wait_leading()
+        new = canary.wait_for_new_revision()
+        canary.wait_for_promotion(new)
+        traffic.come_to_rest()
+        calls = traffic.calls[before:]
+        return Promotion(
+            writes=writes(calls, without=NOT_COUNTED),
+            counts=made_and_deleted(calls),
+            shares=shares_of(canary.routers.splits[taken:]),
+            promoted=promotions(scene.client),
+            servers=scene.client.names("Deployment"),
+            log=operator.log,
+        )
+
+
+QUICK = {
+    "strategy": "Canary",
+    "steps": [{"weight": 5}, {"weight": 25}, {"weight": 100}],
+    "rollback": {"baking": "0s"},
+}
+"""Nothing is counted in these steps, so that each run has the same writes."""
+
+
+def shares_of(splits: list[dict[str, Any]]) -> list[list[tuple[str, int]]]:
+    """Return the shares of each split, without repetitions: a router may take the same shares with other addresses."""
+    found = [[(part["name"], part["weight"]) for part in split["revisions"] if part["weight"]] for split in splits]
+    return [shares for number, shares in enumerate(found) if number == 0 or shares != found[number - 1]]
+
+
+@pytest.fixture(scope="module")
+def clean(custom_resources, pods, tmp_path_factory) -> Promotion:
+    """A canary that goes through without a kill."""
+    return promoted(custom_resources, tmp_path_factory.mktemp("clean") / "run")
+
+
+def check(plane: ControlPlane, folder: Path, clean: Promotion, numbers: list[int]) -> None:
+    """Kill an operator after each of these writes, four at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = {number: pool.submit(promoted, plane, folder / f"{number}", killed_at=number) for number in numbers}
+        found = {number: run.result().problems(clean) for number, run in runs.items()}
+    bad = [f"killed after write {number}: {problems}" for number, problems in found.items() if problems]
+    assert not bad, "\n".join([*bad, *(f"{at}: {call}" for at, call in enumerate(clean.writes, start=1))])
+
+
+def telling(clean: Promotion) -> list[int]:
+    """Return the numbers of four writes: the canary's Deployment is made, and the first, a middle and the last write of the status."""
+    statuses = [number for number, call in enumerate(clean.writes, start=1) if call.subresource == "status"]
+    made = next(number for number, call in enumerate(clean.writes, start=1) if call.resource == "deployments")
+    return sorted({made, statuses[0], statuses[len(statuses) // 2], statuses[-1]})
+
+
+@pytest.mark.timeout(900)
+def test_an_operator_that_is_killed_after_a_write_promotes_the_canary_once_and_loses_no_step(
+    custom_resources, clean, tmp_path
+):
+    check(custom_resources, tmp_path, clean, telling(clean))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_the_same_after_every_write(custom_resources, clean, tmp_path):
+    check(custom_resources, tmp_path, clean, list(range(1, len(clean.writes) + 1)))
