@@ -55,14 +55,13 @@ class PlayedCanary:
         """Ask for the second revision."""
         self.client.patch("ModelDeployment", NAME, {"spec": {"batching": _SECOND}})
 
-    def wait_for_new_revision(self) -> str:
-        """Return the newest revision once it is known."""
-        old = next(iter(self.routers.splits))["revisions"][-1]["name"].removeprefix(f"{NAME}-")
+    def wait_for_new_revision(self, *, beside: str) -> str:
+        """Return another revision than this one once it is known."""
 
-        def new(status: Manifest) -> list[str]:
-            return [found["revision"] for found in status["revisions"] if found["revision"] != old]
+        def others(status: Manifest) -> list[str]:
+            return [found["revision"] for found in status["revisions"] if found["revision"] != beside]
 
-        return new(self.wait(new, what="a second revision"))[0]
+        return others(self.wait(others, what="a second revision"))[0]
 
     def wait_for_share(self, revision: str, weight: int) -> Manifest:
         """Return the status of the roll-out once this share of a revision is in force and its step has begun."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,13 +154,13 @@ class Promotion:
     """What an operator, and its successor if it was killed, did from the offer to the promotion."""
 
     writes: list[Call]
-    counts: Any
+    counts: Counter[tuple[str, ...]]
     """How often each object was made and deleted."""
     shares: list[list[tuple[str, int]]]
     """What a router followed, one after the other."""
     promoted: int
     servers: set[str]
-    """Names of the servers' Deployments at the end."""
+    """Names of the Deployments at the end."""
     log: str
 
     def problems(self, clean: Promotion) -> list[str]:
@@ -176,7 +177,7 @@ def promoted(plane: ControlPlane, folder: Path, *, killed_at: int | None = None)
     folder.mkdir()
     with a_scene(plane, folder) as scene, scene.operator() as operator, scene.canary(operator) as canary:
         operator.wait_ready().wait_leading()
-        canary.deploy(rollout=QUICK)
+        old = canary.deploy(rollout=QUICK)
         traffic = Traffic(scene.proxy, scene.namespace, NAME)
         traffic.come_to_rest()
         before, taken = len(traffic.calls), len(canary.routers.splits)
@@ -188,16 +189,24 @@ def promoted(plane: ControlPlane, folder: Path, *, killed_at: int | None = None)
             operator.wait()
             operator.start()
             operator.wait_ready().wait_leading()
-        new = canary.wait_for_new_revision()
+        new = canary.wait_for_new_revision(beside=old)
         canary.wait_for_promotion(new)
         traffic.come_to_rest()
         calls = traffic.calls[before:]
+
+        def plain(name: str) -> str:
+            """Return a name without the revision, which depends on the namespace."""
+            return name.replace(old, "old").replace(new, "new")
+
         return Promotion(
             writes=writes(calls, without=NOT_COUNTED),
-            counts=made_and_deleted(calls),
-            shares=shares_of(canary.routers.splits[taken:]),
+            counts=Counter({(*key[:2], plain(key[2])): n for key, n in made_and_deleted(calls).items()}),
+            shares=[
+                [(plain(name), weight) for name, weight in shares]
+                for shares in shares_of(canary.routers.splits[taken:])
+            ],
             promoted=promotions(scene.client),
-            servers=scene.client.names("Deployment"),
+            servers={plain(name) for name in scene.client.names("Deployment")},
             log=operator.log,
         )
 

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.local_story, pytest.mark.timeout(900)]
 REQUESTS_A_SECOND = 20
 HEADER = "x-user"
 USERS = [f"user-{number}" for number in range(60)]
-STEPS = [{"weight": weight, "minRequests": 60, "pause": True} for weight in (25, 60, 100)]
+STEPS = [{"weight": weight, "minRequests": 60, "pause": True} for weight in (25, 100)]
 GATES = [{"name": "errors", "metric": "Errors", "margin": 0.15}]
 SECONDS = 180.0
 
