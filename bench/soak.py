@@ -30,7 +30,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from bad_revisions import change_nothing_that_counts, write_changed, write_good
 from routed_sessions import is_routed
 from soak_load import STICKY_HEADER
-from soak_memory import ROLES, SESSION, SETTLE_SECONDS, STRETCH_SECONDS, Growth, Ledger, Process, role_of
+from soak_memory import (
+    ROLES,
+    SERVER_SETTLE_SECONDS,
+    SESSION,
+    SETTLE_SECONDS,
+    STRETCH_SECONDS,
+    Growth,
+    Ledger,
+    Process,
+    role_of,
+)
 from tiny_models import sentences, tiny_bert
 
 from tuneloop_cli.local.processes.processes import recorded
@@ -325,7 +335,8 @@ def report(soak: Soak, growths: list[Growth], given: argparse.Namespace) -> None
     )
     print(f"roll-outs by the phase in which they ended: {dict(soak.phases)}\n")
     print(
-        f"memory that is no file's, without the first {SETTLE_SECONDS:g} s of each process; slopes inside stretches of {STRETCH_SECONDS:g} s"
+        f"memory that is no file's, without the first {SETTLE_SECONDS:g} s of each process ({SERVER_SETTLE_SECONDS:g} s of a server); "
+        f"slopes inside stretches of {STRETCH_SECONDS:g} s"
     )
     print(f"{'process':<11} {'how many':>8} {'median MiB':>11} {'most MiB':>9} {'stretches':>9}  MiB per hour (95 %)")
     for growth in growths:

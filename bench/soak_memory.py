@@ -27,6 +27,8 @@ _ROLE_OF_WORD = {
 STRETCH_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
 """Of each process's life, from its first sample on: caches fill."""
+SERVER_SETTLE_SECONDS = 120.0
+"""Of a server's life: each new shape of a batch takes memory once, until all have been there."""
 _LEAST_SHARE = 0.5
 """Of a stretch's length that must be covered by samples."""
 _CONFIDENCE = 0.95
@@ -82,10 +84,11 @@ class Ledger:
         """Take one sample."""
         self.samples.setdefault((role, process), []).append((seconds, mib))
 
-    def growth(self, role: str, *, settle: float = SETTLE_SECONDS, stretch: float = STRETCH_SECONDS) -> Growth:
+    def growth(self, role: str) -> Growth:
         """Return how the memory of a role moved; of a role without a process, zeros."""
+        settle = SERVER_SETTLE_SECONDS if role == SERVER else SETTLE_SECONDS
         lives = [samples for (of, _), samples in self.samples.items() if of == role]
-        parts = [part for life in lives for part in stretches_of(life, settle=settle, seconds=stretch)]
+        parts = [part for life in lives for part in stretches_of(life, settle=settle, seconds=STRETCH_SECONDS)]
         sizes = [mib for life in lives for _, mib in life] or [0.0]
         slope, low, high = _mean_slope(parts)
         return Growth(

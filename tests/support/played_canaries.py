@@ -80,11 +80,13 @@ class PlayedCanary:
     def wait_for_promotion(self, revision: str) -> Manifest:
         """Return the status once the revision is stable and nothing is on its way."""
 
-        def holds(status: Manifest) -> bool:
-            is_stable = status.get("stable", {}).get("revision") == revision
-            return is_stable and status["rollout"]["phase"] == "Done" and "canary" not in status
+        return self.wait(lambda _: self.is_promoted(revision), what=f"{revision} is promoted")
 
-        return self.wait(holds, what=f"{revision} is promoted")
+    def is_promoted(self, revision: str) -> bool:
+        """Whether the revision is stable and nothing is on its way."""
+        status = self.status
+        is_stable = status.get("stable", {}).get("revision") == revision
+        return is_stable and status["rollout"]["phase"] == "Done" and "canary" not in status
 
     def wait(self, holds: Any, *, what: str) -> Manifest:
         """Return the status once it is so."""
