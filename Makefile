@@ -87,6 +87,7 @@ crds: setup ## write crds/ and the chart's copy from api/
 
 bench: setup ## the timings of bench/, as ratios against a peer in the same run
 	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python bench/$$bench.py || exit 1; done
+	@echo "== soak"; $(BIN)/python bench/soak.py --minutes 5
 
 clean: ## remove .venv and caches; keeps .tuneloop (your jobs)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

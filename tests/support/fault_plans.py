@@ -19,7 +19,7 @@ from pod_scripts import Script, by_attempt, by_index, fail, hang, succeed
 
 from tuneloop_api.wire.failure_class import FailureClass
 
-_NOT_COUNTED = ("leases", "events", "endpointslices")
+NOT_COUNTED = ("leases", "events", "endpointslices")
 """They have a plan of their own: how many there are depends on time, or on who else the operator works for."""
 COUNTED_WRITES = r"(?!(leases|events|endpointslices)$).*"
 ACTS = {"kill": Kill(), "lose-reply": DropAfter(), "lose-request": DropBefore()}
@@ -63,7 +63,7 @@ class Clean:
     @property
     def writes(self) -> list[Call]:
         """The writes that plans count, in order."""
-        return writes(self.calls, without=_NOT_COUNTED)
+        return writes(self.calls, without=NOT_COUNTED)
 
     @property
     def event_counts(self) -> Counter[EventKey]:
@@ -132,7 +132,7 @@ def named(plans: Iterable[Plan], pattern: str) -> list[Plan]:
 def made_and_deleted(calls: Iterable[Call]) -> Counter[tuple[str, str, str]]:
     """Count how often the operator made and deleted each object: (verb, resource, name)."""
     counted: Counter[tuple[str, str, str]] = Counter()
-    for (verb, resource, _, name), count in tally(calls, without=_NOT_COUNTED).items():
+    for (verb, resource, _, name), count in tally(calls, without=NOT_COUNTED).items():
         counted[verb, resource, name] += count
     return counted
 

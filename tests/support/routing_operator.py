@@ -4,7 +4,7 @@
     with operator.serving():
         operator.write_status(stable=100)
 
-Nothing is reconciled: the test writes the status of the ModelDeployment `reviews` of `team-a`. It may be served again after its end.
+The test writes the status of the ModelDeployment `reviews` of `team-a`, unless the operator reconciles. It may be served again after its end.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ class _OperatorOfThisMachine(Operator):
     def __init__(self, addresses: dict[str, Address], **options: Any) -> None:
         super().__init__(**options)
         self._addresses = addresses
+        self.heard: list[RouterReport] = []
+        """What routers reported, one report after another."""
+
+    def router_report(self, namespace: str, name: str, report: RouterReport) -> None:
+        self.heard.append(report)
+        super().router_report(namespace, name, report)
 
     def split_of(self, namespace: str, name: str) -> RouterSplit | None:
         split = super().split_of(namespace, name)
@@ -64,24 +70,45 @@ class _OperatorOfThisMachine(Operator):
 class RoutingOperator:
     """One operator and its cluster; it is served in a thread of its own."""
 
-    def __init__(self, certificates: Path, *, addresses: dict[str, Address]) -> None:
-        """certificates: a folder with own.crt and own.key. addresses: of the servers of each revision."""
+    def __init__(
+        self,
+        certificates: Path,
+        *,
+        addresses: dict[str, Address],
+        deployment: dict[str, Any] | None = None,
+        routers: tuple[str, ...] = ("reviews-router-x",),
+    ) -> None:
+        """certificates: a folder with own.crt and own.key. addresses: of the servers of each revision.
+
+        deployment: one that the operator reconciles; None: the test writes a status. routers: names of their pods; each has a token.
+        """
         self.addresses = addresses
         self.port = free_port()
         self.leads = True
         self.generation = 1
         self.cluster = MemoryCluster(lambda: datetime.now(UTC))
         self._certificates = certificates
-        self._uid = self.cluster.add(routed_deployment(1, stable=100))["metadata"]["uid"]
-        pod = self.cluster.add(pod_of_deployment("reviews-router-x", component="router"))
-        self.cluster.tokens[TOKEN] = TokenIdentity(
-            username="system:serviceaccount:team-a:default",
-            pod_name="reviews-router-x",
-            pod_uid=pod["metadata"]["uid"],
-        )
-        self._operator: Operator | None = None
+        self._reconciles = deployment is not None
+        self._uid = self.cluster.add(deployment or routed_deployment(1, stable=100))["metadata"]["uid"]
+        self.tokens = {name: TOKEN + "-again" * number for number, name in enumerate(routers)}
+        for name, token in self.tokens.items():
+            pod = self.cluster.add(pod_of_deployment(name, component="router"))
+            self.cluster.tokens[token] = TokenIdentity(
+                username="system:serviceaccount:team-a:default", pod_name=name, pod_uid=pod["metadata"]["uid"]
+            )
+        self._operator: _OperatorOfThisMachine | None = None
         self._ports: PodPorts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def heard(self) -> list[RouterReport]:
+        """What routers reported to this operator, one report after another."""
+        assert self._operator is not None
+        return list(self._operator.heard)
+
+    def change(self, do: Any) -> None:
+        """Change the cluster where the operator runs."""
+        self._call(lambda: do(self.cluster))
 
     @property
     def report(self) -> RouterReport:
@@ -123,8 +150,12 @@ class RoutingOperator:
                 self._operator.on_event("ADDED", manifest)
             app = self._ports.routers.application()
             async with served(app, port=self.port, tls=tls, limits=ROUTER_LIMITS):
+                running = [asyncio.create_task(self._operator.run())] if self._reconciles else []
                 ready.set()
                 await end.wait()
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
 
         thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
         thread.start()

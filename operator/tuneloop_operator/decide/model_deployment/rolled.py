@@ -17,6 +17,7 @@ from tuneloop_operator.decide.model_deployment.rollout.commands import with_toke
 from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide as decide_rollout
+from tuneloop_operator.decide.model_deployment.rollout.state import Phase
 from tuneloop_operator.decide.model_deployment.rollout.story import story
 from tuneloop_operator.decide.model_deployment.rollout_facts import (
     COMMAND,
@@ -147,7 +148,9 @@ def _missing(
     deployment = observed.deployment
     desired = [] if settings.local else [policy_of_servers(observed, settings=settings)]
     if config is not None and config.revision in counts:
-        made, revision = revision_servers(observed, config, settings=settings), config.revision
+        revision = config.revision
+        is_on_trial = rollout.canary == revision and rollout.phase is not Phase.STARTING
+        made = revision_servers(observed, config, settings=settings, is_on_trial=is_on_trial)
         is_owned = revision in owned
         desired.append(with_number(made, _stored(observed, made), count=counts[revision], is_owned=is_owned))
         desired.append(revision_service(deployment, revision=config.revision))
