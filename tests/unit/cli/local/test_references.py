@@ -32,7 +32,7 @@ def test_one_sentence_names_fields_and_variables_and_the_manifest_stays():
 
 def test_a_deployment_says_the_same():
     deployment = {"kind": "ModelDeployment", "metadata": {"name": "a"}, "spec": {"model": {}, "env": ENV[:2]}}
-    assert len(without_cluster_fields(deployment).lines) == 1
+    assert len(without_cluster_fields(deployment, Hardware(gpus=0, ranks=2)).lines) == 1
 
 
 def test_plain_values_need_no_word():
