@@ -11,16 +11,16 @@ import json
 import os
 import socket
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.local.errors import NotInThisSession
+from tuneloop_cli.local.errors import FolderUnusable, NotInThisSession
 from tuneloop_cli.steering import refusal
 from tuneloop_operator.decide.model_deployment.rollout_facts import COMMAND, MOST_TOKEN_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from tuneloop_cli.local.node import LocalNode
     from tuneloop_operator.cluster import Manifest
@@ -42,11 +42,13 @@ async def open_door(node: LocalNode, *, clock: Callable[[], datetime]) -> AsyncI
             await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(answer, sock=_listening(node.folders.root / _FOLDER))
+    folder = node.folders.root / _FOLDER
+    server = await asyncio.start_unix_server(answer, sock=_listening(folder))
     try:
         yield
     finally:
         server.close()
+        (folder / _SOCKET).unlink(missing_ok=True)
 
 
 def steer(folder: Path, *, name: str, command: str) -> str:
@@ -86,13 +88,17 @@ def _pending(deployment: Manifest) -> str:
 
 
 def _listening(folder: Path) -> socket.socket:
-    """Return a socket in a folder that only its owner can enter."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
-    (folder / _SOCKET).unlink(missing_ok=True)
+    """Return a socket in a folder that only its owner can enter. Raises FolderUnusable."""
     listening = socket.socket(socket.AF_UNIX)
-    with _place(folder) as path:
-        listening.bind(path)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with _place(folder) as path:
+            Path(path).parent.chmod(0o700)
+            Path(path).unlink(missing_ok=True)
+            listening.bind(path)
+    except OSError as error:
+        listening.close()
+        raise FolderUnusable(f"{folder} is no folder that can be used ({error.strerror}): remove it") from error
     return listening
 
 

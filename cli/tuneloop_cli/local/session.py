@@ -129,8 +129,7 @@ class LocalSession:
 
         A FineTuneJob that has failed starts again and resumes from its checkpoints. A FineTuneJob that has succeeded stays as it is.
         """
-        order = list(LOCAL_KINDS)
-        ordered = sorted(manifests, key=lambda manifest: order.index(manifest["kind"]))
+        ordered = sorted(manifests, key=lambda manifest: [*LOCAL_KINDS].index(manifest["kind"]))
         for manifest in ordered:
             _require_accepted(manifest, settings=self._settings)
             written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)

@@ -16,7 +16,7 @@ from rollouts import in_step
 from tuneloop_cli.commands.rollout import show_rollout, steer_rollout
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.door import open_door, steer
-from tuneloop_cli.local.errors import NotInThisSession
+from tuneloop_cli.local.errors import FolderUnusable, NotInThisSession
 from tuneloop_operator.decide.model_deployment.rollout.memory import written
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase
 
@@ -116,11 +116,24 @@ def test_the_door_stays_open_after_what_is_no_command_and_is_closed_to_other_use
     async def story(node: LocalNode) -> None:
         await store(node)
         assert stat.S_IMODE((folder / "door").stat().st_mode) == 0o700
+        assert (folder / "door" / "socket").is_socket()
         for line in (b"GET / HTTP/1.1\r\n", b"[]\n", b"{}\n", b"\xff\n", b""):
             await asyncio.to_thread(send, folder, line)
         assert await asyncio.to_thread(steer, folder, name="reviews", command="approve/1/r2") == ""
 
     with_door(folder, story)
+    assert list((folder / "door").iterdir()) == []
+
+
+def test_a_planted_folder_leaves_its_target_untouched(tmp_path):
+    target, folder = tmp_path / "target", tmp_path / ".tuneloop"
+    target.mkdir(mode=0o755)
+    (target / "socket").write_text("precious")
+    folder.mkdir()
+    (folder / "door").symlink_to(target)
+    with pytest.raises(FolderUnusable, match=r"door is no folder that can be used .*: remove it"):
+        with_door(folder, store)
+    assert (stat.S_IMODE(target.stat().st_mode), (target / "socket").read_text()) == (0o755, "precious")
 
 
 def send(folder: Path, line: bytes) -> None:
