@@ -225,7 +225,7 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.expose.stickyHeader", "authorization", "must be a header of the client's own", kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.RULE, "spec.expose.stickyHeader", "x-user", "applies only to rollout.strategy: Canary, BlueGreen and Shadow", kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.access.networkPolicy", False, "applies only to access with apiKeySecretRef or rateLimit", kind=DEPLOYMENT),
-    bad("B21", By.SCHEMA, "spec.access.rateLimit.requestsPerSecond", 0, "should be greater than or equal to 0.1", advice="must be at least 0.1", kind=DEPLOYMENT),
+    *(bad("B21", By.RULE, "spec.access.rateLimit.requestsPerSecond", rate, "must be at least 0.1", kind=DEPLOYMENT) for rate in (0, 0.05)),
     bad("B21", By.SCHEMA, "spec.access.rateLimit.burst", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__access__rateLimit__requestsPerSecond=5),
     unknown_field("B21", "spec.rollout.steps[0].requests", 100, kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),
     bad("B21", By.SCHEMA, "spec.rollout.steps[0].minRequests", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__rollout__steps=[{"weight": 5}]),

@@ -9,7 +9,10 @@ from pydantic import Field
 from tuneloop_api.v1alpha1.common import Name
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
-from tuneloop_api.wire.rules import applies_only
+from tuneloop_api.wire.rules import Rule, applies_only
+
+_SLOWEST = 0.1
+"""Requests a second."""
 
 
 class ApiKeyReference(SpecModel):
@@ -24,11 +27,21 @@ class ApiKeyReference(SpecModel):
 class RequestRate(SpecModel):
     """How many requests are let through."""
 
-    requests_per_second: Annotated[float, Field(ge=0.1, le=1_000_000)]
+    requests_per_second: Annotated[float, Field(le=1_000_000)]
     """Number of requests a second that all clients together may make, 0.1 to 1000000; what comes beyond it is answered 429 with Retry-After. Each router lets its
     part through: with two routers half of it. For example `50`."""
     burst: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Number of requests that may come at once after a quiet time, 1 to 10000000. Default: those of one second. For example `100`."""
+
+    rules = (
+        # no `minimum` of the schema: the API server cuts a fraction off it where a whole number is given, so that 0 would pass
+        Rule(
+            field="requestsPerSecond",
+            cel=f"self.requestsPerSecond >= {_SLOWEST}",
+            holds=lambda rate: rate.requests_per_second >= _SLOWEST,
+            message=f"must be at least {_SLOWEST}; for example 50",
+        ),
+    )
 
 
 class Access(SpecModel):

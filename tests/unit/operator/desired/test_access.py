@@ -10,6 +10,7 @@ from golden_specs import VLLM
 from observed_jobs import SETTINGS
 
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
+from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
 from tuneloop_operator.desired.model_deployment.access import router_limits
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
 from tuneloop_operator.desired.model_deployment.router import router_deployment, router_settings
@@ -59,6 +60,11 @@ def test_access_is_no_property_of_a_revision() -> None:
         for deployment, config in zip((plain, limited), configs, strict=True)
     ]
     assert made[0] == made[1]
+
+
+def test_other_access_offers_no_rejected_revision_again() -> None:
+    digests = {rollout_spec(a_deployment(access=access)).digest for access in ({}, KEY, KEY | RATE)}
+    assert digests == {rollout_spec(a_deployment()).digest}
 
 
 @pytest.mark.parametrize(("given", "count", "each"), [
