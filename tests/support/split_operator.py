@@ -56,13 +56,18 @@ class SplitOperator:
 
     def requests(self) -> dict[str, int]:
         """Let the router report now; return how many requests it says that each revision has answered."""
-        with self.changed:
-            known, self.rounds = len(self.reports), self.rounds + 1
-            self.changed.notify_all()
+        known = len(self.reports)
+        self.answer_all()
         # the poll that is answered now began before: the next one reports what is counted since
         until(lambda: len(self.reports) > known, seconds=SECONDS, what="the next report", pause=0.005)
         counts = (part.split(":") for part in self.reports[-1].get("requests", "").split(",") if part)
         return {revision: int(count) for revision, count in counts}
+
+    def answer_all(self) -> None:
+        """Answer the polls that are held, with nothing new."""
+        with self.changed:
+            self.rounds += 1
+            self.changed.notify_all()
 
     def wait_until_in_force(self, generation: int) -> None:
         until(

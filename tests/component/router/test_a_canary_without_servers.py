@@ -132,11 +132,10 @@ def test_a_canary_that_loses_all_its_servers_gets_nothing_by_the_next_generation
         begun, heard = time.monotonic(), len(operator.heard)
         place.set_ready(new, 0)
         until(lambda: are_followed(operator, half + 1), seconds=20, what="the next generation", pause=0.005)
-        seconds = time.monotonic() - begun
-        print(f"from the loss to both reports: {seconds * 1000:.0f} ms")
+        print(f"from the loss to both reports: {(time.monotonic() - begun) * 1000:.0f} ms")
         assert (place.split["generation"], place.weights) == (half + 1, {old: 100})
         again = [report for report in operator.heard[heard:] if report.in_force == half]
-        assert len(again) <= len(ROUTERS) * (seconds // HOLD_SECONDS), "a router heard of it by the poll that it held"
+        assert not again, f"a router heard of it by the poll that it held, which waits for {HOLD_SECONDS} s"
         for router in routers:
             kept = json.loads((router.folder / "state.json").read_text())
             assert [found["name"] for found in kept["revisions"] if found["weight"]] == [f"reviews-{old}"]

@@ -31,7 +31,7 @@ def test_its_token_ends_and_it_is_started_again_and_no_user_notices(tmp_path, mo
             # the operator takes another token from now on: the one that is mounted has ended
             operator.token = "second-token"
             refused = operator.refused_polls
-            operator.publish(models.split(generation=3, stable=100))  # ends the poll that is held; nobody may have it
+            operator.answer_all()
             until(lambda: operator.refused_polls > refused + 2, seconds=20, what="the token is refused again and again")
             assert revisions_of(router.url, USERS, "x-user") == before
             os.kill(router.envoy, signal.SIGKILL)

@@ -134,18 +134,15 @@ def test_an_operator_with_other_images_takes_over_at_a_quarter_and_the_canary_go
             done = canary.wait_for_promotion(new)
             assert {found["revision"] for found in done["revisions"]} == {old, new}
             assert "rejected" not in done["rollout"]
+            until(lambda: promotions(scene.client), seconds=60, what="the promotion is reported", pause=0.2)
             assert promotions(scene.client) == 1
             assert "unexpected error" not in after.log
 
 
 def promotions(client: NamespaceClient) -> int:
-    """Return how often a promotion was reported, once it was. The API counts equal Events in a series, which begins with two."""
-    deployment = client.stored("ModelDeployment", NAME)
-
-    def reported() -> list[Any]:
-        return [event for event in client.events_of(deployment) if event["reason"] == "Promoted"]
-
-    found = until(reported, seconds=60, what="the promotion is reported", pause=0.2)
+    """Return how often a promotion is reported. The API counts equal Events in a series, which begins with two."""
+    events = client.events_of(client.stored("ModelDeployment", NAME))
+    found = [event for event in events if event["reason"] == "Promoted"]
     return sum((event.get("series") or {}).get("count", 1) for event in found)
 
 
@@ -159,6 +156,7 @@ class Promotion:
     shares: list[list[tuple[str, int]]]
     """What a router followed, one after the other."""
     promoted: int
+    """How often an Event says so. It is written after the status: an operator that is killed between the two reports nothing."""
     servers: set[str]
     """Names of the Deployments at the end."""
     log: str
@@ -169,7 +167,7 @@ class Promotion:
         """Return what is not as it was without a kill."""
         found = count_differences(clean.counts, self.counts)
         found += [f"shares {self.shares}, not {clean.shares}"] if self.shares != clean.shares else []
-        found += [f"promoted {self.promoted} times"] if self.promoted != 1 else []
+        found += [f"promoted {self.promoted} times"] if self.promoted > 1 else []
         found += [f"servers {self.servers}"] if self.servers != clean.servers else []
         return found + ([self.log[-2000:]] if "unexpected error" in self.log else [])
 
@@ -245,9 +243,11 @@ def check(plane: ControlPlane, folder: Path, clean: Promotion, numbers: list[int
     """Kill an operator after each of these writes, four at a time."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         runs = {number: pool.submit(promoted, plane, folder / f"{number}", killed_at=number) for number in numbers}
-        found = {number: run.result().problems(clean) for number, run in runs.items()}
-        assert all(run.result().is_killed for number, run in runs.items() if number < len(clean.writes) - 1)
-    bad = [f"killed after write {number}: {problems}" for number, problems in found.items() if problems]
+        done = {number: run.result() for number, run in runs.items()}
+    assert all(found.is_killed or len(found.writes) < number for number, found in done.items())
+    assert sum(found.is_killed for found in done.values()) > len(numbers) / 2
+    problems = {number: found.problems(clean) for number, found in done.items()}
+    bad = [f"killed after write {number}: {lines}" for number, lines in problems.items() if lines]
     assert not bad, "\n".join([*bad, *(f"{at}: {call}" for at, call in enumerate(clean.writes, start=1))])
 
 
