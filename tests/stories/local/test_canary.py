@@ -41,6 +41,7 @@ def manifest(artifact: str, *, command: str = "") -> dict[str, Any]:
     made = deployment_manifest(
         model={"uri": f"pvc://{CLAIM}/{artifact}"},
         rollout={"strategy": "Canary", "steps": STEPS, "rollback": {"baking": "0s"}},
+        feedback={},
     )
     made["metadata"] |= {"namespace": "default"}
     made["metadata"] |= {"annotations": {"tuneloop.dev/rollout": command}} if command else {}
@@ -58,6 +59,25 @@ def ask(url: str, **headers: str) -> tuple[int, str]:
         return answer.status, answer.getheader("x-tuneloop-revision", "").removeprefix("reviews-")
     finally:
         connection.close()
+
+
+def labelled(url: str, count: int) -> Counter[tuple[int, int]]:
+    """Predict, and send back a label for each prediction, through the router: to either revision. Return how often each status and number of counted labels came."""
+    found: Counter[tuple[int, int]] = Counter()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    kind = {"content-type": "application/json"}
+    try:
+        for _ in range(count):
+            connection.request("POST", "/predict", json.dumps({"inputs": "a good film"}), kind)
+            answer = connection.getresponse()
+            label = json.load(answer)[0]["label"]
+            body = json.dumps({"token": answer.getheader("x-tuneloop-feedback"), "label": label})
+            connection.request("POST", "/v1/feedback", body, kind)
+            answer = connection.getresponse()
+            found[answer.status, json.load(answer)["counted"]] += 1
+    finally:
+        connection.close()
+    return found
 
 
 async def answers_of(url: str, count: int) -> Counter[tuple[int, str]]:
@@ -78,6 +98,7 @@ def test_a_canary_gets_half_of_the_requests_until_a_person_approves_and_the_next
         canary = half["canary"]["revision"]
         found = await answers_of(url, 60)
         assert set(found) == {(200, stable), (200, canary)}
+        assert await asyncio.to_thread(labelled, url, 20) == {(200, 1): 20}
         assert ask(url, host="rebound.example") == (403, "")
         assert (
             ask(url, **{"content-type": "text/plain"})[0] == 415
