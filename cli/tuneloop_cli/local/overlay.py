@@ -78,7 +78,9 @@ def _changed(manifest: Manifest, spec: dict[str, Any], *, lines: tuple[str, ...]
     if not lines:
         return Overlay(manifest=manifest, lines=())
     changed = copy.deepcopy(manifest)
-    changed["spec"] = copy.deepcopy({name: block for name, block in spec.items() if block != {}})
+    # a block that the user left empty, such as `feedback: {}`, has a meaning; one that this machine emptied has none
+    kept = {name: block for name, block in spec.items() if block != {} or manifest["spec"].get(name) == {}}
+    changed["spec"] = copy.deepcopy(kept)
     annotations = changed["metadata"].get("annotations") or {}
     changed["metadata"]["annotations"] = annotations | {ANNOTATION: json.dumps(lines, ensure_ascii=False)}
     return Overlay(manifest=changed, lines=lines)
