@@ -111,7 +111,7 @@ def test_every_manifest_of_the_operator_is_taken():
             "apiVersion": "tuneloop.dev/v1alpha1",
             "kind": "ModelDeployment",
             "metadata": {"name": "reviews", "namespace": "default"} | identity,
-            "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}},
+            "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}, "feedback": {}},
         }
     )
     config = serving.server_config(served, serving.ArtifactReference(uri="pvc://demo/artifact", digest=None))
