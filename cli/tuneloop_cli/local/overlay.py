@@ -89,7 +89,9 @@ def _changed(manifest: Manifest, spec: dict[str, Any], *, lines: tuple[str, ...]
     if not lines:
         return Overlay(manifest=manifest, lines=())
     changed = copy.deepcopy(manifest)
-    changed["spec"] = copy.deepcopy({name: block for name, block in spec.items() if block != {}})
+    # an empty block says nothing, but for this one, whose presence switches feedback on
+    kept = {name: block for name, block in spec.items() if block != {} or name == "feedback"}
+    changed["spec"] = copy.deepcopy(kept)
     annotations = changed["metadata"].get("annotations") or {}
     changed["metadata"]["annotations"] = annotations | {ANNOTATION: json.dumps(lines, ensure_ascii=False)}
     return Overlay(manifest=changed, lines=lines)

@@ -59,6 +59,7 @@ def manifest(artifact: str, **rollout: Any) -> dict[str, Any]:
         rollout={"strategy": "Canary", "rollback": {"baking": "0s"}} | rollout,
         evaluation={"goldenSet": {"uri": f"pvc://{CLAIM}/golden.jsonl"}},
         expose={"stickyHeader": "x-user"},
+        feedback={},
     )
     made["metadata"] |= {"namespace": "default"}
     return made
@@ -117,6 +118,7 @@ async def takes_over_share_by_share(workspace: Workspace, *, stable: str) -> Non
             canary = rollout_of(workspace)["canary"]
             await asyncio.to_thread(is_shown_by_the_command_line, workspace)
             await refuses_what_a_web_page_can_send(url)
+            assert await asyncio.to_thread(labelled, url, 20) == {(200, 1): 20}
             await asyncio.to_thread(approves_by_the_command_line, workspace, canary)
         assert load.failed == 0, load.answers
         assert set(load.moves) == {(f"reviews-{stable}", f"reviews-{canary}")}, "a user went back"
@@ -212,6 +214,25 @@ def ask(url: str, **headers: str) -> tuple[int, str]:
         return answer.status, answer.getheader("x-tuneloop-revision", "").removeprefix("reviews-")
     finally:
         connection.close()
+
+
+def labelled(url: str, count: int) -> Counter[tuple[int, int]]:
+    """Predict, and send back a label for each prediction, through the router: to either revision. Return how often each status and number of counted labels came."""
+    found: Counter[tuple[int, int]] = Counter()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    kind = {"content-type": "application/json"}
+    try:
+        for _ in range(count):
+            connection.request("POST", "/predict", json.dumps({"inputs": "a good film"}), kind)
+            answer = connection.getresponse()
+            label = json.load(answer)[0]["label"]
+            body = json.dumps({"token": answer.getheader("x-tuneloop-feedback"), "label": label})
+            connection.request("POST", "/v1/feedback", body, kind)
+            answer = connection.getresponse()
+            found[answer.status, json.load(answer)["counted"]] += 1
+    finally:
+        connection.close()
+    return found
 
 
 async def answers_of(url: str, count: int) -> Counter[tuple[int, str]]:

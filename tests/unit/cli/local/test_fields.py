@@ -31,7 +31,7 @@ REFUSED = [
     ("spec.template.spec.containers.0.workingDir", "/", "workingDir"),
     ("spec.template.spec.containers.0.lifecycle", {"preStop": {"sleep": {"seconds": 5}}}, "lifecycle"),
     ("spec.template.spec.containers.0.volumeMounts", [{"name": "a", "mountPath": "/a", "subPath": "b"}], "subPath"),
-    ("spec.template.spec.volumes", [{"name": "a", "secret": {"secretName": "s"}}], "volumes[].secret.secretName"),
+    ("spec.template.spec.volumes", [{"name": "a", "secret": {"optional": True}}], "volumes[].secret.optional"),
     ("spec.template.spec.restartPolicy", "OnFailure", "'OnFailure'"),
     ("spec.backoffLimit", 3, "spec.backoffLimit is 3"),
     ("spec.podFailurePolicy", {"rules": [{"action": "Ignore"}]}, "spec.podFailurePolicy"),
@@ -111,7 +111,7 @@ def test_every_manifest_of_the_operator_is_taken():
             "apiVersion": "tuneloop.dev/v1alpha1",
             "kind": "ModelDeployment",
             "metadata": {"name": "reviews", "namespace": "default"} | identity,
-            "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}},
+            "spec": {"model": {"uri": "pvc://demo/artifact"}, "resources": {"cpu": "1"}, "feedback": {}},
         }
     )
     with_key = served.model_copy(
