@@ -39,7 +39,9 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerFast:
     """Return the fast tokenizer in a folder. Raises ValueError if it has none, or what transformers raises."""
     from transformers import AutoTokenizer  # noqa: PLC0415  (takes seconds, and the tests of TextTokenizer need none of it)
 
-    if not (folder / "tokenizer.json").is_file():  # transformers would make one without words, and every text would be unknown
+    if not (
+        folder / "tokenizer.json"
+    ).is_file():  # transformers would make one without words, and every text would be unknown
         raise ValueError("it has no tokenizer.json (fast tokenizer), which is needed")
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
     if not tokenizer.is_fast:
