@@ -165,7 +165,7 @@ def test_an_adapter_whose_model_computes_otherwise_is_refused(copies, setting, w
     path.write_text(json.dumps(json.loads(path.read_text()) | setting))
     rewrite(copies / "books")
     found = refusal(served(copies / "base", *places(copies, "films", "books")))
-    assert f"books: pvc://models/books: adapter/ cannot be loaded: {words} as in the base model" in found
+    assert f"books: pvc://models/books: adapter/ cannot be loaded: ValueError: {words} as in the base model" in found
 
 
 def test_the_engine_onnx_serves_no_adapters(berts):

@@ -134,6 +134,7 @@ def test_a_stable_revision_that_fails_is_told_from_a_canary_that_fails(deployed:
         lost = {"state": {"waiting": {}}, "lastState": killed, "restartCount": 1}
         await deployed.replace_pods(old, server_pod(old, 0), server_pod(old, 1, ready=False, **lost))
         assert deployed.status["failure"]["class"] == "OutOfMemory"
+        assert "failure" not in deployed.status["stable"], "each failure stands once"
         new = await deployed.offer()
         no_image = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no tag"}}}
         await deployed.replace_pods(new, server_pod(new, 0, ready=False, **no_image))

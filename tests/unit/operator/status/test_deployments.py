@@ -9,9 +9,10 @@ import pytest
 from stored_conditions import condition
 
 from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_api.v1alpha1.failure import ServingFailure
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.observed import Blocker, ObservedDeployment
-from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL, Serving, shown, waiting
+from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL, Serving, refused, shown, waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SETTINGS = OperatorSettings()
@@ -180,3 +181,22 @@ def test_the_scale_counts_the_pods_of_all_revisions() -> None:
     begun = {("Deployment", "api-next"): {}, ("Service", "api"): {"status": {"loadBalancer": {}}}}
     found = observed(spec={"replicas": 3}, present=servers | begun)
     assert shown(found, serving(), now=NOW, settings=SETTINGS).replicas == 5
+
+
+def test_a_failure_stands_once_and_goes_where_no_servers_are_looked_at() -> None:
+    failure = ServingFailure(revision="new", failure_class="ImagePull")
+    of_stable = ServingFailure(revision="old", failure_class="OutOfMemory")
+    made = serving(failure=failure, stable_failure=of_stable)
+    both = shown(observed({"stable": OLD}), made, now=NOW, settings=SETTINGS)
+    assert both.stable is not None
+    assert (both.failure, both.stable.failure) == (failure, of_stable)
+    alone = shown(observed({"stable": OLD | {"revision": "new"}}), made, now=NOW, settings=SETTINGS)
+    assert alone.stable is not None
+    assert (alone.failure, alone.stable.failure) == (failure, None)
+    stored = observed(both.to_wire())
+    for after in (
+        waiting(stored, reason="JobNotFound", message="m", may_come=True, now=NOW),
+        refused(stored, reason="SpecInvalid", message="m", now=NOW),
+    ):
+        assert after.stable is not None
+        assert (after.failure, after.stable.failure) == (None, None)
