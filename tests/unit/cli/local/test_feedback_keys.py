@@ -43,4 +43,4 @@ def test_the_server_finds_it_where_a_cluster_mounts_the_secret(tmp_path):
         inherited={},
     )
     (text,) = plan.files.values()
-    assert json.loads(text)["feedback"]["keysPath"] == str(folders.feedback_keys / "keys")
+    assert json.loads(text)["feedback"]["keysPath"] == str(folders.secret("feedback-keys") / "keys")
