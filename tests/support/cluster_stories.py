@@ -24,6 +24,14 @@ JOB = job_manifest(
     checkpoint={"everySteps": 20},
 )
 """A job named `reviews` on two nodes: the same wherever it runs, so that what it makes can be compared."""
+SMALLEST: dict[str, Any] = {
+    "training": {"maxSteps": 2, "globalBatchSize": 8, "microBatchSize": 8, "learningRate": 1e-3},
+    "resources": {"nodes": 1, "gpusPerNode": 0},
+    "checkpoint": {"everySteps": 2},
+    "preflight": {"rehearsal": False},
+}
+"""The spec of the job that takes least: each stage takes about ten seconds of a core to import torch, and so would a rehearsal, and a second rank."""
+STAGES = ("prepare", "train", "export")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,18 @@ def served(release: Release, namespace: str, folder: Path) -> Served:
         return Served(tenant=tenant, jobs=jobs.statuses("reviews"), deployments=deployments.statuses("reviews"))
 
 
+def stage_of(name: str) -> str:
+    """Return the stage of the job `reviews` to which a Job or a pod belongs, by its name."""
+    part = name.split("-")[1]
+    return "train" if part == "a1" else part
+
+
+def runs(status: dict[str, Any], container: str) -> bool | None:
+    """Whether a container of a pod with this status runs; None before the kubelet has reported it."""
+    containers = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
+    return next(("running" in found["state"] for found in containers if found["name"] == container), None)
+
+
 def first_checkpoint(tenant: Tenant) -> int:
     """Return the step of the newest checkpoint of the job as soon as there is one on the claim."""
     uid = tenant.get("finetunejobs", "reviews")["metadata"]["uid"]
@@ -83,7 +103,7 @@ def first_checkpoint(tenant: Tenant) -> int:
         committed = [path.parent.name for path in folder.glob("step-*/MANIFEST.json") if ".tmp" not in path.parent.name]
         if committed:
             return max(int(name.split("-")[1]) for name in committed)
-        time.sleep(0.01)
+        time.sleep(0.05)
     raise AssertionError(f"no checkpoint in time\n{tenant.report()}")
 
 

@@ -1,4 +1,4 @@
-"""A steady load of predictions on one address, and which revision answered each: `requests_of`.
+"""A steady load of predictions on one address, which revision answered each, and with which class: `requests_of`.
 
 with requests_of("10.96.0.7:80") as load:
     assert set(load.next(20)) == {"03ab11f0"}
@@ -13,14 +13,23 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TEXT = "a good film"
 _PAUSE_SECONDS = 0.05
 _PATIENCE_SECONDS = 30.0
 """For one answer: the machine may be busy."""
+
+
+class Answer(NamedTuple):
+    """What a client got."""
+
+    revision: str
+    """Empty: no router names one."""
+    label: str
 
 
 @dataclass
@@ -32,6 +41,8 @@ class Load:
     """The revisions that answered the first client, in this order; empty: no router names one."""
     kept: int = 0
     """Answers that the second client got."""
+    labels: list[str] = field(default_factory=list)
+    """The classes that both clients got."""
     failures: list[str] = field(default_factory=list)
     """What went wrong, with the client and the time."""
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -50,12 +61,13 @@ class Load:
         connection = http.client.HTTPConnection(self.address, timeout=_PATIENCE_SECONDS)
         while not self._ended.wait(_PAUSE_SECONDS):
             try:
-                revision = _ask(connection)
+                revision, label = ask(connection)
             except (OSError, http.client.HTTPException) as error:
                 when = time.strftime("%H:%M:%S", time.gmtime())
                 self.failures.append(f"{when} {'kept' if is_kept else 'new'} connection: {error!r}")
                 connection.close()
                 continue
+            self.labels.append(label)
             if is_kept:
                 self.kept += 1
             else:
@@ -83,12 +95,14 @@ def requests_of(address: str) -> Iterator[Load]:
             client.join(timeout=2 * _PATIENCE_SECONDS)
 
 
-def _ask(connection: http.client.HTTPConnection) -> str:
-    """Ask for a prediction; return the revision that answered. Raises HTTPException with an answer that is no 200."""
-    body = json.dumps({"inputs": "a good film"})
-    connection.request("POST", "/", body, {"content-type": "application/json"})
+def ask(connection: http.client.HTTPConnection, **headers: str) -> Answer:
+    """Ask for a prediction, with these headers more. Raises HTTPException with an answer that is no 200."""
+    body = json.dumps({"inputs": TEXT})
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("POST", "/", body, {"content-type": "application/json"} | more)
     answer = connection.getresponse()
     text = answer.read()
     if answer.status != 200:
         raise http.client.HTTPException(f"{answer.status} {text[:200]!r}")
-    return (answer.getheader("x-tuneloop-revision") or "").rpartition("-")[2]
+    revision = (answer.getheader("x-tuneloop-revision") or "").rpartition("-")[2]
+    return Answer(revision, json.loads(text)[0]["label"])

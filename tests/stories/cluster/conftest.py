@@ -60,9 +60,12 @@ _TEST_SECONDS = 3600
 """For a test and what it waits for, so that a story gives up first: it says why."""
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
-    *("sidecar", "native-sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary"),
+    *("sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary"),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
+_AT_ONCE = 3
+"""Stories that mostly wait leave room for others; each pod that imports torch fills one of two cores for ten seconds."""
+_LONG_STORIES = ("rolled_out", "pulled_job", "test_a_proxy_that_never_ends_keeps_no_stage_from_ending")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -155,7 +158,7 @@ def running_stories(
             image=request.config.stash[_IMAGES]["development"].archive,
         )
 
-    with running_at_once(request, stage, folder=HERE) as begun:
+    with running_at_once(request, stage, folder=HERE, workers=_AT_ONCE, first=_LONG_STORIES) as begun:
         yield begun
 
 

@@ -13,50 +13,27 @@ from typing import Any
 import sidecars
 from artifact import make_artifact
 from cluster_release import OWNER, Tenant
-from cluster_stories import Stage
+from cluster_stories import SMALLEST, STAGES, Stage, runs, stage_of
 from cluster_watch import watching
 from stories_at_once import at_once
 from workspace import CLAIM, deployment_manifest, job_manifest
 
-SMALLEST: dict[str, Any] = {
-    "training": {"maxSteps": 2, "globalBatchSize": 8, "microBatchSize": 8, "learningRate": 1e-3},
-    "resources": {"nodes": 1, "gpusPerNode": 0},
-    "checkpoint": {"everySteps": 2},
-    "preflight": {"rehearsal": False},
-}
-STAGES = ("prepare", "train", "export")
 SECRET_VALUE = "hf_ThisIsNoRealToken0123456789"
 
 
 # ---- containers of others ---------------------------------------------------------------------------------------------------------------
 
 
-def way_of_a_job(stage: Stage, namespace: str) -> tuple[Tenant, dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """Run the smallest job to its end; return its namespace, its last status, and by stage all statuses that the pod of the stage had."""
-    tenant = stage.release.in_namespace(namespace)
-    with watching(stage.release.cluster, "pods", namespace=namespace, folder=stage.folder, api="/api/v1") as watch:
-        tenant.apply(job_manifest(**SMALLEST))
-        status = tenant.finished("reviews")
-        pods = {name.split("-")[1]: watch.statuses(name) for name in watch.names}
-    return tenant, status, {"train" if name == "a1" else name: statuses for name, statuses in pods.items()}
-
-
-def runs(status: dict[str, Any], container: str) -> bool | None:
-    """Whether a container runs; None before the kubelet has reported it."""
-    containers = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
-    return next(("running" in found["state"] for found in containers if found["name"] == container), None)
-
-
-def ended(status: dict[str, Any]) -> bool:
-    """Whether our container of a stage has ended."""
-    found = status.get("containerStatuses", ())
-    return any("terminated" in container["state"] for container in found if container["name"] == "trainer")
-
-
 @at_once
 def test_a_proxy_that_never_ends_keeps_no_stage_from_ending(stage):
-    with sidecars.injected(stage.release.cluster, "sidecar", native=False):
-        tenant, status, pods = way_of_a_job(stage, "sidecar")
+    tenant = stage.release.in_namespace("sidecar")
+    with (
+        sidecars.injected(stage.release.cluster, "sidecar", native=False),
+        watching(stage.release.cluster, "pods", namespace="sidecar", folder=stage.folder, api="/api/v1") as watch,
+    ):
+        tenant.apply(job_manifest(**SMALLEST))
+        status = tenant.finished("reviews")
+        pods = {stage_of(name): watch.statuses(name) for name in watch.names}
     outlived = [name for name in STAGES if any(ended(at) and runs(at, sidecars.NAME) for at in pods[name])]
     assert outlived == list(STAGES)
     assert "restarts" not in status
@@ -65,15 +42,10 @@ def test_a_proxy_that_never_ends_keeps_no_stage_from_ending(stage):
     tenant.until(lambda: not tenant.list("jobs") + tenant.pods(""), what="the end of Jobs and pods")
 
 
-@at_once
-def test_a_native_sidecar_ends_with_our_container_and_the_jobs_stay(stage):
-    with sidecars.injected(stage.release.cluster, "native-sidecar", native=True):
-        tenant, status, pods = way_of_a_job(stage, "native-sidecar")
-    assert [name for name in STAGES if any(runs(at, sidecars.NAME) for at in pods[name])] == list(STAGES)
-    assert "restarts" not in status
-    jobs = {job["metadata"]["name"] for job in tenant.list("jobs")}
-    assert jobs == {"reviews-prepare", "reviews-a1", "reviews-export"}
-    assert {pod["status"]["phase"] for pod in tenant.pods("")} == {"Succeeded"}
+def ended(status: dict[str, Any]) -> bool:
+    """Whether our container of a stage has ended."""
+    found = status.get("containerStatuses", ())
+    return any("terminated" in container["state"] for container in found if container["name"] == "trainer")
 
 
 # ---- an artifact that comes late --------------------------------------------------------------------------------------------------------
@@ -125,7 +97,7 @@ def column(tenant: Tenant, kind: str, title: str) -> str:
 
 def events(tenant: Tenant, kind: str) -> list[tuple[str, str]]:
     """Return reason and message of the Events about objects of a kind."""
-    found = tenant.list("events.v1.events.k8s.io")
+    found = tenant.list("events")
     return [(event["reason"], event["note"]) for event in found if event.get("regarding", {}).get("kind") == kind]
 
 
@@ -142,7 +114,7 @@ def test_a_secret_that_is_not_there_is_named_and_the_job_goes_on_once_it_is(stag
     waits_with(tenant, "couldn't find key api-key in Secret late-secrets/trackers")
     assert tenant.status("finetunejobs", "reviews")["phase"] == "Preparing"
     tenant.apply(secret("trackers", **{"api-key": SECRET_VALUE}))
-    tenant.until(lambda: "PrepareSucceeded" in dict(events(tenant, "FineTuneJob")), what="prepared data")
+    tenant.until(lambda: has_begun(tenant), what="a container that runs")
     job = tenant.get("finetunejobs", "reviews")
     assert (job["metadata"]["generation"], job["status"].get("restarts")) == (1, None)
     assert SECRET_VALUE not in tenant.report() + tenant.kubectl("get", "ftj,jobs,pods,configmaps,events", "-o", "json")

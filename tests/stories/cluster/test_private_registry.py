@@ -1,41 +1,102 @@
-"""Images of a private registry on a real node: without the Secret nothing is pulled, and with it all stages run what was pulled first."""
+"""Images of a private registry on a real node: without the Secret nothing is pulled, and with it all stages run what was pulled first.
+
+A service mesh puts a native sidecar into the pods of the same job.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sidecars
+from cluster_stories import SMALLEST, STAGES, runs, stage_of
+from cluster_watch import watching
 from private_registry import private_registry
-from stories_at_once import at_once
+from stories_at_once import of_story
 from workspace import job_manifest
 
 if TYPE_CHECKING:
     from cluster_release import Tenant
+    from cluster_stories import Stage
     from private_registry import PrivateRegistry
 
-
 PULL_SECRET = "registry"
-STAGES = {"reviews-prepare", "reviews-a1", "reviews-export"}
 
 
-@at_once
-def test_a_job_waits_for_the_pull_secret_and_then_runs_the_image_that_was_pulled_first(stage):
-    tenant = stage.release.in_namespace("private-registry")
-    with private_registry(stage.folder) as registry:
-        name = registry.push(stage.image, name="tuneloop/trainer:dev")
-        tenant.apply(job_of(name))
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What was observed of a job whose image came from a private registry, and whose pods had a native sidecar."""
+
+    tenant: Tenant
+    image: str
+    """The image's name in the spec."""
+    registry: PrivateRegistry
+    pulls_without_secret: int
+    pulls: int
+    status: dict[str, Any]
+    """The job's last status."""
+    pods: dict[str, list[dict[str, Any]]]
+    """By stage: all statuses that its pod had."""
+
+
+def pulled_job(stage: Stage) -> Pulled:
+    """Run the smallest job to its end; its pull secret comes late."""
+    tenant, cluster = stage.release.in_namespace("private-registry"), stage.release.cluster
+    with (
+        private_registry(stage.folder) as registry,
+        sidecars.injected(cluster, tenant.namespace, native=True),
+        watching(cluster, "pods", namespace=tenant.namespace, folder=stage.folder, api="/api/v1") as watch,
+    ):
+        image = registry.push(stage.image, name="tuneloop/trainer:dev")
+        tenant.apply(job_of(image))
         waits_for_the_image(tenant)
-        assert registry.pulls() == 0
+        pulls_without_secret = registry.pulls()
         tenant.apply(pull_secret(registry))
-        status = tenant.finished("reviews")
-        assert registry.pulls() > 0
-    assert "restarts" not in status
-    assert status["image"].startswith(f"{registry.address}/tuneloop/trainer@sha256:")
-    pods = {job["metadata"]["name"]: job["spec"]["template"]["spec"] for job in tenant.list("jobs")}
-    images = {run: {container["image"] for container in pod["containers"]} for run, pod in pods.items()}
-    assert images == {run: {name if run == "reviews-prepare" else status["image"]} for run in STAGES}
-    assert registry.password not in tenant.report() + tenant.kubectl("get", "ftj,jobs,pods,cm,events", "-o", "json")
+        return Pulled(
+            tenant=tenant,
+            image=image,
+            registry=registry,
+            pulls_without_secret=pulls_without_secret,
+            status=tenant.finished("reviews"),
+            pulls=registry.pulls(),
+            pods={stage_of(name): watch.statuses(name) for name in watch.names},
+        )
+
+
+@of_story(pulled_job)
+def test_a_job_waits_for_the_pull_secret_and_then_runs_the_image_that_was_pulled_first(pulled: Pulled) -> None:
+    assert pulled.pulls_without_secret == 0
+    assert pulled.pulls > 0
+    assert "restarts" not in pulled.status
+    pinned = pulled.status["image"]
+    assert pinned.startswith(f"{pulled.registry.address}/tuneloop/trainer@sha256:")
+    images = {
+        stage_of(job["metadata"]["name"]): {found["image"] for found in job["spec"]["template"]["spec"]["containers"]}
+        for job in pulled.tenant.list("jobs")
+    }
+    assert images == {name: {pulled.image if name == "prepare" else pinned} for name in STAGES}
+
+
+@of_story(pulled_job)
+def test_the_password_of_the_registry_is_nowhere_but_in_its_secret(pulled: Pulled) -> None:
+    tenant = pulled.tenant
+    assert pulled.registry.password not in tenant.report() + tenant.kubectl(
+        "get", "ftj,jobs,pods,cm,events", "-o", "json"
+    )
+
+
+@of_story(pulled_job)
+def test_a_native_sidecar_ends_with_our_container_and_the_jobs_stay(pulled: Pulled) -> None:
+    assert [name for name in STAGES if any(runs(at, sidecars.NAME) for at in pulled.pods[name])] == list(STAGES)
+    assert "restarts" not in pulled.status
+    assert {job["metadata"]["name"] for job in pulled.tenant.list("jobs")} == {
+        "reviews-prepare",
+        "reviews-a1",
+        "reviews-export",
+    }
+    assert {pod["status"]["phase"] for pod in pulled.tenant.pods("")} == {"Succeeded"}
 
 
 def job_of(image: str) -> dict[str, Any]:
@@ -44,10 +105,7 @@ def job_of(image: str) -> dict[str, Any]:
         image=image,
         imagePullPolicy="IfNotPresent",
         imagePullSecrets=[{"name": PULL_SECRET}],
-        training={"maxSteps": 2, "globalBatchSize": 8, "microBatchSize": 8, "learningRate": 1e-3},
-        resources={"nodes": 1, "gpusPerNode": 0},
-        checkpoint={"everySteps": 2},
-        preflight={"rehearsal": False},
+        **SMALLEST,
     )
 
 

@@ -11,16 +11,16 @@ import cluster_tier
 import pytest
 from cluster_audit import asked
 from cluster_release import installed
-from cluster_stories import JOB, STEPS
+from cluster_stories import SMALLEST, STEPS
 from helm_chart import Right, reviewed_rights
 from waiting import until
-from workspace import CLAIM, deployment_manifest
+from workspace import CLAIM, deployment_manifest, job_manifest
 
 from tuneloop_api.contract.artifact import MANIFEST, Manifest
 
 ORDER = ("Pending", "Preparing", "Queued", "Running", "Exporting", "Succeeded")
 """The phases of a job that nothing disturbs."""
-CHILDREN = "jobs,pods,configmaps,services,deployments,replicasets,networkpolicies,endpointslices"
+CHILDREN = ("jobs", "pods", "configmaps", "services", "deployments", "replicasets", "networkpolicies", "endpointslices")
 ELSEWHERE = {
     "get": "before a verdict after a failure, a conflict or a name that is taken: control plane, faults",
     "delete": "suspension and old revisions: control plane",
@@ -116,7 +116,7 @@ def test_the_deployment_has_no_condition_that_is_false(served):
 def test_events_tell_the_story_of_the_job(served):
     reasons = {
         event["reason"]
-        for event in served.tenant.list("events.v1.events.k8s.io")
+        for event in served.tenant.list("events")
         if event.get("regarding", {}).get("kind") == "FineTuneJob"
     }
     assert reasons == {"Started", "PrepareSucceeded", "TrainSucceeded", "ExportSucceeded"}
@@ -150,12 +150,15 @@ def test_a_real_prometheus_scrapes_operator_and_server(served, request, tmp_path
 
 def test_kubectl_delete_removes_every_child(served):
     tenant = served.tenant.release.in_namespace("deleted")
-    tenant.apply(JOB, deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
+    tenant.apply(job_manifest(**SMALLEST), deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
     tenant.until(
-        lambda: tenant.status("modeldeployments", "reviews").get("phase") == "Ready" and _has_started_training(tenant),
+        lambda: (
+            tenant.status("modeldeployments", "reviews").get("phase") == "Ready"
+            and tenant.pods("tuneloop.dev/stage=train")
+        ),
         what="a server, and a gang",
     )
-    assert {found["kind"] for found in _children(tenant)} >= {"Job", "Pod", "ConfigMap", "Service", "Deployment"}
+    assert _children(tenant) >= {"jobs", "pods", "configmaps", "services", "deployments"}
     tenant.kubectl("delete", "ftj,mdep", "reviews")
     tenant.until(lambda: not _children(tenant), what="the end of every child")
 
@@ -166,7 +169,7 @@ def test_uninstall_with_a_job_at_work_wedges_nothing(served, node_cluster, helm)
         node_cluster, helm, namespace="leaving", watched=["leaving"], claim=release.claim, crds={"install": False}
     ) as own:
         tenant = own.in_namespace("leaving")
-        tenant.apply(JOB, deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
+        tenant.apply(job_manifest(**SMALLEST), deployment_manifest(model={"uri": served.job["artifact"]["uri"]}))
         tenant.until(lambda: tenant.pods("tuneloop.dev/stage=prepare"), what="a pod at work")
         own.helm.must("uninstall", "tuneloop", "-n", "leaving", "--wait", "--timeout", "10m")
         assert tenant.status("finetunejobs", "reviews")["phase"] in ORDER
@@ -205,9 +208,7 @@ def _ask(url):
     return answer.stdout
 
 
-def _has_started_training(tenant):
-    return tenant.status("finetunejobs", "reviews").get("phase") == "Running"
-
-
 def _children(tenant):
-    return [found for found in tenant.list(CHILDREN) if found["metadata"]["name"] != "kube-root-ca.crt"]
+    """Return the kinds of which there are children."""
+    names = {kind: {found["metadata"]["name"] for found in tenant.list(kind)} for kind in CHILDREN}
+    return {kind for kind, found in names.items() if found - {"kube-root-ca.crt"}}

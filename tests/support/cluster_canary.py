@@ -1,0 +1,305 @@
+"""Three roll-outs of one deployment on a node, with routers, gates and a comparator, under a steady load: a good revision, one that errs, one too large for its memory."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bad_revisions import change_nothing_that_counts, swap_classes, write_changed, write_golden_set, write_good
+from cluster_release import OWNER
+from request_load import ask, requests_of
+from tiny_models import sentences
+from workspace import CLAIM, deployment_manifest
+
+if TYPE_CHECKING:
+    from cluster_release import Object, Tenant
+    from cluster_stories import Stage
+    from request_load import Load
+
+NAMESPACE = "canary"
+WEIGHT = 50
+MEMORY = "96Mi"
+"""Enough for Python and not for torch."""
+USERS = [f"user-{number}" for number in range(16)]
+GATES = [
+    {"name": "errors", "metric": "Errors", "margin": 0.15},
+    {"name": "agreement", "metric": "Agreement", "margin": 0.3},
+    {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.15},
+]
+_GOLDEN_ROWS = 250
+_ROUTERS = "tuneloop.dev/component=router"
+_COMPARATOR = "tuneloop.dev/component=comparator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted:
+    """What was observed of the good revision at its share, and after it."""
+
+    stable: str
+    canary: str
+    before: set[str]
+    """Revisions that answered before it was offered."""
+    columns: list[str]
+    """What `kubectl get` showed after the name."""
+    followed_by: int
+    """Routers that followed the split."""
+    gates: dict[str, Object]
+    described: str
+    """What `kubectl describe` printed."""
+    comparator: Object
+    policies: list[Object]
+    users: dict[str, set[str]]
+    """By user: the revisions that answered."""
+    shares: Counter[str]
+    gone_router: str
+    routers: set[str]
+    """After one was deleted."""
+    evictions: list[int]
+    """Status of the answers when two servers of stable are evicted at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """What was observed of a revision from its offer until stable alone answered."""
+
+    revision: str
+    record: Object
+    """Its entry in `status.rollout.rejected`."""
+    revisions: set[str]
+    """That answered clients."""
+    labels: list[str]
+    """What clients got."""
+    end: Object
+    """How its server ended, in the kubelet's words; empty if it did not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledOut:
+    """What was observed of all three."""
+
+    good: Promoted
+    swapped: Rejected
+    too_large: Rejected
+    label: str
+    """What every good revision answers."""
+    failures: list[str]
+    kept: int
+    """Answers over a connection that was kept."""
+
+
+def rolled_out(stage: Stage) -> RolledOut:
+    """Run the three, one after another."""
+    tenant = stage.release.in_namespace(NAMESPACE)
+    write_artifacts(stage)
+    tenant.apply(deployment("first"))
+    tenant.until(lambda: status(tenant).get("phase") == "Ready", what="a served model")
+    with requests_of(address(tenant)) as load:
+        good = promoted(tenant, load, "second")
+        (label,) = set(load.labels)
+        swapped = rejected(tenant, load, deployment("swapped"))
+        too_large = rejected(tenant, load, deployment("second", resources={"memory": MEMORY}))
+    return RolledOut(
+        good=good, swapped=swapped, too_large=too_large, label=label, failures=load.failures, kept=load.kept
+    )
+
+
+# ---- the deployment ---------------------------------------------------------------------------------------------------------------------
+
+
+def deployment(artifact: str, **spec: Any) -> Object:
+    """Return the deployment of two servers."""
+    return deployment_manifest(
+        model={"uri": f"pvc://{CLAIM}/canary/{artifact}"},
+        replicas=2,
+        env=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+        rollout={
+            "strategy": "Canary",
+            "steps": [{"weight": WEIGHT, "minRequests": 60, "pause": True}, {"weight": 100, "minRequests": 60}],
+            "gates": GATES,
+            "shadow": {"percent": 100},
+            "rollback": {"baking": "0s", "window": "1s"},
+        },
+        evaluation={"goldenSet": {"uri": f"pvc://{CLAIM}/canary/golden.jsonl"}},
+        expose={"stickyHeader": "x-user"},
+        lifecycle={"drain": "10s"},
+        **spec,
+    )
+
+
+def write_artifacts(stage: Stage) -> None:
+    """Write the artifacts to the claim: `first`, `second`, which answers alike, and `swapped`, which takes each class for the other."""
+    folder, texts = stage.release.claim / "canary", [text for text, _ in sentences(_GOLDEN_ROWS)]
+    write_good(folder / "first", stage.release.claim / "model", texts)
+    write_golden_set(folder / "golden.jsonl", folder / "first", texts)
+    write_changed(folder / "second", folder / "first", change_nothing_that_counts)
+    write_changed(folder / "swapped", folder / "first", swap_classes)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, OWNER, OWNER)
+
+
+def status(tenant: Tenant) -> Object:
+    return tenant.status("modeldeployments", "reviews")
+
+
+def rollout(tenant: Tenant) -> Object:
+    found: Object = status(tenant).get("rollout") or {}
+    return found
+
+
+def service(tenant: Tenant) -> Object:
+    """Return the Service that users call."""
+    (found,) = [found for found in tenant.list("services") if found["metadata"]["name"] == "reviews"]
+    return found
+
+
+def address(tenant: Tenant) -> str:
+    return f"{service(tenant)['spec']['clusterIP']}:80"
+
+
+def following(tenant: Tenant) -> int:
+    """Return how many routers follow the newest split, once the Service leads to them."""
+    if "tuneloop.dev/component" not in service(tenant)["spec"]["selector"]:
+        return 0
+    found = rollout(tenant)
+    alive = {pod["metadata"]["name"] for pod in routers(tenant) if is_ready(pod)}
+    return sum(
+        router["name"] in alive and router.get("generation") == found["split"]["generation"]
+        for router in found.get("routers", ())
+    )
+
+
+def routers(tenant: Tenant) -> list[Object]:
+    """Return the pods of routers that stay."""
+    return [pod for pod in tenant.pods(_ROUTERS) if "deletionTimestamp" not in pod["metadata"]]
+
+
+def is_ready(pod: Object) -> bool:
+    return any((found["type"], found["status"]) == ("Ready", "True") for found in pod["status"].get("conditions", ()))
+
+
+# ---- a good revision --------------------------------------------------------------------------------------------------------------------
+
+
+def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
+    """Offer it, look at it at half of the requests while a router and both servers of stable go, and approve it."""
+    tenant.until(lambda: following(tenant) == 2, what="two routers")
+    stable, before = status(tenant)["stable"]["revision"], set(load.next(20))
+    tenant.apply(deployment(artifact))
+    tenant.until(lambda: phase_of_rollout(tenant) == "Paused", what="a canary whose gates let it go on")
+    at_half, canary = rollout(tenant), rollout(tenant)["canary"]
+    (comparator,) = tenant.pods(_COMPARATOR)
+    observed: dict[str, Any] = {
+        "columns": tenant.kubectl("get", "mdep", "reviews").splitlines()[1].split()[1:],
+        "followed_by": following(tenant),
+        "gates": {gate["name"]: gate for gate in at_half["gates"]},
+        "described": tenant.kubectl("describe", "mdep", "reviews"),
+        "policies": tenant.list("networkpolicies"),
+        "users": {user: {revision_for(tenant, user) for _ in range(3)} for user in USERS},
+        "shares": Counter(load.next(100)),
+    }
+    gone = a_router_goes(tenant, load)
+    observed |= {"routers": {pod["metadata"]["name"] for pod in routers(tenant)}}
+    evictions = evict_both(tenant, stable)
+    tenant.kubectl("annotate", "mdep", "reviews", "--overwrite", "tuneloop.dev/rollout=approve/1")
+    tenant.until(lambda: is_promoted(tenant, canary), what="a promoted canary")
+    # until the routers have dropped the old revision, it answers for servers that a busy machine keeps from saying that they are ready
+    tenant.until(lambda: set(load.next(20)) == {canary}, what="answers of the canary alone")
+    tenant.until(lambda: not tenant.pods(_COMPARATOR), what="the end of the comparator")
+    return Promoted(
+        stable=stable,
+        canary=canary,
+        before=before,
+        comparator=comparator,
+        gone_router=gone,
+        evictions=evictions,
+        **observed,
+    )
+
+
+def phase_of_rollout(tenant: Tenant) -> str:
+    """Return the phase; fail at once where nothing goes on by itself."""
+    found = rollout(tenant)
+    phase = str(found.get("phase"))
+    assert phase not in {"Held", "RolledBack"}, f"{found}\n{tenant.report()}"
+    return phase
+
+
+def revision_for(tenant: Tenant, user: str) -> str:
+    """Return the revision that answers a user over a new connection."""
+    connection = http.client.HTTPConnection(address(tenant), timeout=30)
+    try:
+        return ask(connection, x_user=user).revision
+    finally:
+        connection.close()
+
+
+def a_router_goes(tenant: Tenant, load: Load) -> str:
+    """Delete one of the two, and wait for another one in its place; return its name. The other one carries what it carried."""
+    gone = str(routers(tenant)[0]["metadata"]["name"])
+    tenant.kubectl("delete", "pod", gone, "--wait=false")
+    load.next(20)
+    tenant.until(lambda: following(tenant) == 2, what="a router in its place")
+    return gone
+
+
+def evict_both(tenant: Tenant, revision: str) -> list[int]:
+    """Evict both servers of a revision, as the drain of a node does, and the one that was refused again until it goes; return the first two answers."""
+    first, second = tenant.pods(f"tuneloop.dev/revision={revision}")
+    evictions = [evict(tenant, pod) for pod in (first, second)]
+    tenant.until(lambda: evict(tenant, second) == 201, what="the second eviction")
+    return evictions
+
+
+def evict(tenant: Tenant, pod: Object) -> int:
+    metadata = {"name": pod["metadata"]["name"], "namespace": tenant.namespace}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    path = f"/api/v1/namespaces/{tenant.namespace}/pods/{metadata['name']}/eviction"
+    return int(tenant.release.cluster.request("POST", path, body).status)
+
+
+def is_promoted(tenant: Tenant, revision: str) -> bool:
+    found = status(tenant)
+    return found["stable"]["revision"] == revision and found["rollout"]["phase"] == "Done" and found["phase"] == "Ready"
+
+
+# ---- a bad revision ---------------------------------------------------------------------------------------------------------------------
+
+
+def rejected(tenant: Tenant, load: Load, offered: Object) -> Rejected:
+    """Offer it, and wait until it is rejected and stable alone answers."""
+    known, answers, labels = len(rejections(tenant)), len(load.answers), len(load.labels)
+    stable, end = status(tenant)["stable"]["revision"], {}
+    tenant.apply(offered)
+
+    def is_rejected() -> bool:
+        nonlocal end
+        end = end_of_a_server(tenant, stable) or end
+        return len(rejections(tenant)) > known and rollout(tenant)["phase"] == "RolledBack"
+
+    tenant.until(is_rejected, what=f"the rejection of {offered['spec']['model']}")
+    tenant.until(lambda: set(load.next(20)) == {stable}, what="answers of stable alone")
+    record = rejections(tenant)[-1]
+    return Rejected(
+        revision=record["revision"],
+        record=record,
+        revisions=set(load.answers[answers:]),
+        labels=load.labels[labels:],
+        end=end,
+    )
+
+
+def rejections(tenant: Tenant) -> list[Object]:
+    return rollout(tenant).get("rejected") or []
+
+
+def end_of_a_server(tenant: Tenant, stable: str) -> Object:
+    """Return how a server of another revision than stable has ended by itself; empty if none has."""
+    pods = tenant.pods(f"tuneloop.dev/revision,tuneloop.dev/revision!={stable}")
+    for pod in (pod for pod in pods if "deletionTimestamp" not in pod["metadata"]):
+        for container in pod["status"].get("containerStatuses", ()):
+            if end := container.get("lastState", {}).get("terminated") or container["state"].get("terminated"):
+                return dict(end)
+    return {}
