@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.data.plan import planned_precision
+from tuneloop_trainer.imports import gc_paused
 from tuneloop_trainer.preflight.feasible import Pod, refuse_too_large
 from tuneloop_trainer.preflight.memory_plan import Layout, memory_plan
 from tuneloop_trainer.preflight.space import free_bytes, needs_of, require_room
@@ -50,10 +51,11 @@ class Preflight:
 
         labels: class names in the order of their ids, known once the data was read; None: those of `model.labels`, or two invented ones. Raises ModelAccessError or ConfigError where training could not build the model.
         """
-        from tuneloop_trainer.models.trace import build_without_weights, shape_of  # noqa: PLC0415  (loads peft)
-
         names = labels or self.settings.model.labels or _INVENTED
-        model: Any = build_without_weights(self.model.path, self.settings, labels=names)
+        with gc_paused():  # to build a model imports its class, and all that the class needs
+            from tuneloop_trainer.models.trace import build_without_weights, shape_of  # noqa: PLC0415  (loads peft)
+
+            model: Any = build_without_weights(self.model.path, self.settings, labels=names)
         head = None if names is _INVENTED else str(model.head_origin)
         precision = planned_precision(self.settings)
         try:

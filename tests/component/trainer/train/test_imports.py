@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from run_configs import run_config
 
 from tuneloop_trainer.imports import gc_paused
+from tuneloop_trainer.preflight.preflight import Preflight
 
 _SHOW = """
 import sys
@@ -49,6 +52,17 @@ def test_what_was_imported_is_left_out_of_later_collections_also_when_an_import_
         gc.unfreeze()
 
 
-def _fail_without_collections():
+def test_a_preflight_builds_its_model_without_collections(monkeypatch, tmp_path):
+    """The model is the first thing in `prepare` that imports torch."""
+    monkeypatch.setattr("tuneloop_trainer.models.trace.build_without_weights", _fail_without_collections)
+    preflight = Preflight(config=run_config(tmp_path), model=SimpleNamespace(path=tmp_path))
+    try:
+        with pytest.raises(ImportError):
+            preflight.shape()
+    finally:
+        gc.unfreeze()
+
+
+def _fail_without_collections(*_, **__):
     assert not gc.isenabled()
     raise ImportError
