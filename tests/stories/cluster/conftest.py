@@ -14,7 +14,8 @@
     kubeconfig, server_url, api_address_for_pods, bin, audit_log
 
 `namespace` is the name of a fresh namespace, with Pod Security `restricted`, for one test. The image `dev.local/probe:1` is loaded
-(`dev/cluster/build/probe` says what it does). `release` is the product, installed once per session (`cluster_release`). Stories `@at_once` (`stories_at_once`) get a `cluster_stories.Stage`.
+(`dev/cluster/build/probe` says what it does). `release` is the product, installed once per session (`cluster_release`). Stories `@at_once` and `@of_story` (`stories_at_once`)
+get a `cluster_stories.Stage`.
 Every container sees the packages of this
 Python environment and the code of this tree, read-only, where the development image looks (`cluster.development`).
 
