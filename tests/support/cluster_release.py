@@ -32,6 +32,8 @@ GIVE_UP_SECONDS = 1200.0
 _LOG_LINES = 30
 _POLL_SECONDS = 0.5
 """Between two looks. With ten looks a second the API server took as much processor time as all pods together."""
+_LOOKS_FOR_A_FAILURE = 10
+"""As many looks at what is waited for as one at the phases of all jobs."""
 _KINDS = ("finetunejobs", "modeldeployments")
 _APIS = {
     "/api/v1": ("pods", "services", "configmaps"),
@@ -163,11 +165,13 @@ class Tenant:
         return self.list("pods", selector)
 
     def until(self, condition: Callable[[], Any], *, what: str) -> Any:
-        """Return the first true value; fail as soon as a job has failed, or after `GIVE_UP_SECONDS`, with all that says why."""
-        deadline = deadline_after(GIVE_UP_SECONDS)
+        """Return the first true value; fail soon after a job has failed, or after `GIVE_UP_SECONDS`, with all that says why."""
+        deadline, looks = deadline_after(GIVE_UP_SECONDS), 0
         while not (found := condition()):
-            failed = [name for name, phase in self._phases().items() if phase == "Failed"]
-            assert not failed, f"{failed} failed while waiting for {what}\n{self.report()}"
+            if looks % _LOOKS_FOR_A_FAILURE == 0:
+                failed = [name for name, phase in self._phases().items() if phase == "Failed"]
+                assert not failed, f"{failed} failed while waiting for {what}\n{self.report()}"
+            looks += 1
             assert time.monotonic() < deadline, f"{what}: not in time\n{self.report()}"
             time.sleep(_POLL_SECONDS)
         return found
