@@ -31,7 +31,7 @@ GIVE_UP_SECONDS = 1200.0
 """For how long a story waits for anything. Eight stories share two cores with other tiers: a job that takes one minute alone has taken nine."""
 _LOG_LINES = 30
 _POLL_SECONDS = 0.5
-"""Between two looks. With ten looks a second the API server took as much processor time as all pods together."""
+"""Between two looks. What stories ask is two thirds of all requests to the API server at two looks a second, and was more at ten."""
 _LOOKS_FOR_A_FAILURE = 10
 """As many looks at what is waited for as one at the phases of all jobs."""
 _KINDS = ("finetunejobs", "modeldeployments")

@@ -51,8 +51,6 @@ _POD_HONOURED = (
         "volumes[].emptyDir": "a folder that is removed with the pod",
         "volumes[].persistentVolumeClaim.claimName": "the folder claims/NAME",
         "volumes[].projected.sources[].serviceAccountToken.path": "the file with the session's token",
-        "volumes[].secret.secretName": "the folder with the session's key of feedback: no other Secret comes here, volumes of users are left out",
-        "volumes[].secret.items": "the key lies in the file `keys`",
     }
     | {
         f"containers[].env[].valueFrom.{kind}.{field}": "the variable of this name in the environment of the command stands for the key"

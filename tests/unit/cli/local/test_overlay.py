@@ -225,5 +225,5 @@ def test_one_machine_has_no_autoscaler_and_runs_the_least_servers(limits: dict[s
 
 def test_feedback_without_settings_stays():
     spec = {"model": {"uri": "pvc://a/b"}, "feedback": {}, "autoscaling": {"max": 3}}
-    changed = without_cluster_fields({"metadata": {"name": "a"}, "spec": spec}).manifest["spec"]
+    changed = without_cluster_fields({"metadata": {"name": "a"}, "spec": spec}, NO_GPU).manifest["spec"]
     assert changed["feedback"] == {}
