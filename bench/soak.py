@@ -166,7 +166,9 @@ async def _rolled(session: LocalSession, given: argparse.Namespace) -> Soak:
             await watching[0]  # until all requests have come back
             for task in watching:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            for error in await asyncio.gather(*watching, return_exceptions=True):
+                if isinstance(error, Exception):  # what is not sampled would not grow
+                    raise error
     return soak
 
 
