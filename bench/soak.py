@@ -23,31 +23,19 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from bad_revisions import change_nothing_that_counts, write_changed, write_good
 from routed_sessions import is_routed
 from soak_load import STICKY_HEADER
-from soak_memory import (
-    ROLES,
-    SERVER_SETTLE_SECONDS,
-    SESSION,
-    SETTLE_SECONDS,
-    STRETCH_SECONDS,
-    Growth,
-    Ledger,
-    Process,
-    role_of,
-)
+from soak_memory import ROLES, SERVER_SETTLE_SECONDS, SETTLE_SECONDS, STRETCH_SECONDS, Growth, Ledger
+from soak_processes import memory_by_role
 from tiny_models import sentences, tiny_bert
 
 from tuneloop_cli.local.processes.processes import recorded
 from tuneloop_cli.local.session import LocalSession
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIM = "work"
@@ -178,7 +166,9 @@ async def _rolled(session: LocalSession, given: argparse.Namespace) -> Soak:
             await watching[0]  # until all requests have come back
             for task in watching:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            for error in await asyncio.gather(*watching, return_exceptions=True):
+                if isinstance(error, Exception):  # what is not sampled would not grow
+                    raise error
     return soak
 
 
@@ -249,44 +239,6 @@ def starting_pods(session: LocalSession) -> set[int]:
 def _is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions") or ()
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
-
-
-def memory_by_role(*, starting: set[int]) -> Iterator[tuple[str, Process, float]]:
-    """Yield the memory of this process and of all that descend from it and have a role, but for pods that start."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        if found := _stat(int(path.name)):
-            children.setdefault(int(found[1]), []).append(int(path.name))
-    waiting = [os.getpid()]
-    while waiting:
-        pid = waiting.pop()
-        waiting += children.get(pid, [])
-        role = SESSION if pid == os.getpid() else role_of(_command(pid))
-        mib, found = _anonymous_mib(pid), _stat(pid)
-        if role and mib and found and pid not in starting:
-            yield role, Process(pid, int(found[19])), mib
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; empty if it is gone."""
-    return _read(pid, "stat").rpartition(")")[2].split()
-
-
-def _command(pid: int) -> list[str]:
-    return _read(pid, "cmdline").split("\0")
-
-
-def _anonymous_mib(pid: int) -> float:
-    """Return the memory that is no file's: pages of a library or of a model's file say nothing about growth."""
-    lines = [line.split() for line in _read(pid, "status").splitlines() if line.startswith("RssAnon:")]
-    return int(lines[0][1]) / 1024 if lines else 0.0
-
-
-def _read(pid: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 async def _show(soak: Soak) -> None:

@@ -182,21 +182,15 @@ def promoted(plane: ControlPlane, folder: Path, *, killed_at: int | None = None)
         traffic.come_to_rest()
         before, taken = len(traffic.calls), len(canary.routers.splits)
         match = Match(verb="write", resource=COUNTED_WRITES, namespace=re.escape(scene.namespace), nth=killed_at or 1)
-        if killed_at:
-            scene.proxy.add(Rule(match, Kill()))
+        kill = scene.proxy.add(Rule(match, Kill())) if killed_at else None
         canary.change_spec()
         new = canary.wait_for_new_revision(beside=old)
-        if killed_at:
-            until(
-                lambda: operator.process.poll() is not None or canary.is_promoted(new),
-                seconds=60,
-                what="the operator is killed",
-                pause=0.15,
-            )
-        is_killed = operator.process.poll() is not None
-        if is_killed:
-            operator.start()
-            operator.wait_ready().wait_leading()
+        if kill:
+            until(lambda: kill.fired or canary.is_promoted(new), seconds=60, what="a kill", pause=0.15)
+            if kill.fired:
+                operator.wait()
+                operator.start()
+                operator.wait_ready().wait_leading()
         canary.wait_for_promotion(new)
         traffic.come_to_rest()
         calls = traffic.calls[before:]
@@ -215,7 +209,7 @@ def promoted(plane: ControlPlane, folder: Path, *, killed_at: int | None = None)
             promoted=promotions(scene.client),
             servers={plain(name) for name in scene.client.names("Deployment")},
             log=operator.log,
-            is_killed=is_killed,
+            is_killed=kill is not None and bool(kill.fired),
         )
 
 
