@@ -34,7 +34,7 @@ class Keys:
             self._text = path.read_bytes()
             self._signer = self._signer_of(self._text)
         except (OSError, ValueError) as error:
-            message = f"{path}: {_words(error)}; it is a key of the Secret in spec.feedback.keySecretRef"
+            message = f"{path}: {_words(error)}; it is the key `keys` of the Secret {deployment}-feedback, which spec.feedback needs"
             raise CannotServe(message, exit_code=ExitCode.CONFIG) from None
         self._read_at = clock()
 

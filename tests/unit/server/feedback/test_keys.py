@@ -57,7 +57,7 @@ def test_a_server_without_a_usable_key_does_not_start(tmp_path, text, words):
     with pytest.raises(CannotServe) as refused:
         FeedbackServer(tmp_path, keys=text)
     assert words in str(refused.value)
-    assert "spec.feedback.keySecretRef" in str(refused.value)
+    assert "the key `keys` of the Secret reviews-feedback" in str(refused.value)
     assert not text or text not in str(refused.value)
 
 
