@@ -88,7 +88,7 @@ EXPLORATIONS = Tier("explorations", _EXPLORATIONS[0], 1, more=_EXPLORATIONS[1:],
 LOCAL = Tier(
     "local stories", "tests/stories/local", 20, workers=2,
     first=(
-        "test_failure_classes.py", "test_interrupted_runs.py", "test_nothing_is_lost.py", "test_bad_input.py", "test_sessions.py",
+        "test_bad_revisions.py", "test_failure_classes.py", "test_disturbed_canaries.py", "test_canary.py", "test_interrupted_runs.py", "test_nothing_is_lost.py", "test_bad_input.py", "test_sessions.py",
         "test_plan.py", "test_whole_way.py", "test_training_saves.py",
     ),
 )  # fmt: skip
@@ -96,7 +96,7 @@ CONTROL_PLANE = Tier(
     "control plane", "tests/stories/control_plane", 15, workers=3,
     first=(
         "test_gang_upgrade.py", "test_operator_faults.py", "test_chart.py", "test_operator_storms.py", "test_operator_outages.py",
-        "test_bad_manifests.py", "test_contract_agreement.py", "test_first_hour.py",
+        "test_bad_manifests.py", "test_contract_agreement.py", "test_disturbed_canaries.py", "test_first_hour.py",
     ),
 )  # fmt: skip
 COMPONENT = Tier(

@@ -154,9 +154,9 @@ def test_kubectl_delete_removes_every_child(served):
     tenant.until(
         lambda: (
             tenant.status("modeldeployments", "reviews").get("phase") == "Ready"
-            and tenant.pods("tuneloop.dev/stage=train")
+            and tenant.status("finetunejobs", "reviews").get("phase") in {"Running", "Exporting", "Succeeded"}
         ),
-        what="a server, and a gang",
+        what="a server, and a gang that has begun",
     )
     assert _children(tenant) >= {"jobs", "pods", "configmaps", "services", "deployments"}
     tenant.kubectl("delete", "ftj,mdep", "reviews")

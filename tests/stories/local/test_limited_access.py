@@ -21,7 +21,7 @@ from tuneloop_cli.local.session import LocalSession
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.local_story
+pytestmark = [pytest.mark.local_story, pytest.mark.full]
 
 VARIABLE = "TUNELOOP_API_KEYS_FILE"
 SECONDS = 60
