@@ -103,8 +103,15 @@ def test_any_deployment(custom_resources, namespace, statuses, seed):
 
 
 def generated(kind, seed):
-    schema = SCHEMAS[kind]
-    return smallest(kind) | {"spec": random_value(Random(seed), schema, schema["properties"]["spec"])}
+    schema, chance = SCHEMAS[kind], Random(seed)
+    spec = random_value(chance, schema, schema["properties"]["spec"])
+    if (
+        kind is ModelDeployment and chance.random() < 0.9
+    ):  # by chance alone two of three have both sources of the model, or none
+        spec["model"] = {"uri": "pvc://a/b"} | {
+            name: spec["model"][name] for name in ("pin", "digest") if name in spec["model"]
+        }
+    return smallest(kind) | {"spec": spec}
 
 
 def judged(plane, namespace, manifest, statuses):
