@@ -30,7 +30,7 @@ $(DEMO_CLAIM)/.ready: dev/real_data.py requirements/real-data.txt | .venv/.ready
 demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve it, measure it (about 8 minutes)
 	@$(BIN)/python dev/demo.py
 
-demo-rollout: setup ## roll out two models under a steady load: an equal one goes through, one with swapped labels is taken back (about 6 minutes)
+demo-rollout: setup ## roll out two models under a steady load: an equal one goes through, one with swapped labels is taken back (about 5 minutes)
 	@$(BIN)/python dev/demo_rollout.py
 
 demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
