@@ -28,7 +28,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 OWNER = 1000
 """User and group of all our pods."""
 GIVE_UP_SECONDS = 1200.0
-"""For how long a story waits for anything. Eight stories share two cores with other tiers: a job that takes one minute alone has taken nine."""
+"""For how long a story waits for anything. Stories share two cores with each other and with other tiers: a job that takes one minute alone has taken nine."""
 _LOG_LINES = 30
 _POLL_SECONDS = 0.5
 """Between two looks. What stories ask is two thirds of all requests to the API server at two looks a second, and was more at ten."""

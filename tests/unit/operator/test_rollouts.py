@@ -100,12 +100,12 @@ def test_servers_that_crash_are_given_up_after_a_while(
 def test_a_revision_that_cannot_be_loaded_says_why_while_it_is_tried_and_after_it_is_rejected(
     deployed: Deployed,
 ) -> None:
-    said = {
+    end = {
         "failureClass": "ModelLoadFailed",
         "message": "model/ cannot be loaded: KeyError: 'odd'",
         "lastLines": ["l"],
     }
-    ended = {"terminated": {"exitCode": 66, "message": json.dumps(said)}}
+    ended = {"terminated": {"exitCode": 66, "message": json.dumps(end)}}
 
     async def story() -> None:
         old = await deployed.create()

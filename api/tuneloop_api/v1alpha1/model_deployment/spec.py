@@ -108,6 +108,17 @@ _TO_OUR_SERVER = (
 _HAS_GOLDEN_SET = "(has(self.evaluation) && has(self.evaluation.goldenSet))"
 
 
+def _of_our_server(field: str, *, hint: str) -> Rule:
+    """Return the rule for a field that only our own model server reads."""
+    return applies_only(
+        field,
+        to="runtime.type: Builtin",
+        hint=hint,
+        cel=f"!{_IS_EXTERNAL}",
+        holds=lambda spec: not spec.has_external_runtime,
+    )
+
+
 class ModelDeploymentSpec(PodOptions):
     """Which model to serve, and how."""
 
@@ -169,13 +180,7 @@ class ModelDeploymentSpec(PodOptions):
             holds=lambda spec: spec.image is not None or not spec.has_external_runtime,
             message="must be given with runtime.type: Custom and VLLM, for which the operator has none; for example registry.example.com/hf-serve:0.2.0",
         ),
-        applies_only(
-            "batching",
-            to="runtime.type: Builtin",
-            hint="give runtime.args of the program instead",
-            cel=f"!{_IS_EXTERNAL}",
-            holds=lambda spec: not spec.has_external_runtime,
-        ),
+        _of_our_server("batching", hint="give runtime.args of the program instead"),
         Rule(
             field="lifecycle.preStop",
             reason="FieldValueForbidden",
@@ -267,13 +272,7 @@ class ModelDeploymentSpec(PodOptions):
             ),
             message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
-        applies_only(
-            "feedback",
-            to="runtime.type: Builtin",
-            hint="another image signs no tokens",
-            cel=f"!{_IS_EXTERNAL}",
-            holds=lambda spec: not spec.has_external_runtime,
-        ),
+        _of_our_server("feedback", hint="another image signs no tokens"),
         Rule(
             field="rollout.gates",
             reason="FieldValueForbidden",

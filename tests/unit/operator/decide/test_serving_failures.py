@@ -78,8 +78,8 @@ def test_a_pod_without_a_node_keeps_the_words_of_the_scheduler() -> None:
 
 
 def test_what_the_server_says_stands_in_the_status() -> None:
-    said = words(ServingFailureClass.ARTIFACT_MISSING, "pvc://m/a: no", hint="look", last_lines=["first", "last"])
-    assert failure(ended(66, said)).to_wire() == {
+    end = words(ServingFailureClass.ARTIFACT_MISSING, "pvc://m/a: no", hint="look", last_lines=["first", "last"])
+    assert failure(ended(66, end)).to_wire() == {
         "revision": "r1",
         "class": "ArtifactMissing",
         "exitCode": 66,
