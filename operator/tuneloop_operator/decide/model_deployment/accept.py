@@ -119,13 +119,12 @@ def _short_baking(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
         return
     rollback = options.rollback or Rollback()
     least = seconds(spec.feedback.label_delay or DEFAULT_LABEL_DELAY) + _DAY_SECONDS
-    times = {"baking": rollback.baking or "1h, the default", "window": rollback.window or "1d, the default"}
-    for name, given in times.items():
-        if seconds(given.partition(",")[0]) < least:
+    for name, given, default in (("baking", rollback.baking, "1h"), ("window", rollback.window, "1d")):
+        if seconds(given or default) < least:
             yield Refusal(
                 reason="BakingTooShort",
                 field=f"spec.rollout.rollback.{name}",
-                given=given,
+                given=given or f"{default}, the default",
                 allowed=f"FeedbackAccuracy looks at whole days whose labels have come, so {name} lasts a day and feedback.labelDelay at least",
                 example=f"{name}: {-(-least // 3600) + 24}h",
             )
