@@ -82,11 +82,10 @@ async def _run(service: ModelService, stop: Callable[[Exception], None]) -> None
 
 def _pages(service: ModelService, *paths: str) -> list[Route]:
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return _health(service.lost_reason)
 
     async def readyz(_: Request) -> Response:
-        reason = service.not_ready_reason
-        return JSONResponse({"status": "ok"}) if reason is None else JSONResponse({"error": reason}, status_code=503)
+        return _health(service.not_ready_reason)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(service.monitoring.registry), headers={"content-type": CONTENT_TYPE_LATEST})
@@ -96,6 +95,10 @@ def _pages(service: ModelService, *paths: str) -> list[Route]:
 
     pages = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/info": info}
     return [Route(path, pages[path], methods=["GET"]) for path in paths]
+
+
+def _health(problem: str | None) -> Response:
+    return JSONResponse({"status": "ok"}) if problem is None else JSONResponse({"error": problem}, status_code=503)
 
 
 def _info(service: ModelService) -> dict[str, object]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tuneloop_server.client import Client, attach
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -146,6 +148,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._group = connections
         self._limits = connections.limits
+        self._client = Client()
         self._reading = _HEADERS
         self._since = 0.0
         """When the wait for the client began."""
@@ -197,6 +200,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._group.remove(self)
         super().connection_lost(exc)
+        self._client.leave()
 
     def data_received(self, data: bytes) -> None:
         if self._reading == _NOTHING:
@@ -216,6 +220,10 @@ class Connection(HttpToolsProtocol):
         self._uncounted = 0 if self._progress else self._uncounted + len(piece)
         if self._uncounted > self._limits.header_bytes or self._too_many_headers():
             self._refuse_headers()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        attach(self._client, self.scope["state"])
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

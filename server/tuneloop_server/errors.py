@@ -14,7 +14,7 @@ from tuneloop_api.wire.serving_failure import ServingFailureClass
 if TYPE_CHECKING:
     from tuneloop_api.contract.exit_codes import ExitCode
 
-Reason: TypeAlias = Literal["ok", "validation", "overloaded", "unavailable", "model_error"]
+Reason: TypeAlias = Literal["ok", "validation", "overloaded", "unavailable", "model_error", "timeout", "client_left"]
 """How a request ended: the label `reason` of `tuneloop_requests_total`."""
 
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 _ENCODE_HERE = 8192
 """Characters that are tokenized on the event loop (well under 2 ms); more would delay other requests and probes."""
+_STUCK_SECONDS = 120.0
+"""A forward pass that takes longer stands still: a volume that does not answer, a driver that hangs. The server gets no new requests meanwhile."""
+_LOST_SECONDS = 300.0
+"""A pass that takes so long never ends: the server is to be started again. Routers give up a request after as long."""
 _log = logging.getLogger(__name__)
 
 
@@ -76,6 +80,7 @@ class ModelService:
         self._worker = worker
         self._answerers: Mapping[str | None, Answerer] | None = None
         """By the names of adapters; None stands for the model itself."""
+        self._pass_seconds: Callable[[], float] = lambda: 0.0
 
     def manifest_of(self, adapter: str | None) -> Manifest:
         """Return the manifest of an adapter, or for None that of the model."""
@@ -87,7 +92,18 @@ class ModelService:
         """Why the server should get no new traffic; None if it is ready."""
         if self.draining:
             return "the server is being stopped"
-        return "the model is being loaded" if self._answerers is None else None
+        if self._answerers is None:
+            return "the model is being loaded"
+        return self._stuck(_STUCK_SECONDS)
+
+    @property
+    def lost_reason(self) -> str | None:
+        """Why only a restart helps; None if the server works."""
+        return self._stuck(_LOST_SECONDS)
+
+    def _stuck(self, limit: float) -> str | None:
+        seconds = self._pass_seconds()
+        return f"a forward pass has been running for {seconds:.0f} s" if seconds > limit else None
 
     def drain(self) -> None:
         """Become not ready. Requests that still arrive are answered."""
@@ -135,6 +151,7 @@ class ModelService:
             group=lambda window: window.adapter,
         )
         self.monitoring.watch_queue(lambda: batcher.waiting)
+        self._pass_seconds = lambda: batcher.pass_seconds
         self.monitoring.model_loaded(time.monotonic() - start)
         self._answerers = {key: self._answerer(key, model, batcher) for key, model in models.items()}
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)

@@ -77,11 +77,17 @@ class Batcher(Generic[Row, Output]):
         self._arrived = asyncio.Event()
         self._last_batch = 0
         self._seconds_per_row = 0.0
+        self._pass_began: float | None = None
 
     @property
     def waiting(self) -> int:
         """Rows that were admitted and are in no pass yet."""
         return self._admitted
+
+    @property
+    def pass_seconds(self) -> float:
+        """For how long the pass under way has been running; 0 without one."""
+        return 0.0 if self._pass_began is None else time.perf_counter() - self._pass_began
 
     async def submit(
         self, texts: int, encode: Callable[[], Awaitable[Sequence[Sequence[Row]]]]
@@ -106,7 +112,11 @@ class Batcher(Generic[Row, Output]):
         flat = [row for rows_of_text in rows for row in rows_of_text]
         self._queue += [_Waiting(row, request, position, now) for position, row in enumerate(flat)]
         self._arrived.set()
-        await request.answered
+        try:
+            await request.answered
+        except asyncio.CancelledError:
+            self._forget(request)
+            raise
         outputs = iter([output for output in request.outputs if output is not None])
         return [[(row, next(outputs)) for row in rows_of_text] for rows_of_text in rows]
 
@@ -147,8 +157,14 @@ class Batcher(Generic[Row, Output]):
         self._arrived.clear()
         await self._arrived.wait()
 
+    def _forget(self, request: _Request[Output]) -> None:
+        """Remove the rows of a request that nobody waits for."""
+        left = [waiting for waiting in self._queue if waiting.request is not request]
+        self._admitted -= len(self._queue) - len(left)
+        self._queue = left
+
     def _take(self) -> list[_Waiting[Row, Output]]:
-        """Remove the next batch from the queue, and the rows whose client has left."""
+        """Remove the next batch from the queue, and the rows of requests that have failed."""
         wanted = [waiting for waiting in self._queue if not waiting.request.answered.done()]
         places = [
             place for place, waiting in enumerate(wanted) if self._group(waiting.row) == self._group(wanted[0].row)
@@ -165,9 +181,10 @@ class Batcher(Generic[Row, Output]):
         return [wanted[places[index]] for index in chosen]
 
     async def _pass(self, batch: list[_Waiting[Row, Output]]) -> None:
-        start = time.perf_counter()
+        start = self._pass_began = time.perf_counter()
         loop = asyncio.get_running_loop()
         outputs = await loop.run_in_executor(self._worker, self._outputs, [waiting.row for waiting in batch])
+        self._pass_began = None
         seconds = time.perf_counter() - start
         for waiting, output in zip(batch, outputs, strict=True):
             _deliver(waiting, output)

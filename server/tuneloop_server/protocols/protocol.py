@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from tuneloop_api.contract.router import RETRY_HEADER
 from tuneloop_server.body_memory import BodyShare
+from tuneloop_server.client import client_of
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.protocols.body import read_body
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
+    from tuneloop_server.client import Client
     from tuneloop_server.errors import Reason
     from tuneloop_server.lifecycle import ModelService
 
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     ErrorShape: TypeAlias = Callable[[RequestError], tuple[int, object]]
     """(why a request gets no answer) → status and JSON data of the response."""
 
+ANSWER_SECONDS = 120.0
+"""Most time between a request that has come in whole and its answer. The queue is bounded, so that only a model that stands still takes longer."""
+_CLIENT_LEFT = 499
+"""The status in metrics of a request that nobody waits for any more; nginx has made it usual."""
+_ANOTHER_SERVER_MAY = ("unavailable", "timeout")
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +83,7 @@ def endpoint(
                 content = json.dumps(shaped, ensure_ascii=False).encode()
                 if error.retry_after is not None:
                     headers["retry-after"] = str(error.retry_after)
-                if error.reason == "unavailable":
+                if error.reason in _ANOTHER_SERVER_MAY:
                     headers[RETRY_HEADER] = "1"
         # While draining, a client must find another server. After 413 a part of the body is unread.
         if service.draining or status == 413:
@@ -90,7 +98,8 @@ async def _reply(respond: Respond, request: Request, service: ModelService) -> R
     """Return the reply. Raises RequestError, also for a defect."""
     share = BodyShare(service.bodies)
     try:
-        return await respond(request, await read_body(request, share))
+        body = await read_body(request, share)
+        return await _in_time(respond(request, body), client=client_of(request))
     except RequestError:
         raise
     except Exception as error:
@@ -99,3 +108,18 @@ async def _reply(respond: Respond, request: Request, service: ModelService) -> R
         raise RequestError(message, status=500, reason="model_error") from error
     finally:
         share.give_back()
+
+
+async def _in_time(reply: Awaitable[Reply], *, client: Client) -> Reply:
+    """Return the reply. Raises RequestError if it takes too long or its client leaves; its rows then leave the queue."""
+    try:
+        with client.answering():
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await reply
+    except TimeoutError:
+        message = f"the model did not answer within {ANSWER_SECONDS:g} s"
+        raise RequestError(message, status=503, reason="timeout", retry_after=1) from None
+    except asyncio.CancelledError:
+        if not client.left:
+            raise
+        raise RequestError("the client left", status=_CLIENT_LEFT, reason="client_left") from None
