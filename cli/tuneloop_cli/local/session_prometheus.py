@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
+from tuneloop_cli.local.errors import NoPrometheus
 from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.prometheus.configuration import Target
@@ -84,6 +85,10 @@ class SessionPrometheus:
                     known = found
                 except OSError as error:  # as when the disk is full; the session goes on
                     _LOG.warning("Prometheus scrapes what it scraped before: %s", error)
+            try:
+                await prometheus.start_again_if_ended()
+            except (NoPrometheus, OSError) as error:  # gates say that it is away
+                _LOG.warning("%s", error)
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -66,6 +66,8 @@ class LocalPrometheus:
         self._rules = recording_rules() if rules is None else rules
         self._say = say
         self._stack = AsyncExitStack()
+        self._command: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
         self.url = ""
         """Where it answers, once it is entered."""
 
@@ -80,10 +82,10 @@ class LocalPrometheus:
             (self._folder / RULES).write_text(self._rules)
             (self._folder / CONFIGURATION).write_text(configuration_text(scrape_seconds=self._scrape_seconds))
             self.targets(())
-            process = await self._start(command(str(program), port=port))
-            stack.push_async_callback(_stop, process)
             self.url = f"http://{LOOPBACK}:{port}"
-            await self._until_ready(process)
+            self._command = command(str(program), port=port)
+            stack.push_async_callback(self._stop)
+            await self._start()
             self._stack = stack.pop_all()
         return self
 
@@ -97,17 +99,25 @@ class LocalPrometheus:
         """Replace what is scraped. Prometheus takes up to ten seconds to begin."""
         replace_file(self._folder / TARGETS, targets_text(targets).encode())
 
-    async def _start(self, arguments: list[str]) -> asyncio.subprocess.Process:
+    async def start_again_if_ended(self) -> None:
+        """Start it on its data and its address if it has ended, as one that the system killed for memory. Raises NoPrometheus."""
+        if self._process is not None and self._process.returncode is not None:
+            self._say(f"Prometheus ended ({self._process.returncode}) and is started again: {self._complaint()}")
+            await self._start()
+
+    async def _start(self) -> None:
+        """Start it, and wait until it answers. Raises NoPrometheus."""
         with (self._folder / LOG).open("wb") as log:
-            return await asyncio.create_subprocess_exec(
+            self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
-                *arguments,
+                *self._command,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the session
             )
+        await self._until_ready(self._process)
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         """Return once it answers queries. Raises NoPrometheus if it ends, or takes too long."""
@@ -122,6 +132,20 @@ class LocalPrometheus:
         except TimeoutError:
             raise NoPrometheus(f"Prometheus is not ready after {_START_SECONDS:g} s: {self._complaint()}") from None
 
+    async def _stop(self) -> None:
+        """Ask it to end, which writes its last samples, then kill it."""
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+        await process.wait()
+
     def _complaint(self) -> str:
         """Return the last line of the log that names an error, else the last line."""
         lines = (self._folder / LOG).read_text(errors="replace").strip().splitlines()
@@ -134,15 +158,3 @@ async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
         async with session.get(f"{url}/-/ready") as response:
             return response.status == 200
     return False
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Ask it to end, which writes its last samples, then kill it."""
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-    await process.wait()

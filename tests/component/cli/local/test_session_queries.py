@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from typing import Any
 
 import psutil
 import pytest
 from scraped_numbers import require_prometheus
+from waiting import eventually
 
 from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.session import LocalSession
@@ -62,6 +65,25 @@ def test_a_query_has_a_prometheus_that_ends_with_the_session(tmp_path):
         answer = await session._prometheus.ask(PromQL("vector(7)"))
         assert isinstance(answer, Number)
         assert answer.value == 7.0
+
+    in_session(tmp_path, story)
+    assert runs_in(tmp_path) == []
+
+
+def test_a_prometheus_that_is_killed_comes_back_at_its_address(tmp_path):
+    require_prometheus()
+
+    async def story(session: LocalSession) -> None:
+        await session.submit(deployment(query=QUERY, compare="Absolute"))
+        (first,) = runs_in(tmp_path)
+        os.kill(first, signal.SIGKILL)
+
+        async def answers_again() -> bool:
+            return runs_in(tmp_path) not in ([first], []) and isinstance(
+                await session._prometheus.ask(PromQL("vector(7)")), Number
+            )
+
+        await eventually(answers_again, seconds=30, what="another Prometheus")
 
     in_session(tmp_path, story)
     assert runs_in(tmp_path) == []
