@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import rollout_gate_intervals
+from baking_simulation import bakings, watched_hours
 from rollout_simulation import Change, Outcomes, Settings, Share, simulate
 
 from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
@@ -29,13 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MARK = "<!-- bench/rollout_gates.py writes from here to the end of the page -->"
-WHOLE = """The defaults: steps of 5, 25 and 50 %, `minRequests` 1,000, 300 pairs a step, 1,000 golden rows; margins: errors 1 point, latency 10 %, wrong
+WHOLE = """The defaults: steps of 5, 25 and 50 %, `minRequests` 1,000, 10 % copies, 1,000 golden rows; margins: errors 1 point, latency 10 %, wrong
 answers 3 points, calibration 5 points; alpha 0.05 a gate, `inconclusiveLimit` 3. Stable has 0.3 % errors and 10 % wrong answers; the log ratio of times
 scatters by 0.3; on 10 % of the golden rows exactly one of two equal models is wrong. In brackets: 95 % intervals (Wilson) of the simulation."""
 MARGINS = """The same defaults, one gate at a time. Where a canary is worse by exactly the margin or by more, at most 5 % may be promoted; where it is worse by
 the margin or less, at most 5 % may be rolled back."""
 ROWS = """The gate of wrong answers alone, margin 3 points; columns: more wrong answers, points. Promoted / rolled back, %."""
-HOURS = """Whole roll-outs with the default margins, `minDuration` 10 minutes a step. Median and 95th percentile, until promotion or rejection."""
+HOURS = """Whole roll-outs with the default margins, `minDuration` 10 minutes a step. Median and 95th percentile, until promotion or rejection. A step needs `minRequests`
+answers of the canary and as many copies: at 50 % the copies, 10 % of the requests, come last."""
+QUERIES = """A gate with `compare: Stable` on the errors of canary and stable in windows of a minute, both 0.3 %, margin 1 point, 2 requests a second at each revision, watched for an
+hour. A burst is 30 s with 30 % errors of the canary. Minutes: until the roll-back, median."""
+LABELS = """A gate on `FeedbackAccuracy`: 8 days of labels for both revisions, the one before is right in 9 of 10, alpha 0.05 for all days together. Taken back, %; in brackets
+the median day of it. The rest stays promoted."""
 LOOKS = """The error gate alone, margin 1 point. A gate that takes all of alpha at every look breaks its promise where the canary is worse by exactly the margin."""
 INTERVALS = """How often the verdict is wrong where harm is exactly the margin, as a multiple of the level: false Fail, false Pass. Above 1 the method breaks
 its promise. Summed over all counts, not simulated."""
@@ -49,8 +55,11 @@ class Bench:
     seed: int
 
     def run(self, name: str, settings: Settings, change: Change, *, plan: tuple[Look, ...] | None = None) -> Outcomes:
-        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-        return simulate(settings, change, rng, rollouts=self.rollouts, plan=plan)
+        return simulate(settings, change, self.generator(name), rollouts=self.rollouts, plan=plan)
+
+    def generator(self, name: str) -> np.random.Generator:
+        """Return the generator of a row."""
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
 
 CHANGES = (
@@ -82,7 +91,7 @@ def blame(found: Outcomes, settings: Settings) -> str:
 
 
 def against_margins(bench: Bench) -> Iterator[str]:
-    alone = Settings(errors=None, latency=None, accuracy=None, calibration=None)
+    alone = Settings(errors=None, agreement=None, latency=None, accuracy=None, calibration=None)
     points, ratios = (0.0, 0.01, 0.02, 0.05, 0.1), (0.0, 0.1, 0.25, 0.5, 1.0)
     families = (
         ("errors", "more errors, points", points, (0.005, 0.01, 0.02, 0.05), lambda by: Change(name="", errors=by)),
@@ -92,6 +101,13 @@ def against_margins(bench: Bench) -> Iterator[str]:
             points,
             (0.01, 0.02, 0.03, 0.05),
             lambda by: Change(name="", wrong=by),
+        ),
+        (
+            "agreement",
+            "requests with another class, points",
+            points,
+            (0.01, 0.02, 0.05, 0.1),
+            lambda by: Change(name="", flips=by),
         ),
         ("latency", "slower by, %", ratios, (0.05, 0.1, 0.2, 0.5), lambda by: Change(name="", slower=by)),
     )
@@ -134,11 +150,12 @@ def golden_set_sizes(bench: Bench) -> Iterator[str]:
 def requests_and_hours(bench: Bench) -> Iterator[str]:
     yield "| canary | `minRequests` | requests to the canary, median and 95th percentile | all requests meanwhile | hours at 1 | at 10 | at 100 requests/s |"
     yield "|---|---|---|---|---|---|---|"
-    for change in (CHANGES[0], CHANGES[2], CHANGES[3], CHANGES[4]):
+    shown = ("equal", "errors + 2 %", "errors + 5 %", "errors + 10 %", "wrong answers + 10 %", "1.5 × slower")
+    for change in (change for change in CHANGES if change.name in shown):
         for requests in (500, 1000, 2000):
             settings = Settings(requests=requests)
             found = bench.run(f"hours {requests} {change.name}", settings, change)
-            mine, total = found.requests.sum(axis=1), (found.requests / np.array(settings.weights)).sum(axis=1)
+            mine, total = found.requests.sum(axis=1), all_requests(found.requests, settings).sum(axis=1)
             hours = (f"{spread(duration(found.requests, settings, rate))}" for rate in (1, 10, 100))
             yield (
                 f"| {change.name} | {requests} | {spread(mine, digits=0)} | {spread(total, digits=0)} | "
@@ -147,9 +164,14 @@ def requests_and_hours(bench: Bench) -> Iterator[str]:
             )
 
 
+def all_requests(requests: np.ndarray, settings: Settings) -> np.ndarray:
+    """Return [R, steps] requests of clients until the canary has answered so many, and so many were copied."""
+    return requests / np.minimum(np.array(settings.weights), settings.copied)
+
+
 def duration(requests: np.ndarray, settings: Settings, rate: float) -> np.ndarray:
     """Return hours [R]: a step that advances takes `minDuration` (10 minutes) at least; one that fails ends at once."""
-    seconds = requests / np.array(settings.weights) / rate
+    seconds = all_requests(requests, settings) / rate
     following = np.concatenate([requests[:, 1:] > 0, np.zeros((len(requests), 1), dtype=bool)], axis=1)
     return np.where(following, np.maximum(seconds, 600), seconds).sum(axis=1) / 3600
 
@@ -157,6 +179,43 @@ def duration(requests: np.ndarray, settings: Settings, rate: float) -> np.ndarra
 def spread(values: np.ndarray, *, digits: int = 1) -> str:
     middle, late = np.percentile(values, [50, 95])
     return f"{middle:,.{digits}f}, {late:,.{digits}f}"
+
+
+def gates_with_a_query(bench: Bench) -> Iterator[str]:
+    yield "| canary | rolled back within the hour, % | minutes | within the margin after 10 minutes, % |"
+    yield "|---|---|---|---|"
+    for name, errors, bursts in (
+        ("equal", 0.0, 0),
+        ("equal, a burst an hour", 0.0, 1),
+        *((f"errors + {100 * by:g} %", by, 0) for by in (0.01, 0.02, 0.05, 0.1)),
+    ):
+        found = watched_hours(bench.generator(f"query {name}"), hours=bench.rollouts, errors=errors, bursts=bursts)
+        minutes = f"{np.median(found.minute[found.minute > 0]):.0f}" if (found.minute > 0).any() else "–"
+        passes = Share(int(found.passes.sum()), bench.rollouts)
+        yield f"| {name} | {Share(int((found.minute > 0).sum()), bench.rollouts)} | {minutes} | {passes} |"
+
+
+def late_labels(bench: Bench) -> Iterator[str]:
+    sizes = (0.0, 0.01, 0.02, 0.05, 0.1)
+    yield "| margin, points | labels a day | " + " | ".join(f"{100 * by:g} points worse" for by in sizes) + " |"
+    yield "|---" * (len(sizes) + 2) + "|"
+    for margin in (0.01, 0.02, 0.05):
+        for labels in (100, 1000, 5000):
+            found = [
+                bakings(
+                    bench.generator(f"labels {margin} {labels} {by}"),
+                    count=bench.rollouts,
+                    labels=labels,
+                    margin=margin,
+                    worse=by,
+                )
+                for by in sizes
+            ]
+            cells = [
+                f"{100 * (day > 0).mean():.1f}" + (f" ({np.median(day[day > 0]):.0f})" if day.any() else "")
+                for day in found
+            ]
+            yield f"| {100 * margin:g} | {labels:,} | " + " | ".join(cells) + " |"
 
 
 def ways_to_share(bench: Bench) -> Iterator[str]:
@@ -213,6 +272,8 @@ TABLES: tuple[tuple[str, str, Callable[[Bench], Iterator[str]]], ...] = (
     ("Against the margins", MARGINS, against_margins),
     ("Size of the golden set", ROWS, golden_set_sizes),
     ("Requests and hours", HOURS, requests_and_hours),
+    ("Gates with a query", QUERIES, gates_with_a_query),
+    ("Late labels", LABELS, late_labels),
     ("How looks share alpha", LOOKS, ways_to_share),
     ("Which interval", INTERVALS, lambda _: rollout_gate_intervals.tables()),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,9 @@ class Settings:
     weights: tuple[float, ...] = (0.05, 0.25, 0.5)
     """Of the steps that gates test; the last step of a roll-out, 1, has no stable to compare with."""
     requests: int = 1000
-    """`minRequests` of each step: of the canary."""
-    pairs: int = 300
-    """Of each step: requests that the comparator asks both revisions."""
+    """`minRequests` of each step: what the canary answers, and copies that the comparator asks both revisions."""
+    copied: float = 0.1
+    """Share of requests that are copied: `shadow.percent`."""
     rows: int = 1000
     """Golden rows."""
     alpha: float = 0.05
@@ -43,6 +43,7 @@ class Settings:
     """`inconclusiveLimit`."""
     errors: float | None = 0.01
     """Margins; None: no such gate."""
+    agreement: float | None = None
     latency: float | None = 0.1
     accuracy: float | None = 0.03
     calibration: float | None = 0.05
@@ -54,9 +55,8 @@ class Settings:
 
     @property
     def gates(self) -> tuple[str, ...]:
-        return tuple(
-            name for name in ("errors", "latency", "accuracy", "calibration") if getattr(self, name) is not None
-        )
+        names = ("errors", "agreement", "latency", "accuracy", "calibration")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,8 @@ class Change:
     name: str
     errors: float = 0.0
     """Further errors, as a share of requests."""
+    flips: float = 0.0
+    """Share of requests for which the canary chooses another class."""
     wrong: float = 0.0
     """Further wrong answers on golden rows, as a share."""
     slower: float = 0.0
@@ -83,7 +85,7 @@ class Outcomes:
     failed: np.ndarray
     """[R] index of the gate that failed, −1 if none did."""
     requests: np.ndarray
-    """[R, steps] requests of the canary."""
+    """[R, steps] requests of the canary, and as many copies."""
 
     def share(self, action: GateAction) -> Share:
         return Share(int((self.action == ACTIONS.index(action)).sum()), self.action.size)
@@ -117,14 +119,13 @@ def simulate(
     failed = np.full(rollouts, -1)
     requests = np.zeros((rollouts, len(settings.weights)), dtype=np.int64)
     golden = golden_verdicts(settings, change, rng, rollouts)
-    for step, weight in enumerate(settings.weights, start=1):
+    for step in range(1, len(settings.weights) + 1):
         at_work = np.flatnonzero(action == -1)
         looks = [look for look in plan if look.step == step]
         outcome, gate, asked = one_step(
             settings,
             change,
             rng,
-            weight=weight,
             looks=looks,
             golden={name: codes[at_work] for name, codes in golden.items()},
         )
@@ -140,7 +141,6 @@ def one_step(
     change: Change,
     rng: np.random.Generator,
     *,
-    weight: float,
     looks: list[Look],
     golden: dict[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,49 +149,35 @@ def one_step(
     names = settings.gates
     codes = np.zeros((count, len(looks), len(names)), dtype=np.int8)
     outcome, gate, asked = np.full(count, -1), np.full(count, -1), np.zeros(count, dtype=np.int64)
-    canary, stable, within = (
-        np.zeros(count, dtype=np.int64),
-        np.zeros(count, dtype=np.int64),
-        np.zeros(count, dtype=np.int64),
-    )
-    before = Sizes(0, 0, 0)
+    drawn = {name: np.zeros((count, len(odds)), dtype=np.int64) for name, odds in chances(settings, change).items()}
+    before = 0
     for place, look in enumerate(looks):
-        size = Sizes.at(settings, look, weight)
-        canary += rng.binomial(size.canary - before.canary, min(settings.base_errors + change.errors, 1), count)
-        stable += rng.binomial(size.stable - before.stable, settings.base_errors, count)
-        within += rng.binomial(size.pairs - before.pairs, pairs_within(settings, change), count)
-        before = size
+        for name, odds in chances(settings, change).items():
+            drawn[name] += rng.multinomial(look.samples - before, [*odds, 1 - sum(odds)], count)[:, : len(odds)]
+        before = look.samples
         active = outcome == -1
         if not active.any():
             break
         for column, name in enumerate(names):
-            if name == "errors":
-                found = verdicts(functools.partial(error_result, settings, look, size), canary[active], stable[active])
-            elif name == "latency":
-                found = verdicts(functools.partial(latency_result, settings, look, size), within[active])
-            else:
+            if name in GOLDEN:
                 found = golden[name][active] if place == 0 else np.zeros(int(active.sum()), dtype=np.int8)
+            else:
+                found = verdicts(functools.partial(RESULTS[name], settings, look), *drawn[name][active].T)
             codes[active, place, column] = found
         actions, gates = actions_of(codes[active], looks, settings)
-        outcome[active], gate[active], asked[active] = actions, gates, size.canary
+        outcome[active], gate[active], asked[active] = actions, gates, look.samples
     return outcome, gate, asked
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Requests and pairs since the step began."""
-
-    canary: int
-    stable: int
-    pairs: int
-
-    @classmethod
-    def at(cls, settings: Settings, look: Look, weight: float) -> Sizes:
-        return cls(
-            canary=look.samples,
-            stable=round(look.samples * (1 - weight) / weight),
-            pairs=math.ceil(look.samples * settings.pairs / settings.requests),
-        )
+def chances(settings: Settings, change: Change) -> dict[str, tuple[float, ...]]:
+    """Return for each gate that sees copies the chances of what one copy counts for it."""
+    stable, canary = settings.base_errors, min(settings.base_errors + change.errors, 1)
+    every = {
+        "errors": (canary * (1 - stable), stable * (1 - canary)),  # only the canary, only stable
+        "agreement": (change.flips,),
+        "latency": (pairs_within(settings, change),),
+    }
+    return {name: every[name] for name in settings.gates if name in every}
 
 
 def pairs_within(settings: Settings, change: Change) -> float:
@@ -207,23 +193,32 @@ def verdicts(result_of: Callable[..., GateResult], *counts: np.ndarray) -> np.nd
     return codes[place.reshape(-1)]
 
 
-def error_result(settings: Settings, look: Look, size: Sizes, canary: int, stable: int) -> GateResult:
-    evidence = proportions.difference(
-        "errors",
-        canary=proportions.Share(events=canary, trials=size.canary),
-        stable=proportions.Share(events=stable, trials=size.stable),
-        levels=look.levels,
-    )
+def error_result(settings: Settings, look: Look, canary_only: int, stable_only: int) -> GateResult:
+    counts = paired.PairedCounts(rows=look.samples, both_wrong=0, canary_only=canary_only, stable_only=stable_only)
+    evidence = paired.paired_difference("errors", counts, levels=look.levels)
     return judged("errors", evidence, margin=settings.errors, look=look)
 
 
-def latency_result(settings: Settings, look: Look, size: Sizes, within: int) -> GateResult:
+def agreement_result(settings: Settings, look: Look, flips: int) -> GateResult:
+    share = proportions.Share(events=flips, trials=look.samples)
+    evidence = proportions.against_bound("disagreements", canary=share, levels=look.levels)
+    return judged("agreement", evidence, margin=settings.agreement, look=look)
+
+
+def latency_result(settings: Settings, look: Look, within: int) -> GateResult:
     """The margin is an edge of the histogram, so the verdict is that of a histogram with all pairs next to it."""
     counts = [0] * (len(latency.EDGES) + 1)
     edge = latency.EDGES.index(settings.latency)
-    counts[edge], counts[edge + 1] = within, size.pairs - within
+    counts[edge], counts[edge + 1] = within, look.samples - within
     evidence = latency.median_ratio(latency.RatioHistogram(counts=tuple(counts)), levels=look.levels)
-    return judged("latency", evidence, margin=settings.latency, look=replace(look, samples=size.pairs))
+    return judged("latency", evidence, margin=settings.latency, look=look)
+
+
+RESULTS: dict[str, Callable[..., GateResult]] = {
+    "errors": error_result,
+    "agreement": agreement_result,
+    "latency": latency_result,
+}
 
 
 def golden_verdicts(

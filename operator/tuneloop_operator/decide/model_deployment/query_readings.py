@@ -169,7 +169,7 @@ def _waits(gate: QueryGate, sample: _Sample, memory: GateMemory, place: _Step) -
 def _counted(gate: QueryGate, memory: GateMemory, sample: _Sample) -> GateMemory:
     """Return the memory with one number more. `look` counts the numbers since the newest Pass."""
     before = [result.harm for result in memory.results if result.harm is not None]
-    verdict = _verdict([*before, sample.harm][-IN_A_ROW:], margin=gate.margin)
+    verdict = verdict_of([*before, sample.harm][-IN_A_ROW:], margin=gate.margin)
     result = GateResult(
         gate=gate.name,
         verdict=verdict,
@@ -186,7 +186,8 @@ def _counted(gate: QueryGate, memory: GateMemory, sample: _Sample) -> GateMemory
     return replace(memory, look=look, results=results, read_at=sample.at)
 
 
-def _verdict(harms: list[float], *, margin: float) -> Verdict:
+def verdict_of(harms: list[float], *, margin: float) -> Verdict:
+    """Return what the newest numbers say, the newest last: `IN_A_ROW` within the margin pass, as many beyond it fail."""
     if len(harms) == IN_A_ROW and all(harm <= margin for harm in harms):
         return Verdict.PASS
     if len(harms) == IN_A_ROW and all(harm > margin for harm in harms):

@@ -2,8 +2,8 @@
 
 Harm = (rows where only the canary is wrong − rows where only stable is wrong) / rows. Rows on which both agree say that harm is small.
 
-The limits join the exact limits of the two discordant shares (MOVER with their multinomial correlation: Newcombe, Statistics in Medicine 17 (1998)
-2635–2650; Zou and Donner 2008), as `proportions` does. Tango's score interval (Statistics in Medicine 17 (1998) 891–908) was measured next to it:
+The limits join the exact limits of the two discordant shares, by Clopper and Pearson, with their multinomial correlation (MOVER: Newcombe, Statistics in
+Medicine 17 (1998) 2635–2650; Zou and Donner, Statistics in Medicine 27 (2008) 1693–1702). Tango's score interval (Statistics in Medicine 17 (1998) 891–908) was measured next to it:
 its Pass is as good, but its Fail comes up to 1.6 times as often as the level says where stable is nearly never wrong alone (docs/results.md).
 """
 

@@ -16,7 +16,7 @@ from tuneloop_operator.decide.model_deployment.gates.binomial import tail_at_lea
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.latency import limit_rank
 from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
-from tuneloop_operator.decide.model_deployment.gates.proportions import Share, against_bound, difference
+from tuneloop_operator.decide.model_deployment.gates.proportions import Share, against_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,36 +27,6 @@ REQUIRED_POWER = 0.8
 """A gate that passes an equal model less often at the last end of a step cannot decide."""
 _NODES = 5
 _MOST_SAMPLES = 10_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Differing:
-    """Expected rates of `proportions.difference`."""
-
-    base_rate: float
-    """Share of events at stable, in [0, 1)."""
-    stable_per_canary: float
-    """Requests of stable for each of the canary: 19 at a weight of 5 %."""
-
-    def chances(self, sample: int, worse_by: float, *, margin: float, levels: Levels) -> Chances:
-        """Return the chances with `sample` requests of the canary."""
-        stable_trials = max(1, round(sample * self.stable_per_canary))
-
-        def evidence(worse: int, events: int) -> Evidence | Missing:
-            return difference(
-                "events",
-                canary=Share(events=worse, trials=sample),
-                stable=Share(events=events, trials=stable_trials),
-                levels=levels,
-            )
-
-        per_node = [
-            _chances_of_events(
-                sample, min(self.base_rate + worse_by, 1.0), functools.partial(_swapped, evidence, events), margin
-            )
-            for events in _equally_likely(stable_trials, self.base_rate)
-        ]
-        return Chances.mean(per_node)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +104,7 @@ class Calibrating:
         )
 
 
-Expected = Differing | Pairing | Bounding | Timing | Calibrating
+Expected = Pairing | Bounding | Timing | Calibrating
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,7 @@
-"""Shares of requests: the canary's against stable's in the same window, or against a fixed bound.
-
-The limits of a difference join the exact limits of the two shares (MOVER: Newcombe, Statistics in Medicine 17 (1998) 873–890, method 10; Zou and
-Donner, Statistics in Medicine 27 (2008) 1693–1702), with Clopper–Pearson's limits where Newcombe has Wilson's.
-
-Why not Wilson's, nor Miettinen and Nurminen's score interval: both are made for the two sides together at 5 %. A gate uses one side, at the small
-level of one look, for rare events and with far fewer requests at the canary. There both fail a canary at the margin up to three times as often as
-the level says; with exact limits it is less often than the level (docs/results.md).
-"""
+"""A share of requests against a fixed bound, by Clopper and Pearson's exact limits."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,35 +29,6 @@ class Share:
     def makes_sense(self) -> bool:
         """Whether the counts can be counts."""
         return 0 <= self.events <= self.trials
-
-
-def difference(noun: str, *, canary: Share, stable: Share, levels: Levels) -> Evidence | Missing:
-    """Return harm = share of canary − share of stable, of two independent groups of requests. `noun` names the events: "errors"."""
-    for role, share in (("canary", canary), ("stable", stable)):
-        if not share.makes_sense:
-            return Missing(
-                verdict=Verdict.ERROR, reason=f"{role} counts {share.events} {noun} of {share.trials} requests"
-            )
-        if share.trials == 0:
-            return Missing(verdict=Verdict.NO_DATA, reason=f"{role} had no requests", sample=canary.trials)
-    harm = canary.value - stable.value
-    below = math.hypot(
-        canary.value - lower_limit(canary.events, canary.trials, levels.fail),
-        upper_limit(stable.events, stable.trials, levels.fail) - stable.value,
-    )
-    above = math.hypot(
-        upper_limit(canary.events, canary.trials, levels.promote) - canary.value,
-        stable.value - lower_limit(stable.events, stable.trials, levels.promote),
-    )
-    return Evidence(
-        harm=harm,
-        low=harm - below,
-        high=harm + above,
-        canary=canary.value,
-        stable=stable.value,
-        sample=canary.trials,
-        facts=f"canary {noun} {percent(canary.value)}, stable {percent(stable.value)}",
-    )
 
 
 def against_bound(noun: str, *, canary: Share, levels: Levels) -> Evidence | Missing:

@@ -22,16 +22,18 @@ AT_MARGIN = [
     pytest.param(Change(name="errors", errors=0.01), id="errors"),
     pytest.param(Change(name="answers", wrong=0.03), id="wrong answers"),
     pytest.param(Change(name="time", slower=0.1), id="latency"),
+    pytest.param(Change(name="classes", flips=0.05), id="agreement"),
 ]
 BEYOND = [
     pytest.param(Change(name="errors", errors=0.1), id="10 points more errors"),
     pytest.param(Change(name="answers", wrong=0.1), id="10 points more wrong answers"),
     pytest.param(Change(name="time", slower=0.5), id="1.5 times slower"),
+    pytest.param(Change(name="classes", flips=0.2), id="20 points of other classes"),
 ]
 
 
 def rollouts(change: Change, settings: Settings | None = None) -> Outcomes:
-    return simulate(settings or Settings(), change, np.random.default_rng(11), rollouts=ROLLOUTS)
+    return simulate(settings or Settings(agreement=0.05), change, np.random.default_rng(11), rollouts=ROLLOUTS)
 
 
 def most(share: float) -> int:
@@ -52,7 +54,7 @@ def test_far_beyond_the_margin_nearly_all_fail(change):
 
 
 def test_equal_models_are_promoted_and_never_rolled_back():
-    found = rollouts(Change(name="equal"), Settings(rows=2_000))
+    found = rollouts(Change(name="equal"), Settings(rows=2_000, agreement=0.05))
     assert found_share(found, GateAction.ADVANCE) > 0.93
     assert found.share(GateAction.ROLL_BACK).counted <= most(0.001)
 
@@ -68,6 +70,5 @@ def test_every_rollout_ends():
 
 def test_the_simulated_latency_gate_sees_the_pairs_within_the_margin():
     settings, look = Settings(), planned_looks([1_000], alpha=ALPHA, inconclusive_limit=3)[2]
-    size = rollout_simulation.Sizes.at(settings, look, weight=0.05)
-    verdicts = [rollout_simulation.latency_result(settings, look, size, within).verdict for within in (0, 150, 300)]
+    verdicts = [rollout_simulation.latency_result(settings, look, within).verdict for within in (0, 500, 1_000)]
     assert verdicts == [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
