@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import tritonclient.http
 from bad_revisions import change_nothing_that_counts, write_changed, write_golden_set, write_good
 from demo_rollout import Load
 from free_ports import free_port
+from huggingface_hub import InferenceClient
 from routed_sessions import SECONDS, is_routed, require_envoy, status_once, whole
 from tiny_models import sentences, tiny_bert
 from waiting import eventually
@@ -119,6 +122,7 @@ async def takes_over_share_by_share(workspace: Workspace, *, stable: str) -> Non
             await asyncio.to_thread(is_shown_by_the_command_line, workspace)
             await refuses_what_a_web_page_can_send(url)
             assert await asyncio.to_thread(labelled, url, 20) == {(200, 1): 20}
+            await asyncio.to_thread(answers_unmodified_clients, url)
             await asyncio.to_thread(approves_by_the_command_line, workspace, canary)
         assert load.failed == 0, load.answers
         assert set(load.moves) == {(f"reviews-{stable}", f"reviews-{canary}")}, "a user went back"
@@ -149,6 +153,18 @@ def approves_by_the_command_line(workspace: Workspace, canary: str) -> None:
     assert (watched.returncode, "phase:              Done" in watched.stdout) == (0, True), watched
     again = workspace.tuneloop("rollout", "approve", "reviews")
     assert (again.returncode, "approve does not fit: reviews has no revision on its way" in again.stderr) == (4, True)
+
+
+def answers_unmodified_clients(url: str) -> None:
+    """Clients of Hugging Face and Triton, with nothing set but the address of the router."""
+    best = InferenceClient(url).text_classification("a good film")
+    triton = tritonclient.http.InferenceServerClient(urlsplit(url).netloc)
+    text = tritonclient.http.InferInput("text", [1], "BYTES")
+    text.set_data_from_numpy(np.array(["a good film"], dtype=object), binary_data=False)
+    label = tritonclient.http.InferRequestedOutput("label", binary_data=False)
+    answer = triton.infer("reviews", [text], outputs=[label], headers={"Content-Type": "application/json"})
+    assert answer.as_numpy("label").tolist() == [best.label]
+    triton.close()
 
 
 async def refuses_what_a_web_page_can_send(url: str) -> None:

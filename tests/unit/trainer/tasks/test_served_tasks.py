@@ -1,0 +1,10 @@
+"""What can be trained can be served."""
+
+from __future__ import annotations
+
+from tuneloop_server.tasks import TASKS as SERVED
+from tuneloop_trainer.tasks import TASKS as TRAINED
+
+
+def test_the_server_has_every_task_of_the_trainer():
+    assert set(TRAINED) == set(SERVED)
