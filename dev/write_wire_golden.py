@@ -37,8 +37,16 @@ MESSAGES = {
     "dataset-manifest": ("DatasetManifest", "tuneloop_trainer.dataset.shards", "tuneloop_trainer.data.shards"),
     "checkpoint-manifest": ("Manifest", "tuneloop_trainer.checkpoint.manifest"),
     "trained-method": ("TrainedModel TrainedMethod", "tuneloop_trainer.models.trained", "tuneloop_trainer.methods"),
+    "router-split": ("RouterSplit", "tuneloop_api.contract.router"),
+    "router-settings": ("RouterSettings", "tuneloop_api.contract.router"),
+    "comparator-config": ("ComparatorConfig", "tuneloop_api.contract.comparator_config"),
+    "comparison-counts": ("ComparisonCounts", "tuneloop_api.contract.comparison"),
+    "server-end": ("ServerEnd", "tuneloop_api.contract.server_end"),
 }
 """By the name of its files: the class of a message (today's name, then that of an older release), and the modules that it may be in, today's first."""
+
+NOT_IN_0_1_0 = {"router-split", "router-settings", "comparator-config", "comparison-counts", "server-end"}
+"""Messages of roll-outs, which the first release did not have."""
 
 
 def model_of(message: str) -> Any:
@@ -83,7 +91,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as code:
         archive = subprocess.run(["git", "archive", arguments.commit], cwd=ROOT, check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", code], input=archive, check=True)
-        path = os.pathsep.join(str(Path(code, shelf)) for shelf in ("api", "operator", "trainer"))
+        path = os.pathsep.join(str(Path(code, shelf)) for shelf in ("api", "operator", "trainer", "server"))
         program = f"import runpy; runpy.run_path({__file__!r})['write'](__import__('pathlib').Path({str(folder)!r}))"
         subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, cwd=code, check=True)
     print(f"wrote {len(list(folder.iterdir()))} files to {folder.relative_to(ROOT)}")
