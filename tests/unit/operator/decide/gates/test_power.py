@@ -85,7 +85,7 @@ def test_a_sample_that_decides_is_told_with_its_chances():
     power = power_of(ERRORS, sample=1_000, ends=3, margin=0.01, worse_by=0.02, levels=LEVELS)
     assert power.decides
     assert sentence("errors", power, margin=0.01).startswith(
-        "gate errors, margin 1 %, minRequests 1000: passes an equal model with 9"
+        "gate errors, margin 1 %, minRequests 1000: passes an equal model with 89 %"
     )
 
 
