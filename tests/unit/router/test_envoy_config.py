@@ -102,6 +102,10 @@ def test_keys_are_asked_for_unless_the_split_says_no():
     assert host(parsed(document(100)))["typed_per_filter_config"]["keys"]["disabled"] is True
 
 
+def test_no_rate_is_looked_for_where_the_split_has_none():
+    assert host(parsed(document(100)))["typed_per_filter_config"]["limit"]["disabled"] is True
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.5, 1, 3, 19.9, 20, 21, 30, 1000, 1e6])
 def test_a_rate_limit_fills_the_bucket_at_its_rate_and_not_too_often(rate):
     split = parsed(document(100, limits={"rateLimit": {"requestsPerSecond": rate}}))
