@@ -141,6 +141,11 @@ class Split:
         """Return the revision that takes over where another fails."""
         return self.revisions[-1]
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether there is more than one revision to choose from."""
+        return len(self.revisions) > 1
+
     def hash_of(self, revision: Revision) -> str:
         """Return the name of a revision without that of its deployment: the label `revision` of metrics, here and on model servers."""
         return revision.name.removeprefix(f"{self.deployment}-")

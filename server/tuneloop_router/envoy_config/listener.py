@@ -25,7 +25,12 @@ def listener(
     upload_seconds: int,
 ) -> Json:
     """Return a listener. routes: a field of the connection manager. upload_seconds: for a client to send its whole request."""
-    router = typed("envoy.filters.http.router", FILTERS + "router.v3.Router", suppress_envoy_headers=True)
+    router = typed(
+        "envoy.filters.http.router",
+        FILTERS + "router.v3.Router",
+        suppress_envoy_headers=True,
+        dynamic_stats=False,  # counts by status and cluster, of which `stats` keeps none
+    )
     manager = typed(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
