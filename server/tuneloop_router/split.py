@@ -149,6 +149,11 @@ class Split:
         """Return whether requests are never made again once a server may have begun them: any of the revisions may get one."""
         return any(revision.only_once for revision in self.revisions)
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether there is more than one revision to choose from."""
+        return len(self.revisions) > 1
+
     def hash_of(self, revision: Revision) -> str:
         """Return the name of a revision without that of its deployment: the label `revision` of metrics, here and on model servers."""
         return revision.name.removeprefix(f"{self.deployment}-")

@@ -18,18 +18,20 @@ _SHORTEST_FILL_SECONDS = 0.05
 def filter_overrides(limits: Limits) -> Json:
     """Return, by filter, what holds for all requests."""
     overrides = {
-        BODY_FILTER: message(FILTERS + "buffer.v3.BufferPerRoute", buffer={"max_request_bytes": limits.body_bytes})
+        BODY_FILTER: message(FILTERS + "buffer.v3.BufferPerRoute", buffer={"max_request_bytes": limits.body_bytes}),
+        RATE_FILTER: _rate(limits.rate_limit) if limits.rate_limit else _off(),
     }
-    if not limits.api_key:
-        overrides |= without_key()
-    if limits.rate_limit:
-        overrides[RATE_FILTER] = _rate(limits.rate_limit)
-    return overrides
+    return overrides if limits.api_key else overrides | without_key()
 
 
 def without_key() -> Json:
     """Return, by filter, that requests need no key."""
-    return {KEYS_FILTER: message("envoy.config.route.v3.FilterConfig", disabled=True)}
+    return {KEYS_FILTER: _off()}
+
+
+def _off() -> Json:
+    """Return that a filter is not even made for a request."""
+    return message("envoy.config.route.v3.FilterConfig", disabled=True)
 
 
 def _rate(limit: RateLimit) -> Json:

@@ -34,7 +34,12 @@ def listener(
     routes: a field of the connection manager. upload_seconds: for a client to send its whole request. idle: time of a connection without a request.
     most_connections: of this port alone; None: those of the whole proxy.
     """
-    router = typed("envoy.filters.http.router", FILTERS + "router.v3.Router", suppress_envoy_headers=True)
+    router = typed(
+        "envoy.filters.http.router",
+        FILTERS + "router.v3.Router",
+        suppress_envoy_headers=True,
+        dynamic_stats=False,  # counts by status and cluster, of which `stats` keeps none
+    )
     manager = typed(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

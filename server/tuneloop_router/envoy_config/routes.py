@@ -26,13 +26,20 @@ _PROBE_PATHS = ("/healthz", READYZ)
 REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
 """Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
 
+_RETRY_PRIORITY = typed(
+    "envoy.retry_priorities.previous_priorities",
+    "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+    update_frequency=1,
+)
+"""A retry goes to stable, not to another pod of a canary that dies."""
+
 
 def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
     """Return the file of routes. Its version is the generation of the split. hosts: the values of Host that are answered; empty: all."""
     own_host = bool(hosts)
     everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None, own_host=own_host)}
     feedback = [] if split.only_once else [_feedback(everybody["route"], split)]
-    sticky = [_sticky_route(split, split.sticky, own_host=own_host)] if split.sticky else []
+    sticky = [_sticky_route(split, split.sticky, own_host=own_host)] if split.sticky and split.is_divided else []
     probes = _probes(everybody["route"]) if split.limits.api_key else []
     name = f"generation-{split.generation}"  # with an equal body Envoy would keep the old version
     filters = filter_overrides(split.limits)
@@ -70,7 +77,7 @@ def _probes(action: Json) -> list[Json]:
 
 def _feedback(action: Json, split: Split) -> Json:
     """Return the route of feedback to our own server, which changes its counts: a server that broke may have counted it. Any revision takes it, so no user sticks."""
-    retries = _retries(split.limits.per_try_idle_seconds, only_once=True)
+    retries = _retries(split, only_once=True)
     return {"match": {"path": FEEDBACK_PATH}, "route": action | {"retry_policy": retries}}
 
 
@@ -88,10 +95,10 @@ def _sticky_route(split: Split, sticky: Sticky, *, own_host: bool) -> Json:
 def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
     """Return what becomes of a request. own_host: a revision or the comparator gets its own address as Host, not the client's value."""
     action: Json = {
-        "weighted_clusters": _weights(split, sticky=sticky is not None),
+        **_choice(split, sticky=sticky is not None),
         "timeout": "0s",  # a generation may take minutes; what is stuck ends by the idle time-out
         "idle_timeout": f"{split.limits.idle_seconds}s",
-        "retry_policy": _retries(split.limits.per_try_idle_seconds, only_once=split.only_once),
+        "retry_policy": _retries(split, only_once=split.only_once),
     }
     if own_host:
         action["auto_host_rewrite"] = True
@@ -103,16 +110,19 @@ def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
     return action
 
 
-def _weights(split: Split, *, sticky: bool) -> Json:
+def _choice(split: Split, *, sticky: bool) -> Json:
     """Return the choice of a revision: a hash modulo 100 against cumulative weights, in an order and with a sum that stay.
 
     So a user who is on a revision stays there while its weight grows, and all proxies agree. Without the hash it is a random number.
+    A revision that is alone is not chosen: Envoy neither hashes nor draws.
     """
+    if not split.is_divided:
+        return {"cluster": target_cluster_name(split, split.stable)}
     chosen = [{"name": target_cluster_name(split, revision), "weight": revision.weight} for revision in split.revisions]
-    return {"clusters": chosen, **({"use_hash_policy": True} if sticky else {})}
+    return {"weighted_clusters": {"clusters": chosen, **({"use_hash_policy": True} if sticky else {})}}
 
 
-def _retries(per_try_idle_seconds: int | None, *, only_once: bool) -> Json:
+def _retries(split: Split, *, only_once: bool) -> Json:
     """Return what is repeated. only_once: nothing that a server may have begun."""
     policy: Json = {
         # Never 5xx: an answer of the model is the business of the roll-out's gates.
@@ -120,12 +130,6 @@ def _retries(per_try_idle_seconds: int | None, *, only_once: bool) -> Json:
         "retriable_headers": [{"name": RETRY_HEADER, "present_match": True}],
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.1s"},
-        # a retry goes to stable, not to another pod of a canary that dies
-        "retry_priority": typed(
-            "envoy.retry_priorities.previous_priorities",
-            "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
-            update_frequency=1,
-        ),
         "retry_host_predicate": [
             typed(
                 "envoy.retry_host_predicates.previous_hosts",
@@ -134,8 +138,10 @@ def _retries(per_try_idle_seconds: int | None, *, only_once: bool) -> Json:
         ],
         "host_selection_retry_max_attempts": 3,
     }
-    if per_try_idle_seconds is not None:
-        policy["per_try_idle_timeout"] = f"{per_try_idle_seconds}s"
+    if split.is_divided:
+        policy["retry_priority"] = _RETRY_PRIORITY
+    if split.limits.per_try_idle_seconds is not None:
+        policy["per_try_idle_timeout"] = f"{split.limits.per_try_idle_seconds}s"
     return policy
 
 

@@ -164,7 +164,7 @@ def test_what_envoy_refuses_leaves_the_files_and_the_answers_as_they_were(tmp_pa
     with running(settings) as router:
         configuration = Configuration(Settings.read(settings), parsed(models.split(stable=100)))
         with pytest.raises(Refused, match="Envoy refuses the configuration"):
-            configuration.apply(REFUSED[what](parsed(models.split(generation=2, canary=100))))
+            configuration.apply(REFUSED[what](parsed(models.split(generation=2, canary=99, stable=1))))
         assert configuration.split.generation == router.generation_kept == 1
         assert '"generation-1"' in (router.folder / "routes.json").read_text()
         assert "canary" not in (router.folder / "clusters.json").read_text()

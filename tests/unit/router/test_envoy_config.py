@@ -68,8 +68,18 @@ def test_a_sticky_split_hashes_requests_with_the_header_and_draws_the_others():
 
 
 def test_a_salt_is_put_before_the_value():
-    rewrite = actions(parsed(document(100, **STICKY)))[1]["hash_policy"][0]["header"]["regex_rewrite"]
+    rewrite = actions(parsed(document(5, 95, **STICKY)))[1]["hash_policy"][0]["header"]["regex_rewrite"]
     assert rewrite["substitution"] == "a:\\1"
+
+
+def test_one_revision_gets_all_requests_without_a_choice_and_has_no_other_to_try():
+    *_, action = actions(parsed(document(100, **STICKY)))
+    assert action["cluster"] == "reviews/stable"
+    assert "retry_priority" not in action["retry_policy"]
+
+
+def test_a_retry_goes_to_another_revision_where_there_is_one():
+    assert all("retry_priority" in action["retry_policy"] for action in actions(parsed(document(5, 95, **STICKY))))
 
 
 def test_answers_of_a_model_are_never_repeated():
@@ -141,6 +151,10 @@ def test_a_shadow_of_no_request_copies_nothing_and_keeps_its_cluster():
 def test_keys_are_asked_for_unless_the_split_says_no():
     assert "keys" not in host(parsed(document(100, limits={"apiKey": True})))["typed_per_filter_config"]
     assert host(parsed(document(100)))["typed_per_filter_config"]["keys"]["disabled"] is True
+
+
+def test_no_rate_is_looked_for_where_the_split_has_none():
+    assert host(parsed(document(100)))["typed_per_filter_config"]["limit"]["disabled"] is True
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.5, 1, 3, 19.9, 20, 21, 30, 1000, 1e6])
