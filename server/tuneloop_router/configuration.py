@@ -51,6 +51,7 @@ class Configuration:
             self._places,
             upload_seconds=settings.upload_seconds,
             most_connections=settings.most_connections,
+            memory_bytes=settings.memory_bytes,
         )
         write_json(self._places.clusters, clusters(self.split, version=self._next_version(self.split)))
         write_json(self._places.routes, self._routes(self.split))

@@ -5,7 +5,7 @@
      "operator": {"url": "https://tuneloop-operator.tuneloop.svc:8443/v1/routers/team/reviews",
                   "caPath": "/etc/tuneloop/ca.crt", "tokenPath": "/var/run/secrets/tuneloop/token"},
      "apiKeysPath": "/etc/tuneloop/api-keys/key",
-     "drainSeconds": 45, "quietSeconds": 5, "uploadSeconds": 30, "maxConnections": 10000, "threads": 1}
+     "drainSeconds": 45, "quietSeconds": 5, "uploadSeconds": 30, "maxConnections": 10000, "memoryBytes": 536870912, "threads": 1}
 
 Needed are `deployment`, `folder`, `splitPath`, `host`, `port` and `metricsPort`. An operator on loopback may have an `http://` address; then no
 `caPath` is needed.
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LONGEST_FOLDER = 90
 """Bytes. The path of a unix socket has at most 107."""
+
+LEAST_MEMORY = 192 << 20
+"""Router and Envoy take about 90 MiB at rest."""
 
 
 def _is_folder(text: str) -> bool:
@@ -101,6 +104,8 @@ class Settings:
     upload_seconds: int = 30
     """For a client to send its whole request."""
     most_connections: int = 10_000
+    memory_bytes: int = 512 << 20
+    """That this process and Envoy may take together."""
     threads: int = 1
 
     @classmethod
@@ -133,6 +138,9 @@ class Settings:
             upload_seconds=fields.whole("uploadSeconds", least=1, most=3600, example=30, default=cls.upload_seconds),
             most_connections=fields.whole(
                 "maxConnections", least=1, most=1_000_000, example=10_000, default=cls.most_connections
+            ),
+            memory_bytes=fields.whole(
+                "memoryBytes", least=LEAST_MEMORY, most=1 << 40, example=512 << 20, default=cls.memory_bytes
             ),
             threads=fields.whole("threads", least=1, most=64, example=1, default=cls.threads),
         )

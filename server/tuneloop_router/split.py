@@ -10,7 +10,8 @@ Each value is checked here and stands in Envoy's configuration only as a value, 
      "limits": {"bodyBytes": 4194304, "idleSeconds": 300, "perTryIdleSeconds": 30,
                 "rateLimit": {"requestsPerSecond": 20, "burst": 40}, "apiKey": true}}
 
-`sticky`, `shadow`, `limits` and each field of `limits` may be absent. A revision whose servers are not ours has `healthPath`, where they say that they are ready.
+`sticky`, `shadow`, `limits` and each field of `limits` may be absent. A revision whose servers are not ours has `healthPath`, where they say that they are ready, and
+`"onlyOnce": true`: a request that one of them may have begun is not made again.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Revision:
     """Percent of the requests."""
     health_path: str = READYZ
     """Where its servers say whether they are ready."""
+    only_once: bool = False
+    """Whether a request that its servers may have begun is never made again: nobody knows that it changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Limits:
     idle_seconds: int = DEFAULT_IDLE_SECONDS
     """A request on which no byte moves for so long is ended."""
     per_try_idle_seconds: int | None = None
-    """A revision that sends no byte for so long is given up, and the request is made again. None: never."""
+    """A revision that sends no byte for so long is given up, and the request is made again where it may be. None: never."""
     rate_limit: RateLimit | None = None
     api_key: bool = False
     """Whether a request needs one of the keys of the router's key file."""
@@ -140,6 +143,11 @@ class Split:
     def stable(self) -> Revision:
         """Return the revision that takes over where another fails."""
         return self.revisions[-1]
+
+    @property
+    def only_once(self) -> bool:
+        """Return whether requests are never made again once a server may have begun them: any of the revisions may get one."""
+        return any(revision.only_once for revision in self.revisions)
 
     @property
     def is_divided(self) -> bool:
@@ -192,6 +200,7 @@ def _revisions(fields: Fields) -> tuple[Revision, ...]:
             port=_port(part),
             weight=part.whole("weight", least=0, most=100, example=5),
             health_path=part.optional_text("healthPath", HEALTH_PATH) or READYZ,
+            only_once=part.flag("onlyOnce", default=False),
         )
         for part in fields.parts("revisions", most=MOST_REVISIONS)
     )
@@ -205,8 +214,8 @@ def _revisions(fields: Fields) -> tuple[Revision, ...]:
 
 def _revision_to_json(revision: Revision) -> dict[str, Any]:
     document = dict(vars(revision))
-    path = document.pop("health_path")
-    return document if path == READYZ else document | {"healthPath": path}
+    path, only_once = document.pop("health_path"), document.pop("only_once")
+    return document | ({} if path == READYZ else {"healthPath": path}) | ({"onlyOnce": True} if only_once else {})
 
 
 def _sticky(part: Fields) -> Sticky:

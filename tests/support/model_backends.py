@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_PIECE = 1 << 16
+
+
 @dataclass(frozen=True)
 class Backend:
     """A revision that runs."""
@@ -34,7 +37,7 @@ class Backend:
         return json.loads(self._get("/last"))
 
     def answer_with(self, status: int) -> None:
-        """Answer every further request with this status; 503 says that it may be repeated."""
+        """Answer every further request with this status; 503 says that it may be repeated. 0: count it, and reset its connection without an answer."""
         self._get(f"/set?status={status}")
 
     @contextlib.contextmanager
@@ -112,6 +115,8 @@ class _Model:
             _send(
                 writer, 200, json.dumps({"count": self._count, "checked_as": self._checked_as, **self._last}).encode()
             )
+        elif path == "/large":
+            await _send_large(writer, int(options["bytes"]))
         elif path == "/sse":
             await _stream(writer, int(options["n"]), int(options["gap_ms"]) / 1000)
         else:
@@ -119,6 +124,9 @@ class _Model:
             digest = hashlib.sha256(body).hexdigest()
             self._last = {"path": target, "headers": headers, "bytes": len(body), "sha256": digest}
             await asyncio.sleep(int(options.get("delay_ms", 0)) / 1000)
+            if self._status == 0:
+                writer.transport.abort()
+                return
             more = "x-tuneloop-retry: 1\r\n" if self._status == 503 else ""
             _send(writer, self._status, json.dumps({"revision": self._name}).encode(), more)
 
@@ -126,6 +134,14 @@ class _Model:
 def _send(writer: asyncio.StreamWriter, status: int, body: bytes, more: str = "") -> None:
     head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n{more}content-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
+
+
+async def _send_large(writer: asyncio.StreamWriter, size: int) -> None:
+    """Send so many bytes, as fast as they are read."""
+    writer.write(f"HTTP/1.1 200 -\r\ncontent-length: {size}\r\n\r\n".encode())
+    for start in range(0, size, _PIECE):
+        writer.write(b"x" * min(_PIECE, size - start))
+        await writer.drain()
 
 
 async def _stream(writer: asyncio.StreamWriter, count: int, gap: float) -> None:

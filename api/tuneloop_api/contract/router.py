@@ -13,6 +13,8 @@ ROUTER_SETTINGS_PATH = "/etc/tuneloop/router.json"
 START_SPLIT_PATH = "/etc/tuneloop/split.json"
 ROUTER_PORT = 8080
 ROUTER_METRICS_PORT = 8081
+ROUTER_MEMORY_BYTES = 512 * 1024 * 1024
+"""What the pod of a router may take. The operator writes it as the pod's limit, and a router keeps below it whatever its clients do."""
 LONGEST_HOLD_SECONDS = 30
 """For an answer to a poll if there is nothing new."""
 CANARY_HOLD_SECONDS = 5
@@ -35,6 +37,8 @@ class RoutedRevision(MessageModel):
     """Percent of the requests. The weights of a split make 100."""
     health_path: str | None = None
     """Path at which its servers say that they are ready; None: that of our own server, `/readyz`."""
+    only_once: bool | None = None
+    """Whether a request that its servers may have begun is never made again; None: it may be, since a prediction of our own server changes nothing."""
 
 
 class StickyHeader(MessageModel):
@@ -67,7 +71,7 @@ class RouterLimits(MessageModel):
     idle_seconds: int | None = None
     """A request on which no byte moves for so long is ended."""
     per_try_idle_seconds: int | None = None
-    """A revision that sends no byte for so long is given up, and the request is made again."""
+    """A revision that sends no byte for so long is given up, and the request is made again where it may be."""
     rate_limit: RateLimit | None = None
     api_key: bool = False
     """Whether a request needs one of the keys of the router's key file."""
@@ -109,6 +113,8 @@ class RouterSettings(MessageModel):
     """None: the split never changes."""
     api_keys_path: str | None = None
     """A file with one key a line."""
+    memory_bytes: int = ROUTER_MEMORY_BYTES
+    """That router and Envoy may take together."""
     drain_seconds: int = 45
     """Longest time from SIGTERM to the end."""
     quiet_seconds: int = 5

@@ -13,6 +13,8 @@ from tuneloop_api.wire.model import MessageModel
 SERVER_CONFIG_PATH = "/etc/tuneloop/server.json"
 SERVER_PORT = 8080
 METRICS_PORT = 8081
+MOST_BODY_BYTES = 1024 * 1024
+"""Of a request to our own server."""
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 """Where the kubelet looks for the last words of a container."""
 

@@ -9,6 +9,7 @@ from tuneloop_router.envoy_config.api_keys import api_keys_filter
 from tuneloop_router.envoy_config.limits import BODY_FILTER, RATE_FILTER
 from tuneloop_router.envoy_config.listener import listener
 from tuneloop_router.envoy_config.metrics_port import ADMIN_CLUSTER, metrics_port
+from tuneloop_router.envoy_config.overload import overload_manager
 from tuneloop_router.envoy_config.routes import ROUTES
 from tuneloop_router.envoy_config.stats import stats
 from tuneloop_router.envoy_config.typed import FILTERS, Json, endpoints, typed
@@ -21,8 +22,10 @@ _UNUSED_SERIES = "21600s"
 """Requests of a revision, or with a status, that have not come for 6 to 12 hours have no series any more. With all of them there would be 36 more after each roll-out."""
 
 
-def bootstrap(deployment: str, places: Places, *, upload_seconds: int, most_connections: int) -> Json:
-    """Return the file. upload_seconds: for a client to send its whole request, headers and body."""
+def bootstrap(
+    deployment: str, places: Places, *, upload_seconds: int, most_connections: int, memory_bytes: int
+) -> Json:
+    """Return the file. upload_seconds: for a client to send its whole request, headers and body. memory_bytes: of router and Envoy together."""
     admin = {"pipe": {"path": places.admin_socket, "mode": 0o600}}
     return {
         "node": {"id": f"{deployment}-{places.port}", "cluster": deployment},
@@ -40,15 +43,7 @@ def bootstrap(deployment: str, places: Places, *, upload_seconds: int, most_conn
                 }
             ],
         },
-        "overload_manager": {
-            "resource_monitors": [
-                typed(
-                    "envoy.resource_monitors.global_downstream_max_connections",
-                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    max_active_downstream_connections=most_connections,
-                )
-            ]
-        },
+        "overload_manager": overload_manager(memory_bytes=memory_bytes, most_connections=most_connections),
     }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_router.envoy_config import sockets
+from tuneloop_router.envoy_config.listener import CONNECTION_BUFFER
 from tuneloop_router.envoy_config.typed import Json, endpoints, message, tcp_address, typed
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ def _revision_cluster(split: Split, revision: Revision) -> Json:
         cluster_type=_DNS,
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy="LEAST_REQUEST",
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
+        upstream_bind_config={"socket_options": sockets.of_servers()},
         load_assignment=load_assignment,
         # no panic: a revision without a healthy endpoint has none, and the fallback takes over
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
@@ -161,6 +165,7 @@ def _comparator_cluster(split: Split, shadow: Shadow) -> Json:
         name=name,
         cluster_type=_DNS,
         connect_timeout=_CONNECT_TIMEOUT,
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
         load_assignment=endpoints(name, tcp_address(shadow.host, shadow.port)),
         circuit_breakers=_COMPARATOR_LIMITS,
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_router.envoy_config import sockets
 from tuneloop_router.envoy_config.local_replies import local_replies
 from tuneloop_router.envoy_config.typed import FILTERS, Json, tcp_address, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CONNECTION_BUFFER = 1 << 16
+"""Bytes that a connection holds for one who does not read. Bodies of requests have a limit of their own."""
 _IDLE = "300s"
 """Of a connection without a request, and of a request until its route says otherwise."""
 
@@ -23,8 +26,14 @@ def listener(
     filters: Sequence[Json] = (),
     loggers: Sequence[Json] = (),
     upload_seconds: int,
+    idle: str = _IDLE,
+    most_connections: int | None = None,
 ) -> Json:
-    """Return a listener. routes: a field of the connection manager. upload_seconds: for a client to send its whole request."""
+    """Return a listener.
+
+    routes: a field of the connection manager. upload_seconds: for a client to send its whole request. idle: time of a connection without a request.
+    most_connections: of this port alone; None: those of the whole proxy.
+    """
     router = typed(
         "envoy.filters.http.router",
         FILTERS + "router.v3.Router",
@@ -53,8 +62,9 @@ def listener(
         request_headers_timeout="10s",
         request_timeout=f"{upload_seconds}s",
         stream_idle_timeout=_IDLE,
+        stream_flush_timeout="60s",  # for an HTTP/2 client to read the end of an answer, as of a model server
         common_http_protocol_options={
-            "idle_timeout": _IDLE,
+            "idle_timeout": idle,
             "max_headers_count": 100,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
@@ -64,9 +74,16 @@ def listener(
             "initial_connection_window_size": 1 << 20,
         },
     )
+    limit = [] if most_connections is None else [_connection_limit(name, most_connections)]
     return {
         "name": name,
         "address": tcp_address(host, port),
-        "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [{"filters": [manager]}],
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER,
+        "socket_options": sockets.of_clients(),
+        "filter_chains": [{"filters": [*limit, manager]}],
     }
+
+
+def _connection_limit(name: str, most: int) -> Json:
+    kind = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
+    return typed("envoy.filters.network.connection_limit", kind, stat_prefix=name, max_connections=most)

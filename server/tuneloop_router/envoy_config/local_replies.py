@@ -14,21 +14,29 @@ _PLAIN = {"error": _TEXT}
 _OPENAI_PATHS = "/v1/"
 _NO_KEY = "a valid API key is needed; send it as Authorization: Bearer KEY, or as x-api-key: KEY"
 _TOO_MANY = "too many requests; Retry-After says when to try again"
+_TOO_LARGE = "the body is too large; send fewer texts in one request"
+_SOON = [{"header": {"key": "retry-after", "value": "1"}}]
+"""Memory is short, or no server is ready: OpenAI's client waits and tries again by itself."""
+_BUSY = "the router cannot take this request now; Retry-After says when to try again"
 _CHALLENGE = [{"header": {"key": "www-authenticate", "value": "Bearer"}}]
 
 
 def local_replies() -> Json:
-    """Return how they look: 401 and 429 by protocol, all others alike."""
+    """Return how they look: 401, 413 and 429 by protocol, all others alike."""
     return {
         "mappers": [
             *_refusal(401, _NO_KEY, kind="invalid_request_error", code="invalid_api_key", headers_to_add=_CHALLENGE),
+            *_refusal(413, _TOO_LARGE, kind="invalid_request_error", code=None),
             *_refusal(429, _TOO_MANY, kind="rate_limit_error", code="rate_limit_exceeded"),
+            # Envoy's own word for a request of HTTP/1.1 that it ends since memory is short
+            {"filter": _has(500), "status_code": 503, "body": {"inline_string": _BUSY}, "headers_to_add": _SOON},
+            {"filter": _has(503), "headers_to_add": _SOON},
         ],
         "body_format": {"json_format": _ERROR},
     }
 
 
-def _refusal(status: int, text: str, *, kind: str, code: str, **fields: object) -> list[Json]:
+def _refusal(status: int, text: str, *, kind: str, code: str | None, **fields: object) -> list[Json]:
     """Return the shapes of a status: OpenAI's, then that of all others. The first that fits is taken."""
     openai = {"error": {"message": _TEXT, "type": kind, "param": None, "code": code}}
     own_path = {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": _OPENAI_PATHS}}}}

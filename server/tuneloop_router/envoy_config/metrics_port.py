@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tuneloop_router.envoy_config.typed import Json
 
 ADMIN_CLUSTER = "admin"
+_MOST_CONNECTIONS = 256
 _PAGES = {"/metrics": "/stats/prometheus", "/readyz": "/ready"}
 
 
@@ -19,9 +20,17 @@ def metrics_port(places: Places) -> Json:
     """Return the listener for probes and metrics."""
     routes = [_page(path, target) for path, target in _PAGES.items()]
     table = {"name": "metrics", "virtual_hosts": virtual_hosts("metrics", routes, places.metrics_hosts)}
-    return listener(
-        "metrics", host=places.host, port=places.metrics_port, routes={"route_config": table}, upload_seconds=10
+    port = listener(
+        "metrics",
+        host=places.host,
+        port=places.metrics_port,
+        routes={"route_config": table},
+        upload_seconds=10,
+        idle="10s",
+        most_connections=_MOST_CONNECTIONS,
     )
+    # clients of the model keep no probe out, however many they are and whatever memory they take
+    return port | {"ignore_global_conn_limit": True, "bypass_overload_manager": True}
 
 
 def _page(path: str, target: str) -> Json:

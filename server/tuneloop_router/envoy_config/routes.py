@@ -18,6 +18,10 @@ ROUTES = "split"
 REVISION_HEADER = "x-tuneloop-revision"
 RETRY_HEADER = "x-tuneloop-retry"
 """A server's answer 503 with this header may be repeated."""
+FEEDBACK_PATH = "/v1/feedback"
+_NOT_BEGUN = ("connect-failure", "refused-stream", "retriable-headers")
+_DIED = "reset"
+"""The server died before the first byte of its answer. A prediction of our own server changes nothing, so it may be made twice."""
 _PROBE_PATHS = ("/healthz", READYZ)
 REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
 """Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
@@ -34,6 +38,7 @@ def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
     """Return the file of routes. Its version is the generation of the split. hosts: the values of Host that are answered; empty: all."""
     own_host = bool(hosts)
     everybody = {"match": {"prefix": "/"}, "route": _action(split, sticky=None, own_host=own_host)}
+    feedback = [] if split.only_once else [_feedback(everybody["route"], split)]
     sticky = [_sticky_route(split, split.sticky, own_host=own_host)] if split.sticky and split.is_divided else []
     probes = _probes(everybody["route"]) if split.limits.api_key else []
     name = f"generation-{split.generation}"  # with an equal body Envoy would keep the old version
@@ -45,7 +50,7 @@ def routes(split: Split, *, hosts: tuple[str, ...] = ()) -> Json:
                 "envoy.config.route.v3.RouteConfiguration",
                 name=ROUTES,
                 virtual_hosts=virtual_hosts(
-                    name, [*probes, *sticky, everybody], hosts, typed_per_filter_config=filters
+                    name, [*probes, *feedback, *sticky, everybody], hosts, typed_per_filter_config=filters
                 ),
                 request_headers_to_remove=[REVISION_HEADER],
                 response_headers_to_remove=[RETRY_HEADER],
@@ -70,6 +75,12 @@ def _probes(action: Json) -> list[Json]:
     ]
 
 
+def _feedback(action: Json, split: Split) -> Json:
+    """Return the route of feedback to our own server, which changes its counts: a server that broke may have counted it. Any revision takes it, so no user sticks."""
+    retries = _retries(split, only_once=True)
+    return {"match": {"path": FEEDBACK_PATH}, "route": action | {"retry_policy": retries}}
+
+
 def _sticky_route(split: Split, sticky: Sticky, *, own_host: bool) -> Json:
     # an empty header would send all who have one to the same revision
     has_value = {
@@ -87,7 +98,7 @@ def _action(split: Split, *, sticky: Sticky | None, own_host: bool) -> Json:
         **_choice(split, sticky=sticky is not None),
         "timeout": "0s",  # a generation may take minutes; what is stuck ends by the idle time-out
         "idle_timeout": f"{split.limits.idle_seconds}s",
-        "retry_policy": _retries(split),
+        "retry_policy": _retries(split, only_once=split.only_once),
     }
     if own_host:
         action["auto_host_rewrite"] = True
@@ -111,11 +122,11 @@ def _choice(split: Split, *, sticky: bool) -> Json:
     return {"weighted_clusters": {"clusters": chosen, **({"use_hash_policy": True} if sticky else {})}}
 
 
-def _retries(split: Split) -> Json:
+def _retries(split: Split, *, only_once: bool) -> Json:
+    """Return what is repeated. only_once: nothing that a server may have begun."""
     policy: Json = {
-        # reset: the server died before the first byte of its answer. A prediction changes nothing, so it may be made twice.
         # Never 5xx: an answer of the model is the business of the roll-out's gates.
-        "retry_on": "connect-failure,refused-stream,reset,retriable-headers",
+        "retry_on": ",".join([*_NOT_BEGUN, *([] if only_once else [_DIED])]),
         "retriable_headers": [{"name": RETRY_HEADER, "present_match": True}],
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.1s"},

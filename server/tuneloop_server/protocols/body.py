@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 from tuneloop_server.errors import RequestError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tuneloop_server.body_memory import BodyShare
-
-MOST_BODY_BYTES = 1024 * 1024
 
 
 async def read_body(request: Request, share: BodyShare) -> bytes:

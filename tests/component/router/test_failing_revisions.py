@@ -63,6 +63,62 @@ def test_a_503_that_may_be_repeated_is_answered_by_stable(stage):
     assert answers.revisions == {"stable": 100}
 
 
+def publish_canary(stage, *, only_once: bool) -> None:
+    """Publish a split by which the canary gets all requests."""
+    split = stage.models.split(generation=next(stage.generations), canary=100, stable=0)
+    split["revisions"][0]["onlyOnce"] = only_once
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+
+
+def counts(stage) -> tuple[int, int]:
+    """Return how many requests the canary and stable have begun."""
+    return stage.models["canary"].last()["count"], stage.models["stable"].last()["count"]
+
+
+@pytest.mark.parametrize(
+    ("path", "only_once", "begun_by_stable", "status"),
+    [
+        pytest.param("/predict", False, 1, 200, id="a prediction of ours changes nothing"),
+        pytest.param("/v1/feedback", False, 0, 503, id="feedback is counted"),
+        pytest.param("/v1/feedback?a=1", False, 0, 503, id="feedback with a query is counted"),
+        pytest.param("/predict", True, 0, 503, id="of another image nobody knows"),
+        pytest.param("/v1/feedback", True, 0, 503, id="of another image neither"),
+    ],
+)
+def test_what_a_server_may_have_begun_is_made_again_only_where_it_changes_nothing(
+    stage, path, only_once, begun_by_stable, status
+):
+    publish_canary(stage, only_once=only_once)
+    before = counts(stage)
+    with stage.models["canary"].answering(0):
+        found = stage.router.send("POST", path, body=b"{}")
+    after = counts(stage)
+    assert (found[0], after[0] - before[0], after[1] - before[1]) == (status, 1, begun_by_stable)
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "canary"  # so that a next failure is its first again
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/feedback"])
+def test_a_503_that_says_that_nothing_was_begun_is_repeated_for_every_server_and_path(stage, path):
+    for only_once in (False, True):
+        publish_canary(stage, only_once=only_once)
+        with stage.models["canary"].answering(503):
+            assert stage.router.send("POST", path, body=b"{}")[1]["x-tuneloop-revision"] == "stable"
+
+
+def test_a_server_that_takes_no_connection_costs_no_request_that_is_made_only_once(stage, mortal):
+    split = stage.models.split(generation=next(stage.generations), stable=0)
+    split["revisions"].insert(0, mortal["mortal"].revision(100) | {"onlyOnce": True})
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    assert stage.router.get()[1]["x-tuneloop-revision"] == "mortal"
+    mortal.process.kill()
+    mortal.process.wait()
+    body = bytes(1 << 20)  # it is held until a server has answered, so that it can be sent again
+    assert stage.router.send("POST", "/predict", body=body)[1]["x-tuneloop-revision"] == "stable"
+    assert stage.models["stable"].last()["bytes"] == len(body)
+
+
 def test_a_503_that_no_revision_can_make_good_reaches_the_client_without_our_header(stage):
     stage.publish(canary=100)
     with stage.models["canary"].answering(503):

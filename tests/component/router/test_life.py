@@ -30,7 +30,8 @@ def write_all(places: Places, split) -> None:
     write_json(places.clusters, clusters(split, version="1"))
     write_json(places.routes, routes(split))
     write_json(places.api_keys, api_keys(["first-key"]))
-    write_json(places.bootstrap, bootstrap("reviews", places, upload_seconds=30, most_connections=100))
+    start = bootstrap("reviews", places, upload_seconds=30, most_connections=100, memory_bytes=512 << 20)
+    write_json(places.bootstrap, start)
 
 
 def test_envoy_finds_the_configuration_valid(tmp_path, envoy):

@@ -17,9 +17,9 @@ from server_process import DEADLINE, Artifact, configuration, running, word_sala
 
 from tuneloop_api.contract.artifact import Int8File, OnnxFiles
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 from tuneloop_api.wire.model import changed
 from tuneloop_server.errors import CannotServe
-from tuneloop_server.protocols.body import MOST_BODY_BYTES
 from tuneloop_server.runtimes import RUNTIMES, runtime_of
 from tuneloop_server.runtimes.onnx_model import load
 from tuneloop_server.runtimes.runtime import Runtime

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from server_process import word_salads
 
-from tuneloop_server.protocols.body import MOST_BODY_BYTES
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 
 PATH = "/v1/embeddings"
 SIZE = 16

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from server_process import DEADLINE, Server, configuration, start_process, wait_for_status, word_salads
 
-from tuneloop_server.protocols.body import MOST_BODY_BYTES
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 
 LABELS = ("negative", "neutral", "positive")
 

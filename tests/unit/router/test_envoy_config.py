@@ -51,7 +51,7 @@ def test_each_revision_is_asked_where_its_servers_say_that_they_are_ready():
 
 
 def test_weights_stand_newest_first_and_stable_last():
-    (action,) = actions(parsed(document(5, 20, 75)))
+    *_, action = actions(parsed(document(5, 20, 75)))
     assert action["weighted_clusters"]["clusters"] == [
         {"name": "reviews/newest/or-stable", "weight": 5},
         {"name": "reviews/middle/or-stable", "weight": 20},
@@ -60,7 +60,7 @@ def test_weights_stand_newest_first_and_stable_last():
 
 
 def test_a_sticky_split_hashes_requests_with_the_header_and_draws_the_others():
-    with_header, without = actions(parsed(document(5, 95, **STICKY)))
+    _, with_header, without = actions(parsed(document(5, 95, **STICKY)))
     assert with_header["hash_policy"][0]["header"]["header_name"] == "x-user"
     assert with_header["weighted_clusters"]["use_hash_policy"] is True
     assert "hash_policy" not in without
@@ -68,12 +68,12 @@ def test_a_sticky_split_hashes_requests_with_the_header_and_draws_the_others():
 
 
 def test_a_salt_is_put_before_the_value():
-    rewrite = actions(parsed(document(5, 95, **STICKY)))[0]["hash_policy"][0]["header"]["regex_rewrite"]
+    rewrite = actions(parsed(document(5, 95, **STICKY)))[1]["hash_policy"][0]["header"]["regex_rewrite"]
     assert rewrite["substitution"] == "a:\\1"
 
 
 def test_one_revision_gets_all_requests_without_a_choice_and_has_no_other_to_try():
-    (action,) = actions(parsed(document(100, **STICKY)))
+    *_, action = actions(parsed(document(100, **STICKY)))
     assert action["cluster"] == "reviews/stable"
     assert "retry_priority" not in action["retry_policy"]
 
@@ -86,6 +86,47 @@ def test_answers_of_a_model_are_never_repeated():
     assert "5xx" not in actions(parsed(FULL))[0]["retry_policy"]["retry_on"]
 
 
+def repeated(split) -> dict[str, set[str]]:
+    """Return what is repeated, by the path or prefix of the route."""
+    found = {}
+    for route in host(split)["routes"]:
+        (where,) = {"path", "prefix"} & route["match"].keys()
+        found[route["match"][where]] = set(route["route"]["retry_policy"]["retry_on"].split(","))
+    return found
+
+
+NOT_BEGUN = {"connect-failure", "refused-stream", "retriable-headers"}
+
+
+def test_feedback_is_repeated_only_where_no_server_can_have_counted_it():
+    assert repeated(parsed(document(100))) == {"/v1/feedback": NOT_BEGUN, "/": NOT_BEGUN | {"reset"}}
+
+
+def test_with_one_server_that_is_not_ours_nothing_is_repeated_that_may_have_begun():
+    split = document(5, 95)
+    split["revisions"][0]["onlyOnce"] = True
+    assert repeated(parsed(split)) == {"/": NOT_BEGUN}
+
+
+def start_of(memory: int) -> dict:
+    places = Places("/run", "::", 8080, 8081)
+    return bootstrap("reviews", places, upload_seconds=30, most_connections=10, memory_bytes=memory)
+
+
+@pytest.mark.parametrize("memory", [192 << 20, 512 << 20, 4 << 30])
+def test_the_heap_leaves_room_below_the_memory_of_the_router(memory):
+    (heap, _) = start_of(memory)["overload_manager"]["resource_monitors"]
+    found = heap["typed_config"]["max_heap_size_bytes"]
+    assert memory / 2 < found < memory - (64 << 20)
+
+
+def test_clients_of_the_model_keep_no_probe_out():
+    front, metrics = start_of(512 << 20)["static_resources"]["listeners"]
+    assert metrics["bypass_overload_manager"]
+    assert metrics["ignore_global_conn_limit"]
+    assert "bypass_overload_manager" not in front
+
+
 def test_every_cluster_that_retries_has_a_retry_budget():
     for name, cluster in by_name(clusters(parsed(FULL), version="1")).items():
         (threshold,) = cluster["circuit_breakers"]["thresholds"]
@@ -93,7 +134,7 @@ def test_every_cluster_that_retries_has_a_retry_budget():
 
 
 def test_keys_and_cookies_are_not_copied():
-    (mirror,) = actions(parsed(FULL))[0]["request_mirror_policies"]
+    (mirror,) = actions(parsed(FULL))[-1]["request_mirror_policies"]
     assert mirror["request_headers_mutations"] == [
         {"remove": "authorization"},
         {"remove": "x-api-key"},
@@ -144,7 +185,8 @@ def test_the_new_address_of_a_revision_wins():
 
 
 def test_the_admin_interface_is_no_port():
-    start = bootstrap("reviews", Places("/run", "::", 8080, 8081), upload_seconds=30, most_connections=10)
+    places = Places("/run", "::", 8080, 8081)
+    start = bootstrap("reviews", places, upload_seconds=30, most_connections=10, memory_bytes=512 << 20)
     assert start["admin"]["address"] == {"pipe": {"path": "/run/admin.sock", "mode": 0o600}}
 
 

@@ -18,8 +18,12 @@ ONE = parsed(document(100))
 CANARY = parsed(FULL)
 THREE = parsed(document(25, 75, 0, generation=13, sticky={"header": "x-user"}))
 FILES = {
-    "bootstrap": lambda: bootstrap("reviews", PLACES, upload_seconds=30, most_connections=10_000),
-    "on-loopback.bootstrap": lambda: bootstrap("reviews", LOCAL, upload_seconds=30, most_connections=10_000),
+    "bootstrap": lambda: bootstrap(
+        "reviews", PLACES, upload_seconds=30, most_connections=10_000, memory_bytes=512 << 20
+    ),
+    "on-loopback.bootstrap": lambda: bootstrap(
+        "reviews", LOCAL, upload_seconds=30, most_connections=10_000, memory_bytes=512 << 20
+    ),
     "on-loopback.routes": lambda: routes(CANARY, hosts=LOCAL.hosts),
     "api-keys": lambda: api_keys(["first-key", "second-key"]),
     "one-revision.clusters": lambda: clusters(ONE, version="1"),

@@ -64,11 +64,19 @@ def test_a_revision_says_where_its_servers_are_ready():
     assert (theirs.health_path, ours.health_path) == ("/health", "/readyz")
 
 
+def test_a_revision_says_whether_its_requests_are_made_once():
+    split = parsed(changed("revisions.0.onlyOnce", True))
+    assert [revision.only_once for revision in split.revisions] == [True, False]
+    assert split.only_once
+    assert not parsed(FULL).only_once
+
+
 OTHERS = changed("revisions.0.healthPath", "/health")
+ONCE = changed("revisions.0.onlyOnce", True)
 
 
 @pytest.mark.parametrize(
-    "split", [FULL, document(100), document(1, 0, 99), OTHERS], ids=["full", "least", "three", "others"]
+    "split", [FULL, document(100), document(1, 0, 99), OTHERS, ONCE], ids=["full", "least", "three", "others", "once"]
 )
 def test_what_is_kept_reads_back_as_the_same(split):
     assert Split.parse(json.dumps(parsed(split).to_json()).encode()) == parsed(split)
@@ -86,6 +94,7 @@ def test_what_is_kept_reads_back_as_the_same(split):
         ("revisions.0.host", "a:80"), ("revisions.0.host", "1.2.3"), ("revisions.0.host", "127.1"), ("revisions.0.host", "0.0.0.0"), ("revisions.0.host", "256.1.1.1"),
         ("revisions.0.host", "a" * 64), ("revisions.0.host", ".".join(["a" * 60] * 5)), ("revisions.0.host", "::1"), ("revisions.0.host", "A.svc"), ("revisions.0.host", 7),
         ("revisions.0.healthPath", "health"), ("revisions.0.healthPath", "/"), ("revisions.0.healthPath", "/a?b"), ("revisions.0.healthPath", "/a b"), ("revisions.0.healthPath", "/a\r\nb"), ("revisions.0.healthPath", 7),
+        ("revisions.0.onlyOnce", "yes"), ("revisions.0.onlyOnce", 1),
         ("revisions.0.port", 0), ("revisions.0.port", 65536), ("revisions.0.port", "8080"), ("revisions.0.port", None),
         ("revisions.0.weight", -1), ("revisions.0.weight", 101), ("revisions.0.weight", 6), ("revisions.0.weight", 5.0), ("revisions.0.weight", True),
         ("sticky", "x-user"), ("sticky.header", "X-User"), ("sticky.header", "authorization"), ("sticky.header", "x-api-key"), ("sticky.header", "host"),

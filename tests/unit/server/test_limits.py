@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 from tuneloop_server.body_memory import MOST_BYTES, SMALL_BYTES
 from tuneloop_server.connections import _KEEP_ALIVE_SECONDS, ConnectionLimits
-from tuneloop_server.protocols.body import MOST_BODY_BYTES
 
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in (Path(__file__).parents[3] / "SECURITY.md").read_text().splitlines()
     if line.startswith("| ")
 ]
-TABLE = {name: server for name, server, _ in ROWS}
+TABLE = {name: server for name, server, *_ in ROWS}
 LIMITS = ConnectionLimits()
 KIB, MIB = 1024, 1024 * 1024
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import METRICS_PORT, SERVER_PORT
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeEndpoints
-from tuneloop_operator.names import SERVER_CONTAINER
+from tuneloop_operator.names import CHECK_CONTAINER, SERVER_CONTAINER
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeploymentSpec
@@ -31,6 +31,8 @@ class ServerEndpoints:
     readiness_path: str = READYZ
     liveness_path: str = HEALTHZ
     metrics_path: str = _METRICS_PAGE
+    is_ours: bool = True
+    """Whether it is our own server, whatever the image's name."""
 
     @property
     def ports(self) -> frozenset[int]:
@@ -51,6 +53,7 @@ def endpoints_of(spec: ModelDeploymentSpec) -> ServerEndpoints:
         readiness_path=readiness,
         liveness_path=given.liveness_path or readiness,
         metrics_path=given.metrics_path or _METRICS_PAGE,
+        is_ours=False,
     )
 
 
@@ -62,5 +65,9 @@ def endpoints_in(deployment: Manifest) -> ServerEndpoints:
     ports = {found.get("name"): found["containerPort"] for found in server.get("ports") or ()}
     probed = (server.get("readinessProbe") or {}).get("httpGet") or {}
     return ServerEndpoints(
-        port=ports.get(HTTP, SERVER_PORT), metrics_port=ports.get(METRICS), readiness_path=probed.get("path", READYZ)
+        port=ports.get(HTTP, SERVER_PORT),
+        metrics_port=ports.get(METRICS),
+        readiness_path=probed.get("path", READYZ),
+        # another image stands behind a check of the artifact, and ours checks it itself
+        is_ours=CHECK_CONTAINER not in {found["name"] for found in pod.get("initContainers") or ()},
     )

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.router import (
+    ROUTER_MEMORY_BYTES,
     ROUTER_METRICS_PORT,
     ROUTER_PORT,
     ROUTER_SETTINGS_PATH,
@@ -39,7 +40,7 @@ _SPARE_SECONDS = 15
 """Between the end of draining and the kill by the kubelet."""
 _START_SECONDS = 60
 _PROBE_SECONDS = 5
-_RESOURCES = {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": f"{ROUTER_MEMORY_BYTES >> 20}Mi"}}
 """Router and Envoy take about 90 MiB at rest; each request in flight takes 52 KiB and its body."""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.router import RoutedRevision, RouterLimits, RouterSplit, ShadowTarget, StickyHeader
-from tuneloop_api.contract.server_config import SERVER_PORT
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES, SERVER_PORT
+from tuneloop_api.wire.model import changed
 from tuneloop_operator.desired.model_deployment.endpoints import READYZ, ServerEndpoints
 from tuneloop_operator.desired.model_deployment.service import endpoints_name
 from tuneloop_operator.names import comparator_name, revision_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tuneloop_api.v1alpha1 import ModelDeployment
     from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
@@ -52,13 +53,14 @@ def router_split(
                 port=port,
                 weight=shares.get(name, 0),
                 health_path=_health_path(endpoints_of(name)),
+                only_once=None if endpoints_of(name).is_ours else True,
             )
             for name in revisions
             for host, port in [address_of(name)]
         ],
         sticky=sticky,
         shadow=_copies(comparator or _service_of_comparator(deployment), percent) if percent else None,
-        limits=limits or RouterLimits(),
+        limits=_fitting(limits or RouterLimits(), map(endpoints_of, revisions)),
     )
 
 
@@ -70,6 +72,11 @@ def _pods_of(deployment: ModelDeployment, endpoints_of: Callable[[str], ServerEn
 def _health_path(endpoints: ServerEndpoints) -> str | None:
     """Return where a router asks whether a server is ready; None for our own, as messages of earlier releases have it."""
     return None if endpoints.readiness_path == READYZ else endpoints.readiness_path
+
+
+def _fitting(limits: RouterLimits, servers: Iterable[ServerEndpoints]) -> RouterLimits:
+    """Return the limits with the largest body that the servers take, where all are ours: routers hold no more of it than that."""
+    return changed(limits, body_bytes=MOST_BODY_BYTES) if all(server.is_ours for server in servers) else limits
 
 
 def _salt(rollout: RolloutStatus) -> str:

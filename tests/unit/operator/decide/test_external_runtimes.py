@@ -11,6 +11,7 @@ from desired_pods import SETTINGS, a_deployment, container_of, pod_in, server
 from operator_harness import OperatorHarness
 from routed_manifests import routed_deployment
 
+from tuneloop_api.contract.server_config import MOST_BODY_BYTES
 from tuneloop_api.v1alpha1 import ModelDeploymentSpec
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.observe.model_deployment import observe, server_pod
@@ -99,6 +100,27 @@ def test_routers_ask_each_revision_at_its_own_port_and_path() -> None:
     split = splits.of("team-a", "reviews")
     assert split is not None
     assert [(found.port, found.health_path) for found in split.revisions] == [(8000, "/v2/health/ready"), (8080, None)]
+
+
+def test_routers_repeat_no_request_that_another_image_may_have_begun() -> None:
+    store = new_store()
+    store.put(routed_deployment(7, r2=5, r1=95))
+    store.put(stored("r2", **CUSTOM))
+    store.put(stored("r1"))
+    split = Splits(store, settings=OperatorSettings).of("team-a", "reviews")
+    assert split is not None
+    assert [found.only_once for found in split.revisions] == [True, None]
+
+
+@pytest.mark.parametrize(("canary", "most"), [({}, MOST_BODY_BYTES), (CUSTOM, None)], ids=["ours", "another image"])
+def test_routers_hold_no_larger_bodies_than_our_own_servers_take(canary: dict[str, Any], most: int | None) -> None:
+    store = new_store()
+    store.put(routed_deployment(7, r2=5, r1=95))
+    store.put(stored("r2", **canary))
+    store.put(stored("r1"))
+    split = Splits(store, settings=OperatorSettings).of("team-a", "reviews")
+    assert split is not None
+    assert split.limits.body_bytes == most
 
 
 def observed(*children: dict[str, Any], **spec: Any) -> ObservedDeployment:

@@ -92,6 +92,12 @@ def test_a_router_takes_the_files_of_its_config_map(tmp_path: Path) -> None:
     assert grace > settings.drain_seconds
 
 
+def test_a_router_keeps_below_the_limit_of_its_pod(tmp_path: Path) -> None:
+    (tmp_path / "router.json").write_text(config_map(rollout(("03ab", 100), stable="03ab"))["data"]["router.json"])
+    limit = pod_in(routers())["containers"][0]["resources"]["limits"]["memory"]
+    assert f"{Settings.read(tmp_path / 'router.json').memory_bytes >> 20}Mi" == limit
+
+
 def test_a_new_split_changes_the_config_map_and_no_pod() -> None:
     found = [config_map(rollout(("7d1f", weight), ("03ab", 100 - weight), stable="03ab")) for weight in (5, 25)]
     digests = [manifest["metadata"]["annotations"] for manifest in found]
