@@ -328,8 +328,13 @@ class ServedRevision(MessageModel):
     """Number of server pods that this revision is to have."""
     ready_replicas: int | None = None
     """Number of its server pods that answer requests."""
+
+
+class StableRevision(ServedRevision):
+    """The revision that answers requests now, and what is wrong with its servers."""
+
     failure: ServingFailure | None = None
-    """Why servers of `stable` do not come up, while another revision is on its way; else `status.failure` says it. Absent in `revisions`."""
+    """Why servers of `stable` do not come up, while another revision is on its way; else `status.failure` says it."""
 
 
 class ModelDeploymentStatus(MessageModel):
@@ -341,7 +346,7 @@ class ModelDeploymentStatus(MessageModel):
     """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
     conditions: Conditions | None = None
     """Aspects of the state, one entry each: Accepted, ModelAvailable, Ready and others. Accepted is False where the spec is refused, and says why."""
-    stable: ServedRevision | None = None
+    stable: StableRevision | None = None
     """The revision that answers requests now: one version of artifact and settings."""
     canary: ServedRevision | None = None
     """The revision that is to take over, with `spec.rollout`."""
