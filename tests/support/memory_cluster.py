@@ -51,6 +51,8 @@ class MemoryCluster:
         self.most_reviews_at_once = 0
         self.events: list[tuple[str, str, str]] = []
         """Uid, reason and message of each Kubernetes Event."""
+        self.named_events: set[tuple[str, str, str, datetime]] = set()
+        """The same, with its time, of those that have a name of their own."""
         self._reviews_now = 0
         self._replica_owners: dict[str, set[tuple[str, str]]] = {}
         """Field managers of the number of pods, by the uid of a Deployment; absent: the operator's applies alone."""
@@ -158,10 +160,22 @@ class MemoryCluster:
         return self.tokens.get(token)
 
     async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+        self,
+        regarding: Manifest,
+        *,
+        kind: str,
+        reason: str,
+        message: str,
+        instance: str,
+        now: datetime,
+        is_named: bool = False,
     ) -> None:
         self._answer()
         metadata = regarding["metadata"]
+        named = (metadata["uid"], reason, message, now)
+        if is_named and named in self.named_events:
+            raise AlreadyExists(reason)
+        self.named_events |= {named} if is_named else set()
         self._wrote("post_event", {"kind": "Event", "metadata": metadata})
         self.events.append((metadata["uid"], reason, message))
 

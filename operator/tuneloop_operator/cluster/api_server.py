@@ -254,12 +254,24 @@ class ApiServer:
         return found
 
     async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+        self,
+        regarding: Manifest,
+        *,
+        kind: str,
+        reason: str,
+        message: str,
+        instance: str,
+        now: datetime,
+        is_named: bool = False,
     ) -> None:
-        """Create an Event about an object. `kind`: Normal or Warning; `instance`: the operator's pod, which reports it."""
-        await self.create(
-            event_manifest(regarding, kind=kind, reason=reason, message=message, instance=instance, now=now)
+        """Create an Event about an object. `kind`: Normal or Warning; `instance`: the operator's pod, which reports it.
+
+        is_named: it is created once, however often it is reported. Raises AlreadyExists if it is there.
+        """
+        event = event_manifest(
+            regarding, kind=kind, reason=reason, message=message, instance=instance, now=now, is_named=is_named
         )
+        await self.create(event)
 
     async def wait_until_ready(self) -> None:
         """Return once the API server answers. Ask again with growing waits, for as long as it takes."""

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from tuneloop_operator.errors import OperatorError
+from tuneloop_operator.errors import AlreadyExists, OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,15 @@ class Poster(Protocol):
     """The request to the API server."""
 
     async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+        self,
+        regarding: Manifest,
+        *,
+        kind: str,
+        reason: str,
+        message: str,
+        instance: str,
+        now: datetime,
+        is_named: bool = False,
     ) -> None:
         """Create an Event about an object."""
 
@@ -64,8 +72,11 @@ class BackgroundEventRecorder:
                     reason=event.reason,
                     message=event.message,
                     instance=self._instance,
-                    now=now,
+                    now=event.at or now,
+                    is_named=event.at is not None,
                 )
+            except AlreadyExists:
+                continue  # an operator that was killed had reported it
             except OperatorError as error:
                 metadata = manifest["metadata"]
                 _LOG.warning(

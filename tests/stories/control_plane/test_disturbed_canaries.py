@@ -156,7 +156,7 @@ class Promotion:
     shares: list[list[tuple[str, int]]]
     """What a router followed, one after the other."""
     promoted: int
-    """How often an Event says so. It is written after the status: an operator that is killed between the two reports nothing."""
+    """How often an Event says so."""
     servers: set[str]
     """Names of the Deployments at the end."""
     log: str
@@ -167,7 +167,7 @@ class Promotion:
         """Return what is not as it was without a kill."""
         found = count_differences(clean.counts, self.counts)
         found += [f"shares {self.shares}, not {clean.shares}"] if self.shares != clean.shares else []
-        found += [f"promoted {self.promoted} times"] if self.promoted > 1 else []
+        found += [f"promoted {self.promoted} times"] if self.promoted != 1 else []
         found += [f"servers {self.servers}"] if self.servers != clean.servers else []
         return found + ([self.log[-2000:]] if "unexpected error" in self.log else [])
 

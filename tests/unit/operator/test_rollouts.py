@@ -345,25 +345,6 @@ def test_the_first_roll_out_knows_what_was_served_before(deployed: Deployed) -> 
     live(story)
 
 
-def test_an_operator_that_is_killed_at_any_write_goes_on(deployed: Deployed) -> None:
-    async def story() -> None:
-        await deployed.create(rollback={"baking": "0s", "window": "1s"})
-        cluster = deployed.harness.cluster
-        for number in range(1, 12):
-            before = set(deployed.revisions)
-            cluster.fail_write = len(cluster.writes) + number // 2
-            await deployed.change(batching={"maxBatchSize": number})
-            await deployed.restart()
-            (new,) = set(deployed.revisions) - before
-            cluster.fail_write = len(cluster.writes) + number // 2
-            await deployed.ready(new, 2)
-            await deployed.restart()
-            assert (deployed.target, deployed.counts[new]) == (new, 2)
-            assert sum(deployed.counts.values()) == 2
-
-    live(story)
-
-
 def test_a_roll_out_in_which_nothing_is_left_to_do_costs_no_call(deployed: Deployed) -> None:
     async def story() -> None:
         await deployed.create()

@@ -16,6 +16,7 @@ from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions
 from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
 from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
+from tuneloop_operator.decide.model_deployment.rollout.recent_events import timed, with_events
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide as decide_rollout
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase
 from tuneloop_operator.decide.model_deployment.rollout.story import story
@@ -83,14 +84,15 @@ def decide(
     found = measured(observed, memory_of(observed), facts.spec, now=now)
     facts = replace(facts, measured=found.measurements)
     following = _with_unknown_command(decide_rollout(found.rollout, facts, now=now), observed)
-    rollout = following.rollout
+    happened = timed(following.events, now=now)
+    rollout = with_events(following.rollout, happened)
     wanted = servers(rollout, facts, now=now)
     counts, owned = known_counts(observed, wanted), owned_by_autoscaler(observed, wanted)
     rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
     rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
     after = shown(rollout_shown)
     status = _if_changed(observed, after)
-    events = (*failure_event(observed.deployment.status, after), *following.events)
+    events = (*failure_event(observed.deployment.status, after), *happened)
     if observed.blocker is not None:
         return Decision(status=status, events=events)
     doomed = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
     from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 
@@ -172,6 +173,8 @@ class Rollout:
     """Oldest first."""
     commands: tuple[str, ...] = ()
     """Tokens of the commands that were carried out, oldest first."""
+    recent_events: tuple[Event, ...] = ()
+    """What people are to be told of the newest decisions, oldest first."""
     why: str = ""
     """What the roll-out waits for, or how the last one ended, as a sentence."""
 
