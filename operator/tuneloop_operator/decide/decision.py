@@ -71,7 +71,7 @@ class Decision:
     status: dict[str, Any] | None = None
     """The whole new status; None: the status stays."""
     progress_only: bool = False
-    """Whether the new status differs in progress alone."""
+    """Whether the new status differs in progress, or in what was counted, alone."""
     delete: tuple[Deletion, ...] = ()
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()

@@ -10,6 +10,7 @@ from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import comparator_objects, surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.counting import counts_alone_differ, seconds_to_wait
 from tuneloop_operator.decide.model_deployment.measured import look_again, measured
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
@@ -105,8 +106,11 @@ def decide(
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
     comparator = comparator_objects(observed, rollout, facts, settings=settings)
+    is_counting = status is not None and counts_alone_differ(_stored_status(observed), status)
+    wait = seconds_to_wait(observed.progress_written, now=now, settings=settings) if is_counting else 0.0
     return Decision(
-        status=status,
+        status=None if wait else status,
+        progress_only=is_counting and not wait,
         delete=doomed,
         # the comparator last: trouble with it must keep nothing back that requests need
         apply=(
@@ -117,7 +121,7 @@ def decide(
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
         scale=scalings(observed, counts, owned=owned, applied=offered),
         events=events,
-        requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
+        requeue_after=_sooner(following.requeue_after, look_again(found.measurements), wait or None),
     )
 
 
@@ -238,11 +242,14 @@ def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
 
 
-def _sooner(first: float | None, second: float | None) -> float | None:
-    return min((wait for wait in (first, second) if wait is not None), default=None)
+def _sooner(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
     new: dict[str, Any] = printable_values(status.to_wire())
-    old = observed.deployment.status.to_wire() if observed.deployment.status else None
-    return None if new == old else new
+    return None if new == _stored_status(observed) else new
+
+
+def _stored_status(observed: ObservedDeployment) -> dict[str, Any] | None:
+    return observed.deployment.status.to_wire() if observed.deployment.status else None
