@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
+from tuneloop_api.v1alpha1.model_deployment.status import ServedRevision
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+    from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.decide.model_deployment.rollout.facts import Facts
     from tuneloop_operator.decide.model_deployment.rollout.rollout import NextRollout

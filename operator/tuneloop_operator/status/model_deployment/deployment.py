@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, StableRevision
+from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase, ModelDeploymentStatus, StableRevision
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, router_name
 from tuneloop_operator.state.conditions import with_condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.model_deployment.spec import (
+from tuneloop_api.v1alpha1.model_deployment.status import (
     DeploymentPhase,
     ModelDeploymentStatus,
     ServedRevision,
