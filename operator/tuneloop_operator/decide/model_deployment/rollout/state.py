@@ -183,3 +183,24 @@ def updated(rollout: Rollout, **fields: Any) -> Rollout:
     """Return the memory with these fields; the same object if none of them changes."""
     differs = any(getattr(rollout, name) != value for name, value in fields.items())
     return replace(rollout, **fields) if differs else rollout
+
+
+def without_canary(rollout: Rollout) -> Rollout:
+    """Return the memory without what belongs to one roll-out."""
+    return replace(
+        rollout,
+        canary="",
+        step=0,
+        started=None,
+        step_started=None,
+        replays=False,
+        outages=0,
+        gate_memories=(),
+        replayed_before=None,
+        approved_steps=(),
+        is_approved=False,
+        is_forced=False,
+        is_skipped=False,
+        ending=None,
+        why="",
+    )
