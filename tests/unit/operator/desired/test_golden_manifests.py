@@ -24,7 +24,7 @@ from golden_specs import (
 )
 
 from tuneloop_api.contract.server_config import METRICS_PORT
-from tuneloop_api.crd.generator import to_yaml
+from tuneloop_api.crd.yaml_text import to_yaml
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
