@@ -129,6 +129,7 @@ class LocalSession:
             require_accepted(manifest, settings=self._settings)
             written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)
             prepare_claims(manifest, written=written, folders=self.node.folders)
+            link_keys(self.node.folders.secret(access.VOLUME), manifest["spec"], os.environ)
         if any(map(has_query, ordered)):
             await self._prometheus.start()
         return [await self._submit(manifest) for manifest in ordered]
@@ -233,7 +234,6 @@ class LocalSession:
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
-        link_keys(self.node.folders.secret(access.VOLUME), os.environ)
         make_feedback_keys(self.node.folders.secret(feedback.VOLUME))
         posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
