@@ -19,7 +19,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(uid: str = "1") -> dict[str, Any]:
-    return {"kind": "FineTuneJob", "metadata": {"namespace": "a", "name": "reviews", "uid": uid}}
+    metadata = {"namespace": "a", "name": "reviews", "uid": uid, "resourceVersion": "1"}
+    return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
 
 
 def posted(*recorded: tuple[float, str, Event], lost: int | None = None) -> list[tuple[str, str, str]]:
