@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tuneloop_operator.settings.operator import OperatorSettings
+
+SETTINGS = OperatorSettings(
+    trainer_image="registry.example/tuneloop-trainer:0.1.0",
+    server_image="registry.example/tuneloop-server:0.1.0",
+    default_claim="models",
+)
 MINIMAL: dict[str, Any] = {
     "model": {"uri": "hf://FacebookAI/roberta-base"},
     "task": "text-classification",

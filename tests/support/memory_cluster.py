@@ -51,6 +51,8 @@ class MemoryCluster:
         self.most_reviews_at_once = 0
         self.events: list[tuple[str, str, str]] = []
         """Uid, reason and message of each Kubernetes Event."""
+        self._event_names: set[str] = set()
+        """Of those that have a name of their own."""
         self._reviews_now = 0
         self._replica_owners: dict[str, set[tuple[str, str]]] = {}
         """Field managers of the number of pods, by the uid of a Deployment; absent: the operator's applies alone."""
@@ -82,6 +84,8 @@ class MemoryCluster:
         self._answer()
         if message := self.refuse.get(manifest["kind"]):
             raise Refused(message)
+        if manifest["kind"] == "Event":
+            return self._reported(manifest)
         if self._key(manifest) in self.objects:
             raise AlreadyExists(manifest["metadata"]["name"])
         return self._wrote("create", self.add(manifest))
@@ -157,14 +161,6 @@ class MemoryCluster:
         self._reviews_now -= 1
         return self.tokens.get(token)
 
-    async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
-    ) -> None:
-        self._answer()
-        metadata = regarding["metadata"]
-        self._wrote("post_event", {"kind": "Event", "metadata": metadata})
-        self.events.append((metadata["uid"], reason, message))
-
     def add(self, manifest: Manifest) -> Manifest:
         """Store a new object, as if anybody had created it."""
         stored = copied(manifest)
@@ -205,6 +201,15 @@ class MemoryCluster:
     def _answer(self) -> None:
         if not self.is_up:
             raise ClusterUnavailable("down")
+
+    def _reported(self, event: Manifest) -> Manifest:
+        name: str | None = event["metadata"].get("name")
+        if name in self._event_names:
+            raise AlreadyExists(name)
+        self._event_names |= {name} if name else set()
+        self._wrote("create", event | {"metadata": event["metadata"] | {"name": event["regarding"]["name"]}})
+        self.events.append((event["regarding"]["uid"], event["reason"], event["note"]))
+        return event
 
     def _owners(self, deployment: Manifest) -> set[tuple[str, str]]:
         return self._replica_owners.setdefault(deployment["metadata"]["uid"], {("tuneloop", "Apply")})

@@ -92,8 +92,9 @@ class OperatorHarness:
         )
 
     async def record(self, manifest: Manifest, event: Event) -> None:
-        """Keep an event, as the operator's `EventRecorder`."""
-        self.events.append(event)
+        """Keep an event, as the operator's `EventRecorder`. One with a time of its own is kept once, as by the API server."""
+        if event.at is None or event not in self.events:
+            self.events.append(event)
 
     def taken(self, *, waited: float) -> None:
         """Count a reconciliation, as one of the operator's `Instruments`."""

@@ -1,22 +1,21 @@
 """Writes the CustomResourceDefinitions in `crds/` from the models: `python -m tuneloop_api.crd [--check] [DIR]`.
 
 The schema is structural, carries no default in `spec` (it would be filled in before the CEL rules run), and forbids unknown fields by being
-complete. Field docstrings become the descriptions that `kubectl explain` shows. The generator needs PyYAML, which programs that run do not.
+complete. Field docstrings become the descriptions that `kubectl explain` shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
+from tuneloop_api.crd.yaml_text import to_yaml
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
 from tuneloop_api.wire.quantities import INT_OR_STRING
 from tuneloop_api.wire.rules import EXAMPLE
@@ -251,30 +250,6 @@ def _rewrite_leaf(node: Json) -> None:
 def _printer_column(column: Column) -> Json:
     shown = {"name": column.name, "type": column.type, "jsonPath": column.path}
     return shown | ({"priority": 1} if column.wide else {})
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text that some parser of YAML could take for something else, such as `2e-4`, `y` or `on`, and uses no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (PyYAML asks for each value)
-        return True
-
-
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*")
-_NOT_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|nan|inf")
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    is_plain = _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
-
-
-_Dumper.add_representer(str, _text)
-
-
-def to_yaml(value: Any) -> str:
-    """Return JSON data as block YAML that kubectl reads as it was meant."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
 
 
 def files() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJob, FineTuneJobSpec
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
-from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
+from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeployment, ModelDeploymentSpec
+from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
 
 GROUP = "tuneloop.dev"
 VERSION = "v1alpha1"

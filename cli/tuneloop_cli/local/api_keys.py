@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FIELD = "spec.access.apiKeySecretRef"
 VARIABLE = "TUNELOOP_API_KEYS_FILE"
+_LINK = "keys"
 
 
 def needs_keys(spec: Mapping[str, Any]) -> bool:
@@ -21,11 +22,11 @@ def needs_keys(spec: Mapping[str, Any]) -> bool:
 
 def unreadable_keys(spec: Mapping[str, Any], environment: Mapping[str, str]) -> list[Refusal]:
     """Return a refusal if a file of keys is needed and named, and cannot be read. That none is named is said with the other variables."""
-    path = environment.get(VARIABLE)
-    if not needs_keys(spec) or path is None:
+    path = _file(spec, environment)
+    if path is None:
         return []
     try:
-        with Path(path).open("rb"):
+        with path.open("rb"):
             return []
     except OSError as error:
         return [
@@ -33,16 +34,37 @@ def unreadable_keys(spec: Mapping[str, Any], environment: Mapping[str, str]) -> 
                 reason="KeysNotReadable",
                 field=FIELD,
                 given=f"{VARIABLE}={path} ({error.strerror})",
-                allowed="on one machine a file that you can read stands for the Secret, with one API key a line",
+                allowed="on one machine a file that you can read stands for the Secret, with one API key a line; a folder has the files of several, as FOLDER/SECRET/KEY",
                 example=f"export {VARIABLE}=~/keys.txt",
             )
         ]
 
 
-def link_keys(folder: Path, environment: Mapping[str, str]) -> None:
-    """Let a folder stand for the volume with the keys: it has the link `keys` to the file that the variable names; without one it is empty."""
+def folder_of(volume: Path, *, secret: str, key: str) -> Path:
+    """Return the folder that stands for the volume with this key of a Secret. volume: the folder of all of them."""
+    return volume / secret / key
+
+
+def link_keys(volume: Path, spec: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Let the folder of a deployment's volume have a link to its file of keys; nothing is done where requests need no key."""
+    path = _file(spec, environment)
+    if path is None:
+        return
+    reference = spec["access"]["apiKeySecretRef"]
+    folder = folder_of(volume, secret=reference["name"], key=reference["key"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    link = folder / "keys"
+    link = folder / _LINK
     link.unlink(missing_ok=True)
-    if path := environment.get(VARIABLE):
-        link.symlink_to(Path(path).absolute())
+    link.symlink_to(path.absolute())
+
+
+def _file(spec: Mapping[str, Any], environment: Mapping[str, str]) -> Path | None:
+    """Return the file that stands for the Secret of a deployment; None if none is needed or named.
+
+    The variable names one file for all deployments, or a folder that has a folder for each Secret with a file for each key.
+    """
+    path = environment.get(VARIABLE)
+    if path is None or not needs_keys(spec):
+        return None
+    reference = spec["access"]["apiKeySecretRef"]
+    return Path(path, reference["name"], reference["key"]) if Path(path).is_dir() else Path(path)

@@ -17,14 +17,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from tuneloop_cli.kinds import RESOURCES
-from tuneloop_cli.local import references
+from tuneloop_cli.local.acceptance import require_accepted
 from tuneloop_cli.local.api_keys import link_keys
 from tuneloop_cli.local.cluster.cluster import key_of
 from tuneloop_cli.local.cluster.object_files import replace_file
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
 from tuneloop_cli.local.door import open_door
-from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.feedback_keys import make_feedback_keys
 from tuneloop_cli.local.folders import prepare_claims
 from tuneloop_cli.local.kinds.kinds import LOCAL_KINDS
@@ -33,8 +31,7 @@ from tuneloop_cli.local.overlay import Hardware
 from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
-from tuneloop_cli.local.query_needs import has_query, missing_for_queries
-from tuneloop_cli.local.router_needs import missing_for_router
+from tuneloop_cli.local.query_needs import has_query
 from tuneloop_cli.local.session_prometheus import SessionPrometheus
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.comparators.client import ComparatorClient
@@ -42,7 +39,6 @@ from tuneloop_operator.comparators.poller import ComparatorPoller
 from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
-from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.model_deployment import access, feedback
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
@@ -56,7 +52,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tuneloop_cli.kinds import CustomKind
     from tuneloop_cli.local.cluster.cluster import EventType
     from tuneloop_operator.cluster import Kind, Manifest
 
@@ -131,9 +126,10 @@ class LocalSession:
         """
         ordered = sorted(manifests, key=lambda manifest: [*LOCAL_KINDS].index(manifest["kind"]))
         for manifest in ordered:
-            _require_accepted(manifest, settings=self._settings)
+            require_accepted(manifest, settings=self._settings)
             written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)
             prepare_claims(manifest, written=written, folders=self.node.folders)
+            link_keys(self.node.folders.secret(access.VOLUME), manifest["spec"], os.environ)
         if any(map(has_query, ordered)):
             await self._prometheus.start()
         return [await self._submit(manifest) for manifest in ordered]
@@ -238,7 +234,6 @@ class LocalSession:
         token = secrets.token_urlsafe(32)
         self.node.folders.secrets.mkdir(mode=0o700, exist_ok=True)
         replace_file(self.node.folders.secrets / "token", token.encode(), mode=0o600)
-        link_keys(self.node.folders.secret(access.VOLUME), os.environ)
         make_feedback_keys(self.node.folders.secret(feedback.VOLUME))
         posts = ProgressServer(
             authenticator=LocalAuthenticator(token),
@@ -277,15 +272,6 @@ class LocalSession:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _require_accepted(manifest: Manifest, *, settings: OperatorSettings) -> None:
-    """Raise NotAccepted with what the operator and this machine refuse, before the command waits for a job that would never run."""
-    kind: CustomKind = manifest["kind"]
-    refused = refusals_of(RESOURCES[kind].from_wire(manifest), settings)
-    missing = [*references.missing(manifest["spec"], os.environ), *missing_for_router(manifest)]
-    if refusals := [*refused, *missing, *missing_for_queries(manifest)]:
-        raise NotAccepted("\n".join(map(str, refusals)))
 
 
 def _settings(*, progress_port: int, router_port: int) -> OperatorSettings:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tuneloop_operator.cluster import readiness
 from tuneloop_operator.cluster.connection import Connection, connection_of, read_configuration
-from tuneloop_operator.cluster.events import event_manifest, events_of, failed_creates_of, mount_failure, newest_message
+from tuneloop_operator.cluster.events import events_of, failed_creates_of, mount_failure, newest_message
 from tuneloop_operator.cluster.field_owners import FIELD_MANAGER, HANDOVER_MANAGER
 from tuneloop_operator.cluster.resources import path_of, resource_of
 from tuneloop_operator.cluster.token_reviews import PATH as REVIEWS
@@ -252,14 +252,6 @@ class ApiServer:
             _LOG.warning("Events in %s cannot be read: %s", namespace, error)
             return []
         return found
-
-    async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
-    ) -> None:
-        """Create an Event about an object. `kind`: Normal or Warning; `instance`: the operator's pod, which reports it."""
-        await self.create(
-            event_manifest(regarding, kind=kind, reason=reason, message=message, instance=instance, now=now)
-        )
 
     async def wait_until_ready(self) -> None:
         """Return once the API server answers. Ask again with growing waits, for as long as it takes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.printable import printable
 from tuneloop_operator.cluster.times import micro_time
 
@@ -21,18 +22,25 @@ _PREFIXES = ("(combined from similar events): ", "Error creating: ")
 _LONGEST_NOTE_BYTES = 1024
 _LONGEST_INSTANCE = 128
 _LONGEST_NAME = 240
-"""The API server appends five characters, and 253 is the limit."""
+"""The API server appends five characters, an Event with a name of its own has 13 more, and 253 is the limit."""
+_NAME_DIGITS = 12
 
 
 def event_manifest(
-    regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
+    regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime, is_named: bool = False
 ) -> dict[str, Any]:
-    """Return an Event about an object. `kind`: Normal or Warning; `instance`: the pod that reports it."""
+    """Return an Event about an object. `kind`: Normal or Warning; `instance`: the pod that reports it.
+
+    is_named: its name follows from the object and from what happened when, so that it is one Event however often it is created.
+    """
     metadata = regarding["metadata"]
+    prefix = metadata["name"][:_LONGEST_NAME]
+    digest = digest_of([metadata["uid"], reason, message, micro_time(now)])[:_NAME_DIGITS]
+    name = {"name": f"{prefix}.{digest}"} if is_named else {"generateName": f"{prefix}-"}
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{metadata['name'][:_LONGEST_NAME]}-", "namespace": metadata["namespace"]},
+        "metadata": name | {"namespace": metadata["namespace"]},
         "eventTime": micro_time(now),
         "type": kind,
         "reason": reason,

@@ -20,6 +20,7 @@ from tuneloop_operator.controller.trim import (
 )
 from tuneloop_operator.decide.fine_tune_job import job as decide_job
 from tuneloop_operator.decide.model_deployment import deployment as decide_deployment
+from tuneloop_operator.decide.model_deployment.rollout import recent_events
 from tuneloop_operator.metrics import fine_tune_job as job_metrics
 from tuneloop_operator.metrics import model_deployment as deployment_metrics
 from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
     from tuneloop_api.wire.model import WireModel
     from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.trim import Trim
-    from tuneloop_operator.decide.decision import Decision
+    from tuneloop_operator.decide.decision import Decision, Event
     from tuneloop_operator.metrics.family import Objects
     from tuneloop_operator.state.observed import Facts
+
+
+def _no_events(_manifest: Manifest, _now: datetime) -> tuple[Event, ...]:
+    return ()
 
 
 def _no_references(_: Manifest) -> tuple[tuple[Kind, str], ...]:
@@ -58,6 +63,8 @@ class Controller:
     """Raises ValidationError if the object does not fit the model."""
     decide: Callable[..., Decision]
     """decide(observed, *, now, settings)."""
+    events_to_report: Callable[[Manifest, datetime], tuple[Event, ...]] = _no_events
+    """Returns the events in a stored status that were perhaps not reported."""
     metrics: Callable[[Objects, datetime], str]
     """Returns the metrics of all objects of the kind, in Prometheus' text format."""
 
@@ -98,6 +105,7 @@ CONTROLLERS: dict[str, Controller] = {
             references=observe_deployment.references_of,
             observe=observe_deployment.observe,
             decide=decide_deployment.decide,
+            events_to_report=recent_events.events_to_report,
             metrics=deployment_metrics.text,
         ),
     )

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from tuneloop_operator.errors import OperatorError
+from tuneloop_operator.cluster.events import event_manifest
+from tuneloop_operator.errors import AlreadyExists, OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,8 @@ _MOST_WAITING = 1000
 class Poster(Protocol):
     """The request to the API server."""
 
-    async def post_event(
-        self, regarding: Manifest, *, kind: str, reason: str, message: str, instance: str, now: datetime
-    ) -> None:
-        """Create an Event about an object."""
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object. Raises AlreadyExists if it is there."""
 
 
 class BackgroundEventRecorder:
@@ -58,14 +57,9 @@ class BackgroundEventRecorder:
         while True:
             manifest, event, now = await self._waiting.get()
             try:
-                await self._cluster.post_event(
-                    manifest,
-                    kind=event.type,
-                    reason=event.reason,
-                    message=event.message,
-                    instance=self._instance,
-                    now=now,
-                )
+                await self._cluster.create(self._manifest_of(event, about=manifest, now=now))
+            except AlreadyExists:
+                continue  # an operator that was killed had reported it
             except OperatorError as error:
                 metadata = manifest["metadata"]
                 _LOG.warning(
@@ -75,6 +69,17 @@ class BackgroundEventRecorder:
                     metadata["name"],
                     error or type(error).__name__,
                 )
+
+    def _manifest_of(self, event: Event, *, about: Manifest, now: datetime) -> Manifest:
+        return event_manifest(
+            about,
+            kind=event.type,
+            reason=event.reason,
+            message=event.message,
+            instance=self._instance,
+            now=event.at or now,
+            is_named=event.at is not None,
+        )
 
     def _is_repeated(self, key: tuple[str, str, str], *, now: datetime) -> bool:
         while self._recorded and now - next(iter(self._recorded.values())) >= _SAME_WITHIN:

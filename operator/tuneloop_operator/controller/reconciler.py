@@ -19,7 +19,7 @@ from tuneloop_operator.names import MANAGED_BY, MANAGER
 from tuneloop_operator.state.observed import Blocker, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tuneloop_operator.cluster import Cluster, Kind, Manifest
     from tuneloop_operator.controller.controllers import Controller
@@ -77,6 +77,8 @@ class Reconciler:
         self._controllers = controllers
         self._progress_written: dict[Key, datetime] = {}
         self._held: dict[Key, _Held] = {}
+        self._reported: set[Key] = set()
+        """Objects whose events, as far as their stored status holds them, were reported by this operator."""
         self._progress_rate = RateLimiter(per_second=settings.progress_writes_per_second)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -92,7 +94,9 @@ class Reconciler:
             if manifest is None:
                 self._held.pop(key, None)
                 self._progress_written.pop(key, None)
+                self._reported.discard(key)
                 return None
+            await self._report_stored_events(key, manifest)
             try:
                 decision = self._decide(key, manifest, facts)
             except Refused as error:
@@ -125,7 +129,7 @@ class Reconciler:
             return None
         decision = self._decide(key, manifest, Facts(blocker=held.blocker))
         await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
-        await self._record_events(key, decision, manifest)
+        await self._record_events(key, decision.events, manifest)
         return (held.until - self._clock()).total_seconds()
 
     def _stored(self, key: Key) -> Manifest | None:
@@ -147,6 +151,8 @@ class Reconciler:
 
     async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Blocker | None:
         """Write; return what blocked it."""
+        if decision.events:
+            self._reported.discard(key)  # an error after the write of the status must not lose them
         try:
             await carry_out(decision, owner=manifest, cluster=self._cluster, store=self._store)
         except Conflict:
@@ -158,11 +164,19 @@ class Reconciler:
             return Blocker(reason="Refused", message=str(error))
         if decision.progress_only:
             self._progress_written[key] = self._clock()
-        await self._record_events(key, decision, manifest)
+        await self._record_events(key, decision.events, manifest)
+        self._reported.add(key)
         return None
 
-    async def _record_events(self, key: Key, decision: Decision, manifest: Manifest) -> None:
-        for event in decision.events:
+    async def _report_stored_events(self, key: Key, manifest: Manifest) -> None:
+        """Report what stands in the status and was perhaps not reported: an operator was killed, or a write failed."""
+        if key not in self._reported:
+            self._reported.add(key)
+            stored = self._controllers[key.kind].events_to_report(manifest, self._clock())
+            await self._record_events(key, stored, manifest)
+
+    async def _record_events(self, key: Key, events: Iterable[Event], manifest: Manifest) -> None:
+        for event in events:
             level = logging.WARNING if event.type == "Warning" else logging.INFO
             _LOG.log(level, "%s %s/%s: %s %s", *key, event.reason, event.message)
             if self._events is not None:

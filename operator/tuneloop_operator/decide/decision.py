@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tuneloop_operator.cluster import Kind, Manifest
 
 
@@ -56,6 +58,8 @@ class Event:
     type: Literal["Normal", "Warning"] = "Normal"
     reason: str
     message: str
+    at: datetime | None = None
+    """When it was decided, of an event that may be reported twice and is to be one; None: whenever it is reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class Decision:
     status: dict[str, Any] | None = None
     """The whole new status; None: the status stays."""
     progress_only: bool = False
-    """Whether the new status differs in progress alone."""
+    """Whether the new status differs in progress, or in what was counted, alone."""
     delete: tuple[Deletion, ...] = ()
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()

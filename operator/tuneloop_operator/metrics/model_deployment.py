@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_LABEL_DELAY
 from tuneloop_api.v1alpha1.model_deployment.gates import MOST_GATES
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import GateVerdict, RolloutPhase, Strategy
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase
+from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.metrics.family import Family, by_phase
 from tuneloop_operator.metrics.rollout_outcomes import EDGES, OUTCOMES

@@ -104,7 +104,7 @@ class OperatorSettings(BaseModel):
     progress_interval_seconds: float = setting(
         10.0, allowed=_SECONDS, example="10", ge=0.1, le=86400, allow_inf_nan=False
     )
-    """Shortest time between two status writes of a job that change only its progress."""
+    """Shortest time between two status writes of a job that change only its progress; twice as long for the counts of a roll-out."""
     progress_writes_per_second: float = setting(
         20.0, allowed="a number from 0.1 to 1000", example="20", ge=0.1, le=1000, allow_inf_nan=False
     )

@@ -163,7 +163,7 @@ class Facts:
     mount_failures: Mapping[str, str] = field(default_factory=dict)
     """By the uid of a pod: why the kubelet cannot mount a volume of it; empty if there is no reason."""
     progress_written: datetime | None = None
-    """When this process last wrote progress to the status."""
+    """When this process last wrote progress, or counts, to the status."""
     blocker: Blocker | None = None
     """What kept the last decision from being carried out."""
 
@@ -228,5 +228,7 @@ class ObservedDeployment:
     """What the comparator last said; None: nothing yet."""
     query_answers: tuple[QueryAnswer, ...] = ()
     """What Prometheus last answered to the queries of gates."""
+    progress_written: datetime | None = None
+    """When this process last wrote to the status what was counted in a step."""
     live: bool = False
     blocker: Blocker | None = None

@@ -18,7 +18,8 @@ from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
-from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServedModel
+from tuneloop_api.v1alpha1.model_deployment.server import Lifecycle
+from tuneloop_api.v1alpha1.model_deployment.spec import ServedModel
 from tuneloop_api.v1alpha1.pod_env import EnvVariable, KeyReference
 from tuneloop_api.v1alpha1.pod_volumes import Volume
 from tuneloop_api.v1alpha1.pods import Toleration

@@ -154,6 +154,19 @@ class RejectedRevision(MessageModel):
     """Digest of the spec that it was rejected under. Under another spec it is offered again."""
 
 
+class RolloutEvent(MessageModel):
+    """An Event about the roll-out."""
+
+    type: Annotated[Literal["Normal", "Warning"], Open("Normal")]
+    """Normal or Warning."""
+    reason: ShortText
+    """What happened, as one word."""
+    message: LongText
+    """The same as a sentence."""
+    time: Time
+    """When it was decided."""
+
+
 class RolloutStatus(MessageModel):
     """Where the roll-out is."""
 
@@ -213,3 +226,5 @@ class RolloutStatus(MessageModel):
     """Revisions that are not offered again by themselves, oldest first."""
     commands: Annotated[list[ShortText] | None, Field(max_length=16)] = None
     """Commands of people that were carried out, oldest first."""
+    recent_events: Annotated[list[RolloutEvent] | None, Field(max_length=8)] = None
+    """The newest Events about the roll-out, oldest first. The next operator reports those that one which was killed did not."""

@@ -1,25 +1,12 @@
-"""ModelDeployment: which model to serve, how, and what is being served."""
+"""ModelDeployment: which model to serve, and how."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import (
-    Conditions,
-    Duration,
-    Image,
-    LongText,
-    Metadata,
-    ModelUri,
-    ObjectReference,
-    ResourceAmounts,
-    ShortText,
-    name_rule,
-    positive_duration,
-)
-from tuneloop_api.v1alpha1.failure import ServingFailure
+from tuneloop_api.v1alpha1.common import Image, Metadata, ModelUri, ObjectReference, name_rule
 from tuneloop_api.v1alpha1.model_deployment.access import Access, ApiKeyReference
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
@@ -27,11 +14,11 @@ from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
-from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
+from tuneloop_api.v1alpha1.model_deployment.server import Batching, Lifecycle, ServerResources
+from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
 from tuneloop_api.v1alpha1.pods import Placement, PodOptions
-from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
-from tuneloop_api.wire.model import MessageModel, Open, SpecModel
+from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
 from tuneloop_api.wire.text_formats import DIGEST, SERVED_REVISION
 
@@ -62,43 +49,6 @@ class ServedModel(SpecModel):
             holds=lambda model: model.uri is not None,
         ),
     )
-
-
-class Batching(SpecModel):
-    """How requests are grouped into forward passes."""
-
-    max_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Number of texts in one forward pass at most, 1 to 1024: more give more texts per second, and take more memory. Default: 16. For example `32`."""
-    max_delay_milliseconds: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Time in milliseconds that a text waits at most for others to join it while the model is idle, 0 to 1000. Default: 5. For example `10`."""
-    max_queue: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Number of texts that may wait, 1 to 65536; what comes beyond it is answered 429 with Retry-After. Default: 256. For example `1024`."""
-
-
-class Lifecycle(SpecModel):
-    """How the server starts and stops."""
-
-    startup: Duration | None = None
-    """Time that a server may take to load its model before it is restarted. Whole numbers with the units d, h, m, s, longer than 0s.
-    Default: 10m; for an artifact of a FineTuneJob of more than 12 GB a second for each 20 MB. For example `30m`."""
-    drain: Duration | None = None
-    """Time that requests in flight get to be answered when a server is asked to stop. Whole numbers with the units d, h, m, s. Default: 45s. For example `2m`."""
-
-    pre_stop: Duration | None = None
-    """Time between the end of a pod and SIGTERM to its server, which still answers: so long may requests come of clients that do not know of the end yet. Whole numbers with the units
-    d, h, m, s, longer than 0s. Applies only to `runtime.type: Custom` and `VLLM`; our own server needs none. Default: 15s. For example `1m`."""
-
-    rules = (positive_duration("startup"), positive_duration("pre_stop"))
-
-
-class ServerResources(PodResources, ResourceAmounts):
-    """CPU, memory and devices of each server pod."""
-
-    gpus: Gpus | None = None
-    """Number of GPUs of each server pod, 0 to 64. Our own server computes on one, with `runtime.engine: torch`; `replicas` take more. With `runtime.type: VLLM` they share the model
-    (`--tensor-parallel-size`). Default: 0, the CPU computes. For example `1`."""
-    gpu_resource: GpuResource | None = None
-    """Name of the extended resource that stands for one GPU: `DOMAIN/NAME`. Default: `nvidia.com/gpu`. For example `amd.com/gpu`."""
 
 
 _IS_EXTERNAL = "(self.?runtime.?type.orValue('Builtin') != 'Builtin')"
@@ -310,57 +260,6 @@ def _has_onnx(spec: ModelDeploymentSpec) -> bool:
 
 def _has_routers(spec: ModelDeploymentSpec) -> bool:
     return spec.rollout is not None and spec.rollout.has_routers
-
-
-DeploymentPhase = Literal["Pending", "Loading", "Ready", "Progressing", "Degraded"]
-
-
-class ServedRevision(MessageModel):
-    """One immutable version of what is served."""
-
-    revision: ShortText
-    """Hash of the artifact and the server's settings; part of its Deployment's name."""
-    digest: ShortText
-    """SHA-256 of the manifest of the artifact, as `sha256:…`."""
-    uri: LongText
-    """Folder of the artifact, as `pvc://CLAIM/PATH`."""
-    replicas: int | None = None
-    """Number of server pods that this revision is to have."""
-    ready_replicas: int | None = None
-    """Number of its server pods that answer requests."""
-    failure: ServingFailure | None = None
-    """Why servers of `stable` do not come up, while another revision is on its way; else `status.failure` says it. Absent in `revisions`."""
-
-
-class ModelDeploymentStatus(MessageModel):
-    """What is being served."""
-
-    observed_generation: int | None = None
-    """The `metadata.generation` that this status was computed from."""
-    phase: Annotated[DeploymentPhase | None, Open(None)] = None
-    """Where the deployment is in its life, as one word for people; programs look at `conditions`."""
-    conditions: Conditions | None = None
-    """Aspects of the state, one entry each: Accepted, ModelAvailable, Ready and others. Accepted is False where the spec is refused, and says why."""
-    stable: ServedRevision | None = None
-    """The revision that answers requests now: one version of artifact and settings."""
-    canary: ServedRevision | None = None
-    """The revision that is to take over, with `spec.rollout`."""
-    revisions: Annotated[list[ServedRevision] | None, Field(max_length=64)] = None
-    """The revisions that have a Deployment, the oldest first, with `spec.rollout`."""
-    rollout: RolloutStatus | None = None
-    """Where its roll-out is, with `spec.rollout`."""
-    failure: ServingFailure | None = None
-    """Why servers of the revision that is on its way do not come up, or of stable if none is: what, where and what to do. Absent while they all answer."""
-    ready: ShortText | None = None
-    """How many of the server pods are ready, for example `1/1`."""
-    replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """Number of server pods that there are, of all revisions, for `kubectl scale` and a HorizontalPodAutoscaler; absent if `spec.replicas` is."""
-    selector: ShortText | None = None
-    """Labels by which a HorizontalPodAutoscaler finds the server pods, as text; absent if `spec.replicas` is."""
-    url: LongText | None = None
-    """Address of the server inside the cluster; in local mode its address on this machine."""
-    resolved: Annotated[dict[str, Any], Field(max_length=64)] | None = None
-    """What the spec left to the administrator: `podDefaults` is what new server pods get from the chart. Of variables it has the names alone; absent if there is nothing."""
 
 
 class ModelDeployment(SpecModel):

@@ -18,8 +18,10 @@ from tuneloop_api.contract.router import ROUTER_SETTINGS_PATH
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
 from tuneloop_api.wire.names import COMPLETION_INDEX
+from tuneloop_cli.local import api_keys
 from tuneloop_cli.local.processes.ports import LOOPBACK
 from tuneloop_cli.local.processes.processes import POD_UID_VARIABLE
+from tuneloop_operator.desired.model_deployment import access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -162,10 +164,18 @@ def _mounts(pod: Manifest, *, folders: Folders, runtime: Path | None) -> tuple[d
         elif "projected" in volume:
             fixed[path] = folders.secrets
         elif "secret" in volume:  # of ours: volumes of users are left out
-            fixed[path] = folders.secret(mount["name"])
+            fixed[path] = _secret(volume, folders)
         else:
             fixed[path] = folders.claim(volume["persistentVolumeClaim"]["claimName"])
     return scratch, fixed
+
+
+def _secret(volume: Manifest, folders: Folders) -> Path:
+    """Return the folder that stands for a Secret: of API keys one for each key, for feedback one for all deployments."""
+    folder, source = folders.secret(volume["name"]), volume["secret"]
+    if volume["name"] != access.VOLUME:
+        return folder
+    return api_keys.folder_of(folder, secret=source["secretName"], key=source["items"][0]["key"])
 
 
 def _file(

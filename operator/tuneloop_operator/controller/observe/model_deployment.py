@@ -44,6 +44,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         routers=store.router_reports(uid),
         query_answers=store.query_answers.of(uid),
         comparison=store.comparison(uid),
+        progress_written=facts.progress_written,
         live=facts.live,
         blocker=facts.blocker,
     )

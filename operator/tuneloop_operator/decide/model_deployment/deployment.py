@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+    from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
     from tuneloop_operator.settings.operator import OperatorSettings

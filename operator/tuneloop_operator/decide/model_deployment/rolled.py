@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.spec import ServedRevision
+from tuneloop_api.v1alpha1.model_deployment.status import ServedRevision
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import comparator_objects, surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.counting import counts_alone_differ, seconds_to_wait
 from tuneloop_operator.decide.model_deployment.measured import look_again, measured
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout.capacity import revisions_to_delete, servers
 from tuneloop_operator.decide.model_deployment.rollout.commands import with_token
 from tuneloop_operator.decide.model_deployment.rollout.facts import count_of, ready_of
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered, written
+from tuneloop_operator.decide.model_deployment.rollout.recent_events import timed, with_events
 from tuneloop_operator.decide.model_deployment.rollout.rollout import decide as decide_rollout
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase
 from tuneloop_operator.decide.model_deployment.rollout.story import story
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+    from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.decide.model_deployment.rollout.facts import Facts
     from tuneloop_operator.decide.model_deployment.rollout.rollout import NextRollout
@@ -83,14 +85,15 @@ def decide(
     found = measured(observed, memory_of(observed), facts.spec, now=now)
     facts = replace(facts, measured=found.measurements)
     following = _with_unknown_command(decide_rollout(found.rollout, facts, now=now), observed)
-    rollout = following.rollout
+    happened = timed(following.events, now=now)
+    rollout = with_events(following.rollout, happened)
     wanted = servers(rollout, facts, now=now)
     counts, owned = known_counts(observed, wanted), owned_by_autoscaler(observed, wanted)
     rollout_shown = _shown_rollout(observed, config, rollout, facts, counts=counts, now=now)
     rollout_shown = replace(rollout_shown, routers=shown_routers(observed, rollout, settings=settings))
     after = shown(rollout_shown)
     status = _if_changed(observed, after)
-    events = (*failure_event(observed.deployment.status, after), *following.events)
+    events = (*failure_event(observed.deployment.status, after), *happened)
     if observed.blocker is not None:
         return Decision(status=status, events=events)
     doomed = (
@@ -103,8 +106,11 @@ def decide(
     if doomed and not observed.live:
         return Decision(needs=LiveChildren())
     comparator = comparator_objects(observed, rollout, facts, settings=settings)
+    is_counting = status is not None and counts_alone_differ(_stored_status(observed), status)
+    wait = seconds_to_wait(observed.progress_written, now=now, settings=settings) if is_counting else 0.0
     return Decision(
-        status=status,
+        status=None if wait else status,
+        progress_only=is_counting and not wait,
         delete=doomed,
         # the comparator last: trouble with it must keep nothing back that requests need
         apply=(
@@ -115,7 +121,7 @@ def decide(
         create=(*_config_maps(observed, config, counts), *_not_there(observed, comparator.create)),
         scale=scalings(observed, counts, owned=owned, applied=offered),
         events=events,
-        requeue_after=_sooner(following.requeue_after, look_again(found.measurements)),
+        requeue_after=_sooner(following.requeue_after, look_again(found.measurements), wait or None),
     )
 
 
@@ -236,11 +242,14 @@ def _stored(observed: ObservedDeployment, manifest: Manifest) -> Manifest | None
     return observed.present.get((manifest["kind"], manifest["metadata"]["name"]))
 
 
-def _sooner(first: float | None, second: float | None) -> float | None:
-    return min((wait for wait in (first, second) if wait is not None), default=None)
+def _sooner(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _if_changed(observed: ObservedDeployment, status: ModelDeploymentStatus) -> dict[str, Any] | None:
     new: dict[str, Any] = printable_values(status.to_wire())
-    old = observed.deployment.status.to_wire() if observed.deployment.status else None
-    return None if new == old else new
+    return None if new == _stored_status(observed) else new
+
+
+def _stored_status(observed: ObservedDeployment) -> dict[str, Any] | None:
+    return observed.deployment.status.to_wire() if observed.deployment.status else None

@@ -15,7 +15,7 @@ from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+    from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
     from tuneloop_operator.decide.model_deployment.trouble import Trouble
     from tuneloop_operator.state.observed import ObservedDeployment
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.server_config import SERVER_CONFIG_PATH
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
-from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServerResources
+from tuneloop_api.v1alpha1.model_deployment.server import Lifecycle, ServerResources
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.uris import claim_path
 from tuneloop_operator.desired.common.environment import environment

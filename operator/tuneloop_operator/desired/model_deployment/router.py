@@ -14,7 +14,7 @@ from tuneloop_api.contract.router import (
     RouterSettings,
     split_path,
 )
-from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle
+from tuneloop_api.v1alpha1.model_deployment.server import Lifecycle
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.names import token_audience

@@ -15,7 +15,7 @@ from tuneloop_api.contract.server_config import (
     revision_of,
 )
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
-from tuneloop_api.v1alpha1.model_deployment.spec import Lifecycle, ServerResources
+from tuneloop_api.v1alpha1.model_deployment.server import Lifecycle, ServerResources
 from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed

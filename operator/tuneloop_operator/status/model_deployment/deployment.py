@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
+from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase, ModelDeploymentStatus, StableRevision
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, router_name
 from tuneloop_operator.state.conditions import with_condition
@@ -188,7 +188,7 @@ def _no_failures(status: ModelDeploymentStatus) -> dict[str, Any]:
     return {"failure": None, "stable": changed(status.stable, failure=None) if status.stable else None}
 
 
-def _other(status: ModelDeploymentStatus, serving: Serving) -> ServedRevision | None:
+def _other(status: ModelDeploymentStatus, serving: Serving) -> StableRevision | None:
     """Return the stable revision, where it is another one."""
     return changed(status.stable, failure=serving.stable_failure) if status.stable else None
 
@@ -197,8 +197,8 @@ def _is_stable(status: ModelDeploymentStatus, serving: Serving) -> bool:
     return status.stable is not None and status.stable.revision == serving.revision
 
 
-def _revision(serving: Serving) -> ServedRevision:
-    return ServedRevision(
+def _revision(serving: Serving) -> StableRevision:
+    return StableRevision(
         revision=serving.revision,
         digest=serving.digest or "",
         uri=serving.uri,
@@ -207,7 +207,7 @@ def _revision(serving: Serving) -> ServedRevision:
     )
 
 
-def _phase(observed: ObservedDeployment, serving: Serving, stable: ServedRevision | None) -> DeploymentPhase:
+def _phase(observed: ObservedDeployment, serving: Serving, stable: StableRevision | None) -> DeploymentPhase:
     if stable is None:
         return "Loading"
     if stable.revision != serving.revision:

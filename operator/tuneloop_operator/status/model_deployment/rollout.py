@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus, ServedRevision
+from tuneloop_api.v1alpha1.model_deployment.status import (
+    DeploymentPhase,
+    ModelDeploymentStatus,
+    ServedRevision,
+    StableRevision,
+)
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.state.conditions import with_condition
 from tuneloop_operator.status.blockers import with_blocker
@@ -106,16 +111,19 @@ def with_rollout(status: ModelDeploymentStatus, found: ShownRollout) -> ModelDep
     """Return the status with the revisions and the memory of the roll-out."""
     stable = found.revision(found.memory.stable)
     ready, wanted = (stable.ready_replicas or 0, stable.replicas or 0) if stable else (0, 0)
-    shown_stable = changed(stable, failure=found.stable_failure) if stable and found.memory.has_served else None
     return changed(
         status,
-        stable=shown_stable,
+        stable=_stable(stable, found.stable_failure) if stable and found.memory.has_served else None,
         canary=found.revision(found.memory.canary),
         revisions=list(found.revisions),
         rollout=found.memory,
         failure=found.failure,
         ready=f"{ready}/{wanted}",
     )
+
+
+def _stable(revision: ServedRevision, failure: ServingFailure | None) -> StableRevision:
+    return StableRevision(**dict(revision), failure=failure)
 
 
 def _with_readiness(

@@ -10,6 +10,7 @@ from api_server_stories import Manifest, config_map, fine_tune_job, run_story, s
 from cluster.control_plane import ControlPlane
 
 from tuneloop_operator.cluster.api_server import ApiServer, Call
+from tuneloop_operator.cluster.events import event_manifest
 from tuneloop_operator.controller.controllers import TRIMS
 from tuneloop_operator.controller.store import trimmed
 from tuneloop_operator.errors import AlreadyExists, Conflict, NotLeading
@@ -135,23 +136,34 @@ def test_a_deleted_object_takes_its_dependents_along(control_plane: ControlPlane
     run_story(control_plane, story)
 
 
+def event_about(job: dict[str, Any], *, reason: str, message: str, **fields: Any) -> dict[str, Any]:
+    given = {"kind": "Warning", "instance": "tuneloop-operator-0", "now": datetime.now(UTC)} | fields
+    return event_manifest(trimmed(job, trims=TRIMS), reason=reason, message=message, **given)
+
+
 def test_an_event_is_shown_with_the_object(custom_resources: ControlPlane, namespace: str) -> None:
     async def story(server: ApiServer) -> None:
         job = await server.create(fine_tune_job(namespace))
         for _ in range(2):
-            await server.post_event(
-                trimmed(job, trims=TRIMS),
-                kind="Warning",
-                reason="Restarted",
-                message="lost a node " * 200,
-                instance="tuneloop-operator-0",
-                now=datetime.now(UTC),
-            )
+            await server.create(event_about(job, reason="Restarted", message="lost a node " * 200))
 
     run_story(custom_resources, story)
     shown = custom_resources.kubectl("describe", "finetunejob", "reviews", "-n", namespace).stdout
     assert shown.count("Restarted") == 2
     assert "lost a node" in shown
+
+
+def test_an_event_that_two_operators_report_is_one(custom_resources: ControlPlane, namespace: str) -> None:
+    async def story(server: ApiServer) -> None:
+        job = await server.create(fine_tune_job(namespace))
+        event = event_about(job, reason="Promoted", message="7d1f gets all requests", is_named=True)
+        await server.create(event)
+        with pytest.raises(AlreadyExists):
+            await server.create(event | {"reportingInstance": "tuneloop-operator-1"})
+
+    run_story(custom_resources, story)
+    shown = custom_resources.kubectl("describe", "finetunejob", "reviews", "-n", namespace).stdout
+    assert shown.count("7d1f gets all requests") == 1
 
 
 def test_who_does_not_lead_writes_nothing_but_leases(control_plane: ControlPlane, namespace: str) -> None:

@@ -155,9 +155,9 @@ def test_a_comparator_alone_connects_to_services():
     assert service_hosts_of(maps[1:]) == set()
 
 
-def router_json():
+def router_json(example="routed"):
     """Return the router's pod and its ConfigMap, as the operator writes them."""
-    golden = Path(__file__).parents[3] / "golden/operator/routed.yaml"
+    golden = Path(__file__).parents[3] / "golden/operator" / f"{example}.yaml"
     found = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(golden.read_text())}
     return found["Deployment"]["spec"]["template"]["spec"], found["ConfigMap"]["data"]
 
@@ -184,6 +184,14 @@ def test_a_router_finds_its_files_on_this_machine_and_listens_on_loopback():
         "quietSeconds": 0,
     }
     assert read(made, "split.json") == json.loads(data["split.json"])
+
+
+def test_a_router_reads_the_keys_of_its_own_secret():
+    spec, data = router_json("limited-access")
+    spec["volumes"][0]["configMap"]["name"] = "settings"
+    made = plan(pod() | {"spec": spec}, data=data, ports={"http": 8000, "metrics": 8001}, runtime=Path("/run/a"))
+    keys = "/folder/secret-volumes/api-keys/reviews-clients/api-keys/keys"
+    assert read(made, "router.json")["apiKeysPath"] == keys
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,26 @@ def test_the_note_of_an_event_cannot_steer_a_terminal() -> None:
     assert len(made["note"].encode()) <= 1024
 
 
+def name_of(
+    *, uid: str = "u", reason: str = "Promoted", message: str = "7d1f gets all requests", second: int = 0
+) -> str:
+    metadata = {"name": "r" * 300, "namespace": "default", "uid": uid, "resourceVersion": "1"}
+    regarding = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+    now = datetime(2026, 1, 1, second=second, tzinfo=UTC)
+    made = event_manifest(
+        regarding, kind="Normal", reason=reason, message=message, instance="operator", now=now, is_named=True
+    )
+    name: str = made["metadata"]["name"]
+    return name
+
+
+def test_an_event_that_is_reported_twice_has_one_name() -> None:
+    others = {name_of(uid="v"), name_of(reason="Held"), name_of(message="03ab"), name_of(second=1)}
+    assert name_of() == name_of()
+    assert len(others - {name_of()}) == 4
+    assert len(name_of()) <= 253
+
+
 def test_events_are_searched_by_object_and_reason() -> None:
     assert failed_creates_of("u") == "regarding.uid=u,reason=FailedCreate"
     assert events_of("u") == "regarding.uid=u"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from log_records import messages_of
 from memory_cluster import MemoryCluster
 from operator_harness import OperatorHarness
 
@@ -18,7 +19,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def job(uid: str = "1") -> dict[str, Any]:
-    return {"kind": "FineTuneJob", "metadata": {"namespace": "a", "name": "reviews", "uid": uid}}
+    metadata = {"namespace": "a", "name": "reviews", "uid": uid, "resourceVersion": "1"}
+    return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
 
 
 def posted(*recorded: tuple[float, str, Event], lost: int | None = None) -> list[tuple[str, str, str]]:
@@ -55,6 +57,13 @@ STARTED = Event(reason="Started", message="prepare")
 )
 def test_an_event_is_posted_once(second: tuple[float, str, Event], times: int) -> None:
     assert len(posted((0.0, "1", STARTED), second)) == times
+
+
+def test_an_event_that_another_operator_has_posted_is_no_trouble() -> None:
+    decided = Event(reason="Promoted", message="7d1f", at=START)
+    with messages_of("tuneloop_operator") as messages:
+        assert len(posted((0.0, "1", decided), (20.0, "1", decided))) == 1
+    assert messages == []
 
 
 def test_an_event_that_cannot_be_posted_does_not_delay_the_next() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tuneloop_api.v1alpha1 import ModelDeployment
-from tuneloop_api.v1alpha1.model_deployment.spec import ModelDeploymentStatus
+from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
 from tuneloop_operator.decide.decision import Decision, LiveChildren
 from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.settings.operator import OperatorSettings

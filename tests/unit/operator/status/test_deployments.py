@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stored_conditions import condition
 
+from tuneloop_api.crd.generator import RESOURCES, root_schema
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_api.v1alpha1.failure import ServingFailure
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -181,6 +182,12 @@ def test_the_scale_counts_the_pods_of_all_revisions() -> None:
     begun = {("Deployment", "api-next"): {}, ("Service", "api"): {"status": {"loadBalancer": {}}}}
     found = observed(spec={"replicas": 3}, present=servers | begun)
     assert shown(found, serving(), now=NOW, settings=SETTINGS).replicas == 5
+
+
+def test_of_the_revisions_stable_alone_has_a_failure_of_its_own() -> None:
+    status = root_schema(RESOURCES[1])["properties"]["status"]["properties"]
+    revisions = {"stable": status["stable"], "canary": status["canary"], "revisions": status["revisions"]["items"]}
+    assert [name for name, node in revisions.items() if "failure" in node["properties"]] == ["stable"]
 
 
 def test_a_failure_stands_once_and_goes_where_no_servers_are_looked_at() -> None:

@@ -26,7 +26,7 @@ from tool_objects import (
 )
 
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, JobPhase
-from tuneloop_api.v1alpha1.model_deployment.spec import DeploymentPhase, ModelDeploymentStatus
+from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase, ModelDeploymentStatus
 from tuneloop_operator.decide.fine_tune_job.job import decide
 from tuneloop_operator.status.fine_tune_job.job import shown
 

@@ -14,7 +14,7 @@ from tuneloop_operator.decide.model_deployment.rollout.facts import Action, targ
 from tuneloop_operator.decide.model_deployment.rollout.in_force import refusing_routers, renewed
 from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason
 from tuneloop_operator.decide.model_deployment.rollout.strategies import steps_of
-from tuneloop_operator.decide.model_deployment.rollout.transitions import reverting, rolling_back
+from tuneloop_operator.decide.model_deployment.rollout.ways_back import reverting, rolling_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,7 @@ from tuneloop_operator.decide.model_deployment.rollout.gate_records import (
     written_gate,
     written_gate_memory,
 )
+from tuneloop_operator.decide.model_deployment.rollout.recent_events import read_event, written_event
 from tuneloop_operator.decide.model_deployment.rollout.state import (
     Ending,
     Phase,
@@ -71,6 +72,7 @@ def written(rollout: Rollout) -> RolloutStatus:
         ending=_ending(rollout.ending) if rollout.ending else None,
         rejected=[*map(_rejection, rollout.rejected)] or None,
         commands=[*rollout.commands] or None,
+        recent_events=[*map(written_event, rollout.recent_events)] or None,
     )
 
 
@@ -103,6 +105,7 @@ def remembered(status: RolloutStatus) -> Rollout:
         ending=_read_ending(status.ending) if status.ending else None,
         rejected=tuple(map(_read_rejection, status.rejected or ())),
         commands=tuple(status.commands or ()),
+        recent_events=tuple(map(read_event, status.recent_events or ())),
         why=status.message or "",
     )
 

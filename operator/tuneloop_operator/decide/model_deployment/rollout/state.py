@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_operator.decide.decision import Event
     from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
     from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 
@@ -172,6 +173,8 @@ class Rollout:
     """Oldest first."""
     commands: tuple[str, ...] = ()
     """Tokens of the commands that were carried out, oldest first."""
+    recent_events: tuple[Event, ...] = ()
+    """What people are to be told of the newest decisions, oldest first."""
     why: str = ""
     """What the roll-out waits for, or how the last one ended, as a sentence."""
 
@@ -180,3 +183,24 @@ def updated(rollout: Rollout, **fields: Any) -> Rollout:
     """Return the memory with these fields; the same object if none of them changes."""
     differs = any(getattr(rollout, name) != value for name, value in fields.items())
     return replace(rollout, **fields) if differs else rollout
+
+
+def without_canary(rollout: Rollout) -> Rollout:
+    """Return the memory without what belongs to one roll-out."""
+    return replace(
+        rollout,
+        canary="",
+        step=0,
+        started=None,
+        step_started=None,
+        replays=False,
+        outages=0,
+        gate_memories=(),
+        replayed_before=None,
+        approved_steps=(),
+        is_approved=False,
+        is_forced=False,
+        is_skipped=False,
+        ending=None,
+        why="",
+    )

@@ -24,6 +24,7 @@ from tuneloop_api.v1alpha1.model_deployment.rollout_status import (
     RolloutStatus,
 )
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import Strategy as StrategyWord
+from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import GateMemory
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 from tuneloop_operator.decide.model_deployment.rollout.gate_records import read_gate_memory, written_gate_memory
@@ -110,6 +111,7 @@ FULL = Rollout(
         ),
     ),
     commands=("retry-1",),
+    recent_events=(Event(type="Warning", reason="RollingBack", message="gate errors failed", at=NOW),),
     why="gate errors failed",
 )
 """A memory in which every field is set."""
