@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import foreign_server
 from cluster.development import PACKAGES
 from images import archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from required import skip_or_fail
 
 NAME = "registry.example/hf-serve:0.1.0"
 _FOLDER = "opt/hf-serve"
 _LAUNCHER = b"#!/usr/bin/env python3\nfrom hf_serve.cli import main\n\nmain()\n"
+_LIBRARY = "libmagic.so.1"
+"""hf-serve loads it as it starts; image and machine are Debian's."""
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": f"/{_FOLDER}:{PACKAGES}"}
 
 
@@ -47,8 +48,17 @@ def _layer() -> bytes:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as files:
         files.add(foreign_server.program(), arcname=_FOLDER)
+        library = _library()
+        files.add(library.resolve(), arcname=str(library).lstrip("/"))
         _add(files, "usr/local/bin/hf-serve", _LAUNCHER, mode=0o755)
     return layer.getvalue()
+
+
+def _library() -> Path:
+    """Return the path of the library on this machine, where programs of the image look for it, too."""
+    folders = (Path("/usr/lib") / f"{platform.machine()}-linux-gnu", Path("/usr/lib64"), Path("/usr/lib"))
+    found = [folder / _LIBRARY for folder in folders if (folder / _LIBRARY).exists()]
+    return found[0] if found else skip_or_fail(f"this machine has no {_LIBRARY}, which hf-serve needs")
 
 
 def _manifest(source: tarfile.TarFile) -> dict[str, str]:
