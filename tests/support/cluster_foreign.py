@@ -52,21 +52,13 @@ print(json.dumps({
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What a person sees."""
-
-    status: Object
-    columns: list[str]
-    """Of `kubectl get mdep`, after the name."""
-    described: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Foreign:
     """What was observed."""
 
-    damaged: Shown
-    without_secret: Shown
+    refused: Object
+    """The status while the artifact was damaged and the Secret was not there."""
+    described: str
+    """What `kubectl describe` printed then."""
     server: Object
     """The pod, once it was ready."""
     inside: Object
@@ -102,14 +94,13 @@ def foreign(stage: Stage) -> Foreign:
     stage.release.cluster.load_image(archive)
     whole = write_damaged(stage, folder)
     tenant.apply(deployment(), stranger())
-    damaged = until_shown(tenant, lambda: status(tenant).get("failure"), what="a damaged artifact that is refused")
-    (folder / "model/model.safetensors").write_bytes(whole)
-    without_secret = until_shown(
-        tenant,
-        lambda: status(tenant).get("ready") == "1/1" and _SECRET in message(tenant),
-        what="a server, and a router that waits for its Secret",
+    tenant.until(
+        lambda: status(tenant).get("failure") and _SECRET in message(tenant),
+        what="a damaged artifact that is refused, and a router that waits for its Secret",
     )
-    tenant.apply(secret(_FIRST))
+    refused, described = status(tenant), tenant.kubectl("describe", "mdep", "reviews")
+    tenant.apply(secret(_FIRST))  # soon: a kubelet that did not find it waits longer after each look
+    (folder / "model/model.safetensors").write_bytes(whole)
     tenant.until(lambda: status(tenant).get("phase") == "Ready", what="a served model")
     (server,), address = tenant.pods(_SERVERS), service(tenant)
     observed: dict[str, Any] = {
@@ -120,7 +111,7 @@ def foreign(stage: Stage) -> Foreign:
     }
     observed |= with_another_key(tenant, address)
     observed |= {"second": answers(address), "pods_afterwards": pods(tenant)}
-    return Foreign(damaged=damaged, without_secret=without_secret, **observed, **ended(tenant, address, server))
+    return Foreign(refused=refused, described=described, **observed, **ended(tenant, address, server))
 
 
 # ---- what is applied --------------------------------------------------------------------------------------------------------------------
@@ -196,15 +187,6 @@ def message(tenant: Tenant) -> str:
     """Return what the condition Ready says."""
     found = status(tenant).get("conditions", ())
     return next((str(condition["message"]) for condition in found if condition["type"] == "Ready"), "")
-
-
-def until_shown(tenant: Tenant, condition: Any, *, what: str) -> Shown:
-    tenant.until(condition, what=what)
-    return Shown(
-        status=status(tenant),
-        columns=tenant.kubectl("get", "mdep", "reviews").splitlines()[1].split()[1:],
-        described=tenant.kubectl("describe", "mdep", "reviews"),
-    )
 
 
 def service(tenant: Tenant) -> str:

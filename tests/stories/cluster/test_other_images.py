@@ -15,11 +15,11 @@ from stories_at_once import of_story
 
 @of_story(foreign)
 def test_a_damaged_artifact_is_refused_before_the_image_starts_and_a_person_sees_why(found: Foreign) -> None:
-    failure = found.damaged.status["failure"]
+    failure = found.refused["failure"]
     assert (failure["class"], failure["exitCode"]) == ("DigestMismatch", 74)
     assert "model/model.safetensors: found SHA-256" in failure["message"]
-    assert failure["message"] in found.damaged.described
-    conditions = {condition["type"]: condition["reason"] for condition in found.damaged.status["conditions"]}
+    assert failure["message"] in found.described
+    conditions = {condition["type"]: condition["reason"] for condition in found.refused["conditions"]}
     assert conditions["ModelAvailable"] == "DigestMismatch"
 
 
@@ -62,9 +62,9 @@ def test_what_is_under_way_is_answered_when_the_deployment_is_deleted(found: For
 
 @of_story(foreign)
 def test_nobody_is_let_in_before_the_secret_is_there_and_it_is_named(found: Foreign) -> None:
-    (ready,) = [condition for condition in found.without_secret.status["conditions"] if condition["type"] == "Ready"]
+    (ready,) = [condition for condition in found.refused["conditions"] if condition["type"] == "Ready"]
     assert (ready["status"], ready["reason"]) == ("False", "RoutersNotReady")
-    assert 'secret "clients" not found' in ready["message"]
+    assert "Secret clients with key api-keys is needed" in ready["message"]
 
 
 @of_story(foreign)
