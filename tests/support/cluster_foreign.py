@@ -105,7 +105,7 @@ def foreign(stage: Stage) -> Foreign:
     (server,), address = tenant.pods(_SERVERS), service(tenant)
     observed: dict[str, Any] = {
         "server": server,
-        "inside": json.loads(tenant.kubectl("exec", server["metadata"]["name"], "--", "python3", "-c", _LOOK_INSIDE)),
+        "inside": look_inside(tenant, server),
         "first": answers(address),
         "pods": pods(tenant),
     }
@@ -187,6 +187,15 @@ def message(tenant: Tenant) -> str:
     """Return what the condition Ready says."""
     found = status(tenant).get("conditions", ())
     return next((str(condition["message"]) for condition in found if condition["type"] == "Ready"), "")
+
+
+def look_inside(tenant: Tenant, server: Object) -> Object:
+    """Return what a program in the container of the server finds."""
+    words = ("exec", server["metadata"]["name"], "-n", tenant.namespace, "--", "python3", "-c", _LOOK_INSIDE)
+    done = tenant.release.cluster.kubectl(*words)
+    assert done.returncode == 0, done.stderr
+    found: Object = json.loads(done.stdout)
+    return found
 
 
 def service(tenant: Tenant) -> str:
