@@ -64,9 +64,9 @@ _WATCHED = (
     *("sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary", "another-image"),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
-_AT_ONCE = 4
+_AT_ONCE = 3
 """Stories that mostly wait leave room for others; each pod that imports torch fills one of two cores for ten seconds."""
-_LONG_STORIES = ("rolled_out", "foreign", "pulled_job", "test_a_proxy_that_never_ends_keeps_no_stage_from_ending")
+_LONG_STORIES = ("rolled_out", "pulled_job", "test_a_proxy_that_never_ends_keeps_no_stage_from_ending", "foreign")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
