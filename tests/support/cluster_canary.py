@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bad_revisions import change_nothing_that_counts, swap_classes, write_changed, write_golden_set, write_good
-from cluster_release import OWNER
+from cluster_canary_deployment import (
+    address,
+    deployment,
+    following,
+    rollout,
+    routers,
+    status,
+    write_artifacts,
+)
+from cluster_feedback import FeedbackOfTwo, counted, feedback_of_two, label, secret, token
+from enforced_policies import enforced, reaches
 from request_load import ask, requests_of
-from tiny_models import sentences
-from workspace import CLAIM, deployment_manifest
 
 if TYPE_CHECKING:
     from cluster_release import Object, Tenant
@@ -20,17 +26,9 @@ if TYPE_CHECKING:
     from request_load import Load
 
 NAMESPACE = "canary"
-WEIGHT = 50
 MEMORY = "96Mi"
 """Enough for Python and not for torch."""
 USERS = [f"user-{number}" for number in range(16)]
-GATES = [
-    {"name": "errors", "metric": "Errors", "margin": 0.15},
-    {"name": "agreement", "metric": "Agreement", "margin": 0.3},
-    {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.15},
-]
-_GOLDEN_ROWS = 250
-_ROUTERS = "tuneloop.dev/component=router"
 _COMPARATOR = "tuneloop.dev/component=comparator"
 
 
@@ -59,6 +57,14 @@ class Promoted:
     """After one was deleted."""
     evictions: list[int]
     """Status of the answers when two servers of stable are evicted at once."""
+    reached: dict[str, bool]
+    """Who reached the comparator while its policy was enforced."""
+    feedback: FeedbackOfTwo
+    """Of stable, before the canary was offered."""
+    late: Object
+    """What the Service answered to a token of a revision whose servers were gone by then."""
+    late_counts: int
+    """Labels for predictions of that revision in the metrics of the new servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +100,7 @@ def rolled_out(stage: Stage) -> RolledOut:
     """Run the three, one after another."""
     tenant = stage.release.in_namespace(NAMESPACE)
     write_artifacts(stage)
-    tenant.apply(deployment("first"))
+    tenant.apply(secret(), deployment("first"))
     tenant.until(lambda: status(tenant).get("phase") == "Ready", what="a served model")
     with requests_of(address(tenant)) as load:
         good = promoted(tenant, load, "second")
@@ -106,80 +112,6 @@ def rolled_out(stage: Stage) -> RolledOut:
     )
 
 
-# ---- the deployment ---------------------------------------------------------------------------------------------------------------------
-
-
-def deployment(artifact: str, **spec: Any) -> Object:
-    """Return the deployment of two servers."""
-    return deployment_manifest(
-        model={"uri": f"pvc://{CLAIM}/canary/{artifact}"},
-        replicas=2,
-        env=[{"name": "OMP_NUM_THREADS", "value": "1"}],
-        rollout={
-            "strategy": "Canary",
-            "steps": [{"weight": WEIGHT, "minRequests": 60, "pause": True}, {"weight": 100, "minRequests": 60}],
-            "gates": GATES,
-            "shadow": {"percent": 100},
-            "rollback": {"baking": "0s", "window": "1s"},
-        },
-        evaluation={"goldenSet": {"uri": f"pvc://{CLAIM}/canary/golden.jsonl"}},
-        expose={"stickyHeader": "x-user"},
-        lifecycle={"drain": "10s"},
-        **spec,
-    )
-
-
-def write_artifacts(stage: Stage) -> None:
-    """Write the artifacts to the claim: `first`, `second`, which answers alike, and `swapped`, which takes each class for the other."""
-    folder, texts = stage.release.claim / "canary", [text for text, _ in sentences(_GOLDEN_ROWS)]
-    write_good(folder / "first", stage.release.claim / "model", texts)
-    write_golden_set(folder / "golden.jsonl", folder / "first", texts)
-    write_changed(folder / "second", folder / "first", change_nothing_that_counts)
-    write_changed(folder / "swapped", folder / "first", swap_classes)
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, OWNER, OWNER)
-
-
-def status(tenant: Tenant) -> Object:
-    return tenant.status("modeldeployments", "reviews")
-
-
-def rollout(tenant: Tenant) -> Object:
-    found: Object = status(tenant).get("rollout") or {}
-    return found
-
-
-def service(tenant: Tenant) -> Object:
-    """Return the Service that users call."""
-    (found,) = [found for found in tenant.list("services") if found["metadata"]["name"] == "reviews"]
-    return found
-
-
-def address(tenant: Tenant) -> str:
-    return f"{service(tenant)['spec']['clusterIP']}:80"
-
-
-def following(tenant: Tenant) -> int:
-    """Return how many routers follow the newest split, once the Service leads to them."""
-    if "tuneloop.dev/component" not in service(tenant)["spec"]["selector"]:
-        return 0
-    found = rollout(tenant)
-    alive = {pod["metadata"]["name"] for pod in routers(tenant) if is_ready(pod)}
-    return sum(
-        router["name"] in alive and router.get("generation") == found["split"]["generation"]
-        for router in found.get("routers", ())
-    )
-
-
-def routers(tenant: Tenant) -> list[Object]:
-    """Return the pods of routers that stay."""
-    return [pod for pod in tenant.pods(_ROUTERS) if "deletionTimestamp" not in pod["metadata"]]
-
-
-def is_ready(pod: Object) -> bool:
-    return any((found["type"], found["status"]) == ("Ready", "True") for found in pod["status"].get("conditions", ()))
-
-
 # ---- a good revision --------------------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +119,7 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
     """Offer it, look at it at half of the requests while a router and both servers of stable go, and approve it."""
     tenant.until(lambda: following(tenant) == 2, what="two routers")
     stable, before = status(tenant)["stable"]["revision"], set(load.next(20))
+    feedback, of_stable = feedback_of_two(tenant, address(tenant), stable), token(address(tenant))
     tenant.apply(deployment(artifact))
     tenant.until(lambda: phase_of_rollout(tenant) == "Paused", what="a canary whose gates let it go on")
     at_half, canary = rollout(tenant), rollout(tenant)["canary"]
@@ -199,6 +132,7 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
         "policies": tenant.list("networkpolicies"),
         "users": {user: {revision_for(load.address, user) for _ in range(2)} for user in USERS},
         "shares": Counter(load.next(100)),
+        "reached": who_reaches(tenant, comparator, stable),
     }
     gone = a_router_goes(tenant, load)
     observed |= {"routers": {pod["metadata"]["name"] for pod in routers(tenant)}}
@@ -208,6 +142,8 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
     # until the routers have dropped the old revision, it answers for servers that a busy machine keeps from saying that they are ready
     tenant.until(lambda: set(load.next(20)) == {canary}, what="answers of the canary alone")
     tenant.until(lambda: not tenant.pods(_COMPARATOR), what="the end of the comparator")
+    late = label(address(tenant), of_stable)
+    new = tenant.pods(f"tuneloop.dev/revision={canary}")
     return Promoted(
         stable=stable,
         canary=canary,
@@ -215,8 +151,22 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
         comparator=comparator,
         gone_router=gone,
         evictions=evictions,
+        feedback=feedback,
+        late=late,
+        late_counts=sum(counted(pod, stable) for pod in new),
         **observed,
     )
+
+
+def who_reaches(tenant: Tenant, comparator: Object, stable: str) -> dict[str, bool]:
+    """Return who reaches the comparator while its policy is enforced."""
+    server = tenant.pods(f"tuneloop.dev/revision={stable}")[0]
+    with enforced(tenant, _COMPARATOR):
+        return {
+            "router": reaches(routers(tenant)[0], comparator, 8080),
+            "server": reaches(server, comparator, 8080),
+            "server, its counts": reaches(server, comparator, 8081),
+        }
 
 
 def phase_of_rollout(tenant: Tenant) -> str:

@@ -43,6 +43,8 @@ class Stage:
     folder: Path
     image: Path
     """The docker archive of the image that all pods run, but routers."""
+    base: Path
+    """The docker archive of a Debian with Python and nothing of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)

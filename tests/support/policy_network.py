@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 Manifest = dict[str, Any]
 _CLONE_NEWNET = 0x40000000
@@ -187,18 +188,19 @@ class PolicyNetwork:
         with kept:
             yield
 
-    @contextmanager
-    def _inside(self, name: str) -> Iterator[None]:
-        """Let this thread, and what it starts, be in a namespace."""
-        with (
-            Path("/proc/thread-self/ns/net").open() as outside,
-            Path(f"/run/netns/{self._prefix}-{name}").open() as inside,
-        ):
-            _enter(inside.fileno())
-            try:
-                yield
-            finally:
-                _enter(outside.fileno())
+    def _inside(self, name: str) -> AbstractContextManager[None]:
+        return inside_network(Path(f"/run/netns/{self._prefix}-{name}"))
+
+
+@contextmanager
+def inside_network(namespace: Path) -> Iterator[None]:
+    """Let this thread, and what it starts, be in the network of a namespace."""
+    with Path("/proc/thread-self/ns/net").open() as outside, namespace.open() as inside:
+        _enter(inside.fileno())
+        try:
+            yield
+        finally:
+            _enter(outside.fileno())
 
 
 def _enter(namespace: int) -> None:

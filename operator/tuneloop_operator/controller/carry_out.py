@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import filterfalse
 from typing import TYPE_CHECKING, cast
 
 from tuneloop_operator.cluster.field_owners import apply_resets_replicas
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, store: Store) -> None:
-    """Write the status, then delete, apply, create, scale. If the owner itself is deleted, the store forgets it.
+    """Write the status, then delete, create ConfigMaps, apply, create the rest, scale. If the owner itself is deleted, the store forgets it.
 
     Raises `Conflict` if the owner changed since it was read, `NameConflict` and `Refused` with the name of the blocked child, and
     `ClusterUnavailable`. The writes before the error stay; the next decision goes on from there.
@@ -28,14 +29,21 @@ async def carry_out(decision: Decision, *, owner: Manifest, cluster: Cluster, st
         await cluster.delete(kind=deletion.kind, namespace=namespace, name=deletion.name, uid=deletion.uid)
         if deletion.uid == uid:  # the watch may report it late, and nothing is to be decided for it again
             store.remove(store.get(deletion.kind, namespace=namespace, name=deletion.name) or owner)
+    # a kubelet that does not find what a pod mounts waits longer after each look
+    for manifest in filter(_is_config_map, decision.create):
+        store.put(await _created(manifest, uid=uid, cluster=cluster))
     for manifest in decision.apply:
         store.put(await _applied(manifest, uid=uid, cluster=cluster))
-    for manifest in decision.create:
+    for manifest in filterfalse(_is_config_map, decision.create):
         store.put(await _created(manifest, uid=uid, cluster=cluster))
     for scaling in decision.scale:
         scaled = await _scaled(scaling, namespace=namespace, cluster=cluster)
         if scaled is not None:
             store.put(scaled)
+
+
+def _is_config_map(manifest: Manifest) -> bool:
+    return bool(manifest["kind"] == "ConfigMap")
 
 
 async def _applied(manifest: Manifest, *, uid: str, cluster: Cluster) -> Manifest:

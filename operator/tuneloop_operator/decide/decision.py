@@ -64,7 +64,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The status is written first, because it must never be lost. Deletions follow, then applied children, created children, and numbers of pods."""
+    """The status is written first, because it must never be lost. Deletions follow, then created ConfigMaps, applied children, other created ones, and numbers of pods."""
 
     needs: Need | None = None
     """A fact that is missing. The reconciler gathers the fact and decides again; it carries out nothing of this decision."""

@@ -55,18 +55,18 @@ HERE = Path(__file__).parent
 PROBE = "dev.local/probe:1"
 _PROGRAMS = (*binaries.NODE, "probe")
 _IMAGES = pytest.StashKey[dict[str, targets.Built | ImageError]]()
-_ROUTER_STORY = "test_routed_canary.py"
-"""The story that needs the image of routers, which every change of the code builds anew: nobody else waits for it."""
+_ROUTER_STORIES = {"test_routed_canary.py", "test_other_images.py"}
+"""The stories that need the image of routers, which every change of the code builds anew: nobody else waits for it."""
 _TEST_SECONDS = 3600
 """For a test and what it waits for, so that a story gives up first: it says why."""
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
-    *("sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary"),
+    *("sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary", "another-image"),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
 _AT_ONCE = 3
 """Stories that mostly wait leave room for others; each pod that imports torch fills one of two cores for ten seconds."""
-_LONG_STORIES = ("rolled_out", "pulled_job", "test_a_proxy_that_never_ends_keeps_no_stage_from_ending")
+_LONG_STORIES = ("rolled_out", "pulled_job", "test_a_proxy_that_never_ends_keeps_no_stage_from_ending", "foreign")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,7 +81,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     used = any("release" in getattr(item, "fixturenames", ()) for item in session.items)
     if session.config.option.collectonly or not used:
         return
-    wanted = ["development"] + ["router"] * any(item.path.name == _ROUTER_STORY for item in session.items)
+    wanted = ["development"] + ["router"] * any(item.path.name in _ROUTER_STORIES for item in session.items)
     images = session.config.stash[_IMAGES] = {}
     for target in wanted:
         try:
@@ -152,11 +152,14 @@ def running_stories(
 ) -> Iterator[Futures]:
     """The stories of this folder that run at once. All end before the next file begins: another story drains their node."""
 
+    development = request.config.stash[_IMAGES]["development"]
+
     def stage() -> cluster_stories.Stage:
         return cluster_stories.Stage(
             release=release.for_thread(),
             folder=tmp_path_factory.mktemp("story"),
-            image=request.config.stash[_IMAGES]["development"].archive,
+            image=development.archive,
+            base=development.base_archive,
         )
 
     with running_at_once(request, stage, folder=HERE, workers=_AT_ONCE, first=_LONG_STORIES) as begun:

@@ -9,7 +9,8 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from cluster_canary import NAMESPACE, WEIGHT, RolledOut, is_ready, rolled_out, routers
+from cluster_canary import NAMESPACE, RolledOut, rolled_out
+from cluster_canary_deployment import WEIGHT, is_ready, routers
 from stories_at_once import of_story
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def test_the_comparator_runs_the_server_s_image_with_a_policy_and_without_a_toke
 
 
 @of_story(rolled_out)
+def test_only_routers_send_copies_to_the_comparator_where_the_network_enforces_policies(found: RolledOut) -> None:
+    assert found.good.reached == {"router": True, "server": False, "server, its counts": True}
+
+
+@of_story(rolled_out)
 def test_a_user_stays_with_one_revision_and_users_are_divided(found: RolledOut) -> None:
     """16 throws of a fair coin are all alike in one of 32,768 cases."""
     users = found.good.users
@@ -80,6 +86,23 @@ def test_of_two_servers_that_are_drained_at_once_the_second_one_waits_for_a_succ
     found: RolledOut,
 ) -> None:
     assert found.good.evictions == [201, 429]
+
+
+@of_story(rolled_out)
+def test_each_of_two_servers_takes_feedback_for_the_predictions_of_the_other(found: RolledOut) -> None:
+    feedback = found.good.feedback
+    assert feedback.by_the_other == [{"counted": 1, "repeated": 0}] * 2
+    assert feedback.repeated == {"counted": 0, "repeated": 1}
+    assert feedback.by_service == {"counted": 1, "repeated": 0}
+    assert sum(feedback.counts.values()) == 3
+    assert all(count >= 1 for count in feedback.counts.values()), feedback.counts
+
+
+@of_story(rolled_out)
+def test_feedback_for_a_revision_whose_servers_are_gone_is_counted_by_those_of_the_next(found: RolledOut) -> None:
+    """What the old servers had counted went with them: Prometheus keeps it."""
+    assert found.good.late == {"counted": 1, "repeated": 0}
+    assert found.good.late_counts == 1
 
 
 # ---- bad revisions ----------------------------------------------------------------------------------------------------------------------

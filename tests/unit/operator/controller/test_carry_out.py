@@ -94,6 +94,17 @@ def test_what_shields_pods_is_there_before_their_job_and_the_status_that_names_i
     assert written == ["FineTuneJob", "NetworkPolicy", "Job"]
 
 
+def test_what_pods_mount_is_there_before_the_deployment_that_makes_them(harness: OperatorHarness) -> None:
+    harness.submit(name="owner")
+    owner = harness.job("owner")
+    metadata = {"namespace": "team-a", "name": "reviews-7f3a", "labels": {}}
+    servers = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}}
+    configuration = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    decision = Decision(apply=(servers,), create=(configuration,))
+    asyncio.run(carry_out(decision, owner=owner, cluster=harness.cluster, store=new_store()))
+    assert [kind for _, kind, _ in harness.cluster.writes] == ["ConfigMap", "Deployment"]
+
+
 def every_write(harness: OperatorHarness, job: Manifest) -> Decision:
     """Return a decision with a write of each sort. It deletes the child."""
     child = harness.cluster.of_kind("Job")["reviews-a1"]

@@ -29,7 +29,7 @@ def _headline(rollout: Rollout, spec: RolloutSpec) -> str:
         Phase.ROLLING_BACK: f"{canary} is being rolled back to {stable}{cause}",
         Phase.REVERTING: f"{stable} is being rolled back to {canary}{cause}",
         Phase.BAKING: f"{stable} is promoted and watched",
-    } | dict.fromkeys(IDLE, f"{stable} gets all requests")
+    } | dict.fromkeys(IDLE, f"{stable} gets all requests{'' if rollout.has_served else ' once a server is ready'}")
     return headlines.get(rollout.phase) or _step(rollout, spec)
 
 

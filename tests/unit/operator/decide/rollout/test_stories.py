@@ -41,6 +41,9 @@ def test_a_step_tells_its_weight_its_requests_its_gates_and_what_comes_next() ->
     [
         pytest.param(serving(), "r1 gets all requests", id="nothing to do"),
         pytest.param(
+            serving(has_served=False), "r1 gets all requests once a server is ready", id="no server has answered yet"
+        ),
+        pytest.param(
             serving(canary="r2", phase=Phase.STARTING, why="1 of 4 servers of r2 are ready"),
             "r2 starts beside r1; 1 of 4 servers of r2 are ready",
             id="starting",

@@ -1,0 +1,90 @@
+"""The NetworkPolicies of a namespace, enforced in its pods as they run on the node, whose own network enforces none: `enforced`, `reaches`.
+
+with enforced(tenant):
+    assert not reaches(stranger, server, 8080)
+
+It does once what a network plug-in does again and again: pods and policies are those that the API server has when the block begins.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.network import BRIDGE_ADDRESS
+from policy_network import Pod, inside_network, rules_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cluster_release import Object, Tenant
+
+_SECONDS = 10.0
+"""For a connection. One that a policy forbids is refused at once."""
+
+
+@contextmanager
+def enforced(tenant: Tenant, selector: str = "") -> Iterator[None]:
+    """Enforce all policies of the namespace in its pods with these labels, until the block ends. A kubelet reaches the pods of its node all the same."""
+    release = tenant.release
+    others = [pod for pod in release.list("pods", namespace=release.namespace) if _runs(pod)]
+    pods = [_pod(pod) for pod in (*others, *filter(_runs, tenant.list("pods")))]
+    policies = tenant.list("networkpolicies")
+    chosen = [pod for pod in tenant.pods(selector) if _runs(pod)]
+    try:
+        for pod in chosen:
+            rules = rules_of(_pod(pod), pods, policies)
+            _nft(pod, f"{rules}\ninsert rule inet policies input ip saddr {BRIDGE_ADDRESS} accept")
+        yield
+    finally:
+        for pod in filter(_has_processes, chosen):
+            _nft(pod, "add table inet policies\ndelete table inet policies")
+
+
+def reaches(source: Object, target: Object, port: int) -> bool:
+    """Whether a TCP connection from a pod to a port of another pod comes about."""
+    with inside_network(_network(source)):
+        try:
+            socket.create_connection((target["status"]["podIP"], port), timeout=_SECONDS).close()
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
+def _runs(pod: Object) -> bool:
+    return "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]
+
+
+def _pod(pod: Object) -> Pod:
+    metadata: dict[str, Any] = pod["metadata"]
+    return Pod(metadata["name"], pod["status"]["podIP"], metadata["namespace"], metadata["labels"])
+
+
+def _nft(pod: Object, rules: str) -> None:
+    with inside_network(_network(pod)):
+        done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _has_processes(pod: Object) -> bool:
+    return bool(_processes(pod))
+
+
+def _network(pod: Object) -> Path:
+    """Return the network namespace of a pod, by one of its processes."""
+    return _processes(pod)[0] / "ns" / "net"
+
+
+def _processes(pod: Object) -> list[Path]:
+    uid = pod["metadata"]["uid"]
+    return [path.parent for path in Path("/proc").glob("[0-9]*/cgroup") if uid in _content(path)]
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the process ended meanwhile
+        return ""
