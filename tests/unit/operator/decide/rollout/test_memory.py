@@ -141,7 +141,7 @@ def walk(world: World, seed: int, steps: int) -> list[World]:
 def test_decisions_from_what_is_read_are_those_from_what_was_written() -> None:
     phases = set()
     for seed in range(15):
-        for world in walk(random_world(random.Random(seed)), seed, 60):
+        for world in walk(random_world(seed), seed, 60):
             if world.rollout is None:
                 continue
             phases.add(world.rollout.phase)
