@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from compared_in_memory import Compared
-from rollout_walks import ROLLOUTS, Walk, walk_all
+from rollout_walks import Walk, walk_all
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 
 class RoutedWalk(Walk):
@@ -74,10 +74,7 @@ class RoutedWalk(Walk):
             assert deployed.followed == len(deployed.routers) * [{newest: 100}]
 
 
-@pytest.mark.parametrize(
-    "seeds",
-    [range(len(ROLLOUTS)), pytest.param(range(len(ROLLOUTS), 150), marks=pytest.mark.full)],
-    ids=["few", "many"],
-)
-def test_whatever_happens_requests_have_somewhere_to_go_and_all_ends_well(seeds: range) -> None:
+@pytest.mark.parametrize("seeds", [(1, 3, 4), pytest.param(range(150), marks=pytest.mark.full)], ids=["few", "many"])
+def test_whatever_happens_requests_have_somewhere_to_go_and_all_ends_well(seeds: Iterable[int]) -> None:
+    """The few begin with servers that replace others, and with copies."""
     walk_all(seeds, RoutedWalk)

@@ -128,13 +128,16 @@ def test_every_field_is_kept() -> None:
 
 
 def walk(world: World, seed: int, steps: int) -> list[World]:
+    """Return the worlds of a way at random, on which a quarter of the moves does not happen by itself."""
     choose, worlds = random.Random(seed), []
     for _ in range(steps):
         worlds.append(world)
         following = list(moves(world))
+        is_usual = choose.random() < 0.75
+        chosen = [after for _, after, by_itself in following if by_itself is is_usual]
         if not following:
             break
-        world = choose.choice(following)[1]
+        world = choose.choice(chosen or [after for _, after, _ in following])
     return worlds
 
 
