@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.contract.comparison import ComparisonCounts
+
 if TYPE_CHECKING:
-    from tuneloop_cli.local.cluster.cluster import LocalCluster
     from tuneloop_cli.local.session import LocalSession
 
 Numbers = dict[str, int]
@@ -22,7 +23,7 @@ class RolloutRecord:
     servers: list[Numbers] = field(default_factory=list)
     """The servers that were asked for, one after another; without revisions that were to have none."""
     compared: int = 0
-    """The most requests that counted in a step in which the canary had no share."""
+    """The copies that the comparator had counted when a canary got its first share; before that, those that it has counted."""
     most_ready: int = 0
     """The most servers that were ready at a time; without those that were asked to end."""
 
@@ -30,27 +31,35 @@ class RolloutRecord:
         """Forget what happened."""
         self.__init__()  # type: ignore[misc]
 
-    def note(self, cluster: LocalCluster, manifest: dict[str, Any]) -> None:
+    def note(self, session: LocalSession, manifest: dict[str, Any]) -> None:
         """Take in a change of an object."""
         if manifest["kind"] == "Pod":
-            self.most_ready = max(self.most_ready, sum(map(_is_ready_server, cluster.all("Pod"))))
+            self.most_ready = max(self.most_ready, sum(map(_is_ready_server, session.node.cluster.all("Pod"))))
         if manifest["kind"] == "ModelDeployment":
-            self._note_status(manifest.get("status") or {})
+            status = manifest.get("status") or {}
+            canary = (status.get("rollout") or {}).get("canary")
+            if canary and not any(canary in shares for shares in self.shares):
+                self.compared = max(self.compared, _compared(session, manifest, canary))
+            self._note_status(status)
 
     def _note_status(self, status: dict[str, Any]) -> None:
-        rollout = status.get("rollout") or {}
-        shares = {share["revision"]: share["weight"] for share in (rollout.get("split") or {}).get("weights", ())}
-        _add(self.shares, shares)
+        weights = ((status.get("rollout") or {}).get("split") or {}).get("weights", ())
+        _add(self.shares, {share["revision"]: share["weight"] for share in weights})
         _add(self.servers, {found["revision"]: found.get("replicas") or 0 for found in status.get("revisions") or ()})
-        if rollout.get("canary") and rollout["canary"] not in shares:
-            self.compared = max(self.compared, rollout.get("requests") or 0)
 
 
 def recording(session: LocalSession) -> RolloutRecord:
     """Return a record that goes on until the session ends."""
-    record, cluster = RolloutRecord(), session.node.cluster
-    cluster.subscribe(lambda _, manifest: record.note(cluster, manifest))
+    record = RolloutRecord()
+    session.node.cluster.subscribe(lambda _, manifest: record.note(session, manifest))
     return record
+
+
+def _compared(session: LocalSession, deployment: dict[str, Any], canary: str) -> int:
+    """Return the copies that the comparator has last said that it compared, of this canary."""
+    reply = session._operator.store.comparison(deployment["metadata"]["uid"])
+    counts = ComparisonCounts.from_wire(reply.document) if reply is not None and reply.document else None
+    return counts.live.rows if counts is not None and counts.canary == canary else 0
 
 
 def _add(found: list[Numbers], numbers: Numbers) -> None:

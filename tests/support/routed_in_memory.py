@@ -206,8 +206,9 @@ class Routed(Deployed):
         for revision, weight in self.weights.items():
             ready = any(pod["status"]["conditions"][0]["status"] == "True" for pod in self.pods(revision))
             assert ready or revision == rollout["stable"], f"{revision} gets {weight} % and has no ready server"
-        if "autoscaling" in spec or any(shares != self.weights for shares in self.followed):
-            return
+        generations = {router.get("generation") for router in rollout.get("routers") or ()}
+        if "autoscaling" in spec or generations != {rollout["split"]["generation"]}:
+            return  # a router that is late may still send requests to servers that are there
         is_replacing = self._is_replacing() and rollout["strategy"] != "Recreate"
         most = max(spec["replicas"], 2) if is_replacing else 2 * spec["replicas"]
         kept = ((spec.get("rollout") or {}).get("rollback") or {}).get("keepReplicas", 0)
