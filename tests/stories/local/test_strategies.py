@@ -14,8 +14,8 @@ from bad_revisions import (
     lose_numbers,
     swap_classes,
     write_changed,
-    write_golden_set,
     write_good,
+    write_own_answers,
 )
 from forked_servers import with_forked_servers
 from rollout_record import recording
@@ -55,7 +55,7 @@ def claim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("claim")
     texts = [text for text, _ in sentences(60)]
     write_good(folder / "first", tiny_bert(folder / "model"), texts)
-    write_golden_set(folder / "golden.jsonl", folder / "first", texts)
+    write_own_answers(folder / "golden.jsonl", folder / "first", texts)
     for name, change in CHANGES.items():
         write_changed(folder / name, folder / "first", change)
     return folder
