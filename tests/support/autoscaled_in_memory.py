@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from routed_in_memory import Manifest, Routed
+from compared_in_memory import Compared
+from routed_in_memory import Manifest
 
 LIMITS = {"min": 2, "max": 8}
 
 
-class Autoscaled(Routed):
+class Autoscaled(Compared):
     """The ModelDeployment `api` with an autoscaler in place of a number of servers."""
 
     def __init__(self) -> None:

@@ -114,6 +114,13 @@ def write_golden_set(path: Path, good: Path, texts: list[str]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def write_own_answers(path: Path, good: Path, texts: list[str]) -> None:
+    """Label texts as the good model does: it is right on each of them."""
+    chosen = _logits(good, texts).argmax(dim=-1).tolist()
+    rows = [{"inputs": text, "label": LABELS[row]} for text, row in zip(texts, chosen, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def _logits(folder: Path, texts: list[str]) -> torch.Tensor:
     """Return the logits of an artifact's model, (texts, classes)."""
     import torch

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from routed_in_memory import Routed
+    from compared_in_memory import Compared
 
 QUICK: dict[str, Any] = {"rollback": {"baking": "0s", "window": "1m"}, "revisionHistoryLimit": 1}
+COPIES: dict[str, Any] = {"percent": 20, "minRequests": 100}
 ROLLOUTS: tuple[dict[str, Any], ...] = (
     {"strategy": "Canary", "steps": [{"weight": 25, "minDuration": "1m"}, {"weight": 60}]},
     {"strategy": "Canary", "capacity": "Replace", "steps": [{"weight": 50}]},
     {"strategy": "BlueGreen"},
+    {"strategy": "BlueGreen", "capacity": "Replace"},
+    {"strategy": "Shadow", "shadow": COPIES, "steps": [{"weight": 50}]},
+    {"strategy": "Shadow", "shadow": COPIES, "capacity": "Replace"},
     {"strategy": "Recreate"},
 )
+"""Each strategy, with each place for new servers that it may have. A walk begins with the one of its seed."""
+REQUESTS = 1000
+"""That clients send at a time: enough for the copies of a Shadow."""
 COMMANDS = ("promote", "abort", "retry", "skip", "approve", "roll-back")
 STEPS = 25
 
@@ -25,7 +32,8 @@ STEPS = 25
 class Walk:
     """One deployment, and what happens to it. A subclass says how it begins, which moves there are, and what holds at the end."""
 
-    def __init__(self, seed: int, deployed: Routed) -> None:
+    def __init__(self, seed: int, deployed: Compared) -> None:
+        self.seed = seed
         self.chance = random.Random(seed)
         self.deployed = deployed
         self.moves: list[str] = []
@@ -48,7 +56,7 @@ class Walk:
 
     async def go(self) -> None:
         """Let things happen, then let everything heal, and check the end."""
-        await self.begin(self.chance.choice(ROLLOUTS) | QUICK)
+        await self.begin(ROLLOUTS[self.seed % len(ROLLOUTS)] | QUICK)
         for _ in range(STEPS):
             move = self.chance.choice(self._common() + self.possible())
             self.moves.append(move.__name__)
@@ -63,7 +71,7 @@ class Walk:
 
     def _common(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         return (
-            self.offer, self.serve, self.serve, self.serve, self.fail, self.wait, self.wait, self.command, self.change_strategy, self.kill,
+            self.offer, self.serve, self.serve, self.serve, self.ask, self.ask, self.fail, self.wait, self.wait, self.command, self.change_strategy, self.kill,
         )  # fmt: skip
 
     async def offer(self) -> None:
@@ -74,6 +82,10 @@ class Walk:
         """Let all servers of a revision that are asked for be ready."""
         revision = self.chance.choice(self.deployed.revisions)
         await self.deployed.ready(revision, self.deployed.counts[revision])
+
+    async def ask(self) -> None:
+        """Let clients send requests, some of which are copied."""
+        await self.deployed.serve(REQUESTS)
 
     async def fail(self) -> None:
         await self.deployed.ready(self.chance.choice(self.deployed.revisions), 0)
@@ -103,7 +115,7 @@ class Walk:
         await self.offer()
         for _ in range(6):
             await self._serve_all()
-            await self.deployed.settle(later=61.0)
+            await self.deployed.serve(REQUESTS, later=61.0)
         await self.deployed.settle(later=700.0)
 
     async def _serve_all(self) -> None:

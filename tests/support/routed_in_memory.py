@@ -64,6 +64,7 @@ class Routed(Deployed):
             changed = self._poll() or changed
             await super().settle()
             if not changed:
+                self._check_rest()
                 self._full, self._replaced = self._asked_for, self._is_replacing()
                 return
         raise AssertionError("routers and operator do not come to rest")
@@ -196,6 +197,22 @@ class Routed(Deployed):
                 least = 1 if replaces else max(1, full * weight // 100)
                 assert self.counts.get(revision, 0) >= least, f"{revision} gets {weight} %: {self.counts}"
                 assert f"api-{revision}-pods" in self.harness.cluster.of_kind("Service"), "routers cannot find it"
+
+    def _check_rest(self) -> None:
+        """Check what must hold once routers and operator have nothing to do: who gets requests can answer them, and no server is too many."""
+        rollout, spec = self.status.get("rollout"), self.stored["spec"]
+        if rollout is None:
+            return
+        for revision, weight in self.weights.items():
+            ready = any(pod["status"]["conditions"][0]["status"] == "True" for pod in self.pods(revision))
+            assert ready or revision == rollout["stable"], f"{revision} gets {weight} % and has no ready server"
+        generations = {router.get("generation") for router in rollout.get("routers") or ()}
+        if "autoscaling" in spec or generations != {rollout["split"]["generation"]}:
+            return  # a router that is late may still send requests to servers that are there
+        is_replacing = self._is_replacing() and rollout["strategy"] != "Recreate"
+        most = max(spec["replicas"], 2) if is_replacing else 2 * spec["replicas"]
+        kept = ((spec.get("rollout") or {}).get("rollback") or {}).get("keepReplicas", 0)
+        assert sum(self.counts.values()) <= most + kept, f"{most} servers are allowed, {kept} are kept: {self.counts}"
 
     @property
     def _needs_key(self) -> bool:

@@ -36,6 +36,22 @@ async def status_once(session: LocalSession, holds: Callable[[dict[str, Any]], A
     return found["status"]
 
 
+async def rejected_after(session: LocalSession, offered: dict[str, Any]) -> dict[str, Any]:
+    """Offer a revision; return what is remembered of it once it is rejected."""
+    known = rejected_of(await status_once(session, bool))
+    await session.submit(offered)
+    is_over = {"RolledBack", "Aborted"}
+    status = await status_once(
+        session, lambda status: rejected_of(status) != known and status["rollout"]["phase"] in is_over
+    )
+    return rejected_of(status)[-1]
+
+
+def rejected_of(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the revisions that are remembered as rejected, the last one at the end."""
+    return (status.get("rollout") or {}).get("rejected") or []
+
+
 def is_routed(session: LocalSession) -> Callable[[dict[str, Any]], bool]:
     """Whether the deployment is ready, and its address that of its router."""
 

@@ -21,7 +21,7 @@ from bad_revisions import (
     write_good,
     wrong_but_for,
 )
-from routed_sessions import is_routed, require_envoy, status_once, whole
+from routed_sessions import is_routed, rejected_after, require_envoy, status_once, whole
 from router_process import Answers, steady
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of
@@ -107,17 +107,6 @@ def test_each_bad_revision_is_caught_for_its_fault_and_clients_notice_less_than_
 
     asyncio.run(whole(workspace, story))
     assert processes_of(workspace.path) == []
-
-
-async def rejected_after(session: LocalSession, offered: dict[str, Any]) -> dict[str, Any]:
-    """Offer a revision; return what is remembered of it once it is rejected."""
-    known = len(rejected_of(await status_once(session, bool)))
-    await session.submit(offered)
-    return rejected_of(await status_once(session, lambda status: len(rejected_of(status)) > known))[-1]
-
-
-def rejected_of(status: dict[str, Any]) -> list[dict[str, Any]]:
-    return (status.get("rollout") or {}).get("rejected") or []
 
 
 async def limit_servers(session: LocalSession, workspace: Workspace) -> None:

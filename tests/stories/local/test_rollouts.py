@@ -1,31 +1,40 @@
-"""Roll-outs with the real operator and real model servers, in one session: a good revision, one whose model is damaged, and the way back."""
+"""Roll-outs without routers, with the real operator and real model servers, in one session under load: a good revision, one whose model is damaged, and the way back.
+
+On one machine nothing stands before the servers: a client asks where the status says, and no answer is lost if it looks there before each request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import shutil
+import urllib.error
 import urllib.request
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from artifact import make_artifact
+from forked_servers import with_forked_servers
 from tiny_models import tiny_bert
 from workspace import Workspace, deployment_manifest
 
 from tuneloop_cli.commands.rollout import steer_rollout
+from tuneloop_cli.local.cluster.pod_objects import is_ready
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 pytestmark = pytest.mark.local_story
 
 SECONDS = 120
+ROLLOUT = {"strategy": "Recreate", "rollback": {"keepReplicas": 1}}
 
 
 @pytest.fixture
-def workspace(tmp_path) -> Workspace:
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    with_forked_servers(monkeypatch)
     made = Workspace(tmp_path)
     make_artifact(made.claim / "good", tiny_bert(made.claim / "model"))
     shutil.copytree(made.claim / "good", made.claim / "damaged")
@@ -43,7 +52,10 @@ class Deployed:
 
     async def offer(self, artifact: str, **spec: Any) -> None:
         manifest = deployment_manifest(
-            model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"}, rollout={"strategy": "Recreate"}, **spec
+            model={"uri": f"pvc://{self._workspace.claim.name}/{artifact}"},
+            env=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+            rollout=ROLLOUT,
+            **spec,
         )
         manifest["metadata"] |= {"namespace": "default"}
         await self._session.submit(manifest)
@@ -63,8 +75,35 @@ class Deployed:
         )
         return found["status"]
 
-    async def answer(self, url: str) -> list[Any]:
-        return await asyncio.to_thread(_post, url)
+    def servers(self, revision: str) -> set[str]:
+        """Return the uids of the ready servers of a revision."""
+        return {
+            pod["metadata"]["uid"]
+            for pod in self._session.node.cluster.all("Pod")
+            if pod["metadata"]["labels"].get("tuneloop.dev/revision") == revision and is_ready(pod)
+        }
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[list[str]]:
+        """A client that asks where the status says, again and again. Yields what went wrong; asserts at the end that something went well."""
+        failures, answers, is_over = [], [], False
+
+        async def ask() -> None:
+            while not is_over:
+                url = self._session.node.cluster.peek(kind="ModelDeployment", namespace="default", name="reviews")["status"]["url"]  # fmt: skip
+                try:
+                    answers.append(await asyncio.to_thread(_post, url))
+                except (OSError, urllib.error.URLError) as error:
+                    failures.append(f"{url}: {error!r}")
+                await asyncio.sleep(0.02)
+
+        asking = asyncio.create_task(ask())
+        try:
+            yield failures
+        finally:
+            is_over = True
+            await asking
+        assert answers
 
 
 def _post(url: str) -> list[Any]:
@@ -87,25 +126,30 @@ def is_stable(revision: str | None = None) -> Callable[[dict[str, Any]], bool]:
     return holds
 
 
+async def under_load(deployed: Deployed, first: dict[str, Any]) -> None:
+    old = first["stable"]["revision"]
+    kept = deployed.servers(old)
+    await deployed.offer("good", batching={"maxBatchSize": 1})
+    second = await deployed.until(lambda status: status["stable"]["revision"] != old)
+    assert second["rollout"]["phase"] == "Baking"
+    await deployed.offer("damaged")
+    rejected = await deployed.until(lambda status: bool(status["rollout"].get("rejected")))
+    (found,) = rejected["rollout"]["rejected"]
+    assert (found["reason"], rejected["stable"]["revision"]) == ("Broken", second["stable"]["revision"])
+    assert "model.safetensors" in found["message"]
+    assert found["failure"] == "DigestMismatch"
+    await deployed.roll_back()
+    await deployed.until(lambda status: status["stable"]["revision"] == old)
+    assert deployed.servers(old) == kept, "the revision before has kept its server"
+
+
 def test_a_good_revision_takes_over_a_damaged_one_is_rejected_and_a_person_goes_back(workspace: Workspace) -> None:
     async def story(deployed: Deployed) -> None:
         await deployed.offer("good")
         first = await deployed.until(is_stable())
-        assert await deployed.answer(first["url"])
-        await deployed.offer("good", batching={"maxBatchSize": 1})
-        second = await deployed.until(lambda status: status["stable"]["revision"] != first["stable"]["revision"])
-        assert second["rollout"]["phase"] == "Baking"
-        assert await deployed.answer(second["url"])
-        await deployed.offer("damaged")
-        rejected = await deployed.until(lambda status: bool(status["rollout"].get("rejected")))
-        (found,) = rejected["rollout"]["rejected"]
-        assert (found["reason"], rejected["stable"]["revision"]) == ("Broken", second["stable"]["revision"])
-        assert "model.safetensors" in found["message"]
-        assert found["failure"] == "DigestMismatch"
-        assert await deployed.answer(rejected["url"])
-        await deployed.roll_back()
-        back = await deployed.until(lambda status: status["stable"]["revision"] == first["stable"]["revision"])
-        assert await deployed.answer(back["url"])
+        async with deployed.clients() as failures:
+            await under_load(deployed, first)
+        assert not failures
 
     async def whole() -> None:
         async with LocalSession(workspace.path / ".tuneloop") as session:

@@ -45,6 +45,11 @@ def phase(pod: Manifest) -> str:
     return str(pod["status"].get("phase", "Pending"))
 
 
+def seniority(pod: Manifest) -> tuple[str, str]:
+    """Return a key by which older pods come first."""
+    return pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]
+
+
 def is_terminal(pod: Manifest) -> bool:
     """Whether the pod has ended."""
     return phase(pod) in {"Succeeded", "Failed"}

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from tuneloop_cli.local.cluster.clock import now
-from tuneloop_cli.local.cluster.pod_objects import is_active, is_ready
+from tuneloop_cli.local.cluster.pod_objects import is_active, is_ready, seniority
 from tuneloop_cli.local.controllers.deployment_controller import deployment_step
 from tuneloop_cli.local.controllers.job_controller import FINALIZER, job_step
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
@@ -90,20 +90,26 @@ class ControllerManager:
             await self._show_address(service)
 
     async def _show_address(self, service: Manifest) -> None:
-        """Write the address of a Service's first ready server into the Service's annotations."""
+        """Write the address of a ready server of a Service into the Service's annotations. It stays for as long as that server is ready: who asks there counts on it."""
+        known = service["metadata"].get("annotations", {})
+        urls = self._addresses(service)
+        url = known[LOCAL_URL] if known.get(LOCAL_URL) in urls else next(iter(urls), "")
+        annotations = {name: value for name, value in known.items() if name != LOCAL_URL} | (
+            {LOCAL_URL: url} if url else {}
+        )
+        if annotations != known:
+            self._cluster.update(service | {"metadata": service["metadata"] | {"annotations": annotations}})
+
+    def _addresses(self, service: Manifest) -> list[str]:
+        """Return the addresses of the ready servers of a Service, the oldest first."""
         wanted = (service["spec"].get("selector") or {}).items()
-        pods = self._cluster.all("Pod", namespace=service["metadata"]["namespace"])
-        urls = (
+        pods = sorted(self._cluster.all("Pod", namespace=service["metadata"]["namespace"]), key=seniority)
+        return [
             pod["metadata"]["annotations"][LOCAL_URL]
             for pod in pods
             if wanted and wanted <= pod["metadata"]["labels"].items()
             if is_active(pod) and is_ready(pod) and LOCAL_URL in pod["metadata"]["annotations"]
-        )
-        annotations = {**service["metadata"].get("annotations", {}), LOCAL_URL: next(urls, "")}
-        if not annotations[LOCAL_URL]:
-            del annotations[LOCAL_URL]
-        if annotations != service["metadata"].get("annotations", {}):
-            self._cluster.update(service | {"metadata": service["metadata"] | {"annotations": annotations}})
+        ]
 
     async def _delete(self, pod: Manifest) -> None:
         metadata = pod["metadata"]

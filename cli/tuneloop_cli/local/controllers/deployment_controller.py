@@ -15,6 +15,7 @@ from tuneloop_cli.local.cluster.pod_objects import (
     is_ready,
     is_terminal,
     pod_from_template,
+    seniority,
     with_condition,
 )
 
@@ -42,7 +43,9 @@ def deployment_step(
     wanted: int = deployment["spec"].get("replicas", 1)
     template = digest_of(deployment["spec"]["template"])[:10]
     current = [pod for pod in pods if is_active(pod) and pod["metadata"]["labels"].get(TEMPLATE_HASH) == template]
-    by_use = sorted(current, key=lambda pod: (not is_ready(pod), pod["metadata"]["name"]))
+    by_use = sorted(
+        current, key=lambda pod: (not is_ready(pod), seniority(pod))
+    )  # routers know the oldest that is ready
     kept, surplus = by_use[:wanted], by_use[wanted:]
     obsolete = [pod for pod in pods if not is_deleted(pod) and (pod not in current or pod in surplus)]
     name = deployment["metadata"]["name"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.model_deployment.rollout_spec import sticky_header_of
-from tuneloop_operator.decide.model_deployment.router_facts import leads_to_routers, router_count
+from tuneloop_operator.decide.model_deployment.router_facts import leads_to_routers, router_count, serving_port
 from tuneloop_operator.desired.model_deployment.access import router_limits
 from tuneloop_operator.desired.model_deployment.endpoints import endpoints_in, endpoints_of
 from tuneloop_operator.desired.model_deployment.network_policy import server_policy
@@ -58,8 +58,8 @@ def addresses_of(observed: ObservedDeployment, *, settings: OperatorSettings) ->
         return None
 
     def address_of(revision: str) -> Address:
-        ports = [pod.port for pod in observed.pods if pod.revision == revision and pod.port is not None]
-        return (_LOOPBACK, ports[0]) if ports else _NOBODY
+        port = serving_port(observed, revision)
+        return _NOBODY if port is None else (_LOOPBACK, port)
 
     return address_of
 

@@ -76,18 +76,26 @@ def reporting_routers(observed: ObservedDeployment, rollout: Rollout | None, *, 
     return tuple(_router(pod.name, reports.get(pod.name), wanted=wanted) for pod in observed.router_pods)
 
 
+def serving_port(observed: ObservedDeployment, revision: str) -> int | None:
+    """Return the port of this machine at which a revision answers in local mode, where routers know one server of each; None: none has started.
+
+    It is that of the oldest server that is ready, which stays when others come and go.
+    """
+    started = [pod for pod in observed.pods if pod.revision == revision and pod.port is not None]
+    chosen = min(started, key=lambda pod: (not pod.ready, pod.created, pod.name), default=None)
+    return chosen.port if chosen is not None else None
+
+
 def routing_digest(observed: ObservedDeployment, rollout: Rollout | None, *, is_local: bool) -> str:
-    """Return what routers are told beside the shares, as a digest; empty: nothing. In local mode the ports of the servers and of the comparator are among it.
+    """Return what routers are told beside the shares, as a digest; empty: nothing. In local mode the ports of the servers that answer and of the comparator are among it.
 
     A router takes only growing generations: what has another digest needs another generation.
     """
     if not has_routers(observed.deployment, rollout.strategy if rollout is not None else Strategy.RECREATE):
         return ""
     header = sticky_header_of(observed.deployment)
-    named = {rollout.stable, rollout.canary} if rollout is not None and is_local else set()
-    ports = sorted(
-        {(pod.revision, pod.port) for pod in observed.pods if pod.revision in named and pod.port is not None}
-    )
+    named = sorted({rollout.stable, rollout.canary}) if rollout is not None and is_local else ()
+    ports = [(revision, port) for revision in named if (port := serving_port(observed, revision)) is not None]
     copies = sorted(pod.port for pod in observed.comparator_pods if is_local and pod.port is not None)
     count = router_count(observed, is_local=is_local)
     limits = router_limits(observed.deployment, routers=count)

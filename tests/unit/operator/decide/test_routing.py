@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -72,6 +72,42 @@ def test_in_a_cluster_routers_find_the_pods_of_a_revision_by_its_name() -> None:
 
 def test_on_one_machine_routers_find_a_server_at_its_port_and_nobody_where_there_is_none() -> None:
     assert addresses(observed(pods=servers(old=5001)), LOCAL) == [("127.0.0.1", 9), ("127.0.0.1", 5001)]
+
+
+EARLY, LATE = NOW, NOW + timedelta(minutes=1)
+
+
+def two_servers(*, first: tuple[datetime, bool], second: tuple[datetime, bool]) -> tuple[ServerPod, ...]:
+    """Return two servers of the stable revision at ports 5001 and 5002, in the order of their names; when each was made, and whether it is ready."""
+    made = zip((5001, 5002), (first, second), strict=True)
+    return tuple(
+        ServerPod(name=f"api-01d0-{port}", revision="01d0", port=port, created=created, ready=ready)
+        for port, (created, ready) in made
+    )
+
+
+@pytest.mark.parametrize(("pods", "port"), [
+    pytest.param(two_servers(first=(LATE, False), second=(EARLY, True)), 5002, id="not to one that is not ready"),
+    pytest.param(two_servers(first=(LATE, True), second=(EARLY, True)), 5002, id="the older one keeps them"),
+    pytest.param(two_servers(first=(LATE, True), second=(EARLY, False)), 5001, id="the other one takes them over"),
+    pytest.param(two_servers(first=(LATE, False), second=(EARLY, False)), 5002, id="the first one that may be ready"),
+])  # fmt: skip
+def test_on_one_machine_requests_go_to_the_oldest_ready_server_of_a_revision(
+    pods: tuple[ServerPod, ...], port: int
+) -> None:
+    assert addresses(observed(REST, pods=pods), LOCAL) == [("127.0.0.1", port)]
+
+
+def test_on_one_machine_a_second_server_begins_no_step_anew_and_the_loss_of_the_first_does() -> None:
+    alone, both, left = (
+        routing_digest(observed(CANARY, pods=pods), CANARY, is_local=True)
+        for pods in (
+            two_servers(first=(LATE, False), second=(EARLY, True))[1:],
+            two_servers(first=(LATE, True), second=(EARLY, True)),
+            two_servers(first=(LATE, True), second=(EARLY, False)),
+        )
+    )
+    assert alone == both != left
 
 
 COPIED = replace(CANARY, split=replace(CANARY.split, shadow=10))

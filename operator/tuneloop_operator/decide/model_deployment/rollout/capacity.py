@@ -103,7 +103,7 @@ def _count_beside_stable(rollout: Rollout, facts: Facts, revision: str, *, now: 
     if revision == rollout.canary and rollout.phase is not Phase.ROLLING_BACK:
         return _count_of_canary(rollout, facts)
     is_kept = revision == rollout.previous and is_in_window(rollout, facts.spec, now=now)
-    kept = facts.spec.keep_replicas if is_kept else 0
+    kept = min(facts.spec.keep_replicas, full_count(rollout, facts)) if is_kept else 0
     return max(kept, count_of(facts, revision)) if may_carry(rollout, facts, revision) else kept
 
 

@@ -56,6 +56,11 @@ def test_the_old_revision_keeps_what_the_spec_says_during_the_window() -> None:
     assert dict(late.counts) == {"r1": 0, "r2": 4}
 
 
+def test_no_more_servers_of_the_old_revision_are_kept_than_carry_all_requests() -> None:
+    rollout = baking()
+    assert counted(rollout, facts_for(rollout, spec=a_spec(keep_replicas=9))) == {"r1": 4, "r2": 4}
+
+
 def test_an_old_revision_on_its_way_back_has_all_its_servers() -> None:
     rollout = baking(phase=Phase.REVERTING, canary="r1", is_forced=True)
     assert counted(rollout, facts_for(rollout, counts=(("r2", 4),), ready=(("r2", 4),))) == {"r1": 4, "r2": 4}
@@ -90,6 +95,27 @@ def test_requests_go_over_in_parts_as_servers_are_replaced() -> None:
     assert sorted(set(shares)) == [0, 25, 50, 100]
     assert rollout.stable == "r2"
     assert counted(rollout, facts) == {"r1": 0, "r2": 4}
+
+
+def test_with_two_servers_in_place_of_each_other_one_carries_everything_until_the_promotion_counts() -> None:
+    spec = a_spec(capacity=Capacity.REPLACE, steps=(StepSpec(weight=50), StepSpec(weight=100)), replicas=2)
+    rollout, ways = serving(), []
+    facts = facts_for(rollout, spec=spec, counts=(("r1", 2),), ready=(("r1", 2),))
+    for _ in range(12):
+        rollout = after(rollout, facts)
+        counts = tuple((name, count or 0) for name, count in servers(rollout, facts, now=NOW).counts)
+        facts = following(rollout, facts, counts=counts, ready=counts)
+        ways.append((rollout.split.weight_of("r2"), dict(counts)["r1"], dict(counts)["r2"]))
+    assert list(dict.fromkeys(ways)) == [(0, 1, 1), (50, 1, 1), (100, 1, 1), (100, 0, 2)]
+
+
+def test_a_canary_that_goes_gives_its_room_back_once_no_router_sends_it_anything() -> None:
+    half = Split(generation=12, weights=(("r2", 50), ("r1", 50)))
+    spec, counts = a_spec(capacity=Capacity.REPLACE, replicas=2), (("r1", 1), ("r2", 1))
+    back = in_step(2, phase=Phase.ROLLING_BACK, split=Split(generation=13, weights=(("r1", 100),)), earlier=(half,))
+    late = facts_for(back, spec=spec, counts=counts, ready=counts, routers=(Router(name="a", generation=12),))
+    assert counted(back, late) == {"r1": 1, "r2": 1}
+    assert counted(back, following(back, late)) == {"r1": 2, "r2": 0}
 
 
 def test_a_single_server_is_replaced_beside_itself() -> None:
