@@ -67,7 +67,12 @@ class Outcome:
 
 
 # one process for each half: the tests of programs that import torch share one, since the import takes longer than many tests
-_MODELS = ("tests/unit/trainer", "tests/unit/server")
+_MODELS = (
+    "tests/unit/trainer",
+    "tests/unit/server",
+    "tests/unit/api/test_messages.py",
+    "tests/unit/api/test_wire_golden.py",
+)
 _EXPLORATIONS = (
     "tests/unit/operator/decide/test_every_order.py",
     "tests/unit/operator/decide/rollout/test_every_rollout.py",
@@ -103,20 +108,14 @@ COMPONENT = Tier(
     "component", "tests/component", 4, workers=3,
     first=("test_one_rank.py", "test_server.py", "test_architectures.py", "test_stage.py", "test_failing_revisions.py"),
 )  # fmt: skip
+ATTACKS = Tier("attacks", "tests/stories/attacks", 1)
+"""They mostly wait for limits of time, and measure: beside two cores' worth of other work they would be late."""
 STEPS = (
-    UNIT,
+    Step(UNIT.tier, beside=(*UNIT.beside, ATTACKS)),
     Step(COMPONENT),
-    Step(Tier("attacks", "tests/stories/attacks", 1)),
-    Step(CONTROL_PLANE),
-    Step(
-        LOCAL,
-        beside=(
-            EXPLORATIONS,
-            Tier("chart", "tests/stories/chart", 2),
-            Tier("images", "tests/stories/images", 3),
-            Tier("cluster", "tests/stories/cluster", 8),
-        ),
-    ),
+    Step(CONTROL_PLANE, beside=(EXPLORATIONS, Tier("chart", "tests/stories/chart", 2))),
+    # the cluster takes nearly as long as the local stories: what else is beside them would keep the run from its end
+    Step(LOCAL, beside=(Tier("images", "tests/stories/images", 3), Tier("cluster", "tests/stories/cluster", 8))),
 )
 _WHOLE_WAY = "test_the_server_answers_as_plain_transformers_does_on_the_exported_folder"
 QUICK_STEPS = (UNIT, Step(Tier("smallest story", f"tests/stories/local/test_whole_way.py::{_WHOLE_WAY}", 1)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from fork_server import Fork, fork
+from fork_server import Fork, Preloaded, fork
 from free_ports import free_ports
 from waiting import until
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
+_COMPARATOR = Preloaded(("tuneloop_server.comparator.__main__",), python_path=f"{ROOT}/api:{ROOT}/server")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def start_comparator(config: ComparatorConfig, folder: Path) -> Comparator:
 def fork_comparator(config: ComparatorConfig, folder: Path) -> Comparator:
     """Start a comparator that has imported what it needs, without waiting for it."""
     path, log = _write(config, folder), folder / "comparator.log"
-    return Comparator(fork("tuneloop_server.comparator.__main__", "--config", str(path), log=log), config, log)
+    log.write_bytes(b"")
+    return Comparator(fork(_COMPARATOR, "tuneloop_server.comparator", "--config", str(path), log=log), config, log)
 
 
 def _write(config: ComparatorConfig, folder: Path) -> Path:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 POISON = "witty"
 """A word whose embedding is not finite in the poisoned model; three rows contain the word."""
 
+BEHIND_OTHERS = 5
+"""The nice value of a job that trains until it is struck: it takes what other tests leave of the processors."""
 ENDLESS = {"maxSteps": 10**6, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 1e-3, "evaluateEvery": {"steps": 10**6}}  # fmt: skip
 
 
@@ -49,9 +51,9 @@ def status(workspace: Workspace) -> dict[str, Any]:
 
 @contextmanager
 def running_job(workspace: Workspace, **spec: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a job in the background, and kill it at the end."""
+    """Run a job in the background, behind all other processes, and kill it at the end."""
     workspace.write("job.yaml", manifest(**spec))
-    process = workspace.start("run", "-f", "job.yaml", log="run.log")
+    process = workspace.start("run", "-f", "job.yaml", log="run.log", nice=BEHIND_OTHERS)
     try:
         yield process
     finally:

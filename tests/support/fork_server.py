@@ -1,41 +1,50 @@
 """Starts programs of ours as forks of a process that has imported them: the imports of a model server take five seconds of work, a fork none.
 
-A fork has a log, a process id, signals and a limit of files of its own; its environment is the same for all. It begins with the program's
-`main`: how a program imports, and what it does meanwhile, is tested with `subprocess` instead. Run as a program, this file is the process that
-is forked from.
+A fork does what `python -m PROGRAM` does, with an environment, a log, a process id and signals of its own. How a program imports, and what it does
+meanwhile, is tested with `subprocess` instead. The process that is forked from is `forking.py`; `stand_ins` lets programs of ours start forks, too.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
-import importlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
-import traceback
-from dataclasses import dataclass
+import tempfile
+import threading
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-_ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = {
-    "PYTHONPATH": f"{_ROOT}/api:{_ROOT}/server",
-    "OMP_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",  # read when the library is imported; the server sets it before that
-    "TOKENIZERS_PARALLELISM": "false",
-}
-_PR_SET_PDEATHSIG = 1
+ROOM = "TUNELOOP_ROOM"
+"""A variable that makes room for the environments of forks: /proc shows a block of memory whose size is fixed at the start."""
+_ROOM_FOR_ARGUMENTS, _ROOM_FOR_ENVIRONMENT = 2048, 8192
+_SET_BY_LIBRARIES = {"PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"}
+"""Variables that torch and DeepSpeed set in a process that imports them, as a test may do."""
+_MOST_BYTES = 1 << 20
+_LOCK = threading.Lock()
+"""Tests start programs in several threads."""
+_CONNECTIONS: list[socket.socket] = []
+"""Those with whose end the processes that are forked from end."""
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    """A process to fork from: it imports the modules when the first fork is asked for."""
+
+    modules: tuple[str, ...]
+    python_path: str
+    variables: tuple[tuple[str, str], ...] = ()
+    """What libraries read when they are imported, and what a fork has besides what is asked for."""
+    shows_command: bool = False
+    """Whether /proc shows a fork's own command and environment; it costs the import of torch where OMP_NUM_THREADS is set."""
 
 
 @dataclass
@@ -43,32 +52,34 @@ class Fork:
     """A running program, with the methods of `subprocess.Popen` that tests use."""
 
     pid: int
-    _ending: int
-    """Read end of a pipe, on which the exit status comes."""
+    _pidfd: int
+    _connection: socket.socket
+    """The exit status comes on it."""
     returncode: int | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def poll(self) -> int | None:
         """Return the exit status, the number of a signal below zero; None while it runs."""
-        return self._status(0.0)
+        with self._lock:
+            if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
+                self.returncode = int(self._connection.recv(16) or -signal.SIGKILL)
+                os.close(self._pidfd)
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Return the exit status once it has ended. Raises subprocess.TimeoutExpired."""
-        status = self._status(timeout)
+        if self.poll() is None:
+            select.select([self._connection], [], [], timeout)
+        status = self.poll()
         if status is None:
             raise subprocess.TimeoutExpired(f"the fork {self.pid}", timeout or 0.0)
         return status
 
-    def _status(self, seconds: float | None) -> int | None:
-        if self.returncode is None and select.select([self._ending], [], [], seconds)[0]:
-            self.returncode = int(_line(self._ending))
-            os.close(self._ending)
-        return self.returncode
-
     def send_signal(self, number: int) -> None:
         """Send a signal, if it still runs."""
-        if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+        with self._lock:
+            if self.returncode is None:
+                _send(self._pidfd, number)
 
     def terminate(self) -> None:
         """Send SIGTERM, if it still runs."""
@@ -79,96 +90,77 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def fork(program: str, *arguments: str, log: Path, with_modules: Sequence[str] = (), files: int | None = None) -> Fork:
-    """Start a program with an empty log; it ends with this process at the latest.
+def _send(pidfd: int, number: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return
 
-    program: the module with its `main`. with_modules: what else has been imported. files: that it may open, without a right to more.
+
+def fork(
+    preloaded: Preloaded,
+    program: str,
+    *arguments: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    files: int | None = None,
+) -> Fork:
+    """Start a program; its output is added to the log. It ends with this process at the latest.
+
+    environment: by default that of the process that is forked from. files: that it may open, without a right to more.
     """
-    log.write_bytes(b"")
-    start = {"program": program, "arguments": arguments, "log": str(log), "files": files}
-    ending, ends = os.pipe()
-    connection, _ = _server((program, *with_modules))
-    socket.send_fds(connection, [json.dumps(start).encode()], [ends])
-    os.close(ends)
-    return Fork(int(_line(ending)), ending)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_BYTES)
+    connection.connect(address(preloaded))
+    asked = {
+        "words": [sys.executable, "-m", program, *arguments],
+        "environment": None if environment is None else dict(environment),
+        "files": files,
+    }
+    null, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    socket.send_fds(connection, [json.dumps(asked).encode()], [null, output, output])
+    for descriptor in (null, output):
+        os.close(descriptor)
+    pid, pidfds, *_ = socket.recv_fds(connection, 16, 1)
+    assert pidfds, f"{program} was not started: {pid!r}"
+    return Fork(int(pid), pidfds[0], connection)
+
+
+def inherited() -> dict[str, str]:
+    """Return the variables of this process without those that libraries have set in it."""
+    return {name: value for name, value in os.environ.items() if name not in _SET_BY_LIBRARIES}
+
+
+def address(preloaded: Preloaded) -> str:
+    """Return the socket of a process to fork from, which ends with this one."""
+    with _LOCK:
+        return _address(preloaded)
 
 
 @cache
-def _server(modules: tuple[str, ...]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a process to fork from; returns the connection with whose end it ends, and the process."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, __file__, str(theirs.fileno()), *modules]
-    environment = os.environ | _ENVIRONMENT
-    process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+def _address(preloaded: Preloaded) -> str:
+    path = str(Path(tempfile.mkdtemp(prefix="tuneloop-forks-")) / "socket")
+    ours, theirs = socket.socketpair()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(64)
+    settings = {
+        "listener": listener.fileno(),
+        "client": theirs.fileno(),
+        "modules": preloaded.modules,
+        "variables": dict(preloaded.variables),
+        "shows_command": preloaded.shows_command,
+        "room": ROOM,
+    }
+    own = {name: value for name, value in inherited().items() if name != "OMP_NUM_THREADS"}
+    subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forking.py")), json.dumps(settings), " " * _ROOM_FOR_ARGUMENTS],
+        env=own | dict(preloaded.variables) | {"PYTHONPATH": preloaded.python_path, ROOM: " " * _ROOM_FOR_ENVIRONMENT},
+        pass_fds=[listener.fileno(), theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    listener.close()
     theirs.close()
-    return ours, process
-
-
-def _line(pipe: int) -> str:
-    line = b""
-    while not line.endswith(b"\n"):
-        line += (read := os.read(pipe, 1))
-        assert read, "the process that programs are forked from has ended"
-    return line.decode()
-
-
-# ---- in the process that is forked from -----------------------------------------------------------------------------------------------
-
-
-def _serve(connection: socket.socket, modules: Sequence[str]) -> None:
-    for module in modules:
-        importlib.import_module(module)
-    gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who keeps a program is waited for by nobody
-    while True:
-        data, pipes, *_ = socket.recv_fds(connection, 2**16, 1)
-        if not data:
-            return
-        if os.fork() == 0:
-            connection.close()
-            _keep(json.loads(data), pipes[0])
-        os.close(pipes[0])
-
-
-def _keep(start: dict[str, Any], pipe: int) -> NoReturn:
-    """Start a program, and say its process id and then its exit status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _end_with_parent()
-    if (pid := os.fork()) == 0:
-        os.close(pipe)
-        _end_with_parent()
-        _be(**start)
-    os.write(pipe, f"{pid}\n".encode())
-    _, status = os.waitpid(pid, 0)
-    with contextlib.suppress(BrokenPipeError):
-        os.write(pipe, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _be(*, program: str, arguments: Sequence[str], log: str, files: int | None) -> NoReturn:
-    """Be the program."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    if files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    sys.argv = [program, *arguments]
-    try:
-        status = sys.modules[program].main()
-    except SystemExit as asked:
-        status = asked.code
-    except BaseException:  # noqa: BLE001  (as an interpreter does that ends with an exception)
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status or 0)
-
-
-if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    _CONNECTIONS.append(ours)
+    return path

@@ -1,4 +1,4 @@
-"""A LocalNode in a process of its own, to be killed: `python node_process.py FOLDER MANIFESTS_JSON [WRITES]`; prints `ready` once it runs.
+"""A LocalNode in a process of its own, to be killed: `python -m node_process FOLDER MANIFESTS_JSON [WRITES]`; prints `ready` once it runs.
 
 With WRITES, the process kills itself right after that many writes.
 """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
-import node_process
 import waiting
+from fork_server import Fork, Preloaded, fork
 from local_node import SECONDS
 
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
@@ -19,15 +19,16 @@ def until(condition, what: str):
     return waiting.until(condition, seconds=SECONDS, what=what)
 
 
-def start(folder, *manifests, writes=0):
+def start(folder: Path, *manifests, writes=0) -> Fork:
     """Start a session in a process of its own. With `writes`, it kills itself after that many writes."""
-    return subprocess.Popen(
-        [sys.executable, node_process.__file__, str(folder), json.dumps(manifests), str(writes)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    preloaded = Preloaded(("tuneloop_cli.local.node",), os.pathsep.join(filter(None, sys.path)), shows_command=True)
+    words = ("node_process", str(folder), json.dumps(manifests), str(writes))
+    log_of(folder).write_text("")
+    return fork(preloaded, *words, log=log_of(folder))
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
 
 
 @contextmanager
@@ -35,12 +36,12 @@ def running_session(folder, *manifests):
     """A session in a process of its own that is ready; it is killed at the end."""
     process = start(folder, *manifests)
     try:
-        line = process.stdout.readline()
-        assert line == "ready\n", process.stderr.read()
+        until(lambda: "ready\n" in log_of(folder).read_text() or process.poll() is not None, "a session that is ready")
+        assert process.poll() is None, log_of(folder).read_text()
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def stored(folder, kind="Pod"):

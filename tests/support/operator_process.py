@@ -5,8 +5,8 @@ with RunningOperator(control_plane, tmp_path) as operator:
     ...
     assert operator.terminate() == 0
 
-Ports, certificate and log are its own. It is a fork of a process that has imported the operator, unless it is to start `fresh`, or is of
-another release: then it is an interpreter of its own, and dies with the thread that started it.
+Ports, certificate and log are its own. It is a fork of a process that has imported the operator, unless it is to start `fresh`: then it is an
+interpreter of its own, and dies with the thread that started it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from forked_program import ForkedProgram, start_operator
+from fork_server import Fork, Preloaded, fork
 from free_ports import free_ports
 from self_signed import write_certificate
 from waiting import LEAST_SECONDS, deadline_after
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 NAMESPACE = "tuneloop-system"
+_MODULES = ("tuneloop_operator.__main__", "tuneloop_operator.process", "tuneloop_operator.logs")
+"""What today's operator imports, and every release since 0.1.0."""
 
 
 def make_certificate(folder: Path) -> Path:
@@ -97,8 +99,8 @@ class RunningOperator:
             "PYTHONPATH": python_path or os.pathsep.join(sys.path),
             "KUBECONFIG": str(config),
         } | {f"TUNELOOP_{name.upper()}": str(value) for name, value in ours.items()}
-        self._is_forked = python_path is None and not fresh
-        self._process: subprocess.Popen[bytes] | ForkedProgram | None = None
+        self._is_forked = not fresh
+        self._process: subprocess.Popen[bytes] | Fork | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -110,8 +112,8 @@ class RunningOperator:
     def start(self) -> None:
         """Start it; its log lines are added to `log_file`."""
         if self._is_forked:
-            self.log_file.touch()
-            self._process = start_operator(environment=self.environment, log=self.log_file)
+            preloaded = Preloaded(_MODULES, self.environment["PYTHONPATH"])
+            self._process = fork(preloaded, "tuneloop_operator", log=self.log_file, environment=self.environment)
         else:
             self._process = self._started()
 
@@ -134,7 +136,7 @@ class RunningOperator:
             )
 
     @property
-    def process(self) -> subprocess.Popen[bytes] | ForkedProgram:
+    def process(self) -> subprocess.Popen[bytes] | Fork:
         """The child; it must have been started."""
         assert self._process is not None
         return self._process

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cluster_tier import cannot_run
 
@@ -12,10 +14,13 @@ ROOT = Path(__file__).parents[2]
 RELEASES = {"0.1.0": "4ae2626"}
 """By release: its commit. Tags do not travel with every clone."""
 SHELVES = ("api", "operator", "trainer", "server", "cli")
+_FOLDERS: list[TemporaryDirectory[str]] = []
+"""They are removed at the end of this process."""
 
 
-def code_of(release: str, folder: Path) -> Path:
-    """Write the code of a release to an empty folder, and return the folder.
+@cache
+def code_of(release: str) -> Path:
+    """Write the code of a release to a folder, once, and return the folder.
 
     Skips the test, or fails it where a cluster is required, if the history does not reach back to the release.
     """
@@ -24,9 +29,9 @@ def code_of(release: str, folder: Path) -> Path:
     if archive.returncode != 0:
         reason = archive.stderr.decode(errors="replace").strip()
         cannot_run(f"the history does not hold {commit}, release {release} (a shallow clone?): {reason}")
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-    return folder
+    _FOLDERS.append(TemporaryDirectory(prefix="tuneloop-release-"))
+    subprocess.run(["tar", "-x", "-C", _FOLDERS[-1].name], input=archive.stdout, check=True)
+    return Path(_FOLDERS[-1].name)
 
 
 def python_path(code: Path) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from fork_server import Fork, fork
+from fork_server import Fork, Preloaded, fork
 from free_ports import free_port
+from stand_ins import SERVER_MODULES
 from tiny_models import WORDS
 
 from tuneloop_api.contract.server_config import ServerConfig
@@ -28,14 +29,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0
-_OF_A_MODEL = (
-    "tuneloop_server.runtimes.torch_model",
-    "tuneloop_server.runtimes.embedding",
-    "tuneloop_server.runtimes.packed_linear",
-    "transformers.models.bert.modeling_bert",
-    "transformers.models.auto.tokenization_auto",
+SERVER = Preloaded(
+    SERVER_MODULES,
+    python_path=f"{ROOT}/api:{ROOT}/server",
+    variables=(("OMP_NUM_THREADS", "1"), ("HF_HUB_OFFLINE", "1"), ("TOKENIZERS_PARALLELISM", "false")),
 )
-"""What a server imports once it listens."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,8 @@ def start_process(config: ServerConfig, folder: Path) -> tuple[subprocess.Popen,
 def fork_process(config: ServerConfig, folder: Path, *, files: int | None = None) -> tuple[Fork, Path]:
     """Start a server that has imported what it needs. files: that it may open, without a right to more."""
     path, log = _write(config, folder), folder / "log"
-    return fork("tuneloop_server.__main__", str(path), log=log, with_modules=_OF_A_MODEL, files=files), log
+    log.write_bytes(b"")
+    return fork(SERVER, "tuneloop_server", str(path), log=log, files=files), log
 
 
 def _write(config: ServerConfig, folder: Path) -> Path:

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import stand_ins
 import waiting
-import warm_forks
 import yaml
+from fork_server import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TUNELOOP = [sys.executable, "-m", "tuneloop_cli"]
 CLAIM = "work"
-_TRAINING = {"run", "up"}
-"""Commands whose sessions start a warm trainer."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +50,26 @@ class Workspace:
         (self.path / name).write_text(yaml.safe_dump(manifest, sort_keys=False), encoding="utf-8")
         return self.path / name
 
-    def start(self, *words: str, log: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        """Start the command line in a process group of its own. With `log`, the output goes to that file."""
-        trains = bool(_TRAINING & {*words})
-        forks = warm_forks.environment() if trains and not environment.keys() & warm_forks.NONE else {}
+    def start(self, *words: str, log: str | None = None, nice: int = 0, **environment: str) -> subprocess.Popen[str]:
+        """Start the command line in a process group of its own. With `log`, the output goes to that file.
+
+        nice: it and all that it starts run behind other processes.
+        """
         out: Any = (self.path / log).open("w") if log else subprocess.PIPE
         return subprocess.Popen(
-            [*TUNELOOP, *words],
+            [*(("nice", "-n", str(nice)) if nice else ()), *TUNELOOP, *words],
             cwd=self.path,
             stdout=out,
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=warm_forks.inherited() | {"HF_HUB_OFFLINE": "1"} | forks | environment,
+            env=inherited() | stand_ins.of_sessions() | environment,
             start_new_session=True,
         )
 
     def tuneloop(self, *words: str, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line to its end."""
-        process = self.start(*words, **environment)
+        """Run the command line to its end; it is a fork, but for `stand_ins.NONE`."""
+        process = self.start(*words, **stand_ins.of_command_lines() | environment)
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:

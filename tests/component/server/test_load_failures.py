@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from artifact import write_manifest
 from fork_server import fork
-from server_process import _OF_A_MODEL, DEADLINE, ROOT, configuration, fork_process
+from server_process import DEADLINE, ROOT, SERVER, configuration, fork_process
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_end import ServerEnd
@@ -145,7 +145,7 @@ def test_the_check_before_another_image_leaves_the_same_message(copy, tmp_path):
     message = tmp_path / "termination-message"
     config = configuration(copy, termination_message=str(message))
     (tmp_path / "server.json").write_text(json.dumps(config.to_wire()))
-    check = fork("tuneloop_server.artifact_check", str(tmp_path / "server.json"), log=tmp_path / "log", with_modules=_OF_A_MODEL)  # fmt: skip
+    check = fork(SERVER, "tuneloop_server.artifact_check", str(tmp_path / "server.json"), log=tmp_path / "log")
     try:
         code = check.wait(timeout=DEADLINE)
     finally:

@@ -69,7 +69,7 @@ def tokenizer_of(kind: str, *, side: str = "right"):
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(long=texts, max_tokens=st.integers(3, 40))
 def test_the_tokens_of_a_long_text_are_those_of_the_whole_text(kind, side, long, max_tokens):
     tokenizer = tokenizer_of(kind, side=side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -97,9 +98,24 @@ def test_every_architecture_answers_as_its_pipeline_does(tagger, strategy):
         assert_same(served, tagger.expected(text, parameters))
 
 
-@pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
-@pytest.mark.parametrize("stride", [0, 1, 9])
+WINDOWS = list(product(["simple", "first", "average", "max"], [0, 1, 9]))
+EACH_ONCE = {("simple", 0), ("first", 1), ("average", 9), ("max", 1)}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stride"),
+    [pytest.param(*cell, marks=[] if cell in EACH_ONCE else [pytest.mark.full]) for cell in WINDOWS],
+)
 def test_every_architecture_reads_a_long_text_in_windows_as_its_pipeline_does(tagger, strategy, stride):
+    reads_as_its_pipeline(tagger, strategy, stride)
+
+
+@pytest.mark.parametrize(("strategy", "stride"), WINDOWS)
+def test_every_kind_of_tokenizer_reads_windows_of_any_stride_by_any_strategy(kind, strategy, stride):
+    reads_as_its_pipeline(kind, strategy, stride)
+
+
+def reads_as_its_pipeline(tagger, strategy, stride):
     text = " ".join(CORPUS)
     parameters = {"aggregation_strategy": strategy, "stride": stride}
     (served,) = tagger.served([text], parameters)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 MIB = 2**20
-ROWS = 600
-"""Of a MiB each: three times as much as the memory may grow."""
+ROWS = 400
+"""Of a MiB each: twice as much as the memory may grow."""
 READ_EACH = """
 import json, os, resource, sys
 from pathlib import Path

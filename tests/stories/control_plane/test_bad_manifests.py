@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections import Counter
+from functools import cache
 
 import pytest
 from bad_manifest import GONE, GOOD, JOB, By, put
@@ -291,6 +292,7 @@ def given(bad):
     return json.dumps(bad.value).strip('"') if str(bad.value).isprintable() else ""
 
 
+@cache
 def words_of_rules(kind):
     """Return what every CEL rule of a kind says, up to its example."""
     (resource,) = [resource for resource in crd.RESOURCES if resource.model is kind]

@@ -68,7 +68,12 @@ def test_clocks_that_are_set_to_and_fro_change_no_leader_and_end_no_job(custom_r
             assert client.phase() == "Running"
             first.kill()
             killed, looks = time.monotonic(), looks_at_lease(custom_resources, namespace)
-            until(lambda: looks_at_lease(custom_resources, namespace) >= looks + 2, seconds=30, what="two looks")
+            until(
+                lambda: looks_at_lease(custom_resources, namespace) >= looks + 2,
+                seconds=30,
+                what="two looks",
+                pause=1.0,
+            )
             other_clock.set(hours=3)
             second.wait_leading()
             assert time.monotonic() - killed > 10, "the Lease lasts 15 s"

@@ -52,19 +52,22 @@ def test_each_field_of_the_status_alone(custom_resources, namespace, kind):
     check(cases, model=kind, ask=write_status, at_least=100, readable=("unknown field", "Unsupported value"))
 
 
+@pytest.mark.parametrize("count", [400, pytest.param(1000, marks=pytest.mark.full)])
 @EACH_KIND
-def test_several_fields_at_once(custom_resources, shared_namespace, kind):
+def test_several_fields_at_once(custom_resources, shared_namespace, kind, count):
     schema = kind.model_json_schema(by_alias=True)
     manifest = smallest(kind)
     chance = Random(1)
     statuses = []
-    for _ in range(1000):
+    for _ in range(count):
         body = json.dumps(manifest | {"spec": random_value(chance, schema, schema["properties"]["spec"])})
         errors = refusals(kind, json.loads(body))
         reply = create(custom_resources, shared_namespace, kind, body)
         statuses.append(reply.status)
         assert (reply.status == 201) == (not errors), (body, errors, reply.body.get("message"))
-    assert min(statuses.count(201), statuses.count(422)) >= 50, "too few accepted or too few refused to compare"
+    assert min(statuses.count(201), statuses.count(422)) >= count // 20, (
+        "too few accepted or too few refused to compare"
+    )
 
 
 NUMBERS = {
@@ -144,11 +147,12 @@ def test_metadata(custom_resources, shared_namespace, metadata):
 def check(cases, *, model, ask, at_least, readable=()):
     """Compare the two answers to each case, and where both refuse, that the server names the field that the models name.
 
+    Of cases that are the same manifest, the last is tried: values of a wrong type are wrong for a block and for what stands in it.
     readable: reasons of the server for which the models may accept what it refuses.
     """
     accepted, wrong = 0, []
-    for case in cases:
-        body = json.dumps(case.manifest)
+    distinct = {json.dumps(case.manifest): case for case in cases}
+    for body, case in distinct.items():
         errors, reply = refusals(model, json.loads(body)), ask(body)
         accepted += reply.status < 300
         if not errors and any(reason in reply.body.get("message", "") for reason in readable):
@@ -159,9 +163,9 @@ def check(cases, *, model, ask, at_least, readable=()):
             )
         elif errors and not any(path in reply.body["message"] for path in errors):
             wrong.append(f"{case.text}: the models blame {errors}; the server says {reply.body['message'][:300]}")
-    assert not wrong, "\n".join([f"{len(wrong)} of {len(cases)} cases:", *wrong[:40]])
-    assert min(accepted, len(cases) - accepted) >= at_least / 3, (accepted, len(cases))
-    assert len(cases) >= at_least
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(distinct)} cases:", *wrong[:40]])
+    assert min(accepted, len(distinct) - accepted) >= at_least / 3, (accepted, len(distinct))
+    assert len(distinct) >= at_least
 
 
 def refusals(model, manifest):

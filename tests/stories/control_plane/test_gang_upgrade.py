@@ -99,7 +99,7 @@ def _has_saved(config: Manifest) -> bool:
 @pytest.fixture(scope="module")
 def story(custom_resources, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gang-upgrade")
-    code = code_of(FIRST_RELEASE, folder / "release")
+    code = code_of(FIRST_RELEASE)
     machine = Machine(folder=folder, code=code)
     write_claim(machine.claims / "models")
     story = Story(code=code, machine=machine)

@@ -164,7 +164,7 @@ def scene(plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Scene]:
             plane=plane,
             proxy=proxy,
             folder=folder,
-            old_code=code_of(FIRST_RELEASE, folder / "release"),
+            old_code=code_of(FIRST_RELEASE),
             common=common,
             go=go,
         )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from artifact import make_artifact
-from forked_servers import with_forked_servers
 from tiny_models import tiny_bert
 from workspace import Workspace, deployment_manifest
 
@@ -33,8 +32,7 @@ ROLLOUT = {"strategy": "Recreate", "rollback": {"keepReplicas": 1}}
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch) -> Workspace:
-    with_forked_servers(monkeypatch)
+def workspace(tmp_path) -> Workspace:
     made = Workspace(tmp_path)
     make_artifact(made.claim / "good", tiny_bert(made.claim / "model"))
     shutil.copytree(made.claim / "good", made.claim / "damaged")

@@ -17,7 +17,6 @@ from bad_revisions import (
     write_good,
     write_own_answers,
 )
-from forked_servers import with_forked_servers
 from rollout_record import recording
 from rollouts_under_load import Deployed, Story, tell_under_load
 from routed_sessions import rejected_after, require_envoy, status_once, whole
@@ -62,8 +61,7 @@ def claim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, claim: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    with_forked_servers(monkeypatch)
+def workspace(tmp_path: Path, claim: Path) -> Workspace:
     made = Workspace(tmp_path)
     made.claim.parent.mkdir(parents=True)
     made.claim.symlink_to(claim)

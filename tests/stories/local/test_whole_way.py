@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import warm_forks
+import stand_ins
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, job_manifest, processes_of, until
 
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         job_manifest(training={"epochs": 3, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 3e-3}),
     )
     workspace.write("deployment.yaml", deployment_manifest())
-    ended = workspace.tuneloop("run", "-f", "job.yaml", **warm_forks.NONE)
+    ended = workspace.tuneloop("run", "-f", "job.yaml", **stand_ins.NONE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return workspace
 
@@ -57,7 +57,7 @@ def address(log: Path) -> str | None:
 
 def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(trained: Workspace) -> None:
     texts = [text for text, _ in sentences(40, seed=5)]
-    server = trained.start("serve", "-f", "deployment.yaml", "--port", "0", log="serve.log")
+    server = trained.start("serve", "-f", "deployment.yaml", "--port", "0", log="serve.log", **stand_ins.NONE)
     try:
         url = until(
             lambda: address(trained.path / "serve.log"), seconds=90, what="the server's address", process=server

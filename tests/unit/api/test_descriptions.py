@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import pytest
 import yaml
 from bad_manifest import put
 from manifest_cases import smallest
@@ -93,6 +92,28 @@ BLOCKS: dict[str, Node] = {
 """Optional lists, and the smallest entry of each."""
 
 
+class Field(NamedTuple):
+    """A field of a resource, with its schema."""
+
+    resource: crd.Resource
+    path: str
+    node: Node
+
+    def __str__(self) -> str:
+        return f"{self.resource.short_name}.{self.path}"
+
+
+def wrong(fields: Iterable[Field], check: Callable[[crd.Resource, str, Node], None]) -> dict[str, str]:
+    """Return what is wrong, by field. One test for all fields: hundreds of tests would take as many times longer."""
+    found = {}
+    for field in fields:
+        try:
+            check(*field)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the test shows it)
+            found[str(field)] = f"{type(error).__name__}: {error}"
+    return found
+
+
 def nodes(node: Node, path: str) -> Iterator[tuple[str, Node]]:
     yield path, node
     for name, below in node.get("properties", {}).items():
@@ -102,20 +123,20 @@ def nodes(node: Node, path: str) -> Iterator[tuple[str, Node]]:
             yield from nodes(below, f"{path}[0].{name}")
 
 
-def fields(*parts: str) -> Iterator[Any]:
+def fields(*parts: str) -> Iterator[Field]:
     for resource in crd.RESOURCES:
         schema = crd.root_schema(resource)
         for part in parts:
             for path, node in nodes(schema["properties"][part], part):
                 if path != part and (resource.model is FineTuneJob or ".model.fineTuneJobRef" not in path):
-                    yield pytest.param(resource, path, node, id=f"{resource.short_name}.{path}")
+                    yield Field(resource, path, node)
 
 
-def optional_leaves() -> list[Any]:
+def optional_leaves() -> list[Field]:
     return [
         field
         for field in fields("spec")
-        if "properties" not in field.values[2] and field.values[1].rpartition(".")[2] not in required(field.values[0])
+        if "properties" not in field.node and field.path.rpartition(".")[2] not in required(field.resource)
     ]
 
 
@@ -126,10 +147,7 @@ def required(resource: crd.Resource) -> set[str]:
     return {name for node in found for part in (node, node.get("items", {})) for name in part.get("required", ())}
 
 
-@pytest.mark.parametrize(("resource", "path", "node"), list(fields("spec", "status")))
-def test_a_field_is_described_in_sentences_that_say_more_than_its_name(
-    resource: crd.Resource, path: str, node: Node
-) -> None:
+def says_more_than_its_name(_: crd.Resource, path: str, node: Node) -> None:
     text = node["description"]
     assert re.fullmatch(r"[A-Z`].*\.", text), text
     assert "\n" not in text
@@ -139,21 +157,25 @@ def test_a_field_is_described_in_sentences_that_say_more_than_its_name(
     assert len(words - name - {"the", "a", "an", "of", "for"}) >= FEWEST_WORDS, text
 
 
-@pytest.mark.parametrize(("resource", "path", "node"), optional_leaves())
-def test_an_optional_field_says_its_default(resource: crd.Resource, path: str, node: Node) -> None:
+def test_every_field_is_described_in_sentences_that_say_more_than_its_name() -> None:
+    assert wrong(fields("spec", "status"), says_more_than_its_name) == {}
+
+
+def says_its_default(_resource: crd.Resource, _path: str, node: Node) -> None:
     alternatives = ("Not together with", "Default: ")
     assert any(words in node["description"] for words in alternatives), node["description"]
 
 
-def with_example() -> list[Any]:
+def test_every_optional_field_says_its_default() -> None:
+    assert wrong(optional_leaves(), says_its_default) == {}
+
+
+def with_example() -> list[Field]:
     """Return all fields but those whose values can be listed."""
-    return [
-        field for field in fields("spec") if "enum" not in field.values[2] and field.values[2].get("type") != "boolean"
-    ]
+    return [field for field in fields("spec") if "enum" not in field.node and field.node.get("type") != "boolean"]
 
 
-@pytest.mark.parametrize(("resource", "path", "node"), with_example())
-def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource, path: str, node: Node) -> None:
+def has_examples_that_the_contract_accepts(resource: crd.Resource, path: str, node: Node) -> None:
     examples = [text for found in IN_QUOTES.findall(node["description"]) for text in found if text]
     if not examples and node.get("properties"):
         return  # a block may leave its examples to its fields
@@ -173,6 +195,10 @@ def test_a_field_has_an_example_that_the_contract_accepts(resource: crd.Resource
             rule.setdefault("above", 3)
             rule.setdefault("names", ["a", "b"])
         resource.model.from_wire(manifest)
+
+
+def test_every_field_has_an_example_that_the_contract_accepts() -> None:
+    assert wrong(with_example(), has_examples_that_the_contract_accepts) == {}
 
 
 def block_of(path: str) -> str | None:
@@ -203,9 +229,7 @@ def filled_in(path: str) -> Any:
 
 DEFAULT = re.compile(r"Default: `?([a-z0-9.e-]*[a-z0-9])`?[.,:]")
 DOCUMENTED = [
-    field
-    for field in fields("spec")
-    if DEFAULT.search(field.values[2]["description"]) and filled_in(field.values[1]) is not None
+    field for field in fields("spec") if DEFAULT.search(field.node["description"]) and filled_in(field.path) is not None
 ]
 
 
@@ -213,8 +237,11 @@ def test_many_defaults_can_be_compared() -> None:
     assert len(DOCUMENTED) >= 25
 
 
-@pytest.mark.parametrize(("resource", "path", "node"), DOCUMENTED)
-def test_a_default_is_what_is_filled_in(resource: crd.Resource, path: str, node: Node) -> None:
+def is_what_is_filled_in(_: crd.Resource, path: str, node: Node) -> None:
     (text,) = DEFAULT.findall(node["description"])
     filled = filled_in(path)
     assert str(filled).lower() == text or float(filled) == float(text)
+
+
+def test_every_default_is_what_is_filled_in() -> None:
+    assert wrong(DOCUMENTED, is_what_is_filled_in) == {}

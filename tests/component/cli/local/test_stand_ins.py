@@ -1,4 +1,4 @@
-"""The process that sessions of the stories fork their warm trainers from: what asks it for one begins and ends with its fork, for all who look."""
+"""What stories start are stand-ins for forks: a stand-in imports nothing, and begins and ends with its fork, for all who look."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-import warm_forks
+import stand_ins
+from comparator_process import Comparator, comparator_config, is_ready
 from endless_jobs import running_job, workspace_with
+from fork_server import inherited
+from free_ports import free_ports
 from tiny_models import tiny_bert
 from waiting import LEAST_SECONDS
 from workspace import Workspace, processes_of, until
@@ -29,7 +32,7 @@ class Warm:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self._folder = folder
-        self.environment = warm_forks.inherited() | warm_forks.environment() | OF_PODS | environment
+        self.environment = inherited() | stand_ins.of_sessions() | OF_PODS | environment
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tuneloop_trainer.warm"],
             env=self.environment,
@@ -134,7 +137,62 @@ def test_the_end_of_the_session_ends_the_warm_trainer(warm):
     assert warm.process.wait(SECONDS) == 0
 
 
-@pytest.mark.parametrize("variables", [{"HF_HOME": "/tmp/elsewhere"}, warm_forks.NONE], ids=["HF_HOME", "none"])
+@pytest.mark.parametrize("variables", [{"HF_HOME": "/tmp/elsewhere"}, stand_ins.NONE], ids=["HF_HOME", "none"])
 def test_another_environment_gets_a_warm_trainer_that_imports_everything_itself(tmp_path, variables):
     with Warm(tmp_path, **variables) as warm:
         until(lambda: has_torch(warm.process.pid), seconds=SECONDS, what="torch in the process that was started")
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Starts programs that are stand-ins, and ends them."""
+    started = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", *words]
+        environment = inherited() | stand_ins.of_command_lines() | OF_PODS
+        started.append(
+            subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_a_signal_is_for_the_fork_and_its_exit_code_for_who_sent_it(stand_in, tmp_path):
+    config = comparator_config(*free_ports(2))
+    (tmp_path / "comparator.json").write_text(json.dumps(config.to_wire()))
+    process = stand_in("tuneloop_server.comparator", "--config", str(tmp_path / "comparator.json"))
+    comparator = Comparator(process, config, tmp_path / "comparator.json")
+    until(lambda: is_ready(comparator), seconds=SECONDS, what="a comparator")
+    assert len(processes_of(tmp_path)) == 2, "the stand-in, and the fork"
+    process.terminate()
+    assert process.wait(SECONDS) == 0, "it ends its work first"
+    assert processes_of(tmp_path) == []
+
+
+def test_a_model_server_is_a_fork_with_torch_and_ends_with_what_was_started(stand_in, tmp_path):
+    os.mkfifo(tmp_path / "server.json")
+    process = stand_in("tuneloop_server", str(tmp_path / "server.json"))
+    pids = until(lambda: two_of(processes_of(tmp_path)), seconds=SECONDS, what="the stand-in, and the fork")
+    (fork,) = pids - {process.pid}
+    assert (has_torch(fork), has_torch(process.pid)) == (True, False)
+    process.kill()
+    until(lambda: is_gone(fork), seconds=SECONDS, what="the end of the fork")
+
+
+def two_of(commands: list[str]) -> set[int]:
+    return {int(command.split()[0]) for command in commands} if len(commands) == 2 else set()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["get", "ftj", "absent"]], ids=" ".join)
+def test_a_command_line_prints_and_ends_as_one_that_imported_everything_itself(stand_in, tmp_path, words):
+    process = stand_in("tuneloop_cli", *words)
+    output, errors = process.communicate(timeout=SECONDS)
+    plain = Workspace(tmp_path).tuneloop(*words, **stand_ins.NONE)
+    assert (process.returncode, output.decode(), errors.decode()) == (plain.returncode, plain.stdout, plain.stderr)
