@@ -8,6 +8,7 @@ minutes, and the further programs of a node about three; with a warm Go cache a 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -44,6 +45,7 @@ class Program:
 
 _VERSION = "k8s.io/component-base/version"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 PROGRAMS = {
     program.module: program
     for program in (
@@ -65,6 +67,7 @@ PROGRAMS = {
         Program("probe", packages=(("probe", "."),)),
         Program("kstatus", packages=(("kstatus", "."),)),
         Program("helm", packages=(("helm", "helm.sh/helm/v3/cmd/helm"),)),
+        Program("prometheus-operator", packages=(("prometheus-operator", f"{PROMETHEUS_OPERATOR}/cmd/operator"),)),
     )
 }
 CONTROL_PLANE = ("etcd", "k8s")
@@ -83,11 +86,23 @@ def ensure(*names: str, say: Callable[[str], None] = print) -> Path:
     """
     programs = [PROGRAMS[name] for name in names or CONTROL_PLANE]
     cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache / "go.lock", say=say):
-        lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
-        go = go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
+    go = _find_go(programs, cache=cache, say=say)
     return _linked([_ensure(program, go=go, cache=cache, say=say) for program in programs], cache=cache)
+
+
+def source_folder(name: str, module: str, *, say: Callable[[str], None] = print) -> Path:
+    """Return the folder with the sources of a Go module that the program is built from, for files that are no code; they are fetched where Go's cache lacks them.
+
+    Raises BuildError, or ToolchainError when there is no Go.
+    """
+    program = PROGRAMS[name]
+    go = _find_go([program], cache=cache_folder(), say=say)
+    command = [str(go), "mod", "download", "-json", module]
+    place, environment = BUILD_FOLDER / program.module, go_toolchain.environment(go)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"the sources of {module} cannot be had: {done.stderr.strip()[-400:] or done.stdout.strip()}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def cache_key(program: Program, build_folder: Path, *, go_version: str) -> str:
@@ -98,6 +113,13 @@ def cache_key(program: Program, build_folder: Path, *, go_version: str) -> str:
         if path.is_file():
             digest.update(f"{path.relative_to(folder)}\n{path.stat().st_size}\n".encode() + path.read_bytes())
     return f"{program.module}-{digest.hexdigest()[:16]}"
+
+
+def _find_go(programs: Sequence[Program], *, cache: Path, say: Callable[[str], None]) -> Path:
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / "go.lock", say=say):
+        lowest = max(go_toolchain.required_release(BUILD_FOLDER / program.module / "go.mod") for program in programs)
+        return go_toolchain.find_or_install(lowest=lowest, cache=cache, say=say)
 
 
 def _ensure(program: Program, *, go: Path, cache: Path, say: Callable[[str], None]) -> Path:

@@ -1,8 +1,9 @@
-"""A real Prometheus (Debian's package) that scrapes addresses of pods, and its answers."""
+"""A real Prometheus (Debian's package) that scrapes pods, and its answers."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def missing(*, say: Callable[[str], None], may_install: bool) -> str:
     """Return why there is no Prometheus here, as a sentence; empty if there is one. `may_install`: as a Debian package."""
-    if shutil.which("prometheus"):
+    if shutil.which("prometheus") and shutil.which("promtool"):
         return ""
     install = ["apt-get", "install", "-y", "--no-install-recommends", "prometheus"]
     if not may_install:
@@ -30,6 +31,14 @@ def missing(*, say: Callable[[str], None], may_install: bool) -> str:
     say(f"running {' '.join(install)}")
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else f"Prometheus cannot be installed: {done.stderr.strip()[-400:]}"
+
+
+def version() -> str:
+    """Return the version of the program, such as 2.42.0."""
+    shown = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+\.\d+\.\d+)", shown.stdout + shown.stderr)
+    assert found, shown.stdout
+    return found[1]
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,11 @@ class Prometheus:
         active = self._get("targets", state="active")["activeTargets"]
         return {target["labels"]["job"]: (target["health"], target["lastError"]) for target in active}
 
+    def labels(self, job: str) -> list[dict[str, str]]:
+        """Return the labels of a job's targets, each with its health as `health`."""
+        active = self._get("targets", state="active")["activeTargets"]
+        return [target["labels"] | {"health": target["health"]} for target in active if target["labels"]["job"] == job]
+
     def _get(self, page: str, **parameters: str) -> Any:
         address = f"{self.url}/api/v1/{page}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(address, timeout=10) as reply:
@@ -57,10 +71,17 @@ class Prometheus:
 @contextmanager
 def scraping(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
     """Run it on loopback; `targets`: job → HOST:PORT, scraped each second."""
-    port = free_port()
     jobs = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()]
     configuration = folder / "prometheus.yml"
     configuration.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+    with running(configuration, folder) as prometheus:
+        yield prometheus
+
+
+@contextmanager
+def running(configuration: Path, folder: Path) -> Iterator[Prometheus]:
+    """Run it on loopback with a configuration file; `folder`: for its data and log."""
+    port = free_port()
     command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
     with (folder / "prometheus.log").open("w") as log:
@@ -83,3 +104,9 @@ def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             assert process.poll() is None, f"prometheus ended with {process.returncode}"
             assert time.monotonic() < deadline, "prometheus is not ready in time"
             time.sleep(0.1)
+
+
+def complaint(check: str, file: Path) -> str:
+    """Return what `promtool check CHECK FILE` finds wrong with a file; empty if nothing. `check`: config or rules."""
+    done = subprocess.run(["promtool", "check", check, str(file)], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr

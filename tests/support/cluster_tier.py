@@ -76,6 +76,13 @@ def install_crds(cluster: RunningCluster) -> None:
 def fresh_namespace(cluster: RunningCluster, *, labels: Mapping[str, str] | None = None) -> Iterator[str]:
     """Make an empty namespace whose default service account exists, so that pods are admitted; yield its name."""
     name = f"test-{next(_NUMBERS)}"
+    make_namespace(cluster, name, labels=labels)
+    yield name
+    cluster.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def make_namespace(cluster: RunningCluster, name: str, *, labels: Mapping[str, str] | None = None) -> None:
+    """Make a namespace, and return once its default service account exists."""
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
     reply = cluster.request("POST", "/api/v1/namespaces", body)
     assert reply.status == 201, reply.body
@@ -84,5 +91,3 @@ def fresh_namespace(cluster: RunningCluster, *, labels: Mapping[str, str] | None
     while cluster.request("GET", account).status != 200:
         assert time.monotonic() < deadline, f"no default service account in {name} in time"
         time.sleep(0.02)
-    yield name
-    cluster.request("DELETE", f"/api/v1/namespaces/{name}")

@@ -20,6 +20,9 @@ case "$1" in
     if [ -e "{broken}" ]; then echo "main.go:1: it is broken"; exit 1; fi
     while [ "$1" != -o ]; do shift; done
     sleep 0.2; echo program > "$2" ;;
+  mod)
+    if [ -e "{broken}" ]; then echo "no such host" >&2; exit 1; fi
+    printf '{{"Dir": "%s"}}' "$PWD/$4" ;;
 esac
 """
 
@@ -71,6 +74,17 @@ def test_a_failed_build_says_why_and_leaves_nothing_that_looks_whole(compiler):
         binaries.ensure(say=lambda _: None)
     (compiler.parent / "broken").unlink()
     assert (binaries.ensure(say=lambda _: None) / "etcd").exists()
+
+
+def test_sources_are_those_that_the_module_of_the_program_names(compiler):
+    folder = binaries.source_folder("helm", "helm.sh/helm/v3", say=lambda _: None)
+    assert folder == binaries.BUILD_FOLDER / "helm" / "helm.sh/helm/v3"
+
+
+def test_sources_that_cannot_be_fetched_are_an_error(compiler):
+    (compiler.parent / "broken").touch()
+    with pytest.raises(binaries.BuildError, match=r"the sources of helm.sh/helm/v3 cannot be had: no such host"):
+        binaries.source_folder("helm", "helm.sh/helm/v3", say=lambda _: None)
 
 
 def test_a_program_more_builds_that_one_only(compiler):
