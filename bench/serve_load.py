@@ -83,7 +83,7 @@ def long_texts(sentences: Sequence[str], *, artifact: Path) -> list[str]:
 # --- a run ----------------------------------------------------------------------------------------------------------------------------
 
 
-def wait_until_ready(url: str, *, ended: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until_ready(url: str, *, ended: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:

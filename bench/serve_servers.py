@@ -27,7 +27,7 @@ class RunningServer:
     ready_path: str = "/readyz"
 
     def wait_until_ready(self) -> None:
-        """Wait for two minutes at most."""
+        """Wait for five minutes at most."""
         url = f"http://127.0.0.1:{self.port}{self.ready_path}"
         wait_until_ready(url, ended=lambda: self.process.poll() is not None)
 
