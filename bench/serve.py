@@ -1,9 +1,14 @@
-"""The model server under load, next to its own offline rate and to a web server around `transformers.pipeline`.
+"""The model server under load, next to its own offline rate and to other servers.
 
-    PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--texts CSV]
+    PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--clients 1,8,64,256] [--texts short|long|mixed]
+    PYTHONPATH=api:server python bench/serve.py --api embeddings    # against Infinity
 
-Servers and the offline loop run on core 0, clients on core 1, over loopback, one after the other. The peers are Starlette on uvicorn
-(uvloop, httptools) in the four usual shapes (bench/serve_peer.py): what FastAPI runs on, without FastAPI's own work per request.
+Servers and the offline loop run on core 0, clients on core 1, over loopback, one after the other. The peers of `--api predict` are Starlette on uvicorn
+(uvloop, httptools) around `transformers.pipeline` in the four usual shapes (bench/serve_peer.py): what FastAPI runs on, without FastAPI's own work per request.
+The peer of `--api embeddings` is Infinity, in a virtual environment of its own, since it needs older libraries. It is left out where there is none:
+
+    python -m venv .tuneloop/infinity && .tuneloop/infinity/bin/pip install 'infinity-emb[torch,server]==0.0.78'    # or --infinity FOLDER
+
 Each client keeps its connection, sends one text per request, and sends the next request once it was answered. `/core-s` is requests per
 second of the server's CPU time: other load on the machine changes it less than requests per second.
 """
@@ -12,45 +17,36 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
-import json
 import os
-import random
 import select
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parent.parent
+from serve_load import APIS, TEXTS, Figures, load, texts_of
+from serve_servers import (
+    BATCH,
+    PIPELINE_PEERS,
+    ROOT,
+    RunningServer,
+    start,
+    start_infinity,
+    start_pipeline,
+    start_tuneloop,
+)
+
+if TYPE_CHECKING:
+    import subprocess
+
 DEMO = ROOT / ".tuneloop" / "claims" / "demo"
-SERVER_CORE, CLIENT_CORE = "0", 1
-CLIENTS = (1, 8, 64)
-TEXTS = 512
-BATCH = 16
-PEERS = ("thread pool", "inline", "one worker", "queue")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """The figures of a run."""
-
-    rate: float
-    per_core_second: float
-    p50: float = 0.0
-    p99: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunningServer:
-    """A server process and its port."""
-
-    process: subprocess.Popen
-    port: int
+CLIENT_CORE = 1
+KINDS_OF_TEXTS = ("short", "long", "mixed")
+PEERS = {"predict": PIPELINE_PEERS, "embeddings": ("infinity",)}
 
 
 def main() -> int:
@@ -68,10 +64,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--artifact", type=Path, help="default: the demo's MiniLM with a random head")
-    parser.add_argument("--texts", type=Path, default=DEMO / "movie-reviews.csv", help="CSV with a column `sentence`")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
-    parser.add_argument("--clients", nargs="*", type=int, default=list(CLIENTS))
+    parser.add_argument(
+        "--artifact", type=Path, help="default: the demo's MiniLM with a random head, at most 128 tokens"
+    )
+    parser.add_argument(
+        "--sentences", type=Path, default=DEMO / "movie-reviews.csv", help="CSV with a column `sentence`"
+    )
+    parser.add_argument("--texts", choices=KINDS_OF_TEXTS, default="short", help="see serve_load.py")
+    parser.add_argument("--api", choices=APIS, default="predict")
+    parser.add_argument("--peers", nargs="*", choices=[name for names in PEERS.values() for name in names])
+    parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 64, 256])
+    parser.add_argument("--infinity", type=Path, default=ROOT / ".tuneloop" / "infinity", help="virtual environment")
     parser.add_argument("--offline", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -84,33 +87,24 @@ def demo_artifact(folder: Path) -> Path:
     return folder
 
 
-def sentences(path: Path) -> list[str]:
-    with path.open(encoding="utf-8") as file:
-        rows = [row["sentence"] for row in csv.DictReader(file)]
-    return random.Random(0).sample(rows, TEXTS)
-
-
 # --- measuring -----------------------------------------------------------------------------------------------------------------------
 
 
 def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> None:
-    texts = sentences(arguments.texts)
-    offline = start(
-        ["bench/serve.py", "--offline", "--artifact", str(artifact), "--texts", str(arguments.texts)], pipe=True
-    )
-    servers = {"tuneloop": start_tuneloop(artifact, folder)}
-    for name in arguments.peers:
-        servers[name] = start_peer(name, artifact)
+    texts = texts_of(arguments.texts, arguments.sentences, artifact=artifact)
+    asked = ["--artifact", str(artifact), "--sentences", str(arguments.sentences)]
+    asked += ["--texts", arguments.texts, "--api", arguments.api]
+    offline = start(["bench/serve.py", "--offline", *asked], pipe=True)
+    servers = {"tuneloop": start_tuneloop(artifact, folder)} | started_peers(arguments, artifact, folder)
     results: dict[tuple[str, int], list[Figures]] = {}
     try:
         for server in servers.values():
-            wait_until_ready(server)
+            server.wait_until_ready()
         for _ in range(arguments.rounds):
             results.setdefault(("offline", 0), []).append(measure_offline(offline, arguments.seconds))
             for clients in arguments.clients:
                 for name, server in servers.items():
-                    figures = asyncio.run(load(server, texts, clients=clients, seconds=arguments.seconds))
-                    results.setdefault((name, clients), []).append(figures)
+                    results.setdefault((name, clients), []).append(under_load(server, texts, arguments, clients))
     finally:
         for process in (offline, *(server.process for server in servers.values())):
             process.send_signal(signal.SIGKILL)
@@ -118,111 +112,19 @@ def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> N
     report({key: median_of(runs) for key, runs in results.items()}, arguments)
 
 
-def start(command: list[str], *, pipe: bool = False) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": "api:server"}
-    stream = subprocess.PIPE if pipe else subprocess.DEVNULL
-    return subprocess.Popen(
-        ["taskset", "-c", SERVER_CORE, sys.executable, *command],
-        cwd=ROOT,
-        env=environment,
-        stdin=stream,
-        stdout=stream,
-        stderr=subprocess.DEVNULL,
-    )
+def started_peers(arguments: argparse.Namespace, artifact: Path, folder: Path) -> dict[str, RunningServer]:
+    names = PEERS[arguments.api] if arguments.peers is None else arguments.peers
+    servers = {name: start_pipeline(name, artifact) for name in names if name in PIPELINE_PEERS}
+    if "infinity" in names and (arguments.infinity / "bin" / "infinity_emb").exists():
+        servers["infinity"] = start_infinity(arguments.infinity, artifact, folder)
+    elif "infinity" in names:
+        print(f"Infinity is left out: {arguments.infinity} has no bin/infinity_emb; --help says how to install it\n")
+    return servers
 
 
-def start_tuneloop(artifact: Path, folder: Path) -> RunningServer:
-    port = free_port()
-    config = {
-        "version": 1,
-        "namespace": "bench",
-        "name": "bench",
-        "revision": "bench",
-        "host": "127.0.0.1",
-        "port": port,
-    }
-    config |= {"artifactPath": str(artifact), "artifactUri": f"file://{artifact}", "batching": {"maxBatchSize": BATCH}}
-    path = folder / "server.json"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return RunningServer(process=start(["-m", "tuneloop_server", str(path)]), port=port)
-
-
-def start_peer(shape: str, artifact: Path) -> RunningServer:
-    port = free_port()
-    command = ["bench/serve_peer.py", shape, str(port), str(artifact), str(BATCH)]
-    return RunningServer(process=start(command), port=port)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until_ready(server: RunningServer, *, seconds: float = 120.0) -> None:
-    import urllib.request
-
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=5).read()
-        except OSError:
-            if time.monotonic() > deadline or server.process.poll() is not None:
-                raise
-            time.sleep(0.2)
-        else:
-            return
-
-
-async def load(server: RunningServer, texts: list[str], *, clients: int, seconds: float) -> Figures:
-    """Send for a while after a warm-up of a quarter of it; every answer must be 200."""
-    latencies: list[float] = []
-    counting = time.perf_counter() + seconds / 4
-    end = counting + seconds
-    tasks = [
-        asyncio.create_task(client(server.port, texts, seed, latencies, counting=counting, end=end))
-        for seed in range(clients)
-    ]
-    await asyncio.sleep(counting - time.perf_counter())
-    cpu = cpu_seconds(server.process.pid)
-    await asyncio.sleep(end - time.perf_counter())
-    cpu = cpu_seconds(server.process.pid) - cpu
-    await asyncio.wait_for(asyncio.gather(*tasks), timeout=60)
-    latencies.sort()
-    return Figures(
-        rate=len(latencies) / seconds,
-        per_core_second=len(latencies) / max(cpu, 1e-9),
-        p50=latencies[len(latencies) // 2],
-        p99=latencies[int(len(latencies) * 0.99)],
-    )
-
-
-async def client(
-    port: int, texts: list[str], seed: int, latencies: list[float], *, counting: float, end: float
-) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    order = random.Random(seed)
-    while (begin := time.perf_counter()) < end:
-        body = json.dumps({"inputs": order.choice(texts)}).encode()
-        writer.write(
-            b"POST /predict HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (port, len(body), body)
-        )
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"a request was not answered 200: {head[:80]!r}")
-        if counting <= (now := time.perf_counter()) < end:
-            latencies.append(now - begin)
-    writer.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def under_load(server: RunningServer, texts: list[str], arguments: argparse.Namespace, clients: int) -> Figures:
+    api, seconds = APIS[arguments.api], arguments.seconds
+    return asyncio.run(load(server.port, server.process.pid, texts, api=api, clients=clients, seconds=seconds))
 
 
 def measure_offline(process: subprocess.Popen, seconds: float) -> Figures:
@@ -243,32 +145,33 @@ def median_of(runs: list[Figures]) -> Figures:
 def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespace) -> None:
     offline = results["offline", 0]
     print(
-        f"median of {arguments.rounds} rounds of {arguments.seconds:g} s; {TEXTS} texts, batches of at most {BATCH}, fp32, 1 core"
+        f"{arguments.api}, {arguments.texts} texts: median of {arguments.rounds} rounds of {arguments.seconds:g} s; {TEXTS} texts, "
+        f"batches of at most {BATCH}, fp32, 1 core"
     )
     print(f"offline, sorted by length: {offline.rate:.1f} texts/s, {offline.per_core_second:.1f}/core-s\n")
-    print(
-        f"{'clients':>7}  {'server':<12} {'req/s':>7} {'/core-s':>8} {'p50 ms':>8} {'p99 ms':>8}  {'of offline':>10}  tuneloop is"
-    )
+    columns = ("req/s", "/core-s", "p50 ms", "p99 ms", "of offline", "/core-s of offline")
+    print(f"{'clients':>7}  {'server':<12}" + "".join(f" {column:>{max(8, len(column))}}" for column in columns))
     for clients in arguments.clients:
         tuneloop = results["tuneloop", clients]
         for (name, count), figures in results.items():
             if count == clients:
-                comparison = (
-                    ""
-                    if name == "tuneloop"
-                    else f"{tuneloop.rate / figures.rate:.2f} x, p99 {tuneloop.p99 / figures.p99:.2f} x"
-                )
                 print(
-                    f"{clients:>7}  {name:<12} {figures.rate:>7.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} "
-                    f"{figures.p99 * 1e3:>8.1f}  {figures.rate / offline.rate:>10.0%}  {comparison}"
+                    f"{clients:>7}  {name:<12} {figures.rate:>8.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} {figures.p99 * 1e3:>8.1f} "
+                    f"{figures.rate / offline.rate:>10.0%} {figures.per_core_second / offline.per_core_second:>18.0%}  {compared(name, tuneloop, figures)}"
                 )
+
+
+def compared(name: str, tuneloop: Figures, peer: Figures) -> str:
+    if name == "tuneloop":
+        return ""
+    return f"tuneloop: {tuneloop.rate / peer.rate:.2f} x the requests, {tuneloop.p99 / peer.p99:.2f} x the p99"
 
 
 # --- the offline loop, which runs on the server's core --------------------------------------------------------------------------------------
 
 
 def run_offline(arguments: argparse.Namespace) -> int:
-    """For each line with seconds on stdin: tokenize and classify the texts, longest last; print texts per second of wall time and of CPU time."""
+    """For each line with seconds on stdin: tokenize and compute the texts, longest last; print texts per second of wall time and of CPU time."""
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.artifact import read_manifest
     from tuneloop_server.runtimes.torch_model import load as load_model
@@ -279,11 +182,13 @@ def run_offline(arguments: argparse.Namespace) -> int:
     )
     manifest = read_manifest(config)
     model = load_model(config, manifest, task_of(config, manifest))
-    texts = sentences(arguments.texts)
+    texts = texts_of(arguments.texts, arguments.sentences, artifact=arguments.artifact)
     for line in sys.stdin:
         begin, cpu, done = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - begin < float(line):
             encoded = sorted((window for (window,) in model.encode(texts)), key=len)
+            if arguments.api == "embeddings":
+                encoded = [replace(window, output="embedding") for window in encoded]
             for first in range(0, len(encoded), BATCH):
                 done += len(model.predict(encoded[first : first + BATCH]))
         print(done / (time.perf_counter() - begin), done / (time.process_time() - cpu), flush=True)

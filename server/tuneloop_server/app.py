@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tuneloop_server.direct_paths import DirectPaths
 from tuneloop_server.errors import CannotServe, plain_error
 from tuneloop_server.no_such_page import no_such_page
 from tuneloop_server.protocols import PROTOCOLS
@@ -51,8 +52,8 @@ def create_app(
     pages = _pages(service, "/healthz", "/readyz", *metrics, "/info")
     routes = [route for protocol in protocols.values() for route in protocol.routes(service)]
     routes += [*feedback_routes(service), *pages]
-    return Starlette(
-        routes=routes,
+    return DirectPaths(
+        routes,
         exception_handlers={HTTPException: no_such_page(routes, shape_of=partial(_error_shape, protocols.values()))},
         lifespan=lifespan,
     )

@@ -82,6 +82,7 @@ def uvicorn_config(app: ASGIApp, connections: Connections, *, drain_seconds: int
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for a client's address
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=drain_seconds,
         **options,

@@ -39,6 +39,8 @@ class Monitoring:
         self._request_seconds = self._family(
             Histogram, "tuneloop_request_duration_seconds", "Whole requests.", more=("protocol",), buckets=_SECONDS
         )
+        self._answered: dict[tuple[str, int, Reason], tuple[Counter, Histogram]] = {}
+        """The series of requests that came before, by protocol, status and reason: to look one up takes longer than to count."""
         self._queue_seconds = self._single(
             Histogram, "tuneloop_queue_duration_seconds", "Wait of a text for its pass.", buckets=_SECONDS
         )
@@ -122,8 +124,13 @@ class Monitoring:
 
     def request_done(self, protocol: str, *, status: int, reason: Reason, seconds: float) -> None:
         """Count a request that was answered."""
-        self._requests.labels(**self.constant, protocol=protocol, code=str(status), reason=reason).inc()
-        self._request_seconds.labels(**self.constant, protocol=protocol).observe(seconds)
+        key = (protocol, status, reason)
+        if key not in self._answered:
+            counter = self._requests.labels(**self.constant, protocol=protocol, code=str(status), reason=reason)
+            self._answered[key] = counter, self._request_seconds.labels(**self.constant, protocol=protocol)
+        counter, histogram = self._answered[key]
+        counter.inc()
+        histogram.observe(seconds)
 
     def encoded(self, windows: Sequence[Encoded]) -> None:
         """Count the tokens of a request, and whether a text of it was cut."""

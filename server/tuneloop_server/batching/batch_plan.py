@@ -26,10 +26,11 @@ def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
     """Return the indices of the texts for the next pass: the texts that the cheapest plan puts together with the oldest text.
 
     lengths: tokens per waiting text, oldest first, at least one. At most `max_batch_size` indices; index 0 is always among them, so that
-    every text gets its turn. The plan covers the oldest texts, two batches' worth. A longer plan would pad a little less (simulated at 64
-    clients: 94 % useful tokens instead of 91 %), but more texts would be overtaken, and the slowest answers would be slower than first come, first served.
+    every text gets its turn: it waits for no more passes than there are older texts. The plan covers the oldest texts, three batches' worth.
+    Simulated at 64 clients, against two batches' worth: 3 % more texts a second, the slowest hundredth waits 11 % longer; four bring 0.3 % more,
+    and make that 19 %.
     """
-    considered = lengths[: max_batch_size + min(max_batch_size, MOST_LOOKAHEAD)]
+    considered = lengths[: max_batch_size + min(2 * max_batch_size, MOST_LOOKAHEAD)]
     order = sorted(range(len(considered)), key=considered.__getitem__)
     starts = _cheapest_starts([considered[index] for index in order], most=max_batch_size)
     oldest, end = order.index(0), len(order)
@@ -41,12 +42,15 @@ def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
 def _cheapest_starts(sizes: Sequence[int], *, most: int) -> list[int]:
     """Return a list whose entry n is for the first n of these ascending sizes, divided into passes as cheaply as possible: where the last pass begins."""
     costs, starts = [0], [0]
-    for end in range(1, len(sizes) + 1):
-        longest = sizes[end - 1]
-        options = range(max(0, end - most), end)
-        cost, start = min((costs[start] + PASS_TOKENS + (end - start) * longest, -start) for start in options)
-        costs.append(cost)
-        starts.append(-start)  # of equally cheap starts the last, so that earlier parts are full
+    for end, longest in enumerate(sizes, start=1):
+        first = max(0, end - most)
+        best, best_start = costs[first] + (end - first) * longest, first
+        for start in range(first + 1, end):  # a plain loop: `min` over a generator takes three times as long
+            cost = costs[start] + (end - start) * longest
+            if cost <= best:  # of equally cheap starts the last, so that earlier parts are full
+                best, best_start = cost, start
+        costs.append(best + PASS_TOKENS)
+        starts.append(best_start)
     return starts
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.feedback.errors import RefusedFeedback
 from tuneloop_server.feedback.request import read
-from tuneloop_server.protocols.protocol import Reply, endpoint
+from tuneloop_server.protocols.protocol import Endpoint, Reply
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,7 +35,7 @@ def feedback_routes(service: ModelService) -> list[Route]:
     async def respond(_: Request, body: bytes) -> Reply:
         return Reply(take(service, feedback, body))
 
-    handler = endpoint(service, protocol=_NAME, respond=respond, error_shape=_error_shape)
+    handler = Endpoint(service=service, protocol=_NAME, respond=respond, error_shape=_error_shape)
     return [Route(FEEDBACK_PATH, handler, methods=["POST"])]
 
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tuneloop_server.fields import check_known, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.paths import HF_PATHS
-from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def read(body: bytes) -> HfRequest:
 
 async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
     """Return what answers a body. Raises RequestError."""
-    name = service.names.require(request.query_params.get(ADAPTER_PARAMETER), field=ADAPTER_PARAMETER)
+    adapter = request.query_params.get(ADAPTER_PARAMETER) if request.scope["query_string"] else None
+    name = service.names.require(adapter, field=ADAPTER_PARAMETER)
     asked = read(body)
     parameters = service.task.read_parameters(asked.parameters)
     answers = await service.answers(asked.texts, parameters, name=name)
@@ -74,7 +75,7 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
 
 
 def _routes(service: ModelService) -> list[Route]:
-    handler = endpoint(service, protocol=_NAME, respond=partial(answer, service))
+    handler = Endpoint(service=service, protocol=_NAME, respond=partial(answer, service))
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 

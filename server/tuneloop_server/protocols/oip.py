@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.fields import shown
 from tuneloop_server.protocols.oip_request import INPUT, read
-from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def _routes(service: ModelService) -> list[Route]:
         _VERSION: _model_metadata,
         f"{_VERSION}/ready": _model_ready,
     }
-    handler = endpoint(
-        service,
+    handler = Endpoint(
+        service=service,
         protocol=_NAME,
         respond=partial(infer, service),
         error_shape=error_shape,

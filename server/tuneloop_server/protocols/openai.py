@@ -21,7 +21,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import check_known, choice, invalid, wrong
 from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
-from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,9 @@ def _routes(service: ModelService) -> list[Route]:
             return JSONResponse(shaped, status_code=status)
         return JSONResponse(_model(service, name, created=created))
 
-    handler = endpoint(service, protocol=_NAME, respond=lambda _, body: embed(service, body), error_shape=error_shape)
+    handler = Endpoint(
+        service=service, protocol=_NAME, respond=lambda _, body: embed(service, body), error_shape=error_shape
+    )
     return [
         Route("/v1/embeddings", handler, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),

@@ -1,4 +1,4 @@
-"""The seam `WireProtocol`: what clients send and get. `endpoint` does what all protocols share: limits, metrics, draining."""
+"""The seam `WireProtocol`: what clients send and get. `Endpoint` does what all protocols share: limits, metrics, draining."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from starlette.responses import Response
+from starlette.requests import Request
 
 from tuneloop_api.contract.router import RETRY_HEADER
 from tuneloop_server.body_memory import BodyShare
@@ -20,8 +20,8 @@ from tuneloop_server.protocols.body import read_body
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from starlette.requests import Request
     from starlette.routing import Route
+    from starlette.types import Receive, Scope, Send
 
     from tuneloop_server.client import Client
     from tuneloop_server.errors import Reason
@@ -62,36 +62,44 @@ class WireProtocol:
     error_shape: ErrorShape = plain_error
 
 
-def endpoint(
-    service: ModelService, *, protocol: str, respond: Respond, error_shape: ErrorShape = plain_error
-) -> Callable[[Request], Awaitable[Response]]:
-    """Return the handler of a route."""
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """The ASGI application of a route. It never raises for a request: also a defect is answered in the protocol's shape."""
 
-    async def handle(request: Request) -> Response:
+    service: ModelService
+    protocol: str
+    """The label of the request metrics."""
+    respond: Respond
+    error_shape: ErrorShape = plain_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         start = time.perf_counter()
         reason: Reason = "ok"
         status = 200
         headers = {"content-type": "application/json"}
-        with service.monitoring.inflight.track_inprogress():
+        monitoring = self.service.monitoring
+        with monitoring.inflight.track_inprogress():
             try:
-                reply = await _reply(respond, request, service)
+                reply = await _reply(self.respond, Request(scope, receive), self.service)
                 content = reply.content
                 headers |= reply.headers
             except RequestError as error:
                 reason = error.reason
-                status, shaped = error_shape(error)
+                status, shaped = self.error_shape(error)
                 content = json.dumps(shaped, ensure_ascii=False).encode()
                 if error.retry_after is not None:
                     headers["retry-after"] = str(error.retry_after)
                 if error.reason in _ANOTHER_SERVER_MAY:
                     headers[RETRY_HEADER] = "1"
         # While draining, a client must find another server. After 413 a part of the body is unread.
-        if service.draining or status == 413:
+        if self.service.draining or status == 413:
             headers["connection"] = "close"
-        service.monitoring.request_done(protocol, status=status, reason=reason, seconds=time.perf_counter() - start)
-        return Response(content, status_code=status, headers=headers)
-
-    return handle
+        headers["content-length"] = str(len(content))
+        monitoring.request_done(self.protocol, status=status, reason=reason, seconds=time.perf_counter() - start)
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": content})
 
 
 async def _reply(respond: Respond, request: Request, service: ModelService) -> Reply:

@@ -18,6 +18,7 @@ from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
+from tuneloop_server.runtimes.freed_memory import keep_freed_memory
 from tuneloop_server.runtimes.padding import padding_of
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
@@ -103,7 +104,8 @@ def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchMode
 
 
 def prepare_torch() -> None:
-    """Set how many threads compute, and keep transformers from writing to the log."""
+    """Set how many threads compute and what becomes of freed memory, and keep transformers from writing to the log."""
+    keep_freed_memory()
     torch.set_num_threads(threads(own=torch.get_num_threads()))
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

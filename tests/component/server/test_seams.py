@@ -18,7 +18,7 @@ from tuneloop_server.answers.answer_format import AnswerFormat
 from tuneloop_server.body_memory import SMALL_BYTES
 from tuneloop_server.model import EmbeddingSupport, Encoded
 from tuneloop_server.protocols import PROTOCOLS
-from tuneloop_server.protocols.protocol import Reply, WireProtocol, endpoint
+from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 from tuneloop_server.runtimes.runtime import Runtime
 from tuneloop_server.tasks.task import Answer, Prediction, Task
 
@@ -83,7 +83,7 @@ def plain_routes(service):
         (value,) = await service.answer([body.decode()], service.task.read_parameters({}))
         return Reply(value["label"].encode())
 
-    return [Route("/plain", endpoint(service, protocol="plain", respond=respond), methods=["POST"])]
+    return [Route("/plain", Endpoint(service=service, protocol="plain", respond=respond), methods=["POST"])]
 
 
 PLAIN = WireProtocol(name="plain", routes=plain_routes)

@@ -51,11 +51,30 @@ def test_the_oldest_text_is_always_in_the_next_pass(lengths, size):
     assert 0 in next_batch(lengths, max_batch_size=size)
 
 
+@given(LENGTHS.map(lambda lengths: lengths[:30]), LENGTHS, SIZES)
+def test_a_text_waits_for_no_more_passes_than_there_are_older_texts(lengths, later, size):
+    waiting, new = list(enumerate(lengths)), len(lengths)
+    for number in range(len(lengths)):
+        if not waiting or waiting[0][0] == new:
+            return
+        chosen = next_batch([length for _, length in waiting], max_batch_size=size)
+        waiting = [text for index, text in enumerate(waiting) if index not in chosen]
+        assert number not in dict(waiting)
+        waiting += [(new, length) for length in later[4 * number : 4 * number + 4]]
+
+
+@given(LENGTHS, SIZES)
+def test_padding_never_costs_more_than_a_pass_of_its_own(lengths, size):
+    batch = sorted(lengths[index] for index in next_batch(lengths, max_batch_size=size))
+    for shorter in range(1, len(batch)):
+        assert shorter * (batch[-1] - batch[shorter - 1]) <= PASS_TOKENS
+
+
 @given(LENGTHS, SIZES)
 def test_a_pass_holds_neighbours_in_length(lengths, size):
     batch = next_batch(lengths, max_batch_size=size)
     shortest, longest = min(lengths[index] for index in batch), max(lengths[index] for index in batch)
-    considered = range(min(len(lengths), size + min(size, MOST_LOOKAHEAD)))
+    considered = range(min(len(lengths), size + min(2 * size, MOST_LOOKAHEAD)))
     assert not [index for index in considered if index not in batch and shortest < lengths[index] < longest]
 
 
@@ -70,8 +89,8 @@ def test_no_division_of_the_texts_is_cheaper(lengths, size):
             cost(lengths, [part]) + cheapest(tuple(index for index in left if index not in part)) for part in parts
         )
 
-    # The oldest text's part of the cheapest plan runs first; with at most 2 batches' worth waiting, the rest of that plan stays cheapest.
-    if len(lengths) <= 2 * size:
+    # The oldest text's part of the cheapest plan runs first; with at most 3 batches' worth waiting, the rest of that plan stays cheapest.
+    if len(lengths) <= 3 * size:
         assert cost(lengths, all_passes(lengths, size)) == cheapest(tuple(range(len(lengths))))
 
 
