@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from canary_disturbances import COMPARATOR, a_router_goes, evict_both, the_comparator_is_killed, the_operator_is_killed
 from cluster_canary_deployment import (
     address,
     deployment,
@@ -29,7 +30,6 @@ NAMESPACE = "canary"
 MEMORY = "96Mi"
 """Enough for Python and not for torch."""
 USERS = [f"user-{number}" for number in range(16)]
-_COMPARATOR = "tuneloop.dev/component=comparator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,12 @@ class Promoted:
     """After one was deleted."""
     evictions: list[int]
     """Status of the answers when two servers of stable are evicted at once."""
+    new_comparator: str
+    """Name of its pod after the first was killed."""
+    new_operator: int
+    """Restarts of the operator's container after it was killed."""
+    after_the_kills: Object
+    """`status.rollout` as the new operator has it."""
     reached: dict[str, bool]
     """Who reached the comparator while its policy was enforced."""
     feedback: FeedbackOfTwo
@@ -123,7 +129,7 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
     tenant.apply(deployment(artifact))
     tenant.until(lambda: phase_of_rollout(tenant) == "Paused", what="a canary whose gates let it go on")
     at_half, canary = rollout(tenant), rollout(tenant)["canary"]
-    (comparator,) = tenant.pods(_COMPARATOR)
+    (comparator,) = tenant.pods(COMPARATOR)
     observed: dict[str, Any] = {
         "columns": tenant.kubectl("get", "mdep", "reviews").splitlines()[1].split()[1:],
         "followed_by": following(tenant),
@@ -137,11 +143,13 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
     gone = a_router_goes(tenant, load)
     observed |= {"routers": {pod["metadata"]["name"] for pod in routers(tenant)}}
     evictions = evict_both(tenant, stable)
+    observed |= {"new_comparator": the_comparator_is_killed(tenant), "new_operator": the_operator_is_killed(tenant)}
+    observed |= {"after_the_kills": rollout(tenant)}
     tenant.kubectl("annotate", "mdep", "reviews", "--overwrite", "tuneloop.dev/rollout=approve/1")
     tenant.until(lambda: is_promoted(tenant, canary), what="a promoted canary")
     # until the routers have dropped the old revision, it answers for servers that a busy machine keeps from saying that they are ready
     tenant.until(lambda: set(load.next(20)) == {canary}, what="answers of the canary alone")
-    tenant.until(lambda: not tenant.pods(_COMPARATOR), what="the end of the comparator")
+    tenant.until(lambda: not tenant.pods(COMPARATOR), what="the end of the comparator")
     late = label(address(tenant), of_stable)
     new = tenant.pods(f"tuneloop.dev/revision={canary}")
     return Promoted(
@@ -161,7 +169,7 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
 def who_reaches(tenant: Tenant, comparator: Object, stable: str) -> dict[str, bool]:
     """Return who reaches the comparator while its policy is enforced."""
     server = tenant.pods(f"tuneloop.dev/revision={stable}")[0]
-    with enforced(tenant, _COMPARATOR):
+    with enforced(tenant, COMPARATOR):
         return {
             "router": reaches(routers(tenant)[0], comparator, 8080),
             "server": reaches(server, comparator, 8080),
@@ -184,30 +192,6 @@ def revision_for(address: str, user: str) -> str:
         return ask(connection, x_user=user).revision
     finally:
         connection.close()
-
-
-def a_router_goes(tenant: Tenant, load: Load) -> str:
-    """Delete one of the two, and wait for another one in its place; return its name. The other one carries what it carried."""
-    gone = str(routers(tenant)[0]["metadata"]["name"])
-    tenant.kubectl("delete", "pod", gone, "--wait=false")
-    load.next(20)
-    tenant.until(lambda: following(tenant) == 2, what="a router in its place")
-    return gone
-
-
-def evict_both(tenant: Tenant, revision: str) -> list[int]:
-    """Evict both servers of a revision, as the drain of a node does, and the one that was refused again until it goes; return the first two answers."""
-    first, second = tenant.pods(f"tuneloop.dev/revision={revision}")
-    evictions = [evict(tenant, pod) for pod in (first, second)]
-    tenant.until(lambda: evict(tenant, second) == 201, what="the second eviction")
-    return evictions
-
-
-def evict(tenant: Tenant, pod: Object) -> int:
-    metadata = {"name": pod["metadata"]["name"], "namespace": tenant.namespace}
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-    path = f"/api/v1/namespaces/{tenant.namespace}/pods/{metadata['name']}/eviction"
-    return int(tenant.release.cluster.request("POST", path, body).status)
 
 
 def is_promoted(tenant: Tenant, revision: str) -> bool:

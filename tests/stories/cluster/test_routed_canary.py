@@ -89,6 +89,20 @@ def test_of_two_servers_that_are_drained_at_once_the_second_one_waits_for_a_succ
 
 
 @of_story(rolled_out)
+def test_comparator_and_operator_are_killed_and_the_canary_keeps_its_step_and_its_share(found: RolledOut) -> None:
+    good = found.good
+    assert good.new_comparator != good.comparator["metadata"]["name"]
+    assert good.new_operator >= 1
+    rollout = good.after_the_kills
+    assert (rollout["phase"], rollout["canary"], rollout["step"]) == ("Paused", good.canary, 1)
+    assert {share["revision"]: share["weight"] for share in rollout["split"]["weights"]} == {
+        good.stable: 50,
+        good.canary: 50,
+    }
+    assert {gate["verdict"] for gate in rollout["gates"]} == {"Pass"}
+
+
+@of_story(rolled_out)
 def test_each_of_two_servers_takes_feedback_for_the_predictions_of_the_other(found: RolledOut) -> None:
     feedback = found.good.feedback
     assert feedback.by_the_other == [{"counted": 1, "repeated": 0}] * 2

@@ -180,6 +180,7 @@ def test_a_router_finds_its_files_on_this_machine_and_listens_on_loopback():
         "port": 8000,
         "metricsPort": 8001,
         "operator": {"caPath": f"{own}/ca.crt", "tokenPath": "/folder/secrets/token"},
+        "memoryBytes": 512 * 1024 * 1024,
         "drainSeconds": 30,
         "quietSeconds": 0,
     }
