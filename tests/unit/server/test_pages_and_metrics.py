@@ -124,6 +124,7 @@ def answer(config, monitoring, path: str, *, not_ready: str | None = None) -> tu
     """Return status, body and type of a page."""
     service = SimpleNamespace(
         not_ready_reason=not_ready,
+        lost_reason=None,
         monitoring=monitoring,
         manifest=MANIFEST,
         config=config,
