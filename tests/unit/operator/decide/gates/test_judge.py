@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Levels, Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.judge import judged
 from tuneloop_operator.decide.model_deployment.gates.looks import Look
-from tuneloop_operator.decide.model_deployment.gates.proportions import Share, difference
+from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 
 LEVELS = Levels(fail=0.05, promote=0.05)
@@ -73,11 +73,12 @@ def test_what_is_missing_keeps_its_verdict_and_reason(verdict):
 
 
 def test_the_sentence_has_all_numbers():
-    evidence = difference(
-        "errors", canary=Share(events=12, trials=1_000), stable=Share(events=57, trials=19_000), levels=LEVELS
-    )
+    counts = PairedCounts(rows=1_000, both_wrong=1, canary_only=11, stable_only=2)
+    evidence = paired_difference("errors", counts, levels=LEVELS)
     result = judged("errors", evidence, margin=0.005, look=END)
-    assert result.reason == "canary errors 1.2 %, stable 0.3 %: harm 0.9 % (0.39 to 1.6 %), margin 0.5 %"
+    assert result.reason == (
+        "canary errors 1.2 %, stable 0.3 % on the same 1000 rows (13 discordant): harm 0.9 % (0.25 to 1.6 %), margin 0.5 %"
+    )
 
 
 def test_an_interval_without_end_says_so():
