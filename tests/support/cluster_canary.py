@@ -62,7 +62,7 @@ class Promoted:
     new_operator: int
     """Restarts of the operator's container after it was killed."""
     after_the_kills: Object
-    """`status.rollout` as the new operator has it."""
+    """`status.rollout` once the new operator waits for the person again."""
     reached: dict[str, bool]
     """Who reached the comparator while its policy was enforced."""
     feedback: FeedbackOfTwo
@@ -144,6 +144,7 @@ def promoted(tenant: Tenant, load: Load, artifact: str) -> Promoted:
     observed |= {"routers": {pod["metadata"]["name"] for pod in routers(tenant)}}
     evictions = evict_both(tenant, stable)
     observed |= {"new_comparator": the_comparator_is_killed(tenant), "new_operator": the_operator_is_killed(tenant)}
+    tenant.until(lambda: phase_of_rollout(tenant) == "Paused", what="the same pause after the kills")
     observed |= {"after_the_kills": rollout(tenant)}
     tenant.kubectl("annotate", "mdep", "reviews", "--overwrite", "tuneloop.dev/rollout=approve/1")
     tenant.until(lambda: is_promoted(tenant, canary), what="a promoted canary")
