@@ -38,7 +38,7 @@ LABELS = ["no", "yes"]
 TASK = "text-classification"
 
 
-async def seen(condition: Callable[[], object], what: str) -> None:
+async def until_true(condition: Callable[[], object], what: str) -> None:
     async def look() -> object:
         return condition()
 
@@ -87,7 +87,7 @@ class Served:
     async def hold(self) -> asyncio.Task[httpx.Response]:
         """Occupy the model with a request; return the task that waits for its answer."""
         busy = asyncio.create_task(self.ask("x"))
-        await seen(lambda: self.model.passes, "the pass")
+        await until_true(lambda: self.model.passes, "the pass")
         return busy
 
     @property
@@ -124,7 +124,7 @@ async def serving(folder) -> AsyncIterator[Served]:
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
                 served = Served(model, service, port, http)
-                await seen(lambda: server.started and service.not_ready_reason is None, "the server")
+                await until_true(lambda: server.started and service.not_ready_reason is None, "the server")
                 yield served
         finally:
             model.may_answer.set()
@@ -137,10 +137,10 @@ def test_texts_of_a_client_that_leaves_are_not_computed_and_give_back_their_plac
         async with serving(tmp_path) as served:
             busy = await served.hold()
             leaving = await served.send(*["text"] * 12)
-            await seen(lambda: served.waiting == 12, "twelve texts in the queue")
+            await until_true(lambda: served.waiting == 12, "twelve texts in the queue")
             assert (await served.ask("full")).status_code == 429
             leaving.close()
-            await seen(lambda: served.waiting == 0, "an empty queue")
+            await until_true(lambda: served.waiting == 0, "an empty queue")
             staying = asyncio.create_task(served.ask("stay", "here"))
             served.model.may_answer.set()
             assert ((await busy).status_code, (await staying).status_code) == (200, 200)
@@ -148,7 +148,7 @@ def test_texts_of_a_client_that_leaves_are_not_computed_and_give_back_their_plac
             assert served.count(
                 'tuneloop_requests_total{code="499",deployment="reviews",protocol="hf",reason="client_left"'
             )
-            await seen(lambda: served.service.bodies.taken == 0, "no body in memory")
+            await until_true(lambda: served.service.bodies.taken == 0, "no body in memory")
 
     asyncio.run(scenario())
 
@@ -157,9 +157,9 @@ def test_a_client_that_leaves_during_the_pass_harms_no_one(tmp_path):
     async def scenario():
         async with serving(tmp_path) as served:
             leaving = await served.send("x")
-            await seen(lambda: served.model.passes, "the pass")
+            await until_true(lambda: served.model.passes, "the pass")
             leaving.close()
-            await seen(lambda: served.count('reason="client_left"'), "the count")
+            await until_true(lambda: served.count('reason="client_left"'), "the count")
             staying = asyncio.create_task(served.ask("stay"))
             served.model.may_answer.set()
             assert (await staying).status_code == 200
@@ -190,12 +190,12 @@ def test_a_pass_that_does_not_end_takes_the_server_out_and_then_asks_for_a_resta
     async def scenario():
         async with serving(tmp_path) as served:
             busy = await served.hold()
-            await seen(lambda: served.service.not_ready_reason is not None, "not ready")
+            await until_true(lambda: served.service.not_ready_reason is not None, "not ready")
             assert (await served.http.get("/healthz")).status_code == 200
             unready = await served.http.get("/readyz")
             assert unready.status_code == 503
             assert unready.json()["error"].startswith("a forward pass has been running for ")
-            await seen(lambda: served.service.lost_reason is not None, "lost")
+            await until_true(lambda: served.service.lost_reason is not None, "lost")
             assert (await served.http.get("/healthz")).status_code == 503
             served.model.may_answer.set()
             assert (await busy).status_code == 200
