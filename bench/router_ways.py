@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "dev"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
+
+from free_ports import free_port
+from router_process import settings_file
 
 from tuneloop_router.binary import find_envoy
 from tuneloop_router.envoy_config.typed import FILTERS, endpoints, tcp_address, typed
@@ -168,23 +173,12 @@ def router(folder: Path, model: int) -> Iterator[Way]:
     ]
     sticky = {"header": "x-user", "salt": "rollout-1"}
     split = {"generation": 1, "deployment": "bench", "revisions": revisions, "sticky": sticky}
-    (folder / "split.json").write_text(json.dumps(split))
-    port, metrics_port = free_port(), free_port()
-    settings = {
-        "deployment": "bench",
-        "folder": str(folder / "run"),
-        "splitPath": str(folder / "split.json"),
-        "host": "127.0.0.1",
-        "port": port,
-        "metricsPort": metrics_port,
-        "quietSeconds": 0,
-        "drainSeconds": 1,
-    }
-    (folder / "router.json").write_text(json.dumps(settings))
-    with running(PROXY_CORE, sys.executable, "-m", "tuneloop_router", str(folder / "router.json")) as started:
-        wait_for(metrics_port, path="/readyz")
+    path = settings_file(folder, split, deployment="bench", drainSeconds=1)
+    settings = json.loads(path.read_text())
+    with running(PROXY_CORE, sys.executable, "-m", "tuneloop_router", str(path)) as started:
+        wait_for(settings["metricsPort"], path="/readyz")
         (envoy,) = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-        yield Way(port=port, pid=int(envoy))
+        yield Way(port=settings["port"], pid=int(envoy))
 
 
 @contextlib.contextmanager
@@ -196,12 +190,6 @@ def running(core: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(port: int, *, path: str = "/", seconds: float = 30.0) -> None:

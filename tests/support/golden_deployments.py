@@ -38,16 +38,21 @@ from tuneloop_operator.settings.egress import Destination
 from tuneloop_operator.settings.operator import OperatorSettings
 
 
-def serving_children(
-    spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS, *, metrics_port: int | None = None
-) -> list[dict[str, Any]]:
+def reviews(spec: dict[str, Any]) -> ModelDeployment:
+    """Return a deployment of this spec, as it is stored."""
     manifest = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
         "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
         "spec": spec,
     }
-    deployment = ModelDeployment.from_wire(manifest)
+    return ModelDeployment.from_wire(manifest)
+
+
+def serving_children(
+    spec: dict[str, Any] = SERVING, settings: OperatorSettings = SETTINGS, *, metrics_port: int | None = None
+) -> list[dict[str, Any]]:
+    deployment = reviews(spec)
     artifact = ArtifactReference(uri="pvc://models/jobs/reviews-11111111/artifact", digest="sha256:" + "c" * 64)
     config = server_config(deployment, artifact, metrics_port=metrics_port)
     return [
@@ -62,13 +67,7 @@ def serving_children(
 
 def autoscaled_children() -> list[dict[str, Any]]:
     """The autoscaler by either signal, and in a roll-out."""
-    manifest = {
-        "apiVersion": "tuneloop.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
-        "spec": {"model": {"fineTuneJobRef": {"name": "reviews"}}, "autoscaling": {"max": 10}},
-    }
-    deployment = ModelDeployment.from_wire(manifest)
+    deployment = reviews({"model": {"fineTuneJobRef": {"name": "reviews"}}, "autoscaling": {"max": 10}})
     by_requests = Autoscaling(min=2, max=6, signal="Concurrency", target=8)
     return [
         autoscaler(deployment, Autoscaling(max=10), revision="03ab0000", floor=1),
@@ -77,13 +76,7 @@ def autoscaled_children() -> list[dict[str, Any]]:
 
 
 def with_note_and_pull_secret() -> ModelDeployment:
-    manifest = {
-        "apiVersion": "tuneloop.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
-        "spec": SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]},
-    }
-    return ModelDeployment.from_wire(manifest)
+    return reviews(SERVING | {"annotations": {"example.com/note": "a"}, "imagePullSecrets": [{"name": "registry"}]})
 
 
 def routed_children() -> list[dict[str, Any]]:
@@ -128,13 +121,7 @@ def compared_children() -> list[dict[str, Any]]:
 
 def children_with_limited_access() -> list[dict[str, Any]]:
     """The routers of a deployment with a key and a rate, which has no roll-out, and the policy of its servers."""
-    manifest = {
-        "apiVersion": "tuneloop.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": "reviews", "namespace": "team-a", "uid": "66666666-2222-3333-4444-555555555555"},
-        "spec": SERVING | LIMITED_ACCESS,
-    }
-    deployment = ModelDeployment.from_wire(manifest)
+    deployment = reviews(SERVING | LIMITED_ACCESS)
     rollout = RolloutStatus.from_wire(
         {
             "strategy": "Recreate",

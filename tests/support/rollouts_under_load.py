@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tuneloop_cli.local.session import LocalSession
 
 REQUESTS_A_SECOND = 20
+LIVE_TEXT = "a good film"
+"""That every client asks about."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ Story = Callable[[Deployed, str], Awaitable[None]]
 async def load(url: str) -> AsyncIterator[Answers]:
     """A steady load of clients."""
     answers, stop = Answers(), asyncio.Event()
-    options = {"json": {"inputs": "a good film"}, "data": None}
+    options = {"json": {"inputs": LIVE_TEXT}, "data": None}
     sending = asyncio.create_task(steady(url, answers, per_second=REQUESTS_A_SECOND, stop=stop, **options))
     try:
         yield answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +21,19 @@ from bad_revisions import (
     write_good,
     wrong_but_for,
 )
+from rollouts_under_load import LIVE_TEXT, load
 from routed_sessions import is_routed, rejected_after, require_envoy, status_once, whole
-from router_process import Answers, steady
 from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of
 
 from tuneloop_cli.local.session import LocalSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    pass
 
 pytestmark = [pytest.mark.local_story, pytest.mark.timeout(1500)]
 
-REQUESTS_A_SECOND = 20
 WEIGHT = 20
-LIVE_TEXT = "a good film"
 """The only text that clients ask for."""
 CHANGES = {
     "swapped": swap_classes,
@@ -129,16 +127,3 @@ def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@asynccontextmanager
-async def load(url: str) -> AsyncIterator[Answers]:
-    """A steady load, from before a revision is offered until it is gone."""
-    answers, stop = Answers(), asyncio.Event()
-    options = {"json": {"inputs": LIVE_TEXT}, "data": None}
-    sending = asyncio.create_task(steady(url, answers, per_second=REQUESTS_A_SECOND, stop=stop, **options))
-    try:
-        yield answers
-    finally:
-        stop.set()
-        await sending

@@ -12,7 +12,7 @@ from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.model_deployment.rollout.capacity import is_in_window
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, target_of
 from tuneloop_operator.decide.model_deployment.rollout.in_force import refusing_routers, renewed
-from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason
+from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason, before_its_steps
 from tuneloop_operator.decide.model_deployment.rollout.strategies import steps_of
 from tuneloop_operator.decide.model_deployment.rollout.ways_back import reverting, rolling_back
 
@@ -87,21 +87,7 @@ def _abort(moment: Moment) -> Rollout | None:
 def _retry(moment: Moment) -> Rollout | None:
     rollout = moment.rollout
     if rollout.phase in ON_THE_WAY:
-        return replace(
-            rollout,
-            phase=Phase.STARTING,
-            step=0,
-            started=moment.now,
-            step_started=None,
-            outages=0,
-            gate_memories=(),
-            replayed_before=None,
-            approved_steps=(),
-            is_approved=False,
-            is_forced=False,
-            is_skipped=False,
-            why="",
-        )
+        return replace(before_its_steps(rollout), phase=Phase.STARTING, started=moment.now)
     target = target_of(rollout, moment.facts)
     kept = tuple(found for found in rollout.rejected if found.revision != target)
     return replace(rollout, rejected=kept) if kept != rollout.rejected else None

@@ -185,15 +185,12 @@ def updated(rollout: Rollout, **fields: Any) -> Rollout:
     return replace(rollout, **fields) if differs else rollout
 
 
-def without_canary(rollout: Rollout) -> Rollout:
-    """Return the memory without what belongs to one roll-out."""
+def before_its_steps(rollout: Rollout) -> Rollout:
+    """Return the memory of a canary that has taken no step yet, and about which no person has spoken."""
     return replace(
         rollout,
-        canary="",
         step=0,
-        started=None,
         step_started=None,
-        replays=False,
         outages=0,
         gate_memories=(),
         replayed_before=None,
@@ -201,6 +198,10 @@ def without_canary(rollout: Rollout) -> Rollout:
         is_approved=False,
         is_forced=False,
         is_skipped=False,
-        ending=None,
         why="",
     )
+
+
+def without_canary(rollout: Rollout) -> Rollout:
+    """Return the memory without what belongs to one roll-out."""
+    return replace(before_its_steps(rollout), canary="", started=None, replays=False, ending=None)
