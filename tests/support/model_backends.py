@@ -1,6 +1,6 @@
 """Model servers without a model, for a router: `python model_backends.py NAME...` serves each on a port, and prints `{NAME: port}`.
 
-They answer /readyz, stream server-sent events, show what they were sent, and can be told to answer otherwise.
+They answer /readyz and never /silent, stream server-sent events, show what they were sent, and can be told to answer otherwise.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ class _Model:
             _send(
                 writer, 200, json.dumps({"count": self._count, "checked_as": self._checked_as, **self._last}).encode()
             )
+        elif path == "/silent":
+            await asyncio.Event().wait()
         elif path == "/large":
             await _send_large(writer, int(options["bytes"]))
         elif path == "/sse":

@@ -92,8 +92,7 @@ def _revision_cluster(split: Split, revision: Revision) -> Json:
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER,
         upstream_bind_config={"socket_options": sockets.of_servers()},
         load_assignment=load_assignment,
-        # no panic: a revision without a healthy endpoint has none, and the fallback takes over
-        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        common_lb_config=_PANIC,
         # without `host` it is the cluster's name, and servers answer 400 to a Host header with a `/`
         health_checks=[_HEALTH_CHECK | {"http_health_check": {"path": revision.health_path, "host": host}}],
         outlier_detection=_OUTLIERS,
@@ -120,6 +119,11 @@ _HEALTH_CHECK: Json = {
     "healthy_threshold": 1,
     "reuse_connection": True,
 }
+_PANIC: Json = {"healthy_panic_threshold": {"value": 1}}
+"""Below this per cent of healthy servers all get requests: none is healthy, and no other revision is.
+
+A node without processor time lets all checks time out, those of healthy servers as well. A canary without healthy servers falls back to stable before that.
+"""
 _OUTLIERS: Json = {
     "split_external_local_origin_errors": True,
     "consecutive_local_origin_failure": 2,
@@ -144,6 +148,7 @@ def _fallback_cluster(split: Split, revision: Revision) -> Json:
         metadata=_metadata(split, revision),
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy="CLUSTER_PROVIDED",
+        common_lb_config=_PANIC,  # by default stable with a third of its servers would count as none
         circuit_breakers=_LIMITS,  # its own: the retries of a dead canary are counted here
         cluster_type=typed(
             "envoy.clusters.aggregate",

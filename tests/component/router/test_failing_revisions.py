@@ -136,6 +136,26 @@ def test_an_error_of_a_model_is_the_clients_answer(stage):
     assert answers.revisions == {"canary": 50}
 
 
+@pytest.mark.parametrize("weights", [{"stable": 100}, {"canary": 50, "stable": 50}], ids=["alone", "beside a canary"])
+def test_servers_that_are_too_slow_for_their_health_checks_still_answer_requests(stage, weights):
+    """On a busy node all checks may time out, of the router's own making as well: no server is then known to be better."""
+    split = stage.models.split(generation=next(stage.generations), **weights)
+    for revision in split["revisions"]:
+        revision["healthPath"] = "/silent"
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    answers = answers_of(stage.router.url, 50)
+    assert answers.outcomes == {"200": 50}
+
+
+def test_a_canary_that_is_too_slow_for_its_health_checks_gets_no_request_while_stable_passes_them(stage):
+    split = stage.models.split(generation=next(stage.generations), canary=50, stable=50)
+    split["revisions"][0]["healthPath"] = "/silent"
+    stage.operator.publish(split)
+    stage.operator.wait_until_in_force(split["generation"])
+    assert answers_of(stage.router.url, 50).revisions == {"stable": 50}
+
+
 def test_without_any_revision_the_answer_is_json(stage):
     split = stage.models.split(generation=next(stage.generations), stable=100)
     split["revisions"][0]["port"] = 9  # nobody listens there
