@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import cluster_tier
@@ -11,6 +12,7 @@ from cluster import binaries
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Models of a few thousand parameters gain nothing from a second thread, and on a busy machine threads that wait for each other cost most
@@ -39,6 +41,15 @@ class SharingScheduling(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return next((shared for place, shared in TOGETHER.items() if file.startswith(place)), file)
+
+
+@pytest.fixture(autouse=True)
+def _signals_do_what_they_did() -> Iterator[None]:
+    """A stage that fails in this process leaves SIGTERM ignored, and every process that is started later would inherit that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
