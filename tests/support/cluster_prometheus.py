@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from build_lock import locked
+from cluster.binaries import cache_folder
 from free_ports import free_port
 from waiting import deadline_after
 
@@ -28,9 +30,15 @@ def missing(*, say: Callable[[str], None], may_install: bool) -> str:
     install = ["apt-get", "install", "-y", "--no-install-recommends", "prometheus"]
     if not may_install:
         return f"there is no Prometheus: {' '.join(install)}"
-    say(f"running {' '.join(install)}")
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else f"Prometheus cannot be installed: {done.stderr.strip()[-400:]}"
+    with locked(cache_folder() / "apt.lock", say=say):  # other workers of the same tier may be installing it
+        if shutil.which("prometheus") and shutil.which("promtool"):
+            return ""
+        for command in (["apt-get", "update"], install):
+            say(f"running {' '.join(command)}")
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                return f"Prometheus cannot be installed: {done.stderr.strip()[-400:]}"
+    return ""
 
 
 def version() -> str:

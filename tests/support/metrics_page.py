@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import cluster_prometheus
+import cluster_tier
 from prometheus_client.parser import text_string_to_metric_families
 from required import skip_or_fail
 
@@ -84,8 +85,8 @@ def names_in_rules(prefix: str) -> set[str]:
 
 def promtool(*arguments: str, given: str = "") -> tuple[int, str]:
     """Return the exit status of promtool, and what it wrote. Skip or fail where there is none."""
-    if shutil.which("promtool") is None:
-        skip_or_fail("there is no promtool on PATH: it comes with Prometheus, for example apt-get install prometheus")
+    if problem := cluster_prometheus.missing(say=print, may_install=cluster_tier.required()):
+        skip_or_fail(problem)
     done = subprocess.run(
         ["promtool", *arguments], input=given, capture_output=True, text=True, check=False, timeout=60
     )

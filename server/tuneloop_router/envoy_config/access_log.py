@@ -53,7 +53,7 @@ def access_log(deployment: str) -> list[Json]:
     """Return the loggers of the front.
 
     Counters are our own, since a cluster that falls back counts the answers of stable as the canary's. Label `target` is the cluster that the
-    weights chose, `revision` who answered; empty if nobody did. Times are in milliseconds, for Envoy's histograms hold whole numbers.
+    weights chose, `revision` who was asked last; empty if nobody was. Times are in milliseconds, for Envoy's histograms hold whole numbers.
     """
     requests = {
         "stat": {"name": "requests_total", "tags": _tags(deployment, "target", "revision", "code")},

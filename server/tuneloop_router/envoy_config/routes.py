@@ -24,7 +24,7 @@ _DIED = "reset"
 """The server died before the first byte of its answer. A prediction of our own server changes nothing, so it may be made twice."""
 _PROBE_PATHS = ("/healthz", READYZ)
 REVISION = "%UPSTREAM_METADATA(tuneloop:revision)%"
-"""Who answered, which after a fallback is not whom the weights chose. Empty if nobody did."""
+"""Who was asked last, which after a fallback is not whom the weights chose. Empty if nobody was."""
 
 _RETRY_PRIORITY = typed(
     "envoy.retry_priorities.previous_priorities",

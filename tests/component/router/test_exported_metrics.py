@@ -31,7 +31,7 @@ def series(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def text(envoy, tmp_path_factory):
-    """The metrics after every status of two revisions, a fallback to stable, a retry, a copy, and requests that nobody answers."""
+    """The metrics after every status of two revisions, a fallback to stable, a retry, a copy, a request that no server gets, and requests that no server takes."""
     from model_backends import backends
 
     with backends(*REVISIONS, "comparator") as models:
@@ -45,6 +45,7 @@ def text(envoy, tmp_path_factory):
             models[REVISIONS[0]].answer_with(503)
             models[REVISIONS[1]].answer_with(200)
             answers_of(router.url, 30)
+            router.get(x_large="x" * (1 << 17))
             models.process.kill()
             answers_of(router.url, 30)
             until(lambda: "router_first_byte" in metrics_of(router), seconds=20, what="histograms appear")
@@ -73,7 +74,8 @@ def test_a_revision_is_its_hash_as_on_model_servers(text):
     requests = [line for line in series(text) if line.startswith("envoy_router_requests_total")]
     assert any('target="7d1f",revision="7d1f",code="200"' in line for line in requests)
     assert any('target="7d1f",revision="03ab",code="200"' in line for line in requests), "a fallback"
-    assert any('revision="",code="503"' in line for line in requests), "nobody answers"
+    assert any('revision="",code="431"' in line for line in requests), "no server was asked"
+    assert any('target="03ab",revision="03ab",code="503"' in line for line in requests), "a server takes no connection"
     retries = [line for line in series(text) if line.startswith("envoy_cluster_upstream_rq_retry{")]
     assert any(
         'or-stable",deployment="reviews",revision="7d1f"} ' in line and not line.endswith(" 0") for line in retries
