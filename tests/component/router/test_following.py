@@ -61,8 +61,10 @@ def test_changes_take_effect_within_a_second_and_no_request_fails(stage):
         for weights in splits:
             split = stage.models.split(generation=next(stage.generations), **weights)
             stage.operator.publish(split)
-            seconds.append(seconds_until(stage, next(name for name, weight in weights.items() if weight == 100)))
+            chosen = next(name for name, weight in weights.items() if weight == 100)
+            seconds.append(seconds_until(stage, chosen))
             stage.operator.wait_until_in_force(split["generation"])
+            until(lambda name=chosen: name in answers.revisions, seconds=20, what=f"the load meets {chosen}")
 
     async def life() -> None:
         async with load(stage.router.url, answers):
@@ -72,7 +74,7 @@ def test_changes_take_effect_within_a_second_and_no_request_fails(stage):
 
     asyncio.run(life())
     assert statistics.median(seconds) <= 1  # a busy machine may hold up one of them
-    assert (answers.failed, set(answers.revisions)) == (0, {"canary", "middle", "stable"})
+    assert answers.failed == 0, answers.outcomes
 
 
 def test_a_split_is_in_force_once_a_server_for_it_is_found(stage):
