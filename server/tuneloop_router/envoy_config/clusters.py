@@ -108,14 +108,15 @@ def _revision_cluster(split: Split, revision: Revision) -> Json:
 
 
 _HEALTH_CHECK: Json = {
-    "timeout": "1s",
+    # a busy node keeps a good server from answering for seconds; one that takes no connection is left out by its second request (`_OUTLIERS`)
+    "timeout": "3s",
     "interval": "1s",
     "no_traffic_healthy_interval": "1s",
     # somebody waits for a server that comes up
     "unhealthy_interval": "0.2s",
     "no_traffic_interval": "0.2s",
     "interval_jitter_percent": 10,
-    "unhealthy_threshold": 2,
+    "unhealthy_threshold": 3,
     "healthy_threshold": 1,
     "reuse_connection": True,
 }

@@ -127,7 +127,7 @@ def test_requests_go_to_stable_while_it_does_not_answer(shares: Any, stage: Any,
     until(lambda: revision_of(stage) == "reviews-c0", seconds=20, what="the other image answers through the router")
     server.process.send_signal(signal.SIGSTOP)
     try:
-        # a request that is under way there already waits for it; further ones go to stable once two health checks have failed
+        # a request that is under way there already waits for it; further ones go to stable once its health checks have failed
         stat = "cluster.reviews/reviews-c0.membership_healthy"
         until(lambda: stage.router.stat(stat) == 0, seconds=20, what="no server of it is healthy")
         assert revision_of(stage) == "reviews-5a"
