@@ -83,6 +83,29 @@ def test_a_worse_model_is_brought_back_and_not_offered_again(deployed: Compared,
     live(story)
 
 
+def test_latency_is_not_judged_where_clients_load_the_canary_alone(deployed: Compared) -> None:
+    """Stable has nothing else to do then. An earlier step has compared the two at fair shares."""
+
+    async def story() -> None:
+        steps = [{"weight": weight, "minRequests": 1000} for weight in (50, 100)]
+        _, new = await with_canary(deployed, gates=[ERRORS, LATENCY], steps=steps)
+        await deployed.serve(10_000)
+        assert (deployed.weights, deployed.verdicts) == ({new: 100}, {"errors": "NoData", "latency": "Pass"})
+        await deployed.serve(10_000, slow=900)
+        assert (deployed.status["stable"]["revision"], deployed.rollout["phase"]) == (new, "Baking")
+
+    live(story)
+
+
+def test_latency_is_judged_at_all_requests_where_no_earlier_step_could(deployed: Compared) -> None:
+    async def story() -> None:
+        old, _ = await with_canary(deployed, gates=[LATENCY], steps=[{"weight": 100, "minRequests": 1000}])
+        await deployed.serve(10_000, slow=900)
+        assert (deployed.rollout["phase"], deployed.weights) == ("RolledBack", {old: 100})
+
+    live(story)
+
+
 def test_a_model_that_gets_golden_rows_wrong_is_brought_back(deployed: Compared) -> None:
     async def story() -> None:
         deployed.wrong_golden_rows = 300

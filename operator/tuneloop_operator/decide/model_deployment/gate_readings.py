@@ -18,6 +18,7 @@ from tuneloop_operator.decide.model_deployment.gates.gate_memory import (
     readable_again,
     with_missing,
 )
+from tuneloop_operator.decide.model_deployment.gates.gate_spec import Metric
 from tuneloop_operator.decide.model_deployment.gates.judge import judged
 from tuneloop_operator.decide.model_deployment.gates.limits import Outcome, outcome_of
 from tuneloop_operator.decide.model_deployment.gates.looks import Look, due_look, planned_looks, single_look
@@ -55,6 +56,8 @@ class GatePlan:
     rollout_began: datetime
     """When the canary began to start, or was offered again. What was counted before belongs to no step."""
     now: datetime
+    latency_is_judged: bool = True
+    """False where a step before has judged it, and this one cannot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,8 @@ def looks_of(gate: GateSpec, min_requests: tuple[int, ...]) -> tuple[Look, ...]:
 
 
 def _reading(gate: GateSpec, counts: ComparisonCounts | Missing, plan: GatePlan, memory: GateMemory) -> GateReading:
+    if gate.metric is Metric.LATENCY and not plan.latency_is_judged:
+        return _carried(gate, memory)
     memory = in_step(memory, _GOLDEN_STEP if gate.is_on_golden_rows else plan.step)
     if _outcome(gate, memory).action in FINAL:
         return GateReading(summary=_summary(gate, memory, current=""), memory=memory)
@@ -94,6 +99,11 @@ def _reading(gate: GateSpec, counts: ComparisonCounts | Missing, plan: GatePlan,
         limit = gate.limits.no_data if current.verdict is Verdict.NO_DATA else gate.limits.error
         memory = with_missing(memory, current, limit=limit, margin=gate.margin, since=plan.step_began, now=plan.now)
     return GateReading(summary=_summary(gate, memory, current=current), memory=memory)
+
+
+def _carried(gate: GateSpec, memory: GateMemory) -> GateReading:
+    """Return what a gate found in a step before, which it had to pass, or a person has skipped."""
+    return GateReading(summary=replace(_summary(gate, memory, current=""), action=GateAction.ADVANCE), memory=memory)
 
 
 def _read(

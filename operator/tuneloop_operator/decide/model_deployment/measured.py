@@ -21,6 +21,7 @@ from tuneloop_operator.decide.model_deployment.rollout.state import Strategy
 from tuneloop_operator.decide.model_deployment.rollout.strategies import step_of, steps_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tuneloop_api.contract.comparison import ComparisonCounts
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.gate_readings import GateReading
     from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
     from tuneloop_operator.decide.model_deployment.rollout.facts import MeasuredStep, RolloutSpec
+    from tuneloop_operator.decide.model_deployment.rollout.policy import Step
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
     from tuneloop_operator.state.gate_inputs import ComparatorReply
     from tuneloop_operator.state.observed import ObservedDeployment
 
 LOOK_AGAIN = 10.0
 """Seconds after which a step with gates is looked at again, also where nobody reports anything: a comparator that is away has a limit in time."""
+_HALF = 50
 _BAKING_STEP = 1000
 """The baking is a step of its own, behind all that there can be."""
 
@@ -114,17 +117,28 @@ def _comparator_readings(
     if not rollout.canary or rollout.step_started is None:
         return ()
     steps = steps_of(rollout, spec)
+    step = min(rollout.step, len(steps) - 1) + 1
     plan = GatePlan(
         deployment=observed.deployment.metadata["name"],
         stable=rollout.stable,
         canary=rollout.canary,
         min_requests=tuple(step.min_requests or DEFAULT_MIN_REQUESTS for step in steps),
-        step=min(rollout.step, len(steps) - 1) + 1,
+        step=step,
         step_began=rollout.step_started,
         rollout_began=rollout.started or rollout.step_started,
         now=now,
+        latency_is_judged=_can_judge_latency(steps[:step]),
     )
     return gate_results(judging_gates(options, rollout.strategy), counts, plan, rollout.gate_memories)
+
+
+def _can_judge_latency(steps: Sequence[Step]) -> bool:
+    """Whether clients load the canary no more than stable in the last of these steps, or did so in none.
+
+    Otherwise the servers of stable have little else to do than to answer the comparator, and a busy canary would look slower than it is.
+    """
+    is_fair = [0 < step.weight <= _HALF for step in steps]
+    return is_fair[-1] or not any(is_fair)
 
 
 def _query_readings(
