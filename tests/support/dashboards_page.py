@@ -1,0 +1,85 @@
+"""The dashboards of the chart as Grafana gets them, with the metrics and labels that they can ask for."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from metrics_page import PAGE, ROOT, rows
+from promql_labels import Labels
+
+FOLDER = ROOT / "charts/tuneloop/dashboards"
+DASHBOARDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))
+}
+_TARGET = frozenset({"job", "instance", "namespace", "pod"})
+"""Labels of every scraped pod."""
+_OF_PODS = frozenset({"namespace", "deployment", "revision", "component", *_TARGET})
+_SCRAPED = {
+    "Recording rules": frozenset({"namespace", "deployment", "revision"}),
+    "Model servers": _OF_PODS,
+    "Model servers: feedback": _OF_PODS,
+    "Routers": _OF_PODS,
+    "Comparators": _OF_PODS,
+}
+# the namespace of a series of the operator is that of the object, or of no meaning
+_OF_OPERATOR = _TARGET - {"namespace"}
+VARIABLES = {
+    "$__rate_interval": "5m",
+    "$__range": "1h",
+    "$namespace": "team",
+    "$deployment": "reviews",
+    "$revision": ".*",
+    "$job": "reviews",
+}
+"""What Grafana puts in place of variables, the longer names first."""
+
+
+def known_labels() -> dict[str, Labels]:
+    """Return the labels of every metric of the page, as they are in Prometheus."""
+    found = dict.fromkeys(("process_cpu_seconds_total", "process_resident_memory_bytes"), _TARGET)
+    for section in re.findall(r"^## (.+)$", PAGE, re.MULTILINE):
+        for name, row in rows(section).items():
+            labels = found.get(name, frozenset()) | row.labels | _SCRAPED.get(section, _OF_OPERATOR)
+            if row.type == "histogram":
+                found[f"{name}_bucket"] = labels | {"le"}
+            # a series of the rule has no revision
+            found[name] = labels - {"revision"} if name == "tuneloop:feedback_cohort_age:mature" else labels
+    return found
+
+
+class Asked(NamedTuple):
+    """A query of a dashboard."""
+
+    where: str
+    """The dashboard and the title of the panel."""
+    expr: str
+    legend: str
+
+
+def panels() -> list[tuple[str, dict[str, Any]]]:
+    """Return the panels that are no headings, with their dashboard."""
+    return [(name, panel) for name, page in DASHBOARDS.items() for panel in page["panels"] if panel["type"] != "row"]
+
+
+def queries() -> list[Asked]:
+    """Return the queries of all panels and annotations, with values in place of variables."""
+    found = [
+        Asked(f"{name}: {panel['title']}", _filled(target["expr"]), target.get("legendFormat", ""))
+        for name, panel in panels()
+        for target in panel["targets"]
+    ]
+    found += [
+        Asked(f"{name}: {mark['name']}", _filled(mark["expr"]), mark["titleFormat"])
+        for name, page in DASHBOARDS.items()
+        for mark in page["annotations"]["list"]
+    ]
+    return found
+
+
+def _filled(expr: str) -> str:
+    for variable, value in VARIABLES.items():
+        expr = expr.replace(variable, value)
+    assert "$" not in expr, expr
+    return expr
