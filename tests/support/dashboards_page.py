@@ -16,15 +16,11 @@ DASHBOARDS: dict[str, dict[str, Any]] = {
 _TARGET = frozenset({"job", "instance", "namespace", "pod"})
 """Labels of every scraped pod."""
 _OF_PODS = frozenset({"namespace", "deployment", "revision", "component", *_TARGET})
-_SCRAPED = {
-    "Recording rules": frozenset({"namespace", "deployment", "revision"}),
-    "Model servers": _OF_PODS,
-    "Model servers: feedback": _OF_PODS,
-    "Routers": _OF_PODS,
-    "Comparators": _OF_PODS,
-}
+_BY_POD = ("Model servers", "Routers", "Comparators")
+"""Begins of the sections of what pods of deployments export."""
 # the namespace of a series of the operator is that of the object, or of no meaning
 _OF_OPERATOR = _TARGET - {"namespace"}
+_WITHOUT_REVISION = set(re.findall(r"^\| `(tuneloop:\S+)` .*without `revision`", PAGE, re.MULTILINE))
 VARIABLES = {
     "$__rate_interval": "5m",
     "$__range": "1h",
@@ -41,12 +37,19 @@ def known_labels() -> dict[str, Labels]:
     found = dict.fromkeys(("process_cpu_seconds_total", "process_resident_memory_bytes"), _TARGET)
     for section in re.findall(r"^## (.+)$", PAGE, re.MULTILINE):
         for name, row in rows(section).items():
-            labels = found.get(name, frozenset()) | row.labels | _SCRAPED.get(section, _OF_OPERATOR)
+            labels = found.get(name, frozenset()) | row.labels | _scraped(section)
             if row.type == "histogram":
                 found[f"{name}_bucket"] = labels | {"le"}
-            # a series of the rule has no revision
-            found[name] = labels - {"revision"} if name == "tuneloop:feedback_cohort_age:mature" else labels
+            # rules of which the page says so have no revision
+            found[name] = labels - {"revision"} if name in _WITHOUT_REVISION else labels
     return found
+
+
+def _scraped(section: str) -> Labels:
+    """Return the labels that Prometheus and the pods' own labels add to the series of a section."""
+    if section == "Recording rules":
+        return frozenset({"namespace", "deployment", "revision"})
+    return _OF_PODS if section.startswith(_BY_POD) else _OF_OPERATOR
 
 
 class Asked(NamedTuple):
