@@ -104,6 +104,22 @@ def test_all_revisions_are_shown_with_their_roles_each_once():
     ]
 
 
+def test_a_revision_that_is_named_is_shown_alone():
+    stable, canary = revision("aa", "films"), revision("bb", "films")
+    there = documents(job("films"), deployment(stable=stable, canary=canary))
+    assert [node.name for node in tree_of("mdep/reviews@bb", there).origins] == ["bb"]
+
+
+def test_a_job_is_found_by_the_artifact_that_its_status_names():
+    made = job("films")
+    made["status"]["artifact"]["uri"] = "pvc://shelf/films"
+    assert below(tree_of("pvc://shelf/films", documents(made)), "FineTuneJob").facts["phase"] == "Succeeded"
+
+
+def test_a_folder_that_is_called_model_is_no_artifact():
+    assert below(tree_of("ftj/films", documents(job("films", base="pvc://models/model"))), "BaseModel").origins == ()
+
+
 def test_sources_have_the_rows_of_the_data_report_and_their_cutoff():
     source = {"uri": "feedback://reviews", "cutoff": "2026-11-30T12:00:00Z"}
     made = job("films", spec={"data": {"train": [source], "test": [{"uri": "pvc://models/t.csv"}]}})
