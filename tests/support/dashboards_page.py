@@ -13,8 +13,8 @@ FOLDER = ROOT / "charts/tuneloop/dashboards"
 DASHBOARDS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))
 }
-_TARGET = frozenset({"job", "instance", "namespace", "pod"})
-"""Labels of every scraped pod."""
+_TARGET = frozenset({"instance", "namespace", "pod"})
+"""Labels of every scraped pod. Without `job`, Prometheus' word for what it scrapes, which is taken for a FineTuneJob too easily."""
 _OF_PODS = frozenset({"namespace", "deployment", "revision", "component", *_TARGET})
 _BY_POD = ("Model servers", "Routers", "Comparators")
 """Begins of the sections of what pods of deployments export."""
