@@ -4,11 +4,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SUPPLY_CHAIN := PYTHONPATH=dev $(BIN)/python -m supply_chain
+DASHBOARDS := PYTHONPATH=dev $(BIN)/python -m dashboards
 BENCHES := control_plane long_mails memory_plan quality_parity resilience serve train_throughput router
 VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds dashboards bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -61,13 +62,14 @@ cluster-down: ## end it
 cluster-status: ## its processes, memory and processor time
 	@dev/cluster/cluster status --state .cluster
 
-check: setup ## ruff, mypy strict, import-linter, stale CRDs, stale locks
+check: setup ## ruff, mypy strict, import-linter, stale CRDs, stale dashboards, stale locks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tuneloop_api.crd --check
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files --check
+	$(DASHBOARDS) --check
 	$(SUPPLY_CHAIN) locks --check
 
 # without `setup`, which would first install the stale locks
@@ -84,6 +86,9 @@ sbom: setup ## write a CycloneDX bill of materials of each program into dist/
 crds: setup ## write crds/ and the chart's copy from api/
 	$(BIN)/python -m tuneloop_api.crd
 	$(BIN)/python -m tuneloop_api.crd charts/tuneloop/crds-files
+
+dashboards: setup ## write the chart's Grafana dashboards from dev/dashboards
+	@$(DASHBOARDS)
 
 bench: setup ## the timings of bench/, as ratios against a peer in the same run
 	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python bench/$$bench.py || exit 1; done

@@ -161,6 +161,30 @@ def plan(
     show_plan(files, folder=folder, output=output)
 
 
+@app.command(
+    epilog="Examples: tuneloop lineage mdep/reviews   |   tuneloop lineage mdep/reviews@7d1f0b2c --json   |   tuneloop lineage ftj/reviews -n team-a"
+)
+def lineage(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="mdep/NAME, mdep/NAME@REVISION, ftj/NAME, or the address of an artifact."),
+    ],
+    folder: Folder = DEFAULT_DIR,
+    namespace: Annotated[
+        str | None,
+        typer.Option("-n", "--namespace", help="Namespace of a cluster (KUBECONFIG), in place of the folder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON in place of a tree.")] = False,
+) -> None:
+    """Show where a model comes from: artifact, job, image, settings, data, base model, and what asked for the job.
+
+    What no program has recorded is shown as such. Of a job that is deleted the manifest of its artifact is left, where the claim can be read.
+    """
+    from tuneloop_cli.commands.lineage import show_lineage
+
+    show_lineage(target, folder=folder, namespace=namespace, as_json=as_json)
+
+
 @rollout.command(
     epilog="Examples: tuneloop rollout status reviews   |   tuneloop rollout status reviews -w   |   tuneloop rollout status reviews -w && deploy"
 )

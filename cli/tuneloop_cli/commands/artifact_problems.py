@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_cli.local.kubelet.pod_plan import on_this_machine
-from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of
+from tuneloop_cli.local.folders import artifact_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tuneloop_api.v1alpha1 import ModelDeploymentSpec
     from tuneloop_cli.local.kubelet.pod_plan import Folders
@@ -22,7 +21,7 @@ def artifact_problems(spec: ModelDeploymentSpec, *, folders: Folders) -> Iterato
         yield from _model(spec, spec.model.uri, folders=folders)
     for number, adapter in enumerate(spec.adapters or ()):
         if adapter.uri is not None:
-            folder = _folder(adapter.uri, folders=folders)
+            folder = artifact_folder(adapter.uri, folders=folders)
             if not _is_file(folder / "manifest.json"):
                 yield f"spec.adapters[{number}].uri: {adapter.uri} is no artifact: there is no {folder / 'manifest.json'}"
             elif not (folder / "adapter").is_dir():
@@ -30,7 +29,7 @@ def artifact_problems(spec: ModelDeploymentSpec, *, folders: Folders) -> Iterato
 
 
 def _model(spec: ModelDeploymentSpec, uri: str, *, folders: Folders) -> Iterator[str]:
-    folder = _folder(uri, folders=folders)
+    folder = artifact_folder(uri, folders=folders)
     is_pretrained = spec.adapters and spec.model.digest is None and _is_file(folder / "config.json")
     if not _is_file(folder / "manifest.json"):
         if not is_pretrained:
@@ -40,12 +39,6 @@ def _model(spec: ModelDeploymentSpec, uri: str, *, folders: Folders) -> Iterator
             f"spec.model.uri: {uri} holds an adapter alone, which is no model to serve: name it in spec.adapters beside its base model, or run the job under "
             "another name with output.mergeAdapter: true, the default"
         )
-
-
-def _folder(uri: str, *, folders: Folders) -> Path:
-    claim = claim_of(uri)
-    mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
-    return Path(on_this_machine(path_of(uri), mounts))
 
 
 def _is_file(path: Path) -> bool:

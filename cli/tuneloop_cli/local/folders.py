@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.local.errors import ClaimMissing
+from tuneloop_cli.local.kubelet.pod_plan import on_this_machine
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, claims_read
-from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.common.storage import claim_of, mount_path, path_of, storage_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tuneloop_cli.local.kubelet.pod_plan import Folders
     from tuneloop_operator.cluster import Manifest
 
@@ -36,6 +36,23 @@ def prepare_claims(manifest: Manifest, *, written: str | None, folders: Folders)
         folders.claim(written).mkdir(parents=True, exist_ok=True)
 
 
+def artifact_folder(uri: str, *, folders: Folders) -> Path:
+    """Return the folder of `pvc://CLAIM/PATH` or `file:///PATH` on this machine. Raises ValueError for another URI."""
+    return _on_this_machine(path_of(uri), claim_of(uri), folders=folders)
+
+
+def on_claims(path: str, *, folders: Folders) -> Path:
+    """Return a path as pods see it on this machine: what lies on a claim is in the claim's folder."""
+    found = _MOUNTED.match(path)
+    return _on_this_machine(path, found[1] if found else None, folders=folders)
+
+
+def _on_this_machine(path: str, claim: str | None, *, folders: Folders) -> Path:
+    mounts = {mount_path(claim): folders.claim(claim)} if claim else {}
+    return Path(on_this_machine(path, mounts))
+
+
+_MOUNTED = re.compile(rf"{re.escape(mount_path(''))}([^/]+)")
 _CHECKPOINTS = "checkpoints"
 _FENCE = "ATTEMPT"
 """The trainer writes this file at the start of each attempt. Earlier attempts stop when they find a newer number."""

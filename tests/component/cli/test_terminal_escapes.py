@@ -69,7 +69,15 @@ def called(monkeypatch, capsys, *words: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("get",), ("get", "ftj", "-o", "wide"), ("describe", "ftj", "reviews"), ("get", "ftj", "-o", "name")]
+    "words",
+    [
+        ("get",),
+        ("get", "ftj", "-o", "wide"),
+        ("describe", "ftj", "reviews"),
+        ("get", "ftj", "-o", "name"),
+        ("lineage", "ftj/reviews"),
+        ("lineage", "ftj/reviews", "--json"),
+    ],
 )
 def test_a_view_shows_escapes(folder, monkeypatch, capsys, words) -> None:
     out, err = called(monkeypatch, capsys, *words, "--dir", str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
 
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
+DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
 POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 POLICIES = ("children", "pods", "services", "networks", "disruptions", "autoscalers", "leader")
@@ -317,6 +319,37 @@ def test_the_rules_of_a_cluster_are_those_of_local_mode(helm):
 
 
 @pytest.mark.parametrize(
+    ("create", "served", "made"),
+    [("auto", [], False), ("auto", [PROMETHEUS], True), ("always", [], True), ("never", [PROMETHEUS], False)],
+)
+def test_the_dashboards_can_be_switched(helm, create, served, made):
+    found = _dashboards(helm, {"create": create}, served=served)
+    assert [*found] == ([path.name for path in DASHBOARDS] if made else [])
+
+
+def test_a_dashboard_reaches_grafana_byte_by_byte(helm):
+    for name, config_map in _dashboards(helm, {"create": "always"}).items():
+        assert config_map["data"] == {name: (CHART / "dashboards" / name).read_text()}
+        assert len(json.dumps(config_map)) < 2**18, "kubectl apply keeps a copy in an annotation of this size"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "annotations"),
+    [
+        ({}, {"grafana_dashboard": "1"}, {"grafana_folder": "Tuneloop"}),
+        ({"labels": {"board": "yes"}}, {"grafana_dashboard": "1", "board": "yes"}, {"grafana_folder": "Tuneloop"}),
+        ({"folder": ""}, {}, None),
+        ({"folder": "ML", "annotations": {"a": "b"}}, {}, {"grafana_folder": "ML", "a": "b"}),
+    ],
+    ids=["the defaults", "a label", "no folder", "a folder and an annotation"],
+)
+def test_grafana_finds_the_dashboards_by_labels(helm, values, labels, annotations):
+    for config_map in _dashboards(helm, values | {"create": "always"}).values():
+        assert labels.items() <= config_map["metadata"]["labels"].items()
+        assert config_map["metadata"].get("annotations") == annotations
+
+
+@pytest.mark.parametrize(
     ("values", "namespaces"),
     [
         ({}, {"matchNames": ["tuneloop-system"]}),
@@ -389,6 +422,12 @@ def test_two_releases_share_no_object_but_the_crds(helm):
 
 def _names(objects):
     return {f"{found['kind']} {found['metadata']['name']}" for found in objects}
+
+
+def _dashboards(helm, values, *, served=()):
+    """Return the ConfigMaps with dashboards by the name of the file in them."""
+    objects = of_kind(helm.rendered({"monitor": {"dashboards": values}}, served=served), "ConfigMap")
+    return {name: found for found in objects for name in found.get("data") or () if name.endswith(".json")}
 
 
 def _environment(helm, variant):

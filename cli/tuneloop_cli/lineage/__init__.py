@@ -1,0 +1,1 @@
+"""Where a served model comes from: revision, artifact, job, data, base model, and what asked for the job."""
