@@ -6,13 +6,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import Duration, ObjectReference, positive_duration
-from tuneloop_api.v1alpha1.fine_tune_job.data import Source
+from tuneloop_api.v1alpha1.common import Duration, FilesUri, ObjectReference, positive_duration
+from tuneloop_api.v1alpha1.fine_tune_job.data import ColumnName
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 
 MOST_RUNS = 20
 """In a window; as many as the history of the status holds."""
+
+
+class AddedColumns(SpecModel):
+    """Which columns of an added source hold what."""
+
+    text: ColumnName | None = None
+    """Name of the column that holds the text. Default: `text`. For example `review_body`."""
+    label: ColumnName | None = None
+    """Name of the column that holds the label. Default: `label`. For example `stars`."""
+
+
+class AddedSource(SpecModel):
+    """Rows that are added to those of the template."""
+
+    uri: FilesUri
+    """A file or folder as in `data.train` of a FineTuneJob. For example `pvc://models/new-reviews`."""
+    columns: AddedColumns | None = None
+    """Names of the columns, where they differ from `text` and `label`. For example `{text: review_body}`."""
 
 
 class RetrainingBackoff(SpecModel):
@@ -50,7 +68,7 @@ class Retraining(SpecModel):
     """Whether runs are only recorded in `status.retraining.history`: what would have started, when and why. Default: false."""
     job_template_ref: ObjectReference | None = None
     """A FineTuneJob in this namespace whose spec each run copies, with another seed; needed with `enabled`. It may have `suspend: true`: the runs have not. For example `{name: reviews}`."""
-    data: Annotated[list[Source], Field(min_length=1, max_length=16)] | None = None
+    data: Annotated[list[AddedSource], Field(min_length=1, max_length=16)] | None = None
     """Sources that are added to `data.train` of the template, 1 to 16. Default: none. For example `[{uri: pvc://models/new-reviews.csv}]`."""
     start_from: Literal["base", "champion"] | None = None
     """Which model a run starts from: `base` is that of the template, `champion` the one that serves when the run starts. Default: `base`."""

@@ -35,9 +35,9 @@ class ChosenArtifact(MessageModel):
     uri: LongText
     """Folder of the artifact, as `pvc://CLAIM/PATH`."""
     digest: ShortText
-    """SHA-256 of the manifest of the artifact, as `sha256:…`."""
+    """SHA-256 of its manifest, as `sha256:…`."""
     size_bytes: int | None = None
-    """Size of all its files together, in bytes."""
+    """Of all its files, in bytes."""
     revision: RevisionName | None = None
     """Revision that serves it, as in `status.revisions`."""
 
@@ -48,37 +48,32 @@ class RetrainingRun(MessageModel):
     job: ShortText
     """Name of its FineTuneJob."""
     job_uid: ShortText | None = None
-    """Uid of the FineTuneJob, once it was observed; another one of the same name is not this run's."""
+    """Uid of that job, once observed; another one of the name is not this run's."""
     trigger: ShortText
-    """Name of the trigger that asked for it."""
+    """Trigger that asked for it."""
     key: ShortText | None = None
-    """What the trigger fired on, as a hash or a token; the same starts no second run."""
+    """What the trigger fired on; the same starts no second run."""
     started_at: Time
     """When it was decided; feedback counts up to here."""
     champion: RevisionName
     """Revision that served then."""
     champion_digest: LongText
-    """Digest of the model that served then, or its address where no digest is known."""
+    """Digest of its model, or the address where none is known."""
     recipe: ShortText
     """Digest of what the job was told, without its seed."""
     data_digest: ShortText | None = None
-    """SHA-256 of the prepared data; absent until `prepare` has named them."""
+    """SHA-256 of the prepared data, once known."""
     gpu_seconds: float | None = None
-    """Seconds of GPUs that its training pods held."""
+    """Seconds of GPUs that its pods held."""
     challenger: ChosenArtifact | None = None
-    """The model that it published, once that is rolled out."""
+    """Its model, once that is rolled out."""
     promoted: bool | None = None
-    """Whether its model was promoted, and bakes."""
-
-
-class RetrainingRecord(RetrainingRun):
-    """A run that has ended."""
-
-    outcome: Annotated[RetrainingOutcome, Open("Failed")]
-    """Promoted, Rejected, RolledBack, Failed, NoNewData, Superseded or DryRun."""
-    reason: LongText
-    """Why, as a sentence."""
-    ended_at: Time
+    """Whether its model was promoted."""
+    outcome: Annotated[RetrainingOutcome | None, Open("Failed")] = None
+    """Promoted, Rejected, RolledBack, Failed, NoNewData, Superseded or DryRun. Absent: it is in flight."""
+    reason: LongText | None = None
+    """Why it ended so."""
+    ended_at: Time | None = None
     """When it ended."""
 
 
@@ -144,14 +139,12 @@ class RetrainingStatus(MessageModel):
     """Digest of `spec.model`. A change of it drops `choice`: the user's word wins."""
     choice: ChosenArtifact | None = None
     """The model that serves in place of `spec.model`, since a run was promoted."""
-    run: RetrainingRun | None = None
-    """The run in flight."""
     setbacks: int | None = None
     """Number of runs in a row that failed, were rejected or were rolled back."""
     triggers: Annotated[list[TriggerStatus] | None, Field(max_length=MOST_TRIGGERS)] = None
     """What each trigger last found."""
-    history: Annotated[list[RetrainingRecord] | None, Field(max_length=20)] = None
-    """Runs that have ended, oldest first."""
+    history: Annotated[list[RetrainingRun] | None, Field(max_length=21)] = None
+    """The last 20 runs, oldest first, and the run in flight, which has no outcome."""
     totals: Annotated[list[RetrainingTotal] | None, Field(max_length=64)] = None
     """Number of runs by trigger and outcome."""
     last_success_time: Time | None = None

@@ -115,6 +115,8 @@ class Facts:
     """As in `Run`, of a run that would start now."""
     template_problem: str = ""
     """Why no job can be made of the template; empty: one can."""
+    refusal: str = ""
+    """Why the job of the run in flight cannot be created; empty: nobody refused it."""
     job: RunJob | None = None
     """The job of the run in flight; None: there is no such job."""
     rollout: RolloutView = RolloutView()

@@ -8,7 +8,6 @@ from tuneloop_api.v1alpha1.model_deployment.retraining_status import (
     MOST_TRIGGERS,
     BudgetStatus,
     ChosenArtifact,
-    RetrainingRecord,
     RetrainingRun,
     RetrainingStatus,
     RetrainingTotal,
@@ -45,10 +44,9 @@ def written(loop: Loop, spec: LoopSpec, *, now: datetime) -> RetrainingStatus:
         budget=_budget(loop, spec, now=now),
         model=loop.model or None,
         choice=_artifact(loop.choice) if loop.choice else None,
-        run=RetrainingRun(**_run(loop.run)) if loop.run else None,
         setbacks=loop.setbacks or None,
         triggers=[_trigger(found, answered.get(found.name)) for found in loop.triggers[:MOST_TRIGGERS]] or None,
-        history=[*map(_record, loop.history)] or None,
+        history=[*map(_record, loop.history), *([RetrainingRun(**_run(loop.run))] if loop.run else [])] or None,
         totals=[RetrainingTotal(trigger=name, outcome=word, count=n) for name, word, n in loop.totals] or None,
         last_success_time=stamp(loop.last_success) if loop.last_success else None,
     )
@@ -56,7 +54,7 @@ def written(loop: Loop, spec: LoopSpec, *, now: datetime) -> RetrainingStatus:
 
 def remembered(status: RetrainingStatus) -> Loop:
     """Return the memory that a status holds."""
-    triggers = status.triggers or ()
+    triggers, runs = status.triggers or (), status.history or ()
     return Loop(
         state=LoopState(status.state),
         blocked=BlockedReason(status.blocked_reason) if status.blocked_reason else None,
@@ -64,10 +62,10 @@ def remembered(status: RetrainingStatus) -> Loop:
         next_eligible=moment(status.next_eligible_time) if status.next_eligible_time else None,
         model=status.model or "",
         choice=_read_artifact(status.choice) if status.choice else None,
-        run=_read_run(status.run) if status.run else None,
+        run=next((_read_run(run) for run in reversed(runs) if run.outcome is None), None),
         setbacks=status.setbacks or 0,
         handled=tuple((found.name, found.answered) for found in triggers if found.answered is not None),
-        history=tuple(map(_read_record, status.history or ())),
+        history=tuple(_read_record(run) for run in runs if run.outcome is not None),
         totals=tuple((found.trigger, found.outcome, found.count) for found in status.totals or ()),
         last_success=moment(status.last_success_time) if status.last_success_time else None,
         triggers=tuple(map(_read_trigger, triggers)),
@@ -113,16 +111,17 @@ def _read_run(status: RetrainingRun) -> Run:
     )
 
 
-def _record(record: Record) -> RetrainingRecord:
+def _record(record: Record) -> RetrainingRun:
     ended = stamp(record.ended)
-    return RetrainingRecord(
+    return RetrainingRun(
         **_run(record.run), outcome=record.outcome.value, reason=sentence(record.reason), ended_at=ended
     )
 
 
-def _read_record(status: RetrainingRecord) -> Record:
-    outcome, ended = Outcome(status.outcome), moment(status.ended_at)
-    return Record(run=_read_run(status), outcome=outcome, reason=status.reason, ended=ended)
+def _read_record(status: RetrainingRun) -> Record:
+    run = _read_run(status)
+    ended = moment(status.ended_at) if status.ended_at else run.started
+    return Record(run=run, outcome=Outcome(status.outcome or "Failed"), reason=status.reason or "", ended=ended)
 
 
 def _artifact(artifact: Artifact) -> ChosenArtifact:

@@ -47,8 +47,8 @@ def _run_of(loop: Loop) -> Run:
 def _without_job(loop: Loop, run: Run, facts: Facts, *, now: datetime) -> Loop:
     if run.job_uid:
         return ended(loop, Outcome.FAILED, f"FineTuneJob {run.name} was deleted", now=now)
-    if facts.template_problem:
-        return ended(loop, Outcome.FAILED, facts.template_problem, now=now)
+    if problem := facts.refusal or facts.template_problem:
+        return ended(loop, Outcome.FAILED, problem, now=now)
     return _shown(loop, facts, LoopState.CONFIRMED, f"FineTuneJob {run.name} is created, for trigger {run.trigger}")
 
 
