@@ -60,6 +60,27 @@ NEEDS: dict[str, Node] = {
     "spec.access.apiKeySecretRef.key": {"spec.access.apiKeySecretRef.name": "a"},
     "spec.access.rateLimit.burst": {"spec.access.rateLimit.requestsPerSecond": 5},
     "spec.access.networkPolicy": {"spec.access.rateLimit.requestsPerSecond": 5},
+    **{
+        f"spec.retraining{field}": {"spec.rollout.strategy": "Canary"}
+        for field in (
+            "",
+            ".jobTemplateRef",
+            ".jobTemplateRef.name",
+            ".data",
+            ".data[0].uri",
+            ".data[0].columns",
+            ".data[0].columns.text",
+            ".data[0].columns.label",
+            ".cooldown",
+            ".backoff",
+            ".backoff.factor",
+            ".backoff.max",
+            ".budget",
+            ".budget.maxRuns",
+            ".budget.gpuHours",
+            ".budget.window",
+        )
+    },
     "spec.autoscaling.min": {"spec.autoscaling.max": 10},
     "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
@@ -85,6 +106,7 @@ BLOCKS: dict[str, Node] = {
     "spec.env": {"name": "A", "value": "b"},
     "spec.rollout.steps": {"weight": 5},
     "spec.rollout.gates": {"name": "errors", "metric": "Errors", "margin": 0.01},
+    "spec.retraining.data": {"uri": "pvc://models/a"},
     "spec.adapters": {"name": "films", "uri": "pvc://models/films"},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},

@@ -39,7 +39,7 @@ class RetrainingBackoff(SpecModel):
     factor: Annotated[float, Field(ge=1, le=10)] | None = None
     """How many times longer the pause is after each run in a row that failed, was rejected or was rolled back, 1 to 10; a promotion starts it anew. Default: 2. For example `3`."""
     max: Duration | None = None
-    """Longest pause. Whole numbers with the units d, h, m, s, longer than 0s. Default: 14d. For example `7d`."""
+    """Longest pause to which repeated setbacks lead. Whole numbers with the units d, h, m, s, longer than 0s. Default: 14d. For example `7d`."""
 
     rules = (positive_duration("max"),)
 

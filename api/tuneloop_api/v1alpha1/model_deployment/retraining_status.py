@@ -74,14 +74,14 @@ class RetrainingRun(MessageModel):
     reason: LongText | None = None
     """Why it ended so."""
     ended_at: Time | None = None
-    """When it ended."""
+    """When the loop noted its end."""
 
 
 class TriggerStatus(MessageModel):
     """What one trigger last found."""
 
     name: ShortText
-    """Name of the trigger."""
+    """Name that the spec gives it; `manual` is the annotation's."""
     type: ShortText
     """Its type, for example `manual`."""
     action: ShortText
@@ -106,7 +106,7 @@ class RetrainingTotal(MessageModel):
     """How many runs of a trigger ended in this way."""
 
     trigger: ShortText
-    """Name of the trigger."""
+    """Name, as in `history`."""
     outcome: ShortText
     """As in `history`."""
     count: int
@@ -136,7 +136,7 @@ class RetrainingStatus(MessageModel):
     budget: BudgetStatus | None = None
     """What the window of `spec.retraining.budget` still allows."""
     model: ShortText | None = None
-    """Digest of `spec.model`. A change of it drops `choice`: the user's word wins."""
+    """Digest of `spec.model` as the loop last knew it. A change drops `choice`: the user's word wins."""
     choice: ChosenArtifact | None = None
     """The model that serves in place of `spec.model`, since a run was promoted."""
     setbacks: int | None = None
