@@ -115,6 +115,14 @@ def describe(kind: Kind, name: str, folder: Folder = DEFAULT_DIR) -> None:
     describe_one(kind, name, folder=folder)
 
 
+@app.command(epilog="Example: tuneloop explain mdep/reviews")
+def explain(target: str, folder: Folder = DEFAULT_DIR) -> None:
+    """Say why a deployment's model is trained again, or why not. No lock is needed."""
+    from tuneloop_cli.commands.explain import explain as explain_one
+
+    explain_one(target, folder=folder)
+
+
 @app.command(
     epilog="Examples: tuneloop logs reviews   |   tuneloop logs reviews --stage prepare   |   tuneloop logs reviews -F"
 )

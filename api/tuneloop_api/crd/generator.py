@@ -96,7 +96,7 @@ RESOURCES = (
             Column(name="Retraining", path=".status.retraining.state"),
             _AGE,
             Column(name="Failure", path=".status.failure.class", wide=True),
-            Column(name="Blocked", path=".status.retraining.message", wide=True),
+            Column(name="Retraining-Why", path=".status.retraining.message", wide=True),
         ),
     ),
 )
