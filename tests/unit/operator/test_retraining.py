@@ -125,6 +125,20 @@ def test_the_users_word_wins(promoted: bool) -> None:
     asyncio.run(life())
 
 
+def test_an_edit_of_the_loop_offers_no_rejected_revision_again() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin()
+        bad = await deployed.offer()
+        await deployed.overdue(bad)
+        await deployed.settle(later=60.0)
+        await deployed.change(retraining=deployed.stored["spec"]["retraining"] | {"suspend": True})
+        assert "canary" not in deployed.status["rollout"]
+        assert deployed.status["stable"]["revision"] == first
+
+    asyncio.run(life())
+
+
 def test_an_edit_of_the_model_ends_the_training_for_it() -> None:
     async def life() -> None:
         deployed = Retrained()
