@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.binomial import tail_at_least
+from tuneloop_api.statistics.binomial import tail_at_least
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.latency import limit_rank
 from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
