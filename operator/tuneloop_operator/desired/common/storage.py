@@ -35,11 +35,14 @@ def path_of(uri: str) -> str:
 
 
 def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
-    """Return the claims that the job reads: of its model, its sources, and the checkpoint that it resumes from."""
-    sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or [])]
+    """Return the claims that the job reads: of its model, its sources, the checkpoint that it resumes from, and the model that it is compared with."""
+    evaluation = spec.evaluation
+    recent = (evaluation and evaluation.recent) or []
+    sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or []), *recent]
     resumed = spec.checkpoint.resume_from if spec.checkpoint else None
-    addresses = [spec.model.uri, *(source.uri for source in sources), *([resumed] if resumed else [])]
-    claims = map(claim_of, addresses)
+    champion = evaluation.compare_with.uri if evaluation and evaluation.compare_with else None
+    addresses = [spec.model.uri, *(source.uri for source in sources), resumed, champion]
+    claims = (claim_of(address) for address in addresses if address is not None)
     return frozenset(claim for claim in claims if claim is not None)
 
 

@@ -13,8 +13,10 @@ from tuneloop_api.v1alpha1.fine_tune_job.status_results import (
     MOST_BASELINES,
     MOST_FORMATS,
     MOST_METRICS,
+    MOST_SETS,
     ArtifactStatus,
     BaselineValue,
+    ComparisonStatus,
     DataStatus,
     EvaluationStatus,
     MetricValue,
@@ -33,6 +35,7 @@ from tuneloop_operator.status.fine_tune_job.training_health import MOST_TEXT, wi
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_api.contract.champion import ComparisonSummary
     from tuneloop_api.contract.results import ExportSummary, Measured, PrepareSummary, TrainSummary
 
 
@@ -105,8 +108,14 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
             BaselineValue(name=baseline.name, value=baseline.value, low=baseline.low, high=baseline.high)
             for baseline in _with_short_names(summary.baselines)[:MOST_BASELINES]
         ],
+        comparison=_comparison(summary.comparison) if summary.comparison else None,
     )
     return changed(status, artifact=artifact, evaluation=evaluation, progress=_progress(status, percent="100%"))
+
+
+def _comparison(summary: ComparisonSummary) -> ComparisonStatus:
+    wire = summary.to_wire() | {"message": summary.message[:MOST_TEXT]}
+    return ComparisonStatus.from_wire(wire | {"sets": wire["sets"][:MOST_SETS]})
 
 
 def _with_short_names(results: list[Measured]) -> list[Measured]:
