@@ -170,6 +170,7 @@ class CompareWithSettings(SettingsBlock):
     digest: str | None = None
     margin: float = 0.03
     min_improvement: float = 0.0
+    recent: list[SourceSettings] | None = None
 
 
 class EvaluationSettings(SettingsBlock):
@@ -178,7 +179,6 @@ class EvaluationSettings(SettingsBlock):
     bootstrap_samples: int = 2000
     baselines: bool = True
     compare_with: CompareWithSettings | None = None
-    recent: list[SourceSettings] | None = None
 
 
 class DeepSpeedSettings(SettingsBlock):

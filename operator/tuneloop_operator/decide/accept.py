@@ -67,12 +67,12 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
     for split in ("train", "validation", "test"):
         for number, source in enumerate(getattr(spec.data, split) or ()):
             yield from local_address(f"spec.data.{split}[{number}].uri", source.uri)
-    if spec.evaluation is None:
+    beside = spec.evaluation.compare_with if spec.evaluation else None
+    if beside is None:
         return
-    if spec.evaluation.compare_with is not None:
-        yield from local_address("spec.evaluation.compareWith.uri", spec.evaluation.compare_with.uri)
-    for number, source in enumerate(spec.evaluation.recent or ()):
-        yield from local_address(f"spec.evaluation.recent[{number}].uri", source.uri)
+    yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
+    for number, source in enumerate(beside.recent or ()):
+        yield from local_address(f"spec.evaluation.compareWith.recent[{number}].uri", source.uri)
 
 
 def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:

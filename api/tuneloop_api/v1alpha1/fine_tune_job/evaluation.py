@@ -9,7 +9,6 @@ from pydantic import Field
 from tuneloop_api.v1alpha1.common import FilesUri
 from tuneloop_api.v1alpha1.fine_tune_job.data import Source
 from tuneloop_api.wire.model import SpecModel
-from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import DIGEST
 
 
@@ -20,13 +19,17 @@ class CompareWith(SpecModel):
     """Folder of the champion's artifact: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). Its task, its labels and its tokenizer must be those
     of this job. For example `pvc://models/jobs/reviews-1a2b3c4d/artifact`."""
     digest: Annotated[str, DIGEST.text(most=71)] | None = None
-    """SHA-256 of the champion's manifest, as `sha256:…`; another artifact at the address fails the job. Default: any artifact whose files are as its manifest says."""
+    """SHA-256 of the champion's manifest, as `sha256:…`; another artifact at the address fails the job. Default: any artifact whose files are as its manifest says.
+    For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     """How much worse than the champion the result may be on the test split, in units of the metric, more than 0 and less than 1: the lower limit of the gain must exceed it.
     A class or a type of spans that is proven to be worse by more blocks, too. Default: 0.03. For example `0.01`."""
     min_improvement: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Gain over the champion that must be proven, 0 to less than 1: the lower limit of the gain must exceed it, on the rows of `recent`, or on the test split without them.
     Default: 0. For example `0.01`."""
+    recent: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
+    """Sources of recent labelled rows that no model was trained on, 1 to 64; rows whose text stands among those of training or validation are left out and counted.
+    Default: the test split decides alone. For example `[{uri: pvc://models/last-week.csv}]`."""
 
 
 class Evaluation(SpecModel):
@@ -39,16 +42,3 @@ class Evaluation(SpecModel):
     compare_with: CompareWith | None = None
     """The model that is served now: both models predict the same rows, and the verdict stands in `status.evaluation.comparison`. Default: no model.
     For example `{uri: pvc://models/jobs/reviews-1a2b3c4d/artifact}`."""
-    recent: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
-    """Sources of recent labelled rows that no model was trained on, 1 to 64; rows whose text stands among those of training or validation are left out and counted. Applies only
-    with `compareWith`. Default: the test split decides alone. For example `[{uri: pvc://models/last-week.csv}]`."""
-
-    rules = (
-        Rule(
-            field="recent",
-            reason="FieldValueForbidden",
-            message="applies only with compareWith, which names the model to compare with; leave recent out, or give compareWith: {uri: pvc://CLAIM/PATH}",
-            cel="!has(self.recent) || has(self.compareWith)",
-            holds=lambda evaluation: evaluation.recent is None or evaluation.compare_with is not None,
-        ),
-    )

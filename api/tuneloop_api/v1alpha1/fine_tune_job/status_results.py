@@ -60,9 +60,9 @@ class ComparedSetStatus(MessageModel):
     """Both models on one set of rows."""
 
     name: ShortText
-    """Which rows: golden, the test split; or recent, the rows of `evaluation.recent`."""
+    """Which rows: golden, the test split; or recent, the rows of `evaluation.compareWith.recent`."""
     rows: int
-    """Number of rows."""
+    """Number of rows that both models predicted."""
     champion: float
     """The metric of the champion on these rows."""
     challenger: float

@@ -85,7 +85,7 @@ def test_recent_rows_that_the_model_has_learned_from_are_left_out_and_counted(ru
     new = [(f"{row.text} the", row.label) for row in invented_rows(600)[:120]]
     source = rows_file(tmp_path / "week.csv", [*learned, *new, *new[:3]])
     champion = champion_of(served, tmp_path / "swapped", swap_head=True)
-    result, found = compared(runs, base, posts, champion, recent=[{"uri": f"file://{source}"}])
+    result, found = compared(runs, base, posts, champion, compare_with={"recent": [{"uri": f"file://{source}"}]})
     golden, recent = found.sets
     assert (recent.rows, recent.left_out) == (120, 43)
     assert (golden.verdict, recent.verdict, found.verdict) == ("NotInferior", "Better", "Better")
@@ -102,7 +102,7 @@ def test_recent_rows_that_are_all_known_are_refused(runs, base, posts, served, t
             base,
             posts,
             served,
-            recent=[{"uri": f"file://{source}"}],
+            compare_with={"recent": [{"uri": f"file://{source}"}]},
         )
 
 

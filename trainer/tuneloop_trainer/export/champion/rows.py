@@ -63,23 +63,23 @@ def golden_rows(dataset: Path) -> RowSet:
 
 
 def recent_rows(config: RunConfig, dataset: Path, *, labels: Sequence[str]) -> RowSet | None:
-    """Return the rows of `evaluation.recent` whose texts stand in neither training nor validation, each text once; None: the field is not set.
+    """Return the rows of `evaluation.compareWith.recent` whose texts stand in neither training nor validation, each text once; None: the field is not set.
 
     Raises DataError or ConfigError as `prepare` does for the other sources: what is wrong, and where; DataError if no row is left.
     """
-    given = config.settings.evaluation.recent
-    if given is None:
+    beside = config.settings.evaluation.compare_with
+    if beside is None or beside.recent is None:
         return None
     settings = changed(config.settings, model=changed(config.settings.model, labels=list(labels)))
     row_format = choose_format(settings, task=task_of(settings))
     sources = [
         LocatedSource(
-            field=f"evaluation.recent[{index}]",
+            field=f"evaluation.compareWith.recent[{index}]",
             split=TEST,
             settings=source,
-            files=files_of(source, claims=config.paths.claims, field=f"evaluation.recent[{index}]"),
+            files=files_of(source, claims=config.paths.claims, field=f"evaluation.compareWith.recent[{index}]"),
         )
-        for index, source in enumerate(given)
+        for index, source in enumerate(beside.recent)
     ]
     with tempfile.TemporaryDirectory(prefix="tuneloop-recent-") as folder:
         contents = Path(folder) / "rows.arrow"
@@ -97,7 +97,7 @@ def _not_learned_from(table: RowTable, learned: set[bytes]) -> RowSet:
     kept = np.flatnonzero(is_first & is_new)
     if not len(kept):
         raise DataError(
-            f"evaluation.recent: all {len(texts)} rows have texts that stand among the rows of training or validation",
+            f"evaluation.compareWith.recent: all {len(texts)} rows have texts that stand among the rows of training or validation",
             hint="give rows that are newer than those of data.train",
         )
     wanted = set(kept.tolist())
