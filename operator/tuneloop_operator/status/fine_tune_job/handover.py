@@ -108,14 +108,17 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
             BaselineValue(name=baseline.name, value=baseline.value, low=baseline.low, high=baseline.high)
             for baseline in _with_short_names(summary.baselines)[:MOST_BASELINES]
         ],
-        comparison=_comparison(summary.comparison) if summary.comparison else None,
+        comparison=_comparison(summary.comparison),
     )
     return changed(status, artifact=artifact, evaluation=evaluation, progress=_progress(status, percent="100%"))
 
 
-def _comparison(summary: ComparisonSummary) -> ComparisonStatus:
-    wire = summary.to_wire() | {"message": summary.message[:MOST_TEXT]}
-    return ComparisonStatus.from_wire(wire | {"sets": wire["sets"][:MOST_SETS]})
+def _comparison(summary: ComparisonSummary | None) -> ComparisonStatus | None:
+    """Return the comparison as the status holds it; None where there is none, or where its names are longer than the status holds."""
+    if summary is None or not all(map(is_short, (summary.metric, summary.champion_digest))):
+        return None
+    sets = [found.to_wire() for found in summary.sets if is_short(found.name)][:MOST_SETS]
+    return ComparisonStatus.from_wire(summary.to_wire() | {"message": summary.message[:MOST_TEXT], "sets": sets})
 
 
 def _with_short_names(results: list[Measured]) -> list[Measured]:
