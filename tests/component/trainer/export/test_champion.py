@@ -10,8 +10,9 @@ import pytest
 from champions import LABELS, champion_of, comparison_in, good_run, informed_bert
 from finished_runs import RunMaker, invented_rows
 
-from tuneloop_trainer.dataset.shards import read_texts
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.export.champion.artifact import open_champion
+from tuneloop_trainer.export.champion.rows import recent_rows
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact
 
@@ -92,18 +93,12 @@ def test_recent_rows_that_the_model_has_learned_from_are_left_out_and_counted(ru
     assert [part.name for part in result.comparison.sets] == ["golden", "recent"]
 
 
-def test_recent_rows_that_are_all_known_are_refused(runs, base, posts, served, tmp_path):
-    config = good_run(runs, base, place="now")
-    known = [(text, label) for _, text, label in read_texts(Path(config.paths.datasets) / "d1", "train")][:20]
-    source = rows_file(tmp_path / "week.csv", known)
+def test_recent_rows_that_are_all_known_are_refused(runs, base, tmp_path):
+    source = rows_file(tmp_path / "week.csv", [(row.text, row.label) for row in invented_rows(600)[:20]])
+    beside = {"uri": "file:///served", "recent": [{"uri": f"file://{source}"}]}
+    config = good_run(runs, base, place="now", compare_with=beside)
     with pytest.raises(DataError, match="all 20 rows have texts that stand among the rows of training or validation"):
-        compared(
-            RunMaker(folder=tmp_path / "again", tiny_bert=base),
-            base,
-            posts,
-            served,
-            compare_with={"recent": [{"uri": f"file://{source}"}]},
-        )
+        recent_rows(config, Path(config.paths.datasets) / "d1", labels=LABELS)
 
 
 def test_two_exports_give_the_same_artifact(runs, base, posts, served, tmp_path):
@@ -150,12 +145,23 @@ def edited(folder: Path, **fields: object) -> dict[str, str]:
         (other_labels, "has the labels negative, neutral; this job has negative, positive"),
     ],
 )
-def test_a_champion_that_cannot_be_compared_is_an_error_with_a_sentence(
-    runs, base, posts, served, tmp_path, harm, sentence
+def test_a_champion_that_cannot_be_compared_is_an_error_with_a_sentence(runs, base, served, tmp_path, harm, sentence):
+    champion = champion_of(served, tmp_path / "harmed")
+    asked = {"uri": f"file://{champion}"} | harm(champion)
+    config = good_run(runs, base, place="now", compare_with=asked)
+    with pytest.raises(ConfigError, match=f"evaluation.compareWith: .*{sentence}"):
+        open_champion(config, labels=LABELS)
+
+
+def test_a_champion_that_was_damaged_after_training_fails_the_export_and_leaves_no_artifact(
+    runs, base, posts, served, tmp_path
 ):
     champion = champion_of(served, tmp_path / "harmed")
-    with pytest.raises(ConfigError, match=f"evaluation.compareWith: .*{sentence}"):
-        compared(runs, base, posts, champion, compare_with=harm(champion))
+    damaged(champion)
+    config = good_run(runs, base, place="now", compare_with={"uri": f"file://{champion}"})
+    with pytest.raises(ConfigError, match="model.safetensors: is damaged"):
+        export(config, posts)
+    assert not (Path(config.paths.job_dir) / "artifact").exists()
 
 
 def test_a_champion_with_another_tokenizer_is_refused(runs, base, posts, served, tmp_path):
