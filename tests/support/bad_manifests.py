@@ -247,6 +247,12 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "FeedbackAccuracy"}], "FeedbackAccuracy applies only with feedback", kind=DEPLOYMENT),
     bad("B21", By.OPERATOR, "spec.rollout.rollback.baking", "2h", "FeedbackAccuracy looks at whole days whose labels have come", kind=DEPLOYMENT, spec__feedback={"labelDelay": "12h"}, spec__rollout={"gates": [_GATE | {"metric": "FeedbackAccuracy"}], "rollback": {"window": "7d"}}),
     bad("B21", By.RULE, "spec.rollout.shadow", {"percent": 50}, "applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement", kind=DEPLOYMENT),
+    bad("B13", By.OPERATOR, "spec.evaluation.compareWith.uri", "file:///etc/passwd", "file:// is a path of one machine"),
+    bad("B13", By.OPERATOR, "spec.evaluation.compareWith.recent", [{"uri": "file:///etc/passwd"}], "file:// is a path of one machine", spec__evaluation__compareWith__uri="pvc://a/b", field="spec.evaluation.compareWith.recent[0].uri"),
+    bad_text("B13", "spec.evaluation.compareWith.uri", "hf://acme/model", f.FILES_URI),
+    bad_text("B13", "spec.evaluation.compareWith.digest", "sha256:abc", f.DIGEST, spec__evaluation__compareWith__uri="pvc://a/b"),
+    bad("B13", By.SCHEMA, "spec.evaluation.compareWith.margin", 0, "should be greater than 0", advice="must be greater than 0", spec__evaluation__compareWith__uri="pvc://a/b"),
+    bad("B13", By.SCHEMA, "spec.evaluation.compareWith.minImprovement", -0.1, "should be greater than or equal to 0", advice="must be at least 0", spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
     bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),
     # B22 runtimes

@@ -84,6 +84,8 @@ NEEDS: dict[str, Node] = {
     "spec.autoscaling.min": {"spec.autoscaling.max": 10},
     "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
+CHAMPION = "spec.evaluation.compareWith"
+"""A block that needs its `uri`."""
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",
     "spec.env[0].configMapKeyRef": "spec.env[0].value",
@@ -101,6 +103,7 @@ INSTEAD = {
 BLOCKS: dict[str, Node] = {
     "spec.data.validation": {"uri": "pvc://models/a"},
     "spec.data.test": {"uri": "pvc://models/a"},
+    "spec.evaluation.compareWith.recent": {"uri": "pvc://models/a"},
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
     "spec.imagePullSecrets": {"name": "registry"},
     "spec.env": {"name": "A", "value": "b"},
@@ -206,6 +209,8 @@ def has_examples_that_the_contract_accepts(resource: crd.Resource, path: str, no
         manifest = smallest(resource.model)
         if block := block_of(path):
             put(manifest, block, [dict(BLOCKS[block])])
+        if path.startswith(f"{CHAMPION}."):
+            put(manifest, f"{CHAMPION}.uri", "pvc://models/a")
         for needed, value in NEEDS.get(path, {}).items():
             put(manifest, needed, value)
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
@@ -213,7 +218,10 @@ def has_examples_that_the_contract_accepts(resource: crd.Resource, path: str, no
             if path.startswith(given):
                 put(manifest, other, None)
         if ".labelRule." in path:
-            rule = manifest["spec"]["data"][path.split(".")[2].removesuffix("[0]")][0]["labelRule"]
+            rule = manifest
+            for name in path.partition(".labelRule")[0].split("."):
+                rule = rule[name.removesuffix("[0]")]
+            rule = rule[0]["labelRule"]
             rule.setdefault("above", 3)
             rule.setdefault("names", ["a", "b"])
         resource.model.from_wire(manifest)
