@@ -58,11 +58,13 @@ class Retrained(Deployed):
         self.harness.succeed(f"{self.run}-a1")
         await self.settle()
 
-    async def publish(self) -> None:
-        """Let the export of the run in flight end well, with an artifact of its own."""
+    async def publish(self, **summary: Any) -> None:
+        """Let the export of the run in flight end well, with an artifact of its own. summary: further fields of what it says."""
         name = self.run
         digest = "sha256:" + (name.rpartition("-")[2] * 8)[:64]
-        self.harness.succeed(f"{name}-export", artifactUri=f"pvc://models/jobs/{name}/artifact", digest=digest)
+        self.harness.succeed(
+            f"{name}-export", artifactUri=f"pvc://models/jobs/{name}/artifact", digest=digest, **summary
+        )
         await self.settle()
 
     async def fail_job(self) -> None:

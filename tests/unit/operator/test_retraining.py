@@ -125,6 +125,38 @@ def test_the_users_word_wins(promoted: bool) -> None:
     asyncio.run(life())
 
 
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [("Better", None), ("NotBetter", "Rejected"), ("Worse", "Rejected"), ("Inconclusive", "Rejected")],
+)
+def test_only_a_better_model_is_rolled_out(verdict: str, outcome: str | None) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin()
+        await deployed.ask()
+        asked = deployed.job_spec(deployed.run)["evaluation"]["compareWith"]
+        assert asked == {"uri": deployed.status["stable"]["uri"]}
+        await deployed.prepare("d2")
+        await deployed.learn()
+        found = {
+            "verdict": verdict,
+            "message": "0.91 of 900 rows against 0.90",
+            "metric": "accuracy",
+            "championDigest": "sha256:1",
+            "seconds": 1.5,
+            "sets": [],
+        }
+        await deployed.publish(comparison=found)
+        if outcome is None:
+            assert deployed.place == ("Canary", "")
+        else:
+            assert deployed.outcomes == [outcome]
+            assert f"{verdict}: 0.91 of 900" in deployed.loop["history"][0]["reason"]
+            assert deployed.revisions == [first], "no server of it was started"
+
+    asyncio.run(life())
+
+
 def test_an_edit_of_the_loop_offers_no_rejected_revision_again() -> None:
     async def life() -> None:
         deployed = Retrained()

@@ -99,6 +99,7 @@ def _job(observed: ObservedDeployment, loop: Loop, run: Run, *, now: datetime) -
     order = RunOrder(
         name=run.name,
         champion_uri=status.stable.uri,
+        champion_digest=status.stable.digest or None,
         cutoff=stamp(run.started),
         gpu_hours=None if left is None else left / 3600.0,
     )

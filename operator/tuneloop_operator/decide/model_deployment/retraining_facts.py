@@ -17,7 +17,14 @@ from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.decide.model_deployment.offered_config import config_of
-from tuneloop_operator.decide.model_deployment.retraining.facts import Champion, Facts, JobStage, LoopSpec, RunJob
+from tuneloop_operator.decide.model_deployment.retraining.facts import (
+    Champion,
+    Comparison,
+    Facts,
+    JobStage,
+    LoopSpec,
+    RunJob,
+)
 from tuneloop_operator.decide.model_deployment.retraining.state import Artifact
 from tuneloop_operator.decide.model_deployment.retraining.triggers.manual import MANUAL, manual
 from tuneloop_operator.decide.model_deployment.retraining.view import view_of
@@ -31,11 +38,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
     from tuneloop_operator.decide.model_deployment.retraining.state import Loop
     from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
+
+
+_BETTER = "Better"
+"""The only verdict of a comparison that is a reason to take the challenger."""
 
 
 def loop_spec(deployment: ModelDeployment) -> LoopSpec:
@@ -129,8 +141,17 @@ def run_job(observed: ObservedDeployment, name: str) -> RunJob | None:
         artifact=Artifact(job=name, uri=artifact.uri, digest=artifact.digest, size_bytes=artifact.size_bytes)
         if artifact
         else None,
+        comparison=_comparison(status),
         message=_failure(job),
     )
+
+
+def _comparison(status: FineTuneJobStatus) -> Comparison | None:
+    """Return what the job found about its model and the champion; None: it compared nothing."""
+    found = status.evaluation.comparison if status.evaluation else None
+    if found is None:
+        return None
+    return Comparison(is_better=found.verdict == _BETTER, message=f"{found.verdict}: {found.message}")
 
 
 def _refusal(observed: ObservedDeployment, name: str) -> str:

@@ -26,7 +26,9 @@ class RunOrder:
 
     name: str
     champion_uri: str
-    """Of the artifact that serves."""
+    """Of the artifact that serves. The run compares its model with it."""
+    champion_digest: str | None = None
+    """Of that artifact, as `sha256:…`; None: not known."""
     cutoff: str
     """Time up to which feedback counts, RFC 3339."""
     gpu_hours: float | None = None
@@ -62,10 +64,18 @@ def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -
     added = [source.to_wire() for source in (retraining.data if retraining else None) or ()]
     sources = [_up_to(order.cutoff, source) for source in (*spec["data"]["train"], *added)]
     spec["data"] = {**spec["data"], "train": sources}
+    spec["evaluation"] = _beside_the_champion(spec.get("evaluation") or {}, order)
     if retraining is not None and retraining.start_from == "champion":
         kept = {name: value for name, value in spec["model"].items() if name not in {"revision", "secretRef"}}
         spec["model"] = {**kept, "uri": f"{order.champion_uri}/{_MODEL_FOLDER}"}
     return spec
+
+
+def _beside_the_champion(evaluation: dict[str, Any], order: RunOrder) -> dict[str, Any]:
+    """Return how the result is measured: both models predict the same rows. The template may say with which margins, and on which recent rows."""
+    champion = {"uri": order.champion_uri} | ({"digest": order.champion_digest} if order.champion_digest else {})
+    asked = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
+    return {**evaluation, "compareWith": asked | champion}
 
 
 def _up_to(cutoff: str, source: dict[str, Any]) -> dict[str, Any]:

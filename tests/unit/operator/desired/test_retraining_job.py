@@ -51,6 +51,19 @@ def test_a_run_may_use_the_lesser_of_its_own_budget_and_what_is_left(
     assert retraining_job(deployment(), made, order)["spec"].get("budget", {}).get("maxGpuHours") == hours
 
 
+def test_a_run_compares_its_model_with_the_champion_as_the_template_says() -> None:
+    given = template(
+        evaluation={"compareWith": {"uri": "pvc://models/old", "digest": f"sha256:{64 * 'a'}", "margin": 0.01}}
+    )
+    job = retraining_job(deployment(), given, ORDER)
+    assert job["spec"]["evaluation"]["compareWith"] == {"uri": "pvc://models/champion", "margin": 0.01}
+    known = RunOrder(
+        name="api-1", champion_uri="pvc://models/champion", cutoff="", champion_digest=f"sha256:{64 * 'b'}"
+    )
+    job = retraining_job(deployment(), template(), known)
+    assert job["spec"]["evaluation"]["compareWith"]["digest"] == known.champion_digest
+
+
 def test_two_runs_have_two_seeds() -> None:
     seeds = {
         retraining_job(deployment(), template(), RunOrder(name=name, champion_uri="", cutoff=""))["spec"]["training"][
@@ -66,6 +79,8 @@ RECIPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"training": {"seed": 7}}, {}, True),
     ({"budget": {"maxGpuHours": 1}}, {}, True),
     ({"suspend": True}, {}, True),
+    ({"evaluation": {"compareWith": {"uri": "pvc://models/old"}}}, {}, True),
+    ({"evaluation": {"compareWith": {"uri": "pvc://models/old", "margin": 0.01}}}, {}, False),
     ({"ttlSecondsAfterFinished": 5}, {}, True),
     ({"training": {"epochs": 1}}, {}, False),
     ({"method": {"type": "full"}}, {}, False),
