@@ -1,16 +1,18 @@
 """The trigger on accuracy: right answers by the labels of mature days are fewer than allowed, beyond doubt. Pure.
 
-The upper limit of the accuracy is held against `below`. The lower limit would be below it on a day with few labels whatever the model is worth.
+The upper limit of the accuracy, Clopper and Pearson's, is held against `below`. The lower limit would be below it on a day with few labels whatever the model is worth.
 Against the baseline it is the lower limit of what was lost. The reasons are in docs/decisions/0065-triggers-of-retraining.md.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.decide.gate_query import DEPLOYMENT, NAMESPACE, REVISION
+from tuneloop_operator.decide.model_deployment.gates.binomial import upper_limit
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import (
     Measurement,
     Side,
@@ -21,9 +23,8 @@ from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence impo
 from tuneloop_operator.decide.model_deployment.retraining.triggers.hysteresis import daily, held
 from tuneloop_operator.decide.model_deployment.retraining.triggers.levels import (
     LABEL_INFLATION,
-    deviations,
     least_loss,
-    wilson,
+    level,
 )
 from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import Share
 from tuneloop_operator.prometheus.query import written
@@ -87,24 +88,24 @@ def _measured(trigger: Trigger, counts: Share, baseline: Share | None, *, at: da
     if counts.labels < LEAST_LABELS:
         return Unmeasured(reason=f"{counts.labels:.0f} labels of days that are mature, and {LEAST_LABELS} are needed")
     if trigger.below is not None:
-        return _against(trigger.below, counts, z=deviations(trigger.expected_days_between_false_triggers), at=at)
+        return _against(trigger.below, counts, level(trigger.expected_days_between_false_triggers), at=at)
     if baseline is None:
         return Unmeasured(reason=f"the baseline needs {LEAST_OF_BASELINE} labels, and there are {counts.labels:.0f}")
     return _since(baseline, counts, trigger, at=at)
 
 
-def _against(below: float, counts: Share, *, z: float, at: datetime) -> Measurement:
+def _against(below: float, counts: Share, level_: float, *, at: datetime) -> Measurement:
     share = counts.right / counts.labels
-    most = wilson(*_independent(counts), z=z)
+    most = upper_limit(*_independent(counts), level_)
     side = Side.BEYOND if most < below else Side.CLEAR if share >= below else Side.BETWEEN
     reason = f"accuracy {share:.1%} of {counts.labels:.0f} labels, at most {most:.1%}; allowed is {below:.1%} or more"
     return Measurement(value=most, threshold=below, side=side, at=at, reason=reason)
 
 
 def _since(baseline: Share, counts: Share, trigger: Trigger, *, at: datetime) -> Measurement:
-    drop, z = trigger.drop_below_baseline or 0.0, deviations(trigger.expected_days_between_false_triggers)
+    drop, level_ = trigger.drop_below_baseline or 0.0, level(trigger.expected_days_between_false_triggers)
     before, share = baseline.right / baseline.labels, counts.right / counts.labels
-    least = least_loss(_independent(baseline), _independent(counts), z=z)
+    least = least_loss(_independent(baseline), _independent(counts), level_)
     side = Side.BEYOND if least > drop else Side.CLEAR if before - share <= drop else Side.BETWEEN
     reason = (
         f"accuracy {share:.1%} of {counts.labels:.0f} labels, {before:.1%} at first: "
@@ -113,6 +114,7 @@ def _since(baseline: Share, counts: Share, trigger: Trigger, *, at: datetime) ->
     return Measurement(value=least, threshold=drop, side=side, at=at, reason=reason)
 
 
-def _independent(counts: Share) -> tuple[float, float]:
-    """Return right answers and labels of as many users with one label each as say the same."""
-    return counts.right / LABEL_INFLATION, counts.labels / LABEL_INFLATION
+def _independent(counts: Share) -> tuple[int, int]:
+    """Return right answers and labels of as many users with one label each as say the same; wrong ones are rounded down."""
+    labels = math.floor(counts.labels / LABEL_INFLATION)
+    return labels - math.floor((counts.labels - counts.right) / LABEL_INFLATION), labels

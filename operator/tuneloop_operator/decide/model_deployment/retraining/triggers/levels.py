@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from tuneloop_operator.decide.model_deployment.gates.binomial import lower_limit, upper_limit
+
 DEFAULT_DAYS = 365
 FEATURE_INFLATION = 4.0
 """By how much the requests of one user are alike: so many requests say as much as one of another user. Their texts have one language, one topic, one length."""
@@ -17,25 +19,24 @@ LABEL_INFLATION = 2.0
 _POWER = 0.8
 
 
+def level(days: int | None, *, tests: int = 1) -> float:
+    """Return the probability with which one of so many tests of a look may be wrong. days: between false alarms; None: the default."""
+    return min(0.5, 1 / ((days or DEFAULT_DAYS) * tests))
+
+
 def deviations(days: int | None, *, tests: int = 1) -> float:
-    """Return how many standard deviations a look asks for, on one side, if the least probable of so many tests decides. days: between false alarms; None: the default."""
-    return NormalDist().inv_cdf(1 - min(0.5, 1 / ((days or DEFAULT_DAYS) * tests)))
+    """Return how many standard deviations a level is from the mean of a normal distribution, on one side."""
+    return NormalDist().inv_cdf(1 - level(days, tests=tests))
 
 
-def wilson(right: float, labels: float, *, z: float) -> float:
-    """Return Wilson's limit of a share: the upper one for a positive z, the lower one for a negative. labels > 0."""
-    spread = math.sqrt(right * (labels - right) / labels + z * z / 4)
-    return (right + z * z / 2 + z * spread) / (labels + z * z)
-
-
-def least_loss(before: tuple[float, float], now: tuple[float, float], *, z: float) -> float:
+def least_loss(before: tuple[int, int], now: tuple[int, int], level_: float) -> float:
     """Return the lower limit of the share before − the share now, each as (right, labels).
 
-    The limits of the two shares are Wilson's, joined by Newcombe's method 10 (Statistics in Medicine 17 (1998) 873–890).
+    The limits of the two shares are exact ones, joined by Newcombe's method 10 (Statistics in Medicine 17 (1998) 873–890).
     """
     share_before, share_now = before[0] / before[1], now[0] / now[1]
-    below = share_before - wilson(*before, z=-z)
-    above = wilson(*now, z=z) - share_now
+    below = share_before - lower_limit(*before, level_)
+    above = upper_limit(*now, level_) - share_now
     return share_before - share_now - math.hypot(below, above)
 
 
