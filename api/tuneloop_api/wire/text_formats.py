@@ -148,8 +148,8 @@ GATE_NAME = TextFormat(
     example="errors",
 )
 FEATURE_NAME = TextFormat(
-    pattern="^[a-z][a-z0-9_]*$",
-    allowed="must be a-z, 0-9 and _, beginning with a letter",
+    pattern="^[a-z0-9_]([-a-z0-9_.]*[a-z0-9_])?$",
+    allowed="must be a-z, 0-9, _, - and ., beginning and ending with none of the last two",
     example="confidence",
 )
 CRON = TextFormat(

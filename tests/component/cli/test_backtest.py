@@ -150,7 +150,7 @@ def test_drift_is_the_index_over_its_limit_and_a_feature_with_few_requests_is_le
     drift = triggers["drift"]
     assert hours(drift, "Firing") == [(96.0, 144.0)]
     pending = next(stretch for stretch in drift["states"] if stretch["state"] == "Pending")
-    freedom, z = BINS - 1, deviations(365, tests=16)
+    freedom, z = BINS - 1, deviations(365, tests=32)
     quantile = freedom * (1 - 2 / (9 * freedom) + z * math.sqrt(2 / (9 * freedom))) ** 3
     limit = max(0.2, quantile * FEATURE_INFLATION * (1 / REFERENCE + 1 / REQUESTS))
     assert limit > 0.2

@@ -77,7 +77,7 @@ def test_a_field_of_another_type_is_refused_by_its_name(type_: str, field: str):
         ("drift", {"threshold": 0.001}, []),
         ("drift", {"features": []}, ["features"]),
         ("drift", {"features": ["Confidence"]}, ["features.0"]),
-        ("drift", {"features": [f"a{n}" for n in range(17)]}, ["features"]),
+        ("drift", {"features": [f"a{n}" for n in range(33)]}, ["features"]),
         ("drift", {"expectedDaysBetweenFalseTriggers": 0}, ["expectedDaysBetweenFalseTriggers"]),
         ("drift", {"expectedDaysBetweenFalseTriggers": 1}, []),
         ("schedule", {"schedule": None}, [""]),

@@ -122,9 +122,9 @@ def test_people_read_when_what_was_said_for_how_long_and_why():
     assert lines[0] == "team/reviews, 2026-03-02T12:00:00Z to 2026-03-02T15:00:00Z, a look every 60 s"
     assert lines[2] == "watch (promql, Retrain): fired 1 time; unknown for 33% of the time"
     assert [line.split("  ")[1:3] for line in lines[3:6]] == [
-        ["2026-03-02T12:00:00Z", "Unknown "],
-        ["2026-03-02T13:00:00Z", "Pending "],
-        ["2026-03-02T14:00:00Z", "Firing  "],
+        ["2026-03-02T12:00:00Z", "Unknown"],
+        ["2026-03-02T13:00:00Z", "Pending"],
+        ["2026-03-02T14:00:00Z", "Firing"],
     ]
     assert lines[-2:] == ["runs, with a cooldown of 1d: 1", "  2026-03-02T14:00:00Z  watch"]
 

@@ -19,7 +19,7 @@ TriggerType: TypeAlias = Literal["accuracy", "drift", "promql", "schedule", "new
 TYPES: tuple[TriggerType, ...] = get_args(TriggerType)
 TriggerAction: TypeAlias = Literal["Retrain", "Alert"]
 MOST_TRIGGERS = 16
-MOST_FEATURES = 16
+MOST_FEATURES = 32
 _MEASURED: tuple[TriggerType, ...] = ("accuracy", "drift", "promql")
 
 
@@ -64,7 +64,7 @@ class Trigger(SpecModel):
     """How many points of accuracy may be lost since the first mature labels of the revision, more than 0 and less than 1: 0.05 is five points. Applies only to `type: accuracy`, and
     not together with `below`. For example `0.05`."""
     features: Annotated[list[Annotated[str, FEATURE_NAME.text(most=63)]], Field(min_length=1, max_length=MOST_FEATURES)] | None = None  # fmt: skip
-    """Features that are watched, 1 to 16, by their names in the metric `tuneloop_feature_bin_total`. Applies only to `type: drift`. Default: all. For example `[confidence]`."""
+    """Features that are watched, 1 to 32, by their names in the metric `tuneloop_feature_bin_total`. Applies only to `type: drift`. Default: all. For example `[confidence]`."""
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """PromQL whose result is one number, greater where it is worse. `{{namespace}}`, `{{deployment}}` and `{{revision}}` (the stable one) stand for the names inside its strings. Applies
     only to `type: promql`. For example `sum(rate(app_complaints_total{model="{{deployment}}"}[1h]))`."""

@@ -18,7 +18,7 @@ def query(**fields) -> str:
 
 
 def test_the_features_of_the_spec_are_asked_for():
-    assert query(features=["confidence", "length"]).count('feature=~"confidence|length"') == query().count("revision=")
+    assert query(features=["confidence", "top.p"]).count(r'feature=~"confidence|top\\.p"') == query().count("revision=")
 
 
 def test_the_threshold_is_the_least_limit():
@@ -27,7 +27,7 @@ def test_the_threshold_is_the_least_limit():
 
 
 @pytest.mark.parametrize(("fields", "tests", "days"), [
-    ({}, 16, 365),
+    ({}, 32, 365),
     ({"features": ["confidence"]}, 1, 365),
     ({"features": ["a", "b"], "expectedDaysBetweenFalseTriggers": 30}, 2, 30),
 ])  # fmt: skip

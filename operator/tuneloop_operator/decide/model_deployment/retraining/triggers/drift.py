@@ -22,7 +22,7 @@ from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence impo
 )
 from tuneloop_operator.decide.model_deployment.retraining.triggers.hysteresis import daily, held
 from tuneloop_operator.decide.model_deployment.retraining.triggers.levels import FEATURE_INFLATION, deviations
-from tuneloop_operator.prometheus.query import written
+from tuneloop_operator.prometheus.query import any_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,5 +88,5 @@ def _of(metric: str, trigger: Trigger) -> str:
 
 
 def _selector(trigger: Trigger) -> str:
-    features = f',feature=~"{"|".join(trigger.features)}"' if trigger.features else ""
+    features = f",{any_of('feature', *trigger.features)}" if trigger.features else ""
     return f'{{namespace="{{{{namespace}}}}",deployment="{{{{deployment}}}}",revision="{{{{revision}}}}"{features}}}'
