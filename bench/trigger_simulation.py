@@ -3,7 +3,7 @@
 Users come with several requests each, which are alike; hours have a cycle; the baseline is the first day. The operator's own triggers look at the
 counts. Of what Prometheus computes, PSI and its limit are computed here by the same formula (tests/component/cli/test_backtest.py holds both together).
 
-    python -m bench.trigger_simulation --streams /tmp/streams.npz     # and the streams for trigger_peers.py
+    python bench/trigger_simulation.py --streams /tmp/streams.npz     # and the streams for trigger_peers.py
 """
 
 from __future__ import annotations
