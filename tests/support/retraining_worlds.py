@@ -20,7 +20,7 @@ from tuneloop_operator.decide.model_deployment.retraining.facts import (
 from tuneloop_operator.decide.model_deployment.retraining.loop import NextLoop, decide, offered
 from tuneloop_operator.decide.model_deployment.retraining.memory import remembered, written
 from tuneloop_operator.decide.model_deployment.retraining.state import Artifact, BlockedReason, Loop
-from tuneloop_operator.decide.model_deployment.retraining.triggers.manual import ANNOTATION, MANUAL, manual
+from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState, TriggerVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,15 +85,13 @@ class World:
 def facts_of(world: World) -> Facts:
     """Return what an operator sees."""
     loop = world.loop
-    before = next((verdict for verdict in loop.triggers if verdict.name == MANUAL), None)
-    annotations = {ANNOTATION: f"t{world.token}"} if world.token else {}
     is_on_trial = offered(loop) is not None
     return Facts(
         spec=replace(SPEC, is_suspended=world.is_suspended),
         deployment_uid="u1",
         deployment_name="api",
         model=f"m{world.model}",
-        verdicts=(manual(annotations, before, now=world.now),),
+        verdicts=(_verdict(world),),
         champion=Champion(revision=world.champion, digest=world.champion),
         recipe="r1",
         job=_job(world) if loop.run is not None and world.job == loop.run.name else None,
@@ -103,6 +101,21 @@ def facts_of(world: World) -> Facts:
             message="a roll-out",
         ),
         revision="new" if is_on_trial else "",
+    )
+
+
+def _verdict(world: World) -> TriggerVerdict:
+    """Return what a trigger says that fires on each request of a person."""
+    return TriggerVerdict(
+        name="manual",
+        type="manual",
+        action="Retrain",
+        state=TriggerState.FIRING if world.token else TriggerState.INACTIVE,
+        reason="a person asks",
+        value=None,
+        threshold=None,
+        since=START,
+        key=f"t{world.token}" if world.token else "",
     )
 
 

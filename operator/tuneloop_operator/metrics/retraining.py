@@ -14,8 +14,8 @@ from tuneloop_api.v1alpha1.model_deployment.retraining_status import (
     RetrainingBlock,
     RetrainingOutcome,
     RetrainingState,
-    TriggerStateWord,
 )
+from tuneloop_api.v1alpha1.model_deployment.trigger_status import TriggerStateWord
 from tuneloop_operator.metrics.family import Family
 
 if TYPE_CHECKING:

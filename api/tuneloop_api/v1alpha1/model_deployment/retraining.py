@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Duration, FilesUri, ObjectReference, positive_duration
-from tuneloop_api.v1alpha1.fine_tune_job.data import ColumnName
+from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import MOST_TRIGGERS, Trigger
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 
@@ -15,22 +15,11 @@ MOST_RUNS = 20
 """In a window; as many as the history of the status holds."""
 
 
-class AddedColumns(SpecModel):
-    """Which columns of an added source hold what."""
-
-    text: ColumnName | None = None
-    """Name of the column that holds the text. Default: `text`. For example `review_body`."""
-    label: ColumnName | None = None
-    """Name of the column that holds the label. Default: `label`. For example `stars`."""
-
-
 class AddedSource(SpecModel):
     """Rows that are added to those of the template."""
 
     uri: FilesUri
-    """A file or folder as in `data.train` of a FineTuneJob. For example `pvc://models/new-reviews`."""
-    columns: AddedColumns | None = None
-    """Names of the columns, where they differ from `text` and `label`. For example `{text: review_body}`."""
+    """A file or folder as in `data.train` of a FineTuneJob, with the usual names of columns. For example `pvc://models/new-reviews`."""
 
 
 class RetrainingBackoff(SpecModel):
@@ -72,6 +61,8 @@ class Retraining(SpecModel):
     """Sources that are added to `data.train` of the template, 1 to 16. Default: none. For example `[{uri: pvc://models/new-reviews.csv}]`."""
     start_from: Literal["base", "champion"] | None = None
     """Which model a run starts from: `base` is that of the template, `champion` the one that serves when the run starts. Default: `base`."""
+    triggers: Annotated[list[Trigger], Field(min_length=1, max_length=MOST_TRIGGERS)] | None = None
+    """What asks for a run, 1 to 16; one that fires is enough. Default: the annotation `tuneloop.dev/retrain` alone, which is always there. For example `[{name: weekly, type: schedule, schedule: "30 2 * * 6"}]`."""
     cooldown: Duration | None = None
     """Pause after each run, however it ended. Whole numbers with the units d, h, m, s, longer than 0s. Default: 1d. For example `6h`."""
     backoff: RetrainingBackoff | None = None
@@ -83,6 +74,14 @@ class Retraining(SpecModel):
 
     rules = (
         positive_duration("cooldown"),
+        Rule(
+            field="triggers",
+            cel="!has(self.triggers) || self.triggers.all(trigger, self.triggers.exists_one(other, other.name == trigger.name))",
+            holds=lambda retraining: (
+                len({trigger.name for trigger in retraining.triggers or ()}) == len(retraining.triggers or ())
+            ),
+            message="no two triggers may have the same name; for example accuracy and weekly",
+        ),
         Rule(
             field="jobTemplateRef",
             cel="has(self.jobTemplateRef) || !self.?enabled.orValue(false)",

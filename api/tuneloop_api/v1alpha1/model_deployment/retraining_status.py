@@ -9,8 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import LongText, ShortText
+from tuneloop_api.v1alpha1.common import LongText, Opaque, ShortText
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RevisionName, Time
+from tuneloop_api.v1alpha1.model_deployment.trigger_status import TriggerStateWord
 from tuneloop_api.wire.model import MessageModel, Open
 
 RetrainingState: TypeAlias = Literal[
@@ -22,7 +23,6 @@ RetrainingBlock: TypeAlias = Literal[
 RetrainingOutcome: TypeAlias = Literal[
     "Promoted", "Rejected", "RolledBack", "Failed", "NoNewData", "Superseded", "DryRun"
 ]
-TriggerStateWord: TypeAlias = Literal["Inactive", "Pending", "Firing", "Unknown"]
 MOST_TRIGGERS = 17
 """Those of the spec and the annotation."""
 
@@ -143,6 +143,8 @@ class RetrainingStatus(MessageModel):
     """Number of runs in a row that failed, were rejected or were rolled back."""
     triggers: Annotated[list[TriggerStatus] | None, Field(max_length=MOST_TRIGGERS)] = None
     """What each trigger last found."""
+    trigger_memory: Annotated[list[Opaque] | None, Field(max_length=MOST_TRIGGERS)] = None
+    """What the operator must remember of each trigger, as it writes and reads it."""
     history: Annotated[list[RetrainingRun] | None, Field(max_length=21)] = None
     """The last 20 runs, oldest first, and the run in flight, which has no outcome."""
     totals: Annotated[list[RetrainingTotal] | None, Field(max_length=64)] = None

@@ -18,6 +18,7 @@ from tuneloop_operator.decide.model_deployment.retraining.state import Loop
 from tuneloop_operator.decide.model_deployment.retraining.stories import events_between
 from tuneloop_operator.decide.model_deployment.retraining.storm import gpu_seconds_left
 from tuneloop_operator.decide.model_deployment.retraining_facts import facts_of, loop_spec, run_job, template_of
+from tuneloop_operator.decide.model_deployment.retraining_triggers import look_again
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, retraining_job
 from tuneloop_operator.state.conditions import stamp
 from tuneloop_operator.status.model_deployment.retraining import with_retraining_conditions
@@ -67,7 +68,7 @@ def looped(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         create=_job(observed, following.loop, run, now=now) if run else (),
         delete=_unfinished(observed, following.loop),
         events=events_between(before, following.loop),
-        requeue_after=following.requeue_after,
+        requeue_after=_sooner(following.requeue_after, look_again(deployment)),
     )
 
 
@@ -79,7 +80,6 @@ def joined(decision: Decision, loop: Looped) -> Decision:
     if status is None and loop.is_changed and loop.observed.deployment.status is not None:
         status = printable_values(loop.observed.deployment.status.to_wire())
     is_blocked = loop.observed.blocker is not None
-    waits = [wait for wait in (decision.requeue_after, loop.requeue_after) if wait is not None]
     return replace(
         decision,
         status=status,
@@ -87,8 +87,12 @@ def joined(decision: Decision, loop: Looped) -> Decision:
         create=decision.create if is_blocked else (*decision.create, *loop.create),
         delete=decision.delete if is_blocked else (*decision.delete, *loop.delete),
         events=(*loop.events, *decision.events),
-        requeue_after=min(waits, default=None),
+        requeue_after=_sooner(decision.requeue_after, loop.requeue_after),
     )
+
+
+def _sooner(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _job(observed: ObservedDeployment, loop: Loop, run: Run, *, now: datetime) -> tuple[Manifest, ...]:

@@ -26,8 +26,8 @@ from tuneloop_operator.decide.model_deployment.retraining.facts import (
     RunJob,
 )
 from tuneloop_operator.decide.model_deployment.retraining.state import Artifact
-from tuneloop_operator.decide.model_deployment.retraining.triggers.manual import MANUAL, manual
 from tuneloop_operator.decide.model_deployment.retraining.view import view_of
+from tuneloop_operator.decide.model_deployment.retraining_triggers import looked_at
 from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, recipe_of, retraining_job
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
     from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
     from tuneloop_operator.decide.model_deployment.retraining.state import Loop
-    from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
     from tuneloop_operator.decide.model_deployment.rollout.state import Rollout
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
@@ -77,12 +76,14 @@ def facts_of(
     challenger = loop.run.challenger if loop.run else None
     stable = deployment.status.stable if deployment.status else None
     template = template_of(observed)
+    verdicts, memories = looked_at(observed, loop, now=now)
     return Facts(
         spec=loop_spec(deployment),
         deployment_uid=deployment.metadata["uid"],
         deployment_name=deployment.metadata["name"],
         model=_model_digest(deployment),
-        verdicts=_verdicts(observed, loop, now=now),
+        verdicts=verdicts,
+        trigger_memories=memories,
         champion=_champion(observed, loop),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
         template_problem=template if isinstance(template, str) else _problem(deployment, template),
@@ -182,13 +183,6 @@ def _failure(job: FineTuneJob) -> str:
     accepted = condition(status.conditions, "Accepted")
     refused = accepted.message if accepted is not None and accepted.status == "False" else ""
     return f"FineTuneJob {name} is refused: {refused}" if refused else f"FineTuneJob {name} failed"
-
-
-def _verdicts(observed: ObservedDeployment, loop: Loop, *, now: datetime) -> tuple[TriggerVerdict, ...]:
-    """Return what each trigger says now. loop: the memory, with what it said before."""
-    before = {verdict.name: verdict for verdict in loop.triggers}
-    annotations = observed.deployment.metadata.get("annotations") or {}
-    return (manual(annotations, before.get(MANUAL), now=now),)
 
 
 def _champion(observed: ObservedDeployment, loop: Loop) -> Champion | None:

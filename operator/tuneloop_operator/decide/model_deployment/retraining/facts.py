@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.retraining.state import Artifact, BlockedReason
+    from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
     from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
 
 
@@ -109,6 +110,8 @@ class Facts:
     model: str
     """Digest of spec.model without its pin."""
     verdicts: tuple[TriggerVerdict, ...]
+    trigger_memories: tuple[TriggerMemory, ...] = ()
+    """What each trigger remembers from now on."""
     champion: Champion | None
     """None: nothing serves yet."""
     recipe: str

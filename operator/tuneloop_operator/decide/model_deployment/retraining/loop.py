@@ -51,7 +51,8 @@ class NextLoop:
 
 def decide(loop: Loop, facts: Facts, *, now: datetime) -> NextLoop:
     """Return what follows from the memory and the facts."""
-    after = _of_this_model(replace(loop, triggers=facts.verdicts), facts, now=now)
+    loop = replace(loop, triggers=facts.verdicts, trigger_memories=facts.trigger_memories)
+    after = _of_this_model(loop, facts, now=now)
     for _ in range(_MOST_TRANSITIONS):
         before = after
         after = advanced(after, facts, now=now) if after.run else _without_run(after, facts, now=now)
@@ -117,22 +118,14 @@ def _without_run(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
 
 def _quiet(loop: Loop, facts: Facts) -> Loop:
     """Return the memory while no trigger asks for a run that was not answered."""
-    firing = {(found.name, found.key) for found in facts.verdicts if found.state is TriggerState.FIRING}
-    dry = next(
-        (
-            record
-            for record in reversed(loop.history)
-            if record.outcome is Outcome.DRY_RUN and (record.run.trigger, record.run.key) in firing
-        ),
-        None,
-    )
-    if dry is not None and facts.spec.is_dry:
-        why = f"spec.retraining.dryRun: run {dry.run.name} would have started at {stamp(dry.ended)}; {dry.reason}"
-        return _resting(loop, LoopState.BLOCKED, why, blocked=BlockedReason.DRY_RUN)
     pending = next((found for found in facts.verdicts if found.state is TriggerState.PENDING), None)
     if pending is not None:
         return _resting(loop, LoopState.SUSPECTED, f"{pending.name} is about to fire: {pending.reason}")
-    alert = next((found for found in facts.verdicts if (found.name, found.key) in firing), None)
+    last = loop.history[-1] if loop.history else None
+    if facts.spec.is_dry and last is not None and last.outcome is Outcome.DRY_RUN:
+        why = f"spec.retraining.dryRun: run {last.run.name} would have started at {stamp(last.ended)}; {last.reason}"
+        return _resting(loop, LoopState.BLOCKED, why, blocked=BlockedReason.DRY_RUN)
+    alert = next((found for found in facts.verdicts if found.state is TriggerState.FIRING), None)
     if alert is None:
         return _resting(loop, LoopState.IDLE, "no trigger fires")
     answered = "it only alerts" if alert.action != "Retrain" else "a run has answered it"

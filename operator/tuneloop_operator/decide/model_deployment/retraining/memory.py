@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from tuneloop_api.v1alpha1.model_deployment.retraining_status import (
     MOST_TRIGGERS,
     BudgetStatus,
@@ -13,6 +15,7 @@ from tuneloop_api.v1alpha1.model_deployment.retraining_status import (
     RetrainingTotal,
     TriggerStatus,
 )
+from tuneloop_api.v1alpha1.model_deployment.trigger_status import TriggerMemoryStatus
 from tuneloop_operator.decide.model_deployment.retraining.state import (
     Artifact,
     BlockedReason,
@@ -23,14 +26,17 @@ from tuneloop_operator.decide.model_deployment.retraining.state import (
     Run,
 )
 from tuneloop_operator.decide.model_deployment.retraining.storm import gpu_seconds_left, spent
+from tuneloop_operator.decide.model_deployment.retraining.triggers.records import read_trigger, written_trigger
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState, TriggerVerdict
 from tuneloop_operator.decide.model_deployment.rollout.gate_records import sentence
 from tuneloop_operator.state.conditions import moment, stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from tuneloop_operator.decide.model_deployment.retraining.facts import LoopSpec
+    from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
 
 
 def written(loop: Loop, spec: LoopSpec, *, now: datetime) -> RetrainingStatus:
@@ -46,6 +52,7 @@ def written(loop: Loop, spec: LoopSpec, *, now: datetime) -> RetrainingStatus:
         choice=_artifact(loop.choice) if loop.choice else None,
         setbacks=loop.setbacks or None,
         triggers=[_trigger(found, answered.get(found.name)) for found in loop.triggers[:MOST_TRIGGERS]] or None,
+        trigger_memory=[written_trigger(found).to_wire() for found in loop.trigger_memories[:MOST_TRIGGERS]] or None,
         history=[*map(_record, loop.history), *([RetrainingRun(**_run(loop.run))] if loop.run else [])] or None,
         totals=[RetrainingTotal(trigger=name, outcome=word, count=n) for name, word, n in loop.totals] or None,
         last_success_time=stamp(loop.last_success) if loop.last_success else None,
@@ -69,7 +76,17 @@ def remembered(status: RetrainingStatus) -> Loop:
         totals=tuple((found.trigger, found.outcome, found.count) for found in status.totals or ()),
         last_success=moment(status.last_success_time) if status.last_success_time else None,
         triggers=tuple(map(_read_trigger, triggers)),
+        trigger_memories=tuple(_read_memories(status.trigger_memory or ())),
     )
+
+
+def _read_memories(stored: Iterable[dict[str, Any]]) -> Iterator[TriggerMemory]:
+    """Yield what is remembered of triggers. One that does not fit begins anew."""
+    for found in stored:
+        try:
+            yield read_trigger(TriggerMemoryStatus.from_wire(found))
+        except ValidationError:
+            continue
 
 
 def _budget(loop: Loop, spec: LoopSpec, *, now: datetime) -> BudgetStatus:

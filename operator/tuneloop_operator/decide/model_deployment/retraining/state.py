@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
     from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
 
 MOST_RECORDS = 20
@@ -146,3 +147,5 @@ class Loop:
     """When a model of the loop was last promoted."""
     triggers: tuple[TriggerVerdict, ...] = ()
     """What each trigger last said."""
+    trigger_memories: tuple[TriggerMemory, ...] = ()
+    """What each trigger remembers."""
