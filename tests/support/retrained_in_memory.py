@@ -69,7 +69,7 @@ class Retrained(Deployed):
 
     async def fail_job(self) -> None:
         """Let the job of the run in flight fail for good."""
-        self.harness.fail(f"{self.run}-prepare", exit_code=21)
+        self.harness.fail(f"{self.run}-prepare", exit_code=65)
         await self.settle()
 
     async def serve(self) -> None:

@@ -157,6 +157,40 @@ def test_only_a_better_model_is_rolled_out(verdict: str, outcome: str | None) ->
     asyncio.run(life())
 
 
+def test_a_model_waits_for_another_roll_out_to_end() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin()
+        await deployed.ask()
+        await deployed.prepare("d2")
+        mine = await deployed.offer()
+        await deployed.finish()
+        assert deployed.place == ("Evaluating", "")
+        assert deployed.status["rollout"]["canary"] == mine
+        await deployed.serve()
+        await deployed.settle(later=HOUR + 1)
+        assert deployed.place == ("Canary", "")
+        assert deployed.status["rollout"]["canary"] not in {first, mine}
+
+    asyncio.run(life())
+
+
+def test_another_job_of_the_name_is_not_the_runs() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        await deployed.ask()
+        job, cluster = deployed.harness.job(deployed.run), deployed.harness.cluster
+        cluster.remove(job)
+        # the operator sees both changes at once
+        cluster.add(job | {"metadata": {name: value for name, value in job["metadata"].items() if name != "uid"}})
+        await deployed.settle()
+        assert deployed.outcomes == ["Failed"]
+        assert "replaced" in deployed.loop["history"][0]["reason"]
+
+    asyncio.run(life())
+
+
 def test_an_edit_of_the_loop_offers_no_rejected_revision_again() -> None:
     async def life() -> None:
         deployed = Retrained()

@@ -85,7 +85,7 @@ def _on_trial(loop: Loop, run: Run, challenger: Artifact, facts: Facts, *, now: 
     served = replace(
         run,
         challenger=replace(challenger, revision=facts.revision or challenger.revision),
-        is_promoted=run.is_promoted or trial in {Trial.BAKING, Trial.PROMOTED},
+        is_promoted=trial in {Trial.BAKING, Trial.PROMOTED},
     )
     loop = replace(loop, run=served)
     if trial is Trial.PROMOTED:
