@@ -60,27 +60,6 @@ NEEDS: dict[str, Node] = {
     "spec.access.apiKeySecretRef.key": {"spec.access.apiKeySecretRef.name": "a"},
     "spec.access.rateLimit.burst": {"spec.access.rateLimit.requestsPerSecond": 5},
     "spec.access.networkPolicy": {"spec.access.rateLimit.requestsPerSecond": 5},
-    **{
-        f"spec.retraining{field}": {"spec.rollout.strategy": "Canary"}
-        for field in (
-            "",
-            ".jobTemplateRef",
-            ".jobTemplateRef.name",
-            ".data",
-            ".data[0].uri",
-            ".data[0].columns",
-            ".data[0].columns.text",
-            ".data[0].columns.label",
-            ".cooldown",
-            ".backoff",
-            ".backoff.factor",
-            ".backoff.max",
-            ".budget",
-            ".budget.maxRuns",
-            ".budget.gpuHours",
-            ".budget.window",
-        )
-    },
     "spec.autoscaling.min": {"spec.autoscaling.max": 10},
     "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
@@ -110,11 +89,46 @@ BLOCKS: dict[str, Node] = {
     "spec.rollout.steps": {"weight": 5},
     "spec.rollout.gates": {"name": "errors", "metric": "Errors", "margin": 0.01},
     "spec.retraining.data": {"uri": "pvc://models/a"},
+    "spec.retraining.triggers": {"name": "a", "type": "manual"},
     "spec.adapters": {"name": "films", "uri": "pvc://models/films"},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }
 """Optional lists, and the smallest entry of each."""
+
+
+TRIGGERS: dict[str, Node] = {
+    "accuracy": {"below": 0.9},
+    "promql": {"query": "up", "threshold": 5.0},
+    "schedule": {"schedule": "30 2 * * 6"},
+    "newData": {"minNewSamples": 1},
+    "drift": {},
+}
+"""The smallest trigger of each type."""
+TYPES = {
+    "features": "drift",
+    "dropBelowBaseline": "accuracy",
+    "query": "promql",
+    "threshold": "promql",
+    "clearThreshold": "promql",
+    "schedule": "schedule",
+    "timeZone": "schedule",
+    "startingDeadline": "schedule",
+    "minNewSamples": "newData",
+}
+"""Of the trigger that has a field; accuracy has the others."""
+
+
+def needs_of_the_loop(path: str) -> Node:
+    """Return what a field of `spec.retraining` needs beside itself."""
+    if not path.startswith("spec.retraining"):
+        return {}
+    field = path.removeprefix("spec.retraining.triggers[0].")
+    if field == path:
+        return {"spec.rollout.strategy": "Canary"}
+    type_ = TYPES.get(field, "accuracy")
+    given = {} if field == "dropBelowBaseline" else TRIGGERS[type_]
+    return {"spec.rollout.strategy": "Canary", "spec.retraining.triggers[0]": {"name": "a", "type": type_} | given}
 
 
 class Field(NamedTuple):
@@ -211,7 +225,7 @@ def has_examples_that_the_contract_accepts(resource: crd.Resource, path: str, no
             put(manifest, block, [dict(BLOCKS[block])])
         if path.startswith(f"{CHAMPION}."):
             put(manifest, f"{CHAMPION}.uri", "pvc://models/a")
-        for needed, value in NEEDS.get(path, {}).items():
+        for needed, value in (NEEDS.get(path, {}) | needs_of_the_loop(path)).items():
             put(manifest, needed, value)
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
         for given, other in INSTEAD.items():

@@ -54,27 +54,27 @@ class Trigger(SpecModel):
     name: Annotated[str, GATE_NAME.text(most=63)]
     """Name of the trigger, as status, metrics and Events show it: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit. For example `accuracy`."""
     type: TriggerType
-    """accuracy: the share of right answers by the labels of clients (`feedback`). drift: how far requests are from those after the roll-out. promql: a query of yours. schedule: a
+    """What is watched. accuracy: the share of right answers by the labels of clients (`feedback`). drift: how far requests are from those after the roll-out. promql: a query of yours. schedule: a
     time. newData: the number of labels since the last run. manual: the annotation `tuneloop.dev/retrain`, whenever its value is another one. Without data no trigger fires. For
     example `accuracy`."""
     below: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of right answers, more than 0 and less than 1: the trigger fires when the accuracy is below it beyond doubt, which is when the upper limit of its interval is. Applies
-    only to `type: accuracy`, and not together with `dropBelowBaseline`. For example `0.9`."""
+    only to `type: accuracy`. Not together with `dropBelowBaseline`. For example `0.9`."""
     drop_below_baseline: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """How many points of accuracy may be lost since the first mature labels of the revision, more than 0 and less than 1: 0.05 is five points. Applies only to `type: accuracy`, and
-    not together with `below`. For example `0.05`."""
+    """How many points of accuracy may be lost since the first mature labels of the revision, more than 0 and less than 1: 0.05 is five points. Applies only to `type: accuracy`.
+    Not together with `below`. For example `0.05`."""
     features: Annotated[list[Annotated[str, FEATURE_NAME.text(most=63)]], Field(min_length=1, max_length=MOST_FEATURES)] | None = None  # fmt: skip
     """Features that are watched, 1 to 32, by their names in the metric `tuneloop_feature_bin_total`. Applies only to `type: drift`. Default: all. For example `[confidence]`."""
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """PromQL whose result is one number, greater where it is worse. `{{namespace}}`, `{{deployment}}` and `{{revision}}` (the stable one) stand for the names inside its strings. Applies
-    only to `type: promql`. For example `sum(rate(app_complaints_total{model="{{deployment}}"}[1h]))`."""
+    only to `type: promql`. Default: none. For example `sum(rate(app_complaints_total{model="{{deployment}}"}[1h]))`."""
     threshold: float | None = None
-    """The trigger fires above it. Of a query a number in the unit of its result, and required; of drift the population stability index of a feature, more than 0, by default 0.2.
-    Applies only to `type: promql` and `drift`. For example `0.25`."""
+    """The trigger fires above it. Of a query a number in the unit of its result, and required; of drift the population stability index of a feature, more than 0.
+    Applies only to `type: promql` and `drift`. Default: of drift 0.2. For example `0.25`."""
     clear_threshold: float | None = None
     """The number must be at it or below before the trigger is over; at most `threshold`. Applies only to `type: promql`. Default: `threshold`. For example `0.1`."""
     schedule: Annotated[str, CRON.text(most=100)] | None = None
-    """Times in the format of cron: minute, hour, day of the month, month, day of the week. Applies only to `type: schedule`, and is required there. For example `30 2 * * 6`."""
+    """Times in the format of cron: minute, hour, day of the month, month, day of the week. Applies only to `type: schedule`, and is required there. Default: none. For example `30 2 * * 6`."""
     time_zone: Annotated[str, TIME_ZONE.text(most=64)] | None = None
     """Time zone of the schedule, by its name in the IANA database. A time that the change of the clock leaves out comes right after the change; one that it repeats comes once.
     Applies only to `type: schedule`. Default: Etc/UTC. For example `Europe/Berlin`."""
@@ -82,7 +82,7 @@ class Trigger(SpecModel):
     """How late a scheduled run may begin, as when the operator was away: of the times that were missed only the newest counts, and only for so long. Whole numbers with the units d,
     h, m, s, longer than 0s; less than 1m counts as 1m. Applies only to `type: schedule`. Default: 1h. For example `6h`."""
     min_new_samples: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Number of labels that must have come since the last run, 1 to 1000000000. Applies only to `type: newData`, and is required there. For example `5000`."""
+    """Number of labels that must have come since the last run, 1 to 1000000000. Applies only to `type: newData`, and is required there. Default: none. For example `5000`."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """How long every number must be beyond the limit before the trigger fires. Of accuracy and drift there is one number a day, so that 2d are three in a row. Whole numbers with the
     units d, h, m, s, longer than 0s. Applies only to `type: accuracy`, `drift` and `promql`. Default: 1h; of accuracy 1d, of drift 2d. For example `30m`."""
