@@ -79,7 +79,23 @@ BROKEN_RULES = [
         ({"type": "promql", "query": "up"}, ": Invalid value: type: promql needs query and threshold"),
         ({"type": "schedule"}, ": Invalid value: type: schedule needs schedule"),
         ({"type": "newData"}, ": Invalid value: type: newData needs minNewSamples"),
-        ({"type": "manual", "for": "1h"}, ".for: Forbidden: applies only to type: accuracy or drift or promql"),
+        *(
+            ({"type": "manual", field: value}, f".{field}: Forbidden: applies only to type: {types}")
+            for types, fields in (
+                ("accuracy", {"below": 0.9, "dropBelowBaseline": 0.1}),
+                ("drift", {"features": ["confidence"]}),
+                ("promql", {"query": "up", "clearThreshold": 1}),
+                ("promql or drift", {"threshold": 1}),
+                ("schedule", {"schedule": "30 2 * * 6", "timeZone": "Europe/Berlin", "startingDeadline": "1h"}),
+                ("newData", {"minNewSamples": 5}),
+                ("accuracy or drift or promql", {"for": "1h", "clearFor": "1h"}),
+                ("accuracy or drift", {"expectedDaysBetweenFalseTriggers": 90}),
+            )
+            for field, value in fields.items()
+        ),
+        ({"type": "promql", "query": "up", "threshold": 1, "clearThreshold": 2}, ".clearThreshold: Invalid value: must be at most threshold: the trigger is over below it"),
+        ({"type": "schedule", "schedule": "30 2 * * 6", "startingDeadline": "0s"}, ".startingDeadline: Invalid value: must be longer than 0s"),
+        *(({"type": "promql", "query": "up", "threshold": 1, field: "0s"}, f".{field}: Invalid value: must be longer than 0s") for field in ("for", "clearFor")),
         ({"type": "drift", "threshold": 0}, ".threshold: Invalid value: must be more than 0 for type: drift"),
     )),
     (ModelDeployment, {"rollout": {}, "retraining": {"triggers": 2 * [{"name": "a", "type": "manual"}]}}, "spec.retraining.triggers: Invalid value: no two triggers may have the same name"),

@@ -244,7 +244,9 @@ def retrain(client: NamespaceClient) -> None:
         "retraining": {"enabled": True, "jobTemplateRef": {"name": "good"}},
         "rollout": {"rollback": {"baking": "0s"}},
     }
-    client.patch("ModelDeployment", "api", {"metadata": {"annotations": {"tuneloop.dev/retrain": "1"}}, "spec": spec})
+    client.patch("ModelDeployment", "api", {"spec": spec})
+    until(lambda: deployment_status(client, "api").get("retraining"), seconds=60, what="a loop")
+    client.patch("ModelDeployment", "api", {"metadata": {"annotations": {"tuneloop.dev/retrain": "1"}}})
     history = until(
         lambda: deployment_status(client, "api").get("retraining", {}).get("history"), seconds=60, what="a run"
     )
